@@ -1,0 +1,149 @@
+"""The house's own rules: what is shipped, what is pinned, how the source is cut."""
+
+import ast
+import graphlib
+import importlib.metadata
+import importlib.resources
+import json
+import re
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import hatchling.build
+import pytest
+from packaging.requirements import Requirement
+
+import greenroom
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "greenroom"
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+PURE = ("model", "aws", "protocol", "tokens", "rate")
+
+MAX_FILE_LINES = 700
+LONG_FUNCTION_LINES = 30
+SHORT_FUNCTIONS = 0.9
+
+
+def test_installed_version_is_the_source_version() -> None:
+    """What `pip` installed says the version that the source says."""
+    assert importlib.metadata.version("greenroom") == greenroom.__version__
+
+
+def test_types_are_shipped() -> None:
+    """The package tells type checkers that it has types."""
+    assert importlib.resources.files("greenroom").joinpath("py.typed").is_file()
+
+
+def test_wheel_holds_all_that_the_service_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel has each file of the package, its schema steps, and the licence."""
+    monkeypatch.chdir(ROOT)
+    name = hatchling.build.build_wheel(str(tmp_path))
+    shipped = set(zipfile.ZipFile(tmp_path / name).namelist())
+    wanted = {
+        str(path.relative_to(ROOT / "src"))
+        for path in SOURCE.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    info = f"greenroom-{greenroom.__version__}.dist-info"
+    assert wanted | {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"} <= shipped
+
+
+def test_licence_is_apache() -> None:
+    """The licence file is the licence that the metadata names."""
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert importlib.metadata.metadata("greenroom")["License-Expression"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_python_locks_are_pinned_and_carry_no_address(lock: Path) -> None:
+    """Every locked package has one version and its hashes, and none says where to get it."""
+    text = lock.read_text()
+    assert not re.search(r"\w+://|--(index|extra|find|trusted)|\bfile:", text)
+    requirements = re.split(r"\n(?=\S)", text.strip())
+    for requirement in requirements:
+        assert re.match(r"[A-Za-z0-9._-]+(\[[^]]+\])?==\S+ ", requirement)
+        assert "--hash=sha256:" in requirement
+
+
+def test_javascript_lock_carries_no_address() -> None:
+    """The packages of the interop tests are locked by version and hash alone."""
+    lock = json.loads((ROOT / "tests" / "interop" / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    for name, package in packages.items():
+        assert "resolved" not in package, name
+        assert package["integrity"].startswith("sha"), name
+
+
+def test_locks_agree_with_the_metadata() -> None:
+    """The runtime lock satisfies the project's dependencies, and the tests run on the same."""
+    runtime, test = _pins("runtime"), _pins("test")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for dependency in map(Requirement, project["dependencies"]):
+        assert runtime[dependency.name] in dependency.specifier
+    assert runtime.items() <= test.items()
+    assert _pins("build").items() <= test.items()
+
+
+def _pins(name: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
+
+
+def test_no_file_is_too_long() -> None:
+    """No source file is longer than a reader's patience."""
+    lengths = {path: len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")}
+    assert [str(path) for path, length in lengths.items() if length > MAX_FILE_LINES] == []
+
+
+def test_nine_functions_of_ten_are_short() -> None:
+    """Nine functions of ten, docstring aside, take less than a screen."""
+    lengths = sorted(
+        length for path in SOURCE.rglob("*.py") for length in _function_lengths(path.read_text())
+    )
+    assert lengths[int(len(lengths) * SHORT_FUNCTIONS)] < LONG_FUNCTION_LINES
+
+
+def _function_lengths(source: str) -> Iterator[int]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            first, last = (body[0].lineno, body[-1].end_lineno) if body else (0, 0)
+            yield (last or first) - first + 1
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """The modules can be put into an order in which each imports only earlier ones."""
+    graph = grimp.build_graph("greenroom", cache_dir=None)
+    order = graphlib.TopologicalSorter(
+        {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    )
+    assert len(list(order.static_order())) == len(graph.modules)
+
+
+def test_pure_packages_ask_nobody_for_the_time() -> None:
+    """No pure module reads the clock, draws random bytes or calls a URL: those are arguments."""
+    asking = re.compile(r"\b(now|utcnow|today|monotonic|time_ns|urandom|urlopen)\(|urllib\.request")
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in SOURCE.rglob("*.py")
+        if path.relative_to(SOURCE).parts[0].removesuffix(".py") in PURE
+        for match in asking.finditer(ast.unparse(_without_docstrings(path.read_text())))
+    ]
+    assert found == []
+
+
+def _without_docstrings(source: str) -> ast.Module:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(...)
+    return tree
