@@ -1,0 +1,31 @@
+"""Chat tokens: what a token says about its bearer."""
+
+from enum import StrEnum
+
+import msgspec
+
+TOKEN_VALIDITY_SECONDS = 60
+"""A token can be used to connect for one minute after its creation (AWS CLI, create-chat-token)."""
+
+DEFAULT_SESSION_MINUTES = 60
+"""Session duration when the request names none (API reference, CreateChatToken)."""
+
+
+class Capability(StrEnum):
+    """What a token's bearer may do beside viewing messages, which everybody may."""
+
+    SEND_MESSAGE = "SEND_MESSAGE"
+    DISCONNECT_USER = "DISCONNECT_USER"
+    DELETE_MESSAGE = "DELETE_MESSAGE"
+
+
+class ChatTokenClaims(msgspec.Struct, frozen=True, array_like=True):
+    """The sealed contents of a token. Times are milliseconds since the epoch."""
+
+    token_id: str
+    room_arn: str
+    user_id: str
+    capabilities: tuple[Capability, ...]
+    attributes: dict[str, str]
+    token_expires: int
+    session_expires: int

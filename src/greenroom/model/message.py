@@ -1,0 +1,34 @@
+"""Rules for what a room carries: attribute sizes, identifiers, times."""
+
+import secrets
+import string
+from collections.abc import Callable, Mapping
+
+ATTRIBUTES_BYTES = 1024
+"""Attributes hold 1 KB at most: the UTF-8 bytes of all keys and values (API reference)."""
+
+ID_LENGTH = 12
+"""Identifiers of rooms, configurations, messages and events: 12 of [a-zA-Z0-9]."""
+
+_ALPHABET = string.ascii_letters + string.digits
+
+IdSource = Callable[[], str]
+"""Something that returns a new identifier each time."""
+
+
+def new_id() -> str:
+    """Return a random identifier: 12 letters and digits, 71 bits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
+
+
+def attributes_size(attributes: Mapping[str, str]) -> int:
+    """Return the size of the attributes in bytes: their keys and values as UTF-8."""
+    return sum(len(key.encode()) + len(value.encode()) for key, value in attributes.items())
+
+
+def attributes_problem(attributes: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the attributes, or None."""
+    size = attributes_size(attributes)
+    if size > ATTRIBUTES_BYTES:
+        return f"at most {ATTRIBUTES_BYTES} bytes of keys and values, not {size}"
+    return None

@@ -1,0 +1,51 @@
+"""Token buckets: how often something may happen. The clock is an argument."""
+
+
+class TokenBucket:
+    """Allows `rate` takes a second, and a burst of `capacity` after a pause.
+
+    - A new bucket is full. Over any time of t seconds it grants at most capacity + rate * t takes.
+    - A rate of zero or less is no limit.
+    - `now` is in seconds of any clock. A clock that steps back refills nothing; refilling goes on
+      from where the clock then is.
+    """
+
+    __slots__ = ("_capacity", "_fill", "_follows_rate", "_last", "_rate")
+
+    def __init__(self, rate: float, now: float, capacity: float | None = None) -> None:
+        self._rate = rate
+        self._follows_rate = capacity is None
+        self._capacity = _default_capacity(rate) if capacity is None else capacity
+        self._fill = self._capacity
+        self._last = now
+
+    def take(self, now: float) -> bool:
+        """Take one token; return whether there was one. A refused take costs nothing."""
+        rate = self._rate
+        if rate <= 0:
+            return True
+        elapsed = now - self._last
+        self._last = now
+        fill = self._fill
+        if elapsed > 0:
+            fill += elapsed * rate
+            fill = min(fill, self._capacity)
+        if fill < 1:
+            self._fill = fill
+            return False
+        self._fill = fill - 1
+        return True
+
+    def change(self, rate: float) -> None:
+        """Allow another rate from now on; what is in the bucket stays, up to the new capacity."""
+        if rate == self._rate:
+            return
+        self._rate = rate
+        if self._follows_rate:
+            self._capacity = _default_capacity(rate)
+            self._fill = min(self._fill, self._capacity)
+
+
+def _default_capacity(rate: float) -> float:
+    """Return one second's worth, and at least one take."""
+    return max(rate, 1.0)

@@ -1,0 +1,208 @@
+"""Seal and open tokens with a ring of keys: chat tokens, and the page tokens of listings.
+
+- A token is two base64url parts without padding, joined by a dot: every character is legal in
+  `Sec-WebSocket-Protocol`. The first part is a version byte, the key's id and the nonce; the
+  second is the payload, encrypted and authenticated with AES-256-GCM.
+- The purpose and the first part are authenticated with it: a page token is never a chat token.
+- A ring opens what any of its keys sealed and seals with the current one, so that keys can be
+  changed while older tokens are still good.
+- Nonces are the caller's and must never repeat under one key: 12 random bytes each time.
+- No error carries any part of a token.
+"""
+
+import binascii
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from typing import Self
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from greenroom.model.chat_token import ChatTokenClaims
+
+MAXIMUM_TOKEN_LENGTH = 4096
+"""Characters. The largest claims, 1 KB of attributes among them, make about 2,600."""
+
+CHAT_PURPOSE = "chat"
+"""The purpose of chat tokens."""
+
+PAGE_PURPOSE = "page"
+"""The purpose of the page tokens of listings."""
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+
+_VERSION = 1
+_TAG_BYTES = 16
+_KEY_ID_BYTES = 8
+_KEY_ID_LIMIT = 64
+_CLAIMS_ENCODER = msgspec.msgpack.Encoder()
+_CLAIMS_DECODER = msgspec.msgpack.Decoder(ChatTokenClaims)
+
+
+class TokenRejected(Exception):
+    """The text is not a token that this ring opens."""
+
+
+class TokenMalformed(TokenRejected):
+    """The text has not the shape of a token, whoever made it."""
+
+
+class TokenForeign(TokenRejected):
+    """The text has a token's shape, but no key of the ring sealed it for this purpose."""
+
+
+class KeyRing:
+    """Keys by their id, one of which is current."""
+
+    __slots__ = ("_ciphers", "_current", "_keys", "_prefix")
+
+    def __init__(self, keys: Mapping[str, bytes], current: str) -> None:
+        """Make a ring of 32-byte keys; ids are 1 to 64 ASCII characters.
+
+        Raises:
+            ValueError: a key or an id is not of that form, or the current key is not among them.
+        """
+        if current not in keys:
+            raise ValueError("the current key is not in the ring")
+        if not all(key_id.isascii() and 0 < len(key_id) <= _KEY_ID_LIMIT for key_id in keys):
+            raise ValueError(f"a key id must be 1 to {_KEY_ID_LIMIT} ASCII characters")
+        if not all(len(key) == KEY_BYTES for key in keys.values()):
+            raise ValueError(f"a key must be {KEY_BYTES} bytes")
+        self._keys = dict(keys)
+        self._current = current
+        self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
+        self._prefix = bytes((_VERSION,)) + current.encode()
+
+    def seal(self, purpose: str, payload: bytes, nonce: bytes) -> str:
+        """Return the payload as a token for the purpose; the nonce is 12 bytes, used once.
+
+        Raises:
+            ValueError: the nonce is not 12 bytes, or the token would be too long to be opened.
+        """
+        if len(nonce) != NONCE_BYTES:
+            raise ValueError(f"the nonce must be {NONCE_BYTES} bytes")
+        head = _encode(self._prefix + nonce)
+        cipher = self._ciphers[self._prefix[1:]]
+        token = head + b"." + _encode(cipher.encrypt(nonce, payload, _bound(purpose, head)))
+        if len(token) > MAXIMUM_TOKEN_LENGTH:
+            raise ValueError("the payload is too long for a token")
+        return token.decode()
+
+    def open(self, purpose: str, text: str) -> bytes:
+        """Return the payload of a token that was sealed for the purpose.
+
+        Raises:
+            TokenMalformed: the text is too long, of other characters, parts or version.
+            TokenForeign: it names a key that is not in the ring, or was sealed with another
+                key, for another purpose, or changed since.
+        """
+        head, sealed_text = _parts(text)
+        plain_head = _decode(head)
+        sealed = _decode(sealed_text)
+        if len(plain_head) < 2 + NONCE_BYTES or plain_head[0] != _VERSION:
+            raise TokenMalformed("not a token of a known version")
+        if len(sealed) < _TAG_BYTES:
+            raise TokenMalformed("the token is cut short")
+        cipher = self._ciphers.get(plain_head[1:-NONCE_BYTES])
+        if cipher is None:
+            raise TokenForeign("the token's key is not known")
+        try:
+            return cipher.decrypt(plain_head[-NONCE_BYTES:], sealed, _bound(purpose, head))
+        except InvalidTag:
+            raise TokenForeign("the token was not sealed here for this purpose") from None
+
+    def to_bytes(self) -> bytes:
+        """Return the ring with its keys in clear, for the store's `secret`."""
+        return msgspec.msgpack.encode(_Kept(_VERSION, self._current, self._keys))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Return the ring that `to_bytes` gave.
+
+        Raises:
+            ValueError: the bytes are not a ring.
+        """
+        try:
+            kept = msgspec.msgpack.decode(data, type=_Kept)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ValueError("not a key ring") from None
+        if kept.version != _VERSION:
+            raise ValueError("a key ring of another version")
+        return cls(kept.keys, kept.current)
+
+
+def new_key() -> tuple[str, bytes]:
+    """Return a random key and an id for it: 8 characters of base64url, and 32 bytes."""
+    return secrets.token_urlsafe(_KEY_ID_BYTES * 3 // 4), secrets.token_bytes(KEY_BYTES)
+
+
+def seal_claims(ring: KeyRing, claims: ChatTokenClaims, nonce: bytes) -> str:
+    """Return the claims as a chat token."""
+    return ring.seal(CHAT_PURPOSE, _CLAIMS_ENCODER.encode(claims), nonce)
+
+
+def open_claims(ring: KeyRing, text: str) -> ChatTokenClaims:
+    """Return the claims of a chat token. Expiry and single use are the caller's to check.
+
+    Raises:
+        TokenRejected: see `KeyRing.open`.
+    """
+    payload = ring.open(CHAT_PURPOSE, text)
+    try:
+        return _CLAIMS_DECODER.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise TokenMalformed("the token's claims are of another version") from None
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+    current: str
+    keys: dict[str, bytes]
+
+
+def _bound(purpose: str, head: bytes) -> bytes:
+    """Return the associated data. The head holds no dot, so no two pairs give the same bytes."""
+    return purpose.encode() + b"." + head
+
+
+def _parts(text: str) -> tuple[bytes, bytes]:
+    if len(text) > MAXIMUM_TOKEN_LENGTH:
+        raise TokenMalformed(f"a token is at most {MAXIMUM_TOKEN_LENGTH} characters")
+    try:
+        data = text.encode("ascii")
+    except UnicodeEncodeError:
+        raise TokenMalformed("a token is ASCII") from None
+    head, dot, sealed = data.partition(b".")
+    if not dot or not head or not sealed:
+        raise TokenMalformed("a token is two parts joined by a dot")
+    return head, sealed
+
+
+def _encode(data: bytes) -> bytes:
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+_PADDING = (b"", b"", b"==", b"=")
+_LAST_CHARACTERS = (
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
+    b"",
+    b"AQgw",
+    b"AEIMQUYcgkosw048",
+)
+"""What may stand last in a part of 4n, 4n+1, ... characters: others have stray bits."""
+
+
+def _decode(text: bytes) -> bytes:
+    """Decode one part. Only the one text that encodes the bytes is accepted for them."""
+    remainder = len(text) % 4
+    try:
+        if text[-1] in _LAST_CHARACTERS[remainder]:
+            standard = text.translate(_STANDARD) + _PADDING[remainder]
+            return binascii.a2b_base64(standard, strict_mode=True)
+    except binascii.Error:
+        pass
+    raise TokenMalformed("a token's parts are base64url without padding")

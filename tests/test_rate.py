@@ -1,0 +1,105 @@
+"""Token buckets: what they grant, and that no clock makes them grant more."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.rate import TokenBucket
+
+times = st.floats(0, 1e6, allow_nan=False, allow_infinity=False)
+
+
+def taken(bucket: TokenBucket, now: float, attempts: int) -> int:
+    """Return how many of the attempts were granted."""
+    return sum(bucket.take(now) for _ in range(attempts))
+
+
+@pytest.mark.parametrize(
+    ("rate", "capacity", "burst"),
+    [(10, None, 10), (0.5, None, 1), (1, None, 1), (10, 3, 3), (10, 25, 25), (2.5, None, 2)],
+)
+def test_burst(rate: float, capacity: float | None, burst: int) -> None:
+    """A new bucket grants its capacity at once: by default a second's worth, at least one."""
+    assert taken(TokenBucket(rate, 5.0, capacity), 5.0, 100) == burst
+
+
+def test_refills_at_the_rate() -> None:
+    """An empty bucket refills by the rate, and never over its capacity."""
+    bucket = TokenBucket(10, 0.0)
+    taken(bucket, 0.0, 10)
+    assert taken(bucket, 0.25, 10) == 2
+    assert taken(bucket, 0.5, 10) == 3
+    assert taken(bucket, 1000.0, 100) == 10
+
+
+def test_refused_takes_cost_nothing() -> None:
+    """Taking from an empty bucket does not delay its refilling."""
+    bucket = TokenBucket(1, 0.0)
+    assert bucket.take(0.0)
+    assert not any(bucket.take(step / 16) for step in range(16))
+    assert bucket.take(1.0)
+
+
+@pytest.mark.parametrize("rate", [0, -1, -0.5])
+def test_no_limit(rate: float) -> None:
+    """A rate of zero or less grants everything."""
+    assert taken(TokenBucket(rate, 0.0), 0.0, 10_000) == 10_000
+
+
+def test_clock_steps_back() -> None:
+    """A clock that steps back refills nothing, and refilling goes on from there."""
+    bucket = TokenBucket(10, 1000.0)
+    taken(bucket, 1000.0, 10)
+    assert not bucket.take(500.0)
+    assert taken(bucket, 500.5, 10) == 5
+
+
+def test_change_clamps_the_fill() -> None:
+    """A lower rate takes effect at once: what is over the new capacity is lost."""
+    bucket = TokenBucket(100, 0.0)
+    bucket.change(5)
+    assert taken(bucket, 0.0, 100) == 5
+    bucket.change(20)
+    assert taken(bucket, 0.0, 100) == 0
+    assert taken(bucket, 0.5, 100) == 10
+
+
+def test_change_keeps_a_given_capacity() -> None:
+    """A capacity that was asked for outlives a change of the rate."""
+    bucket = TokenBucket(10, 0.0, capacity=3)
+    bucket.change(100)
+    assert taken(bucket, 10.0, 100) == 3
+
+
+def test_change_to_the_same_rate() -> None:
+    """Changing to the present rate gives nothing back."""
+    bucket = TokenBucket(10, 0.0)
+    taken(bucket, 0.0, 10)
+    bucket.change(10)
+    assert not bucket.take(0.0)
+
+
+def test_change_to_no_limit_and_back() -> None:
+    """A limit can be lifted and set again."""
+    bucket = TokenBucket(1, 0.0)
+    bucket.change(0)
+    assert taken(bucket, 0.0, 100) == 100
+    bucket.change(2)
+    assert taken(bucket, 100.0, 100) == 2
+
+
+@settings(deadline=None)
+@given(st.lists(times, min_size=1, max_size=200), st.floats(0.01, 1000), st.floats(1, 100))
+def test_never_more_than_capacity_and_rate(
+    moments: list[float], rate: float, capacity: float
+) -> None:
+    """For any sequence of times, also backwards, at most capacity + rate * t is granted.
+
+    t is the time that passed forwards.
+    """
+    bucket = TokenBucket(rate, moments[0], capacity)
+    granted = sum(bucket.take(now) for now in moments)
+    passed = sum(max(after - before, 0) for before, after in pairwise(moments))
+    assert granted <= (capacity + rate * passed) * (1 + 1e-9)

@@ -1,0 +1,314 @@
+"""Tokens: sealed for one purpose, opened by their ring, refused by name otherwise."""
+
+import base64
+import re
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from greenroom import tokens
+from greenroom.model.chat_token import Capability, ChatTokenClaims
+from greenroom.tokens import (
+    CHAT_PURPOSE,
+    PAGE_PURPOSE,
+    KeyRing,
+    TokenForeign,
+    TokenMalformed,
+    TokenRejected,
+    new_key,
+    open_claims,
+    seal_claims,
+)
+
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+NONCE = b"123456789012"
+RING = KeyRing({"old-key1": OLD, "new-key1": NEW}, "new-key1")
+CLAIMS = ChatTokenClaims(
+    token_id="0123456789abcdef01234567",
+    room_arn="arn:aws:ivschat:us-east-1:123456789012:room/AbCdEf123456",
+    user_id="ünïcødé 🎉",
+    capabilities=(Capability.SEND_MESSAGE, Capability.DELETE_MESSAGE),
+    attributes={"color": "red", "badge": "⭐"},
+    token_expires=1_700_000_060_000,
+    session_expires=1_700_003_600_000,
+)
+TOKEN = seal_claims(RING, CLAIMS, NONCE)
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def b64(data: bytes) -> str:
+    """Return base64url without padding."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def test_round_trip() -> None:
+    """What was sealed is what is opened."""
+    assert open_claims(RING, TOKEN) == CLAIMS
+
+
+def test_shape() -> None:
+    """A token is two base64url parts joined by a dot, without padding."""
+    assert re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", TOKEN)
+
+
+def test_layout() -> None:
+    """A token is version, key id and nonce; then AES-256-GCM over purpose and first part."""
+    head, sealed = TOKEN.split(".")
+    assert head == b64(b"\x01new-key1" + NONCE)
+    payload = AESGCM(NEW).decrypt(
+        NONCE, base64.urlsafe_b64decode(sealed + "=="), f"chat.{head}".encode()
+    )
+    assert payload == RING.open(CHAT_PURPOSE, TOKEN)
+
+
+def test_contents_do_not_show() -> None:
+    """Nothing of the claims can be read from a token."""
+    raw = b"".join(base64.urlsafe_b64decode(part + "==") for part in TOKEN.split("."))
+    assert b"arn:aws" not in raw
+    assert b"color" not in raw
+
+
+def test_older_key_still_opens() -> None:
+    """A ring opens what each of its keys sealed."""
+    before = KeyRing({"old-key1": OLD}, "old-key1")
+    assert open_claims(RING, seal_claims(before, CLAIMS, NONCE)) == CLAIMS
+
+
+def test_removed_key_opens_nothing() -> None:
+    """A key that was taken from the ring no longer opens what it sealed."""
+    with pytest.raises(TokenForeign):
+        open_claims(KeyRing({"old-key1": OLD}, "old-key1"), TOKEN)
+
+
+def test_same_id_other_key() -> None:
+    """A key's id alone opens nothing."""
+    with pytest.raises(TokenForeign):
+        open_claims(KeyRing({"new-key1": OLD}, "new-key1"), TOKEN)
+
+
+def test_purposes_are_apart() -> None:
+    """A page token is not a chat token, nor the other way round."""
+    page = RING.seal(PAGE_PURPOSE, b"cursor", NONCE)
+    assert RING.open(PAGE_PURPOSE, page) == b"cursor"
+    with pytest.raises(TokenForeign):
+        open_claims(RING, page)
+    with pytest.raises(TokenForeign):
+        RING.open(PAGE_PURPOSE, TOKEN)
+    with pytest.raises(TokenForeign):
+        RING.open("", TOKEN)
+
+
+def test_authentic_but_not_claims() -> None:
+    """A chat token of another version's claims is refused, not half read."""
+    for payload in (b"", b"\xc0", b"\x97\xa1a", b"\xa2\xff\xff", b"\x91\xa1a"):
+        with pytest.raises(TokenMalformed):
+            open_claims(RING, RING.seal(CHAT_PURPOSE, payload, NONCE))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "a",
+        "a.",
+        ".a",
+        "a.b",
+        "AAAA.AAAA",
+        TOKEN + ".",
+        "." + TOKEN,
+        TOKEN + ".AAAA",
+        TOKEN.replace(".", ""),
+        TOKEN.replace(".", ".."),
+        TOKEN + "=",
+        TOKEN + "==",
+        TOKEN.replace(".", "=."),
+        TOKEN + " ",
+        " " + TOKEN,
+        TOKEN + "\n",
+        TOKEN.replace(".", "!."),
+        TOKEN + "é",
+        "é" + TOKEN,
+        "\ud800." + TOKEN,
+        TOKEN[:-1] + "+",
+        TOKEN[:-1] + "/",
+        "A" * 4097,
+        "A" * 2000 + "." + "A" * 2096,
+        "A" * 1_000_000,
+        # No nonce, no key id; no tag; versions 0 and 2.
+        b64(b"\x01" + NONCE) + "." + b64(b"x" * 32),
+        b64(b"\x01k" + NONCE) + "." + b64(b"x" * 15),
+        b64(b"\x00new-key1" + NONCE) + "." + TOKEN.split(".")[1],
+        b64(b"\x02new-key1" + NONCE) + "." + TOKEN.split(".")[1],
+    ],
+)
+def test_malformed(text: str) -> None:
+    """What has not the shape of a token is refused as such."""
+    with pytest.raises(TokenMalformed):
+        RING.open(CHAT_PURPOSE, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b64(b"\x01unknown!" + NONCE) + "." + TOKEN.split(".")[1],
+        b64(b"\x01\xff\xfe" + NONCE) + "." + TOKEN.split(".")[1],
+        b64(b"\x01new-key1" + b"0" * 12) + "." + TOKEN.split(".")[1],
+        TOKEN.split(".")[0] + "." + b64(b"x" * 64),
+        TOKEN.split(".")[0] + "." + b64(b"x" * 16),
+    ],
+)
+def test_foreign(text: str) -> None:
+    """What has the shape, but was not sealed by the ring, is refused as such."""
+    with pytest.raises(TokenForeign):
+        RING.open(CHAT_PURPOSE, text)
+
+
+def test_every_changed_character_is_noticed() -> None:
+    """No character of a token can be another one: each stray bit counts."""
+    for position, character in enumerate(TOKEN):
+        for bit in range(6):
+            other = "." if character == "." else ALPHABET[ALPHABET.index(character) ^ 1 << bit]
+            changed = TOKEN[:position] + other + TOKEN[position + 1 :]
+            if changed != TOKEN:
+                with pytest.raises(TokenRejected):
+                    RING.open(CHAT_PURPOSE, changed)
+
+
+def test_stray_bits_are_malformed() -> None:
+    """Only the canonical base64 of the bytes is accepted."""
+    sealed = RING.seal(CHAT_PURPOSE, b"", NONCE)
+    head, tag = sealed.split(".")
+    assert len(tag) % 4 == 2
+    last = ALPHABET.index(tag[-1])
+    for stray in range(1, 16):
+        with pytest.raises(TokenMalformed):
+            RING.open(CHAT_PURPOSE, f"{head}.{tag[:-1]}{ALPHABET[last | stray]}")
+
+
+def test_errors_echo_nothing() -> None:
+    """No error carries a part of the token."""
+    for text in (TOKEN[:-1] + "?", TOKEN[:-2] + "AA", TOKEN + "é", TOKEN * 20):
+        with pytest.raises(TokenRejected) as raised:
+            RING.open(CHAT_PURPOSE, text)
+        assert TOKEN[:10] not in repr(raised.value)
+        assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_seal_refuses_what_could_not_be_opened() -> None:
+    """A wrong nonce and a payload that is too long for a token are the caller's mistakes."""
+    with pytest.raises(ValueError, match="12 bytes"):
+        RING.seal(CHAT_PURPOSE, b"", b"short")
+    with pytest.raises(ValueError, match="too long"):
+        RING.seal(CHAT_PURPOSE, b"x" * 3100, NONCE)
+
+
+def test_the_longest_token_opens() -> None:
+    """A token of exactly the limit is sealed and opened."""
+    payload = b"x" * (3 * (4096 - 29) // 4 - 16)
+    token = RING.seal(CHAT_PURPOSE, payload, NONCE)
+    assert 4093 <= len(token) <= tokens.MAXIMUM_TOKEN_LENGTH
+    assert RING.open(CHAT_PURPOSE, token) == payload
+
+
+def test_largest_claims_fit() -> None:
+    """The largest user id and attributes that CreateChatToken takes make a valid token."""
+    claims = ChatTokenClaims(
+        "0" * 24,
+        "arn:aws:ivschat:ap-northeast-1:123456789012:room/" + "A" * 12,
+        "🎉" * 128,
+        tuple(Capability),
+        {f"{number:03}": "x" for number in range(256)},
+        2**53,
+        2**53,
+    )
+    assert open_claims(RING, seal_claims(RING, claims, NONCE)) == claims
+
+
+@pytest.mark.parametrize(
+    ("keys", "current"),
+    [
+        ({}, "a"),
+        ({"a": OLD}, "b"),
+        ({"a": OLD[:31]}, "a"),
+        ({"a": b""}, "a"),
+        ({"": OLD}, ""),
+        ({"é": OLD}, "é"),
+        ({"a" * 65: OLD}, "a" * 65),
+        ({"a": OLD, "b": b"short"}, "a"),
+    ],
+)
+def test_impossible_rings(keys: dict[str, bytes], current: str) -> None:
+    """A ring has a current key, and all its keys and ids have their form."""
+    with pytest.raises(ValueError, match=r"key|ring"):
+        KeyRing(keys, current)
+
+
+def test_ring_as_bytes() -> None:
+    """A ring can be kept and read back; damaged bytes are refused."""
+    data = RING.to_bytes()
+    assert open_claims(KeyRing.from_bytes(data), TOKEN) == CLAIMS
+    assert KeyRing.from_bytes(data).to_bytes() == data
+    for damaged in (b"", b"\xff", data[:-1], b"\x93" + data[1:5], b"\xc1" + data[1:]):
+        with pytest.raises(ValueError, match="ring"):
+            KeyRing.from_bytes(damaged)
+    assert data[1] == 1
+    with pytest.raises(ValueError, match="version"):
+        KeyRing.from_bytes(data[:1] + b"\x02" + data[2:])
+
+
+def test_ring_does_not_show_its_keys() -> None:
+    """Printing a ring reveals nothing."""
+    assert "key" not in repr(RING).replace("KeyRing", "").lower()
+    assert not hasattr(RING, "__dict__")
+
+
+def test_new_keys() -> None:
+    """New keys are 32 bytes with an id that makes the first part come out even."""
+    key_id, key = new_key()
+    ring = KeyRing({key_id: key}, key_id)
+    assert open_claims(ring, seal_claims(ring, CLAIMS, NONCE)) == CLAIMS
+    assert len(key) == 32
+    assert len(key_id) == 8
+    assert new_key()[0] != key_id
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.text(max_size=200) | st.text(ALPHABET + ".=+/ ", max_size=200))
+@example("\x00.\x00")
+@example("AQ.AQ")
+def test_random_text(text: str) -> None:
+    """Random text never raises anything but TokenRejected."""
+    with pytest.raises(TokenRejected):
+        open_claims(RING, text)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_random_parts(head: bytes, sealed: bytes) -> None:
+    """Well-formed base64 of random bytes never raises anything but TokenRejected."""
+    with pytest.raises(TokenRejected):
+        open_claims(RING, f"{b64(head)}.{b64(sealed)}")
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data())
+def test_mutated_tokens(data: st.DataObject) -> None:
+    """A token with a part replaced, taken out or repeated is always refused."""
+    start = data.draw(st.integers(0, len(TOKEN)))
+    end = data.draw(st.integers(start, len(TOKEN)))
+    middle = data.draw(st.text(max_size=20) | st.just(TOKEN[start:end] * 2))
+    mutated = TOKEN[:start] + middle + TOKEN[end:]
+    if mutated != TOKEN:
+        with pytest.raises(TokenRejected):
+            open_claims(RING, mutated)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=2000), st.binary(min_size=12, max_size=12), st.text(max_size=20))
+def test_round_trip_of_anything(payload: bytes, nonce: bytes, purpose: str) -> None:
+    """Any payload survives, for any purpose and nonce."""
+    assert RING.open(purpose, RING.seal(purpose, payload, nonce)) == payload
