@@ -1,0 +1,1 @@
+"""The AWS side of the control plane, pure: service model, rest-json, constraints, signatures."""

@@ -1,0 +1,131 @@
+"""The service model of Amazon IVS Chat: its operations, and the way from a request line to one.
+
+- The model is the one that botocore ships (`ivschat`, API version 2020-07-14). A model that lies
+  in a user's `~/.aws/models` is not looked at: the server's API must not depend on it.
+- Routes are matched on the raw path. Every client sends an ARN as one percent-encoded segment,
+  hand-written ones also plain; a path that was decoded first could not tell its slashes apart.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from botocore.loaders import Loader
+from botocore.model import OperationModel, ServiceModel, StructureShape
+
+from greenroom.model.errors import FieldError, ValidationException, ValidationReason
+
+API_VERSION = "2020-07-14"
+
+INVALID_UTF8 = "must be valid UTF-8"
+"""The rule that a percent-encoded value broke, for its FieldError."""
+
+_PATH_SHOWN = re.compile(r"/[A-Za-z0-9_.-]{0,64}")
+_METHOD_SHOWN = re.compile(r"[A-Za-z]{1,16}")
+
+
+class Operation(msgspec.Struct, frozen=True, eq=False):
+    """One operation of the service, as its model states it."""
+
+    name: str
+    method: str
+    path: str
+    """Template: `/CreateRoom`, `/tags/{resourceArn}`."""
+    status: int
+    """Of a success: 204 for DeleteRoom and DeleteLoggingConfiguration, else 200."""
+    input: StructureShape
+    output: StructureShape | None
+    errors: frozenset[str]
+    """Codes of the errors that the model declares for the operation."""
+
+
+def read_model() -> dict[str, Any]:
+    """Read the description of the service from botocore's data files."""
+    loader = Loader(
+        extra_search_paths=[Loader.BUILTIN_DATA_PATH],
+        include_default_search_paths=False,
+        include_default_extras=False,
+    )
+    description: dict[str, Any] = loader.load_data(f"ivschat/{API_VERSION}/service-2")
+    return description
+
+
+def _operation(model: OperationModel) -> Operation:
+    if model.input_shape is None:
+        raise NotImplementedError(f"operation {model.name} without input")
+    return Operation(
+        name=model.name,
+        method=model.http["method"],
+        path=model.http["requestUri"],
+        status=model.http["responseCode"],
+        input=model.input_shape,
+        output=model.output_shape,
+        errors=frozenset(shape.name for shape in model.error_shapes),
+    )
+
+
+def _operations(model: ServiceModel) -> Mapping[str, Operation]:
+    return MappingProxyType(
+        {name: _operation(model.operation_model(name)) for name in model.operation_names}
+    )
+
+
+OPERATIONS: Mapping[str, Operation] = _operations(ServiceModel(read_model(), "ivschat"))
+"""The 17 operations by name, in alphabetical order."""
+
+_LABEL = re.compile(r"(?P<prefix>/.*/)\{(?P<label>\w+)\}")
+
+_FIXED = {
+    (operation.method, operation.path): operation
+    for operation in OPERATIONS.values()
+    if "{" not in operation.path
+}
+_LABELLED = {
+    (operation.method, match["prefix"]): (operation, match["label"])
+    for operation in OPERATIONS.values()
+    if (match := _LABEL.fullmatch(operation.path))
+}
+_PREFIXES = tuple({prefix for _, prefix in _LABELLED})
+
+
+def route(method: str, raw_path: str) -> tuple[Operation, dict[str, str]]:
+    """Return the operation that a request line names, and the values of its path's labels.
+
+    `raw_path` is the path as received, still percent-encoded, without the query; bytes beyond
+    ASCII as Latin-1.
+
+    Raises:
+        ValidationException: no operation has this method and path, or a label is not UTF-8.
+    """
+    operation = _FIXED.get((method, raw_path))
+    if operation is not None:
+        return operation, {}
+    for prefix in _PREFIXES:
+        if raw_path.startswith(prefix) and len(raw_path) > len(prefix):
+            labelled = _LABELLED.get((method, prefix))
+            if labelled is not None:
+                operation, label = labelled
+                return operation, {label: _label(label, raw_path[len(prefix) :])}
+    raise ValidationException(
+        f"Unknown operation: {_shown(method, raw_path)}", ValidationReason.UNKNOWN_OPERATION
+    )
+
+
+def _label(name: str, raw: str) -> str:
+    try:
+        return unquote_to_bytes(raw.encode("latin-1")).decode()
+    except UnicodeError:
+        raise ValidationException.of_fields(FieldError(name, INVALID_UTF8)) from None
+
+
+def _shown(method: str, raw_path: str) -> str:
+    """Return the method and the path's first segment, or less when they are not plain words."""
+    verb = method if _METHOD_SHOWN.fullmatch(method) else "the method"
+    match = _PATH_SHOWN.match(raw_path)
+    if match is None:
+        return f"{verb} on this path"
+    rest = "" if match.end() == len(raw_path) else "..."
+    return f"{verb} {match[0]}{rest}"
