@@ -1,0 +1,175 @@
+"""The upgrade: from a client's request to its chat token, and the two answers to it.
+
+The token is the only subprotocol that a client offers, and the one that is accepted ("Connecting
+to a room", Amazon IVS Chat Messaging API Reference). The header is read in linear time, and
+nothing of it is answered with before it is known to be a token of RFC 7230.
+
+That the request asks for an upgrade to `websocket` was seen by the HTTP parser that routed it.
+"""
+
+import binascii
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from hashlib import sha1
+
+import msgspec
+
+from greenroom.protocol.events import encode_error
+
+MAXIMUM_TOKEN_LENGTH = 4096
+"""Bytes of a chat token, as a header's value."""
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class HandshakeRefused(Exception):
+    """The connection is refused before the upgrade: what the HTTP answer says."""
+
+    def __init__(
+        self, status: int, name: str, message: str, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.name = name
+        self.message = message
+        self.headers = tuple(headers)
+
+
+class Refusal(Enum):
+    """Why connections are refused: status, `x-amzn-ErrorType`, `ErrorMessage`, more headers."""
+
+    METHOD = (400, "ValidationException", "The WebSocket handshake is a GET request")
+    KEY = (400, "ValidationException", "Sec-WebSocket-Key must be 16 bytes in base64, given once")
+    TOKEN_COUNT = (
+        400,
+        "ValidationException",
+        "Sec-WebSocket-Protocol must hold the chat token and nothing else",
+    )
+    TOKEN_MALFORMED = (400, "ValidationException", "The chat token is malformed")
+    TOKEN_MISSING = (401, "UnauthorizedException", "The chat token is missing")
+    TOKEN_FOREIGN = (403, "AccessDeniedException", "The chat token was not issued by this service")
+    ROOM_GONE = (404, "ResourceNotFoundException", "The room of the chat token does not exist")
+    TOKEN_USED = (409, "ConflictException", "The chat token was used before; each is good once")
+    TOKEN_EXPIRED = (410, "ExpiredTokenException", "The chat token has expired")
+    VERSION = (
+        426,
+        "UpgradeRequiredException",
+        "Sec-WebSocket-Version must be 13",
+        (("Sec-WebSocket-Version", "13"),),
+    )
+    TOO_MANY_CONNECTIONS = (429, "ThrottlingException", "There are too many connections")
+    INTERNAL = (500, "InternalServerException", "Internal server error")
+    UNAVAILABLE = (503, "ServiceUnavailableException", "The service cannot take connections now")
+
+    def error(self) -> HandshakeRefused:
+        """Return the exception to raise."""
+        return HandshakeRefused(*self.value)
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """What an acceptable upgrade request brought: the client's key and its chat token."""
+
+    key: bytes
+    token: str
+
+
+def parse_upgrade(method: bytes, headers: Headers) -> Upgrade:
+    """Read an upgrade request; header names are lower-case.
+
+    Raises:
+        HandshakeRefused: see `Refusal`: METHOD, VERSION, KEY and the first three of the token.
+    """
+    keys: list[bytes] = []
+    versions: list[bytes] = []
+    protocols: list[bytes] = []
+    wanted = {_KEY: keys, _VERSION: versions, _PROTOCOL: protocols}
+    for name, value in headers:
+        if name in wanted:
+            wanted[name].append(value)
+    if method != b"GET":
+        raise Refusal.METHOD.error()
+    if len(versions) != 1 or versions[0].strip(_BLANK) != b"13":
+        raise Refusal.VERSION.error()
+    if len(keys) != 1 or not _is_key(key := keys[0].strip(_BLANK)):
+        raise Refusal.KEY.error()
+    return Upgrade(key, _token(protocols))
+
+
+def accept_response(upgrade: Upgrade) -> bytes:
+    """Return the 101 answer, which accepts the token as the subprotocol."""
+    digest = sha1(upgrade.key + _GUID, usedforsecurity=False).digest()
+    token = upgrade.token.encode("ascii")
+    return b"%b%b\r\nSec-WebSocket-Protocol: %b\r\n\r\n" % (_ACCEPT, b64encode(digest), token)
+
+
+def refusal_response(refused: HandshakeRefused, error_id: str, date: bytes | None = None) -> bytes:
+    """Return the HTTP answer to a refused upgrade, its body shaped as an ERROR frame.
+
+    `error_id` is the body's `Id`; `date` is the value of the Date header.
+    """
+    body = encode_error(error_id, "", refused.status, refused.message)
+    lines = [
+        f"HTTP/1.1 {refused.status} {_PHRASES.get(refused.status, '')}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"x-amzn-ErrorType: {refused.name}",
+        *(f"{name}: {value}" for name, value in refused.headers),
+        "Cache-Control: no-store",
+        "Connection: close",
+    ]
+    if date is not None:
+        lines.append(f"Date: {date.decode('ascii')}")
+    return "\r\n".join((*lines, "", "")).encode("ascii") + body
+
+
+_ACCEPT = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"Upgrade: websocket\r\n"
+    b"Connection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: "
+)
+_KEY = b"sec-websocket-key"
+_VERSION = b"sec-websocket-version"
+_PROTOCOL = b"sec-websocket-protocol"
+_BLANK = b" \t"
+_KEY_BYTES = 16
+_KEY_LENGTH = 24
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+_TOKEN_CHARACTERS = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""RFC 7230 section 3.2.6: what clients can put into the header."""
+
+_PHRASES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    410: "Gone",
+    426: "Upgrade Required",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+def _is_key(text: bytes) -> bool:
+    if len(text) != _KEY_LENGTH:
+        return False
+    try:
+        return len(binascii.a2b_base64(text, strict_mode=True)) == _KEY_BYTES
+    except binascii.Error:
+        return False
+
+
+def _token(protocols: Sequence[bytes]) -> str:
+    """Return the one subprotocol offered."""
+    values = [value for protocol in protocols if (value := protocol.strip(_BLANK))]
+    if not values:
+        raise Refusal.TOKEN_MISSING.error()
+    if len(values) > 1 or b"," in values[0]:
+        raise Refusal.TOKEN_COUNT.error()
+    if len(values[0]) > MAXIMUM_TOKEN_LENGTH or values[0].translate(None, _TOKEN_CHARACTERS):
+        raise Refusal.TOKEN_MALFORMED.error()
+    return values[0].decode("ascii")
