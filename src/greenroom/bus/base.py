@@ -1,0 +1,54 @@
+"""The port between nodes, and what every adapter of it guarantees.
+
+- **Delivery.** At most once. An envelope reaches every node that is connected when it is
+  published, the publisher included.
+- **Order.** The envelopes of one publisher about one room arrive in the order of publication.
+- **Waiting.** `publish` never waits; it raises nothing when a node is away.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+
+class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Give a frame's JSON text to everybody in the room. `action` labels it in metrics."""
+
+    room: str
+    payload: bytes
+    action: str
+
+
+class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Give an event to everybody in the room, then close the user's connections there."""
+
+    room: str
+    payload: bytes
+    user_id: str
+    reason: str
+
+
+class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Forget what is cached of the room: it was updated or deleted."""
+
+    room: str
+
+
+Envelope = Deliver | Disconnect | RoomChanged
+
+Receiver = Callable[[Envelope], None]
+"""Takes each envelope on the event loop; must not raise or block."""
+
+
+class Bus(Protocol):
+    """Carries envelopes to every node."""
+
+    async def start(self, receiver: Receiver) -> None:
+        """Begin to deliver to the receiver."""
+
+    def publish(self, envelope: Envelope) -> None:
+        """Send the envelope to every node, this one included."""
+
+    async def close(self) -> None:
+        """Stop delivering."""

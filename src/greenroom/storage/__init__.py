@@ -1,0 +1,1 @@
+"""The durable store of rooms, logging configurations, redeemed tokens and secrets."""

@@ -1,0 +1,128 @@
+"""The embedded store: one SQLite file, for one process.
+
+- **Durability.** WAL with `synchronous = FULL`: an answered write also survives a power failure, as
+  far as the disk keeps what it has synchronised.
+- **Order, atomicity, bounds, failures**: see `sqlite_worker`, through which every call goes.
+- **Opening**: see `sqlite_file` for what is refused, and `sqlite_lock` for the directory's lock.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from greenroom.model.arn import Arn
+from greenroom.model.logging_configuration import (
+    LoggingConfiguration,
+    LoggingConfigurationChange,
+    LoggingConfigurationState,
+)
+from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.storage import (
+    rules,
+    sqlite_file,
+    sqlite_marks,
+    sqlite_rooms,
+)
+from greenroom.storage import (
+    sqlite_logging_configurations as configurations,
+)
+from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage
+from greenroom.storage.sqlite_worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
+
+
+class SqliteStore:
+    """A `Store` in a directory; made by `open`."""
+
+    def __init__(self, worker: SqliteWorker) -> None:
+        self._worker = worker
+        self._redeems = 0
+
+    @classmethod
+    async def open(cls, directory: Path, queue_bound: int = QUEUE_BOUND) -> Self:
+        """Open the directory's store; a missing directory or an empty one gets a new store.
+
+        Raises:
+            StoreInUse: another process has it open.
+            StoreUnwritable: the directory or the file cannot be written.
+            StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
+        """
+        return cls(await SqliteWorker.start(partial(sqlite_file.opened, directory), queue_bound))
+
+    @property
+    def statistics(self) -> WorkerStatistics:
+        """Return the counters of calls, commits, failures and refusals, and the queue's length."""
+        return self._worker.statistics
+
+    async def create_room(self, room: Room, quota: int) -> Room:
+        return await self._worker.write(sqlite_rooms.create, room, quota)
+
+    async def get_room(self, arn: Arn) -> Room:
+        return await self._worker.read(sqlite_rooms.get, arn)
+
+    async def update_room(self, arn: Arn, change: RoomChange, now: int) -> Room:
+        return await self._worker.write(sqlite_rooms.update, arn, change, now)
+
+    async def delete_room(self, arn: Arn) -> None:
+        await self._worker.write(sqlite_rooms.delete, arn)
+
+    async def list_rooms(
+        self,
+        account: str,
+        region: str,
+        filters: RoomFilter,
+        limit: int,
+        after: RoomCursor | None = None,
+    ) -> RoomPage:
+        return await self._worker.read(sqlite_rooms.page, account, region, filters, limit, after)
+
+    async def create_logging_configuration(
+        self, configuration: LoggingConfiguration, quota: int
+    ) -> None:
+        await self._worker.write(configurations.create, configuration, quota)
+
+    async def get_logging_configuration(self, arn: Arn) -> LoggingConfiguration:
+        return await self._worker.read(configurations.get, arn)
+
+    async def update_logging_configuration(
+        self,
+        arn: Arn,
+        change: LoggingConfigurationChange,
+        state: LoggingConfigurationState,
+        now: int,
+    ) -> LoggingConfiguration:
+        return await self._worker.write(configurations.update, arn, change, state, now)
+
+    async def begin_delete_logging_configuration(self, arn: Arn, now: int) -> None:
+        await self._worker.write(configurations.begin_delete, arn, now)
+
+    async def finish_delete_logging_configuration(self, arn: Arn) -> None:
+        await self._worker.write(configurations.finish_delete, arn)
+
+    async def list_logging_configurations(
+        self, account: str, region: str, limit: int, after: int | None = None
+    ) -> LoggingConfigurationPage:
+        return await self._worker.read(configurations.page, account, region, limit, after)
+
+    async def unfinished_logging_configurations(self) -> list[LoggingConfiguration]:
+        return await self._worker.read(configurations.unfinished)
+
+    async def get_tags(self, arn: Arn) -> dict[str, str]:
+        return await self._worker.read(sqlite_marks.get_tags, arn)
+
+    async def tag(self, arn: Arn, tags: dict[str, str], quota: int) -> None:
+        await self._worker.write(sqlite_marks.tag, arn, tags, quota)
+
+    async def untag(self, arn: Arn, keys: tuple[str, ...]) -> None:
+        await self._worker.write(sqlite_marks.untag, arn, keys)
+
+    async def redeem(self, token_id: str, expires: int, now: int) -> bool:
+        self._redeems += 1
+        prunes = self._redeems % rules.PRUNE_EVERY == 0
+        prune_before = now - rules.REDEEMED_KEPT_MS if prunes else None
+        return await self._worker.write(sqlite_marks.redeem, token_id, expires, prune_before)
+
+    async def secret(self, name: str, candidate: bytes) -> bytes:
+        return await self._worker.write(sqlite_marks.secret, name, candidate)
+
+    async def close(self) -> None:
+        await self._worker.close()

@@ -1,0 +1,230 @@
+"""Open the database file of a directory, or say in one line why not.
+
+- A file that is missing or empty becomes a new database. It is built beside its final name and
+  renamed, so the final name never holds half of one.
+- **A file that is not ours is never written**, not even by recovery: what decides is read first,
+  without SQLite or through a read-only connection that leaves no file behind.
+- A file shorter than its header says is damaged. Every page is checked (`PRAGMA quick_check`) when
+  the last process did not close the database, or when that is quick: up to `ALWAYS_CHECKED_BYTES`.
+  A larger file that was closed properly is opened without that check, so that starting stays fast.
+"""
+
+import os
+import sqlite3
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from greenroom.storage.base import StoreForeign, StoreRefused
+from greenroom.storage.schema import Step, steps
+from greenroom.storage.sqlite_lock import in_use, locked, unwritable
+
+DATABASE = "greenroom.db"
+"""The database file's name in its directory."""
+
+APPLICATION_ID = 0x47526F6F
+"""Marks our files in SQLite's header: "GRoo" in ASCII."""
+
+ALWAYS_CHECKED_BYTES = 32 * 1024 * 1024
+"""Files up to this size are checked page by page at every start."""
+
+_HEADER = struct.Struct(">16sH6xII28xI4xI20xI4x")
+"""SQLite's file format, section 1.3: magic, page size, change counter, pages, user version,
+application id, the change counter for which the page count is valid."""
+
+_MAGIC = b"SQLite format 3\0"
+
+
+@contextmanager
+def opened(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Open the directory's database for this process alone; close it and its log at the end.
+
+    Raises:
+        StoreInUse: another process has it open.
+        StoreUnwritable: the directory or the file cannot be written.
+        StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
+    """
+    with locked(directory), closing(_open(directory / DATABASE, steps())) as connection:
+        yield connection
+
+
+def upgrade(connection: sqlite3.Connection, schema: Sequence[Step]) -> None:
+    """Run the steps that the database has not seen, each in one transaction with its number."""
+    (present,) = connection.execute("PRAGMA user_version").fetchone()
+    for step in schema:
+        if step.number > present:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{step.sql}\nPRAGMA user_version = {step.number};\nCOMMIT;"
+            )
+
+
+def _open(path: Path, schema: Sequence[Step]) -> sqlite3.Connection:
+    try:
+        if not _examine(path, schema[-1].number):
+            _create(path, schema)
+        connection = _connect(path, "mode=rw")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        _prepare(connection)
+        upgrade(connection, schema)
+    except sqlite3.Error as error:
+        connection.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise in_use(path.parent) from error
+        raise unwritable(path, error) from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def _connect(path: Path, parameters: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{parameters}",
+        uri=True,
+        isolation_level=None,
+        cached_statements=256,
+    )
+
+
+def _create(path: Path, schema: Sequence[Step]) -> None:
+    new = path.with_name(path.name + ".new")
+    for leftover in (new, _beside(new, "-journal"), _beside(new, "-wal"), _beside(new, "-shm")):
+        leftover.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(_connect(new, "mode=rw")) as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            upgrade(connection, schema)
+            connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        raise unwritable(path, error) from error
+    new.replace(path)
+    _synchronize(path.parent)
+
+
+def _synchronize(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What the first 100 bytes of a SQLite file say."""
+
+    magic: bytes
+    page_size: int
+    changes: int
+    pages: int
+    user_version: int
+    application_id: int
+    pages_valid_for: int
+
+    def bytes(self) -> int:
+        """Return the length that the file must have at least, 0 when the header cannot tell."""
+        size = 65536 if self.page_size == 1 else self.page_size
+        return size * self.pages if self.changes == self.pages_valid_for else 0
+
+
+def _examine(path: Path, newest: int) -> bool:
+    """Return whether the file is a database of ours; False when there is none yet."""
+    logged = any(_size(_beside(path, suffix)) for suffix in ("-wal", "-journal"))
+    size = _size(path)
+    if not size:
+        if logged:
+            raise _foreign(path, "is missing or empty but its write-ahead log is not")
+        return False
+    header = _read_header(path)
+    if header is None or header.magic != _MAGIC:
+        raise _foreign(path, "is not a SQLite database")
+    if header.application_id != APPLICATION_ID:
+        if logged or header.application_id or header.user_version or not _is_blank(path):
+            raise _foreign(path, "is a database of another application")
+        return False
+    if header.user_version > newest:
+        raise _newer(path, header.user_version, newest)
+    if not logged and size < header.bytes():
+        raise _damaged(path, f"{size} bytes of {header.bytes()}")
+    _check_contents(path, newest, logged=logged, every_page=logged or size <= ALWAYS_CHECKED_BYTES)
+    return True
+
+
+def _read_header(path: Path) -> _Header | None:
+    """Return the file's header, having seen that it can be written."""
+    if not path.is_file():
+        return None
+    with path.open("r+b") as file:
+        start = file.read(_HEADER.size)
+    return _Header(*_HEADER.unpack(start)) if len(start) == _HEADER.size else None
+
+
+def _is_blank(path: Path) -> bool:
+    """Return whether the file is a SQLite database that was never used."""
+    with closing(_connect(path, "immutable=1")) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        except sqlite3.Error:
+            return False
+
+
+def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) -> None:
+    """Read the database as it is with its log, which only a read-only connection can do safely.
+
+    Without a log the file is immutable for the moment, and SQLite makes no files beside it.
+    """
+    shared = _beside(path, "-shm")
+    keep_shared = shared.exists()
+    try:
+        with closing(_connect(path, "mode=ro" if logged else "immutable=1")) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            check = "PRAGMA quick_check(1)" if every_page else "PRAGMA schema_version"
+            (result,) = connection.execute(check).fetchone()
+    except sqlite3.Error as error:
+        raise _damaged(path, str(error)) from error
+    finally:
+        if not keep_shared:
+            with suppress(OSError):
+                shared.unlink(missing_ok=True)
+    if every_page and result != "ok":
+        raise _damaged(path, str(result).splitlines()[-1])
+    if version > newest:
+        raise _newer(path, version, newest)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _foreign(path: Path, why: str) -> StoreRefused:
+    return StoreForeign(f"{path} {why}: move it away, or choose another data directory")
+
+
+def _damaged(path: Path, why: str) -> StoreRefused:
+    return StoreForeign(
+        f"{path} is damaged ({why}): restore it from a backup, or choose another data directory"
+    )
+
+
+def _newer(path: Path, version: int, newest: int) -> StoreRefused:
+    return StoreForeign(
+        f"{path} is of a newer version (schema {version}, this one knows {newest}): "
+        "run that version, or choose another data directory"
+    )

@@ -1,0 +1,66 @@
+"""Tags, redeemed tokens and secrets in SQLite: functions of a connection."""
+
+from sqlite3 import Connection
+
+from greenroom.model.arn import Arn, ResourceType
+from greenroom.storage import rules
+from greenroom.storage.sqlite_rows import json_text, tags_from
+
+_TABLES = {
+    ResourceType.ROOM: "rooms",
+    ResourceType.LOGGING_CONFIGURATION: "logging_configurations",
+}
+
+
+def get_tags(connection: Connection, arn: Arn) -> dict[str, str]:
+    """Return the resource's tags or raise ResourceNotFoundException."""
+    row = connection.execute(
+        f"SELECT tags FROM {_TABLES[arn.type]} WHERE arn = ?", (str(arn),)
+    ).fetchone()
+    if row is None:
+        raise arn.not_found()
+    return tags_from(row[0])
+
+
+def tag(connection: Connection, arn: Arn, tags: dict[str, str], quota: int) -> None:
+    """Add or overwrite tags."""
+    _keep(connection, arn, rules.tagged(get_tags(connection, arn), tags, quota))
+
+
+def untag(connection: Connection, arn: Arn, keys: tuple[str, ...]) -> None:
+    """Remove tags."""
+    _keep(connection, arn, rules.untagged(get_tags(connection, arn), keys))
+
+
+def redeem(connection: Connection, token_id: str, expires: int, prune_before: int | None) -> bool:
+    """Mark the token; return whether it was not marked yet.
+
+    With `prune_before`, also remove some marks of tokens that expired before that time.
+    """
+    if prune_before is not None:
+        connection.execute(
+            "DELETE FROM redeemed_tokens WHERE token_id IN"
+            " (SELECT token_id FROM redeemed_tokens WHERE expires < ? ORDER BY expires LIMIT ?)",
+            (prune_before, 2 * rules.PRUNE_EVERY),
+        )
+    inserted = connection.execute(
+        "INSERT OR IGNORE INTO redeemed_tokens (token_id, expires) VALUES (?, ?)",
+        (token_id, expires),
+    )
+    return inserted.rowcount == 1
+
+
+def secret(connection: Connection, name: str, candidate: bytes) -> bytes:
+    """Return what is kept under the name, which is the candidate if nothing was."""
+    connection.execute(
+        "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)", (name, candidate)
+    )
+    row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+    kept: bytes = row[0]
+    return kept
+
+
+def _keep(connection: Connection, arn: Arn, tags: dict[str, str]) -> None:
+    connection.execute(
+        f"UPDATE {_TABLES[arn.type]} SET tags = ? WHERE arn = ?", (json_text(tags), str(arn))
+    )

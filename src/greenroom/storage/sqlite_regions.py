@@ -1,0 +1,56 @@
+"""One account in one region, in SQLite: its clock of changes and its count of rooms."""
+
+from sqlite3 import Connection
+from typing import cast
+
+import msgspec
+
+
+class Region(msgspec.Struct, frozen=True):
+    """A row of `regions`; see the schema for its members."""
+
+    key: int
+    sequence: int
+    newest_update_time: int
+    rooms: int
+
+
+def find(connection: Connection, account: str, region: str) -> Region | None:
+    """Return the region, or None when nothing was ever created there."""
+    row = connection.execute(
+        "SELECT key, sequence, newest_update_time, rooms FROM regions"
+        " WHERE account = ? AND region = ?",
+        (account, region),
+    ).fetchone()
+    return None if row is None else Region(*row)
+
+
+def find_or_create(connection: Connection, account: str, region: str) -> Region:
+    """Return the region, which is there afterwards."""
+    found = find(connection, account, region)
+    if found is not None:
+        return found
+    inserted = connection.execute(
+        "INSERT INTO regions (account, region, sequence, newest_update_time, rooms)"
+        " VALUES (?, ?, 0, 0, 0)",
+        (account, region),
+    )
+    return Region(cast(int, inserted.lastrowid), 0, 0, 0)
+
+
+def save(connection: Connection, region: Region) -> None:
+    """Write the region back."""
+    connection.execute(
+        "UPDATE regions SET sequence = ?, newest_update_time = ?, rooms = ? WHERE key = ?",
+        (region.sequence, region.newest_update_time, region.rooms, region.key),
+    )
+
+
+def changed(region: Region, update_time: int = 0, rooms: int = 0) -> Region:
+    """Return the region after one more change, with so many more rooms."""
+    return Region(
+        region.key,
+        region.sequence + 1,
+        max(region.newest_update_time, update_time),
+        region.rooms + rooms,
+    )

@@ -1,0 +1,100 @@
+"""Rows of the SQLite tables to values and back."""
+
+from typing import Any
+
+import msgspec
+
+from greenroom.model.arn import Arn
+from greenroom.model.logging_configuration import (
+    DestinationConfiguration,
+    DestinationKind,
+    LoggingConfiguration,
+    LoggingConfigurationState,
+)
+from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
+
+Row = tuple[Any, ...]
+
+ROOM_COLUMNS = (
+    "arn, name, maximum_message_rate_per_second, maximum_message_length, handler_uri,"
+    " handler_fallback_result, logging_configuration_identifiers, tags, create_time, update_time"
+)
+
+CONFIGURATION_COLUMNS = (
+    "arn, name, destination_kind, destination_name, state, tags, create_time, update_time"
+)
+
+_tags = msgspec.json.Decoder(dict[str, str])
+_identifiers = msgspec.json.Decoder(tuple[str, ...])
+
+
+def room_from(row: Row) -> Room:
+    """Return the room of `ROOM_COLUMNS`."""
+    arn, name, rate, length, uri, fallback, identifiers, tags, create_time, update_time = row
+    handler = None if uri is None else MessageReviewHandler(uri, FallbackResult(fallback))
+    return Room(
+        arn=Arn.parse(arn),
+        name=name,
+        maximum_message_rate_per_second=rate,
+        maximum_message_length=length,
+        message_review_handler=handler,
+        logging_configuration_identifiers=_identifiers.decode(identifiers),
+        tags=_tags.decode(tags),
+        create_time=create_time,
+        update_time=update_time,
+    )
+
+
+def room_row(room: Room) -> Row:
+    """Return the values of `ROOM_COLUMNS`."""
+    handler = room.message_review_handler
+    return (
+        str(room.arn),
+        room.name,
+        room.maximum_message_rate_per_second,
+        room.maximum_message_length,
+        handler.uri if handler else None,
+        handler.fallback_result.value if handler else None,
+        json_text(room.logging_configuration_identifiers),
+        json_text(room.tags),
+        room.create_time,
+        room.update_time,
+    )
+
+
+def configuration_from(row: Row) -> LoggingConfiguration:
+    """Return the logging configuration of `CONFIGURATION_COLUMNS`."""
+    arn, name, kind, destination, state, tags, create_time, update_time = row
+    return LoggingConfiguration(
+        arn=Arn.parse(arn),
+        name=name,
+        destination=DestinationConfiguration(DestinationKind(kind), destination),
+        state=LoggingConfigurationState(state),
+        tags=_tags.decode(tags),
+        create_time=create_time,
+        update_time=update_time,
+    )
+
+
+def configuration_row(configuration: LoggingConfiguration) -> Row:
+    """Return the values of `CONFIGURATION_COLUMNS`."""
+    return (
+        str(configuration.arn),
+        configuration.name,
+        configuration.destination.kind.value,
+        configuration.destination.name,
+        configuration.state.value,
+        json_text(configuration.tags),
+        configuration.create_time,
+        configuration.update_time,
+    )
+
+
+def tags_from(text: str) -> dict[str, str]:
+    """Return the tags of a `tags` column."""
+    return _tags.decode(text)
+
+
+def json_text(value: dict[str, str] | tuple[str, ...]) -> str:
+    """Return the JSON of tags or identifiers."""
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,817 @@
+"""What every adapter of the store guarantees."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from greenroom.model.arn import Arn
+from greenroom.model.errors import (
+    ConflictException,
+    ResourceNotFoundException,
+    ServiceQuotaExceededException,
+    ValidationException,
+)
+from greenroom.model.logging_configuration import (
+    DestinationConfiguration,
+    DestinationKind,
+    LoggingConfigurationChange,
+    LoggingConfigurationState,
+)
+from greenroom.model.room import (
+    FallbackResult,
+    HandlerChange,
+    MessageReviewHandler,
+    Room,
+    RoomChange,
+    RoomFilter,
+)
+from greenroom.storage.base import LIST_LIFETIME_MS, RoomPage, StorageUnavailable, Store
+from greenroom.storage.memory import MemoryStore
+from greenroom.storage.sqlite import SqliteStore
+from tests.storage.values import (
+    ACCOUNT,
+    NOW,
+    PLENTY,
+    REGION,
+    a_configuration,
+    a_room,
+    configuration_arn,
+    full_room,
+    new_account,
+    room_arn,
+)
+
+State = LoggingConfigurationState
+EVERY = RoomFilter()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """Give a new store of each kind."""
+    opened: Store = MemoryStore() if request.param == "memory" else await SqliteStore.open(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def listed(
+    store: Store,
+    filters: RoomFilter = EVERY,
+    *,
+    account: str = ACCOUNT,
+    region: str = REGION,
+    limit: int = 50,
+) -> list[Room]:
+    """Return the rooms of all pages."""
+    page = await store.list_rooms(account, region, filters, limit)
+    rooms = page.rooms
+    while page.next is not None:
+        assert len(page.rooms) == limit
+        page = await store.list_rooms(account, region, filters, limit, page.next)
+        rooms += page.rooms
+    return rooms
+
+
+def arns(rooms: Iterable[Room]) -> list[Arn]:
+    """Return the rooms' ARNs."""
+    return [room.arn for room in rooms]
+
+
+async def attached_room(store: Store, state: State) -> Room:
+    """Create a room with an ACTIVE configuration and move that to the state afterwards."""
+    configuration = a_configuration()
+    await store.create_logging_configuration(configuration, PLENTY)
+    room = await store.create_room(a_room(str(configuration.arn)), PLENTY)
+    await store.update_logging_configuration(
+        configuration.arn, LoggingConfigurationChange(), state, NOW
+    )
+    return room
+
+
+class TestRooms:
+    async def test_is_read_back_whole(self, store: Store) -> None:
+        """A room comes back with every member as it was given."""
+        first, second = a_configuration(), a_configuration()
+        await store.create_logging_configuration(first, PLENTY)
+        await store.create_logging_configuration(second, PLENTY)
+        room = full_room(str(second.arn), str(first.arn))
+        for each in (room, a_room(), a_room(name="", uri="")):
+            created = await store.create_room(each, PLENTY)
+            assert msgspec.structs.replace(created, update_time=each.update_time) == each
+            assert await store.get_room(each.arn) == created
+
+    async def test_is_not_changed_through_what_was_passed(self, store: Store) -> None:
+        """What the caller does to its tags afterwards does not reach the store."""
+        tags = {"a": "1"}
+        room = await store.create_room(msgspec.structs.replace(a_room(), tags=tags), PLENTY)
+        tags["a"] = "2"
+        assert (await store.get_room(room.arn)).tags == {"a": "1"}
+        (await store.get_tags(room.arn))["a"] = "3"
+        assert (await store.get_room(room.arn)).tags == {"a": "1"}
+
+    async def test_missing_is_not_found(self, store: Store) -> None:
+        """Every call about a room that is not there says so, with the room's id and type."""
+        arn = room_arn()
+        for call in (
+            store.get_room(arn),
+            store.update_room(arn, RoomChange(), NOW),
+            store.delete_room(arn),
+            store.get_tags(arn),
+            store.tag(arn, {"a": "b"}, 50),
+            store.untag(arn, ("a",)),
+        ):
+            with pytest.raises(ResourceNotFoundException) as raised:
+                await call
+            assert raised.value.members() == {"resourceId": arn.id, "resourceType": "ROOM"}
+
+    async def test_is_created_once(self, store: Store) -> None:
+        """A second room of the same name is refused and the first one stays."""
+        room = await store.create_room(a_room(name="first"), PLENTY)
+        with pytest.raises(ConflictException) as raised:
+            await store.create_room(msgspec.structs.replace(room, name="second"), PLENTY)
+        assert raised.value.resource_id == room.arn.id
+        assert await listed(store) == [room]
+
+    async def test_quota_is_of_account_and_region(self, store: Store) -> None:
+        """A full account in a region refuses rooms; others and a freed place take them."""
+        rooms = [await store.create_room(a_room(), 3) for _ in range(3)]
+        refused = a_room()
+        with pytest.raises(ServiceQuotaExceededException) as raised:
+            await store.create_room(refused, 3)
+        assert raised.value.members() == {
+            "resourceId": refused.arn.id,
+            "resourceType": "ROOM",
+            "limit": 3,
+        }
+        await store.create_room(a_room(arn=room_arn(account="999999999999")), 3)
+        await store.create_room(a_room(arn=room_arn(region="eu-west-1")), 3)
+        await store.delete_room(rooms[1].arn)
+        await store.create_room(refused, 3)
+        assert set(arns(await listed(store))) == {rooms[0].arn, rooms[2].arn, refused.arn}
+
+    async def test_quota_holds_under_concurrency(self, store: Store) -> None:
+        """Of 50 creations at once against a quota of 10, exactly 10 succeed."""
+        calls = [store.create_room(a_room(), 10) for _ in range(50)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        created = [result for result in results if isinstance(result, Room)]
+        refused = [
+            result for result in results if isinstance(result, ServiceQuotaExceededException)
+        ]
+        assert (len(created), len(refused)) == (10, 40)
+        assert set(arns(await listed(store))) == set(arns(created))
+
+    async def test_update_changes_what_is_set(self, store: Store) -> None:
+        """A partial update leaves the rest, and its result is what is kept."""
+        room = await store.create_room(full_room(), PLENTY)
+        change = RoomChange(
+            name="", message_review_handler=HandlerChange(fallback_result=FallbackResult.ALLOW)
+        )
+        updated = await store.update_room(room.arn, change, NOW + 60)
+        handler = MessageReviewHandler("arn:aws:lambda:x", FallbackResult.ALLOW)
+        assert updated == msgspec.structs.replace(
+            room, name="", message_review_handler=handler, update_time=NOW + 60
+        )
+        assert await store.get_room(room.arn) == updated
+        everything = RoomChange(
+            name="n",
+            maximum_message_rate_per_second=1,
+            maximum_message_length=2,
+            message_review_handler=HandlerChange(uri=""),
+        )
+        await store.update_room(room.arn, everything, NOW + 61)
+        assert await store.get_room(room.arn) == msgspec.structs.replace(
+            updated,
+            name="n",
+            maximum_message_rate_per_second=1,
+            maximum_message_length=2,
+            message_review_handler=MessageReviewHandler("", FallbackResult.ALLOW),
+            update_time=NOW + 61,
+        )
+
+    async def test_update_times_never_decrease_in_a_region(self, store: Store) -> None:
+        """A clock that steps back does not carry update times with it; other regions are free."""
+        room = await store.create_room(a_room(now=NOW + 100), PLENTY)
+        later = await store.create_room(a_room(now=NOW), PLENTY)
+        assert (later.create_time, later.update_time) == (NOW, NOW + 100)
+        assert (await store.update_room(room.arn, RoomChange(), NOW)).update_time == NOW + 100
+        elsewhere = await store.create_room(a_room(arn=room_arn(region="eu-west-1")), PLENTY)
+        assert elsewhere.update_time == NOW
+        assert arns(await listed(store)) == [room.arn, later.arn]
+
+    async def test_is_deleted_once(self, store: Store) -> None:
+        """A deleted room is gone from everywhere."""
+        room = await store.create_room(a_room(), PLENTY)
+        await store.update_room(room.arn, RoomChange(name="x"), NOW)
+        await store.delete_room(room.arn)
+        with pytest.raises(ResourceNotFoundException):
+            await store.delete_room(room.arn)
+        with pytest.raises(ResourceNotFoundException):
+            await store.get_room(room.arn)
+        assert await listed(store) == []
+
+    async def test_calls_take_effect_in_order(self, store: Store) -> None:
+        """What is called later is done later, also when nobody waits in between."""
+        room = a_room()
+        calls = [store.create_room(room, PLENTY)]
+        calls += [store.update_room(room.arn, RoomChange(name=f"{n}"), NOW) for n in range(20)]
+        results = await asyncio.gather(*calls, store.get_room(room.arn))
+        assert [result.name for result in results] == [None, *map(str, range(20)), "19"]
+
+
+class TestIsolation:
+    @pytest.mark.parametrize("other", [{"account": "999999999999"}, {"region": "eu-west-1"}])
+    async def test_other_accounts_and_regions_are_unseen(
+        self, store: Store, other: dict[str, str]
+    ) -> None:
+        """An ARN with another account or region names nothing, and lists do not mix."""
+        room = await store.create_room(a_room(), PLENTY)
+        configuration = a_configuration()
+        await store.create_logging_configuration(configuration, PLENTY)
+        with pytest.raises(ResourceNotFoundException):
+            await store.get_room(msgspec.structs.replace(room.arn, **other))
+        foreign = msgspec.structs.replace(configuration.arn, **other)
+        with pytest.raises(ResourceNotFoundException):
+            await store.get_logging_configuration(foreign)
+        place = {"account": ACCOUNT, "region": REGION, **other}
+        assert await listed(store, account=place["account"], region=place["region"]) == []
+        page = await store.list_logging_configurations(place["account"], place["region"], 50)
+        assert page.configurations == []
+
+
+class TestAttachments:
+    async def test_must_exist_in_the_rooms_account_and_region(self, store: Store) -> None:
+        """A configuration that is missing, or somebody else's, is not found; nothing is kept."""
+        room = await store.create_room(a_room(name="before"), PLENTY)
+        foreign = [configuration_arn(account="999999999999"), configuration_arn(region="eu-west-1")]
+        for arn in foreign:
+            await store.create_logging_configuration(a_configuration(arn=arn), PLENTY)
+        for arn in (configuration_arn(), *foreign):
+            with pytest.raises(ResourceNotFoundException) as raised:
+                await store.create_room(a_room(str(arn)), 2)
+            assert raised.value.resource_id == arn.id
+            assert raised.value.resource_type == "LOGGING_CONFIGURATION"
+            change = RoomChange(name="after", logging_configuration_identifiers=(str(arn),))
+            with pytest.raises(ResourceNotFoundException):
+                await store.update_room(room.arn, change, NOW + 1)
+        assert await listed(store) == [room]
+        await store.create_room(a_room(), 2)
+
+    @pytest.mark.parametrize("state", [state for state in State if state is not State.ACTIVE])
+    async def test_must_be_active(self, store: Store, state: State) -> None:
+        """A configuration in any other state cannot be attached; nothing is kept."""
+        configuration = a_configuration(state)
+        await store.create_logging_configuration(configuration, PLENTY)
+        identifier = str(configuration.arn)
+        with pytest.raises(ConflictException) as raised:
+            await store.create_room(a_room(identifier), PLENTY)
+        assert raised.value.resource_id == configuration.arn.id
+        room = await store.create_room(a_room(), PLENTY)
+        change = RoomChange(name="after", logging_configuration_identifiers=(identifier,))
+        with pytest.raises(ConflictException):
+            await store.update_room(room.arn, change, NOW + 1)
+        assert await listed(store) == [room]
+
+    async def test_attached_one_may_have_any_state(self, store: Store) -> None:
+        """An update that keeps an attached configuration does not ask for its state."""
+        room = await attached_room(store, State.UPDATING)
+        identifiers = room.logging_configuration_identifiers
+        change = RoomChange(name="x", logging_configuration_identifiers=identifiers)
+        assert (await store.update_room(room.arn, change, NOW)).name == "x"
+        await store.update_room(room.arn, RoomChange(name="y"), NOW)
+        with pytest.raises(ConflictException):
+            await store.create_room(a_room(*identifiers), PLENTY)
+
+    async def test_replaces_in_order(self, store: Store) -> None:
+        """An update replaces the whole list, its order and repetitions kept; empty clears it."""
+        configurations = [a_configuration() for _ in range(3)]
+        for configuration in configurations:
+            await store.create_logging_configuration(configuration, PLENTY)
+        one, two, three = (str(configuration.arn) for configuration in configurations)
+        room = await store.create_room(a_room(three, one), PLENTY)
+        for identifiers in ((two, three), (three, two, three), ()):
+            change = RoomChange(logging_configuration_identifiers=identifiers)
+            updated = await store.update_room(room.arn, change, NOW)
+            assert updated.logging_configuration_identifiers == identifiers
+            assert await store.get_room(room.arn) == updated
+            found = await listed(store, RoomFilter(logging_configuration_identifier=three))
+            assert arns(found) == [room.arn] * (three in identifiers)
+
+
+class TestListRooms:
+    async def test_newest_update_comes_first(self, store: Store) -> None:
+        """Rooms are ordered by update time, newest first, for every page size."""
+        rooms = [await store.create_room(a_room(now=NOW + n), PLENTY) for n in range(7)]
+        rooms[2] = await store.update_room(rooms[2].arn, RoomChange(name="x"), NOW + 10)
+        order = [rooms[2], *rooms[:2:-1], rooms[1], rooms[0]]
+        for limit in (1, 2, 3, 6, 7, 8, 50):
+            assert await listed(store, limit=limit) == order
+
+    async def test_last_page_names_no_next(self, store: Store) -> None:
+        """A page that ends with the last room has no next, even when it is full."""
+        for _ in range(4):
+            await store.create_room(a_room(), PLENTY)
+        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2)
+        assert page.next is not None
+        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2, page.next)
+        assert (len(page.rooms), page.next) == (2, None)
+        assert (await store.list_rooms(new_account(), REGION, EVERY, 2)).rooms == []
+
+    async def test_filters_by_name(self, store: Store) -> None:
+        """The name filter is exact; an empty one finds rooms without a name."""
+        for name in ("a", "b", "ab", None, "", "A"):
+            await store.create_room(a_room(name=name), PLENTY)
+        assert [room.name for room in await listed(store, RoomFilter(name="a"))] == ["a"]
+        assert [room.name for room in await listed(store, RoomFilter(name=""))] == ["", None]
+        assert await listed(store, RoomFilter(name="c")) == []
+
+    async def test_filters_by_handler(self, store: Store) -> None:
+        """The handler filter is exact; an empty one finds rooms without, or with a cleared one."""
+        rooms = [await store.create_room(a_room(uri=uri), PLENTY) for uri in ("x", "y", None, "")]
+        for uri, expected in (("x", rooms[:1]), ("", rooms[:1:-1]), ("z", [])):
+            assert await listed(store, RoomFilter(message_review_handler_uri=uri)) == expected
+        cleared = RoomChange(message_review_handler=HandlerChange(uri=""))
+        await store.update_room(rooms[0].arn, cleared, NOW)
+        assert await listed(store, RoomFilter(message_review_handler_uri="x")) == []
+
+    async def test_filters_by_logging_configuration(self, store: Store) -> None:
+        """The filter finds rooms that have it attached, at any position; it must exist."""
+        one, two = a_configuration(), a_configuration()
+        await store.create_logging_configuration(one, PLENTY)
+        await store.create_logging_configuration(two, PLENTY)
+        first, second = str(one.arn), str(two.arn)
+        rooms = [
+            await store.create_room(a_room(*identifiers), PLENTY)
+            for identifiers in ((), (first,), (second, first), (second,))
+        ]
+        filters = RoomFilter(logging_configuration_identifier=first)
+        assert await listed(store, filters, limit=1) == [rooms[2], rooms[1]]
+        for arn in (configuration_arn(), configuration_arn(account="999999999999")):
+            missing = RoomFilter(logging_configuration_identifier=str(arn))
+            with pytest.raises(ResourceNotFoundException) as raised:
+                await store.list_rooms(ACCOUNT, REGION, missing, 5)
+            assert raised.value.resource_id == arn.id
+        with pytest.raises(ResourceNotFoundException):
+            await store.list_rooms(new_account(), REGION, filters, 5)
+
+    async def test_filters_combine(self, store: Store) -> None:
+        """A room must pass every filter that is set."""
+        configuration = a_configuration()
+        await store.create_logging_configuration(configuration, PLENTY)
+        identifier = str(configuration.arn)
+        rooms = [
+            await store.create_room(a_room(*identifiers, name=name, uri=uri), PLENTY)
+            for identifiers in ((), (identifier,))
+            for name in ("a", "b")
+            for uri in ("x", "y")
+        ]
+        filters = RoomFilter(
+            name="b", message_review_handler_uri="x", logging_configuration_identifier=identifier
+        )
+        assert await listed(store, filters) == [rooms[6]]
+
+    async def test_updates_for_a_whole_lifetime_lose_nothing(self, store: Store) -> None:
+        """However often rooms are updated within the lifetime of a listing, it finds each once."""
+        rooms = [await store.create_room(a_room(now=NOW), PLENTY) for _ in range(6)]
+        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2)
+        for now in (NOW, NOW + LIST_LIFETIME_MS // 2, NOW + LIST_LIFETIME_MS - 1):
+            for room in rooms * 5:
+                await store.update_room(room.arn, RoomChange(), now)
+        seen = page.rooms
+        while page.next is not None:
+            page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2, page.next)
+            seen += page.rooms
+        assert arns(seen) == arns(reversed(rooms))
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One thing that happens while somebody lists, with what it needs."""
+
+    kind: str
+    number: int
+    name: str
+    uri: str
+    attached: bool
+
+
+def steps_of(*kinds: str) -> st.SearchStrategy[Step]:
+    """Return steps of these kinds, those named twice twice as often."""
+    return st.builds(
+        Step,
+        st.sampled_from(kinds),
+        st.integers(0, 30),
+        st.sampled_from(["a", "b", ""]),
+        st.sampled_from(["x", ""]),
+        st.booleans(),
+    )
+
+
+STEPS_BEFORE = st.lists(steps_of("create", "create", "update", "delete", "tick"), min_size=4)
+STEPS_DURING = st.lists(
+    steps_of("update", "update", "update", "page", "page", "create", "delete", "tick"), min_size=6
+)
+
+
+class Listing:
+    """A listing made page by page among changes, and what it must have returned at its end."""
+
+    def __init__(self, store: Store, account: str, filters: RoomFilter) -> None:
+        self.store = store
+        self.account = account
+        self.filters = filters
+        self.rooms: dict[Arn, Room] = {}  # as they are, the least recently changed first
+        self.page: RoomPage | None = None
+        self.order: list[Arn] = []
+        self.steady: set[Arn] = set()
+        self.seen: list[Arn] = []
+
+    def changed(self, arn: Arn, room: Room | None) -> None:
+        """Remember what a room is now."""
+        self.rooms.pop(arn, None)
+        if room is not None:
+            self.rooms[arn] = room
+        if room is None or not self.filters.matches(room):
+            self.steady.discard(arn)
+
+    async def turn(self, limit: int) -> bool:
+        """Get the next page; return False when there is none."""
+        if self.page is None:
+            self.order = list(reversed(self.rooms))
+            self.steady = {arn for arn in self.order if self.filters.matches(self.rooms[arn])}
+        elif self.page.next is None:
+            return False
+        after = self.page.next if self.page else None
+        self.page = await self.store.list_rooms(self.account, REGION, self.filters, limit, after)
+        assert [self.rooms[room.arn] for room in self.page.rooms] == self.page.rooms
+        assert all(self.filters.matches(room) for room in self.page.rooms)
+        self.seen += arns(self.page.rooms)
+        return True
+
+    def check(self) -> None:
+        """Each room that was there all the time was seen once, none twice, all in order."""
+        assert self.steady <= set(self.seen)
+        assert [arn for arn in self.order if arn in self.seen] == self.seen
+
+    async def happen(self, step: Step, now: int, identifier: str) -> None:
+        """Carry out a step; `identifier` is a logging configuration."""
+        identifiers = (identifier,) if step.attached else ()
+        if step.kind == "page":
+            await self.turn(step.number % 2 + 1)
+        elif step.kind == "create":
+            room = a_room(
+                *identifiers, arn=room_arn(self.account), now=now, name=step.name, uri=step.uri
+            )
+            self.changed(room.arn, await self.store.create_room(room, PLENTY))
+        elif self.rooms:
+            arn = list(self.rooms)[step.number % len(self.rooms)]
+            if step.kind == "delete":
+                await self.store.delete_room(arn)
+                self.changed(arn, None)
+            elif step.kind == "update":
+                change = RoomChange(
+                    name=step.name,
+                    message_review_handler=HandlerChange(uri=step.uri),
+                    logging_configuration_identifiers=identifiers,
+                )
+                self.changed(arn, await self.store.update_room(arn, change, now))
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    before=STEPS_BEFORE,
+    during=STEPS_DURING,
+    limits=st.tuples(st.integers(1, 2), st.integers(1, 5)),
+    filter_by=st.sampled_from(["configuration", "name", "uri", "all", ""]),
+)
+async def test_listing_among_changes_returns_each_room_once(
+    store: Store, before: list[Step], during: list[Step], limits: tuple[int, int], filter_by: str
+) -> None:
+    """Whatever happens between its pages, a listing returns each steady room once, in order."""
+    account, now = new_account(), NOW
+    configuration = a_configuration(arn=configuration_arn(account))
+    await store.create_logging_configuration(configuration, PLENTY)
+    identifier = str(configuration.arn)
+    filters = RoomFilter(
+        name="a" if filter_by in {"name", "all"} else None,
+        message_review_handler_uri="x" if filter_by in {"uri", "all"} else None,
+        logging_configuration_identifier=(
+            identifier if filter_by in {"configuration", "all"} else None
+        ),
+    )
+    listing = Listing(store, account, filters)
+    first_page = Step("page", limits[0] - 1, "", "", attached=False)
+    for step in [*before, first_page, *during]:
+        now += step.number - 12 if step.kind == "tick" else 0
+        await listing.happen(step, now, identifier)
+    while await listing.turn(limits[1]):
+        pass
+    listing.check()
+
+
+class TestLoggingConfigurations:
+    async def test_is_read_back_whole(self, store: Store) -> None:
+        """A configuration comes back with every member as it was given."""
+        for state in State:
+            configuration = a_configuration(state, name="n" if state is State.ACTIVE else None)
+            await store.create_logging_configuration(configuration, PLENTY)
+            assert await store.get_logging_configuration(configuration.arn) == configuration
+
+    async def test_missing_is_not_found(self, store: Store) -> None:
+        """Every call about one that is not there says so; finishing its deletion does nothing."""
+        arn = configuration_arn()
+        for call in (
+            store.get_logging_configuration(arn),
+            store.update_logging_configuration(
+                arn, LoggingConfigurationChange(), State.UPDATING, NOW
+            ),
+            store.begin_delete_logging_configuration(arn, NOW),
+            store.get_tags(arn),
+            store.tag(arn, {"a": "b"}, 50),
+            store.untag(arn, ("a",)),
+        ):
+            with pytest.raises(ResourceNotFoundException) as raised:
+                await call
+            assert raised.value.resource_id == arn.id
+            assert raised.value.resource_type == "LOGGING_CONFIGURATION"
+        await store.finish_delete_logging_configuration(arn)
+
+    async def test_is_created_once(self, store: Store) -> None:
+        """A second configuration of the same name is refused and the first one stays."""
+        configuration = a_configuration()
+        await store.create_logging_configuration(configuration, PLENTY)
+        again = msgspec.structs.replace(configuration, name="again")
+        with pytest.raises(ConflictException):
+            await store.create_logging_configuration(again, PLENTY)
+        assert await store.get_logging_configuration(configuration.arn) == configuration
+
+    async def test_quota_is_of_account_and_region(self, store: Store) -> None:
+        """A full account in a region refuses configurations, also under concurrency."""
+        calls = [store.create_logging_configuration(a_configuration(), 4) for _ in range(9)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [result for result in results if result is not None]
+        assert len(refused) == 5
+        for error in refused:
+            assert isinstance(error, ServiceQuotaExceededException)
+            assert (error.limit, error.resource_type) == (4, "LOGGING_CONFIGURATION")
+        await store.create_logging_configuration(
+            a_configuration(arn=configuration_arn(region="eu-west-1")), 4
+        )
+        page = await store.list_logging_configurations(ACCOUNT, REGION, 50)
+        assert len(page.configurations) == 4
+
+    async def test_update_moves_and_changes(self, store: Store) -> None:
+        """An update gives the state and what is set, and its result is what is kept."""
+        configuration = a_configuration(name="before")
+        await store.create_logging_configuration(configuration, PLENTY)
+        destination = DestinationConfiguration(DestinationKind.S3, "bucket")
+        updated = configuration
+        for change, state in (
+            (LoggingConfigurationChange(destination=destination), State.UPDATING),
+            (LoggingConfigurationChange(), State.UPDATE_FAILED),
+            (LoggingConfigurationChange(name=""), State.UPDATING),
+            (LoggingConfigurationChange(), State.ACTIVE),
+        ):
+            updated = await store.update_logging_configuration(
+                configuration.arn, change, state, NOW + 9
+            )
+            assert updated.state is state
+            assert await store.get_logging_configuration(configuration.arn) == updated
+        assert updated == msgspec.structs.replace(
+            configuration, name="", destination=destination, update_time=NOW + 9
+        )
+
+    async def test_update_refuses_a_wrong_move(self, store: Store) -> None:
+        """A move that the present state does not allow is a conflict; nothing is kept."""
+        configuration = a_configuration(State.CREATING)
+        await store.create_logging_configuration(configuration, PLENTY)
+        change = LoggingConfigurationChange(name="x")
+        with pytest.raises(ConflictException):
+            await store.update_logging_configuration(
+                configuration.arn, change, State.UPDATING, NOW + 1
+            )
+        assert await store.get_logging_configuration(configuration.arn) == configuration
+
+    async def test_deletion_has_two_steps(self, store: Store) -> None:
+        """A configuration becomes DELETING and is then removed; only a DELETING one is."""
+        configuration = a_configuration()
+        await store.create_logging_configuration(configuration, PLENTY)
+        await store.finish_delete_logging_configuration(configuration.arn)
+        assert await store.get_logging_configuration(configuration.arn) == configuration
+        await store.begin_delete_logging_configuration(configuration.arn, NOW + 1)
+        assert await store.get_logging_configuration(configuration.arn) == (
+            msgspec.structs.replace(configuration, state=State.DELETING, update_time=NOW + 1)
+        )
+        with pytest.raises(ConflictException):
+            await store.begin_delete_logging_configuration(configuration.arn, NOW + 2)
+        await store.finish_delete_logging_configuration(configuration.arn)
+        with pytest.raises(ResourceNotFoundException):
+            await store.get_logging_configuration(configuration.arn)
+
+    async def test_attached_one_stays(self, store: Store) -> None:
+        """While rooms have it attached it cannot be deleted, and the error counts them."""
+        configuration = a_configuration()
+        await store.create_logging_configuration(configuration, PLENTY)
+        identifier = str(configuration.arn)
+        rooms = [await store.create_room(a_room(identifier, identifier), PLENTY) for _ in range(2)]
+        for room, count in zip(rooms, ("2 rooms", "1 room"), strict=True):
+            with pytest.raises(ConflictException, match=f"is attached to {count}$") as raised:
+                await store.begin_delete_logging_configuration(configuration.arn, NOW)
+            assert raised.value.resource_id == configuration.arn.id
+            if count == "2 rooms":
+                await store.delete_room(room.arn)
+        detach = RoomChange(logging_configuration_identifiers=())
+        await store.update_room(rooms[1].arn, detach, NOW)
+        await store.begin_delete_logging_configuration(configuration.arn, NOW)
+        await store.finish_delete_logging_configuration(configuration.arn)
+
+    async def test_deleting_and_attaching_exclude_each_other(self, store: Store) -> None:
+        """Of a deletion and an attachment at once, one is refused."""
+        for first_deletes in (True, False):
+            configuration = a_configuration()
+            await store.create_logging_configuration(configuration, PLENTY)
+            calls = [
+                store.begin_delete_logging_configuration(configuration.arn, NOW),
+                store.create_room(a_room(str(configuration.arn)), PLENTY),
+            ]
+            results = await asyncio.gather(
+                *(calls if first_deletes else reversed(calls)), return_exceptions=True
+            )
+            assert sum(isinstance(result, ConflictException) for result in results) == 1
+
+    @pytest.mark.parametrize("limit", [1, 2, 4, 5, 6])
+    async def test_newest_comes_first(self, store: Store, limit: int) -> None:
+        """Configurations are listed by creation, newest first, whatever happens in between."""
+        configurations = [a_configuration(name=f"{n}") for n in range(5)]
+        for configuration in configurations:
+            await store.create_logging_configuration(configuration, PLENTY)
+        seen: list[str | None] = []
+        after: int | None = None
+        for pages in itertools.count(1):
+            page = await store.list_logging_configurations(ACCOUNT, REGION, limit, after)
+            seen += [configuration.name for configuration in page.configurations]
+            after = page.next
+            if after is None:
+                break
+            await store.create_logging_configuration(a_configuration(name="new"), PLENTY)
+            await store.update_logging_configuration(
+                configurations[0].arn,
+                LoggingConfigurationChange(),
+                State.UPDATING if pages % 2 else State.ACTIVE,
+                NOW,
+            )
+        assert seen == ["4", "3", "2", "1", "0"]
+        assert pages == -(-5 // limit)
+
+    async def test_unfinished_are_found_in_all_accounts(self, store: Store) -> None:
+        """What was interrupted on its way to another state is found, whoever owns it."""
+        expected = []
+        for state in State:
+            configuration = a_configuration(state, arn=configuration_arn(new_account()))
+            await store.create_logging_configuration(configuration, PLENTY)
+            if state in {State.CREATING, State.UPDATING, State.DELETING}:
+                expected.append(configuration)
+        found = await store.unfinished_logging_configurations()
+        assert sorted(found, key=lambda each: each.arn) == sorted(
+            expected, key=lambda each: each.arn
+        )
+
+
+class TestTags:
+    @pytest.fixture(params=["room", "configuration"])
+    async def arn(self, store: Store, request: pytest.FixtureRequest) -> Arn:
+        """Create one resource of each kind, with the tag a=1."""
+        if request.param == "room":
+            room = msgspec.structs.replace(a_room(), tags={"a": "1"})
+            return (await store.create_room(room, PLENTY)).arn
+        configuration = msgspec.structs.replace(a_configuration(), tags={"a": "1"})
+        await store.create_logging_configuration(configuration, PLENTY)
+        return configuration.arn
+
+    async def test_are_added_overwritten_and_removed(self, store: Store, arn: Arn) -> None:
+        """Tagging merges, untagging removes what is there and ignores the rest."""
+        await store.tag(arn, {"b": "2", "a": "3"}, 50)
+        assert await store.get_tags(arn) == {"a": "3", "b": "2"}
+        await store.untag(arn, ("a", "missing"))
+        assert await store.get_tags(arn) == {"b": "2"}
+        await store.untag(arn, ("b",))
+        assert await store.get_tags(arn) == {}
+
+    async def test_have_a_quota(self, store: Store, arn: Arn) -> None:
+        """More tags than the quota are refused whole; overwriting at the quota is fine."""
+        await store.tag(arn, {"b": "2", "c": "3"}, 3)
+        with pytest.raises(ValidationException) as raised:
+            await store.tag(arn, {"a": "9", "d": "4"}, 3)
+        assert [field.name for field in raised.value.fields] == ["tags"]
+        await store.tag(arn, {"a": "0"}, 3)
+        assert await store.get_tags(arn) == {"a": "0", "b": "2", "c": "3"}
+
+    async def test_are_part_of_the_resource(self, store: Store, arn: Arn) -> None:
+        """The resource itself shows its tags, and its update time has not changed."""
+        await store.tag(arn, {"b": "2"}, 50)
+        resource = await (
+            store.get_room(arn) if arn.type == "room" else store.get_logging_configuration(arn)
+        )
+        assert (resource.tags, resource.update_time) == ({"a": "1", "b": "2"}, NOW)
+
+    async def test_do_not_move_a_room(self, store: Store) -> None:
+        """Tagging leaves the order of listings alone."""
+        rooms = [await store.create_room(a_room(), PLENTY) for _ in range(2)]
+        await store.tag(rooms[0].arn, {"b": "2"}, 50)
+        await store.untag(rooms[0].arn, ("b",))
+        assert arns(await listed(store)) == [rooms[1].arn, rooms[0].arn]
+
+
+class TestRedeem:
+    async def test_is_true_once(self, store: Store) -> None:
+        """The first call for a token returns True, every later one False."""
+        assert await store.redeem("one", NOW, NOW) is True
+        assert await store.redeem("one", NOW, NOW) is False
+        assert await store.redeem("two", NOW, NOW) is True
+
+    async def test_is_true_once_under_concurrency(self, store: Store) -> None:
+        """Of many calls at once for one token, exactly one returns True."""
+        results = await asyncio.gather(*(store.redeem("t", NOW, NOW) for _ in range(50)))
+        assert sorted(results) == [False] * 49 + [True]
+
+    async def test_is_remembered_for_an_hour_after_expiry(self, store: Store) -> None:
+        """However many tokens come and go, a mark stays for an hour after the token's expiry."""
+        for number in range(300):
+            assert await store.redeem(f"{number}", NOW, NOW)
+        hour_later = NOW + 3_600_000
+        for number in range(300):
+            assert not await store.redeem(f"{number}", NOW, hour_later)
+        for number in range(300, 1_000):
+            assert await store.redeem(f"{number}", hour_later + 9, hour_later + 1)
+        for number in range(300, 1_000):
+            assert not await store.redeem(f"{number}", hour_later + 9, hour_later + 1)
+
+
+class TestSecrets:
+    async def test_first_one_is_kept(self, store: Store) -> None:
+        """The first candidate becomes the secret, byte for byte; later ones get it back."""
+        first = bytes(range(256))
+        assert await store.secret("key", first) == first
+        assert await store.secret("key", b"second") == first
+        assert await store.secret("other", b"") == b""
+        assert await store.secret("other", b"second") == b""
+
+    async def test_all_get_the_same_one(self, store: Store) -> None:
+        """Of many candidates at once, one becomes the secret of all."""
+        results = await asyncio.gather(*(store.secret("s", bytes([n])) for n in range(20)))
+        assert len(set(results)) == 1
+
+
+class TestEnd:
+    async def test_closed_store_answers_nothing(self, store: Store) -> None:
+        """After `close`, which may be called twice, every call is refused."""
+        room = await store.create_room(a_room(), PLENTY)
+        await store.close()
+        await store.close()
+        configuration = a_configuration()
+        for call in (
+            store.create_room(a_room(), PLENTY),
+            store.get_room(room.arn),
+            store.update_room(room.arn, RoomChange(), NOW),
+            store.delete_room(room.arn),
+            store.list_rooms(ACCOUNT, REGION, EVERY, 5),
+            store.create_logging_configuration(configuration, PLENTY),
+            store.get_logging_configuration(configuration.arn),
+            store.begin_delete_logging_configuration(configuration.arn, NOW),
+            store.finish_delete_logging_configuration(configuration.arn),
+            store.list_logging_configurations(ACCOUNT, REGION, 5),
+            store.unfinished_logging_configurations(),
+            store.get_tags(room.arn),
+            store.tag(room.arn, {}, 50),
+            store.untag(room.arn, ()),
+            store.redeem("t", NOW, NOW),
+            store.secret("s", b""),
+        ):
+            with pytest.raises(StorageUnavailable) as raised:
+                await call
+            assert (raised.value.code, raised.value.status) == ("ServiceUnavailableException", 503)
+
+    async def test_close_finishes_what_was_accepted(self, store: Store) -> None:
+        """Calls that were made before `close` are answered."""
+        calls = [asyncio.ensure_future(store.create_room(a_room(), PLENTY)) for _ in range(9)]
+        await asyncio.sleep(0)
+        await store.close()
+        assert len(await asyncio.gather(*calls)) == 9
+
+    async def test_cancelled_callers_disturb_nobody(self, store: Store) -> None:
+        """When callers go away, the calls of the others are done and answered."""
+        tasks = [asyncio.ensure_future(store.create_room(a_room(), PLENTY)) for _ in range(40)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        stayed = [result for result in results[1::2] if isinstance(result, Room)]
+        assert len(stayed) == 20
+        assert set(arns(stayed)) <= set(arns(await listed(store)))
