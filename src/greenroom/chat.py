@@ -1,0 +1,178 @@
+"""What can happen in a room: the rules that both planes share.
+
+- Every accepted action becomes one frame, encoded here once and published to every node.
+- A refused action changes nothing and uses up nothing of the room's rate.
+- Send times of one node strictly increase, so frames of a room sort in the order of delivery.
+"""
+
+from collections.abc import Awaitable, Mapping
+
+from greenroom.bus.base import Bus, Deliver, Disconnect
+from greenroom.clock import Clock
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.errors import ThrottlingException
+from greenroom.model.message import IdSource, new_id
+from greenroom.model.quotas import Quotas
+from greenroom.model.room import Room
+from greenroom.protocol import errors, events
+from greenroom.protocol.actions import SendMessage, content_problem
+from greenroom.rate import TokenBucket
+from greenroom.rooms_cache import RoomsCache
+
+DEFAULT_KICK_REASON = "Disconnected by a moderator"
+"""The close reason of a kicked connection when the moderator gave none."""
+
+
+class Chat:
+    """Send, delete, disconnect, event."""
+
+    def __init__(
+        self,
+        rooms: RoomsCache,
+        bus: Bus,
+        quotas: Quotas,
+        clock: Clock | None = None,
+        ids: IdSource = new_id,
+    ) -> None:
+        self._rooms = rooms
+        self._bus = bus
+        self._clock = clock or Clock()
+        self._ids = ids
+        self._last_send_time = 0
+        self._limits = _Limits(quotas, self._clock.monotonic())
+
+    def send_message(self, sender: ChatTokenClaims, action: SendMessage) -> Awaitable[None] | None:
+        """Give a message to the sender's room; return what to wait for, if anything.
+
+        Raises (at once, or when awaited):
+            ActionError: 413 the content is too long for the room.
+            ResourceNotFoundException: the room was deleted.
+            ThrottlingException: the room or the account sends too much.
+        """
+        if self._rooms.knows(sender.room_arn):
+            self._accept(self._rooms.peek(sender.room_arn), sender, action)
+            return None
+        return self._send_when_known(sender, action)
+
+    async def delete_message(
+        self, room_arn: str, message_id: str, reason: str | None, request_id: str = ""
+    ) -> str:
+        """Tell the room's clients to delete a message; return the id of the event.
+
+        The message need not exist: the service keeps none ("un-render it from view").
+
+        Raises:
+            ResourceNotFoundException: there is no such room.
+            ThrottlingException: the account deletes too much.
+        """
+        room = await self._rooms.get(room_arn)
+        self._limits.take("delete_message_rate", room, self._clock.monotonic())
+        attributes = events.delete_message_attributes(message_id, reason)
+        event_id, payload = self._event(events.DELETE_MESSAGE, attributes, request_id)
+        self._bus.publish(Deliver(room_arn, payload, "DeleteMessage"))
+        return event_id
+
+    async def disconnect_user(
+        self, room_arn: str, user_id: str, reason: str | None, request_id: str = ""
+    ) -> None:
+        """Tell the room that a user is disconnected, then close all connections of the user there.
+
+        A user without connections is no error.
+
+        Raises:
+            ResourceNotFoundException: there is no such room.
+            ThrottlingException: the account disconnects too much.
+        """
+        room = await self._rooms.get(room_arn)
+        self._limits.take("disconnect_user_rate", room, self._clock.monotonic())
+        attributes = events.disconnect_user_attributes(user_id, reason)
+        _, payload = self._event(events.DISCONNECT_USER, attributes, request_id)
+        self._bus.publish(Disconnect(room_arn, payload, user_id, reason or DEFAULT_KICK_REASON))
+
+    async def send_event(
+        self, room_arn: str, name: str, attributes: Mapping[str, str] | None
+    ) -> str:
+        """Send an application's event to a room; return its id.
+
+        Raises:
+            ResourceNotFoundException: there is no such room.
+        """
+        await self._rooms.get(room_arn)
+        event_id, payload = self._event(name, attributes, "")
+        self._bus.publish(Deliver(room_arn, payload, "SendEvent"))
+        return event_id
+
+    async def _send_when_known(self, sender: ChatTokenClaims, action: SendMessage) -> None:
+        self._accept(await self._rooms.get(sender.room_arn), sender, action)
+
+    def _accept(self, room: Room, sender: ChatTokenClaims, action: SendMessage) -> None:
+        problem = content_problem(action.content, room.maximum_message_length)
+        if problem is not None:
+            raise errors.ActionError(413, problem, action.request_id)
+        self._limits.take_message(sender.room_arn, room, self._clock.monotonic())
+        payload = events.encode_message(
+            self._ids(),
+            action.request_id,
+            action.attributes,
+            action.content,
+            self._send_time(),
+            sender.user_id,
+            sender.attributes,
+        )
+        self._bus.publish(Deliver(sender.room_arn, payload, "SendMessage"))
+
+    def _event(
+        self, name: str, attributes: Mapping[str, str] | None, request_id: str
+    ) -> tuple[str, bytes]:
+        event_id = self._ids()
+        payload = events.encode_event(event_id, request_id, name, attributes, self._send_time())
+        return event_id, payload
+
+    def _send_time(self) -> int:
+        self._last_send_time = max(self._clock.wall_ns(), self._last_send_time + 1)
+        return self._last_send_time
+
+
+class _Limits:
+    """The rates of rooms and accounts, as token buckets.
+
+    Room buckets are bounded: a bucket that has refilled says nothing and may go.
+    """
+
+    _MAXIMUM = 20_000
+
+    def __init__(self, quotas: Quotas, now: float) -> None:
+        self._quotas = quotas
+        self._buckets: dict[tuple[str, str], TokenBucket] = {}
+        self._started = now
+
+    def take_message(self, room_arn: str, room: Room, now: float) -> None:
+        limit = room.maximum_message_rate_per_second
+        bucket = self._bucket(("room", room_arn), limit, now)
+        bucket.change(limit)
+        if not bucket.take(now):
+            raise _throttled(room, limit)
+        self.take("send_message_rate", room, now)
+
+    def take(self, quota: str, room: Room, now: float) -> None:
+        limit = self._quotas[quota]
+        account = f"{quota}/{room.arn.region}"
+        if limit and not self._bucket((account, room.arn.account), limit, now).take(now):
+            raise _throttled(room, limit)
+
+    def _bucket(self, key: tuple[str, str], rate: int, now: float) -> TokenBucket:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= self._MAXIMUM:
+                del self._buckets[next(iter(self._buckets))]
+            bucket = self._buckets[key] = TokenBucket(rate, now)
+        return bucket
+
+
+def _throttled(room: Room, limit: int) -> ThrottlingException:
+    return ThrottlingException(
+        errors.RATE_LIMIT_EXCEEDED,
+        resource_id=room.arn.id,
+        resource_type=room.arn.type.wire_name,
+        limit=limit,
+    )

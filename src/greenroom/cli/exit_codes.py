@@ -1,0 +1,31 @@
+"""The exit codes of the command: one table."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Why the command ended."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    ADDRESS_REFUSED = 3
+    DATA_IN_USE = 4
+    DATA_UNWRITABLE = 5
+    DATA_FOREIGN = 6
+
+    @property
+    def meaning(self) -> str:
+        """Return the meaning in one sentence."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "The service was stopped by SIGTERM or SIGINT and has drained.",
+    ExitCode.FAILED: "Something failed that has no code of its own; the log says what.",
+    ExitCode.USAGE: "An option, a variable or the configuration file is not valid.",
+    ExitCode.ADDRESS_REFUSED: "The address is taken, not this machine's, or not allowed.",
+    ExitCode.DATA_IN_USE: "Another process uses the data directory.",
+    ExitCode.DATA_UNWRITABLE: "The data directory, or the ready file, cannot be written.",
+    ExitCode.DATA_FOREIGN: "The data file is damaged, not Greenroom's, or of a newer version.",
+}

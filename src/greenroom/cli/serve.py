@@ -1,0 +1,94 @@
+"""`greenroom serve`: run the service until it is stopped."""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+
+from greenroom import credentials, server, telemetry
+from greenroom.cli.options import fail, load_settings
+from greenroom.files import write_private
+from greenroom.server import AddressRefused, Ready
+from greenroom.settings import Settings, SettingsRefused
+from greenroom.storage.base import StoreRefused, StoreUnwritable
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [127.0.0.1]")
+@click.option("--port", help="Port to listen on; 0 takes a free one.  [8470]")
+@click.option("--data-dir", help="Directory of everything that is kept.  [greenroom-data]")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read.")
+@click.option("--region", help="Region in the printed lines.  [us-east-1]")
+@click.option("--account", help="Account of the root access key.  [123456789012]")
+@click.option("--ready-file", help="File to write, once ready, with URLs, pid and access key.")
+def serve(config_file: Path | None, **given: str | None) -> None:
+    """Run the service. Every setting: greenroom config --explain."""
+    flags = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = load_settings(flags, config_file)
+        telemetry.configure(settings.text("log_level"), settings.text("log_format"))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(server.serve(settings, lambda ready: _announce(settings, ready)))
+    except (SettingsRefused, StoreRefused, AddressRefused) as refused:
+        raise fail(refused) from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's where it is installed (POSIX), else the standard library's."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _announce(settings: Settings, ready: Ready) -> None:
+    _write_ready_file(settings, ready)
+    click.echo(_banner(ready))
+
+
+def _write_ready_file(settings: Settings, ready: Ready) -> None:
+    path = settings.optional_path("ready_file")
+    if path is None:
+        return
+    text = msgspec.json.format(msgspec.json.encode(ready)).decode() + "\n"
+    try:
+        write_private(path, text)
+    except OSError as error:
+        raise StoreUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
+
+
+def _banner(ready: Ready) -> str:
+    """Return what a person sees first; the secret only on a terminal, never in a captured log."""
+    lines = [
+        f"Greenroom is ready. API        {ready.api_url}",
+        f"                    WebSocket  {ready.websocket_url}",
+        f"                    Health     {ready.health_url}",
+        f"                    Data       {ready.data_dir or 'in memory, forgotten at the end'}",
+        f"                    Access key {ready.access_key_id}",
+        f"                    Secret     {_secret(ready)}",
+        "",
+        f"Try it:  {_command(ready)}",
+        "Stop it: Ctrl-C",
+    ]
+    return "\n".join(lines)
+
+
+def _secret(ready: Ready) -> str:
+    if ready.secret_given:
+        return "as given in the settings"
+    if sys.stdout.isatty() or ready.credentials_file is None:
+        return ready.secret_access_key
+    return f"in {ready.credentials_file}"
+
+
+def _command(ready: Ready) -> str:
+    call = f"aws ivschat list-rooms --endpoint-url {ready.api_url} --region {ready.region}"
+    if ready.credentials_file is None:
+        return call
+    file = shlex.quote(ready.credentials_file)
+    return f"AWS_SHARED_CREDENTIALS_FILE={file} {call} --profile {credentials.PROFILE}"

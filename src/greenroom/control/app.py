@@ -1,0 +1,134 @@
+"""The pipeline of the control plane, as an ASGI application: a request to its answer.
+
+Seven calls in a row: read the body, verify the signature, find the caller, route, parse and check,
+perform, serialize. A `ServiceError` raised anywhere becomes a response here and nowhere else.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import structlog
+
+from greenroom.aws import rest_json, service, sigv4
+from greenroom.control.context import Call, Services
+from greenroom.control.identity import Identities
+from greenroom.control.operations import HANDLERS
+from greenroom.control.throttle import Throttle
+from greenroom.model.errors import (
+    InternalServerException,
+    RequestEntityTooLargeException,
+    ServiceError,
+    ValidationException,
+)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+BODY_BYTES = 1_048_576
+"""The largest request body. The largest valid one, 50 full tags all escaped, has about 230 KB."""
+
+_EXPOSED = b"x-amzn-ErrorType,x-amzn-RequestId,Date"
+_CORS = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED))
+_PREFLIGHT = (
+    *_CORS,
+    (b"access-control-allow-methods", b"GET,POST,DELETE,OPTIONS"),
+    (b"access-control-max-age", b"86400"),
+    (b"content-length", b"0"),
+)
+
+log = structlog.get_logger()
+
+
+class ControlPlane:
+    """Serves the ivschat API."""
+
+    def __init__(self, services: Services, identities: Identities) -> None:
+        self._services = services
+        self._identities = identities
+        self._throttle = Throttle(services.quotas, services.clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if scope["method"] == "OPTIONS":
+            await _answer(send, 204, _preflight(scope["headers"]), b"")
+            return
+        request_id = str(uuid.uuid4())
+        try:
+            response = await self._respond(scope, receive)
+        except ServiceError as error:
+            response = rest_json.serialize_error(error)
+            if error.status >= 500:
+                log.error("request failed", request_id=request_id, error=error.code)
+        except Exception as error:
+            # The client gets a 500 with the request id; the log has the place, never the content.
+            log.exception("request crashed", request_id=request_id, error=type(error).__name__)
+            response = rest_json.serialize_error(
+                InternalServerException("An internal error occurred.")
+            )
+        headers = (*response.headers, (b"x-amzn-requestid", request_id.encode()), *_CORS)
+        await _answer(send, response.status, headers, response.body)
+
+    async def _respond(self, scope: Scope, receive: Receive) -> rest_json.Response:
+        request = _signed_request(scope, await _body(receive))
+        authorization = sigv4.authorization_of(request)
+        key = self._identities.find(authorization.access_key_id, authorization.session_token)
+        sigv4.verify(request, authorization, key.secret_access_key, self._services.clock.now())
+        operation, uri = service.route(request.method, request.raw_path)
+        self._throttle.take(operation.name, key.account, authorization.region)
+        parameters = rest_json.parse(
+            operation, uri, scope["query_string"], _content_type(scope["headers"]), request.body
+        )
+        call = Call(
+            services=self._services,
+            account=key.account,
+            region=authorization.region,
+            parameters=parameters,
+        )
+        return rest_json.serialize(operation, await HANDLERS[operation.name](call))
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ValidationException("The request ended before its body was complete.")
+        chunks += message.get("body", b"")
+        if len(chunks) > BODY_BYTES:
+            raise RequestEntityTooLargeException(
+                f"The request body is larger than {BODY_BYTES} bytes."
+            )
+        if not message.get("more_body", False):
+            return bytes(chunks)
+
+
+def _signed_request(scope: Scope, body: bytes) -> sigv4.Request:
+    return sigv4.Request(
+        method=scope["method"],
+        raw_path=scope["raw_path"].decode("latin-1"),
+        query_string=scope["query_string"].decode("latin-1"),
+        headers=tuple(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        ),
+        body=body,
+    )
+
+
+def _content_type(headers: Headers) -> bytes | None:
+    return next((value for name, value in headers if name == b"content-type"), None)
+
+
+def _preflight(headers: Headers) -> Headers:
+    asked = next((v for n, v in headers if n == b"access-control-request-headers"), b"")
+    return (*_PREFLIGHT, (b"access-control-allow-headers", asked or b"authorization,content-type"))
+
+
+async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    head = {"type": "http.response.start", "status": status, "headers": list(headers)}
+    if status != 204:
+        head["headers"].append((b"content-length", str(len(body)).encode()))  # type: ignore[attr-defined]
+    await send(head)
+    await send({"type": "http.response.body", "body": body})

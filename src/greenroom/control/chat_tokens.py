@@ -1,0 +1,48 @@
+"""CreateChatToken: everything the bearer may do travels in the token, sealed."""
+
+from typing import cast
+
+from greenroom.control.context import Call, Result
+from greenroom.model.chat_token import (
+    DEFAULT_SESSION_MINUTES,
+    TOKEN_VALIDITY_SECONDS,
+    Capability,
+    ChatTokenClaims,
+)
+from greenroom.model.errors import FieldError, ValidationException
+from greenroom.model.message import attributes_problem
+from greenroom.tokens import NONCE_BYTES, seal_claims
+
+_MINUTE_MS = 60_000
+
+
+async def create_chat_token(call: Call) -> Result:
+    """CreateChatToken: nothing is written; the room must exist."""
+    arn = call.resource("roomIdentifier")
+    attributes = call.strings("attributes")
+    if problem := attributes_problem(attributes):
+        raise ValidationException.of_fields(FieldError("attributes", problem))
+    services = call.services
+    await services.rooms.get(str(arn))
+    now = services.clock.now_ms()
+    minutes = call.number("sessionDurationInMinutes", DEFAULT_SESSION_MINUTES)
+    nonce = services.nonces(NONCE_BYTES)
+    claims = ChatTokenClaims(
+        token_id=nonce.hex(),
+        room_arn=str(arn),
+        user_id=call.text("userId"),
+        capabilities=_capabilities(call),
+        attributes=attributes,
+        token_expires=now + TOKEN_VALIDITY_SECONDS * 1000,
+        session_expires=now + minutes * _MINUTE_MS,
+    )
+    return {
+        "token": seal_claims(services.ring, claims, nonce),
+        "tokenExpirationTime": claims.token_expires,
+        "sessionExpirationTime": claims.session_expires,
+    }
+
+
+def _capabilities(call: Call) -> tuple[Capability, ...]:
+    names = cast(list[str], call.parameters.get("capabilities", []))
+    return tuple(Capability(name) for name in dict.fromkeys(names))

@@ -1,0 +1,79 @@
+"""What an operation is given: who calls, from where, with which parameters, and the services."""
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import msgspec
+
+from greenroom.bus.base import Bus
+from greenroom.chat import Chat
+from greenroom.clock import Clock
+from greenroom.model.arn import Arn, ResourceType
+from greenroom.model.message import IdSource
+from greenroom.model.quotas import Quotas
+from greenroom.rooms_cache import RoomsCache
+from greenroom.storage.base import Store
+from greenroom.tokens import KeyRing
+
+Result = dict[str, object]
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything below the control plane, as built by the composition root."""
+
+    store: Store
+    bus: Bus
+    chat: Chat
+    rooms: RoomsCache
+    ring: KeyRing
+    quotas: Quotas
+    clock: Clock
+    ids: IdSource
+    nonces: Callable[[int], bytes]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One authenticated request with checked parameters.
+
+    The region is the credential scope's, the account the access key's owner.
+    """
+
+    services: Services
+    account: str
+    region: str
+    parameters: dict[str, object]
+
+    def text(self, name: str) -> str:
+        """Return a string that the service model requires."""
+        return cast(str, self.parameters[name])
+
+    def optional_text(self, name: str) -> str | None:
+        """Return a string, or None when the request has none."""
+        return cast(str | None, self.parameters.get(name))
+
+    def strings(self, name: str) -> dict[str, str]:
+        """Return a map of strings, empty when the request has none."""
+        return cast(dict[str, str], self.parameters.get(name, {}))
+
+    def number(self, name: str, default: int) -> int:
+        """Return an integer."""
+        return cast(int, self.parameters.get(name, default))
+
+    def resource(self, name: str) -> Arn:
+        """Return the ARN in a parameter.
+
+        Raises:
+            ResourceNotFoundException: it names another account or region, whose resources are
+                never served, nor their existence told.
+        """
+        arn = Arn.parse(self.text(name))
+        if (arn.account, arn.region) != (self.account, self.region):
+            raise arn.not_found()
+        return arn
+
+    def new_arn(self, kind: ResourceType) -> Arn:
+        """Return the ARN of a resource about to be created."""
+        return Arn(self.region, self.account, kind, self.services.ids())
+
+
+Handler = Callable[[Call], Awaitable[Result]]

@@ -1,0 +1,136 @@
+"""The five operations on logging configurations, and the end of interrupted ones.
+
+A create, update or delete is two durable steps: into CREATING, UPDATING or DELETING, and out of
+it. Whoever meets a configuration between the two gets ConflictException. What the death of the
+process left between them is finished at the next start.
+"""
+
+from typing import cast
+
+from msgspec import UNSET
+
+from greenroom.clock import Clock
+from greenroom.control.context import Call, Result
+from greenroom.control.pages import PageToken
+from greenroom.model.arn import Arn, ResourceType
+from greenroom.model.errors import ValidationException
+from greenroom.model.logging_configuration import (
+    DestinationConfiguration,
+    DestinationKind,
+    LoggingConfiguration,
+    LoggingConfigurationChange,
+    State,
+)
+from greenroom.model.tags import tag_errors
+from greenroom.storage.base import Store
+
+DEFAULT_PAGE = 50
+"""Configurations on a page (API reference, ListLoggingConfigurations)."""
+
+_NAME_MEMBER = {
+    DestinationKind.S3: "bucketName",
+    DestinationKind.CLOUD_WATCH_LOGS: "logGroupName",
+    DestinationKind.FIREHOSE: "deliveryStreamName",
+}
+
+
+async def create_logging_configuration(call: Call) -> Result:
+    """CreateLoggingConfiguration: created as CREATING, returned as ACTIVE."""
+    tags = call.strings("tags")
+    if errors := tag_errors(tags):
+        raise ValidationException.of_fields(*errors)
+    services = call.services
+    now = services.clock.now_ms()
+    configuration = LoggingConfiguration(
+        arn=call.new_arn(ResourceType.LOGGING_CONFIGURATION),
+        name=call.optional_text("name"),
+        destination=_destination(call.parameters["destinationConfiguration"]),
+        tags=tags,
+        create_time=now,
+        update_time=now,
+    )
+    await services.store.create_logging_configuration(
+        configuration, services.quotas["logging_configurations"]
+    )
+    return _described(await _activate(services.store, configuration.arn, services.clock))
+
+
+async def get_logging_configuration(call: Call) -> Result:
+    """GetLoggingConfiguration."""
+    arn = call.resource("identifier")
+    return _described(await call.services.store.get_logging_configuration(arn))
+
+
+async def update_logging_configuration(call: Call) -> Result:
+    """UpdateLoggingConfiguration: what is absent stays."""
+    arn = call.resource("identifier")
+    parameters = call.parameters
+    change = LoggingConfigurationChange(
+        name=cast(str, parameters.get("name", UNSET)),
+        destination=_destination(parameters["destinationConfiguration"])
+        if "destinationConfiguration" in parameters
+        else UNSET,
+    )
+    services = call.services
+    await services.store.update_logging_configuration(
+        arn, change, State.UPDATING, services.clock.now_ms()
+    )
+    return _described(await _activate(services.store, arn, services.clock))
+
+
+async def delete_logging_configuration(call: Call) -> Result:
+    """DeleteLoggingConfiguration: refused with ConflictException while a room has it attached."""
+    arn = call.resource("identifier")
+    store = call.services.store
+    await store.begin_delete_logging_configuration(arn, call.services.clock.now_ms())
+    await store.finish_delete_logging_configuration(arn)
+    return {}
+
+
+async def list_logging_configurations(call: Call) -> Result:
+    """ListLoggingConfigurations: newest first."""
+    token = PageToken(call, "ListLoggingConfigurations")
+    page = await call.services.store.list_logging_configurations(
+        call.account, call.region, call.number("maxResults", DEFAULT_PAGE), token.after(int)
+    )
+    result: Result = {"loggingConfigurations": [_described(each) for each in page.configurations]}
+    if page.next is not None:
+        result["nextToken"] = token.following(page.next)
+    return result
+
+
+async def finish_interrupted(store: Store, clock: Clock) -> None:
+    """End the creations, updates and deletions that a stop of the process interrupted."""
+    for configuration in await store.unfinished_logging_configurations():
+        if configuration.state is State.DELETING:
+            await store.finish_delete_logging_configuration(configuration.arn)
+        else:
+            await _activate(store, configuration.arn, clock)
+
+
+async def _activate(store: Store, arn: Arn, clock: Clock) -> LoggingConfiguration:
+    return await store.update_logging_configuration(
+        arn, LoggingConfigurationChange(), State.ACTIVE, clock.now_ms() + 1
+    )
+
+
+def _destination(union: object) -> DestinationConfiguration:
+    ((kind, members),) = cast(dict[str, dict[str, str]], union).items()
+    destination = DestinationKind(kind)
+    return DestinationConfiguration(destination, members[_NAME_MEMBER[destination]])
+
+
+def _described(configuration: LoggingConfiguration) -> Result:
+    destination = configuration.destination
+    return {
+        "arn": str(configuration.arn),
+        "id": configuration.arn.id,
+        "createTime": configuration.create_time,
+        "updateTime": configuration.update_time,
+        "name": configuration.name,
+        "destinationConfiguration": {
+            destination.kind.value: {_NAME_MEMBER[destination.kind]: destination.name}
+        },
+        "state": configuration.state.value,
+        "tags": configuration.tags,
+    }

@@ -1,0 +1,62 @@
+"""Page tokens: opaque, sealed, bound to their listing, its filters and its caller."""
+
+from hashlib import sha256
+from typing import TypeVar
+
+import msgspec
+
+from greenroom.control.context import Call
+from greenroom.model.errors import FieldError, ValidationException
+from greenroom.storage.base import LIST_LIFETIME_MS
+from greenroom.tokens import NONCE_BYTES, PAGE_PURPOSE, TokenRejected
+
+Cursor = TypeVar("Cursor")
+
+
+class _Sealed(msgspec.Struct, frozen=True, array_like=True):
+    listing: bytes
+    started: int
+    cursor: msgspec.Raw
+
+
+class PageToken:
+    """The `nextToken` of one listing request: the one that came, and the one that goes."""
+
+    def __init__(self, call: Call, operation: str, filters: object = None) -> None:
+        self._call = call
+        listing = (operation, call.account, call.region, filters)
+        self._listing = sha256(msgspec.msgpack.encode(listing)).digest()
+        self._started = call.services.clock.now_ms()
+
+    def after(self, cursor_type: type[Cursor]) -> Cursor | None:
+        """Return where the request's token continues; None for a first page.
+
+        Raises:
+            ValidationException: the token is not of this listing, or too old.
+        """
+        text = self._call.optional_text("nextToken")
+        if not text:
+            return None
+        try:
+            payload = self._call.services.ring.open(PAGE_PURPOSE, text)
+            sealed = msgspec.msgpack.decode(payload, type=_Sealed)
+        except (TokenRejected, msgspec.DecodeError):
+            raise _refused("is not a token that this service gave") from None
+        if sealed.listing != self._listing:
+            raise _refused("belongs to a listing with other filters")
+        if self._call.services.clock.now_ms() - sealed.started > LIST_LIFETIME_MS:
+            raise _refused("is older than one hour; begin the listing again")
+        self._started = sealed.started
+        return msgspec.msgpack.decode(sealed.cursor, type=cursor_type)
+
+    def following(self, cursor: object) -> str:
+        """Return the token of the page after this one."""
+        sealed = _Sealed(self._listing, self._started, msgspec.Raw(msgspec.msgpack.encode(cursor)))
+        services = self._call.services
+        return services.ring.seal(
+            PAGE_PURPOSE, msgspec.msgpack.encode(sealed), services.nonces(NONCE_BYTES)
+        )
+
+
+def _refused(why: str) -> ValidationException:
+    return ValidationException.of_fields(FieldError("nextToken", why))

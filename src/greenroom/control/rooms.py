@@ -1,0 +1,171 @@
+"""The five operations on rooms."""
+
+from typing import cast
+
+from msgspec import UNSET
+
+from greenroom.bus.base import RoomChanged
+from greenroom.control.context import Call, Result
+from greenroom.control.pages import PageToken
+from greenroom.model.arn import ResourceType
+from greenroom.model.errors import FieldError, ValidationException
+from greenroom.model.room import (
+    DEFAULT_MESSAGE_LENGTH,
+    DEFAULT_MESSAGE_RATE,
+    FallbackResult,
+    HandlerChange,
+    MessageReviewHandler,
+    Room,
+    RoomChange,
+    RoomFilter,
+)
+from greenroom.model.tags import tag_errors
+from greenroom.storage.base import RoomCursor
+
+DEFAULT_PAGE = 50
+"""Rooms on a page when the request does not say (API reference, ListRooms)."""
+
+
+async def create_room(call: Call) -> Result:
+    """CreateRoom: every member is optional, names need not be unique."""
+    tags = call.strings("tags")
+    _refuse(*tag_errors(tags), *_attachment_errors(call))
+    now = call.services.clock.now_ms()
+    change = _handler_change(call)
+    room = Room(
+        arn=call.new_arn(ResourceType.ROOM),
+        name=call.optional_text("name"),
+        maximum_message_rate_per_second=call.number(
+            "maximumMessageRatePerSecond", DEFAULT_MESSAGE_RATE
+        ),
+        maximum_message_length=call.number("maximumMessageLength", DEFAULT_MESSAGE_LENGTH),
+        message_review_handler=None if change is None else change.apply(None),
+        logging_configuration_identifiers=_attachments(call) or (),
+        tags=tags,
+        create_time=now,
+        update_time=now,
+    )
+    await call.services.store.create_room(room, call.services.quotas["rooms"])
+    return _described(room)
+
+
+async def get_room(call: Call) -> Result:
+    """GetRoom."""
+    return _described(await call.services.store.get_room(call.resource("identifier")))
+
+
+async def update_room(call: Call) -> Result:
+    """UpdateRoom: what is absent stays, an empty `uri` or list clears."""
+    arn = call.resource("identifier")
+    _refuse(*_attachment_errors(call))
+    parameters = call.parameters
+    change = RoomChange(
+        name=cast(str, parameters.get("name", UNSET)),
+        maximum_message_rate_per_second=cast(
+            int, parameters.get("maximumMessageRatePerSecond", UNSET)
+        ),
+        maximum_message_length=cast(int, parameters.get("maximumMessageLength", UNSET)),
+        message_review_handler=_handler_change(call) or UNSET,
+        logging_configuration_identifiers=UNSET
+        if (attachments := _attachments(call)) is None
+        else attachments,
+    )
+    room = await call.services.store.update_room(arn, change, call.services.clock.now_ms())
+    call.services.bus.publish(RoomChanged(str(arn)))
+    return _described(room)
+
+
+async def delete_room(call: Call) -> Result:
+    """DeleteRoom: connections stay open, publishing on them answers 404 (Chat User Guide, FAQs)."""
+    arn = call.resource("identifier")
+    await call.services.store.delete_room(arn)
+    call.services.bus.publish(RoomChanged(str(arn)))
+    return {}
+
+
+async def list_rooms(call: Call) -> Result:
+    """ListRooms: newest update first; the next page continues the listing as it began.
+
+    An empty filter is no filter, as an empty `nextToken` is none.
+    """
+    filters = RoomFilter(
+        name=call.optional_text("name") or None,
+        message_review_handler_uri=call.optional_text("messageReviewHandlerUri") or None,
+        logging_configuration_identifier=_own_logging_configuration(call),
+    )
+    token = PageToken(call, "ListRooms", filters)
+    page = await call.services.store.list_rooms(
+        call.account,
+        call.region,
+        filters,
+        call.number("maxResults", DEFAULT_PAGE),
+        token.after(RoomCursor),
+    )
+    result: Result = {"rooms": [_summary(room) for room in page.rooms]}
+    if page.next is not None:
+        result["nextToken"] = token.following(page.next)
+    return result
+
+
+def _own_logging_configuration(call: Call) -> str | None:
+    if call.optional_text("loggingConfigurationIdentifier") is None:
+        return None
+    return str(call.resource("loggingConfigurationIdentifier"))
+
+
+def _handler_change(call: Call) -> HandlerChange | None:
+    handler = cast(dict[str, str] | None, call.parameters.get("messageReviewHandler"))
+    if handler is None:
+        return None
+    return HandlerChange(
+        uri=handler.get("uri", UNSET),
+        fallback_result=FallbackResult(handler["fallbackResult"])
+        if "fallbackResult" in handler
+        else UNSET,
+    )
+
+
+def _attachments(call: Call) -> tuple[str, ...] | None:
+    identifiers = cast(list[str] | None, call.parameters.get("loggingConfigurationIdentifiers"))
+    return None if identifiers is None else tuple(identifiers)
+
+
+def _attachment_errors(call: Call) -> list[FieldError]:
+    identifiers = _attachments(call) or ()
+    return [
+        FieldError(f"loggingConfigurationIdentifiers[{index}]", "must not repeat")
+        for index, identifier in enumerate(identifiers)
+        if identifier in identifiers[:index]
+    ]
+
+
+def _refuse(*errors: FieldError) -> None:
+    if errors:
+        raise ValidationException.of_fields(*errors)
+
+
+def _described(room: Room) -> Result:
+    return {
+        **_summary(room),
+        "maximumMessageRatePerSecond": room.maximum_message_rate_per_second,
+        "maximumMessageLength": room.maximum_message_length,
+    }
+
+
+def _summary(room: Room) -> Result:
+    return {
+        "arn": str(room.arn),
+        "id": room.arn.id,
+        "name": room.name,
+        "createTime": room.create_time,
+        "updateTime": room.update_time,
+        "messageReviewHandler": _handler(room.message_review_handler),
+        "tags": room.tags,
+        "loggingConfigurationIdentifiers": list(room.logging_configuration_identifiers),
+    }
+
+
+def _handler(handler: MessageReviewHandler | None) -> Result | None:
+    if handler is None:
+        return None
+    return {"uri": handler.uri, "fallbackResult": handler.fallback_result.value}

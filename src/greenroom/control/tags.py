@@ -1,0 +1,30 @@
+"""The three operations on tags, of rooms and of logging configurations."""
+
+from typing import cast
+
+from greenroom.control.context import Call, Result
+from greenroom.model.errors import ValidationException
+from greenroom.model.tags import tag_errors
+
+
+async def list_tags_for_resource(call: Call) -> Result:
+    """ListTagsForResource."""
+    return {"tags": await call.services.store.get_tags(call.resource("resourceArn"))}
+
+
+async def tag_resource(call: Call) -> Result:
+    """TagResource: adds or overwrites."""
+    arn = call.resource("resourceArn")
+    tags = call.strings("tags")
+    if errors := tag_errors(tags):
+        raise ValidationException.of_fields(*errors)
+    await call.services.store.tag(arn, tags, call.services.quotas["tags_per_resource"])
+    return {}
+
+
+async def untag_resource(call: Call) -> Result:
+    """UntagResource: keys that the resource does not have are no error."""
+    arn = call.resource("resourceArn")
+    keys = cast(list[str], call.parameters["tagKeys"])
+    await call.services.store.untag(arn, tuple(keys))
+    return {}

@@ -1,0 +1,1 @@
+"""The messaging plane: the IVS Chat Messaging API over WebSocket."""

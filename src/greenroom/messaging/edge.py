@@ -1,0 +1,331 @@
+"""One WebSocket connection: between a socket and a session.
+
+- An idle connection keeps no frame decoder: it is made when bytes arrive and let go when empty.
+- Actions of one connection are handled in order. While one waits (for a room to be loaded, for a
+  moderation request) nothing more is read, so the bound on memory is one read of the socket.
+- The transport's high-water mark bounds what is queued for a reader. A reader that lets its queue
+  pass the bound is dropped without a close frame, which it could not read anyway.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from enum import IntEnum
+
+import structlog
+
+from greenroom.messaging.plane import Plane
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.errors import ResourceNotFoundException, ServiceError
+from greenroom.protocol import events, frames, handshake
+from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, SendMessage
+from greenroom.protocol.errors import (
+    CLOSE_REASONS,
+    SESSION_EXPIRED,
+    ActionError,
+    CloseCode,
+    DisconnectReason,
+    fault_reason,
+)
+from greenroom.protocol.session import Session
+
+log = structlog.get_logger()
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class State(IntEnum):
+    """A connection is in one of these four states."""
+
+    HANDSHAKE, OPEN, CLOSING, CLOSED = range(4)
+
+
+class Edge(asyncio.Protocol):
+    """A client's connection, from the upgrade request on."""
+
+    __slots__ = (
+        "_busy",
+        "_decoder",
+        "_early",
+        "_plane",
+        "_session",
+        "_slot",
+        "_state",
+        "_timer",
+        "_transport",
+        "heard",
+        "missed",
+        "write",
+    )
+
+    write: Callable[[bytes], None]
+    """The transport's own `write`: the fan-out calls it with nothing in between."""
+
+    def __init__(self, plane: Plane, transport: asyncio.Transport) -> None:
+        self._plane = plane
+        self._transport = transport
+        self._state = State.HANDSHAKE
+        self._decoder: frames.FrameDecoder | None = None
+        self._early = b""
+        self._busy = True
+        self._timer: asyncio.TimerHandle | None = None
+        self.heard = True
+        self.missed = 0
+        self.write = transport.write
+
+    # The upgrade
+
+    def begin(self, method: bytes, headers: Headers, early: bytes) -> None:
+        """Take over a connection whose upgrade request was read; `early` came behind it."""
+        self._early = early
+        self._transport.pause_reading()
+        self._after(self._plane.limits.handshake_seconds, self._handshake_too_slow)
+        self._plane.tasks.create_task(self._admit(method, headers))
+
+    async def _admit(self, method: bytes, headers: Headers) -> None:
+        try:
+            upgrade = handshake.parse_upgrade(method, headers)
+            claims = await self._plane.admit(upgrade.token)
+        except handshake.HandshakeRefused as refused:
+            self._refuse(refused)
+        except Exception as error:
+            # Whatever failed, the client gets an answer; the log has the place, not the token.
+            log.exception("handshake crashed", error=type(error).__name__)
+            self._refuse(handshake.Refusal.INTERNAL.error())
+        else:
+            self._open(upgrade, claims)
+
+    def _refuse(self, refused: handshake.HandshakeRefused) -> None:
+        if self._state is not State.HANDSHAKE:
+            return
+        self._cancel_timer()
+        log.info("handshake refused", reason=refused.name, status=refused.status)
+        self.write(handshake.refusal_response(refused, self._plane.ids()))
+        self._state = State.CLOSED
+        self._transport.close()
+
+    def _open(self, upgrade: handshake.Upgrade, claims: ChatTokenClaims) -> None:
+        if self._state is not State.HANDSHAKE:
+            return
+        self._cancel_timer()
+        plane = self._plane
+        rate = plane.quotas["messaging_requests_per_connection"]
+        self._session = Session(claims, rate, plane.clock.now())
+        self._transport.set_write_buffer_limits(high=plane.limits.outbound_bytes)
+        self._state = State.OPEN
+        # Once the client sees the 101, it misses nothing: both happen before anything else can.
+        self.write(handshake.accept_response(upgrade))
+        plane.hub.join(claims.room_arn, self)
+        self._slot = plane.sweeper.add(self, claims.session_expires)
+        self._resume()
+
+    def _handshake_too_slow(self) -> None:
+        self._refuse(handshake.Refusal.UNAVAILABLE.error())
+
+    # What arrives
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        if self._busy:
+            self._early += data
+            return
+        self.heard = True
+        decoder = self._decoder or frames.FrameDecoder(self._plane.limits.frame_bytes)
+        received = decoder.feed(data)
+        self._decoder = None if decoder.idle else decoder
+        self._handle(received, 0)
+
+    def _handle(self, received: Sequence[frames.Event], start: int) -> None:
+        """Handle frames in order; when one must wait, stop reading until it is done."""
+        for index in range(start, len(received)):
+            if self._state is State.CLOSED:
+                return
+            waiting = self._handle_one(received[index])
+            if waiting is not None:
+                self._busy = True
+                self._transport.pause_reading()
+                self._plane.tasks.create_task(self._wait(waiting, received, index + 1))
+                return
+
+    async def _wait(
+        self, waiting: Awaitable[None], received: Sequence[frames.Event], index: int
+    ) -> None:
+        await waiting
+        self._busy = False
+        self._handle(received, index)
+        if not self._busy:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Read again, first what came while nothing could be handled."""
+        self._busy = False
+        if self._state is State.CLOSED:
+            return
+        self._transport.resume_reading()
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
+
+    def _handle_one(self, event: frames.Event) -> Awaitable[None] | None:
+        if isinstance(event, frames.Close):
+            self._peer_closes(event)
+        elif isinstance(event, frames.ProtocolFault):
+            self._close(event.code, event.why, fault_reason(event.code))
+        elif self._state is State.OPEN:
+            if isinstance(event, frames.Text):
+                return self._act(event.payload)
+            if isinstance(event, frames.Ping):
+                self.write(frames.pong_frame(event.payload))
+            elif isinstance(event, frames.Binary):
+                reason = DisconnectReason.UNSUPPORTED_DATA
+                self._close(CloseCode.UNSUPPORTED_DATA, CLOSE_REASONS[reason].text, reason)
+        return None
+
+    def _act(self, text: bytes) -> Awaitable[None] | None:
+        try:
+            action = self._session.receive(text, self._plane.clock.now())
+        except ActionError as error:
+            self._error(error)
+            return None
+        try:
+            waiting = self._perform(action)
+        except (ActionError, ServiceError) as error:
+            self._error(_action_error(error, action.request_id))
+            return None
+        return None if waiting is None else self._finish(waiting, action.request_id)
+
+    def _perform(self, action: Action) -> Awaitable[object] | None:
+        chat, claims = self._plane.chat, self._session.claims
+        match action:
+            case SendMessage():
+                return chat.send_message(claims, action)
+            case DeleteMessage():
+                return chat.delete_message(
+                    claims.room_arn, action.id, action.reason, action.request_id
+                )
+            case DisconnectUser():
+                return chat.disconnect_user(
+                    claims.room_arn, action.user_id, action.reason, action.request_id
+                )
+
+    async def _finish(self, waiting: Awaitable[object], request_id: str) -> None:
+        try:
+            await waiting
+        except (ActionError, ServiceError) as error:
+            self._error(_action_error(error, request_id))
+        except Exception as error:
+            log.exception("action crashed", error=type(error).__name__)
+            self._error(ActionError(500, "An internal error occurred", request_id))
+
+    def _error(self, error: ActionError) -> None:
+        if self._state is State.OPEN:
+            payload = events.encode_error(
+                error.id or self._plane.ids(), error.request_id, error.code, error.message
+            )
+            self.write(frames.text_frame(payload))
+
+    # What the hub and the sweeper ask
+
+    @property
+    def user_id(self) -> str:
+        """The user that the token names."""
+        return self._session.claims.user_id
+
+    def disconnect(self, reason: str) -> None:
+        """Close cleanly with the moderator's reason as plain text."""
+        self._close(CloseCode.NORMAL, reason, DisconnectReason.KICKED)
+
+    def expire(self) -> None:
+        """Say that the session is over, then close cleanly with the same ERROR as the reason.
+
+        The official SDKs reconnect on the ERROR frame; older clients parse the close reason.
+        """
+        payload = events.encode_error(self._plane.ids(), "", 401, SESSION_EXPIRED)
+        self.write(frames.text_frame(payload))
+        self._close(CloseCode.NORMAL, payload.decode(), DisconnectReason.EXPIRED)
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.write(frames.PING)
+
+    def drop_silent(self) -> None:
+        """Let go of a peer that no longer answers."""
+        self._drop(DisconnectReason.SILENT_PEER)
+
+    def drain(self) -> None:
+        """End the connection for a restart: no close frame, so that the SDKs reconnect."""
+        if self._state is State.OPEN:
+            self._leave(DisconnectReason.DRAIN)
+            self._transport.close()
+
+    # The end
+
+    def _peer_closes(self, event: frames.Close) -> None:
+        if self._state is State.OPEN:
+            self.write(frames.close_frame(event.code or CloseCode.NORMAL, ""))
+            self._leave(DisconnectReason.PEER_CLOSED)
+        self._cancel_timer()
+        self._state = State.CLOSED
+        self._transport.close()
+
+    def _close(self, code: int, reason: str, why: DisconnectReason) -> None:
+        """Begin the closing handshake; the peer has a few seconds to finish it."""
+        if self._state is not State.OPEN:
+            return
+        self.write(frames.close_frame(code, reason))
+        self._leave(why)
+        self._state = State.CLOSING
+        self._after(self._plane.limits.close_seconds, self._transport.abort)
+
+    def _drop(self, why: DisconnectReason) -> None:
+        if self._state is State.OPEN:
+            self._leave(why)
+        self._transport.abort()
+
+    def pause_writing(self) -> None:
+        """The reader is slower than the room: its queue passed the bound."""
+        self._drop(DisconnectReason.SLOW_READER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._cancel_timer()
+        if self._state is State.OPEN:
+            self._leave(DisconnectReason.PEER_LOST)
+        self._state = State.CLOSED
+        self._decoder = None
+
+    def _leave(self, why: DisconnectReason) -> None:
+        self._state = State.CLOSED
+        self._plane.hub.leave(self._session.claims.room_arn, self)
+        self._plane.sweeper.remove(self, self._slot, self._session.claims.session_expires)
+        level = log.debug if why in _ORDINARY else log.info
+        level("connection ended", reason=why.value, room=self._session.claims.room_arn)
+
+    def _after(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, callback)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_ORDINARY = frozenset(
+    {
+        DisconnectReason.PEER_CLOSED,
+        DisconnectReason.PEER_LOST,
+        DisconnectReason.EXPIRED,
+        DisconnectReason.DRAIN,
+    }
+)
+"""Ends that say nothing about a fault: logged at debug level."""
+
+
+def _action_error(error: ActionError | ServiceError, request_id: str) -> ActionError:
+    """Return the ERROR of the messaging plane for an error of the shared rules."""
+    if isinstance(error, ActionError):
+        return error
+    if isinstance(error, ResourceNotFoundException):
+        return ActionError(404, "The room cannot be found", request_id)
+    if error.status < 500:
+        return ActionError(error.status, error.message, request_id)
+    return ActionError(500, "The service cannot take the request now", request_id)

@@ -1,0 +1,106 @@
+"""One timer for all connections: pings, silent peers and expired sessions.
+
+- Connections are spread over the seconds of the ping interval; each second sees one slot.
+- A connection is pinged once per interval. One that leaves two pings unanswered, and sends
+  nothing else, is dropped at the third visit: its peer is gone or half open.
+- Sessions expire in buckets of one second, never early, at most a second late.
+"""
+
+import asyncio
+import math
+from typing import Protocol
+
+from greenroom.clock import Clock
+
+
+class Swept(Protocol):
+    """What the sweeper needs of a connection."""
+
+    heard: bool
+    """Set by the connection when bytes arrive; taken back by the sweeper."""
+
+    missed: int
+    """Ping intervals in a row without a sign of life."""
+
+    def ping(self) -> None:
+        """Send a ping."""
+
+    def drop_silent(self) -> None:
+        """Let go of a peer that no longer answers."""
+
+    def expire(self) -> None:
+        """End the session, whose time is over."""
+
+
+class Sweeper:
+    """Calls on each connection when its time has come. Driven by `tick`, once a second."""
+
+    MISSED_INTERVALS = 2
+
+    def __init__(self, clock: Clock, ping_interval: int) -> None:
+        self._clock = clock
+        self._slots: list[set[Swept]] = [set() for _ in range(ping_interval)]
+        self._next_slot = 0
+        self._expiries: dict[int, set[Swept]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Tick once a second on the running loop."""
+        self._timer = asyncio.get_running_loop().call_later(1, self._tick_again)
+
+    def stop(self) -> None:
+        """Tick no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def add(self, connection: Swept, expires_ms: int) -> int:
+        """Watch a connection; return the slot to give back to `remove`."""
+        # Spread over the interval: the slot just passed is visited a whole interval from now.
+        slot = hash(connection) // 16 % len(self._slots)
+        self._slots[slot].add(connection)
+        self._expiries.setdefault(_second(expires_ms), set()).add(connection)
+        return slot
+
+    def remove(self, connection: Swept, slot: int, expires_ms: int) -> None:
+        """Watch it no longer."""
+        self._slots[slot].discard(connection)
+        bucket = self._expiries.get(_second(expires_ms))
+        if bucket is not None:
+            bucket.discard(connection)
+            if not bucket:
+                del self._expiries[_second(expires_ms)]
+
+    def tick(self) -> None:
+        """Visit the next slot and the sessions that expired since the last tick."""
+        slot = self._slots[self._next_slot]
+        self._next_slot = (self._next_slot + 1) % len(self._slots)
+        for connection in tuple(slot):
+            _visit(connection)
+        self._expire(math.floor(self._clock.now()))
+
+    def _expire(self, now: int) -> None:
+        due = [second for second in self._expiries if second <= now]
+        for second in due:
+            for connection in tuple(self._expiries.pop(second)):
+                connection.expire()
+
+    def _tick_again(self) -> None:
+        self.start()
+        self.tick()
+
+
+def _second(expires_ms: int) -> int:
+    return math.ceil(expires_ms / 1000)
+
+
+def _visit(connection: Swept) -> None:
+    if connection.heard:
+        connection.heard = False
+        connection.missed = 0
+    else:
+        connection.missed += 1
+    if connection.missed > Sweeper.MISSED_INTERVALS:
+        connection.drop_silent()
+    else:
+        connection.ping()

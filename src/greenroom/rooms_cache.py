@@ -1,0 +1,86 @@
+"""A read-through cache of rooms, so that a message costs no trip to the store.
+
+- An entry is dropped when the bus says that its room changed; nobody polls.
+- A load that was under way when its room changed is not kept: its answer may be the old one.
+- At the bound the least recently loaded entry goes.
+"""
+
+import asyncio
+from collections import OrderedDict
+
+from greenroom.model.arn import Arn
+from greenroom.model.errors import ResourceNotFoundException
+from greenroom.model.room import Room
+from greenroom.storage.base import Store
+
+MAXIMUM_ROOMS = 10_000
+"""Rooms kept at once: about 1 KB each."""
+
+
+class RoomsCache:
+    """Rooms by their ARN; absence is remembered too."""
+
+    def __init__(self, store: Store, maximum: int = MAXIMUM_ROOMS) -> None:
+        self._store = store
+        self._maximum = maximum
+        self._rooms: OrderedDict[str, Room | None] = OrderedDict()
+        self._loads: dict[str, asyncio.Task[Room | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def knows(self, arn: str) -> bool:
+        """Return whether `peek` can answer for the room without a trip to the store."""
+        return arn in self._rooms
+
+    def peek(self, arn: str) -> Room:
+        """Return a room that the cache knows.
+
+        Raises:
+            ResourceNotFoundException: the cache knows that there is none.
+            KeyError: the cache does not know.
+        """
+        room = self._rooms[arn]
+        if room is None:
+            raise Arn.parse(arn).not_found()
+        return room
+
+    async def get(self, arn: str) -> Room:
+        """Return the room, from the store when the cache does not know it.
+
+        Raises:
+            ResourceNotFoundException: there is none.
+            StorageUnavailable: the store cannot say.
+        """
+        if arn in self._rooms:
+            return self.peek(arn)
+        load = self._loads.get(arn)
+        if load is None:
+            load = self._loads[arn] = asyncio.create_task(self._load(arn))
+        room = await asyncio.shield(load)
+        if room is None:
+            raise Arn.parse(arn).not_found()
+        return room
+
+    def forget(self, arn: str) -> None:
+        """Drop what is known of the room, and what a load under way is about to learn."""
+        self._rooms.pop(arn, None)
+        self._loads.pop(arn, None)
+
+    async def _load(self, arn: str) -> Room | None:
+        this = asyncio.current_task()
+        room: Room | None
+        try:
+            room = await self._store.get_room(Arn.parse(arn))
+        except ResourceNotFoundException:
+            room = None
+        except BaseException:
+            if self._loads.get(arn) is this:
+                del self._loads[arn]
+            raise
+        if self._loads.get(arn) is this:
+            del self._loads[arn]
+            self._rooms[arn] = room
+            if len(self._rooms) > self._maximum:
+                self._rooms.popitem(last=False)
+        return room

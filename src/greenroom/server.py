@@ -1,0 +1,301 @@
+"""The composition root, the only module that knows every adapter: open, build, serve, drain."""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import msgspec
+import structlog
+import uvicorn
+
+from greenroom import __version__, credentials
+from greenroom.bus.memory import MemoryBus
+from greenroom.chat import Chat
+from greenroom.clock import Clock
+from greenroom.control.app import ControlPlane, Receive, Scope, Send
+from greenroom.control.context import Services
+from greenroom.control.identity import AccessKey, Identities
+from greenroom.control.logging_configurations import finish_interrupted
+from greenroom.listener import HeadLimits, Listener
+from greenroom.messaging.hub import Hub
+from greenroom.messaging.plane import Limits, Plane
+from greenroom.messaging.sweeper import Sweeper
+from greenroom.model.message import new_id
+from greenroom.rooms_cache import RoomsCache
+from greenroom.settings import Settings
+from greenroom.storage.base import Store
+from greenroom.storage.memory import MemoryStore
+from greenroom.storage.sqlite import SqliteStore
+from greenroom.tokens import KeyRing, new_key
+
+HEADER_COUNT = 128
+"""The most headers in one request."""
+
+log = structlog.get_logger()
+
+
+class AddressRefused(Exception):
+    """The address cannot be listened on: the message is one clear line for the operator."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What a started service tells about itself."""
+
+    pid: int
+    api_url: str
+    websocket_url: str
+    health_url: str
+    data_dir: str | None
+    credentials_file: str | None
+    access_key_id: str
+    secret_access_key: str
+    secret_given: bool
+    region: str
+    account: str
+
+
+async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    Raises:
+        StoreRefused: the data directory cannot be used.
+        AddressRefused: the address is taken or not this machine's.
+    """
+    with _bound(settings.text("host"), settings.number("port")) as listening:
+        store = await _open_store(settings)
+        try:
+            await _run(settings, store, listening, announce)
+        finally:
+            await store.close()
+
+
+async def _open_store(settings: Settings) -> Store:
+    if settings.text("storage") == "memory":
+        return MemoryStore()
+    return await SqliteStore.open(settings.path("data_dir"))
+
+
+async def _run(
+    settings: Settings,
+    store: Store,
+    listening: socket.socket,
+    announce: Callable[[Ready], None],
+) -> None:
+    clock = Clock()
+    ring = KeyRing.from_bytes(await store.secret("token-keys", _new_ring().to_bytes()))
+    key = await credentials.root_key(settings, store)
+    await finish_interrupted(store, clock)
+    rooms, bus, quotas = RoomsCache(store), MemoryBus(), settings.quotas()
+    chat = Chat(rooms, bus, quotas, clock)
+    hub = Hub(rooms)
+    sweeper = Sweeper(clock, settings.number("ping_interval_seconds"))
+    async with _task_group() as tasks:
+        services = Services(
+            store=store,
+            bus=bus,
+            chat=chat,
+            rooms=rooms,
+            ring=ring,
+            quotas=quotas,
+            clock=clock,
+            ids=new_id,
+            nonces=secrets.token_bytes,
+        )
+        plane = Plane(
+            chat=chat,
+            hub=hub,
+            sweeper=sweeper,
+            rooms=rooms,
+            store=store,
+            ring=ring,
+            quotas=quotas,
+            clock=clock,
+            ids=new_id,
+            limits=_limits(settings),
+            tasks=tasks,
+        )
+        await bus.start(hub.receive)
+        sweeper.start()
+        application = _Application(ControlPlane(services, Identities(key)), hub)
+        server = _Server(
+            _http_config(settings, application, plane),
+            functools.partial(_started, settings, key, listening, announce),
+        )
+        with _signals(functools.partial(_stop, server, hub)):
+            await server.serve(sockets=[listening])
+        hub.drain()
+        sweeper.stop()
+        await bus.close()
+
+
+def _new_ring() -> KeyRing:
+    key_id, key = new_key()
+    return KeyRing({key_id: key}, key_id)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        outbound_bytes=settings.number("outbound_queue_bytes"),
+        frame_bytes=settings.number("frame_bytes"),
+        handshake_seconds=settings.number("handshake_timeout_seconds"),
+        close_seconds=settings.number("close_timeout_seconds"),
+    )
+
+
+def _http_config(settings: Settings, application: "_Application", plane: Plane) -> uvicorn.Config:
+    limits = HeadLimits(
+        size=settings.number("head_bytes"),
+        count=HEADER_COUNT,
+        seconds=settings.number("handshake_timeout_seconds"),
+    )
+    return uvicorn.Config(
+        application,
+        http=functools.partial(Listener, plane, limits),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=4096,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.number("drain_timeout_seconds"),
+    )
+
+
+def _started(
+    settings: Settings,
+    key: AccessKey,
+    listening: socket.socket,
+    announce: Callable[[Ready], None],
+) -> None:
+    # What was built at the start lives to the end: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    kept = settings.text("storage") == "sqlite"
+    ready = Ready(
+        pid=os.getpid(),
+        api_url=f"http://{shown}:{port}",
+        websocket_url=f"ws://{shown}:{port}/",
+        health_url=f"http://{shown}:{port}/health",
+        data_dir=str(settings.path("data_dir").resolve()) if kept else None,
+        credentials_file=credentials.file_of(settings),
+        access_key_id=key.access_key_id,
+        secret_access_key=key.secret_access_key,
+        secret_given=settings.optional_text("secret_access_key") is not None,
+        region=settings.text("region"),
+        account=key.account,
+    )
+    announce(ready)
+    log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
+
+
+class _Application:
+    """What HTTP requests reach: `/health`, else the control plane."""
+
+    def __init__(self, control: ControlPlane, hub: Hub) -> None:
+        self._control = control
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["raw_path"] == b"/health" and scope["method"] in ("GET", "HEAD"):
+            await self._health(send)
+        else:
+            await self._control(scope, receive, send)
+
+    async def _health(self, send: Send) -> None:
+        status = "draining" if self._hub.draining else "ok"
+        body = msgspec.json.encode({"status": status, "version": __version__})
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        code = 503 if self._hub.draining else 200
+        await send({"type": "http.response.start", "status": code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with our signals, that tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _stop(server: _Server, hub: Hub) -> None:
+    log.info("stopping", connections=hub.connections)
+    server.should_exit = True
+    hub.drain()
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Stop at the first SIGTERM or SIGINT; at the second leave at once, as the shell expects."""
+    loop = asyncio.get_running_loop()
+    stopping = False
+
+    def receive(number: int) -> None:
+        nonlocal stopping
+        if stopping:
+            os._exit(128 + number)
+        stopping = True
+        stop()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, receive, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """Own tasks as `TaskGroup` does, and raise a lone error as itself, not as a group."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise AddressRefused(f"{host} is not an address: {error.strerror}") from None
+    except UnicodeError:
+        raise AddressRefused(f"{host} is not an address: a part is empty or too long") from None
+    listening = socket.socket(family, kind, protocol)
+    with listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+            listening.listen(4096)
+        except OSError as error:
+            raise AddressRefused(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        yield listening

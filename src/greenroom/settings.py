@@ -1,0 +1,316 @@
+"""Every setting once: its name, default and meaning; where values come from; what is refused.
+
+A value is taken from the first of: the command line, a `GREENROOM_*` variable, the TOML file, the
+default. A name that is not in the table is refused wherever it appears, so that a typing error
+never passes for a setting.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from greenroom.model.quotas import BY_NAME, Quotas, RateProfile
+
+PREFIX = "GREENROOM_"
+
+
+class SettingsRefused(Exception):
+    """The configuration cannot be used: the message is one clear line for the operator."""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting: `parse` takes what the file or the environment holds, or raises ValueError."""
+
+    name: str
+    default: object
+    parse: Callable[[object], object]
+    meaning: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """Return the name of the setting's environment variable."""
+        return PREFIX + self.name.upper()
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A setting's value and where it came from."""
+
+    setting: Setting
+    value: object
+    origin: str
+
+    def shown(self) -> str:
+        """Return the value for people; a secret only says that it is there."""
+        if self.setting.secret and self.value:
+            return "(hidden)"
+        if isinstance(self.value, dict):
+            return ", ".join(f"{name}={number}" for name, number in self.value.items())
+        return "" if self.value is None else str(self.value)
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str) or not raw or not raw.isprintable():
+        raise ValueError("must be printable text that is not empty")
+    return raw
+
+
+def _path(raw: object) -> Path:
+    try:
+        return Path(_text(raw)).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with a home directory that is not known") from None
+
+
+def _integer(minimum: int, maximum: int) -> Callable[[object], object]:
+    def parse(raw: object) -> int:
+        try:
+            number = int(raw) if isinstance(raw, str) else raw
+        except ValueError:
+            number = None
+        if type(number) is not int or not minimum <= number <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
+        return number
+
+    return parse
+
+
+def _matching(pattern: str, rule: str) -> Callable[[object], object]:
+    def parse(raw: object) -> str:
+        if not isinstance(raw, str) or re.fullmatch(pattern, raw) is None:
+            raise ValueError(f"must be {rule}")
+        return raw
+
+    return parse
+
+
+def _one_of(*words: str) -> Callable[[object], object]:
+    return _matching("|".join(words), "one of " + ", ".join(words))
+
+
+def _quotas(raw: object) -> dict[str, int]:
+    """Parse `[quotas]` of the file, or `name=number,name=number` of the environment."""
+    pairs = _quota_pairs(raw) if isinstance(raw, str) else _flat(raw)
+    quotas = {}
+    for name, number in pairs.items():
+        if name not in BY_NAME:
+            raise ValueError(f"has no quota {name!r}")
+        try:
+            quotas[name] = cast(int, _integer(0, 1_000_000_000)(number))
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    return quotas
+
+
+def _quota_pairs(text: str) -> dict[str, object]:
+    pairs: dict[str, object] = {}
+    for pair in filter(None, text.split(",")):
+        name, _, number = pair.partition("=")
+        pairs[name.strip()] = number.strip()
+    return pairs
+
+
+def _flat(raw: object) -> dict[str, object]:
+    if not isinstance(raw, dict):
+        # A parse function has one way to refuse.
+        raise ValueError("must be a table of quota names and numbers")  # noqa: TRY004
+    flat: dict[str, object] = {}
+    for name, value in raw.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": number for inner, number in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("host", "127.0.0.1", _text, "address to listen on"),
+    Setting("port", 8470, _integer(0, 65535), "port to listen on; 0 takes a free one"),
+    Setting("data_dir", Path("greenroom-data"), _path, "directory of everything that is kept"),
+    Setting(
+        "storage",
+        "sqlite",
+        _one_of("sqlite", "memory"),
+        "sqlite keeps everything in data_dir; memory forgets everything at the end",
+    ),
+    Setting(
+        "region",
+        "us-east-1",
+        _matching("[a-z0-9-]{1,32}", "a region such as us-east-1"),
+        "region in the printed lines; requests are served in the region they are signed for",
+    ),
+    Setting(
+        "account",
+        "123456789012",
+        _matching("[0-9]{12}", "an account id of 12 digits"),
+        "account that the root access key belongs to",
+    ),
+    Setting(
+        "access_key_id",
+        None,
+        _matching(r"\w{16,128}", "an access key id of 16 to 128 letters and digits"),
+        "id of the root access key; created at the first start when not given",
+    ),
+    Setting(
+        "secret_access_key",
+        None,
+        _matching(r"\S{16,128}", "a secret of 16 to 128 characters"),
+        "secret of the root access key; given together with its id, or not at all",
+        secret=True,
+    ),
+    Setting("ready_file", None, _path, "file to write, once ready, with URLs, pid and access key"),
+    Setting(
+        "request_rates",
+        RateProfile.RELAXED.value,
+        _one_of(*(profile.value for profile in RateProfile)),
+        "request rates: relaxed (1,000 a second each), aws (AWS's numbers) or off",
+    ),
+    Setting("quotas", {}, _quotas, "quotas that differ from the defaults; 0 means no limit"),
+    Setting(
+        "ping_interval_seconds",
+        30,
+        _integer(1, 3600),
+        "seconds between pings; a peer that leaves two unanswered is dropped",
+    ),
+    Setting(
+        "outbound_queue_bytes",
+        1_048_576,
+        _integer(65_536, 1_073_741_824),
+        "bytes queued for one reader before it is dropped as too slow",
+    ),
+    Setting(
+        "frame_bytes",
+        65_536,
+        _integer(16_384, 16_777_216),
+        "largest WebSocket message taken from a client",
+    ),
+    Setting(
+        "head_bytes", 65_536, _integer(8_192, 1_048_576), "largest request line with its headers"
+    ),
+    Setting(
+        "handshake_timeout_seconds",
+        10,
+        _integer(1, 300),
+        "seconds that a client may take for its request headers, and a WebSocket upgrade in all",
+    ),
+    Setting(
+        "close_timeout_seconds",
+        5,
+        _integer(1, 300),
+        "seconds that a client may take to answer a close frame",
+    ),
+    Setting(
+        "drain_timeout_seconds",
+        10,
+        _integer(1, 3600),
+        "seconds that requests under way may take when the service stops",
+    ),
+    Setting(
+        "log_level",
+        "info",
+        _one_of("debug", "info", "warning", "error"),
+        "least severe log line written to standard error",
+    ),
+    Setting(
+        "log_format",
+        "auto",
+        _one_of("auto", "console", "json"),
+        "console for people, json for machines; auto is console on a terminal",
+    ),
+)
+
+BY_SETTING: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+
+class Settings:
+    """The values of all settings."""
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self.values = values
+
+    def text(self, name: str) -> str:
+        """Return a setting that is text."""
+        return cast(str, self.values[name].value)
+
+    def optional_text(self, name: str) -> str | None:
+        """Return a setting that is text or not given."""
+        return cast(str | None, self.values[name].value)
+
+    def number(self, name: str) -> int:
+        """Return a setting that is a whole number."""
+        return cast(int, self.values[name].value)
+
+    def path(self, name: str) -> Path:
+        """Return a setting that is a path."""
+        return cast(Path, self.values[name].value)
+
+    def optional_path(self, name: str) -> Path | None:
+        """Return a setting that is a path or not given."""
+        return cast(Path | None, self.values[name].value)
+
+    def quotas(self) -> Quotas:
+        """Return the quotas in force."""
+        overrides = cast(dict[str, int], self.values["quotas"].value)
+        return Quotas(RateProfile(self.text("request_rates")), overrides)
+
+
+def load(
+    flags: Mapping[str, object], environment: Mapping[str, str], file: Path | None
+) -> Settings:
+    """Collect the settings; `flags` holds the options that were given.
+
+    Raises:
+        SettingsRefused: a name is unknown, a value breaks its rule, the file cannot be read.
+    """
+    values = {each.name: Value(each, each.default, "default") for each in SETTINGS}
+    for name, raw in _read(file).items():
+        values[name] = _parsed(name, raw, f"file {file}")
+    for variable, raw in environment.items():
+        if variable.startswith(PREFIX) and variable not in _RESERVED:
+            name = variable.removeprefix(PREFIX).lower()
+            values[name] = _parsed(name, raw, f"variable {variable}", variable)
+    for name, raw in flags.items():
+        values[name] = _parsed(name, raw, "command line", "--" + name.replace("_", "-"))
+    settings = Settings(values)
+    if (settings.optional_text("access_key_id") is None) != (
+        settings.optional_text("secret_access_key") is None
+    ):
+        raise SettingsRefused("access_key_id and secret_access_key go together: give both or none")
+    return settings
+
+
+_RESERVED = frozenset({PREFIX + "CONFIG"})
+
+
+def config_file(flag: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the configuration file: the flag's, else that of `GREENROOM_CONFIG`, else none."""
+    if flag is not None:
+        return flag
+    variable = environment.get(PREFIX + "CONFIG")
+    return Path(variable) if variable else None
+
+
+def _read(file: Path | None) -> dict[str, object]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsRefused(f"cannot read {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused(f"{file} is not TOML: {error}") from None
+
+
+def _parsed(name: str, raw: object, origin: str, spelled: str | None = None) -> Value:
+    setting = BY_SETTING.get(name)
+    if setting is None:
+        raise SettingsRefused(f"unknown setting {spelled or name} ({origin}); see greenroom config")
+    try:
+        return Value(setting, setting.parse(str(raw) if isinstance(raw, Path) else raw), origin)
+    except ValueError as error:
+        raise SettingsRefused(f"{spelled or name} {error} ({origin})") from None
