@@ -1,0 +1,23 @@
+"""Connect as a user of room.json, say hello, and print what arrives."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import websockets
+
+
+async def chat(room: dict[str, str], user: str) -> None:
+    async with websockets.connect(room["url"], subprotocols=[room[user]]) as socket:
+        await socket.send(json.dumps({"Action": "SEND_MESSAGE", "Content": f"{user} is here"}))
+        async for frame in socket:
+            entity = json.loads(frame)
+            if entity["Type"] == "MESSAGE":
+                print(f"{entity['Sender']['UserId']}: {entity['Content']}", flush=True)
+            else:
+                print(frame, flush=True)
+
+
+_, file, user = sys.argv
+asyncio.run(chat(json.loads(Path(file).read_text()), user))

@@ -1,0 +1,23 @@
+"""Make a room and two chat tokens with boto3; print them as JSON."""
+
+import json
+import os
+
+import boto3
+
+os.environ.setdefault("AWS_SHARED_CREDENTIALS_FILE", "greenroom-data/credentials")
+os.environ.setdefault("AWS_PROFILE", "greenroom")
+endpoint = os.environ.get("GREENROOM_URL", "http://127.0.0.1:8470")
+ivschat = boto3.client("ivschat", endpoint_url=endpoint, region_name="us-east-1")
+
+room = ivschat.create_room(name="first-room")
+tokens = {
+    user: ivschat.create_chat_token(
+        roomIdentifier=room["arn"],
+        userId=user,
+        capabilities=["SEND_MESSAGE", "DELETE_MESSAGE", "DISCONNECT_USER"],
+        attributes={"displayName": user.title()},
+    )["token"]
+    for user in ("alice", "bob")
+}
+print(json.dumps({"url": endpoint.replace("http", "ws", 1) + "/", "room": room["arn"], **tokens}))

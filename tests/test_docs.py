@@ -1,0 +1,35 @@
+"""The documentation says what the code says."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def _tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", DOCS / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda p: p.stem)
+def test_tables_are_those_of_the_code(page: Path) -> None:
+    """A table in the reference is the one that `python docs/tables.py` makes from the code."""
+    text = page.read_text(encoding="utf-8")
+
+    assert text == _tables().rewritten(text)
+
+
+def test_every_table_is_shown() -> None:
+    """Each table of the code stands on exactly one page."""
+    text = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
+
+    assert {name: text.count(f"<!-- table: {name} -->") for name in _tables().TABLES} == dict.fromkeys(
+        _tables().TABLES, 1
+    )
