@@ -147,11 +147,12 @@ class _Limits:
         self._started = now
 
     def take_message(self, room_arn: str, room: Room, now: float) -> None:
-        limit = room.maximum_message_rate_per_second
-        bucket = self._bucket(("room", room_arn), limit, now)
-        bucket.change(limit)
-        if not bucket.take(now):
-            raise _throttled(room, limit)
+        if self._quotas.room_rates:
+            limit = room.maximum_message_rate_per_second
+            bucket = self._bucket(("room", room_arn), limit, now)
+            bucket.change(limit)
+            if not bucket.take(now):
+                raise _throttled(room, limit)
         self.take("send_message_rate", room, now)
 
     def take(self, quota: str, room: Room, now: float) -> None:

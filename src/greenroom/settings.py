@@ -170,6 +170,12 @@ SETTINGS: tuple[Setting, ...] = (
         _one_of(*(profile.value for profile in RateProfile)),
         "request rates: relaxed (1,000 a second each), aws (AWS's numbers) or off",
     ),
+    Setting(
+        "room_message_rates",
+        "enforced",
+        _one_of("enforced", "off"),
+        "whether rooms' maximumMessageRatePerSecond hold; off is for load tests",
+    ),
     Setting("quotas", {}, _quotas, "quotas that differ from the defaults; 0 means no limit"),
     Setting(
         "ping_interval_seconds",
@@ -256,7 +262,11 @@ class Settings:
     def quotas(self) -> Quotas:
         """Return the quotas in force."""
         overrides = cast(dict[str, int], self.values["quotas"].value)
-        return Quotas(RateProfile(self.text("request_rates")), overrides)
+        return Quotas(
+            RateProfile(self.text("request_rates")),
+            overrides,
+            self.text("room_message_rates") == "enforced",
+        )
 
 
 def load(

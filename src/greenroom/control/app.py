@@ -30,6 +30,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 BODY_BYTES = 1_048_576
 """The largest request body. The largest valid one, 50 full tags all escaped, has about 230 KB."""
 
+DISCARDED_BYTES = 67_108_864
+"""How much of a body that is too large is read before the refusal goes out."""
+
 _EXPOSED = b"x-amzn-ErrorType,x-amzn-RequestId,Date"
 _CORS = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED))
 _PREFLIGHT = (
@@ -91,18 +94,23 @@ class ControlPlane:
 
 
 async def _body(receive: Receive) -> bytes:
-    chunks = bytearray()
-    while True:
+    """Return the body. One that is too large is refused after its end, or after `DISCARDED_BYTES`.
+
+    A connection that is closed with bytes unread is reset: the client would not see the answer.
+    """
+    chunks, size, more = bytearray(), 0, True
+    while more and size <= DISCARDED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ValidationException("The request ended before its body was complete.")
-        chunks += message.get("body", b"")
-        if len(chunks) > BODY_BYTES:
-            raise RequestEntityTooLargeException(
-                f"The request body is larger than {BODY_BYTES} bytes."
-            )
-        if not message.get("more_body", False):
-            return bytes(chunks)
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= BODY_BYTES:
+            chunks += part
+        more = message.get("more_body", False)
+    if size > BODY_BYTES:
+        raise RequestEntityTooLargeException(f"The request body is larger than {BODY_BYTES} bytes.")
+    return bytes(chunks)
 
 
 def _signed_request(scope: Scope, body: bytes) -> sigv4.Request:

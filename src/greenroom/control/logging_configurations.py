@@ -21,7 +21,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     State,
 )
-from greenroom.model.tags import tag_errors
+from greenroom.model.tags import tag_count_errors, tag_errors
 from greenroom.storage.base import Store
 
 DEFAULT_PAGE = 50
@@ -37,9 +37,10 @@ _NAME_MEMBER = {
 async def create_logging_configuration(call: Call) -> Result:
     """CreateLoggingConfiguration: created as CREATING, returned as ACTIVE."""
     tags = call.strings("tags")
-    if errors := tag_errors(tags):
-        raise ValidationException.of_fields(*errors)
     services = call.services
+    count_errors = tag_count_errors(len(tags), services.quotas["tags_per_resource"])
+    if errors := [*tag_errors(tags), *count_errors]:
+        raise ValidationException.of_fields(*errors)
     now = services.clock.now_ms()
     configuration = LoggingConfiguration(
         arn=call.new_arn(ResourceType.LOGGING_CONFIGURATION),

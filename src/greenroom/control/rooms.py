@@ -19,7 +19,7 @@ from greenroom.model.room import (
     RoomChange,
     RoomFilter,
 )
-from greenroom.model.tags import tag_errors
+from greenroom.model.tags import tag_count_errors, tag_errors
 from greenroom.storage.base import RoomCursor
 
 DEFAULT_PAGE = 50
@@ -29,7 +29,11 @@ DEFAULT_PAGE = 50
 async def create_room(call: Call) -> Result:
     """CreateRoom: every member is optional, names need not be unique."""
     tags = call.strings("tags")
-    _refuse(*tag_errors(tags), *_attachment_errors(call))
+    _refuse(
+        *tag_errors(tags),
+        *tag_count_errors(len(tags), call.services.quotas["tags_per_resource"]),
+        *_attachment_errors(call),
+    )
     now = call.services.clock.now_ms()
     change = _handler_change(call)
     room = Room(
@@ -45,7 +49,7 @@ async def create_room(call: Call) -> Result:
         create_time=now,
         update_time=now,
     )
-    await call.services.store.create_room(room, call.services.quotas["rooms"])
+    room = await call.services.store.create_room(room, call.services.quotas["rooms"])
     return _described(room)
 
 

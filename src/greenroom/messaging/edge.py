@@ -295,6 +295,7 @@ class Edge(asyncio.Protocol):
 
     def _leave(self, why: DisconnectReason) -> None:
         self._state = State.CLOSED
+        self.write = _ignore
         self._plane.hub.leave(self._session.claims.room_arn, self)
         self._plane.sweeper.remove(self, self._slot, self._session.claims.session_expires)
         level = log.debug if why in _ORDINARY else log.info
@@ -307,6 +308,10 @@ class Edge(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _ignore(_: bytes) -> None:
+    """Stand in for `write` after the end."""
 
 
 _ORDINARY = frozenset(

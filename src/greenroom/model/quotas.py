@@ -106,6 +106,8 @@ class Quotas(msgspec.Struct, frozen=True):
 
     profile: RateProfile = RateProfile.RELAXED
     overrides: dict[str, int] = {}
+    room_rates: bool = True
+    """Whether each room's own `maximumMessageRatePerSecond` holds."""
 
     def __getitem__(self, name: str) -> int:
         override = self.overrides.get(name)

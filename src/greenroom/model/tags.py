@@ -8,7 +8,10 @@ from greenroom.model.errors import FieldError
 TAGS_PER_RESOURCE = 50
 """At most 50 tags can be applied to a resource (ivschat API reference)."""
 
-_ALLOWED = re.compile(r"[\w\s.:/=+\-@]*")
+_SPACES = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""Unicode's separators, as a part of a character class; a tab or a line break is none of them."""
+
+_ALLOWED = re.compile(rf"[\w{_SPACES}.:/=+\-@]*")
 
 
 def tag_key_errors(keys: Iterable[str], path: str) -> list[FieldError]:
@@ -34,6 +37,13 @@ def tag_errors(tags: Mapping[str, str], path: str = "tags") -> list[FieldError]:
         elif not _letters_digits_or_allowed(value):
             errors.append(FieldError(f"{path}.{key}", _CHARACTERS.format("values")))
     return errors
+
+
+def tag_count_errors(count: int, quota: int, path: str = "tags") -> list[FieldError]:
+    """Return what is wrong with a resource's number of tags; a quota of 0 is no limit."""
+    if not quota or count <= quota:
+        return []
+    return [FieldError(path, f"at most {quota} tags per resource, not {count}")]
 
 
 _CHARACTERS = "tag {} may hold letters, digits, spaces and _ . : / = + - @ only"

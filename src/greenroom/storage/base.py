@@ -83,7 +83,10 @@ class LoggingConfigurationPage(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """What the service keeps. `now` arguments are milliseconds since the epoch."""
+    """What the service keeps.
+
+    `now` arguments are milliseconds since the epoch; a `quota` of 0 is no limit.
+    """
 
     async def create_room(self, room: Room, quota: int) -> Room:
         """Insert the room and return it as stored: its update time is raised as by `update_room`.

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from greenroom.model.arn import Arn
 from greenroom.model.errors import (
     ConflictException,
-    FieldError,
     ServiceQuotaExceededException,
     ValidationException,
 )
 from greenroom.model.logging_configuration import LoggingConfiguration, LoggingConfigurationState
+from greenroom.model.tags import tag_count_errors
 from greenroom.storage.base import StorageUnavailable
 
 PRUNE_EVERY = 100
@@ -27,12 +27,12 @@ FindConfiguration = Callable[[Arn], LoggingConfiguration]
 
 
 def check_quota(arn: Arn, count: int, quota: int) -> None:
-    """Refuse the new resource when the account has `quota` of its kind in the region.
+    """Refuse the new resource when the region has `quota` of its kind already; 0 is no limit.
 
     Raises:
         ServiceQuotaExceededException: it has.
     """
-    if count >= quota:
+    if quota and count >= quota:
         raise ServiceQuotaExceededException(
             f"The account has its limit of {quota} resources of type {arn.type} in {arn.region}",
             resource_id=arn.id,
@@ -94,10 +94,8 @@ def tagged(before: Mapping[str, str], added: Mapping[str, str], quota: int) -> d
         ValidationException: they are more than `quota`.
     """
     tags = {**before, **added}
-    if len(tags) > quota:
-        raise ValidationException.of_fields(
-            FieldError("tags", f"at most {quota} tags per resource, not {len(tags)}")
-        )
+    if errors := tag_count_errors(len(tags), quota):
+        raise ValidationException.of_fields(*errors)
     return tags
 
 

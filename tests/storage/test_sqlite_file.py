@@ -1,0 +1,393 @@
+"""Which files become a store, which are refused, and that refused ones stay as they are."""
+
+import os
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from greenroom.storage import sqlite_file
+from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
+from greenroom.storage.schema import Step, steps
+from greenroom.storage.sqlite_file import APPLICATION_ID, DATABASE, opened, upgrade
+
+NEWEST = steps()[-1].number
+
+
+def make(directory: Path) -> Path:
+    """Make a store with something in it and close it; return its file."""
+    with opened(directory) as connection:
+        for number in range(500):
+            connection.execute(
+                "INSERT INTO secrets VALUES (?, ?)", (f"{number}", bytes([number % 256]) * 99)
+            )
+    return directory / DATABASE
+
+
+def kill_while_open(directory: Path, *statements: str) -> None:
+    """Open the store in another process, run the statements and kill it with SIGKILL."""
+    program = f"""
+import os, pathlib, signal
+from greenroom.storage.sqlite_file import opened
+with opened(pathlib.Path({str(directory)!r})) as connection:
+    for statement in {statements!r}:
+        connection.execute(statement)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    """Return the contents of the files but the lock and SQLite's shared memory."""
+    return {
+        path.name: path.read_bytes()
+        for path in directory.iterdir()
+        if path.is_file() and path.name != "lock" and not path.name.endswith("-shm")
+    }
+
+
+def refusal(directory: Path) -> str:
+    """Return why the directory is refused as foreign, having seen that nothing was touched."""
+    before, names = snapshot(directory), set(os.listdir(directory)) | {"lock"}
+    with pytest.raises(StoreForeign) as raised, opened(directory):
+        pass
+    assert snapshot(directory) == before
+    assert set(os.listdir(directory)) == names
+    message = str(raised.value)
+    assert message.startswith(str(directory / DATABASE))
+    assert "\n" not in message
+    return message.removeprefix(f"{directory / DATABASE} ")
+
+
+def test_new_store_is_private(tmp_path: Path) -> None:
+    """A missing directory is made; only its owner can enter it or read the files."""
+    directory = tmp_path / "a" / "b"
+    with opened(directory) as connection:
+        connection.execute("INSERT INTO secrets VALUES ('a', 'b')")
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        files = set(directory.iterdir())
+        assert {path.name for path in files} >= {DATABASE, f"{DATABASE}-wal", "lock"}
+        for path in files:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_new_store_is_marked(tmp_path: Path) -> None:
+    """The file says whose it is and which step it has seen; nothing else is left when closed."""
+    make(tmp_path)
+    assert set(os.listdir(tmp_path)) == {DATABASE, "lock"}
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_writes_are_synchronised(tmp_path: Path) -> None:
+    """The connection waits for the disk at each commit, and guards its references."""
+    with opened(tmp_path) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_second_opening_is_refused(tmp_path: Path) -> None:
+    """While a store is open its directory is in use, and the error names the process."""
+    with opened(tmp_path):
+        with pytest.raises(StoreInUse, match=rf"{tmp_path} is in use by process {os.getpid()}:"):
+            with opened(tmp_path):
+                pass
+    with opened(tmp_path):
+        pass
+
+
+def test_opening_in_another_process_is_refused(tmp_path: Path) -> None:
+    """Another process is refused too, and a killed one leaves the directory free."""
+    program = f"""
+import pathlib
+from greenroom.storage.sqlite_file import opened
+with opened(pathlib.Path({str(tmp_path)!r})):
+    print("open", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        with pytest.raises(StoreInUse, match=f"process {process.pid}"), opened(tmp_path):
+            pass
+        process.kill()
+    with opened(tmp_path):
+        pass
+
+
+def test_file_locked_by_a_stranger_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that some other program has locked is in use, by nobody that we know."""
+    path = make(tmp_path)
+    connect = sqlite_file._connect
+
+    def impatient(path: Path, parameters: str) -> sqlite3.Connection:
+        connection = connect(path, parameters)
+        connection.execute("PRAGMA busy_timeout = 0")
+        return connection
+
+    monkeypatch.setattr(sqlite_file, "_connect", impatient)
+    with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+        stranger.execute("PRAGMA locking_mode = EXCLUSIVE")
+        stranger.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreRefused, match="in use by another process"), opened(tmp_path):
+            pass
+
+
+def test_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    """A file without a byte holds nothing to lose."""
+    (tmp_path / DATABASE).touch()
+    make(tmp_path)
+
+
+def test_unused_database_becomes_a_store(tmp_path: Path) -> None:
+    """A SQLite file that was made and never used holds nothing to lose."""
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        connection.execute("VACUUM")
+    assert (tmp_path / DATABASE).stat().st_size
+    make(tmp_path)
+
+
+def test_interrupted_creation_is_begun_anew(tmp_path: Path) -> None:
+    """What a process killed while it made the store has left is no obstacle."""
+    (tmp_path / f"{DATABASE}.new").write_bytes(b"half")
+    (tmp_path / f"{DATABASE}.new-journal").write_bytes(b"half")
+    make(tmp_path)
+    assert set(os.listdir(tmp_path)) == {DATABASE, "lock"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"hello\n" * 1000, b"SQLite format 3\0", bytes(4096), b"SQLite format 3"]
+)
+def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
+    """A file that is not SQLite's is refused, whatever its length."""
+    (tmp_path / DATABASE).write_bytes(content)
+    assert refusal(tmp_path).startswith("is not a SQLite database:")
+
+
+def test_header_alone_is_refused(tmp_path: Path) -> None:
+    """A file that begins like a database and is none is refused."""
+    (tmp_path / DATABASE).write_bytes(b"SQLite format 3\0" + bytes(84) + b"x" * 4000)
+    assert refusal(tmp_path).startswith("is a database of another application:")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("CREATE TABLE t (a)",),
+        ("CREATE TABLE t (a)", "PRAGMA application_id = 7"),
+        ("PRAGMA application_id = 7",),
+        ("PRAGMA user_version = 7",),
+        ("PRAGMA journal_mode = WAL", "CREATE TABLE t (a)"),
+    ],
+)
+def test_database_of_another_application_is_refused(
+    tmp_path: Path, statements: tuple[str, ...]
+) -> None:
+    """A database that is not marked as ours and holds something is refused."""
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    assert refusal(tmp_path).startswith("is a database of another application:")
+
+
+def test_database_open_in_another_application_is_refused(tmp_path: Path) -> None:
+    """A database whose contents are still in its log is refused, and the log stays."""
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (a)")
+        assert refusal(tmp_path).startswith("is a database of another application:")
+
+
+def test_newer_version_is_refused(tmp_path: Path) -> None:
+    """A database that has seen a step that we do not know is refused."""
+    with closing(sqlite3.connect(make(tmp_path))) as connection:
+        connection.execute(f"PRAGMA user_version = {NEWEST + 1}")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    message = f"is of a newer version (schema {NEWEST + 1}, this one knows {NEWEST}):"
+    assert refusal(tmp_path).startswith(message)
+
+
+def test_newer_version_in_the_log_is_refused(tmp_path: Path) -> None:
+    """The version counts also while only the log of a killed process has it."""
+    kill_while_open(tmp_path, f"PRAGMA user_version = {NEWEST + 1}")
+    assert refusal(tmp_path).startswith("is of a newer version")
+    (tmp_path / f"{DATABASE}-shm").unlink()
+    assert refusal(tmp_path).startswith("is of a newer version")
+
+
+def test_killed_process_loses_nothing(tmp_path: Path) -> None:
+    """What was committed is there when the process was killed without closing the store."""
+    kill_while_open(tmp_path, "INSERT INTO secrets VALUES ('a', 'b')")
+    assert (tmp_path / f"{DATABASE}-wal").stat().st_size
+    with opened(tmp_path) as connection:
+        assert connection.execute("SELECT * FROM secrets").fetchall() == [("a", "b")]
+
+
+def cut(keep: float) -> Callable[[bytearray], None]:
+    """Return a damage: only so much of the file is left."""
+
+    def damage(content: bytearray) -> None:
+        del content[int(len(content) * keep) :]
+
+    return damage
+
+
+def wipe(begin: int, end: int, byte: int) -> Callable[[bytearray], None]:
+    """Return a damage: some bytes are overwritten."""
+
+    def damage(content: bytearray) -> None:
+        content[begin:end] = bytes([byte]) * (end - begin)
+
+    return damage
+
+
+DAMAGES = {
+    "lacks its end": cut(0.9),
+    "lacks half a page": cut(0.501),
+    "has one page": cut(0.06),
+    "first page wiped": wipe(100, 4096, 0),
+    "first page overwritten": wipe(100, 4096, 0xA5),
+    "inner page overwritten": wipe(16384, 20480, 0xA5),
+    "all but the header wiped": wipe(4096, 80000, 0),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_file_is_refused(tmp_path: Path, damage: Callable[[bytearray], None]) -> None:
+    """A torn or overwritten database is refused."""
+    path = make(tmp_path)
+    content = bytearray(path.read_bytes())
+    damage(content)
+    path.write_bytes(content)
+    assert re.match(r"is damaged \(.+\): restore it from a backup", refusal(tmp_path))
+
+
+def test_lost_file_with_a_log_is_refused(tmp_path: Path) -> None:
+    """When the database is gone and its log is not, the log is not thrown away."""
+    kill_while_open(tmp_path, "INSERT INTO secrets VALUES ('a', 'b')")
+    path = tmp_path / DATABASE
+    path.write_bytes(b"")
+    assert refusal(tmp_path).startswith("is missing or empty but its write-ahead log is not:")
+    path.unlink()
+    assert refusal(tmp_path).startswith("is missing or empty but its write-ahead log is not:")
+
+
+def damage_inside(path: Path) -> None:
+    """Overwrite a page that opening a database does not read."""
+    with path.open("r+b") as file:
+        file.seek(-8192, os.SEEK_END)
+        file.write(b"\xa5" * 4096)
+
+
+def test_large_file_is_checked_after_a_crash_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting on a large database is fast when it was closed, and careful when it was not."""
+    monkeypatch.setattr(sqlite_file, "ALWAYS_CHECKED_BYTES", 0)
+    path = make(tmp_path)
+    damage_inside(path)
+    with opened(tmp_path):
+        pass
+    kill_while_open(tmp_path / "other")
+    make(tmp_path / "other")
+    kill_while_open(tmp_path / "other", "INSERT INTO secrets VALUES ('a', 'b')")
+    damage_inside(tmp_path / "other" / DATABASE)
+    assert refusal(tmp_path / "other").startswith("is damaged")
+
+
+def test_large_file_must_be_as_long_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A torn file is refused at any size."""
+    monkeypatch.setattr(sqlite_file, "ALWAYS_CHECKED_BYTES", 0)
+    path = make(tmp_path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    assert refusal(tmp_path).startswith("is damaged (")
+
+
+@pytest.mark.parametrize("blocked", ["", "lock", DATABASE, f"{DATABASE}.new"])
+def test_unwritable_place_is_refused(tmp_path: Path, blocked: str) -> None:
+    """Where a file or a directory is in the way, the error names it."""
+    directory = tmp_path / "data"
+    if blocked:
+        (directory / blocked).mkdir(parents=True)
+    else:
+        directory.write_text("a file")
+    expected = StoreForeign if blocked == DATABASE else StoreUnwritable
+    with pytest.raises(expected, match=re.escape(str(directory))) as raised, opened(directory):
+        pass
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
+@pytest.mark.parametrize("name", [".", DATABASE, "lock"])
+def test_read_only_place_is_refused(tmp_path: Path, name: str) -> None:
+    """A directory or file without permission to write is refused."""
+    make(tmp_path)
+    if name == ".":
+        (tmp_path / "lock").unlink()
+    (tmp_path / name).chmod(0o500)
+    with pytest.raises(StoreUnwritable, match="cannot be written"), opened(tmp_path):
+        pass
+    (tmp_path / name).chmod(0o700)
+
+
+def test_creation_without_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there is no space for a new store the error says so, and the next start is clean."""
+    connect = sqlite_file._connect
+
+    def small(path: Path, parameters: str) -> sqlite3.Connection:
+        connection = connect(path, parameters)
+        connection.execute("PRAGMA max_page_count = 3")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "_connect", small)
+        with pytest.raises(StoreUnwritable, match="database or disk is full"), opened(tmp_path):
+            pass
+    assert not (tmp_path / DATABASE).exists()
+    make(tmp_path)
+
+
+def test_upgrade_runs_what_is_new(tmp_path: Path) -> None:
+    """Each step runs once and in order; one that fails leaves nothing and those before it stay."""
+    first = Step(1, "CREATE TABLE a (x); INSERT INTO a VALUES (1);")
+    second = Step(2, "CREATE TABLE b (x);\n-- the end")
+    broken = Step(3, "CREATE TABLE c (x); INSERT INTO nowhere VALUES (1);")
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        upgrade(connection, [first])
+        upgrade(connection, [first, second])
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            upgrade(connection, [first, second, broken])
+        connection.execute("ROLLBACK")
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        tables = connection.execute("SELECT name FROM sqlite_master ORDER BY name").fetchall()
+        assert tables == [("a",), ("b",)]
+        assert connection.execute("SELECT count(*) FROM a").fetchone() == (1,)
+
+
+def test_opening_upgrades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older store gets the new steps when it is opened, and older versions refuse it then."""
+    make(tmp_path)
+    more = (*steps(), Step(NEWEST + 1, "CREATE TABLE added (x);"))
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "steps", lambda: more)
+        with opened(tmp_path) as connection:
+            connection.execute("INSERT INTO added VALUES (1)")
+            assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (500,)
+    assert refusal(tmp_path).startswith("is of a newer version")
