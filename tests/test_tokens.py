@@ -276,7 +276,7 @@ def test_new_keys() -> None:
     assert new_key()[0] != key_id
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(st.text(max_size=200) | st.text(ALPHABET + ".=+/ ", max_size=200))
 @example("\x00.\x00")
 @example("AQ.AQ")
@@ -286,7 +286,7 @@ def test_random_text(text: str) -> None:
         open_claims(RING, text)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_random_parts(head: bytes, sealed: bytes) -> None:
     """Well-formed base64 of random bytes never raises anything but TokenRejected."""
@@ -294,13 +294,12 @@ def test_random_parts(head: bytes, sealed: bytes) -> None:
         open_claims(RING, f"{b64(head)}.{b64(sealed)}")
 
 
-@settings(deadline=None, max_examples=500)
-@given(st.data())
-def test_mutated_tokens(data: st.DataObject) -> None:
-    """A token with a part replaced, taken out or repeated is always refused."""
-    start = data.draw(st.integers(0, len(TOKEN)))
-    end = data.draw(st.integers(start, len(TOKEN)))
-    middle = data.draw(st.text(max_size=20) | st.just(TOKEN[start:end] * 2))
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, len(TOKEN)), st.integers(0, len(TOKEN)), st.text(max_size=20) | st.none())
+def test_mutated_tokens(start: int, removed: int, added: str | None) -> None:
+    """A token with a part replaced, taken out or (for None) repeated is always refused."""
+    end = start + removed
+    middle = TOKEN[start:end] * 2 if added is None else added
     mutated = TOKEN[:start] + middle + TOKEN[end:]
     if mutated != TOKEN:
         with pytest.raises(TokenRejected):

@@ -147,13 +147,19 @@ class _Limits:
         self._started = now
 
     def take_message(self, room_arn: str, room: Room, now: float) -> None:
-        if self._quotas.room_rates:
-            limit = room.maximum_message_rate_per_second
-            bucket = self._bucket(("room", room_arn), limit, now)
-            bucket.change(limit)
-            if not bucket.take(now):
-                raise _throttled(room, limit)
-        self.take("send_message_rate", room, now)
+        if not self._quotas.room_rates:
+            self.take("send_message_rate", room, now)
+            return
+        limit = room.maximum_message_rate_per_second
+        bucket = self._bucket(("room", room_arn), limit, now)
+        bucket.change(limit)
+        if not bucket.take(now):
+            raise _throttled(room, limit)
+        try:
+            self.take("send_message_rate", room, now)
+        except ThrottlingException:
+            bucket.give_back()
+            raise
 
     def take(self, quota: str, room: Room, now: float) -> None:
         limit = self._quotas[quota]

@@ -11,7 +11,9 @@ def write_private(path: Path, text: str) -> None:
         OSError: the directory cannot be written.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Always a new file: one that lies there may be a link, or readable by others.
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)

@@ -1,17 +1,23 @@
 """The one port: HTTP requests go to the application, WebSocket upgrades to the messaging plane.
 
 uvicorn's protocol class reads the requests. What it leaves open is closed here: the size of a
-request's head, the time a client may take for it, and answers that are JSON also when the request
-could not be parsed.
+request's head, the time a client may take for it and for the body, and answers that are JSON also
+when the request could not be parsed. A refused connection is closed, after the answers to what
+came before on it.
 """
 
 import asyncio
-from typing import Any
+import uuid
+from typing import Any, cast
 
 import httptools
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from greenroom.aws import rest_json
@@ -19,17 +25,26 @@ from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException
 
+LINGER_SECONDS = 2.0
+"""How long a refused connection is still read: the kernel resets one that is closed with bytes
+unread, and the client would not see why."""
+
 
 class HeadLimits(msgspec.Struct, frozen=True):
-    """Bounds on a request's line and headers."""
+    """Bounds on a request's line and headers; the seconds hold for its body once more."""
 
     size: int
     count: int
     seconds: float
 
 
-class _HeadTooLarge(Exception):
+class _Refused(Exception):
     """Raised inside the parser's callbacks to stop it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
 
 
 class Listener(HttpToolsProtocol):
@@ -50,17 +65,23 @@ class Listener(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
         self._head_size = 0
+        self._head_fed = 0
+        self._refused = False
+        self._farewell = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._set_deadline("headers")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_complete()
+        self._unset_deadline()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        if self._refused:
+            return
+        if self._in_head:
+            self._head_fed += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -68,28 +89,44 @@ class Listener(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._refuse(error)
         else:
-            if self._in_head:
-                self._count_unfinished(data)
+            # A name or a value that has not ended is in the parser only.
+            if self._in_head and self._head_fed > self._limits.size:
+                self._answer(431, _TOO_LARGE)
 
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
+        self._unset_keepalive_if_required()
         super().on_message_begin()
-        self._head_size = 0
+        self._head_size = self._head_fed = 0
         if not self._in_head:
-            self._await_head()
+            self._in_head = True
+            self._set_deadline("headers")
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._head_size += len(name) + len(value)
-        if self._head_size > self._limits.size or len(self.headers) > self._limits.count:
-            raise _HeadTooLarge
+        self._count(len(name) + len(value) + len(": \r\n"))
 
     def on_headers_complete(self) -> None:
-        self._head_complete()
-        if len(self.url) > self._limits.size:
-            raise _HeadTooLarge
+        if self.parser.should_upgrade() and not self._should_upgrade() and _has_body(self.headers):
+            # The parser would take the body for the other protocol's bytes.
+            raise _Refused(400, "A request with a body cannot ask for another protocol")
         super().on_headers_complete()
+        self._in_head = False
+        self._set_deadline("body")
+
+    def on_message_complete(self) -> None:
+        self._unset_deadline()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._farewell and self.cycle.response_complete and not self.transport.is_closing():
+            self._close_after(self._farewell)
 
     # Upgrades
 
@@ -99,6 +136,7 @@ class Listener(HttpToolsProtocol):
     def _upgrade(self, early: bytes) -> None:
         if not self._should_upgrade():
             return
+        self._unset_deadline()
         edge = Edge(self._plane, self.transport)
         self.connections.discard(self)
         self.transport.set_protocol(edge)
@@ -108,44 +146,78 @@ class Listener(HttpToolsProtocol):
 
     # Refusals
 
-    def _await_head(self) -> None:
-        self._in_head = True
-        self._deadline = self.loop.call_later(self._limits.seconds, self._head_too_slow)
+    def _set_deadline(self, part: str) -> None:
+        self._unset_deadline()
+        self._deadline = self.loop.call_later(self._limits.seconds, self._too_slow, part)
 
-    def _head_complete(self) -> None:
-        self._in_head = False
+    def _unset_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _head_too_slow(self) -> None:
-        self._answer(408, "The request headers took too long")
+    def _too_slow(self, part: str) -> None:
+        self._answer(408, f"The request {part} took too long")
 
-    def _count_unfinished(self, data: bytes) -> None:
-        self._head_size += len(data)
-        if self._head_size > self._limits.size:
-            self._answer(431, _TOO_LARGE)
+    def _count(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > self._limits.size or len(self.headers) > self._limits.count:
+            raise _Refused(431, _TOO_LARGE)
 
     def _refuse(self, error: Exception) -> None:
-        if isinstance(error.__context__, _HeadTooLarge):
-            self._answer(431, _TOO_LARGE)
+        why = error.__context__
+        if isinstance(why, _Refused):
+            self._answer(why.status, why.message)
         else:
             self._answer(400, "The request is not valid HTTP/1.1")
 
     def _answer(self, status: int, message: str) -> None:
-        if self.transport.is_closing():
+        """Refuse the request that is being read; it has a cycle unless it is still in its head."""
+        if self._refused or self.transport.is_closing():
             return
-        self._head_complete()
+        self._refused = True
+        self._unset_deadline()
+        answer = self._error(status, message)
+        # uvicorn's types hide that there is no cycle before the first request.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        unanswered = cycle is not None and not cycle.response_complete
+        if self._in_head and unanswered:
+            self._farewell = answer
+        elif self._in_head:
+            self._close_after(answer)
+        else:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._close_after(answer if unanswered and not self.pipeline else b"")
+
+    def _error(self, status: int, message: str) -> bytes:
         response = rest_json.serialize_error(ValidationException(message))
         headers = (
             *self.server_state.default_headers,
             *response.headers,
+            (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
             (b"content-length", str(len(response.body)).encode()),
             (b"connection", b"close"),
         )
         head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + response.body)
-        self.transport.close()
+        return STATUS_LINE[status] + head + b"\r\n" + response.body
+
+    def _close_after(self, answer: bytes) -> None:
+        """Send the last bytes, and close when the peer has, or after `LINGER_SECONDS`."""
+        self._unset_keepalive_if_required()
+        self.transport.write(answer)
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
 
 _TOO_LARGE = "The request line and headers are too large"
+
+
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" 0"))
+        for name, value in headers
+    )

@@ -36,6 +36,10 @@ class TokenBucket:
         self._fill = fill - 1
         return True
 
+    def give_back(self) -> None:
+        """Return a token that was taken for something that was refused afterwards."""
+        self._fill = min(self._fill + 1, self._capacity)
+
     def change(self, rate: float) -> None:
         """Allow another rate from now on; what is in the bucket stays, up to the new capacity."""
         if rate == self._rate:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 import uvicorn
 
-from greenroom import __version__, credentials
+from greenroom import __version__, credentials, telemetry
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
 from greenroom.clock import Clock
@@ -87,6 +87,7 @@ async def _run(
     listening: socket.socket,
     announce: Callable[[Ready], None],
 ) -> None:
+    asyncio.get_running_loop().set_exception_handler(telemetry.report_fault)
     clock = Clock()
     ring = KeyRing.from_bytes(await store.secret("token-keys", _new_ring().to_bytes()))
     key = await credentials.root_key(settings, store)

@@ -202,7 +202,7 @@ SETTINGS: tuple[Setting, ...] = (
         "handshake_timeout_seconds",
         10,
         _integer(1, 300),
-        "seconds that a client may take for its request headers, and a WebSocket upgrade in all",
+        "seconds that a client may take for its request headers, for the body, and to be upgraded",
     ),
     Setting(
         "close_timeout_seconds",

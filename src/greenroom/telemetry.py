@@ -1,12 +1,16 @@
 """Logs: structured lines on standard error, without content, tokens or secrets."""
 
+import asyncio
 import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 import structlog
+
+log = structlog.get_logger()
 
 
 def configure(level: str, log_format: str) -> None:
@@ -24,9 +28,32 @@ def configure(level: str, log_format: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Places("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # uvicorn's lines about malformed requests are the client's fault, and answered to it.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+
+
+def report_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log a fault that nobody caught, as the event loop's exception handler.
+
+    asyncio's own would write the exception's text, and the arguments of the callback.
+    """
+    error = context.get("exception")
+    log.error(
+        "fault in the event loop",
+        what=str(context["message"]).partition("(")[0],
+        error=None if error is None else type(error).__name__,
+        at=_places(None if error is None else error.__traceback__),
+    )
+
+
+class _Places(logging.Formatter):
+    """Lines of libraries: an exception is shown by where it was raised."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name in the standard library
+        return "\n".join((ei[0].__name__, *_places(ei[2])))
 
 
 class _Console(structlog.dev.ConsoleRenderer):
@@ -41,6 +68,10 @@ def _place_of_exception(
 ) -> MutableMapping[str, Any]:
     """Replace an exception by where it was raised: its text may hold what a user wrote."""
     if event.pop("exc_info", None):
-        frames = traceback.extract_tb(sys.exc_info()[2])
-        event["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        event["at"] = _places(sys.exc_info()[2])
     return event
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    frames = traceback.extract_tb(trace)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

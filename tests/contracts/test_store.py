@@ -2,13 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
-from random import Random
 
 import msgspec
 import pytest
-from msgspec import UNSET, UnsetType
 
 from greenroom.model.arn import Arn
 from greenroom.model.errors import (
@@ -31,9 +27,8 @@ from greenroom.model.room import (
     RoomChange,
     RoomFilter,
 )
-from greenroom.storage.base import LIST_LIFETIME_MS, RoomPage, StorageUnavailable, Store
-from greenroom.storage.memory import MemoryStore
-from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.base import StorageUnavailable, Store
+from tests.contracts.store_walks import EVERY, arns, listed
 from tests.storage.values import (
     ACCOUNT,
     NOW,
@@ -48,47 +43,6 @@ from tests.storage.values import (
 )
 
 State = LoggingConfigurationState
-EVERY = RoomFilter()
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """Give a new store of each kind."""
-    opened: Store = MemoryStore() if request.param == "memory" else await hasty_store(tmp_path)
-    yield opened
-    await opened.close()
-
-
-async def hasty_store(directory: Path) -> SqliteStore:
-    """Open a store that does not wait for the disk, which no test here can tell."""
-    store = await SqliteStore.open(directory)
-    await store._worker.read(
-        lambda connection: connection.execute("PRAGMA synchronous = OFF").close()
-    )
-    return store
-
-
-async def listed(
-    store: Store,
-    filters: RoomFilter = EVERY,
-    *,
-    account: str = ACCOUNT,
-    region: str = REGION,
-    limit: int = 50,
-) -> list[Room]:
-    """Return the rooms of all pages."""
-    page = await store.list_rooms(account, region, filters, limit)
-    rooms = page.rooms
-    while page.next is not None:
-        assert len(page.rooms) == limit
-        page = await store.list_rooms(account, region, filters, limit, page.next)
-        rooms += page.rooms
-    return rooms
-
-
-def arns(rooms: Iterable[Room]) -> list[Arn]:
-    """Return the rooms' ARNs."""
-    return [room.arn for room in rooms]
 
 
 async def attached_room(store: Store, state: State) -> Room:
@@ -309,197 +263,6 @@ class TestAttachments:
             assert await store.get_room(room.arn) == updated
             found = await listed(store, RoomFilter(logging_configuration_identifier=three))
             assert arns(found) == [room.arn] * (three in identifiers)
-
-
-class TestListRooms:
-    async def test_newest_update_comes_first(self, store: Store) -> None:
-        """Rooms are ordered by update time, newest first, for every page size."""
-        rooms = [await store.create_room(a_room(now=NOW + n), PLENTY) for n in range(7)]
-        rooms[2] = await store.update_room(rooms[2].arn, RoomChange(name="x"), NOW + 10)
-        order = [rooms[2], *rooms[:2:-1], rooms[1], rooms[0]]
-        for limit in (1, 2, 3, 6, 7, 8, 50):
-            assert await listed(store, limit=limit) == order
-
-    async def test_last_page_names_no_next(self, store: Store) -> None:
-        """A page that ends with the last room has no next, even when it is full."""
-        for _ in range(4):
-            await store.create_room(a_room(), PLENTY)
-        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2)
-        assert page.next is not None
-        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2, page.next)
-        assert (len(page.rooms), page.next) == (2, None)
-        assert (await store.list_rooms(new_account(), REGION, EVERY, 2)).rooms == []
-
-    async def test_filters_by_name(self, store: Store) -> None:
-        """The name filter is exact; an empty one finds rooms without a name."""
-        for name in ("a", "b", "ab", None, "", "A"):
-            await store.create_room(a_room(name=name), PLENTY)
-        assert [room.name for room in await listed(store, RoomFilter(name="a"))] == ["a"]
-        assert [room.name for room in await listed(store, RoomFilter(name=""))] == ["", None]
-        assert await listed(store, RoomFilter(name="c")) == []
-
-    async def test_filters_by_handler(self, store: Store) -> None:
-        """The handler filter is exact; an empty one finds rooms without, or with a cleared one."""
-        rooms = [await store.create_room(a_room(uri=uri), PLENTY) for uri in ("x", "y", None, "")]
-        for uri, expected in (("x", rooms[:1]), ("", rooms[:1:-1]), ("z", [])):
-            assert await listed(store, RoomFilter(message_review_handler_uri=uri)) == expected
-        cleared = RoomChange(message_review_handler=HandlerChange(uri=""))
-        await store.update_room(rooms[0].arn, cleared, NOW)
-        assert await listed(store, RoomFilter(message_review_handler_uri="x")) == []
-
-    async def test_filters_by_logging_configuration(self, store: Store) -> None:
-        """The filter finds rooms that have it attached, at any position; it must exist."""
-        one, two = a_configuration(), a_configuration()
-        await store.create_logging_configuration(one, PLENTY)
-        await store.create_logging_configuration(two, PLENTY)
-        first, second = str(one.arn), str(two.arn)
-        rooms = [
-            await store.create_room(a_room(*identifiers), PLENTY)
-            for identifiers in ((), (first,), (second, first), (second,))
-        ]
-        filters = RoomFilter(logging_configuration_identifier=first)
-        assert await listed(store, filters, limit=1) == [rooms[2], rooms[1]]
-        for arn in (configuration_arn(), configuration_arn(account="999999999999")):
-            missing = RoomFilter(logging_configuration_identifier=str(arn))
-            with pytest.raises(ResourceNotFoundException) as raised:
-                await store.list_rooms(ACCOUNT, REGION, missing, 5)
-            assert raised.value.resource_id == arn.id
-        with pytest.raises(ResourceNotFoundException):
-            await store.list_rooms(new_account(), REGION, filters, 5)
-
-    async def test_filters_combine(self, store: Store) -> None:
-        """A room must pass every filter that is set."""
-        configuration = a_configuration()
-        await store.create_logging_configuration(configuration, PLENTY)
-        identifier = str(configuration.arn)
-        rooms = [
-            await store.create_room(a_room(*identifiers, name=name, uri=uri), PLENTY)
-            for identifiers in ((), (identifier,))
-            for name in ("a", "b")
-            for uri in ("x", "y")
-        ]
-        filters = RoomFilter(
-            name="b", message_review_handler_uri="x", logging_configuration_identifier=identifier
-        )
-        assert await listed(store, filters) == [rooms[6]]
-
-    async def test_updates_for_a_whole_lifetime_lose_nothing(self, store: Store) -> None:
-        """However often rooms are updated within the lifetime of a listing, it finds each once."""
-        rooms = [await store.create_room(a_room(now=NOW), PLENTY) for _ in range(6)]
-        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2)
-        for now in (NOW, NOW + LIST_LIFETIME_MS // 2, NOW + LIST_LIFETIME_MS - 1):
-            for room in rooms * 5:
-                await store.update_room(room.arn, RoomChange(), now)
-        seen = page.rooms
-        while page.next is not None:
-            page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2, page.next)
-            seen += page.rooms
-        assert arns(seen) == arns(reversed(rooms))
-
-
-class Listing:
-    """A listing made page by page among changes, and what it must have returned at its end."""
-
-    def __init__(self, store: Store, account: str, filters: RoomFilter) -> None:
-        self.store = store
-        self.account = account
-        self.filters = filters
-        self.rooms: dict[Arn, Room] = {}  # as they are, the least recently changed first
-        self.page: RoomPage | None = None
-        self.order: list[Arn] = []
-        self.steady: set[Arn] = set()
-        self.seen: list[Arn] = []
-
-    def changed(self, arn: Arn, room: Room | None) -> None:
-        """Remember what a room is now."""
-        self.rooms.pop(arn, None)
-        if room is not None:
-            self.rooms[arn] = room
-        if room is None or not self.filters.matches(room):
-            self.steady.discard(arn)
-
-    async def turn(self, limit: int) -> bool:
-        """Get the next page; return False when there is none."""
-        if self.page is None:
-            self.order = list(reversed(self.rooms))
-            self.steady = {arn for arn in self.order if self.filters.matches(self.rooms[arn])}
-        elif self.page.next is None:
-            return False
-        after = self.page.next if self.page else None
-        self.page = await self.store.list_rooms(self.account, REGION, self.filters, limit, after)
-        assert [self.rooms[room.arn] for room in self.page.rooms] == self.page.rooms
-        assert all(self.filters.matches(room) for room in self.page.rooms)
-        self.seen += arns(self.page.rooms)
-        return True
-
-    def check(self) -> None:
-        """Each room that was there all the time was seen once, none twice, all in order."""
-        assert self.steady <= set(self.seen)
-        assert [arn for arn in self.order if arn in self.seen] == self.seen
-
-    async def create(self, random: Random, now: int, identifier: str) -> None:
-        """Create a room that more often than not passes the filters."""
-        room = a_room(
-            *([identifier] if random.random() < 0.8 else []),
-            arn=room_arn(self.account),
-            now=now,
-            name=random.choice(["a", "a", "b", None]),
-            uri=random.choice(["x", "x", "", None]),
-        )
-        self.changed(room.arn, await self.store.create_room(room, PLENTY))
-
-    async def update(self, random: Random, now: int, identifier: str) -> None:
-        """Update some room, which sometimes brings it into the filters or out of them."""
-        arn = random.choice(list(self.rooms))
-        names: list[str | UnsetType] = ["a", "b", UNSET, UNSET, UNSET]
-        uris: list[str | UnsetType] = ["x", "", UNSET, UNSET, UNSET]
-        attached: list[tuple[str, ...] | UnsetType] = [(identifier,), (), UNSET, UNSET, UNSET]
-        change = RoomChange(
-            name=random.choice(names),
-            message_review_handler=HandlerChange(uri=random.choice(uris)),
-            logging_configuration_identifiers=random.choice(attached),
-        )
-        self.changed(arn, await self.store.update_room(arn, change, now))
-
-    async def delete(self, random: Random) -> None:
-        """Delete some room."""
-        arn = random.choice(list(self.rooms))
-        await self.store.delete_room(arn)
-        self.changed(arn, None)
-
-
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("filter_by", ["", "name", "uri", "configuration", "all"])
-async def test_listing_among_changes_returns_each_room_once(
-    store: Store, filter_by: str, seed: int
-) -> None:
-    """Whatever happens between its pages, a listing returns each steady room once, in order."""
-    random, now = Random(seed), NOW
-    configuration = a_configuration()
-    await store.create_logging_configuration(configuration, PLENTY)
-    identifier = str(configuration.arn)
-    filters = RoomFilter(
-        name="a" if filter_by in {"name", "all"} else None,
-        message_review_handler_uri="x" if filter_by in {"uri", "all"} else None,
-        logging_configuration_identifier=(
-            identifier if filter_by in {"configuration", "all"} else None
-        ),
-    )
-    listing = Listing(store, ACCOUNT, filters)
-    for _ in range(30):
-        await listing.create(random, now, identifier)
-    largest = random.choice([1, 2, 3, 7])
-    while await listing.turn(random.randint(1, largest)):
-        for _ in range(random.choice([0, 0, 1, 3, 9])):
-            now += random.choice([-5, 0, 0, 1])
-            happens = random.random()
-            if happens < 0.6:
-                await listing.update(random, now, identifier)
-            elif happens < 0.8:
-                await listing.create(random, now, identifier)
-            else:
-                await listing.delete(random)
-    listing.check()
 
 
 class TestLoggingConfigurations:

@@ -258,7 +258,7 @@ pairs = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(st.sampled_from([b"GET", b"POST"]) | st.binary(max_size=5), st.lists(pairs, max_size=8))
 @example(b"GET", [(b"sec-websocket-protocol", b"\x80")])
 def test_random_headers(method: bytes, headers: list[Header]) -> None:

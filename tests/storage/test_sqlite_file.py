@@ -24,11 +24,18 @@ NEWEST = steps()[-1].number
 def make(directory: Path) -> Path:
     """Make a store with something in it and close it; return its file."""
     with opened(directory) as connection:
+        connection.execute("BEGIN")
         for number in range(500):
             connection.execute(
                 "INSERT INTO secrets VALUES (?, ?)", (f"{number}", bytes([number % 256]) * 99)
             )
+        connection.execute("COMMIT")
     return directory / DATABASE
+
+
+def names(directory: Path) -> set[str]:
+    """Return the names of the files in the directory."""
+    return {path.name for path in directory.iterdir()}
 
 
 def kill_while_open(directory: Path, *statements: str) -> None:
@@ -56,11 +63,11 @@ def snapshot(directory: Path) -> dict[str, bytes]:
 
 def refusal(directory: Path) -> str:
     """Return why the directory is refused as foreign, having seen that nothing was touched."""
-    before, names = snapshot(directory), set(os.listdir(directory)) | {"lock"}
+    before, names_before = snapshot(directory), names(directory) | {"lock"}
     with pytest.raises(StoreForeign) as raised, opened(directory):
         pass
     assert snapshot(directory) == before
-    assert set(os.listdir(directory)) == names
+    assert names(directory) == names_before
     message = str(raised.value)
     assert message.startswith(str(directory / DATABASE))
     assert "\n" not in message
@@ -82,7 +89,7 @@ def test_new_store_is_private(tmp_path: Path) -> None:
 def test_new_store_is_marked(tmp_path: Path) -> None:
     """The file says whose it is and which step it has seen; nothing else is left when closed."""
     make(tmp_path)
-    assert set(os.listdir(tmp_path)) == {DATABASE, "lock"}
+    assert names(tmp_path) == {DATABASE, "lock"}
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST,)
@@ -99,9 +106,9 @@ def test_writes_are_synchronised(tmp_path: Path) -> None:
 def test_second_opening_is_refused(tmp_path: Path) -> None:
     """While a store is open its directory is in use, and the error names the process."""
     with opened(tmp_path):
-        with pytest.raises(StoreInUse, match=rf"{tmp_path} is in use by process {os.getpid()}:"):
-            with opened(tmp_path):
-                pass
+        holder = rf"{tmp_path} is in use by process {os.getpid()}:"
+        with pytest.raises(StoreInUse, match=holder), opened(tmp_path):
+            pass
     with opened(tmp_path):
         pass
 
@@ -166,7 +173,7 @@ def test_interrupted_creation_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / f"{DATABASE}.new").write_bytes(b"half")
     (tmp_path / f"{DATABASE}.new-journal").write_bytes(b"half")
     make(tmp_path)
-    assert set(os.listdir(tmp_path)) == {DATABASE, "lock"}
+    assert names(tmp_path) == {DATABASE, "lock"}
 
 
 @pytest.mark.parametrize(
@@ -307,6 +314,19 @@ def test_large_file_is_checked_after_a_crash_only(
     kill_while_open(tmp_path / "other", "INSERT INTO secrets VALUES ('a', 'b')")
     damage_inside(tmp_path / "other" / DATABASE)
     assert refusal(tmp_path / "other").startswith("is damaged")
+
+
+@pytest.mark.parametrize("damage", ["first page wiped", "first page overwritten"])
+def test_large_file_must_have_its_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """A database whose tables cannot be read is refused at any size."""
+    monkeypatch.setattr(sqlite_file, "ALWAYS_CHECKED_BYTES", 0)
+    path = make(tmp_path)
+    content = bytearray(path.read_bytes())
+    DAMAGES[damage](content)
+    path.write_bytes(content)
+    assert refusal(tmp_path).startswith("is damaged (")
 
 
 def test_large_file_must_be_as_long_as_it_says(

@@ -170,6 +170,8 @@ class Edge(asyncio.Protocol):
             self._peer_closes(event)
         elif isinstance(event, frames.ProtocolFault):
             self._close(event.code, event.why, fault_reason(event.code))
+            # No frame is read any more, also not the peer's close frame: ending our side tells it.
+            self._transport.write_eof()
         elif self._state is State.OPEN:
             if isinstance(event, frames.Text):
                 return self._act(event.payload)
@@ -190,6 +192,9 @@ class Edge(asyncio.Protocol):
             waiting = self._perform(action)
         except (ActionError, ServiceError) as error:
             self._error(_action_error(error, action.request_id))
+            return None
+        except Exception as error:
+            self._crashed(error, action.request_id)
             return None
         return None if waiting is None else self._finish(waiting, action.request_id)
 
@@ -213,8 +218,12 @@ class Edge(asyncio.Protocol):
         except (ActionError, ServiceError) as error:
             self._error(_action_error(error, request_id))
         except Exception as error:
-            log.exception("action crashed", error=type(error).__name__)
-            self._error(ActionError(500, "An internal error occurred", request_id))
+            self._crashed(error, request_id)
+
+    def _crashed(self, error: Exception, request_id: str) -> None:
+        """Answer for a fault of ours; the connection, and the node, go on."""
+        log.exception("action crashed", error=type(error).__name__)
+        self._error(ActionError(500, "An internal error occurred", request_id))
 
     def _error(self, error: ActionError) -> None:
         if self._state is State.OPEN:
@@ -261,8 +270,8 @@ class Edge(asyncio.Protocol):
 
     def _peer_closes(self, event: frames.Close) -> None:
         if self._state is State.OPEN:
-            self.write(frames.close_frame(event.code or CloseCode.NORMAL, ""))
             self._leave(DisconnectReason.PEER_CLOSED)
+            self._transport.write(frames.close_frame(event.code or CloseCode.NORMAL, ""))
         self._cancel_timer()
         self._state = State.CLOSED
         self._transport.close()
@@ -271,10 +280,11 @@ class Edge(asyncio.Protocol):
         """Begin the closing handshake; the peer has a few seconds to finish it."""
         if self._state is not State.OPEN:
             return
-        self.write(frames.close_frame(code, reason))
+        # First: a write that passes the bound drops the connection, and it leaves only once.
         self._leave(why)
         self._state = State.CLOSING
         self._after(self._plane.limits.close_seconds, self._transport.abort)
+        self._transport.write(frames.close_frame(code, reason))
 
     def _drop(self, why: DisconnectReason) -> None:
         if self._state is State.OPEN:

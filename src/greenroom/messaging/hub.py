@@ -47,13 +47,25 @@ class Connection(Protocol):
 
 
 class _Room:
-    __slots__ = ("connections", "flushed", "kicks", "owner", "pending", "scheduled", "slicing")
+    __slots__ = (
+        "after_flush",
+        "connections",
+        "ending",
+        "flushed",
+        "kicks",
+        "owner",
+        "pending",
+        "scheduled",
+        "slicing",
+    )
 
     def __init__(self, arn: Arn) -> None:
         self.owner = (arn.account, arn.region)
         self.connections: set[Connection] = set()
         self.pending: list[bytes] = []
         self.kicks: list[Disconnect] = []
+        self.after_flush: list[Disconnect] = []
+        self.ending = False
         self.scheduled = False
         self.slicing = False
         self.flushed = float("-inf")
@@ -144,6 +156,9 @@ class Hub:
         room.flushed = asyncio.get_running_loop().time()
         data = b"".join(room.pending)
         room.pending.clear()
+        # Only those whose event is in this flush: what comes meanwhile must not delay them.
+        room.after_flush, room.kicks = room.kicks, []
+        room.ending = self.draining
         # A copy: who leaves meanwhile has a `write` that does nothing, who joins comes too late.
         self._write(room, tuple(room.connections) if data else (), 0, data)
 
@@ -161,15 +176,13 @@ class Hub:
 
     def _flushed(self, room: _Room) -> None:
         """Do what had to wait until everybody was written to."""
-        if room.pending and (room.kicks or self.draining):
-            self._flush(room)
-            return
-        kicks, room.kicks = room.kicks, []
-        for kick in kicks:
+        for kick in room.after_flush:
             for connection in [each for each in room.connections if each.user_id == kick.user_id]:
                 connection.disconnect(kick.reason)
-        if self.draining:
+        if room.ending or (self.draining and not room.pending):
             for connection in tuple(room.connections):
                 connection.drain()
+        elif room.kicks or self.draining:
+            self._flush(room)
         elif room.pending and not room.scheduled:
             self._schedule(room)

@@ -3,11 +3,10 @@
 - Connections are spread over the seconds of the ping interval; each second sees one slot.
 - A connection is pinged once per interval. One that leaves two pings unanswered, and sends
   nothing else, is dropped at the third visit: its peer is gone or half open.
-- Sessions expire in buckets of one second, never early, at most a second late.
+- Sessions expire at the first tick after their end: never early, at most a second late.
 """
 
 import asyncio
-import math
 from typing import Protocol
 
 from greenroom.clock import Clock
@@ -41,7 +40,7 @@ class Sweeper:
         self._clock = clock
         self._slots: list[set[Swept]] = [set() for _ in range(ping_interval)]
         self._next_slot = 0
-        self._expiries: dict[int, set[Swept]] = {}
+        self._expiries: dict[int, dict[Swept, int]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -59,17 +58,16 @@ class Sweeper:
         # Spread over the interval: the slot just passed is visited a whole interval from now.
         slot = hash(connection) // 16 % len(self._slots)
         self._slots[slot].add(connection)
-        self._expiries.setdefault(_second(expires_ms), set()).add(connection)
+        self._expiries.setdefault(expires_ms // 1000, {})[connection] = expires_ms
         return slot
 
     def remove(self, connection: Swept, slot: int, expires_ms: int) -> None:
         """Watch it no longer."""
         self._slots[slot].discard(connection)
-        bucket = self._expiries.get(_second(expires_ms))
-        if bucket is not None:
-            bucket.discard(connection)
-            if not bucket:
-                del self._expiries[_second(expires_ms)]
+        second = expires_ms // 1000
+        bucket = self._expiries.get(second)
+        if bucket is not None and bucket.pop(connection, None) is not None and not bucket:
+            del self._expiries[second]
 
     def tick(self) -> None:
         """Visit the next slot and the sessions that expired since the last tick."""
@@ -77,21 +75,21 @@ class Sweeper:
         self._next_slot = (self._next_slot + 1) % len(self._slots)
         for connection in tuple(slot):
             _visit(connection)
-        self._expire(math.floor(self._clock.now()))
+        self._expire(self._clock.now_ms())
 
-    def _expire(self, now: int) -> None:
-        due = [second for second in self._expiries if second <= now]
-        for second in due:
-            for connection in tuple(self._expiries.pop(second)):
-                connection.expire()
+    def _expire(self, now_ms: int) -> None:
+        this_second = now_ms // 1000
+        for second in [each for each in self._expiries if each <= this_second]:
+            bucket = self._expiries.get(second, {})
+            for connection in [each for each, expires in bucket.items() if expires <= now_ms]:
+                if bucket.pop(connection, None) is not None:
+                    connection.expire()
+            if not bucket:
+                self._expiries.pop(second, None)
 
     def _tick_again(self) -> None:
         self.start()
         self.tick()
-
-
-def _second(expires_ms: int) -> int:
-    return math.ceil(expires_ms / 1000)
 
 
 def _visit(connection: Swept) -> None:
@@ -100,7 +98,7 @@ def _visit(connection: Swept) -> None:
         connection.missed = 0
     else:
         connection.missed += 1
-    if connection.missed > Sweeper.MISSED_INTERVALS:
+    if connection.missed >= Sweeper.MISSED_INTERVALS:
         connection.drop_silent()
     else:
         connection.ping()

@@ -188,7 +188,7 @@ def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) 
     try:
         with closing(_connect(path, "mode=ro" if logged else "immutable=1")) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            check = "PRAGMA quick_check(1)" if every_page else "PRAGMA schema_version"
+            check = "PRAGMA quick_check(1)" if every_page else "SELECT count(*) FROM sqlite_master"
             (result,) = connection.execute(check).fetchone()
     except sqlite3.Error as error:
         raise _damaged(path, str(error)) from error
