@@ -135,6 +135,8 @@ class Listener(HttpToolsProtocol):
 
     def _upgrade(self, early: bytes) -> None:
         if not self._should_upgrade():
+            if early:
+                self.data_received(early)
             return
         self._unset_deadline()
         edge = Edge(self._plane, self.transport)

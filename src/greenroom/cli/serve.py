@@ -4,6 +4,7 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -31,10 +32,22 @@ def serve(config_file: Path | None, **given: str | None) -> None:
     try:
         settings = load_settings(flags, config_file)
         telemetry.configure(settings.text("log_level"), settings.text("log_format"))
+        _allow_files()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(server.serve(settings, lambda ready: _announce(settings, ready)))
     except (SettingsRefused, StoreRefused, AddressRefused) as refused:
         raise fail(refused) from None
+
+
+def _allow_files() -> None:
+    """Take as many open files, and so connections, as the system lets the process have."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

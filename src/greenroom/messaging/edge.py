@@ -8,6 +8,9 @@
 """
 
 import asyncio
+import contextlib
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
 
@@ -85,14 +88,14 @@ class Edge(asyncio.Protocol):
         try:
             upgrade = handshake.parse_upgrade(method, headers)
             claims = await self._plane.admit(upgrade.token)
+            self._open(upgrade, claims)
         except handshake.HandshakeRefused as refused:
             self._refuse(refused)
         except Exception as error:
             # Whatever failed, the client gets an answer; the log has the place, not the token.
             log.exception("handshake crashed", error=type(error).__name__)
             self._refuse(handshake.Refusal.INTERNAL.error())
-        else:
-            self._open(upgrade, claims)
+            self._transport.abort()
 
     def _refuse(self, refused: handshake.HandshakeRefused) -> None:
         if self._state is not State.HANDSHAKE:
@@ -101,7 +104,7 @@ class Edge(asyncio.Protocol):
         log.info("handshake refused", reason=refused.name, status=refused.status)
         self.write(handshake.refusal_response(refused, self._plane.ids()))
         self._state = State.CLOSED
-        self._transport.close()
+        self._close_written()
 
     def _open(self, upgrade: handshake.Upgrade, claims: ChatTokenClaims) -> None:
         if self._state is not State.HANDSHAKE:
@@ -149,11 +152,16 @@ class Edge(asyncio.Protocol):
     async def _wait(
         self, waiting: Awaitable[None], received: Sequence[frames.Event], index: int
     ) -> None:
-        await waiting
-        self._busy = False
-        self._handle(received, index)
-        if not self._busy:
-            self._resume()
+        try:
+            await waiting
+            self._busy = False
+            self._handle(received, index)
+            if not self._busy:
+                self._resume()
+        except Exception as error:
+            # An exception that left this task would end the node.
+            log.exception("connection crashed", error=type(error).__name__)
+            self._drop(DisconnectReason.INTERNAL_ERROR)
 
     def _resume(self) -> None:
         """Read again, first what came while nothing could be handled."""
@@ -171,7 +179,8 @@ class Edge(asyncio.Protocol):
         elif isinstance(event, frames.ProtocolFault):
             self._close(event.code, event.why, fault_reason(event.code))
             # No frame is read any more, also not the peer's close frame: ending our side tells it.
-            self._transport.write_eof()
+            if not self._transport.is_closing():
+                self._transport.write_eof()
         elif self._state is State.OPEN:
             if isinstance(event, frames.Text):
                 return self._act(event.payload)
@@ -246,10 +255,12 @@ class Edge(asyncio.Protocol):
     def expire(self) -> None:
         """Say that the session is over, then close cleanly with the same ERROR as the reason.
 
-        The official SDKs reconnect on the ERROR frame; older clients parse the close reason.
+        The official SDKs reconnect on the ERROR frame; older clients parse the close reason. What
+        the room was to see before comes first: a request's promise settles with its echo.
         """
         payload = events.encode_error(self._plane.ids(), "", 401, SESSION_EXPIRED)
-        self.write(frames.text_frame(payload))
+        waiting = self._plane.hub.waiting(self._session.claims.room_arn)
+        self.write(waiting + frames.text_frame(payload))
         self._close(CloseCode.NORMAL, payload.decode(), DisconnectReason.EXPIRED)
 
     def ping(self) -> None:
@@ -264,7 +275,7 @@ class Edge(asyncio.Protocol):
         """End the connection for a restart: no close frame, so that the SDKs reconnect."""
         if self._state is State.OPEN:
             self._leave(DisconnectReason.DRAIN)
-            self._transport.close()
+            self._close_written()
 
     # The end
 
@@ -272,9 +283,25 @@ class Edge(asyncio.Protocol):
         if self._state is State.OPEN:
             self._leave(DisconnectReason.PEER_CLOSED)
             self._transport.write(frames.close_frame(event.code or CloseCode.NORMAL, ""))
-        self._cancel_timer()
         self._state = State.CLOSED
+        self._close_written()
+
+    def _close_written(self) -> None:
+        """Close when what waits is written; a peer that does not read is not waited for long."""
+        self._cancel_timer()
+        self._after(self._plane.limits.close_seconds, self._reset)
         self._transport.close()
+
+    def _reset(self) -> None:
+        """Let go of the socket with all that waits in it.
+
+        An ordinary end would leave what a slow reader does not take to the kernel, for minutes.
+        """
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._transport.abort()
 
     def _close(self, code: int, reason: str, why: DisconnectReason) -> None:
         """Begin the closing handshake; the peer has a few seconds to finish it."""
@@ -283,13 +310,13 @@ class Edge(asyncio.Protocol):
         # First: a write that passes the bound drops the connection, and it leaves only once.
         self._leave(why)
         self._state = State.CLOSING
-        self._after(self._plane.limits.close_seconds, self._transport.abort)
+        self._after(self._plane.limits.close_seconds, self._reset)
         self._transport.write(frames.close_frame(code, reason))
 
     def _drop(self, why: DisconnectReason) -> None:
         if self._state is State.OPEN:
             self._leave(why)
-        self._transport.abort()
+        self._reset()
 
     def pause_writing(self) -> None:
         """The reader is slower than the room: its queue passed the bound."""
@@ -318,6 +345,9 @@ class Edge(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def _ignore(_: bytes) -> None:

@@ -107,6 +107,11 @@ class Hub:
         if not room.connections:
             del self._rooms[room_arn]
 
+    def waiting(self, room_arn: str) -> bytes:
+        """Return the frames that were published and wait to be written, for one who leaves."""
+        room = self._rooms.get(room_arn)
+        return b"" if room is None else b"".join(room.pending)
+
     def drain(self) -> None:
         """Deliver what waits, then end every connection; say so from now on."""
         self.draining = True

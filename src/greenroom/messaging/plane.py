@@ -1,6 +1,9 @@
 """What the connections of this node share, and who may become one."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -42,6 +45,8 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     ids: IdSource
     limits: Limits
     tasks: asyncio.TaskGroup
+    admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """Connections by account and region that have a place and wait for the store."""
 
     async def admit(self, token: str) -> ChatTokenClaims:
         """Return what the token says, and use it up: "each token can be used only once".
@@ -59,10 +64,10 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
         arn = Arn.parse(claims.room_arn)
         try:
             await self.rooms.get(claims.room_arn)
-            self._check_quota(arn)
-            first = await self.store.redeem(
-                claims.token_id, claims.token_expires, self.clock.now_ms()
-            )
+            with self._place(arn):
+                first = await self.store.redeem(
+                    claims.token_id, claims.token_expires, self.clock.now_ms()
+                )
         except ResourceNotFoundException:
             raise Refusal.ROOM_GONE.error() from None
         except StorageUnavailable:
@@ -79,7 +84,14 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
         except TokenForeign:
             raise Refusal.TOKEN_FOREIGN.error() from None
 
-    def _check_quota(self, arn: Arn) -> None:
-        limit = self.quotas["connections"]
-        if limit and self.hub.connections_of(arn.account, arn.region) >= limit:
+    @contextmanager
+    def _place(self, arn: Arn) -> Iterator[None]:
+        """Hold a place below the quota until the connection joins the hub, right afterwards."""
+        owner, limit = (arn.account, arn.region), self.quotas["connections"]
+        if limit and self.hub.connections_of(*owner) + self.admitting[owner] >= limit:
             raise Refusal.TOO_MANY_CONNECTIONS.error()
+        self.admitting[owner] += 1
+        try:
+            yield
+        finally:
+            self.admitting[owner] -= 1

@@ -1,0 +1,130 @@
+"""`greenroom serve`: its refusals and what it announces; the real process is tested in e2e."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from greenroom.cli import serve as serve_module
+from greenroom.cli.main import main
+from greenroom.cli.serve import _announce
+from greenroom.server import Ready
+from greenroom.settings import load
+from greenroom.storage.base import StoreUnwritable
+
+SECRET = "the-secret-access-key"
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Start where nothing is, and leave the process's logging alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GREENROOM_CONFIG", raising=False)
+    monkeypatch.setattr(serve_module.telemetry, "configure", lambda *_: None)
+
+
+def run(*options: str) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(main, ["serve", *options])
+
+
+def refused(result: Result, code: int, words: str) -> None:
+    """Assert that the command ended with the code and one line that has these words."""
+    assert (result.exit_code, result.stdout) == (code, "")
+    (line,) = result.stderr.splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--port", "x"], "--port must be a whole number"),
+        (["--account", "1"], "--account must be an account id"),
+        (["--config", "missing.toml"], "cannot read missing.toml"),
+        (["--nothing"], "No such option"),
+        (["--port"], "requires an argument"),
+        (["extra"], "unexpected extra argument"),
+    ],
+)
+def test_usage(options: list[str], words: str) -> None:
+    """A wrong option is refused in one line, with code 2, and nothing is created."""
+    refused(run(*options), 2, words)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_unknown_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable with a typing error stops the start."""
+    monkeypatch.setenv("GREENROOM_PROT", "1")
+    refused(run(), 2, "unknown setting GREENROOM_PROT")
+
+
+def test_address_taken() -> None:
+    """A port in use is code 3, before the data directory is touched."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused(run("--port", str(port)), 3, f"cannot listen on 127.0.0.1 port {port}: ")
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("host", ["a..b", "192.0.2.1"])
+def test_addresses_that_are_not_ours(host: str) -> None:
+    """A host that is no address, or another machine's, is code 3."""
+    refused(run("--port", "0", "--host", host), 3, host)
+
+
+def test_data_directory_that_cannot_be_written() -> None:
+    """A data directory that is a file is code 5."""
+    Path("data").write_text("")
+    refused(run("--port", "0", "--data-dir", "data"), 5, "data")
+
+
+def ready(credentials_file: str | None, *, given: bool = False) -> Ready:
+    """Return what a started service tells."""
+    return Ready(
+        pid=1,
+        api_url="http://127.0.0.1:8470",
+        websocket_url="ws://127.0.0.1:8470/",
+        health_url="http://127.0.0.1:8470/health",
+        data_dir=None,
+        credentials_file=credentials_file,
+        access_key_id="AKIAEXAMPLE",
+        secret_access_key=SECRET,
+        secret_given=given,
+        region="us-east-1",
+        account="123456789012",
+    )
+
+
+@pytest.mark.parametrize(
+    ("announced", "shown"),
+    [(ready("/d/credentials"), False), (ready(None, given=True), False), (ready(None), True)],
+    ids=["in-a-file", "given", "in-memory"],
+)
+def test_the_banner_shows_the_secret_only_when_it_must(
+    announced: Ready, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Off a terminal the secret is printed only when it can be read nowhere else."""
+    _announce(load({}, {}, None), announced)
+    out = capsys.readouterr().out
+    assert (SECRET in out) is shown
+    assert "aws ivschat list-rooms --endpoint-url http://127.0.0.1:8470 --region us-east-1" in out
+
+
+def test_the_banner_quotes_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command to try can be pasted into a shell, whatever the directory is called."""
+    _announce(load({}, {}, None), ready("/d e/it's/credentials"))
+    line = capsys.readouterr().out
+    assert "AWS_SHARED_CREDENTIALS_FILE='/d e/it'\"'\"'s/credentials' aws " in line
+
+
+def test_ready_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ready file is JSON, for its owner only; one that cannot be written stops the start."""
+    path = tmp_path / "ready.json"
+    _announce(load({"ready_file": str(path)}, {}, None), ready(None))
+    assert json.loads(path.read_text())["secret_access_key"] == SECRET
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreUnwritable, match="cannot write the ready file"):
+        _announce(load({"ready_file": str(tmp_path / "no" / "r")}, {}, None), ready(None))
+    assert SECRET in capsys.readouterr().out

@@ -1,0 +1,153 @@
+"""The control plane in memory, and a client that signs: only the socket is missing."""
+
+import itertools
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from greenroom.aws.service import OPERATIONS
+from greenroom.aws.sigv4 import Request, sign
+from greenroom.bus.base import Envelope
+from greenroom.bus.memory import MemoryBus
+from greenroom.chat import Chat
+from greenroom.control.app import ControlPlane
+from greenroom.control.context import Services
+from greenroom.control.identity import AccessKey, Identities
+from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.rooms_cache import RoomsCache
+from greenroom.storage.memory import MemoryStore
+from greenroom.tokens import KeyRing
+from tests.hand_clock import HandClock
+
+ACCOUNT = "123456789012"
+STRANGER = "210987654321"
+REGION = "us-east-1"
+LAMBDA = "arn:aws:lambda:us-east-1:123456789012:function:review"
+KEYS = {
+    account: AccessKey(f"AKIA{account}", f"secret-of-{account}", account)
+    for account in (ACCOUNT, STRANGER)
+}
+
+
+class Answer(msgspec.Struct):
+    """An HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    def error(self) -> tuple[int, str]:
+        """Return status and code of an error."""
+        assert self.headers["x-amzn-errortype"] == self.body["__type"]
+        return self.status, self.body["__type"]
+
+    def fields(self) -> list[str]:
+        """Return the paths of the fields that a ValidationException names."""
+        assert self.error() == (400, "ValidationException")
+        assert self.body["reason"] == "FIELD_VALIDATION_FAILED"
+        return [field["name"] for field in self.body["fieldList"]]
+
+
+class Caller:
+    """A service with two accounts, and calls to it."""
+
+    def __init__(self, profile: RateProfile = RateProfile.OFF, **quotas: int) -> None:
+        self.time, self.store, bus = HandClock(), MemoryStore(), MemoryBus()
+        self.rooms, self.bus = RoomsCache(self.store), bus
+        self.ring = KeyRing({"k": bytes(32)}, "k")
+        self.published: list[Envelope] = []
+        ids, nonces = itertools.count(1), itertools.count(1)
+        settled = Quotas(profile, quotas)
+        self.services = Services(
+            store=self.store,
+            bus=bus,
+            chat=Chat(self.rooms, bus, settled, self.time.clock, lambda: f"Id{next(ids):010}"),
+            rooms=self.rooms,
+            ring=self.ring,
+            quotas=settled,
+            clock=self.time.clock,
+            ids=lambda: f"Id{next(ids):010}",
+            nonces=lambda size: next(nonces).to_bytes(size, "big"),
+        )
+        self.plane = ControlPlane(self.services, Identities(*KEYS.values()))
+
+    async def listening(self) -> "Caller":
+        """Collect what is published from now on, and forget rooms that changed."""
+
+        def receive(envelope: Envelope) -> None:
+            self.published.append(envelope)
+            self.rooms.forget(envelope.room)
+
+        await self.bus.start(receive)
+        return self
+
+    async def call(
+        self, operation: str, account: str = ACCOUNT, region: str = REGION, **parameters: Any
+    ) -> Answer:
+        """Sign and send one request of the service model."""
+        model = OPERATIONS[operation]
+        path, query = model.path, ""
+        if "{resourceArn}" in path:
+            path = path.replace("{resourceArn}", quote(parameters.pop("resourceArn"), safe=""))
+            query = urlencode([("tagKeys", key) for key in parameters.pop("tagKeys", ())])
+        body = msgspec.json.encode(parameters) if model.method != "DELETE" else b""
+        key = KEYS[account]
+        request = Request(
+            model.method, path, query, (("host", "h"), ("content-type", "application/json")), body
+        )
+        added = sign(
+            request,
+            key.access_key_id,
+            key.secret_access_key,
+            region,
+            "ivschat",
+            self.time.clock.now(),
+        )
+        return await self.send(msgspec.structs.replace(request, headers=tuple(
+            (*request.headers, *added.items())
+        )))
+
+    async def send(self, request: Request, *chunks: bytes, ends: bool = True) -> Answer:
+        """Send a request as uvicorn does, its body perhaps in chunks."""
+        parts = list(chunks or (request.body,))
+        sent: list[Any] = []
+        scope = {
+            "type": "http",
+            "method": request.method,
+            "raw_path": request.raw_path.encode("latin-1"),
+            "query_string": request.query_string.encode("latin-1"),
+            "headers": [(name.encode(), value.encode()) for name, value in request.headers],
+        }
+
+        async def receive() -> dict[str, Any]:
+            if not parts:
+                return {"type": "http.disconnect"}
+            part = parts.pop(0)
+            return {"type": "http.request", "body": part, "more_body": bool(parts) or not ends}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.plane(scope, receive, send)
+        start, end = sent
+        headers = {name.decode(): value.decode() for name, value in start["headers"]}
+        assert len(headers) == len(start["headers"])
+        if start["status"] != 204:
+            assert headers["content-length"] == str(len(end["body"]))
+        body = msgspec.json.decode(end["body"]) if end["body"] else None
+        return Answer(start["status"], headers, body)
+
+    async def created(self, operation: str = "CreateRoom", **parameters: Any) -> str:
+        """Create a resource and return its ARN."""
+        answer = await self.call(operation, **parameters)
+        assert answer.status == 200, answer.body
+        return str(answer.body["arn"])
+
+    async def configuration(self, name: str = "bucket", **parameters: Any) -> str:
+        """Create a logging configuration and return its ARN."""
+        return await self.created(
+            "CreateLoggingConfiguration",
+            destinationConfiguration={"s3": {"bucketName": name}},
+            **parameters,
+        )

@@ -1,0 +1,138 @@
+"""The pipeline: from a request to its answer, whatever happens on the way."""
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.aws.sigv4 import Request
+from greenroom.control import app
+from greenroom.control.app import BODY_BYTES
+from greenroom.model.quotas import RateProfile
+from greenroom.storage.base import StorageUnavailable
+from tests.control.caller import Caller
+
+UNSIGNED = Request("POST", "/CreateRoom", "", (("host", "h"),), b"{}")
+
+
+async def test_answers_have_ids_and_cors() -> None:
+    """Success and error alike carry a request id of their own, and may be read by browsers."""
+    api = Caller()
+    answers = [await api.call("ListRooms"), await api.send(UNSIGNED), await api.send(UNSIGNED)]
+    assert [answer.status for answer in answers] == [200, 403, 403]
+    assert len({answer.headers["x-amzn-requestid"] for answer in answers}) == 3
+    for answer in answers:
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["content-type"] == "application/json"
+    assert answers[1].body["__type"] == "MissingAuthenticationTokenException"
+
+
+async def test_success_without_content() -> None:
+    """A 204 has neither body nor length."""
+    api = Caller()
+    answer = await api.call("DeleteRoom", identifier=await api.created())
+    assert (answer.status, answer.body) == (204, None)
+    assert "content-length" not in answer.headers
+
+
+async def test_preflight() -> None:
+    """A browser's question is answered without a signature, with what it asked for."""
+    api = Caller()
+    asking = (("host", "h"), ("access-control-request-headers", "x-amz-date,amz-sdk-request"))
+    answer = await api.send(Request("OPTIONS", "/CreateRoom", "", asking, b""))
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-headers"] == asking[1][1]
+    assert "DELETE" in answer.headers["access-control-allow-methods"]
+    bare = await api.send(Request("OPTIONS", "*", "", (), b""))
+    assert bare.headers["access-control-allow-headers"] == "authorization,content-type"
+
+
+async def test_signature_comes_first() -> None:
+    """Nothing is told to those who do not sign: not which paths exist, nor what was malformed."""
+    api = Caller()
+    for path in ("/CreateRoom", "/Nothing", "/tags/x"):
+        answer = await api.send(msgspec.structs.replace(UNSIGNED, raw_path=path, body=b"{"))
+        assert answer.error() == (403, "MissingAuthenticationTokenException")
+
+
+async def test_signature_of_yesterday() -> None:
+    """The signature is held to the service's own clock."""
+    api = Caller()
+    sent: list[Request] = []
+    send = api.send
+
+    async def record(request: Request) -> None:
+        sent.append(request)
+
+    api.send = record  # type: ignore[method-assign, assignment]
+    await api.call("ListRooms")
+    api.send = send  # type: ignore[method-assign]
+    assert (await api.send(sent[0])).status == 200
+    api.time.advance(86_400)
+    assert (await api.send(sent[0])).error() == (403, "InvalidSignatureException")
+
+
+async def test_body_in_chunks() -> None:
+    """A body is put together from what arrives; one that never ends is an error of the client."""
+    api = Caller()
+    chunked = await api.send(UNSIGNED, b"{", b"}", b"")
+    assert chunked.status == 403
+    cut = await api.send(UNSIGNED, b"{", ends=False)
+    assert cut.error() == (400, "ValidationException")
+
+
+@pytest.mark.parametrize(("size", "status"), [(BODY_BYTES, 403), (BODY_BYTES + 1, 413)])
+async def test_body_bound(size: int, status: int) -> None:
+    """A body of more than the bound is refused, before anything looks at it."""
+    api = Caller()
+    half = b"x" * (size // 2)
+    answer = await api.send(UNSIGNED, half, b"x" * (size - len(half)))
+    assert answer.status == status
+
+
+async def test_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours is a 500 in JSON; log and answer share the id and have no text of it."""
+
+    async def crash(_: object) -> dict[str, object]:
+        raise ValueError("what a user wrote")
+
+    monkeypatch.setitem(app.HANDLERS, "ListRooms", crash)
+    with capture_logs() as logs:
+        answer = await Caller().call("ListRooms")
+    assert answer.error() == (500, "InternalServerException")
+    assert answer.body["message"] == "An internal error occurred."
+    (entry,) = logs
+    assert entry["request_id"] == answer.headers["x-amzn-requestid"]
+    assert (entry["error"], entry["log_level"]) == ("ValueError", "error")
+    assert "what a user wrote" not in str(entry)
+
+
+async def test_storage_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that cannot answer is a 503 that SDKs retry, with a line in the log."""
+
+    async def full(_: object) -> dict[str, object]:
+        raise StorageUnavailable("The disk is full")
+
+    monkeypatch.setitem(app.HANDLERS, "ListRooms", full)
+    with capture_logs() as logs:
+        answer = await Caller().call("ListRooms")
+    assert answer.error() == (503, "ServiceUnavailableException")
+    assert [entry["event"] for entry in logs] == ["request failed"]
+
+
+async def test_logs_hold_no_content() -> None:
+    """Requests that are refused leave nothing of what they held in the log."""
+    api = await Caller().listening()
+    room = await api.created()
+    with capture_logs() as logs:
+        await api.call("SendEvent", roomIdentifier=room, eventName="secret", attributes={"s": 1})
+        await api.call("CreateChatToken", roomIdentifier=room, userId="secret")
+    assert logs == []
+
+
+async def test_every_operation_is_throttled() -> None:
+    """Rates are counted per operation, before the parameters are looked at."""
+    api = Caller(RateProfile.AWS)
+    statuses = [(await api.call("GetRoom", identifier="x")).status for _ in range(6)]
+    assert statuses == [400] * 5 + [429]
+    assert (await api.call("ListRooms")).status == 200
+    assert (await api.call("GetRoom", region="eu-west-1", identifier="x")).status == 400

@@ -1,0 +1,163 @@
+"""The five operations on logging configurations, and the end of interrupted ones."""
+
+from typing import Any
+
+import pytest
+
+from greenroom.control.logging_configurations import finish_interrupted
+from greenroom.model.arn import Arn
+from greenroom.model.logging_configuration import (
+    DestinationConfiguration,
+    DestinationKind,
+    LoggingConfigurationChange,
+    LoggingConfigurationState,
+)
+from tests.control.caller import ACCOUNT, Caller
+from tests.storage.values import NOW, a_configuration
+
+State = LoggingConfigurationState
+DESTINATIONS: list[dict[str, Any]] = [
+    {"s3": {"bucketName": "bucket"}},
+    {"cloudWatchLogs": {"logGroupName": "group"}},
+    {"firehose": {"deliveryStreamName": "stream"}},
+]
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS, ids=lambda each: str(next(iter(each))))
+async def test_create(destination: dict[str, Any]) -> None:
+    """A configuration is ACTIVE when it is returned, with its destination as it was given."""
+    api = Caller()
+    answer = await api.call(
+        "CreateLoggingConfiguration",
+        name="chat-log",
+        destinationConfiguration=destination,
+        tags={"a": "b"},
+    )
+    body = answer.body
+    arn = f"arn:aws:ivschat:us-east-1:{ACCOUNT}:logging-configuration/{body['id']}"
+    assert (body["arn"], body["state"], body["name"]) == (arn, "ACTIVE", "chat-log")
+    assert (body["destinationConfiguration"], body["tags"]) == (destination, {"a": "b"})
+    assert body["updateTime"] > body["createTime"]
+    assert (await api.call("GetLoggingConfiguration", identifier=arn)).body == body
+    assert (await api.call("ListLoggingConfigurations")).body == {"loggingConfigurations": [body]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fields"),
+    [
+        ({}, ["destinationConfiguration"]),
+        ({"destinationConfiguration": {}}, ["destinationConfiguration"]),
+        (
+            {"destinationConfiguration": {**DESTINATIONS[0], **DESTINATIONS[1]}},
+            ["destinationConfiguration"],
+        ),
+        ({"destinationConfiguration": {"s3": {}}}, ["destinationConfiguration.s3.bucketName"]),
+        (
+            {"destinationConfiguration": {"s3": {"bucketName": "A"}}},
+            ["destinationConfiguration.s3.bucketName"] * 2,
+        ),
+        ({"destinationConfiguration": DESTINATIONS[0], "name": "a b"}, ["name"]),
+        ({"destinationConfiguration": DESTINATIONS[0], "tags": {"aws:": ""}}, ["tags.aws:"]),
+    ],
+)
+async def test_refusals(parameters: dict[str, Any], fields: list[str]) -> None:
+    """Each failed constraint is named by its field's path, and nothing is created."""
+    api = Caller()
+    assert (await api.call("CreateLoggingConfiguration", **parameters)).fields() == fields
+    assert (await api.call("ListLoggingConfigurations")).body == {"loggingConfigurations": []}
+
+
+async def test_partial_updates() -> None:
+    """What is absent stays; the state is ACTIVE again when the answer comes."""
+    api = Caller()
+    arn = await api.configuration(name="bucket")
+    before = (await api.call("GetLoggingConfiguration", identifier=arn)).body
+    api.time.advance(5)
+    for change in ({}, {"destinationConfiguration": DESTINATIONS[1]}, {"name": "new"}):
+        after = (await api.call("UpdateLoggingConfiguration", identifier=arn, **change)).body
+        assert after.pop("updateTime") > before["updateTime"]
+        before.update(change)
+        assert after == {name: before[name] for name in after}
+    assert after["state"] == "ACTIVE"
+
+
+async def test_delete() -> None:
+    """One that no room has attached is deleted; one that is attached is a conflict."""
+    api = Caller()
+    arn = await api.configuration()
+    room = await api.created(loggingConfigurationIdentifiers=[arn])
+    refused = await api.call("DeleteLoggingConfiguration", identifier=arn)
+    assert refused.error() == (409, "ConflictException")
+    assert (await api.call("GetLoggingConfiguration", identifier=arn)).body["state"] == "ACTIVE"
+    await api.call("UpdateRoom", identifier=room, loggingConfigurationIdentifiers=[])
+    assert (await api.call("DeleteLoggingConfiguration", identifier=arn)).status == 204
+    assert (await api.call("GetLoggingConfiguration", identifier=arn)).status == 404
+    assert (await api.call("DeleteLoggingConfiguration", identifier=arn)).status == 404
+
+
+@pytest.mark.parametrize("state", [State.CREATING, State.UPDATING, State.DELETING], ids=str)
+async def test_between_two_states(state: State) -> None:
+    """A configuration that is being changed can be read; changing or attaching it conflicts."""
+    api = Caller()
+    kept = a_configuration(state)
+    await api.store.create_logging_configuration(kept, 0)
+    arn = str(kept.arn)
+    answer = await api.call("GetLoggingConfiguration", identifier=arn)
+    assert answer.body["state"] == state
+    for refused in (
+        await api.call("UpdateLoggingConfiguration", identifier=arn, name="x"),
+        await api.call("DeleteLoggingConfiguration", identifier=arn),
+        await api.call("CreateRoom", loggingConfigurationIdentifiers=[arn]),
+    ):
+        assert refused.error() == (409, "ConflictException")
+        assert refused.body["resourceType"] == "LOGGING_CONFIGURATION"
+
+
+async def test_finish_interrupted() -> None:
+    """At the start what was being created or updated becomes ACTIVE, what was deleted is gone."""
+    api = Caller()
+    kept = {state: a_configuration(state, name=state.value.lower()) for state in State}
+    for configuration in kept.values():
+        await api.store.create_logging_configuration(configuration, 0)
+    for _ in range(2):
+        await finish_interrupted(api.store, api.time.clock)
+    states = {}
+    for state, configuration in kept.items():
+        answer = await api.call("GetLoggingConfiguration", identifier=str(configuration.arn))
+        states[state] = answer.body.get("state", answer.status)
+    changed = {State.CREATING: "ACTIVE", State.UPDATING: "ACTIVE", State.DELETING: 404}
+    assert states == {state: changed.get(state, state.value) for state in State}
+
+
+async def test_an_interrupted_update_keeps_its_change() -> None:
+    """What UpdateLoggingConfiguration wrote before the process died holds after the start."""
+    api = Caller()
+    arn = Arn.parse(await api.configuration())
+    group = DestinationConfiguration(DestinationKind.CLOUD_WATCH_LOGS, "group")
+    change = LoggingConfigurationChange(destination=group)
+    await api.store.update_logging_configuration(arn, change, State.UPDATING, NOW)
+    await finish_interrupted(api.store, api.time.clock)
+    body = (await api.call("GetLoggingConfiguration", identifier=str(arn))).body
+    assert (body["state"], body["destinationConfiguration"]) == ("ACTIVE", DESTINATIONS[1])
+
+
+async def test_quota() -> None:
+    """At the quota no configuration is created."""
+    api = Caller(logging_configurations=1)
+    await api.configuration()
+    answer = await api.call("CreateLoggingConfiguration", destinationConfiguration=DESTINATIONS[0])
+    assert answer.error() == (402, "ServiceQuotaExceededException")
+    assert (answer.body["limit"], answer.body["resourceType"]) == (1, "LOGGING_CONFIGURATION")
+
+
+async def test_pages() -> None:
+    """Newest first, each once, whatever the size of the page."""
+    api = Caller()
+    arns = [await api.configuration() for _ in range(5)]
+    seen: list[str] = []
+    token = ""
+    while token is not None:
+        answer = await api.call("ListLoggingConfigurations", maxResults=2, nextToken=token)
+        seen += [each["arn"] for each in answer.body["loggingConfigurations"]]
+        token = answer.body.get("nextToken")
+    assert seen == arns[::-1]

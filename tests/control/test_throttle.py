@@ -1,0 +1,48 @@
+"""Request rates: per account, region and operation, with a bounded memory."""
+
+import pytest
+
+from greenroom.control import throttle
+from greenroom.control.throttle import Throttle
+from greenroom.model.errors import ThrottlingException
+from greenroom.model.quotas import Quotas, RateProfile
+from tests.hand_clock import HandClock
+
+
+def test_rates() -> None:
+    """Each operation has its own rate per account and region, and refills."""
+    time = HandClock()
+    throttled = Throttle(Quotas(RateProfile.AWS), time.clock)
+    for account, region in (("1", "a"), ("2", "a"), ("1", "b")):
+        for _ in range(3):
+            throttled.take("ListLoggingConfigurations", account, region)
+    with pytest.raises(ThrottlingException) as refused:
+        throttled.take("ListLoggingConfigurations", "1", "a")
+    members = {"resourceId": "1", "resourceType": "LOGGING_CONFIGURATION", "limit": 3}
+    assert refused.value.members() == members
+    throttled.take("ListRooms", "1", "a")
+    time.jump(-3600)
+    with pytest.raises(ThrottlingException):
+        throttled.take("ListLoggingConfigurations", "1", "a")
+    time.advance(1)
+    throttled.take("ListLoggingConfigurations", "1", "a")
+
+
+def test_no_limit() -> None:
+    """A rate of 0 keeps no bucket at all."""
+    throttled = Throttle(Quotas(RateProfile.OFF), HandClock().clock)
+    for _ in range(5000):
+        throttled.take("CreateRoom", "1", "a")
+    assert not throttled._buckets
+
+
+def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the bound the least recently used bucket goes: whoever is being refused stays refused."""
+    monkeypatch.setattr(throttle, "_MAXIMUM_BUCKETS", 3)
+    throttled = Throttle(Quotas(overrides={"requests_per_second.GetRoom": 1}), HandClock().clock)
+    throttled.take("GetRoom", "loud", "a")
+    for number in range(20):
+        throttled.take("GetRoom", str(number), "a")
+        with pytest.raises(ThrottlingException):
+            throttled.take("GetRoom", "loud", "a")
+    assert len(throttled._buckets) == 3

@@ -1,0 +1,233 @@
+"""A messaging plane in memory: everything is real but the sockets and the clock."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from greenroom.bus.memory import MemoryBus
+from greenroom.chat import Chat
+from greenroom.messaging import hub as hub_module
+from greenroom.messaging.edge import Edge
+from greenroom.messaging.hub import Hub
+from greenroom.messaging.plane import Limits, Plane
+from greenroom.messaging.sweeper import Sweeper
+from greenroom.model.arn import Arn, ResourceType
+from greenroom.model.chat_token import Capability, ChatTokenClaims
+from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.model.room import Room
+from greenroom.rooms_cache import RoomsCache
+from greenroom.storage.memory import MemoryStore
+from greenroom.tokens import KeyRing, seal_claims
+from tests.hand_clock import START_MS, HandClock
+
+ROOM = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000001")
+RING = KeyRing({"k": bytes(32)}, "k")
+LIMITS = Limits(
+    outbound_bytes=65_536, frame_bytes=16_384, handshake_seconds=3600, close_seconds=3600
+)
+KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
+VERSION = (b"sec-websocket-version", b"13")
+PING = b"\x89\x00"
+
+_numbers = itertools.count(1)
+
+
+class GatedStore(MemoryStore):
+    """A store that answers only while its gate is open, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked = 0
+        self.error: Exception | None = None
+
+    async def get_room(self, arn: Arn) -> Room:
+        self.asked += 1
+        room = None
+        with contextlib.suppress(Exception):
+            room = await super().get_room(arn)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        if room is None:
+            raise arn.not_found()
+        return room
+
+
+class Transport(asyncio.Transport):
+    """Records what a connection does to its socket; refuses writes to one that is closing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.reading = True
+        self.closed = False
+        self.ended = False
+        self.aborted = False
+        self.high: int | None = None
+        self.when_written: Callable[[], None] | None = None
+
+    def write(self, data: Any) -> None:
+        assert not self.closed, "written to a closed socket"
+        assert not self.aborted, "written to an aborted socket"
+        assert not self.ended, "written behind the end"
+        self.written.append(bytes(data))
+        if self.when_written is not None:
+            self.when_written()
+
+    def take(self) -> list[bytes]:
+        """Return what was written since the last time."""
+        written, self.written = self.written, []
+        return written
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed or self.aborted
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high
+
+
+class Stage:
+    """The plane, its collaborators, and connections to it."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, limits: Limits, **quotas: int) -> None:
+        self.time = HandClock()
+        self.store = GatedStore()
+        self.rooms = RoomsCache(self.store)
+        self.bus = MemoryBus()
+        numbers = itertools.count(1)
+        settled = Quotas(RateProfile.OFF, quotas)
+        ids = lambda: f"Id{next(numbers):010}"  # noqa: E731
+        self.chat = Chat(self.rooms, self.bus, settled, self.time.clock, ids)
+        self.hub = Hub(self.rooms)
+        self.sweeper = Sweeper(self.time.clock, 3)
+        self.plane = Plane(
+            chat=self.chat,
+            hub=self.hub,
+            sweeper=self.sweeper,
+            rooms=self.rooms,
+            store=self.store,
+            ring=RING,
+            quotas=settled,
+            clock=self.time.clock,
+            ids=ids,
+            limits=limits,
+            tasks=tasks,
+        )
+
+    def begin(
+        self, token: str | None = None, early: bytes = b"", method: bytes = b"GET"
+    ) -> tuple[Edge, Transport]:
+        """Start a connection with its upgrade request; nothing was answered yet."""
+        transport = Transport()
+        edge = Edge(self.plane, transport)
+        headers = [KEY, VERSION]
+        if token is not None:
+            headers.append((b"sec-websocket-protocol", token.encode()))
+        edge.begin(method, headers, early)
+        return edge, transport
+
+    async def connect(self, user: str = "ann", **claims: Any) -> tuple[Edge, Transport]:
+        """Return an open connection whose 101 was taken."""
+        edge, transport = self.begin(token(user_id=user, **claims))
+        await settle()
+        (answer,) = transport.take()
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        return edge, transport
+
+
+@contextlib.asynccontextmanager
+async def stage(limits: Limits = LIMITS, **quotas: int) -> AsyncIterator[Stage]:
+    """Give a plane whose room exists."""
+    with mock.patch.object(hub_module, "FLUSH_INTERVAL", 0):
+        async with asyncio.TaskGroup() as tasks:
+            made = Stage(tasks, limits, **quotas)
+            room = Room(arn=ROOM, create_time=START_MS, update_time=START_MS)
+            await made.store.create_room(room, quota=0)
+            await made.bus.start(made.hub.receive)
+            yield made
+
+
+def claims_of(**changes: Any) -> ChatTokenClaims:
+    """Return the claims of a token that nobody used yet."""
+    number = next(_numbers)
+    claims = ChatTokenClaims(
+        token_id=f"token{number}",
+        room_arn=str(ROOM),
+        user_id="ann",
+        capabilities=tuple(Capability),
+        attributes={},
+        token_expires=START_MS + 60_000,
+        session_expires=START_MS + 3_600_000,
+    )
+    return msgspec.structs.replace(claims, **changes)
+
+
+def token(**changes: Any) -> str:
+    """Return a sealed token that nobody used yet."""
+    return seal_claims(RING, claims_of(**changes), next(_numbers).to_bytes(12, "big"))
+
+
+async def settle(turns: int = 10) -> None:
+    """Let everything run that can, or give the loop so many turns."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def client_frame(payload: bytes, first: int = 0x81) -> bytes:
+    """Return a client's frame, by default of text."""
+    size = len(payload)
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    key = b"\x01\x02\x03\x04"
+    masked = bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+    return bytes((first,)) + length + key + masked
+
+
+def action(name: str = "SEND_MESSAGE", **members: str) -> bytes:
+    """Return the frame of an action."""
+    if name == "SEND_MESSAGE":
+        members.setdefault("Content", "hi")
+    return client_frame(msgspec.json.encode({"Action": name, **members}))
+
+
+def frames_of(written: list[bytes]) -> list[tuple[int, bytes]]:
+    """Return the server's frames as first bytes and payloads."""
+    data, frames = b"".join(written), []
+    while data:
+        first, size, start = data[0], data[1], 2
+        if size == 126:
+            size, start = int.from_bytes(data[2:4], "big"), 4
+        frames.append((first, data[start : start + size]))
+        data = data[start + size :]
+    return frames
+
+
+def texts(written: list[bytes]) -> list[dict[str, Any]]:
+    """Return the JSON of the text frames, which all frames must be."""
+    frames = frames_of(written)
+    assert {first for first, _ in frames} <= {0x81}
+    return [msgspec.json.decode(payload) for _, payload in frames]

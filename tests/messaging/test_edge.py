@@ -1,0 +1,574 @@
+"""One WebSocket connection: upgrade, actions, events, and every way in which it ends."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.bus.base import Deliver, RoomChanged
+from greenroom.messaging.edge import Edge, State
+from greenroom.protocol.handshake import Refusal
+from greenroom.storage.base import StorageUnavailable
+from tests.hand_clock import START_MS
+from tests.messaging.stage import (
+    LIMITS,
+    PING,
+    ROOM,
+    Stage,
+    Transport,
+    action,
+    claims_of,
+    client_frame,
+    frames_of,
+    settle,
+    stage,
+    texts,
+    token,
+)
+
+HERE = str(ROOM)
+QUICK = msgspec.structs.replace(LIMITS, handshake_seconds=0, close_seconds=0)
+CLOSED = b"\x88"
+
+
+def refused(transport: Transport) -> tuple[int, dict[str, Any]]:
+    """Return the one HTTP answer's status and body; the socket must be closed behind it."""
+    (answer,) = transport.take()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert transport.closed
+    return int(head.split()[1]), msgspec.json.decode(body)
+
+
+def close_of(transport: Transport) -> tuple[int, str]:
+    """Return code and reason of the close frame, which is the last thing written."""
+    first, payload = frames_of(transport.take())[-1]
+    assert first == 0x88
+    return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+
+
+def ended(logs: list[Any]) -> list[str]:
+    """Return the reasons with which connections ended, as logged."""
+    return [entry["reason"] for entry in logs if entry["event"] == "connection ended"]
+
+
+# ------------------------------------------------------------------------------------- upgrade
+
+
+async def test_upgrade() -> None:
+    """A good token is accepted as the subprotocol; then the connection is in its room."""
+    text = token()
+    async with stage() as made:
+        edge, transport = made.begin(text)
+        assert not transport.reading
+        await settle()
+        (answer,) = transport.take()
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert f"Sec-WebSocket-Protocol: {text}\r\n".encode() in answer
+        assert (edge.user_id, made.hub.connections) == ("ann", 1)
+        assert (transport.reading, transport.high) == (True, LIMITS.outbound_bytes)
+
+
+async def test_bytes_behind_the_upgrade_are_not_lost() -> None:
+    """Actions that come before the 101, in the same read or in later ones, follow it."""
+    frame = action(RequestId="2")
+    async with stage() as made:
+        edge, transport = made.begin(token(), early=action(RequestId="1") + frame[:5])
+        edge.data_received(frame[5:])
+        edge.data_received(action(RequestId="3"))
+        assert transport.written == []
+        await settle()
+        answer, *rest = transport.take()
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert [each["RequestId"] for each in texts(rest)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "status"),
+    [(b"POST", "x", 400), (b"GET", None, 401), (b"GET", "malformed", 400), (b"GET", "a.b", 400)],
+)
+async def test_refused_upgrades(method: bytes, text: str | None, status: int) -> None:
+    """A refusal is an HTTP answer whose body is an ERROR; then the socket closes."""
+    async with stage() as made:
+        _, transport = made.begin(text, method=method)
+        with capture_logs() as logs:
+            await settle()
+        answered, body = refused(transport)
+        assert (answered, body["Type"], body["ErrorCode"]) == (status, "ERROR", status)
+        assert made.hub.connections == 0
+        assert [entry["status"] for entry in logs] == [status]
+
+
+async def test_a_crash_in_the_upgrade_is_answered() -> None:
+    """Whatever fails, the client gets a 500 without details, and the node lives on."""
+    async with stage() as made:
+        made.store.error = ValueError("the store's own business")
+        _, transport = made.begin(token())
+        with capture_logs() as logs:
+            await settle()
+        status, body = refused(transport)
+        assert (status, body["ErrorMessage"]) == (500, "Internal server error")
+        assert "business" not in str(logs)
+        made.store.error = None
+        await made.connect()
+
+
+async def test_upgrade_takes_too_long() -> None:
+    """An upgrade that is not decided in time is a 503; a late decision changes nothing."""
+    async with stage(QUICK) as made:
+        made.store.gate.clear()
+        edge, transport = made.begin(token())
+        await settle(20)
+        assert refused(transport)[0] == 503
+        made.store.gate.set()
+        await settle()
+        edge.connection_lost(None)
+        assert (transport.written, made.hub.connections) == ([], 0)
+
+
+async def test_client_leaves_during_the_upgrade() -> None:
+    """A socket that is lost before the answer is neither written to nor joined to the room."""
+    async with stage() as made:
+        made.store.gate.clear()
+        edge, transport = made.begin(token())
+        await settle()
+        edge.connection_lost(ConnectionResetError())
+        made.store.gate.set()
+        await settle()
+        assert (transport.written, made.hub.connections) == ([], 0)
+        assert edge._timer is None
+
+
+# ------------------------------------------------------------------------------------- actions
+
+
+async def test_message_reaches_the_room() -> None:
+    """Everybody gets the message, its sender included, in one write."""
+    async with stage() as made:
+        ann, to_ann = await made.connect(attributes={"name": "Ann"})
+        _, to_bob = await made.connect("bob")
+        ann.data_received(action(Content="hello", RequestId="r1"))
+        await settle()
+        assert to_ann.written == to_bob.written
+        (message,) = texts(to_bob.take())
+        assert message["Content"] == "hello"
+        assert message["RequestId"] == "r1"
+        assert message["Sender"] == {"UserId": "ann", "Attributes": {"name": "Ann"}}
+
+
+async def test_actions_wait_for_one_another() -> None:
+    """While one action waits for its room nothing is read, and all are handled in order."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        made.rooms.forget(HERE)
+        made.store.gate.clear()
+        frames = [action(RequestId=str(number)) for number in range(4)]
+        edge.data_received(frames[0] + frames[1] + frames[2][:7])
+        await settle()
+        assert not transport.reading
+        edge.data_received(frames[2][7:] + client_frame(b"p", 0x89))
+        edge.data_received(frames[3])
+        assert transport.written == []
+        made.store.gate.set()
+        await settle()
+        assert transport.reading
+        pongs = [payload for first, payload in frames_of(transport.written) if first == 0x8A]
+        assert pongs == [b"p"]
+        messages = [each for each in frames_of(transport.take()) if each[0] == 0x81]
+        ids = [msgspec.json.decode(payload)["RequestId"] for _, payload in messages]
+        assert ids == ["0", "1", "2", "3"]
+
+
+async def test_reading_pauses_for_each_action_that_waits() -> None:
+    """Two waiting actions of one read are waited for one after the other."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        edge.data_received(
+            action("DELETE_MESSAGE", Id="a" * 12, RequestId="1")
+            + action("DISCONNECT_USER", UserId="bob", RequestId="2")
+            + action(RequestId="3")
+        )
+        assert not transport.reading
+        await settle(30)
+        assert transport.reading
+        seen = [(each["RequestId"], each["Type"]) for each in texts(transport.take())]
+        assert seen == [("1", "EVENT"), ("2", "EVENT"), ("3", "MESSAGE")]
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "request_id"),
+    [
+        (client_frame(b"{"), 400, ""),
+        (action("NO_ACTION", RequestId="r"), 400, "r"),
+        (action(Content="x" * 501, RequestId="r"), 413, "r"),
+        (action("DISCONNECT_USER", UserId="bob", RequestId="r"), 403, "r"),
+    ],
+    ids=["malformed", "unknown", "too-long", "forbidden"],
+)
+async def test_refused_actions(frame: bytes, code: int, request_id: str) -> None:
+    """A refusal is an ERROR with an Id of its own, to the sender only; the connection goes on."""
+    async with stage() as made:
+        edge, transport = await made.connect(capabilities=("SEND_MESSAGE",))
+        _, other = await made.connect("bob")
+        edge.data_received(frame + frame)
+        await settle()
+        errors = texts(transport.take())
+        assert [each["ErrorCode"] for each in errors] == [code, code]
+        assert {each["RequestId"] for each in errors} == {request_id}
+        assert len({each["Id"] for each in errors}) == 2
+        assert other.written == []
+        edge.data_received(action())
+        await settle()
+        assert [each["Type"] for each in texts(transport.take())] == ["MESSAGE"]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["cached", "loaded"])
+async def test_deleted_room(known: bool) -> None:
+    """Connections outlive their room; publishing on them answers 404."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        await made.store.delete_room(ROOM)
+        made.bus.publish(RoomChanged(HERE))
+        if known:
+            with pytest.raises(Exception, match="not found"):
+                await made.rooms.get(HERE)
+        for frame in (action(RequestId="1"), action("DELETE_MESSAGE", Id="a" * 12, RequestId="2")):
+            edge.data_received(frame)
+            await settle()
+        errors = texts(transport.take())
+        assert [(each["ErrorCode"], each["RequestId"]) for each in errors] == [
+            (404, "1"),
+            (404, "2"),
+        ]
+        assert made.hub.connections == 1
+
+
+async def test_rate_of_a_connection() -> None:
+    """Above its rate a connection is told so, each time with the request's id."""
+    async with stage(messaging_requests_per_connection=2) as made:
+        edge, transport = await made.connect()
+        edge.data_received(b"".join(action(RequestId=str(number)) for number in range(4)))
+        await settle()
+        errors = [each for each in texts(transport.take()) if each["Type"] == "ERROR"]
+        assert [(each["RequestId"], each["ErrorCode"]) for each in errors] == [
+            ("2", 429),
+            ("3", 429),
+        ]
+        made.time.advance(1)
+        edge.data_received(action())
+        await settle()
+        assert [each["Type"] for each in texts(transport.take())] == ["MESSAGE"]
+
+
+async def test_storage_unavailable() -> None:
+    """When the store cannot answer, the sender gets a 500 that says nothing of the store."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        made.rooms.forget(HERE)
+        made.store.error = StorageUnavailable("/var/lib is full")
+        edge.data_received(action(RequestId="r"))
+        await settle()
+        (error,) = texts(transport.take())
+        assert (error["ErrorCode"], error["RequestId"]) == (500, "r")
+        assert "/var" not in error["ErrorMessage"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_crash_in_an_action_is_answered(
+    waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours is a 500 with the RequestId; this connection and the others go on."""
+
+    async def later() -> None:
+        raise ValueError("secret words")
+
+    def crash(*_: object) -> object:
+        if waits:
+            return later()
+        raise ValueError("secret words")
+
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr(made.chat, "send_message", crash)
+            edge.data_received(action("DELETE_MESSAGE", Id="a" * 12) + action(RequestId="r"))
+            await settle(30)
+        error = next(each for each in texts(transport.take()) if each["Type"] == "ERROR")
+        assert (error["ErrorCode"], error["RequestId"]) == (500, "r")
+        assert "secret" not in str(error) + str(logs)
+        edge.data_received(action(RequestId="s"))
+        await settle()
+        assert texts(transport.take())[0]["RequestId"] == "s"
+
+
+# ------------------------------------------------------------------------------------- endings
+
+
+async def test_peer_closes() -> None:
+    """The peer's close is answered with its code, and the socket closed; nothing follows."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with capture_logs() as logs:
+            edge.data_received(client_frame(b"\x0b\xb8bye", 0x88) + action())
+            made.bus.publish(Deliver(HERE, b"x", "SendEvent"))
+            await settle()
+        assert close_of(transport) == (3000, "")
+        assert (transport.closed, made.hub.connections) == (True, 0)
+        edge.connection_lost(None)
+        assert ended(logs) == ["peer_closed"]
+
+
+async def test_peer_closes_without_a_code() -> None:
+    """A close frame without a code is answered with 1000."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        edge.data_received(client_frame(b"", 0x88))
+        assert close_of(transport) == (1000, "")
+
+
+async def test_kick_and_its_answer() -> None:
+    """A kicked user gets the event, then the close frame, and nothing after it."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with capture_logs() as logs:
+            await made.chat.disconnect_user(HERE, "ann", "spam")
+            made.bus.publish(Deliver(HERE, b"x", "SendEvent"))
+            edge.data_received(action() + client_frame(b"p", 0x89))
+            await settle()
+        event, close = frames_of(transport.take())
+        assert msgspec.json.decode(event[1])["EventName"] == "aws:DISCONNECT_USER"
+        assert close == (0x88, b"\x03\xe8spam")
+        assert not transport.is_closing()
+        edge.data_received(client_frame(b"\x03\xe8", 0x88))
+        assert (transport.written, transport.closed) == ([], True)
+        edge.connection_lost(None)
+        assert ended(logs) == ["kicked"]
+        assert edge._timer is None
+
+
+async def test_close_that_is_not_answered() -> None:
+    """A peer that does not answer the close frame is cut off after the close timeout."""
+    async with stage(QUICK) as made:
+        made_quick, transport = made.begin(token())
+        made_quick._cancel_timer()
+        await settle()
+        made_quick.disconnect("spam")
+        await settle()
+        assert (transport.closed, transport.aborted) == (False, True)
+        made_quick.connection_lost(None)
+        assert made_quick._state is State.CLOSED
+
+
+async def test_expiry() -> None:
+    """The ERROR comes first, then a clean close whose reason is the same JSON."""
+    async with stage() as made:
+        edge, transport = await made.connect(session_expires=START_MS + 60_000)
+        with capture_logs() as logs:
+            for _ in range(60):
+                made.time.advance(1)
+                made.sweeper.tick()
+                edge.heard = True
+        *_, error, close = [each for each in frames_of(transport.take()) if each[0] != 0x89]
+        body = msgspec.json.decode(error[1])
+        assert (body["Type"], body["ErrorCode"], body["RequestId"]) == ("ERROR", 401, "")
+        assert "expired" in body["ErrorMessage"]
+        assert close == (0x88, b"\x03\xe8" + error[1])
+        assert (made.hub.connections, ended(logs)) == (0, ["expired"])
+        edge.connection_lost(None)
+
+
+async def test_expiry_loses_nothing() -> None:
+    """What was published before the session ended is delivered before the ERROR."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        edge.data_received(action(Content="last", RequestId="r"))
+        edge.expire()
+        *shown, close = frames_of(transport.take())
+        message, error = (msgspec.json.decode(payload) for _, payload in shown)
+        assert (message["Content"], message["RequestId"]) == ("last", "r")
+        assert close[0] == 0x88
+        assert error["ErrorCode"] == 401
+        await settle()
+        assert transport.take() == []
+        edge.connection_lost(None)
+
+
+async def test_drain_sends_no_close_frame() -> None:
+    """At a restart the socket just closes, so that the SDKs connect again; frames go out first."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        made.bus.publish(Deliver(HERE, b"last", "SendEvent"))
+        made.hub.drain()
+        made.hub.drain()
+        assert frames_of(transport.take()) == [(0x81, b"last")]
+        assert (transport.closed, made.hub.connections) == (True, 0)
+        edge.data_received(action())
+        edge.connection_lost(None)
+
+
+async def test_slow_reader() -> None:
+    """A reader whose queue passes the bound is cut off; the room goes on."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        _, other = await made.connect("bob")
+        transport.when_written = edge.pause_writing
+        with capture_logs() as logs:
+            for payload in (b"1", b"2"):
+                made.bus.publish(Deliver(HERE, payload, "SendEvent"))
+                await settle()
+        assert (transport.aborted, len(transport.written)) == (True, 1)
+        assert len(frames_of(other.take())) == 2
+        assert ended(logs) == ["slow_reader"]
+        edge.connection_lost(None)
+        assert made.hub.connections == 1
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda edge: edge.disconnect("spam"),
+        lambda edge: edge.expire(),
+        lambda edge: edge.data_received(client_frame(b"", 0x88)),
+        lambda edge: edge.ping(),
+        lambda edge: edge.data_received(client_frame(b"p", 0x89)),
+        lambda edge: edge.data_received(client_frame(b"{")),
+    ],
+    ids=["kick", "expire", "peer-closes", "ping", "pong", "error"],
+)
+async def test_any_write_may_pass_the_bound(end: Callable[[Edge], None]) -> None:
+    """Whatever is written when the bound is passed, the connection ends once, by one reason."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        transport.when_written = edge.pause_writing
+        with capture_logs() as logs:
+            end(edge)
+            await settle()
+            edge.connection_lost(None)
+        assert (transport.aborted, len(transport.written)) == (True, 1)
+        assert len(ended(logs)) == 1
+        assert (made.hub.connections, edge._timer, edge._state) == (0, None, State.CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (client_frame(b"x", 0x82), 1003),
+        (client_frame(b"\xff\xfe"), 1007),
+        (b"\x81\x01x", 1002),
+        (b"\x81\xfe\x40\x01", 1009),
+        (client_frame(b"\x03", 0x88), 1002),
+    ],
+    ids=["binary", "not-utf8", "not-masked", "too-big", "bad-close"],
+)
+async def test_protocol_faults(frame: bytes, code: int) -> None:
+    """A fault closes with its code; what came before it counts, what comes after does not."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        edge.data_received(action() + frame + action())
+        edge.data_received(action())
+        await settle()
+        assert close_of(transport)[0] == code
+        assert transport.ended is (code != 1003)
+        assert made.hub.connections == 0
+        edge.connection_lost(None)
+
+
+@pytest.mark.parametrize("state", ["waiting", "open", "closing", "closed"])
+async def test_connection_lost(state: str) -> None:
+    """In every state a lost socket leaves nothing behind: no member, no timer, no write."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        if state == "waiting":
+            made.rooms.forget(HERE)
+            made.store.gate.clear()
+            edge.data_received(action() + action())
+            await settle()
+        elif state == "closing":
+            edge.disconnect("spam")
+        elif state == "closed":
+            edge.drain()
+        transport.take()
+        edge.connection_lost(ConnectionResetError())
+        edge.connection_lost(None)
+        transport.aborted = True
+        made.store.gate.set()
+        await settle()
+        edge.disconnect("again")
+        edge.drain()
+        assert (transport.written, made.hub.connections, edge._timer) == ([], 0, None)
+        assert edge._decoder is None
+        for _ in range(4):
+            made.sweeper.tick()
+        assert transport.written == []
+
+
+async def test_kick_while_an_action_waits() -> None:
+    """A waiting action of a connection that is kicked meanwhile does not write behind the close."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        made.rooms.forget(HERE)
+        made.store.gate.clear()
+        edge.data_received(action(RequestId="x") + client_frame(b"{"))
+        await settle()
+        edge.disconnect("spam")
+        made.store.gate.set()
+        await settle()
+        assert close_of(transport) == (1000, "spam")
+        assert transport.reading
+        edge.data_received(client_frame(b"\x03\xe8", 0x88))
+        assert transport.closed
+        edge.connection_lost(None)
+
+
+async def test_ping_and_silence() -> None:
+    """A connection is pinged; a silent one is cut off without a close frame, logged as such."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with capture_logs() as logs:
+            for _ in range(6):
+                made.sweeper.tick()
+            edge.data_received(client_frame(b"", 0x8A))
+            for _ in range(9):
+                made.sweeper.tick()
+        assert set(transport.take()) == {PING}
+        assert (transport.aborted, transport.closed) == (True, False)
+        assert ended(logs) == ["silent_peer"]
+        edge.connection_lost(None)
+
+
+async def test_logs_hold_no_content() -> None:
+    """Neither what users write, nor their names, nor tokens appear in log lines."""
+    text = token(user_id="secret-user", attributes={"secret-key": "secret-value"})
+    with capture_logs() as logs:
+        async with stage(messaging_requests_per_connection=1) as made:
+            edge, _ = made.begin(text)
+            await settle()
+            edge.data_received(action(Content="secret words") + action(Content="secret too"))
+            await made.chat.disconnect_user(HERE, "secret-user", "secret reason")
+            await settle()
+            _, again = made.begin(text)
+            await settle()
+            assert refused(again)[0] == Refusal.TOKEN_USED.value[0]
+            edge.connection_lost(None)
+    assert len(logs) >= 2
+    assert "secret" not in str(logs)
+    assert text not in str(logs)
+
+
+async def test_an_idle_connection_keeps_no_decoder() -> None:
+    """A decoder exists only while a frame is incomplete."""
+    async with stage() as made:
+        edge, _ = await made.connect()
+        frame = action()
+        edge.data_received(frame[:3])
+        assert edge._decoder is not None
+        edge.data_received(frame[3:])
+        assert edge._decoder is None
+        await asyncio.sleep(0)
+
+
+def test_claims_differ() -> None:
+    """The stage's tokens are good for one connection each."""
+    assert claims_of().token_id != claims_of().token_id

@@ -1,0 +1,293 @@
+"""The rooms of this node: who sees what, in which order, in how many writes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from greenroom.bus.base import Deliver, Disconnect, RoomChanged
+from greenroom.messaging import hub as hub_module
+from greenroom.messaging.hub import Hub
+from greenroom.model.arn import Arn, ResourceType
+from greenroom.protocol.frames import text_frame
+from greenroom.rooms_cache import RoomsCache
+from greenroom.storage.memory import MemoryStore
+from tests.hand_clock import START_MS
+from tests.messaging.stage import ROOM, settle
+from tests.storage.values import a_room
+
+HERE = str(ROOM)
+THERE = str(Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000002"))
+
+
+class Listener:
+    """A connection that writes down what happens to it, in order."""
+
+    def __init__(self, hub: Hub, user: str = "ann", room: str = HERE) -> None:
+        self.hub, self.user_id, self.room = hub, user, room
+        self.log: list[bytes | str] = []
+        self.when_written: Callable[[], None] | None = None
+        self.gone = False
+        hub.join(room, self)
+
+    def write(self, data: bytes) -> None:
+        if self.gone:
+            return
+        self.log.append(data)
+        if self.when_written is not None:
+            self.when_written()
+
+    def disconnect(self, reason: str) -> None:
+        self.log.append(f"closed: {reason}")
+        self.leave()
+
+    def drain(self) -> None:
+        self.log.append("drained")
+        self.leave()
+
+    def leave(self) -> None:
+        self.gone = True
+        self.hub.leave(self.room, self)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no room be busy: every flush is at the end of its tick."""
+    monkeypatch.setattr(hub_module, "FLUSH_INTERVAL", 0)
+
+
+@pytest.fixture
+def hub() -> Hub:
+    """Give a hub without connections."""
+    return Hub(RoomsCache(MemoryStore()))
+
+
+def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
+    """Receive a frame's text from the bus."""
+    hub.receive(Deliver(room, payload, "SendMessage"))
+
+
+async def test_frames_of_one_tick_are_one_write(hub: Hub) -> None:
+    """A burst costs each connection one write, in the order of publication, per room."""
+    here, also_here, there = Listener(hub), Listener(hub), Listener(hub, room=THERE)
+    for payload in (b"1", b"2", b"3"):
+        deliver(hub, payload)
+        deliver(hub, payload * 2, THERE)
+    assert here.log == []
+    await settle()
+    assert here.log == also_here.log == [text_frame(b"1") + text_frame(b"2") + text_frame(b"3")]
+    assert here.log[0] is also_here.log[0]
+    assert there.log == [text_frame(b"11") + text_frame(b"22") + text_frame(b"33")]
+    deliver(hub, b"4")
+    await settle()
+    assert here.log[1:] == [text_frame(b"4")]
+    assert len(there.log) == 1
+
+
+async def test_a_joining_connection_misses_nothing(hub: Hub) -> None:
+    """It sees every frame published after it joined, and none that was already written."""
+    early = Listener(hub)
+    deliver(hub, b"before")
+    await settle()
+    late = Listener(hub)
+    deliver(hub, b"after")
+    await settle()
+    assert early.log == [text_frame(b"before"), text_frame(b"after")]
+    assert late.log == [text_frame(b"after")]
+
+
+async def test_a_busy_room_waits(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a flush the next frames of the room wait for the interval; other rooms do not."""
+    here, there = Listener(hub, "bob"), Listener(hub, room=THERE)
+    deliver(hub, b"1")
+    await settle()
+    monkeypatch.setattr(hub_module, "FLUSH_INTERVAL", 3600)
+    deliver(hub, b"2")
+    deliver(hub, b"1", THERE)
+    await settle()
+    assert here.log == [text_frame(b"1")]
+    assert there.log == [text_frame(b"1")]
+    hub.receive(Disconnect(HERE, b"event", "bob", "spam"))
+    assert here.log[1:] == [text_frame(b"2") + text_frame(b"event"), "closed: spam"]
+
+
+class Sliced:
+    """A room of seven that is written to two connections at a time."""
+
+    def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hub_module, "SLICE", 2)
+        self.hub = hub
+        self.listeners = [Listener(hub, f"user{number % 2}") for number in range(7)]
+
+    def written(self) -> int:
+        return sum(bool(listener.log) for listener in self.listeners)
+
+    def whole(self, user: str) -> set[tuple[bytes | str, ...]]:
+        """Return what the user's connections saw, their writes joined."""
+        return {
+            (b"".join(part for part in each.log if isinstance(part, bytes)), *each.log[-1:])
+            for each in self.listeners
+            if each.user_id == user
+        }
+
+
+async def test_a_large_room_is_written_to_in_slices(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop gets a turn after each slice, and every connection sees one order."""
+    room = Sliced(hub, monkeypatch)
+    deliver(hub, b"1")
+    counts = []
+    while room.written() < 7:
+        await settle(1)
+        deliver(hub, b"2")
+        counts.append(room.written())
+    assert counts == [2, 4, 6, 7]
+    await settle(20)
+    assert {b"".join(map(bytes, each.log[:1])) for each in room.listeners} == {text_frame(b"1")}  # type: ignore[arg-type]
+    assert len(room.whole("user0") | room.whole("user1")) == 1
+
+
+async def test_who_leaves_between_slices_is_written_to_no_more(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections come and go between two slices; the others get the frame once."""
+    room = Sliced(hub, monkeypatch)
+    deliver(hub, b"1")
+    await settle(1)
+    gone = [each for each in room.listeners if not each.log][:2]
+    for each in gone:
+        each.leave()
+    late = Listener(hub)
+    deliver(hub, b"2")
+    await settle(20)
+    assert [each.log for each in gone] == [[], []]
+    assert late.log == [text_frame(b"2")]
+    stayed = [each for each in room.listeners if each not in gone]
+    assert all(each.log == [text_frame(b"1"), text_frame(b"2")] for each in stayed)
+
+
+async def test_a_kick_is_not_delayed_by_a_busy_room(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is published between the slices, the kick comes right behind its event."""
+    room = Sliced(hub, monkeypatch)
+    deliver(hub, b"1")
+    await settle(1)
+    hub.receive(Disconnect(HERE, b"event", "user1", "spam"))
+    for _ in range(40):
+        deliver(hub, b"more")
+        await settle(1)
+    seen = text_frame(b"1") + text_frame(b"event")
+    ((data, end),) = room.whole("user1")
+    assert isinstance(data, bytes)
+    assert data.startswith(text_frame(b"1"))
+    assert text_frame(b"event") in data
+    assert len(data) < len(seen) + 10 * len(text_frame(b"more"))
+    assert end == "closed: spam"
+    assert {each.user_id for each in room.listeners if not each.gone} == {"user0"}
+
+
+async def test_a_drain_is_not_delayed_by_a_busy_room(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drain that begins between slices ends every connection, whatever is published then."""
+    room = Sliced(hub, monkeypatch)
+    deliver(hub, b"1")
+    await settle(1)
+    deliver(hub, b"2")
+    hub.drain()
+    for _ in range(40):
+        deliver(hub, b"more")
+        await settle(1)
+    assert all(each.log[-1] == "drained" for each in room.listeners)
+    assert all(text_frame(b"2") in b"".join(each.log[:-1]) for each in room.listeners)  # type: ignore[arg-type]
+    assert hub.connections == 0
+
+
+async def test_leaving_in_the_middle_of_a_flush(hub: Hub) -> None:
+    """A connection that leaves while it is written to neither breaks nor delays the others."""
+    listeners = [Listener(hub) for _ in range(5)]
+    for listener in listeners[1:4]:
+        listener.when_written = listener.leave
+    deliver(hub, b"1")
+    await settle()
+    deliver(hub, b"2")
+    await settle()
+    assert [len(listener.log) for listener in listeners] == [2, 1, 1, 1, 2]
+    assert hub.connections == 2
+
+
+async def test_a_room_that_empties_with_frames_pending(hub: Hub) -> None:
+    """Frames of a room that everybody left go to nobody, not to those who come next."""
+    first = Listener(hub)
+    deliver(hub, b"old")
+    first.leave()
+    second = Listener(hub)
+    deliver(hub, b"new")
+    await settle()
+    assert first.log == []
+    assert second.log == [text_frame(b"new")]
+
+
+async def test_nobody_listens(hub: Hub) -> None:
+    """Envelopes about rooms without connections here cost nothing and harm nothing."""
+    deliver(hub, b"1")
+    hub.receive(Disconnect(HERE, b"2", "ann", "why"))
+    await settle()
+    assert hub.connections == 0
+
+
+async def test_kick(hub: Hub) -> None:
+    """All connections of the user in that room close, after the event; no others do."""
+    kicked = [Listener(hub, "bob"), Listener(hub, "bob")]
+    other, elsewhere = Listener(hub, "bobby"), Listener(hub, "bob", THERE)
+    deliver(hub, b"before")
+    hub.receive(Disconnect(HERE, b"event", "bob", "spam"))
+    deliver(hub, b"after")
+    await settle()
+    seen = text_frame(b"before") + text_frame(b"event")
+    assert [each.log for each in kicked] == [[seen, "closed: spam"]] * 2
+    assert other.log == [seen, text_frame(b"after")]
+    assert elsewhere.log == []
+    assert hub.connections == 2
+
+
+async def test_counts(hub: Hub) -> None:
+    """Connections are counted per account and region, and leaving twice counts once."""
+    arns = [
+        Arn(region, account, ResourceType.ROOM, "Room00000001")
+        for region, account in (("us-east-1", "1"), ("us-east-1", "2"), ("eu-west-1", "1"))
+    ]
+    listeners = [Listener(hub, room=str(arn)) for arn in arns for _ in range(2)]
+    listeners[0].leave()
+    listeners[0].leave()
+    counts = [hub.connections_of(arn.account, arn.region) for arn in arns]
+    assert (counts, hub.connections) == ([1, 2, 2], 5)
+    assert hub.connections_of("3", "us-east-1") == 0
+    hub.leave(THERE, listeners[1])
+    assert hub.connections == 5
+
+
+async def test_drain(hub: Hub) -> None:
+    """At a restart every connection gets what is pending, then ends; the hub says so."""
+    listeners = [Listener(hub), Listener(hub, room=THERE)]
+    deliver(hub, b"last")
+    assert not hub.draining
+    hub.drain()
+    hub.drain()
+    assert hub.draining
+    assert listeners[0].log == [text_frame(b"last"), "drained"]
+    assert listeners[1].log == ["drained"]
+    await settle()
+    assert len(listeners[0].log) == 2
+    assert hub.connections == 0
+
+
+async def test_room_changed_reaches_the_cache() -> None:
+    """A change of a room makes this node ask the store again."""
+    store = MemoryStore()
+    await store.create_room(a_room(arn=ROOM, now=START_MS), 0)
+    rooms = RoomsCache(store)
+    await rooms.get(HERE)
+    Hub(rooms).receive(RoomChanged(HERE))
+    assert not rooms.knows(HERE)

@@ -1,0 +1,120 @@
+"""Who may become a connection: the order of refusals, and what each leaves of the token."""
+
+import asyncio
+
+import pytest
+
+from greenroom.model.arn import Arn, ResourceType
+from greenroom.protocol.handshake import HandshakeRefused, Refusal
+from greenroom.storage.base import StorageUnavailable
+from greenroom.tokens import KeyRing, seal_claims
+from tests.hand_clock import START_MS
+from tests.messaging.stage import ROOM, Stage, claims_of, settle, stage, token
+
+ELSEWHERE = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Nowhere00001")
+
+
+async def refusal(made: Stage, text: str) -> str:
+    """Return the message with which the token is refused."""
+    with pytest.raises(HandshakeRefused) as refused:
+        await made.plane.admit(text)
+    return refused.value.message
+
+
+async def test_each_token_is_good_once() -> None:
+    """The first use returns what the token says; the second is refused."""
+    claims = claims_of(user_id="bob", attributes={"a": "b"})
+    text = seal_claims(KeyRing({"k": bytes(32)}, "k"), claims, b"n" * 12)
+    async with stage() as made:
+        assert await made.plane.admit(text) == claims
+        assert await refusal(made, text) == Refusal.TOKEN_USED.error().message
+
+
+async def test_of_many_at_once_one_is_admitted() -> None:
+    """Of any number of simultaneous connections with one token exactly one is accepted."""
+    text = token()
+    async with stage() as made:
+        made.store.gate.clear()
+        admits = [asyncio.create_task(made.plane.admit(text)) for _ in range(10)]
+        await settle()
+        made.store.gate.set()
+        outcomes = await asyncio.gather(*admits, return_exceptions=True)
+        assert sum(not isinstance(each, BaseException) for each in outcomes) == 1
+        used = Refusal.TOKEN_USED.error().message
+        assert [str(each) for each in outcomes if isinstance(each, BaseException)] == [used] * 9
+
+
+async def test_expiry_is_exact() -> None:
+    """A token is good until its last millisecond, and not at its end."""
+    async with stage() as made:
+        made.time.advance(59.999)
+        await made.plane.admit(token())
+        made.time.advance(0.001)
+        assert await refusal(made, token()) == Refusal.TOKEN_EXPIRED.error().message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("no-token", Refusal.TOKEN_MALFORMED), ("", Refusal.TOKEN_MALFORMED), (None, None)],
+    ids=["malformed", "empty", "foreign"],
+)
+async def test_not_ours(text: str | None, expected: Refusal | None) -> None:
+    """A malformed token and one of another service are told apart."""
+    foreign = seal_claims(KeyRing({"k": b"\1" * 32}, "k"), claims_of(), bytes(12))
+    async with stage() as made:
+        wanted = expected or Refusal.TOKEN_FOREIGN
+        assert await refusal(made, foreign if text is None else text) == wanted.error().message
+
+
+async def test_expired_before_anything_else() -> None:
+    """An expired token is called expired, also of a room that is gone, while draining."""
+    async with stage() as made:
+        made.hub.drain()
+        text = token(token_expires=START_MS, room_arn=str(ELSEWHERE))
+        assert await refusal(made, text) == Refusal.TOKEN_EXPIRED.error().message
+        assert made.store.asked == 0
+
+
+async def test_room_gone() -> None:
+    """A room that does not exist, or was deleted since, is a 404, and the token stays usable."""
+    text = token()
+    async with stage() as made:
+        assert (
+            await refusal(made, token(room_arn=str(ELSEWHERE))) == Refusal.ROOM_GONE.error().message
+        )
+        room = await made.store.get_room(ROOM)
+        await made.store.delete_room(ROOM)
+        assert await refusal(made, text) == Refusal.ROOM_GONE.error().message
+        await made.store.create_room(room, 0)
+        made.rooms.forget(str(ROOM))
+        assert (await made.plane.admit(text)).user_id == "ann"
+
+
+async def test_too_many_connections_leave_the_token_usable() -> None:
+    """At the quota a connection is refused; when one leaves, the same token is good."""
+    text = token()
+    async with stage(connections=1) as made:
+        edge, _ = await made.connect()
+        assert await refusal(made, text) == Refusal.TOO_MANY_CONNECTIONS.error().message
+        edge.connection_lost(None)
+        assert (await made.plane.admit(text)).user_id == "ann"
+
+
+async def test_draining_leaves_the_token_usable() -> None:
+    """A node that stops admits nobody; the token is good at the next one."""
+    text = token()
+    async with stage() as made:
+        made.hub.drain()
+        assert await refusal(made, text) == Refusal.UNAVAILABLE.error().message
+        made.hub.draining = False
+        assert (await made.plane.admit(text)).user_id == "ann"
+
+
+async def test_storage_unavailable() -> None:
+    """A store that cannot answer is a 503, and nothing of it is remembered."""
+    text = token()
+    async with stage() as made:
+        made.store.error = StorageUnavailable("The disk is full")
+        assert await refusal(made, text) == Refusal.UNAVAILABLE.error().message
+        made.store.error = None
+        assert (await made.plane.admit(text)).user_id == "ann"

@@ -1,0 +1,113 @@
+"""The real `greenroom serve` process, for tests that speak to it over sockets."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import msgspec
+from botocore.config import Config
+
+STARTUP_SECONDS = 20
+"""Far more than a start takes; a busy machine must not fail a test."""
+
+
+class Service(msgspec.Struct):
+    """One running process and how to reach it."""
+
+    process: "subprocess.Popen[bytes]"
+    ready: dict[str, Any]
+    log: Path
+
+    @property
+    def api_url(self) -> str:
+        """Return the URL of the control plane."""
+        return str(self.ready["api_url"])
+
+    @property
+    def websocket_url(self) -> str:
+        """Return the URL of the messaging plane."""
+        return str(self.ready["websocket_url"])
+
+    def boto3(self, *, region: str = "us-east-1", attempts: int = 1, **options: Any) -> Any:
+        """Return a boto3 client of this service that makes as many attempts as asked."""
+        return boto3.client(
+            "ivschat",
+            endpoint_url=self.api_url,
+            region_name=region,
+            aws_access_key_id=options.pop("access_key_id", self.ready["access_key_id"]),
+            aws_secret_access_key=options.pop("secret", self.ready["secret_access_key"]),
+            config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, **options),
+        )
+
+    def token(self, room: str, user: str = "user", **options: Any) -> str:
+        """Return a chat token of a room, by default with every capability."""
+        options.setdefault("capabilities", ["SEND_MESSAGE", "DELETE_MESSAGE", "DISCONNECT_USER"])
+        answer = self.boto3().create_chat_token(roomIdentifier=room, userId=user, **options)
+        return str(answer["token"])
+
+    def kill(self) -> None:
+        """End the process as `kill -9` does."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Stop the process as an operator does; return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=STARTUP_SECONDS)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return this environment without what could lead a client or the service elsewhere."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "GREENROOM_", "COV"))
+    }
+    return {**kept, "AWS_EC2_METADATA_DISABLED": "true", **variables}
+
+
+def start(data_dir: Path, *options: str, **variables: str) -> Service:
+    """Start a service on a free port and wait until it is ready.
+
+    Raises:
+        RuntimeError: it ended or hung instead; the message holds its log.
+    """
+    ready_file = data_dir.parent / f"{data_dir.name}.ready.json"
+    ready_file.unlink(missing_ok=True)
+    log = data_dir.parent / f"{data_dir.name}.log"
+    command = [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir"]
+    command += [str(data_dir), "--ready-file", str(ready_file), *options]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(**variables),
+        )
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while not ready_file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise RuntimeError(f"the service did not start:\n{log.read_text()}")
+        time.sleep(0.01)
+    return Service(process, json.loads(ready_file.read_text()), log)
+
+
+@contextlib.contextmanager
+def running(data_dir: Path, *options: str, **variables: str) -> Iterator[Service]:
+    """Run a service for the length of a `with` block."""
+    service = start(data_dir, *options, **variables)
+    try:
+        yield service
+    finally:
+        service.kill()

@@ -1,0 +1,262 @@
+"""What can happen in a room: limits, errors, and what is published."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from greenroom.bus.base import Deliver, Disconnect, Envelope
+from greenroom.bus.memory import MemoryBus
+from greenroom.chat import DEFAULT_KICK_REASON, Chat, _Limits
+from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
+from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.model.room import Room, RoomChange
+from greenroom.protocol.actions import SendMessage
+from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
+from greenroom.rooms_cache import RoomsCache
+from greenroom.storage.memory import MemoryStore
+from tests.hand_clock import HandClock
+from tests.messaging.stage import claims_of
+from tests.storage.values import NOW, a_room, room_arn
+
+
+class Scene:
+    """A chat with one room, and everything that it published."""
+
+    def __init__(self, room: Room, *, room_rates: bool = True, **quotas: int) -> None:
+        self.time, self.store, self.room = HandClock(), MemoryStore(), room
+        self.arn = str(room.arn)
+        self.rooms = RoomsCache(self.store)
+        bus = MemoryBus()
+        settled = Quotas(RateProfile.OFF, quotas, room_rates)
+        self.chat = Chat(self.rooms, bus, settled, self.time.clock)
+        self.bus = bus
+        self.published: list[Envelope] = []
+
+    async def begin(self) -> "Scene":
+        await self.bus.start(self.published.append)
+        await self.store.create_room(self.room, 0)
+        await self.rooms.get(self.arn)
+        return self
+
+    def send(self, content: str = "hi", arn: str | None = None, **members: Any) -> None:
+        """Send a message to a room that the cache knows."""
+        sender = claims_of(room_arn=arn or self.arn, attributes={"name": "Ann"})
+        assert self.chat.send_message(sender, SendMessage(content, **members)) is None
+
+    def sent(self, attempts: int) -> int:
+        """Return how many of the attempts were accepted; the others must be 429s."""
+        accepted = 0
+        for _ in range(attempts):
+            try:
+                self.send()
+                accepted += 1
+            except ThrottlingException as error:
+                assert error.message == RATE_LIMIT_EXCEEDED
+                assert error.resource_id == self.room.arn.id
+        return accepted
+
+    def frames(self) -> list[dict[str, Any]]:
+        """Return the JSON of what was published."""
+        return [
+            msgspec.json.decode(each.payload)
+            for each in self.published
+            if isinstance(each, Deliver | Disconnect)
+        ]
+
+    async def change(self, **members: int) -> None:
+        """Update the room, as UpdateRoom does."""
+        await self.store.update_room(self.room.arn, RoomChange(**members), NOW)
+        self.rooms.forget(self.arn)
+        await self.rooms.get(self.arn)
+
+
+async def scene(**quotas: int) -> Scene:
+    """Return a scene with a room of the default limits."""
+    return await Scene(a_room(), **quotas).begin()
+
+
+async def test_message() -> None:
+    """A message carries what its sender's token says, and goes to the room once."""
+    stage = await scene()
+    stage.send("hello", attributes={"a": "b"}, request_id="r")
+    (envelope,) = stage.published
+    assert isinstance(envelope, Deliver)
+    assert (envelope.room, envelope.action) == (stage.arn, "SendMessage")
+    (frame,) = stage.frames()
+    assert frame["Sender"] == {"UserId": "ann", "Attributes": {"name": "Ann"}}
+    assert (frame["Content"], frame["Attributes"]) == ("hello", {"a": "b"})
+    assert (frame["Type"], frame["RequestId"]) == ("MESSAGE", "r")
+
+
+async def test_send_times_strictly_increase() -> None:
+    """Whatever the clock does, frames sort by time in the order of delivery, across kinds."""
+    stage = await scene()
+    for jump in (0, 0, -3600, 0, 7200, -1):
+        stage.time.jump(jump)
+        stage.send()
+        await stage.chat.send_event(stage.arn, "e", None)
+    frames = stage.frames()
+    padded = [each["SendTime"].rstrip("Z").partition(".") for each in frames]
+    keys = [(second, fraction.ljust(9, "0")) for second, _, fraction in padded]
+    assert keys == sorted(set(keys))
+    assert len(keys) == 12
+    assert len({each["Id"] for each in frames}) == 12
+
+
+@pytest.mark.parametrize("content", ["x" * 10, "ä" * 10, "👩" * 10])
+async def test_length_is_in_code_points(content: str) -> None:
+    """Content of as many code points as the room allows passes; one more is a 413."""
+    stage = await scene()
+    await stage.change(maximum_message_length=10)
+    stage.send(content)
+    with pytest.raises(ActionError) as refused:
+        stage.send(content + content[0], request_id="r")
+    error = refused.value
+    assert (error.code, error.message, error.request_id) == (413, MESSAGE_TOO_LONG, "r")
+    assert len(stage.published) == 1
+
+
+async def test_room_rate() -> None:
+    """A room takes its messages a second, from all senders, and refills as time goes on."""
+    stage = await scene()
+    assert stage.sent(30) == 10
+    stage.time.advance(0.5)
+    assert stage.sent(30) == 5
+    stage.time.advance(3600)
+    assert stage.sent(30) == 10
+    stage.time.jump(-3600)
+    assert stage.sent(5) == 0
+
+
+async def test_a_changed_rate_holds_at_once() -> None:
+    """Lowered, the rate grants no more than itself; raised, it fills up faster."""
+    stage = await scene()
+    await stage.change(maximum_message_rate_per_second=3)
+    assert stage.sent(10) == 3
+    await stage.change(maximum_message_rate_per_second=100)
+    assert stage.sent(10) == 0
+    stage.time.advance(0.25)
+    assert stage.sent(100) == 25
+
+
+async def test_room_rates_can_be_off() -> None:
+    """Without room rates only the account's rate holds; without any, none."""
+    stage = await Scene(a_room(), room_rates=False, send_message_rate=20).begin()
+    assert stage.sent(50) == 20
+    free = await Scene(a_room(), room_rates=False).begin()
+    assert free.sent(2000) == 2000
+
+
+async def test_account_rate_spans_rooms() -> None:
+    """The account's rate counts the messages of all its rooms in the region, not of others."""
+    stage = await scene(send_message_rate=12)
+    second = await stage.store.create_room(a_room(), 0)
+    abroad = await stage.store.create_room(a_room(arn=room_arn(region="eu-west-1")), 0)
+    foreign = await stage.store.create_room(a_room(arn=room_arn(account="1")), 0)
+    assert stage.sent(10) == 10
+    for room, accepted in ((second, 2), (abroad, 10), (foreign, 10)):
+        arn = str(room.arn)
+        await stage.rooms.get(arn)
+        before = len(stage.published)
+        for _ in range(11):
+            try:
+                stage.send(arn=arn)
+            except ThrottlingException as error:
+                assert error.resource_id == room.arn.id
+        assert len(stage.published) - before == accepted
+
+
+async def test_a_refusal_uses_up_nothing_of_the_room() -> None:
+    """Messages refused for their length, or the account's rate, leave the room its rate."""
+    stage = await scene(send_message_rate=4)
+    for _ in range(20):
+        with pytest.raises(ActionError):
+            stage.send("x" * 501)
+    assert stage.sent(100) == 4
+    room_bucket = stage.chat._limits._buckets["room", stage.arn]
+    assert [room_bucket.take(stage.time.seconds) for _ in range(7)] == [True] * 6 + [False]
+
+
+async def test_deleted_room() -> None:
+    """Nothing can be done in a room that is gone, and nothing is published."""
+    stage = await scene()
+    await stage.store.delete_room(stage.room.arn)
+    stage.rooms.forget(stage.arn)
+    waiting = stage.chat.send_message(claims_of(room_arn=stage.arn), SendMessage("hi"))
+    assert waiting is not None
+    with pytest.raises(ResourceNotFoundException):
+        await waiting
+    with pytest.raises(ResourceNotFoundException):
+        stage.send()
+    for call in (
+        stage.chat.delete_message(stage.arn, "m", None),
+        stage.chat.disconnect_user(stage.arn, "u", None),
+        stage.chat.send_event(stage.arn, "e", None),
+    ):
+        with pytest.raises(ResourceNotFoundException):
+            await call
+    assert stage.published == []
+
+
+async def test_delete_message() -> None:
+    """The event names the message under both spellings; its id is returned."""
+    stage = await scene()
+    event_id = await stage.chat.delete_message(stage.arn, "m" * 12, "spam", "r")
+    (frame,) = stage.frames()
+    assert (frame["EventName"], frame["Id"], frame["RequestId"]) == (
+        "aws:DELETE_MESSAGE",
+        event_id,
+        "r",
+    )
+    names = {"MessageID": "m" * 12, "MessageId": "m" * 12, "Reason": "spam"}
+    assert frame["Attributes"] == names
+
+
+@pytest.mark.parametrize(
+    ("reason", "closes_with"), [("spam", "spam"), (None, DEFAULT_KICK_REASON), ("", None)]
+)
+async def test_disconnect_user(reason: str | None, closes_with: str | None) -> None:
+    """One envelope carries the event and the close reason, which is never empty."""
+    stage = await scene()
+    await stage.chat.disconnect_user(stage.arn, "bob", reason)
+    (envelope,) = stage.published
+    assert isinstance(envelope, Disconnect)
+    assert (envelope.user_id, envelope.reason) == ("bob", closes_with or DEFAULT_KICK_REASON)
+    (frame,) = stage.frames()
+    assert frame["EventName"] == "aws:DISCONNECT_USER"
+    assert frame["Attributes"] == {"UserId": "bob", **({"Reason": reason} if reason else {})}
+
+
+async def test_moderation_rates() -> None:
+    """Deleting and disconnecting have a rate each, for the account; 0 is none."""
+    stage = await scene(delete_message_rate=2, disconnect_user_rate=1)
+    for _ in range(2):
+        await stage.chat.delete_message(stage.arn, "m", None)
+    with pytest.raises(ThrottlingException) as refused:
+        await stage.chat.delete_message(stage.arn, "m", None)
+    assert (refused.value.limit, refused.value.message) == (2, RATE_LIMIT_EXCEEDED)
+    await stage.chat.disconnect_user(stage.arn, "u", None)
+    with pytest.raises(ThrottlingException):
+        await stage.chat.disconnect_user(stage.arn, "u", None)
+    assert len(stage.published) == 3
+    free = await scene()
+    for _ in range(500):
+        await free.chat.delete_message(free.arn, "m", None)
+
+
+async def test_event() -> None:
+    """An application's event goes out under its name; no attributes are null on the wire."""
+    stage = await scene()
+    event_id = await stage.chat.send_event(stage.arn, "app:poll", None)
+    (frame,) = stage.frames()
+    assert (frame["Id"], frame["EventName"], frame["Attributes"]) == (event_id, "app:poll", None)
+
+
+def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of rooms keeps so many buckets at most."""
+    monkeypatch.setattr(_Limits, "_MAXIMUM", 5)
+    limits = _Limits(Quotas(), 0.0)
+    for number in range(50):
+        limits.take_message(f"room{number}", a_room(), 0.0)
+        assert len(limits._buckets) <= 5

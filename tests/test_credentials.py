@@ -1,0 +1,63 @@
+"""The root access key: where it comes from, and the file that shows it to the AWS tools."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from greenroom import credentials
+from greenroom.settings import Settings, load
+from greenroom.storage.base import StoreUnwritable
+from greenroom.storage.memory import MemoryStore
+
+
+def settings(tmp_path: Path, **flags: str) -> Settings:
+    """Return settings with a data directory."""
+    return load({"data_dir": str(tmp_path), **flags}, {}, None)
+
+
+async def test_created_once(tmp_path: Path) -> None:
+    """The first start makes a key of AWS's form, later ones find it; the file holds the same."""
+    store, given = MemoryStore(), settings(tmp_path)
+    key = await credentials.root_key(given, store)
+    assert (key.access_key_id[:4], len(key.access_key_id)) == ("AKIA", 20)
+    assert len(key.secret_access_key) == 40
+    assert key.account == "123456789012"
+    assert await credentials.root_key(given, store) == key
+    file = configparser.ConfigParser()
+    name = credentials.file_of(given)
+    assert name == str(tmp_path.resolve() / "credentials")
+    file.read(name)
+    assert dict(file[credentials.PROFILE]) == {
+        "aws_access_key_id": key.access_key_id,
+        "aws_secret_access_key": key.secret_access_key,
+    }
+    assert Path(name).stat().st_mode & 0o777 == 0o600
+    other = await credentials.root_key(given, MemoryStore())
+    assert other.secret_access_key != key.secret_access_key
+
+
+async def test_given(tmp_path: Path) -> None:
+    """A key of the settings is used as it is, and written nowhere."""
+    flags = {"access_key_id": "A" * 16, "secret_access_key": "s" * 16, "account": "1" * 12}
+    given = settings(tmp_path, **flags)
+    key = await credentials.root_key(given, MemoryStore())
+    assert (key.access_key_id, key.secret_access_key, key.account) == tuple(flags.values())
+    assert credentials.file_of(given) is None
+    assert list(tmp_path.iterdir()) == []
+    assert "s" * 16 not in repr(key)
+
+
+async def test_in_memory(tmp_path: Path) -> None:
+    """A service that keeps nothing writes no file."""
+    given = settings(tmp_path, storage="memory")
+    await credentials.root_key(given, MemoryStore())
+    assert credentials.file_of(given) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_unwritable(tmp_path: Path) -> None:
+    """A file that cannot be written is one clear line, without the secret."""
+    (tmp_path / "credentials").mkdir()
+    with pytest.raises(StoreUnwritable, match="credentials cannot be written"):
+        await credentials.root_key(settings(tmp_path), MemoryStore())

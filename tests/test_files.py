@@ -1,0 +1,52 @@
+"""Files that appear whole, or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from greenroom.files import write_private
+
+
+def mode(path: Path) -> int:
+    """Return the permission bits."""
+    return path.stat().st_mode & 0o777
+
+
+def test_only_the_owner_reads(tmp_path: Path) -> None:
+    """The file has mode 0600, whatever the umask and whatever lay there before."""
+    path = tmp_path / "secret"
+    path.write_text("old")
+    path.chmod(0o644)
+    before = os.umask(0)
+    try:
+        write_private(path, "größe\n")
+    finally:
+        os.umask(before)
+    assert (path.read_text(encoding="utf-8"), mode(path)) == ("größe\n", 0o600)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_lies_in_its_way_is_not_written_to(tmp_path: Path) -> None:
+    """A file or link with the temporary name is replaced: it may be readable, or lead elsewhere."""
+    path, target = tmp_path / "secret", tmp_path / "elsewhere"
+    target.write_text("untouched")
+    (tmp_path / f".secret.{os.getpid()}").symlink_to(target)
+    write_private(path, "new")
+    assert (path.read_text(), target.read_text()) == ("new", "untouched")
+    readable = tmp_path / f".secret.{os.getpid()}"
+    readable.write_text("")
+    readable.chmod(0o644)
+    write_private(path, "newer")
+    assert (path.read_text(), mode(path)) == ("newer", 0o600)
+
+
+def test_nothing_is_left_behind_when_it_fails(tmp_path: Path) -> None:
+    """When the file cannot be replaced, the old one stays and no part of the new one does."""
+    path = tmp_path / "directory"
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_private(path, "new")
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError):
+        write_private(tmp_path / "missing" / "file", "new")

@@ -1,0 +1,153 @@
+"""The cache of rooms: what is kept, what is shared, and what a change takes away."""
+
+import asyncio
+
+import pytest
+
+from greenroom.model.errors import ResourceNotFoundException
+from greenroom.model.room import Room, RoomChange
+from greenroom.rooms_cache import RoomsCache
+from greenroom.storage.base import StorageUnavailable
+from tests.messaging.stage import GatedStore, settle
+from tests.storage.values import NOW, a_room
+
+
+@pytest.fixture
+async def store() -> GatedStore:
+    """Give a store that answers when it is told to."""
+    return GatedStore()
+
+
+async def known(store: GatedStore, name: str = "before") -> Room:
+    """Return a room of the store."""
+    return await store.create_room(a_room(name=name), 0)
+
+
+async def test_a_room_is_loaded_once(store: GatedStore) -> None:
+    """The second call costs no trip to the store, and can be answered without waiting."""
+    room = await known(store)
+    cache, arn = RoomsCache(store), str(room.arn)
+    assert not cache.knows(arn)
+    with pytest.raises(KeyError):
+        cache.peek(arn)
+    assert await cache.get(arn) == await cache.get(arn) == cache.peek(arn) == room
+    assert (cache.knows(arn), store.asked) == (True, 1)
+
+
+async def test_absence_is_remembered(store: GatedStore) -> None:
+    """A room that does not exist is asked for once, and named in every error."""
+    cache, arn = RoomsCache(store), str(a_room().arn)
+    for _ in range(2):
+        with pytest.raises(ResourceNotFoundException) as error:
+            await cache.get(arn)
+    with pytest.raises(ResourceNotFoundException):
+        cache.peek(arn)
+    assert store.asked == 1
+    assert error.value.resource_id == arn.rpartition("/")[2]
+
+
+async def test_concurrent_calls_share_one_load(store: GatedStore) -> None:
+    """A thousand senders in a room that is not cached cost one trip."""
+    room = await known(store)
+    cache = RoomsCache(store)
+    store.gate.clear()
+    gets = [asyncio.create_task(cache.get(str(room.arn))) for _ in range(1000)]
+    await settle()
+    store.gate.set()
+    assert await asyncio.gather(*gets) == [room] * 1000
+    assert store.asked == 1
+
+
+async def test_a_cancelled_caller_breaks_nobody(store: GatedStore) -> None:
+    """The load goes on for the others, and for the cache when it was the only one."""
+    room = await known(store)
+    cache, arn = RoomsCache(store), str(room.arn)
+    store.gate.clear()
+    first, second = (asyncio.create_task(cache.get(arn)) for _ in range(2))
+    await settle()
+    first.cancel()
+    await settle()
+    store.gate.set()
+    assert await second == room
+    assert first.cancelled()
+    cache.forget(arn)
+    store.gate.clear()
+    alone = asyncio.create_task(cache.get(arn))
+    await settle()
+    alone.cancel()
+    store.gate.set()
+    await settle()
+    assert (cache.knows(arn), store.asked) == (True, 2)
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("full"), ValueError("broken")])
+async def test_failures_are_not_remembered(store: GatedStore, error: Exception) -> None:
+    """Everybody who waited gets the error; the next call asks again."""
+    room = await known(store)
+    cache, arn = RoomsCache(store), str(room.arn)
+    store.error = error
+    outcomes = await asyncio.gather(*(cache.get(arn) for _ in range(3)), return_exceptions=True)
+    assert outcomes == [error] * 3
+    assert (store.asked, len(cache)) == (1, 0)
+    store.error = None
+    assert await cache.get(arn) == room
+
+
+async def test_a_load_under_way_at_a_change_is_not_kept(store: GatedStore) -> None:
+    """What was read before the change answers those who asked before it, and nobody after."""
+    room = await known(store)
+    cache, arn = RoomsCache(store), str(room.arn)
+    store.gate.clear()
+    early = asyncio.create_task(cache.get(arn))
+    await settle()
+    changed = await store.update_room(room.arn, RoomChange(name="after"), NOW)
+    cache.forget(arn)
+    late = asyncio.create_task(cache.get(arn))
+    await settle()
+    store.gate.set()
+    assert (await early, await late) == (room, changed)
+    assert cache.peek(arn) == changed
+    assert store.asked == 2
+
+
+async def test_a_failed_old_load_does_not_take_the_new_one_along(store: GatedStore) -> None:
+    """A load that fails after a change leaves the newer load in its place."""
+    room = await known(store)
+    cache, arn = RoomsCache(store), str(room.arn)
+    store.gate.clear()
+    early = asyncio.create_task(cache.get(arn))
+    await settle()
+    cache.forget(arn)
+    late = asyncio.create_task(cache.get(arn))
+    await settle()
+    store.error = StorageUnavailable("full")
+    store.gate.set()
+    outcomes = await asyncio.gather(early, late, return_exceptions=True)
+    assert outcomes == [store.error] * 2
+    assert not cache._loads
+    store.error = None
+    assert await cache.get(arn) == room
+
+
+async def test_bound(store: GatedStore) -> None:
+    """At the bound the least recently loaded room goes, absent ones counted."""
+    rooms = [await known(store) for _ in range(3)]
+    cache = RoomsCache(store, maximum=3)
+    arns = [str(room.arn) for room in rooms]
+    for arn in arns:
+        await cache.get(arn)
+    with pytest.raises(ResourceNotFoundException):
+        await cache.get(str(a_room().arn))
+    assert [cache.knows(arn) for arn in arns] == [False, True, True]
+    assert len(cache) == 3
+
+
+async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
+    """Other rooms stay, and forgetting what is not known is no error."""
+    one, other = await known(store), await known(store)
+    cache = RoomsCache(store)
+    await cache.get(str(one.arn))
+    await cache.get(str(other.arn))
+    cache.forget(str(one.arn))
+    cache.forget(str(one.arn))
+    assert (cache.knows(str(one.arn)), cache.knows(str(other.arn))) == (False, True)

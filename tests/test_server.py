@@ -1,0 +1,99 @@
+"""The composition root, in this process; its signals and exit codes are tested in e2e."""
+
+import asyncio
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.server import AddressRefused, Ready, _Application, _bound, _limits, serve
+from greenroom.settings import Settings, load
+from greenroom.storage.base import StoreInUse
+
+
+def settings(tmp_path: Path, **flags: str) -> Settings:
+    """Return settings for a free port and a directory of the test's."""
+    return load({"port": "0", "data_dir": str(tmp_path / "data"), **flags}, {}, None)
+
+
+def fetch(url: str) -> tuple[int, dict[str, str]]:
+    """Return status and JSON of a URL."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return answer.status, msgspec.json.decode(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, msgspec.json.decode(error.read())
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "memory"])
+async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> None:
+    """From ready to SIGTERM it answers; afterwards the address and the data are free again."""
+    told: asyncio.Queue[Ready] = asyncio.Queue()
+    given = settings(tmp_path, storage=storage)
+    with capture_logs() as logs:
+        for _ in range(2):
+            serving = asyncio.create_task(serve(given, told.put_nowait))
+            ready = await told.get()
+            assert (await asyncio.to_thread(fetch, ready.health_url))[0] == 200
+            status, body = await asyncio.to_thread(fetch, f"{ready.api_url}/anything")
+            assert (status, body["__type"]) == (403, "MissingAuthenticationTokenException")
+            if storage == "sqlite":
+                assert ready.data_dir == str((tmp_path / "data").resolve())
+                with pytest.raises(StoreInUse):
+                    await serve(given, told.put_nowait)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await serving
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection(("127.0.0.1", int(ready.api_url.rpartition(":")[2])))
+    assert ready.secret_access_key not in str(logs)
+    assert (tmp_path / "data").exists() is (storage == "sqlite")
+
+
+async def test_health_while_draining() -> None:
+    """A load balancer is told not to send more; other paths are not answered here."""
+
+    class Draining:
+        draining = True
+
+    sent: list[dict[str, object]] = []
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    application = _Application(None, Draining())  # type: ignore[arg-type]
+    await application({"raw_path": b"/health", "method": "GET"}, None, send)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 503
+    assert msgspec.json.decode(sent[1]["body"])["status"] == "draining"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "192.0.2.1"])
+def test_addresses_that_cannot_be_listened_on(host: str) -> None:
+    """An address that is none, or another machine's, is refused with its name."""
+    with pytest.raises(AddressRefused, match=host), _bound(host, 0):
+        pass
+
+
+def test_a_taken_port() -> None:
+    """A port is listened on once, and free again afterwards."""
+    with _bound("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(AddressRefused, match=f"port {port}"), _bound("127.0.0.1", port):
+            pass
+    with _bound("127.0.0.1", port) as again:
+        assert again.getsockname()[1] == port
+    assert first.fileno() == -1
+
+
+def test_limits(tmp_path: Path) -> None:
+    """The settings reach the bounds of the connections."""
+    given = {"outbound_queue_bytes": "70000", "frame_bytes": "20000"}
+    limits = _limits(settings(tmp_path, **given, handshake_timeout_seconds="7"))
+    assert (limits.outbound_bytes, limits.frame_bytes) == (70_000, 20_000)
+    assert (limits.handshake_seconds, limits.close_seconds) == (7, 5)

@@ -1,0 +1,111 @@
+"""Log lines: their form, and that no exception's text is ever in them."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from greenroom import telemetry
+
+SECRET = "what-a-user-wrote"
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the process's logging back as it was."""
+    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn")
+    levels = (root.level, uvicorn.level)
+    monkeypatch.setattr(telemetry, "log", structlog.get_logger())
+    yield
+    root.setLevel(levels[0])
+    uvicorn.setLevel(levels[1])
+    structlog.reset_defaults()
+
+
+def crash() -> None:
+    """Raise what must not be shown."""
+    raise ValueError(SECRET)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console", "auto"])
+def test_an_exception_is_a_place(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception is logged by where it was raised; its text may be chat content."""
+    telemetry.configure("info", log_format)
+    try:
+        crash()
+    except ValueError as error:
+        structlog.get_logger().exception("crashed", error=type(error).__name__)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert SECRET not in err
+    assert "test_telemetry.py" in err
+    assert "ValueError" in err
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line is one JSON object with a time in UTC, a level and the event."""
+    telemetry.configure("info", "json")
+    structlog.get_logger().warning("two\nlines", room="arn")
+    structlog.get_logger().debug("too detailed")
+    (line,) = capsys.readouterr().err.splitlines()
+    entry = json.loads(line)
+    assert entry.pop("timestamp").endswith("Z")
+    assert entry == {"event": "two\nlines", "level": "warning", "room": "arn"}
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)],
+)
+def test_levels(level: str, shown: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines below the level are not written."""
+    telemetry.configure(level, "console")
+    log = structlog.get_logger()
+    for write in (log.debug, log.info, log.warning, log.error):
+        write("line")
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == shown
+    assert "\x1b" not in err
+
+
+def test_lines_of_libraries(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What libraries log as exceptions shows no text either; uvicorn's complaints are not shown."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    telemetry.configure("info", "json")
+    try:
+        crash()
+    except ValueError:
+        logging.getLogger("asyncio").exception("Fatal error")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    err = capsys.readouterr().err
+    assert "Fatal error" in err
+    assert "test_telemetry.py" in err
+    assert SECRET not in err
+    assert "Invalid" not in err
+
+
+async def test_faults_in_the_event_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    """A callback's or a task's fault is a line with its place: no text, no arguments."""
+    telemetry.configure("info", "json")
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(telemetry.report_fault)
+
+    def callback(_content: str) -> None:
+        crash()
+
+    loop.call_soon(callback, SECRET)
+    await asyncio.sleep(0)
+    failed = loop.create_future()
+    failed.set_exception(ValueError(SECRET))
+    del failed
+    telemetry.report_fault(loop, {"message": "without an exception"})
+    err = capsys.readouterr().err
+    entries = [json.loads(line) for line in err.splitlines()]
+    assert [entry["error"] for entry in entries] == ["ValueError", "ValueError", None]
+    assert "test_telemetry.py" in entries[0]["at"][-1]
+    assert SECRET not in err
