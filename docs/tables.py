@@ -70,13 +70,17 @@ def _operations() -> str:
 
 
 def _api_errors() -> str:
-    kinds = [errors.ServiceError]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-    leaves = [kind for kind in kinds if not kind.__subclasses__() and kind.__module__ == _ERRORS]
+    kinds = [
+        kind
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type)
+        and issubclass(kind, errors.ServiceError)
+        and not name.startswith("_")
+        and kind not in (errors.ServiceError, errors.AuthenticationError)
+    ]
     return _table(
         ("error", "status", "meaning"),
-        ((f"`{kind.__name__}`", kind.status, _first_line(kind)) for kind in leaves),
+        ((f"`{kind.__name__}`", kind.status, _first_line(kind)) for kind in kinds),
     )
 
 
@@ -107,8 +111,6 @@ def _refusals() -> str:
         ((each.status, f"`{each.name}`", each.message) for each in refusals),
     )
 
-
-_ERRORS = errors.__name__
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
