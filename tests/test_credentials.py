@@ -1,6 +1,7 @@
 """The root access key: where it comes from, and the file that shows it to the AWS tools."""
 
 import configparser
+import os
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,14 @@ async def test_created_once(tmp_path: Path) -> None:
     assert await credentials.root_key(given, store) == key
     file = configparser.ConfigParser()
     name = credentials.file_of(given)
-    assert name == str(tmp_path.resolve() / "credentials")
+    assert name is not None
+    assert Path(name) == tmp_path / "credentials"
     file.read(name)
     assert dict(file[credentials.PROFILE]) == {
         "aws_access_key_id": key.access_key_id,
         "aws_secret_access_key": key.secret_access_key,
     }
-    assert Path(name).stat().st_mode & 0o777 == 0o600
+    assert os.stat(name).st_mode & 0o777 == 0o600  # noqa: PTH116 - a path here counts as waiting
     other = await credentials.root_key(given, MemoryStore())
     assert other.secret_access_key != key.secret_access_key
 
@@ -44,7 +46,7 @@ async def test_given(tmp_path: Path) -> None:
     key = await credentials.root_key(given, MemoryStore())
     assert (key.access_key_id, key.secret_access_key, key.account) == tuple(flags.values())
     assert credentials.file_of(given) is None
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - likewise
     assert "s" * 16 not in repr(key)
 
 
@@ -53,7 +55,7 @@ async def test_in_memory(tmp_path: Path) -> None:
     given = settings(tmp_path, storage="memory")
     await credentials.root_key(given, MemoryStore())
     assert credentials.file_of(given) is None
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - likewise
 
 
 async def test_unwritable(tmp_path: Path) -> None:

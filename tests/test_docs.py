@@ -30,6 +30,6 @@ def test_every_table_is_shown() -> None:
     """Each table of the code stands on exactly one page."""
     text = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
 
-    assert {name: text.count(f"<!-- table: {name} -->") for name in _tables().TABLES} == dict.fromkeys(
-        _tables().TABLES, 1
-    )
+    assert {
+        name: text.count(f"<!-- table: {name} -->") for name in _tables().TABLES
+    } == dict.fromkeys(_tables().TABLES, 1)

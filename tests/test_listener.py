@@ -26,7 +26,9 @@ class Port:
         self.seen: list[tuple[str, bytes, bytes]] = []
         self.listeners: list[Listener] = []
         self.address: tuple[str, int] = ("", 0)
-        self.config = Config(self.application, ws="none", lifespan="off", log_config=None)
+        self.config = Config(
+            self.application, interface="asgi3", ws="none", lifespan="off", log_config=None
+        )
         self.config.load()
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
@@ -118,9 +120,9 @@ async def test_malformed_requests(request_head: bytes) -> None:
     [
         [b"GET /" + b"x" * 3000 + b" HTTP/1.1\r\n\r\n"],
         [b"GET / HTTP/1.1\r\na: " + b"x" * 3000 + b"\r\n\r\n"],
-        [b"GET / HTTP/1.1\r\n" + b"x" * 3000],
+        [b"GET / HTTP/1.1\r\n", b"x" * 3000],
         [b"GET / HTTP/1.1\r\na: ", *[b"x" * 500] * 6],
-        [b"GET / HTTP/1.1\r\n", *[b"a: b\r\n"] * 11],
+        [b"GET / HTTP/1.1\r\n", *[b"a: b\r\n"] * 13],
         [b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 11 + b"\r\n"],
         [b"GET / HTTP/1.1\r\n" + b"upgrade: websocket\r\nconnection: upgrade\r\n" * 6 + b"\r\n"],
     ],

@@ -73,6 +73,15 @@ def test_change_keeps_a_given_capacity() -> None:
     assert taken(bucket, 10.0, 100) == 3
 
 
+def test_give_back() -> None:
+    """A token that is given back can be taken once more; a full bucket takes none back."""
+    bucket = TokenBucket(3, 0.0)
+    bucket.give_back()
+    assert taken(bucket, 0.0, 10) == 3
+    bucket.give_back()
+    assert taken(bucket, 0.0, 10) == 1
+
+
 def test_change_to_the_same_rate() -> None:
     """Changing to the present rate gives nothing back."""
     bucket = TokenBucket(10, 0.0)

@@ -7,6 +7,7 @@ import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -37,10 +38,12 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
     """From ready to SIGTERM it answers; afterwards the address and the data are free again."""
     told: asyncio.Queue[Ready] = asyncio.Queue()
     given = settings(tmp_path, storage=storage)
+    secrets: list[str] = []
     with capture_logs() as logs:
         for _ in range(2):
             serving = asyncio.create_task(serve(given, told.put_nowait))
             ready = await told.get()
+            secrets.append(ready.secret_access_key)
             assert (await asyncio.to_thread(fetch, ready.health_url))[0] == 200
             status, body = await asyncio.to_thread(fetch, f"{ready.api_url}/anything")
             assert (status, body["__type"]) == (403, "MissingAuthenticationTokenException")
@@ -52,7 +55,7 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
             await serving
             with pytest.raises(OSError, match="refused"):
                 socket.create_connection(("127.0.0.1", int(ready.api_url.rpartition(":")[2])))
-    assert ready.secret_access_key not in str(logs)
+    assert not any(secret in str(logs) for secret in secrets)
     assert (tmp_path / "data").exists() is (storage == "sqlite")
 
 
@@ -62,15 +65,15 @@ async def test_health_while_draining() -> None:
     class Draining:
         draining = True
 
-    sent: list[dict[str, object]] = []
+    sent: list[Any] = []
 
-    async def send(message: dict[str, object]) -> None:
+    async def send(message: Any) -> None:
         sent.append(message)
 
     application = _Application(None, Draining())  # type: ignore[arg-type]
     await application({"raw_path": b"/health", "method": "GET"}, None, send)  # type: ignore[arg-type]
     assert sent[0]["status"] == 503
-    assert msgspec.json.decode(sent[1]["body"])["status"] == "draining"  # type: ignore[arg-type]
+    assert msgspec.json.decode(sent[1]["body"])["status"] == "draining"
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "192.0.2.1"])

@@ -194,9 +194,9 @@ def test_the_secret_is_hidden() -> None:
     with pytest.raises(SettingsRefused) as refused:
         of(environment={**KEY, "GREENROOM_SECRET_ACCESS_KEY": "too short"})
     assert "too short" not in str(refused.value)
-    for name in KEY:
+    for name, value in KEY.items():
         with pytest.raises(SettingsRefused, match="go together"):
-            of(environment={name: KEY[name]})
+            of(environment={name: value})
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

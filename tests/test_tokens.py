@@ -189,6 +189,15 @@ def test_stray_bits_are_malformed() -> None:
             RING.open(CHAT_PURPOSE, f"{head}.{tag[:-1]}{ALPHABET[last | stray]}")
 
 
+@pytest.mark.parametrize("junk", ["!!!!", "====", "++++", "////", "    ", "\n\n\n\n", "\0\0\0\0"])
+def test_nothing_is_skipped(junk: str) -> None:
+    """Characters that some base64 decoders skip make no second text for a token."""
+    head, sealed = TOKEN.split(".")
+    for text in (f"{head}.{sealed[:8]}{junk}{sealed[8:]}", f"{head[:8]}{junk}{head[8:]}.{sealed}"):
+        with pytest.raises(TokenMalformed):
+            RING.open(CHAT_PURPOSE, text)
+
+
 def test_errors_echo_nothing() -> None:
     """No error carries a part of the token."""
     for text in (TOKEN[:-1] + "?", TOKEN[:-2] + "AA", TOKEN + "é", TOKEN * 20):
@@ -208,6 +217,7 @@ def test_seal_refuses_what_could_not_be_opened() -> None:
 
 def test_the_longest_token_opens() -> None:
     """A token of exactly the limit is sealed and opened."""
+    assert tokens.MAXIMUM_TOKEN_LENGTH == 4096
     payload = b"x" * (3 * (4096 - 29) // 4 - 16)
     token = RING.seal(CHAT_PURPOSE, payload, NONCE)
     assert 4093 <= len(token) <= tokens.MAXIMUM_TOKEN_LENGTH
@@ -245,6 +255,13 @@ def test_impossible_rings(keys: dict[str, bytes], current: str) -> None:
     """A ring has a current key, and all its keys and ids have their form."""
     with pytest.raises(ValueError, match=r"key|ring"):
         KeyRing(keys, current)
+
+
+@pytest.mark.parametrize("key_id", ["a", "a" * 64])
+def test_shortest_and_longest_key_id(key_id: str) -> None:
+    """Ids of 1 and of 64 characters can be used, and their tokens opened."""
+    ring = KeyRing({key_id: OLD}, key_id)
+    assert ring.open("p", ring.seal("p", b"x", NONCE)) == b"x"
 
 
 def test_ring_as_bytes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from greenroom.cli import serve as serve_module
+from greenroom import telemetry
 from greenroom.cli.main import main
 from greenroom.cli.serve import _announce
 from greenroom.server import Ready
@@ -22,7 +22,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Start where nothing is, and leave the process's logging alone."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GREENROOM_CONFIG", raising=False)
-    monkeypatch.setattr(serve_module.telemetry, "configure", lambda *_: None)
+    monkeypatch.setattr(telemetry, "configure", lambda *_: None)
 
 
 def run(*options: str) -> Result:

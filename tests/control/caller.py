@@ -104,9 +104,9 @@ class Caller:
             "ivschat",
             self.time.clock.now(),
         )
-        return await self.send(msgspec.structs.replace(request, headers=tuple(
-            (*request.headers, *added.items())
-        )))
+        return await self.send(
+            msgspec.structs.replace(request, headers=(*request.headers, *added.items()))
+        )
 
     async def send(self, request: Request, *chunks: bytes, ends: bool = True) -> Answer:
         """Send a request as uvicorn does, its body perhaps in chunks."""

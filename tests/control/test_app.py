@@ -5,8 +5,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.aws.sigv4 import Request
-from greenroom.control import app
 from greenroom.control.app import BODY_BYTES
+from greenroom.control.operations import HANDLERS
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable
 from tests.control.caller import Caller
@@ -95,7 +95,7 @@ async def test_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     async def crash(_: object) -> dict[str, object]:
         raise ValueError("what a user wrote")
 
-    monkeypatch.setitem(app.HANDLERS, "ListRooms", crash)
+    monkeypatch.setitem(HANDLERS, "ListRooms", crash)
     with capture_logs() as logs:
         answer = await Caller().call("ListRooms")
     assert answer.error() == (500, "InternalServerException")
@@ -112,7 +112,7 @@ async def test_storage_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     async def full(_: object) -> dict[str, object]:
         raise StorageUnavailable("The disk is full")
 
-    monkeypatch.setitem(app.HANDLERS, "ListRooms", full)
+    monkeypatch.setitem(HANDLERS, "ListRooms", full)
     with capture_logs() as logs:
         answer = await Caller().call("ListRooms")
     assert answer.error() == (503, "ServiceUnavailableException")

@@ -47,9 +47,7 @@ async def test_tokens_differ() -> None:
     """Equal requests give tokens that can be used once each."""
     api = Caller()
     room = await api.created()
-    answers = [
-        await api.call("CreateChatToken", roomIdentifier=room, userId="a") for _ in range(2)
-    ]
+    answers = [await api.call("CreateChatToken", roomIdentifier=room, userId="a") for _ in range(2)]
     ids = {open_claims(api.ring, answer.body["token"]).token_id for answer in answers}
     assert len(ids) == 2
 

@@ -78,7 +78,7 @@ async def test_partial_updates() -> None:
         assert after.pop("updateTime") > before["updateTime"]
         before.update(change)
         assert after == {name: before[name] for name in after}
-    assert after["state"] == "ACTIVE"
+        assert after["state"] == "ACTIVE"
 
 
 async def test_delete() -> None:
@@ -155,7 +155,7 @@ async def test_pages() -> None:
     api = Caller()
     arns = [await api.configuration() for _ in range(5)]
     seen: list[str] = []
-    token = ""
+    token: str | None = ""
     while token is not None:
         answer = await api.call("ListLoggingConfigurations", maxResults=2, nextToken=token)
         seen += [each["arn"] for each in answer.body["loggingConfigurations"]]

@@ -72,8 +72,7 @@ async def test_rates() -> None:
     api = await Caller(delete_message_rate=1).listening()
     room = await api.created()
     statuses = [
-        (await api.call("DeleteMessage", roomIdentifier=room, id="a" * 12)).status
-        for _ in range(2)
+        (await api.call("DeleteMessage", roomIdentifier=room, id="a" * 12)).status for _ in range(2)
     ]
     assert statuses == [200, 429]
 

@@ -55,9 +55,7 @@ async def test_resources_of_others(operation: str, whose: str) -> None:
         arns = {name: arn[:-1] + "x" for name, arn in arns.items()}
     caller = {"account": STRANGER} if whose == "another account's" else {}
     region = {"region": "eu-west-1"} if whose == "another region's" else {}
-    answer = await api.call(
-        operation, **caller, **region, **filled(ON_A_RESOURCE[operation], arns)
-    )
+    answer = await api.call(operation, **caller, **region, **filled(ON_A_RESOURCE[operation], arns))
     assert answer.error() == (404, "ResourceNotFoundException")
     assert answer.body["resourceId"] in {arn.rpartition("/")[2] for arn in arns.values()}
     assert answer.body["resourceType"] in {"ROOM", "LOGGING_CONFIGURATION"}

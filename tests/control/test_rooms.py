@@ -30,7 +30,7 @@ async def test_create_with_defaults() -> None:
 async def test_create_with_everything() -> None:
     """What was given is returned, by CreateRoom, GetRoom and, in part, ListRooms."""
     api = Caller()
-    given = {
+    given: dict[str, Any] = {
         "name": "studio-1",
         "maximumMessageRatePerSecond": 100,
         "maximumMessageLength": 1,

@@ -22,6 +22,7 @@ import pytest
 import greenroom
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.settings import SETTINGS
+from tests.e2e.conftest import Measured
 from tests.e2e.wire import PATIENCE, Api, Closed, Peer, WebSocket, api_of, signed
 from tests.service import Service, environment, running
 
@@ -269,9 +270,7 @@ def test_given_key_is_used_and_not_kept(tmp_path: Path) -> None:
         assert KEY["GREENROOM_SECRET_ACCESS_KEY"].encode() not in data
 
 
-def test_created_key_and_rooms_survive_a_restart(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_created_key_and_rooms_survive_a_restart(tmp_path: Path, measured: Measured) -> None:
     """The key of the first start is the key of every start, and what was created is there."""
     with running(tmp_path / "data") as service, api_of(service) as api:
         first = service.ready
@@ -279,7 +278,7 @@ def test_created_key_and_rooms_survive_a_restart(
         assert service.stop() == ExitCode.OK
     began = time.monotonic()
     with running(tmp_path / "data") as service, api_of(service) as api:
-        record_property("start_to_ready_seconds", round(time.monotonic() - began, 3))
+        measured("start_to_ready_seconds", round(time.monotonic() - began, 3))
         names = ("access_key_id", "secret_access_key", "credentials_file")
         assert [service.ready[name] for name in names] == [first[name] for name in names]
         kept = api.call("GetRoom", identifier=room)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import Measured
 from tests.e2e.wire import (
     CLOSE,
     PATIENCE,
@@ -133,9 +134,7 @@ def test_slow_reader_is_dropped(service: Service, api: Api, room: str, connect: 
     assert ends(service) - before == {"slow_reader": 1}
 
 
-def test_slow_reader_that_closes_is_cut(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_slow_reader_that_closes_is_cut(tmp_path: Path) -> None:
     """A peer that closes but never reads what waits for it is not waited for for ever."""
     with (
         running(
@@ -449,9 +448,7 @@ def rss(service: Service) -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_two_thousand_idle_connections(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_two_thousand_idle_connections(tmp_path: Path, measured: Measured) -> None:
     """An idle connection takes little memory, and the service itself asks for enough files."""
     with ExitStack() as stack:
         with open_files(256):
@@ -470,7 +467,7 @@ def test_two_thousand_idle_connections(
         before = rss(service)
         clients = connect(2000)
         each = (rss(service) - before) // len(clients)
-        record_property("bytes_per_idle_connection", each)
+        measured("bytes_per_idle_connection", each)
         assert each < 32 * 1024
         api.call("SendEvent", roomIdentifier=room, eventName="all")
         assert {client.read_json()["EventName"] for client in clients} == {"all"}

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from tests.e2e.conftest import Measured
 from tests.e2e.wire import PATIENCE, Answer, Api, Closed, WebSocket, api_of
 from tests.service import Service, start
 
@@ -354,9 +355,7 @@ def check_tokens(service: Service, ledger: Ledger) -> None:
     ledger.tokens.clear()
 
 
-def test_acknowledged_writes_survive_kill(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_acknowledged_writes_survive_kill(tmp_path: Path, measured: Measured) -> None:
     """Whatever was answered is there after the restart, and nothing is there by half."""
     seed = int(os.environ.get("DURABILITY_SEED", secrets.randbelow(2**32)))
     chance, ledger, data = random.Random(seed), Ledger(), tmp_path / "data"
@@ -378,4 +377,4 @@ def test_acknowledged_writes_survive_kill(
     finally:
         service.kill()
     assert "crashed" not in service.log.read_text()
-    record_property("acknowledged_writes", ledger.answers)
+    measured("acknowledged_writes", ledger.answers)

@@ -516,16 +516,11 @@ def test_64_kilobytes_are_the_limit(service: Service, arn: str) -> None:
         assert user.closed()[0] == 1009
 
 
-async def test_a_much_larger_message_closes_cleanly_too(service: Service, arn: str) -> None:
-    """The close frame also reaches a client that is still busy sending."""
-    async with entered(service, arn) as user:
-        sending = asyncio.create_task(user.send("x" * 4_000_000))
-        with pytest.raises(websockets.ConnectionClosedError) as closed:
-            await user.recv()
-        await asyncio.wait([sending])
-        sending.exception()  # it may or may not have sent everything
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1009
+def test_a_much_larger_message_closes_cleanly_too(service: Service, arn: str) -> None:
+    """What a client sends on is read and thrown away, so that the close frame reaches it."""
+    with raw(service, arn) as user:
+        user.send(frame(TEXT, b"x" * 4_000_000))
+        assert user.closed()[0] == 1009
 
 
 _FAULTS: dict[str, tuple[bytes, int]] = {

@@ -86,6 +86,9 @@ class Transport(asyncio.Transport):
         written, self.written = self.written, []
         return written
 
+    def is_reading(self) -> bool:
+        return self.reading
+
     def pause_reading(self) -> None:
         self.reading = False
 

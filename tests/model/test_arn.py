@@ -36,7 +36,7 @@ def test_parse_reads_what_is_written(
         "arn:aws:ivschat:us-east-1:x:room/a",
         "arn:aws:ivschat::1:room/a",
         "arn:aws-cn:ivschat:us-east-1:1:room/a",
-        "arn:aws:ivschat:us-east-1:١:room/a",
+        "arn:aws:ivschat:us-east-1:\u0661:room/a",
     ],
 )
 def test_other_texts(text: str) -> None:

@@ -84,6 +84,13 @@ def test_empty_reason_is_absent() -> None:
     assert decode(frame(Action="DISCONNECT_USER", UserId="u", Reason="")) == DisconnectUser("u")
 
 
+def test_last_spelling_counts_in_moderation() -> None:
+    """So it is in every action, with keys as the SDKs write them and with others after them."""
+    twice = b'{"Action":"DELETE_MESSAGE","Id":"%b","id":"%b"}' % (b"a" * 12, b"b" * 12)
+    assert decode(twice) == DeleteMessage("b" * 12)
+    assert decode(b'{"Action":"DISCONNECT_USER","UserId":"a","userid":"b"}') == DisconnectUser("b")
+
+
 @pytest.mark.parametrize("spell", [str.lower, str.upper, str.title, str.swapcase])
 def test_keys_match_in_any_case(spell: type[str]) -> None:
     """The case of a key does not matter; keys within Attributes are kept as they are."""

@@ -228,6 +228,30 @@ def test_faults_are_early(data: bytes, size: int) -> None:
     assert len(decoder.feed(data[size - 1 :])) == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (raw(0xC1, 0x80), "reserved bits"),
+        (raw(0x83, 0x80), "opcode is not known"),
+        (raw(0x09, 0x80), "must not be fragmented"),
+        (raw(0x81, 0x00), "must be masked"),
+        (raw(0x89, 0xFE), "at most 125 bytes"),
+        (raw(0x81, 0xFF, b"\xff" * 8), "top bit"),
+        (raw(0x81, 0xFF, (65537).to_bytes(8, "big")), "at most 65536 bytes"),
+        (client(CONTINUATION), "out of order"),
+        (client(TEXT, b"\xff"), "UTF-8"),
+        (closing(999), "close code"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_faults_say_why(data: bytes, why: str) -> None:
+    """A fault names what was wrong, in words that fit into a close frame."""
+    [fault] = FrameDecoder().feed(data)
+    assert isinstance(fault, ProtocolFault)
+    assert why in fault.why
+    assert len(fault.why) <= 123
+
+
 def test_fragments_are_counted() -> None:
     """A message of endless fragments is refused, also when they are empty."""
     decoder = FrameDecoder()
@@ -253,6 +277,7 @@ def test_other_limits(limit: int) -> None:
     assert FrameDecoder(limit).feed(client(TEXT, b"a" * limit)) == [Text(b"a" * limit)]
     assert simple(FrameDecoder(limit).feed(client(TEXT, b"a" * (limit + 1)))) == [TOO_BIG]
     assert FrameDecoder(limit).feed(client(PING_OP, b"a" * 125)) == [Ping(b"a" * 125)]
+    assert FrameDecoder(limit).feed(closing(1000, b"a" * 9)) == [Close(1000, "a" * 9)]
 
 
 def test_idle() -> None:

@@ -187,6 +187,7 @@ def test_malformed_token(protocol: bytes) -> None:
 
 def test_every_token_character() -> None:
     """Everything that RFC 7230 lets into a token is accepted, at the greatest length too."""
+    assert MAXIMUM_TOKEN_LENGTH == 4096
     for token in (b"!#$%&'*+-.^_`|~09azAZ", b"ACEGmnoq#1rstu2.BDFH3vxwy!4hlm!#5", b"a" * 4096):
         assert parse_upgrade(b"GET", request(protocol=token)).token == token.decode()
 

@@ -203,7 +203,8 @@ class Edge(asyncio.Protocol):
             self._error(_action_error(error, action.request_id))
             return None
         except Exception as error:
-            self._crashed(error, action.request_id)
+            log.exception("action crashed", error=type(error).__name__)
+            self._error(_crash(action.request_id))
             return None
         return None if waiting is None else self._finish(waiting, action.request_id)
 
@@ -227,12 +228,8 @@ class Edge(asyncio.Protocol):
         except (ActionError, ServiceError) as error:
             self._error(_action_error(error, request_id))
         except Exception as error:
-            self._crashed(error, request_id)
-
-    def _crashed(self, error: Exception, request_id: str) -> None:
-        """Answer for a fault of ours; the connection, and the node, go on."""
-        log.exception("action crashed", error=type(error).__name__)
-        self._error(ActionError(500, "An internal error occurred", request_id))
+            log.exception("action crashed", error=type(error).__name__)
+            self._error(_crash(request_id))
 
     def _error(self, error: ActionError) -> None:
         if self._state is State.OPEN:
@@ -319,11 +316,11 @@ class Edge(asyncio.Protocol):
         self._reset()
 
     def pause_writing(self) -> None:
-        """The reader is slower than the room: its queue passed the bound."""
+        """Drop a reader that is slower than the room: its queue passed the bound."""
         self._drop(DisconnectReason.SLOW_READER)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
+        """Let go of everything: the socket is gone."""
         self._cancel_timer()
         if self._state is State.OPEN:
             self._leave(DisconnectReason.PEER_LOST)
@@ -363,6 +360,11 @@ _ORDINARY = frozenset(
     }
 )
 """Ends that say nothing about a fault: logged at debug level."""
+
+
+def _crash(request_id: str) -> ActionError:
+    """Return the ERROR for a fault of ours: the connection, and the node, go on."""
+    return ActionError(500, "An internal error occurred", request_id)
 
 
 def _action_error(error: ActionError | ServiceError, request_id: str) -> ActionError:

@@ -2,7 +2,7 @@
 
 - Frames that wait are joined once per room and the same bytes are written to every connection: a
   burst of k messages costs one write per connection, not k.
-- The first frame of a quiet room goes at the end of the loop's tick. A busy room is flushed once per
+- The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
   `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing.
 - A large room is written to in slices, so that handshakes, pings and other rooms are served in
   between. Frames that come meanwhile wait for the last slice: every connection sees one order.
