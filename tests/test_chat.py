@@ -174,7 +174,7 @@ async def test_a_refusal_uses_up_nothing_of_the_room() -> None:
         with pytest.raises(ActionError):
             stage.send("x" * 501)
     assert stage.sent(100) == 4
-    room_bucket = stage.chat._limits._buckets["room", stage.arn]
+    room_bucket = stage.chat._limits._rooms[stage.arn]
     assert [room_bucket.take(stage.time.seconds) for _ in range(7)] == [True] * 6 + [False]
 
 
@@ -255,8 +255,8 @@ async def test_event() -> None:
 
 def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any number of rooms keeps so many buckets at most."""
-    monkeypatch.setattr(_Limits, "_MAXIMUM", 5)
-    limits = _Limits(Quotas(), 0.0)
+    monkeypatch.setattr(_Limits, "_MAXIMUM_ROOMS", 5)
+    limits = _Limits(Quotas())
     for number in range(50):
         limits.take_message(f"room{number}", a_room(), 0.0)
-        assert len(limits._buckets) <= 5
+        assert len(limits._rooms) <= 5

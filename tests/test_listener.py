@@ -26,6 +26,9 @@ class Port:
         self.seen: list[tuple[str, bytes, bytes]] = []
         self.listeners: list[Listener] = []
         self.address: tuple[str, int] = ("", 0)
+        self.waiting = asyncio.Event()
+        self.hold = asyncio.Event()
+        self.hold.set()
         self.config = Config(
             self.application, interface="asgi3", ws="none", lifespan="off", log_config=None
         )
@@ -39,6 +42,8 @@ class Port:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         self.seen.append((scope["method"], scope["raw_path"], body))
+        self.waiting.set()
+        await self.hold.wait()
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -198,3 +203,20 @@ async def test_other_upgrades_are_requests() -> None:
     async with port() as opened:
         assert (await opened.exchange(head))[0] == 200
         assert opened.seen == [("GET", b"/", b"")]
+
+
+async def test_upgrade_behind_an_unanswered_request() -> None:
+    """An upgrade that does not wait for the last answer is refused after it, never in it."""
+    async with port() as opened:
+        opened.hold.clear()
+        exchange = asyncio.create_task(
+            opened.exchange(
+                REQUEST + b"GET / HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\n"
+                b"connection: upgrade\r\n\r\n"
+            )
+        )
+        await asyncio.wait_for(opened.waiting.wait(), 5)
+        opened.hold.set()
+        status, rest = await exchange
+        assert status == 200
+        assert rest.startswith(b"HTTP/1.1 400 ")

@@ -39,7 +39,7 @@ class Chat:
         self._clock = clock or Clock()
         self._ids = ids
         self._last_send_time = 0
-        self._limits = _Limits(quotas, self._clock.monotonic())
+        self._limits = _Limits(quotas)
 
     def send_message(self, sender: ChatTokenClaims, action: SendMessage) -> Awaitable[None] | None:
         """Give a message to the sender's room; return what to wait for, if anything.
@@ -136,23 +136,23 @@ class Chat:
 class _Limits:
     """The rates of rooms and accounts, as token buckets.
 
-    Room buckets are bounded: a bucket that has refilled says nothing and may go.
+    Rooms' buckets are bounded: at the bound the oldest goes, and its room may send a second's worth
+    too much.
     """
 
-    _MAXIMUM = 20_000
+    _MAXIMUM_ROOMS = 20_000
 
-    def __init__(self, quotas: Quotas, now: float) -> None:
+    def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
-        self._buckets: dict[tuple[str, str], TokenBucket] = {}
-        self._started = now
+        self._rooms: dict[str, TokenBucket] = {}
+        self._accounts: dict[tuple[str, str, str], TokenBucket] = {}
 
     def take_message(self, room_arn: str, room: Room, now: float) -> None:
         if not self._quotas.room_rates:
             self.take("send_message_rate", room, now)
             return
         limit = room.maximum_message_rate_per_second
-        bucket = self._bucket(("room", room_arn), limit, now)
-        bucket.change(limit)
+        bucket = self._room(room_arn, limit, now)
         if not bucket.take(now):
             raise _throttled(room, limit)
         try:
@@ -163,16 +163,23 @@ class _Limits:
 
     def take(self, quota: str, room: Room, now: float) -> None:
         limit = self._quotas[quota]
-        account = f"{quota}/{room.arn.region}"
-        if limit and not self._bucket((account, room.arn.account), limit, now).take(now):
+        if not limit:
+            return
+        key = (quota, room.arn.account, room.arn.region)
+        bucket = self._accounts.get(key)
+        if bucket is None:
+            bucket = self._accounts[key] = TokenBucket(limit, now)
+        if not bucket.take(now):
             raise _throttled(room, limit)
 
-    def _bucket(self, key: tuple[str, str], rate: int, now: float) -> TokenBucket:
-        bucket = self._buckets.get(key)
+    def _room(self, room_arn: str, rate: int, now: float) -> TokenBucket:
+        bucket = self._rooms.get(room_arn)
         if bucket is None:
-            if len(self._buckets) >= self._MAXIMUM:
-                del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[key] = TokenBucket(rate, now)
+            if len(self._rooms) >= self._MAXIMUM_ROOMS:
+                del self._rooms[next(iter(self._rooms))]
+            bucket = self._rooms[room_arn] = TokenBucket(rate, now)
+        else:
+            bucket.change(rate)
         return bucket
 
 

@@ -112,6 +112,10 @@ class Listener(HttpToolsProtocol):
         self._count(len(name) + len(value) + len(": \r\n"))
 
     def on_headers_complete(self) -> None:
+        # uvicorn's types hide that there is no cycle before the first request.
+        earlier = cast("RequestResponseCycle | None", self.cycle)
+        if self._wants_websocket() and earlier is not None and not earlier.response_complete:
+            raise _Refused(400, "An upgrade cannot be asked for before the last answer is there")
         if self.parser.should_upgrade() and not self._should_upgrade() and _has_body(self.headers):
             # The parser would take the body for the other protocol's bytes.
             raise _Refused(400, "A request with a body cannot ask for another protocol")
@@ -132,6 +136,9 @@ class Listener(HttpToolsProtocol):
 
     def _should_upgrade_to_ws(self) -> bool:
         return True
+
+    def _wants_websocket(self) -> bool:
+        return self.parser.should_upgrade() and self._should_upgrade()
 
     def _upgrade(self, early: bytes) -> None:
         if not self._should_upgrade():

@@ -153,7 +153,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "access_key_id",
         None,
-        _matching(r"\w{16,128}", "an access key id of 16 to 128 letters and digits"),
+        _matching("[A-Za-z0-9]{16,128}", "an access key id of 16 to 128 letters and digits"),
         "id of the root access key; created at the first start when not given",
     ),
     Setting(

@@ -5,6 +5,7 @@ import json
 import resource
 import select
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -235,6 +236,12 @@ def test_one_token_opens_one_connection(service: Service, api: Api, room: str) -
         assert winner.read_json()["EventName"] == "you"
 
 
+def leave(client: WebSocket) -> None:
+    """Close a connection as a browser does, and see it end."""
+    client.send(client_frame(b"", CLOSE))
+    assert client.read_frames()[-1].first == CLOSE
+
+
 def test_connections_quota(tmp_path: Path) -> None:
     """Beyond the quota a connection is refused with 429, and its token is good when one leaves."""
     with (
@@ -247,27 +254,19 @@ def test_connections_quota(tmp_path: Path) -> None:
         peers = [stack.enter_context(WebSocket(service)) for _ in tokens]
         for peer, token in zip(peers, tokens, strict=True):
             peer.send(upgrade_bytes(token_line(token)))
-        answers = [peer.read_answer() for peer in peers]
-        assert Counter(answer.status for answer in answers) == {101: 5, 429: 15}
-        open_ones = [
-            peer for peer, answer in zip(peers, answers, strict=True) if answer.status == 101
-        ]
-        refused = [
-            token for token, answer in zip(tokens, answers, strict=True) if answer.status != 101
-        ]
-        assert_refused(
-            next(answer for answer in answers if answer.status == 429), 429, "too many connections"
-        )
-        leaving = open_ones[0]
-        leaving.send(client_frame(b"", CLOSE))
-        assert [frame.first for frame in leaving.read_frames()] == [CLOSE]
+        statuses = [peer.read_answer().status for peer in peers]
+        assert Counter(statuses) == {101: 5, 429: 15}
+        refused = [token for token, status in zip(tokens, statuses, strict=True) if status == 429]
+        leave(peers[statuses.index(101)])
         with WebSocket.connect(service, refused[0]) as late, WebSocket(service) as sixth:
             api.call("SendEvent", roomIdentifier=room, eventName="welcome")
             assert late.read_json()["EventName"] == "welcome"
-            assert sixth.upgrade(refused[1]).status == 429
-        # A refusal for another reason frees its place too.
-        with WebSocket(service) as again:
-            assert again.upgrade(refused[0]).status == 409
+            assert_refused(sixth.upgrade(refused[1]), 429, "too many connections")
+            leave(late)
+        # A refusal for another reason takes no place.
+        for _ in range(5):
+            with WebSocket(service) as again:
+                assert again.upgrade(refused[0]).status == 409
         with WebSocket.connect(service, refused[1]):
             pass
 
@@ -282,10 +281,16 @@ def test_open_connection_misses_nothing(
         assert client.read_json()["EventName"] == f"event-{number}"
 
 
+def open_descriptors(service: Service) -> int:
+    """Return how many files and sockets the process has open."""
+    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+
+
 def test_vanished_clients_leave_nothing(tmp_path: Path) -> None:
     """Clients that reset their connection during or after the handshake are forgotten."""
     with running(tmp_path / "data", **UNTHROTTLED) as service, api_of(service) as api:
         room = api.room()
+        before = open_descriptors(service)
         for number in range(200):
             peer = WebSocket(service)
             peer.send(upgrade_bytes(token_line(api.token(room))))
@@ -295,6 +300,10 @@ def test_vanished_clients_leave_nothing(tmp_path: Path) -> None:
         with api_of(service) as later, WebSocket.connect(service, api.token(room)) as last:
             later.call("SendEvent", roomIdentifier=room, eventName="one")
             assert last.read_json()["EventName"] == "one"
+            deadline = time.monotonic() + PATIENCE
+            while open_descriptors(service) != before + 2:
+                assert time.monotonic() < deadline, "descriptors leak"
+                time.sleep(0.01)
             assert service.stop() == 0
         (stopping,) = (line for line in service.log.read_text().splitlines() if "stopping" in line)
         assert json.loads(stopping)["connections"] == 1

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.bus.base import Deliver, RoomChanged
+from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import Edge, State
 from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
@@ -518,6 +519,21 @@ async def test_kick_while_an_action_waits() -> None:
         edge.data_received(client_frame(b"\x03\xe8", 0x88))
         assert transport.closed
         edge.connection_lost(None)
+
+
+async def test_connection_lost_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who leaves while a large room is being written to is not written to any more."""
+    monkeypatch.setattr(hub_module, "SLICE", 1)
+    async with stage() as made:
+        pairs = [await made.connect() for _ in range(3)]
+        made.bus.publish(Deliver(HERE, b"x", "SendEvent"))
+        await settle(1)
+        for edge, transport in pairs:
+            if not transport.written:
+                edge.connection_lost(None)
+                transport.closed = True
+        await settle()
+        assert sorted(len(transport.written) for _, transport in pairs) == [0, 0, 1]
 
 
 async def test_ping_and_silence() -> None:

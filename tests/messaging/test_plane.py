@@ -100,6 +100,25 @@ async def test_too_many_connections_leave_the_token_usable() -> None:
         assert (await made.plane.admit(text)).user_id == "ann"
 
 
+async def test_the_quota_holds_while_tokens_are_redeemed() -> None:
+    """Of many connections that come at once no more get in than the quota has places for."""
+    tokens = [token() for _ in range(5)]
+    async with stage(connections=2) as made:
+        await made.rooms.get(str(ROOM))
+        made.store.gate.clear()
+        pairs = [made.begin(each) for each in tokens]
+        await settle()
+        made.store.gate.set()
+        await settle()
+        answers = [transport.take()[0].split()[1] for _, transport in pairs]
+        assert sorted(answers) == [b"101"] * 2 + [b"429"] * 3
+        assert made.hub.connections == 2
+        for edge, _ in pairs:
+            edge.connection_lost(None)
+        usable = [each for each, answer in zip(tokens, answers, strict=True) if answer == b"429"]
+        assert (await made.plane.admit(usable[0])).user_id == "ann"
+
+
 async def test_draining_leaves_the_token_usable() -> None:
     """A node that stops admits nobody; the token is good at the next one."""
     text = token()

@@ -74,6 +74,8 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.UNAVAILABLE.error() from None
         if not first:
             raise Refusal.TOKEN_USED.error()
+        if self.hub.draining:
+            raise Refusal.UNAVAILABLE.error()
         return claims
 
     def _open(self, token: str) -> ChatTokenClaims:
