@@ -157,14 +157,15 @@ class Listener(HttpToolsProtocol):
 
     def _set_deadline(self, part: str) -> None:
         self._unset_deadline()
-        self._deadline = self.loop.call_later(self._limits.seconds, self._too_slow, part)
+        self._deadline = self.loop.call_later(self._limits.seconds, self.too_slow, part)
 
     def _unset_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _too_slow(self, part: str) -> None:
+    def too_slow(self, part: str) -> None:
+        """Refuse a request whose `part` did not arrive in time."""
         self._answer(408, f"The request {part} took too long")
 
     def _count(self, size: int) -> None:

@@ -22,9 +22,11 @@ from greenroom.control.app import ControlPlane, Receive, Scope, Send
 from greenroom.control.context import Services
 from greenroom.control.identity import AccessKey, Identities
 from greenroom.control.logging_configurations import finish_interrupted
-from greenroom.listener import HeadLimits, Listener
+from greenroom.door import Door
+from greenroom.listener import HeadLimits
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.plane import Limits, Plane
+from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.model.message import new_id
 from greenroom.rooms_cache import RoomsCache
@@ -113,7 +115,7 @@ async def _run(
             hub=hub,
             sweeper=sweeper,
             rooms=rooms,
-            store=store,
+            redeemer=Redeemer(store, clock, tasks),
             ring=ring,
             quotas=quotas,
             clock=clock,
@@ -157,7 +159,7 @@ def _http_config(settings: Settings, application: "_Application", plane: Plane) 
     )
     return uvicorn.Config(
         application,
-        http=functools.partial(Listener, plane, limits),  # type: ignore[arg-type]
+        http=functools.partial(Door, plane, limits),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from unittest import mock
 
@@ -15,12 +15,14 @@ from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.plane import Limits, Plane
+from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.rooms_cache import RoomsCache
+from greenroom.storage.base import TokenUse
 from greenroom.storage.memory import MemoryStore
 from greenroom.tokens import KeyRing, seal_claims
 from tests.hand_clock import START_MS, HandClock
@@ -59,9 +61,9 @@ class GatedStore(MemoryStore):
             raise arn.not_found()
         return room
 
-    async def redeem(self, token_id: str, expires: int, now: int) -> bool:
+    async def redeem(self, tokens: Sequence[TokenUse], now: int) -> list[bool]:
         await self.gate.wait()
-        return await super().redeem(token_id, expires, now)
+        return await super().redeem(tokens, now)
 
 
 class Transport(asyncio.Transport):
@@ -137,7 +139,7 @@ class Stage:
             hub=self.hub,
             sweeper=self.sweeper,
             rooms=self.rooms,
-            store=self.store,
+            redeemer=Redeemer(self.store, self.time.clock, tasks, 0),
             ring=RING,
             quotas=settled,
             clock=self.time.clock,

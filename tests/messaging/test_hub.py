@@ -290,3 +290,20 @@ async def test_room_changed_reaches_the_cache() -> None:
     await rooms.get(HERE)
     Hub(rooms).receive(RoomChanged(HERE))
     assert not rooms.knows(HERE)
+
+
+async def test_a_room_stops_waiting_where_waiting_joins_nothing() -> None:
+    """After a few waits for nothing frames go at once, until the next try; a gain waits again."""
+    room = hub_module._Room(ROOM)
+    room.pending.append(b"x")
+    waits = []
+    for _ in range(hub_module.PATIENCE + hub_module.IMPATIENCE + 2):
+        room.waited = room.is_patient()
+        waits.append(room.waited)
+        room.learn()
+    assert waits[: hub_module.PATIENCE] == [True] * hub_module.PATIENCE
+    assert waits[hub_module.PATIENCE :].count(True) == 1
+    room.pending.append(b"y")
+    room.patience, room.waited = 1, True
+    room.learn()
+    assert room.patience == hub_module.PATIENCE

@@ -3,6 +3,7 @@
 from greenroom.model.room import RoomChange
 from greenroom.storage.base import LIST_LIFETIME_MS
 from greenroom.storage.memory import MemoryStore
+from tests.redeeming import redeem
 from tests.storage.values import ACCOUNT, NOW, PLENTY, REGION, a_room
 
 
@@ -28,5 +29,5 @@ async def test_old_marks_are_removed() -> None:
     """Marks of tokens that expired over an hour ago do not pile up."""
     store = MemoryStore()
     for number in range(10_000):
-        await store.redeem(f"{number}", NOW + number * 60_000, NOW + number * 60_000)
+        await redeem(store, f"{number}", NOW + number * 60_000, NOW + number * 60_000)
     assert len(store._redeemed) == len(store._redeemed_by_expiry) < 70

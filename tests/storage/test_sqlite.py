@@ -22,6 +22,7 @@ from greenroom.storage import rules, sqlite_rooms
 from greenroom.storage.base import LIST_LIFETIME_MS, StorageUnavailable, StoreInUse
 from greenroom.storage.sqlite import SqliteStore
 from greenroom.storage.sqlite_regions import Region
+from tests.redeeming import redeem
 from tests.storage.values import (
     ACCOUNT,
     NOW,
@@ -64,7 +65,7 @@ async def test_reopening_finds_everything(tmp_path: Path) -> None:
     await store.update_logging_configuration(
         configuration.arn, LoggingConfigurationChange(), LoggingConfigurationState.UPDATING, NOW
     )
-    await store.redeem("token", NOW, NOW)
+    await redeem(store, "token", NOW, NOW)
     await store.secret("s", b"first")
     await store.close()
 
@@ -75,7 +76,7 @@ async def test_reopening_finds_everything(tmp_path: Path) -> None:
     assert (await store.get_tags(rooms[2].arn))["t"] == "1"
     unfinished = await store.unfinished_logging_configurations()
     assert [each.arn for each in unfinished] == [configuration.arn]
-    assert await store.redeem("token", NOW, NOW) is False
+    assert await redeem(store, "token", NOW, NOW) is False
     assert await store.secret("s", b"second") == b"first"
     assert page.rooms[0].arn == rooms[2].arn
     page = await store.list_rooms(ACCOUNT, REGION, RoomFilter(), 9, page.next)
@@ -157,9 +158,9 @@ async def test_disk_that_fails_at_the_commit(store: SqliteStore, tmp_path: Path)
         assert {type(result) for result in results} == {StorageUnavailable}
         assert len(await rooms_of(store)) == 50
         with pytest.raises(StorageUnavailable):
-            await store.redeem("token", NOW, NOW)
+            await redeem(store, "token", NOW, NOW)
     assert store.statistics.failed_commits > 0
-    assert await store.redeem("token", NOW, NOW) is True
+    assert await redeem(store, "token", NOW, NOW) is True
     await store.create_room(full_room(), 51)
     await store.close()
     following = await SqliteStore.open(tmp_path)
@@ -258,8 +259,8 @@ async def test_old_positions_are_removed(store: SqliteStore) -> None:
 async def test_old_marks_are_removed(store: SqliteStore) -> None:
     """Marks of tokens that expired over an hour ago go as new ones come."""
     total = 3 * rules.PRUNE_EVERY
-    await asyncio.gather(*(store.redeem(f"{n}", NOW, NOW) for n in range(total)))
+    await asyncio.gather(*(redeem(store, f"{n}", NOW, NOW) for n in range(total)))
     later = NOW + rules.REDEEMED_KEPT_MS + 1
-    await asyncio.gather(*(store.redeem(f"later {n}", later, later) for n in range(total)))
+    await asyncio.gather(*(redeem(store, f"later {n}", later, later) for n in range(total)))
     old = "SELECT count(*) FROM redeemed_tokens WHERE token_id NOT LIKE 'later%'"
     assert await query(store, old) == [(0,)]

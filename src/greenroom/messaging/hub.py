@@ -3,7 +3,8 @@
 - Frames that wait are joined once per room and the same bytes are written to every connection: a
   burst of k messages costs one write per connection, not k.
 - The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
-  `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing.
+  `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing. Where
+  waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while.
 - A large room is written to in slices, so that handshakes, pings and other rooms are served in
   between. Frames that come meanwhile wait for the last slice: every connection sees one order.
 - Nothing awaits. A connection whose buffer passes the bound drops itself (see `messaging.edge`) and
@@ -23,6 +24,12 @@ from greenroom.rooms_cache import RoomsCache
 
 FLUSH_INTERVAL = 0.02
 """Seconds between the flushes of a busy room."""
+
+PATIENCE = 3
+"""Waits in a row that may join nothing before a room stops waiting."""
+
+IMPATIENCE = 64
+"""Flushes at once before a room that stopped waiting tries it again."""
 
 SLICE = 512
 """Connections written to before the loop may do something else: about 2 ms."""
@@ -54,9 +61,11 @@ class _Room:
         "flushed",
         "kicks",
         "owner",
+        "patience",
         "pending",
         "scheduled",
         "slicing",
+        "waited",
     )
 
     def __init__(self, arn: Arn) -> None:
@@ -69,6 +78,23 @@ class _Room:
         self.scheduled = False
         self.slicing = False
         self.flushed = float("-inf")
+        # Whether the flush to come was put off, and how often that may still bring nothing.
+        self.waited = False
+        self.patience = PATIENCE
+
+    def is_patient(self) -> bool:
+        """Return whether to put the next flush off."""
+        if self.patience <= 0:
+            self.patience -= 1
+            if self.patience < -IMPATIENCE:
+                self.patience = 1
+        return self.patience > 0
+
+    def learn(self) -> None:
+        """Note whether putting the flush off brought more than one frame."""
+        if self.waited:
+            self.waited = False
+            self.patience = PATIENCE if len(self.pending) > 1 else self.patience - 1
 
 
 class Hub:
@@ -144,10 +170,11 @@ class Hub:
         room.scheduled = True
         loop = asyncio.get_running_loop()
         wait = room.flushed + FLUSH_INTERVAL - loop.time()
-        if wait <= 0:
-            loop.call_soon(self._flush_scheduled, room)
-        else:
+        if wait > 0 and room.is_patient():
+            room.waited = True
             loop.call_later(wait, self._flush_scheduled, room)
+        else:
+            loop.call_soon(self._flush_scheduled, room)
 
     def _flush_scheduled(self, room: _Room) -> None:
         room.scheduled = False
@@ -159,6 +186,7 @@ class Hub:
         if room.slicing:
             return
         room.flushed = asyncio.get_running_loop().time()
+        room.learn()
         data = b"".join(room.pending)
         room.pending.clear()
         # Only those whose event is in this flush: what comes meanwhile must not delay them.

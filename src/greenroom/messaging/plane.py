@@ -10,6 +10,7 @@ import msgspec
 from greenroom.chat import Chat
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -18,7 +19,7 @@ from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.protocol.handshake import Refusal
 from greenroom.rooms_cache import RoomsCache
-from greenroom.storage.base import StorageUnavailable, Store
+from greenroom.storage.base import StorageUnavailable
 from greenroom.tokens import KeyRing, TokenForeign, TokenMalformed, open_claims
 
 
@@ -38,7 +39,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     hub: Hub
     sweeper: Sweeper
     rooms: RoomsCache
-    store: Store
+    redeemer: Redeemer
     ring: KeyRing
     quotas: Quotas
     clock: Clock
@@ -61,13 +62,10 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.TOKEN_EXPIRED.error()
         if self.hub.draining:
             raise Refusal.UNAVAILABLE.error()
-        arn = Arn.parse(claims.room_arn)
         try:
-            await self.rooms.get(claims.room_arn)
-            with self._place(arn):
-                first = await self.store.redeem(
-                    claims.token_id, claims.token_expires, self.clock.now_ms()
-                )
+            room = await self.rooms.get(claims.room_arn)
+            with self._place(room.arn):
+                first = await self.redeemer.redeem(claims.token_id, claims.token_expires)
         except ResourceNotFoundException:
             raise Refusal.ROOM_GONE.error() from None
         except StorageUnavailable:

@@ -11,6 +11,9 @@ ID_LENGTH = 12
 """Identifiers of rooms, configurations, messages and events: 12 of [a-zA-Z0-9]."""
 
 _ALPHABET = string.ascii_letters + string.digits
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_PAIR_COUNT = len(_PAIRS)
+_IDS = len(_ALPHABET) ** ID_LENGTH
 
 IdSource = Callable[[], str]
 """Something that returns a new identifier each time."""
@@ -18,7 +21,12 @@ IdSource = Callable[[], str]
 
 def new_id() -> str:
     """Return a random identifier: 12 letters and digits, 71 bits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
+    number = secrets.randbits(128) % _IDS
+    letters = []
+    for _ in range(ID_LENGTH // 2):
+        number, pair = divmod(number, _PAIR_COUNT)
+        letters.append(_PAIRS[pair])
+    return "".join(letters)
 
 
 def attributes_size(attributes: Mapping[str, str]) -> int:

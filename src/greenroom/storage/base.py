@@ -15,6 +15,7 @@ Errors: the `ServiceError`s that each method names; `StorageUnavailable` when th
 answer (disk full, queue full, closed).
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -80,6 +81,10 @@ class LoggingConfigurationPage(msgspec.Struct, frozen=True):
 
     configurations: list[LoggingConfiguration]
     next: int | None
+
+
+TokenUse = tuple[str, int]
+"""A chat token's id, and when it expires in milliseconds since the epoch."""
 
 
 class Store(Protocol):
@@ -207,11 +212,11 @@ class Store(Protocol):
             ResourceNotFoundException: there is no such resource.
         """
 
-    async def redeem(self, token_id: str, expires: int, now: int) -> bool:
-        """Mark a chat token as used; return whether this call was the first to do so.
+    async def redeem(self, tokens: Sequence[TokenUse], now: int) -> list[bool]:
+        """Mark chat tokens as used; return for each whether this was the first use of it.
 
-        Exactly one of any number of calls for one token returns True, also across restarts.
-        Marks are kept until an hour after `expires` at least.
+        Exactly one of any number of uses of one token is the first, within one call, among many
+        and across restarts. Marks are kept until an hour after the token's expiry at least.
         """
 
     async def secret(self, name: str, candidate: bytes) -> bytes:

@@ -4,6 +4,7 @@ It gives every guarantee of the port but durability. No call waits, so each one 
 """
 
 import heapq
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,7 +16,7 @@ from greenroom.model.logging_configuration import (
 )
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
-from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage
+from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
 from greenroom.storage.memory_region import KeptConfiguration, KeptRoom, Region
 
 State = LoggingConfigurationState
@@ -133,8 +134,11 @@ class MemoryStore:
     async def untag(self, arn: Arn, keys: tuple[str, ...]) -> None:
         self._retag(arn, rules.untagged(self._tags(arn), keys))
 
-    async def redeem(self, token_id: str, expires: int, now: int) -> bool:
+    async def redeem(self, tokens: Sequence[TokenUse], now: int) -> list[bool]:
         self._check_open()
+        return [self._redeem(token_id, expires, now) for token_id, expires in tokens]
+
+    def _redeem(self, token_id: str, expires: int, now: int) -> bool:
         marks = self._redeemed_by_expiry
         for _ in range(2):
             if marks and marks[0][0] < now - rules.REDEEMED_KEPT_MS:

@@ -16,8 +16,8 @@ from greenroom.model.tags import tag_count_errors
 from greenroom.storage.base import StorageUnavailable
 
 PRUNE_EVERY = 100
-"""One call in so many removes what has expired, at most twice as many rows: no call is slow because
-of it, and more is removed than is added."""
+"""After so many additions what has expired is removed, at most twice as many rows: no call is slow
+because of it, and more is removed than is added."""
 
 REDEEMED_KEPT_MS = 3_600_000
 """How long a token's mark stays after the token's expiry: one hour."""

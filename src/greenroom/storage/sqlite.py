@@ -6,6 +6,7 @@
 - **Opening**: see `sqlite_file` for what is refused, and `sqlite_lock` for the directory's lock.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -26,7 +27,7 @@ from greenroom.storage import (
 from greenroom.storage import (
     sqlite_logging_configurations as configurations,
 )
-from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage
+from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
 from greenroom.storage.sqlite_worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
 
 
@@ -35,7 +36,7 @@ class SqliteStore:
 
     def __init__(self, worker: SqliteWorker) -> None:
         self._worker = worker
-        self._redeems = 0
+        self._unpruned = 0
 
     @classmethod
     async def open(cls, directory: Path, queue_bound: int = QUEUE_BOUND) -> Self:
@@ -115,11 +116,12 @@ class SqliteStore:
     async def untag(self, arn: Arn, keys: tuple[str, ...]) -> None:
         await self._worker.write(sqlite_marks.untag, arn, keys)
 
-    async def redeem(self, token_id: str, expires: int, now: int) -> bool:
-        self._redeems += 1
-        prunes = self._redeems % rules.PRUNE_EVERY == 0
-        prune_before = now - rules.REDEEMED_KEPT_MS if prunes else None
-        return await self._worker.write(sqlite_marks.redeem, token_id, expires, prune_before)
+    async def redeem(self, tokens: Sequence[TokenUse], now: int) -> list[bool]:
+        self._unpruned += len(tokens)
+        prune, prune_before = 0, now - rules.REDEEMED_KEPT_MS
+        if self._unpruned >= rules.PRUNE_EVERY:
+            prune, self._unpruned = 2 * self._unpruned, 0
+        return await self._worker.write(sqlite_marks.redeem, tokens, prune, prune_before)
 
     async def secret(self, name: str, candidate: bytes) -> bytes:
         return await self._worker.write(sqlite_marks.secret, name, candidate)

@@ -1,9 +1,11 @@
 """Tags, redeemed tokens and secrets in SQLite: functions of a connection."""
 
+from collections.abc import Sequence
 from sqlite3 import Connection
 
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.storage import rules
+from greenroom.storage.base import TokenUse
 from greenroom.storage.sqlite_rows import json_text, tags_from
 
 _TABLES = {
@@ -32,22 +34,21 @@ def untag(connection: Connection, arn: Arn, keys: tuple[str, ...]) -> None:
     _keep(connection, arn, rules.untagged(get_tags(connection, arn), keys))
 
 
-def redeem(connection: Connection, token_id: str, expires: int, prune_before: int | None) -> bool:
-    """Mark the token; return whether it was not marked yet.
+def redeem(
+    connection: Connection, tokens: Sequence[TokenUse], prune: int, prune_before: int
+) -> list[bool]:
+    """Mark the tokens; return for each whether it was not marked yet.
 
-    With `prune_before`, also remove some marks of tokens that expired before that time.
+    First remove up to `prune` marks of tokens that expired before `prune_before`.
     """
-    if prune_before is not None:
+    if prune:
         connection.execute(
             "DELETE FROM redeemed_tokens WHERE token_id IN"
             " (SELECT token_id FROM redeemed_tokens WHERE expires < ? ORDER BY expires LIMIT ?)",
-            (prune_before, 2 * rules.PRUNE_EVERY),
+            (prune_before, prune),
         )
-    inserted = connection.execute(
-        "INSERT OR IGNORE INTO redeemed_tokens (token_id, expires) VALUES (?, ?)",
-        (token_id, expires),
-    )
-    return inserted.rowcount == 1
+    insert = "INSERT OR IGNORE INTO redeemed_tokens (token_id, expires) VALUES (?, ?)"
+    return [connection.execute(insert, token).rowcount == 1 for token in tokens]
 
 
 def secret(connection: Connection, name: str, candidate: bytes) -> bytes:

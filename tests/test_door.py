@@ -1,0 +1,122 @@
+"""The first bytes of a connection: which go straight to the messaging plane, and which do not."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from greenroom.door import Door
+from greenroom.listener import HeadLimits, Listener
+from greenroom.messaging.edge import Edge
+from tests.messaging.stage import Stage, Transport, settle, stage, token
+
+LIMITS = HeadLimits(size=2048, count=10, seconds=60)
+HEAD = (
+    b"GET /any HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+class Recorder(Transport):
+    """A transport that remembers its protocol."""
+
+    protocol: Any = None
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+
+async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+    """Stand in for the application: its answer is not looked at."""
+
+
+def opened(made: Stage, limits: HeadLimits = LIMITS) -> tuple[Door, Recorder, ServerState]:
+    """Return a connection that has sent nothing."""
+    config = Config(nothing, interface="asgi3", ws="none", lifespan="off", log_config=None)
+    config.load()
+    state, transport = ServerState(), Recorder()
+    door = Door(made.plane, limits, config, state, {})
+    door.connection_made(transport)
+    return door, transport, state
+
+
+def head(*more: bytes) -> bytes:
+    """Return the head of an upgrade request with a good token."""
+    offered = b"Sec-WebSocket-Protocol: " + token().encode() + b"\r\n"
+    return HEAD + offered + b"".join(line + b"\r\n" for line in more) + b"\r\n"
+
+
+async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
+    """A whole upgrade request becomes a connection of the plane; no listener is made."""
+    async with stage() as made:
+        door, transport, state = opened(made)
+        assert len(state.connections) == 1
+        door.data_received(head())
+        assert isinstance(transport.protocol, Edge)
+        assert not state.connections
+        await settle()
+        assert transport.written[0].startswith(b"HTTP/1.1 101 ")
+        assert made.hub.connections == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n", id="request"),
+        pytest.param(HEAD, id="part of a head"),
+        pytest.param(HEAD.replace(b"Connection: Upgrade\r\n", b"") + b"\r\n", id="no connection"),
+        pytest.param(HEAD + b"Bad Header\x00: x\r\n\r\n", id="malformed"),
+        pytest.param(HEAD + b"X: " + b"x" * 2048 + b"\r\n\r\n", id="too large"),
+        pytest.param(HEAD + b"X: y\r\n" * 10 + b"\r\n", id="too many"),
+        pytest.param(b"\x16\x03\x01", id="not HTTP"),
+    ],
+)
+async def test_everything_else_goes_to_the_listener(data: bytes) -> None:
+    """What is not exactly one upgrade request is the listener's, from the first byte on."""
+    async with stage() as made:
+        door, transport, _ = opened(made)
+        door.data_received(data)
+        assert isinstance(transport.protocol, Listener)
+        transport.protocol.connection_lost(None)
+
+
+async def test_silence_is_refused() -> None:
+    """A client that sends nothing in time is told so, and let go."""
+    async with stage() as made:
+        door, transport, _ = opened(made)
+        door._silent()
+        (answer,) = transport.written
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        body = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
+        assert body["message"] == "The request headers took too long"
+        transport.protocol.connection_lost(None)
+
+
+async def test_the_end_of_a_silent_connection() -> None:
+    """A connection that ends, or is there when the server stops, leaves nothing behind."""
+    async with stage() as made:
+        door, transport, state = opened(made)
+        door.shutdown()
+        assert transport.closed
+        door.connection_lost(None)
+        assert not state.connections
+        assert door._deadline.cancelled()
+
+
+async def test_uvicorn_makes_doors() -> None:
+    """Uvicorn takes a partial of the class for its protocol, with these arguments by name."""
+    async with stage() as made:
+        config = Config(nothing, http=partial(Door, made.plane, LIMITS), ws="none", lifespan="off")  # type: ignore[arg-type]
+        config.load()
+        door = config.http_protocol_class(  # type: ignore[call-arg]
+            config=config,
+            server_state=ServerState(),
+            app_state={},
+            _loop=asyncio.get_running_loop(),
+        )
+        assert isinstance(door, Door)
+        door._deadline.cancel()
