@@ -97,18 +97,24 @@ def ready(credentials_file: str | None, *, given: bool = False) -> Ready:
     )
 
 
+@pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize(
-    ("announced", "shown"),
-    [(ready("/d/credentials"), False), (ready(None, given=True), False), (ready(None), True)],
+    ("announced", "on_terminal"),
+    [(ready("/d/credentials"), True), (ready(None, given=True), False), (ready(None), True)],
     ids=["in-a-file", "given", "in-memory"],
 )
-def test_the_banner_shows_the_secret_only_when_it_must(
-    announced: Ready, shown: bool, capsys: pytest.CaptureFixture[str]
+def test_the_banner_shows_the_secret_on_a_terminal_only(
+    announced: Ready,
+    on_terminal: bool,
+    terminal: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Off a terminal the secret is printed only when it can be read nowhere else."""
+    """Where it could be recorded the secret is not printed, nor one that was given."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
     _announce(load({}, {}, None), announced)
     out = capsys.readouterr().out
-    assert (SECRET in out) is shown
+    assert (SECRET in out) is (terminal and on_terminal)
     assert "aws ivschat list-rooms --endpoint-url http://127.0.0.1:8470 --region us-east-1" in out
 
 
@@ -127,4 +133,4 @@ def test_ready_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(StoreUnwritable, match="cannot write the ready file"):
         _announce(load({"ready_file": str(tmp_path / "no" / "r")}, {}, None), ready(None))
-    assert SECRET in capsys.readouterr().out
+    assert SECRET not in capsys.readouterr().out

@@ -4,17 +4,20 @@ from pathlib import Path
 
 import click
 
-from greenroom.cli.options import fail, load_settings
+from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.settings import SettingsRefused
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read.")
+@settings_options
 @click.option("--explain", is_flag=True, help="Also say what each setting means.")
-def config(config_file: Path | None, explain: bool) -> None:
-    """Show every setting, its value and where the value came from."""
+def config(config_file: Path | None, explain: bool, **given: str | None) -> None:
+    """Show every setting, its value and where the value came from.
+
+    With the options of `greenroom serve` it shows what that command would use.
+    """
     try:
-        settings = load_settings({}, config_file)
+        settings = load_settings(given, config_file)
     except SettingsRefused as refused:
         raise fail(refused) from None
     rows = [(each.setting.name, each.shown(), each) for each in settings.values.values()]

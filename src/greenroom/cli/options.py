@@ -1,7 +1,7 @@
 """What the sub-commands share: reading the settings, and ending with one line and an exit code."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -22,12 +22,35 @@ _CODES: dict[type[Exception], ExitCode] = {
 }
 
 
-def load_settings(flags: Mapping[str, object], config_file: Path | None) -> Settings:
+_OPTIONS = (
+    click.option("--host", help="Address to listen on.  [127.0.0.1]"),
+    click.option("--port", help="Port to listen on; 0 takes a free one.  [8470]"),
+    click.option("--data-dir", help="Directory of everything that is kept.  [greenroom-data]"),
+    click.option(
+        "--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read."
+    ),
+    click.option("--region", help="Region in the printed lines.  [us-east-1]"),
+    click.option("--account", help="Account of the root access key.  [123456789012]"),
+    click.option("--ready-file", help="File to write, once ready, with URLs, pid and access key."),
+)
+
+
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that are settings; None is an option that was not given."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def load_settings(given: Mapping[str, object], config_file: Path | None) -> Settings:
     """Collect the settings of the command line, the environment and the file.
+
+    `given` holds the options of `settings_options`.
 
     Raises:
         SettingsRefused: a name is unknown, a value breaks its rule, the file cannot be read.
     """
+    flags = {name: value for name, value in given.items() if value is not None}
     return settings.load(flags, os.environ, settings.config_file(config_file))
 
 

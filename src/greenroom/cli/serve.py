@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +12,8 @@ import click
 import msgspec
 
 from greenroom import credentials, server, telemetry
-from greenroom.cli.options import fail, load_settings
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.files import write_private
 from greenroom.server import AddressRefused, Ready
 from greenroom.settings import Settings, SettingsRefused
@@ -19,18 +21,13 @@ from greenroom.storage.base import StoreRefused, StoreUnwritable
 
 
 @click.command()
-@click.option("--host", help="Address to listen on.  [127.0.0.1]")
-@click.option("--port", help="Port to listen on; 0 takes a free one.  [8470]")
-@click.option("--data-dir", help="Directory of everything that is kept.  [greenroom-data]")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read.")
-@click.option("--region", help="Region in the printed lines.  [us-east-1]")
-@click.option("--account", help="Account of the root access key.  [123456789012]")
-@click.option("--ready-file", help="File to write, once ready, with URLs, pid and access key.")
+@settings_options
 def serve(config_file: Path | None, **given: str | None) -> None:
     """Run the service. Every setting: greenroom config --explain."""
-    flags = {name: value for name, value in given.items() if value is not None}
+    # Until the service handles it: a stop during the start is a stop like any other.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
     try:
-        settings = load_settings(flags, config_file)
+        settings = load_settings(given, config_file)
         telemetry.configure(settings.text("log_level"), settings.text("log_format"))
         _allow_files()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -94,14 +91,19 @@ def _banner(ready: Ready) -> str:
 def _secret(ready: Ready) -> str:
     if ready.secret_given:
         return "as given in the settings"
-    if sys.stdout.isatty() or ready.credentials_file is None:
+    if sys.stdout.isatty():
         return ready.secret_access_key
-    return f"in {ready.credentials_file}"
+    if ready.credentials_file is not None:
+        return f"in {ready.credentials_file}"
+    return "in the ready file (--ready-file); not shown where it could be recorded"
 
 
 def _command(ready: Ready) -> str:
     call = f"aws ivschat list-rooms --endpoint-url {ready.api_url} --region {ready.region}"
     if ready.credentials_file is None:
-        return call
+        secret = shlex.quote(ready.secret_access_key) if sys.stdout.isatty() else "…"
+        if ready.secret_given:
+            secret = '"$GREENROOM_SECRET_ACCESS_KEY"'
+        return f"AWS_ACCESS_KEY_ID={ready.access_key_id} AWS_SECRET_ACCESS_KEY={secret} {call}"
     file = shlex.quote(ready.credentials_file)
     return f"AWS_SHARED_CREDENTIALS_FILE={file} {call} --profile {credentials.PROFILE}"
