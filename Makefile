@@ -1,10 +1,11 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
-.PHONY: help serve test check lint docs lock clean
+.PHONY: help serve test check lint docs lock clean \
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers
 PYTHON ?= python3
 export PYTHON
 
 help: ## Show this
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 serve: ## Start the service on the embedded store; ARGS="--port 0" goes to it
 	@scripts/install runtime
@@ -25,7 +26,25 @@ docs: ## Build the documentation into build/docs
 lock: ## Write requirements/*.txt again (needs uv)
 	@scripts/lock
 
+bench-fanout: ## Measure what it costs to write to everybody in a room; ARGS="--rounds 1" goes to it
+	@exec scripts/bench fanout $(ARGS)
+
+bench-connect: ## Measure what one accepted connection costs
+	@exec scripts/bench connect $(ARGS)
+
+bench-memory: ## Measure what an idle connection keeps
+	@exec scripts/bench memory $(ARGS)
+
+bench-control: ## Measure how many requests the API answers
+	@exec scripts/bench control $(ARGS)
+
+bench-idle: ## Measure what 20,000 idle connections cost
+	@exec scripts/bench idle $(ARGS)
+
+bench-peers: ## Measure the fan-out of other servers beside ours
+	@exec scripts/bench peers $(ARGS)
+
 clean: ## Remove everything that the other targets made; data directories stay
-	@rm -rf .venv build dist tests/interop/node_modules .coverage* htmlcov \
-		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	@find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .venv build dist tests/interop/node_modules benchmarks/peers/node_modules \
+		.coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -101,9 +101,9 @@ def _secret(ready: Ready) -> str:
 def _command(ready: Ready) -> str:
     call = f"aws ivschat list-rooms --endpoint-url {ready.api_url} --region {ready.region}"
     if ready.credentials_file is None:
-        secret = shlex.quote(ready.secret_access_key) if sys.stdout.isatty() else "…"
+        spelled = shlex.quote(ready.secret_access_key) if sys.stdout.isatty() else "…"
         if ready.secret_given:
-            secret = '"$GREENROOM_SECRET_ACCESS_KEY"'
-        return f"AWS_ACCESS_KEY_ID={ready.access_key_id} AWS_SECRET_ACCESS_KEY={secret} {call}"
+            spelled = '"$GREENROOM_SECRET_ACCESS_KEY"'
+        return f"AWS_ACCESS_KEY_ID={ready.access_key_id} AWS_SECRET_ACCESS_KEY={spelled} {call}"
     file = shlex.quote(ready.credentials_file)
     return f"AWS_SHARED_CREDENTIALS_FILE={file} {call} --profile {credentials.PROFILE}"

@@ -1,0 +1,27 @@
+/* What a run of the load client does: `load --help` prints the list. */
+#pragma once
+#include <stdint.h>
+
+struct options {
+    const char *url;         /* ws://127.0.0.1:PORT/PATH; "%d" in it becomes the room's number */
+    const char *publish_url; /* publish by POST there; over the rooms' first connections if NULL */
+    const char *protocol;    /* Sec-WebSocket-Protocol of all connections */
+    const char
+        *protocols;      /* file with one Sec-WebSocket-Protocol a line, one for each connection */
+    const char *pattern; /* what is published: "{message}" in it becomes the mark and padding */
+    long content;        /* bytes of mark and padding */
+    long connections, rooms; /* the first connections/rooms connections are in room 0, and so on */
+    long window, burst;      /* closed loop: at most so many messages on the way, so many at once */
+    double rate;             /* open loop: messages a second, in bursts; closed loop if 0 */
+    double warm_up, seconds; /* before measuring, and measured */
+    double settle, hold;     /* after connecting; then idle, measured */
+    double patience;         /* without a delivery for so long, what is missing is lost */
+    double limit;            /* seconds after which the run ends in any case */
+    long concurrency;        /* handshakes on the way */
+    long sources;            /* source addresses to spread the connections over */
+    int pid;                 /* the server whose account is taken */
+    int socketio;            /* answer as a Socket.IO client */
+};
+
+/* Read the command line; end the program with a reason when it cannot be used. */
+struct options options_parse(int argc, char **argv);

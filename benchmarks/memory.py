@@ -1,0 +1,68 @@
+"""`make bench-memory`: resident memory of an idle connection.
+
+The growth of the server's resident memory from before the first connection to when all of them have
+been idle for a while, divided by their number; a fresh server in every run.
+"""
+
+from benchmarks.client import Load, Outcome, run
+from benchmarks.plot import Bar
+from benchmarks.reference import Reference
+from benchmarks.report import Table, write
+from benchmarks.runs import Measured, Plan, plan, rounds, running
+from benchmarks.service import Greenroom
+
+SIZES = (1_000, 10_000)
+
+
+def measure(plan: Plan) -> Measured:
+    """Fill a fresh server of each kind with each number of connections, in every round."""
+    measured = Measured()
+    for _ in rounds(plan):
+        for case, number in _cases(plan).items():
+            with running([Reference, Greenroom]) as servers:
+                for server in servers:
+                    outcome = run(server, Load(connections=number, hold=plan.seconds))
+                    measured.add(case, server.name, outcome)
+    return measured
+
+
+def _cases(plan: Plan) -> dict[str, int]:
+    numbers = map(plan.connections, SIZES)
+    cases = {f"{number:,} connections": number for number in numbers}
+    return {case: number for case, number in cases.items() if plan.wanted(case)}
+
+
+def table(measured: Measured) -> Table:
+    """Return the table of what was measured."""
+    rows, bars = [], []
+    for case, servers in measured.outcomes.items():
+        for server in servers:
+            memory = measured.series(case, server, per_connection)
+            before = measured.series(case, server, lambda outcome: outcome.resident_before / 1024)
+            rows.append([case, server, memory.text(), before.text(1)])
+            bars.append(Bar(f"{case}: {server}", server, memory))
+    return Table(
+        name="memory",
+        title="Memory of an idle connection, without TLS",
+        columns=["case", "server", "KiB per connection", "MiB without connections"],
+        rows=rows,
+        bars=bars,
+        axis="resident memory per idle connection, KiB",
+        notes=["Resident memory of the process; the kernel's own, for its sockets, is not in it."],
+    )
+
+
+def per_connection(outcome: Outcome) -> float:
+    """Return KiB for each connection."""
+    return (outcome.resident_held - outcome.resident_before) / outcome.connections
+
+
+def main() -> None:
+    """Measure and write the table."""
+    chosen = plan(__doc__ or "")
+    measured = measure(chosen)
+    write(table(measured), chosen, measured.outcomes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Rounds of runs, and what is said of them: medians, ranges, ratios within a round.
+
+The machine's speed changes from minute to minute. So the servers of a comparison take turns (A B A
+B), a ratio is that of two runs of the same round, and a table shows medians with the least and the
+most.
+"""
+
+import argparse
+import contextlib
+import re
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from benchmarks.client import Outcome, Server
+from benchmarks.processes import ROOT, build, connections_at_most
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is measured: `scale` makes every number of connections smaller, for a trial."""
+
+    rounds: int = 5
+    seconds: float = 2
+    scale: float = 1
+    only: str = ""
+    results: Path = RESULTS
+
+    def connections(self, number: int) -> int:
+        """Return how many connections stand for a number of them here: whole tens."""
+        here = connections_at_most(number) if self.scale == 1 else number
+        return max(10, int(here * self.scale) // 10 * 10)
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether this is the published measurement, not a trial or a part."""
+        return self.scale == 1 and not self.only and self.results == RESULTS
+
+    @property
+    def warm_up(self) -> float:
+        """Seconds of load before measuring."""
+        return min(0.5, self.seconds)
+
+    def wanted(self, name: str) -> bool:
+        """Return whether a case or a server is to be measured."""
+        return re.search(self.only, name) is not None
+
+
+def plan(description: str, **defaults: float) -> Plan:
+    """Read the command line of a table."""
+    standard = {field.name: field.default for field in msgspec.structs.fields(Plan)} | defaults
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=standard["rounds"])
+    parser.add_argument("--seconds", type=float, default=standard["seconds"], help="of one run")
+    parser.add_argument("--scale", type=float, default=1.0, help="of every number of connections")
+    parser.add_argument("--only", default="", help="cases whose name has this pattern")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory to write to")
+    return Plan(**vars(parser.parse_args()))
+
+
+class Series(msgspec.Struct, frozen=True):
+    """One figure in every round."""
+
+    values: list[float]
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome], figure: Callable[[Outcome], float]) -> Self:
+        """Return a figure of each outcome."""
+        return cls([figure(outcome) for outcome in outcomes])
+
+    @property
+    def median(self) -> float:
+        """The figure to quote."""
+        return statistics.median(self.values)
+
+    @property
+    def least(self) -> float:
+        """The smallest one."""
+        return min(self.values)
+
+    @property
+    def most(self) -> float:
+        """The largest one."""
+        return max(self.values)
+
+    def over(self, base: Self) -> Self:
+        """Return the ratios to another series, round by round."""
+        return type(self)([a / b for a, b in zip(self.values, base.values, strict=True)])
+
+    def minus(self, base: Self) -> Self:
+        """Return the differences to another series, round by round."""
+        return type(self)([a - b for a, b in zip(self.values, base.values, strict=True)])
+
+    def text(self, digits: int = 2) -> str:
+        """Return the median with the range."""
+        median, least, most = (
+            f"{value:,.{digits}f}" for value in (self.median, self.least, self.most)
+        )
+        return f"{median} ({least}-{most})"
+
+
+class Measured(msgspec.Struct):
+    """All outcomes of a table: of each case, of each server, one a round."""
+
+    outcomes: dict[str, dict[str, list[Outcome]]] = {}
+
+    def add(self, case: str, server: str, outcome: Outcome) -> None:
+        """Keep an outcome, and say so to whoever waits."""
+        self.outcomes.setdefault(case, {}).setdefault(server, []).append(outcome)
+        progress(f"{case}: {server}")
+
+    def series(self, case: str, server: str, figure: Callable[[Outcome], float]) -> Series:
+        """Return a figure of a server in a case."""
+        return Series.of(self.outcomes[case][server], figure)
+
+
+def progress(text: str) -> None:
+    """Tell who waits what was done, on standard error."""
+    sys.stderr.write(f"  {text}\n")
+
+
+@contextlib.contextmanager
+def running(starts: Sequence[Callable[[Path], Server]]) -> Iterator[list[Server]]:
+    """Start servers for the length of a `with` block; they are idle except in their turn."""
+    with contextlib.ExitStack() as stack:
+        directory = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-bench-"))
+        )
+        servers = []
+        for start in starts:
+            server = start(directory)
+            stack.callback(server.stop)
+            servers.append(server)
+        yield servers
+
+
+def rounds(plan: Plan) -> Iterator[int]:
+    """Build what is measured with, then count the rounds."""
+    build()
+    for number in range(1, plan.rounds + 1):
+        progress(f"round {number} of {plan.rounds}")
+        yield number

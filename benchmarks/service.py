@@ -1,0 +1,147 @@
+"""The measured service: the real `greenroom serve` process, with limits that do not get in the way.
+
+Everything else is as in production: SQLite on disk, tokens opened and redeemed durably, sessions,
+the checks of every message. The chat tokens are sealed here, with the service's own keys, because
+creating 20,000 of them over the API would take longer than a run; `control.py` measures that.
+"""
+
+import contextlib
+import http.client
+import json
+import secrets
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.client import PAYLOAD_BYTES, Load, Target
+from benchmarks.processes import allow_descriptors, end, start_server, wait_until_ready
+from greenroom.aws.canonical import Request
+from greenroom.aws.sigv4 import sign
+from greenroom.model.chat_token import Capability, ChatTokenClaims
+from greenroom.protocol.events import encode_message
+from greenroom.tokens import NONCE_BYTES, KeyRing, seal_claims
+
+TOKEN_SECONDS = 600
+SESSION_SECONDS = 3600
+ACTION = '{"Action":"SEND_MESSAGE","RequestId":"r","Content":"{message}"}'
+SETTINGS = {
+    "GREENROOM_REQUEST_RATES": "off",
+    "GREENROOM_ROOM_MESSAGE_RATES": "off",
+    "GREENROOM_QUOTAS": "rooms=0,connections=0,messaging_requests_per_connection=0",
+    "GREENROOM_LOG_LEVEL": "warning",
+}
+"""What load must not run into."""
+
+
+class Greenroom:
+    """A running service."""
+
+    name = "Greenroom"
+
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        allow_descriptors()
+        self._directory = directory / f"greenroom-{secrets.token_hex(4)}"
+        self._directory.mkdir()
+        ready, log = self._directory / "ready.json", self._directory / "log"
+        command = [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir"]
+        command += [str(self._directory / "data"), "--ready-file", str(ready)]
+        self._process = start_server(command, log, {**SETTINGS, **(settings or {})})
+        self._ready = json.loads(wait_until_ready(self._process, log, ready))
+        self._rooms: list[str] = []
+        self._files = count()
+
+    @property
+    def pid(self) -> int:
+        """The process to take the account of."""
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """The port of both planes."""
+        return urlsplit(self._ready["api_url"]).port or 0
+
+    def target(self, load: Load) -> Target:
+        """Create the load's rooms and a token for each of its connections."""
+        while len(self._rooms) < load.rooms:
+            self._rooms += self._create_rooms(load.rooms - len(self._rooms))
+        protocols = self._directory / f"tokens-{next(self._files)}"
+        with protocols.open("w") as file:
+            file.writelines(f"{token}\n" for token in self._tokens(load))
+        url = f"{self._ready['websocket_url'].rstrip('/')}/"
+        content = PAYLOAD_BYTES - len(encode_message("x" * 12, "r", None, "", 1, "user-0", {}))
+        return Target(
+            pid=self.pid,
+            url=url,
+            pattern=ACTION,
+            content=content,
+            protocols=protocols,
+        )
+
+    def signed(self, operation: str, body: Mapping[str, object]) -> tuple[dict[str, str], bytes]:
+        """Return the headers and body of a signed request of the API."""
+        payload = json.dumps(body).encode()
+        host = f"127.0.0.1:{self.port}"
+        headers = {"host": host, "content-type": "application/json"}
+        request = Request(
+            method="POST",
+            raw_path=f"/{operation}",
+            query_string="",
+            headers=tuple(headers.items()),
+            body=payload,
+        )
+        keys = self._ready["access_key_id"], self._ready["secret_access_key"]
+        headers |= sign(request, *keys, "us-east-1", "ivschat", time.time())
+        return headers, payload
+
+    def room(self) -> str:
+        """Return the ARN of a room."""
+        if not self._rooms:
+            self._rooms += self._create_rooms(1)
+        return self._rooms[0]
+
+    def stop(self) -> None:
+        """End the service at once and remove what it kept."""
+        end(self._process)
+        shutil.rmtree(self._directory)
+
+    def _create_rooms(self, number: int) -> Iterator[str]:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
+            for _ in range(number):
+                headers, payload = self.signed("CreateRoom", {})
+                connection.request("POST", "/CreateRoom", payload, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status != http.client.OK:
+                    raise RuntimeError(f"CreateRoom: {answer.status} {text.decode()}")
+                yield json.loads(text)["arn"]
+
+    def _tokens(self, load: Load) -> Iterator[str]:
+        ring = self._key_ring()
+        now = int(time.time() * 1000)
+        per_room = load.connections // load.rooms
+        for index in range(load.connections):
+            nonce = secrets.token_bytes(NONCE_BYTES)
+            claims = ChatTokenClaims(
+                token_id=nonce.hex(),
+                room_arn=self._rooms[index // per_room],
+                user_id=f"user-{index}",
+                capabilities=(Capability.SEND_MESSAGE,),
+                attributes={},
+                token_expires=now + TOKEN_SECONDS * 1000,
+                session_expires=now + SESSION_SECONDS * 1000,
+            )
+            yield seal_claims(ring, claims, nonce)
+
+    def _key_ring(self) -> KeyRing:
+        """Read the service's keys from its database, without writing to it."""
+        uri = f"{(self._directory / 'data' / 'greenroom.db').absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            (kept,) = connection.execute(
+                "SELECT value FROM secrets WHERE name = 'token-keys'"
+            ).fetchone()
+        return KeyRing.from_bytes(kept)

@@ -1,0 +1,269 @@
+"""Each table of `benchmarks/` at a tiny size: that it counts right, and no figure is far off.
+
+No absolute time is asserted. Ratios have wide margins: the machine may be busy with other tests.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import re
+import resource
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from xml.parsers.expat import ParserCreate
+
+import msgspec
+import pytest
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+from benchmarks import connect, control, fanout, idle, memory, peers
+from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
+from benchmarks.plot import Bar, plot
+from benchmarks.processes import ROOT, build, environment
+from benchmarks.reference import Reference
+from benchmarks.report import README, Table, publish, write
+from benchmarks.runs import Plan, Series
+from benchmarks.service import Greenroom
+
+pytestmark = pytest.mark.xdist_group("benchmarks")
+
+FRAME_BYTES = PAYLOAD_BYTES + 4
+SERVERS = {Reference.name, Greenroom.name}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> Iterator[None]:
+    """Build the C programs. Without a compiler the tests are skipped; in CI they fail."""
+    if shutil.which("cc") is None or shutil.which("make") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("needs make and a C compiler")
+        pytest.skip("needs make and a C compiler")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    build()
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Plan:
+    """Return a plan of one short round with few connections."""
+    return Plan(rounds=1, seconds=0.2, scale=0.01, results=tmp_path / "results")
+
+
+def test_fanout(tiny: Plan) -> None:
+    """Everybody gets every message once and in order, in one room and in many, for a like cost."""
+    plan = msgspec.structs.replace(tiny, only="bursts of 10, 50|rooms|sender")
+    measured = fanout.measure(plan)
+    for case in fanout.cases(plan):
+        assert measured.outcomes[case.name].keys() == SERVERS
+        for outcomes in measured.outcomes[case.name].values():
+            _assert_exact(outcomes[0])
+    bursts = "bursts of 10, 50 connections"
+    ours, reference = (
+        measured.series(bursts, name, lambda outcome: outcome.cpu).median
+        for name in (Greenroom.name, Reference.name)
+    )
+    assert ours < 3 * reference
+    _assert_written(fanout.table(plan, measured), plan, measured.outcomes)
+
+
+def _assert_exact(outcome: Outcome) -> None:
+    assert outcome.total_published > 0
+    members = outcome.connections // outcome.rooms
+    assert outcome.total_delivered == outcome.total_published * members
+    assert outcome.other == 0
+    assert outcome.frame_bytes == pytest.approx(FRAME_BYTES, abs=6)
+    assert outcome.server_cpu > 0
+
+
+def test_connect(tiny: Plan) -> None:
+    """A connection costs more than a bare handshake, and not a hundred times as much."""
+    measured = connect.measure(tiny)
+    ((case, servers),) = measured.outcomes.items()
+    assert servers.keys() == SERVERS
+    ours, bare = (
+        measured.series(case, name, lambda outcome: outcome.connect).median
+        for name in (Greenroom.name, Reference.name)
+    )
+    assert bare < ours < 100 * bare
+    _assert_written(connect.table(tiny, measured), tiny, measured.outcomes)
+
+
+def test_memory(tiny: Plan) -> None:
+    """Idle connections keep some memory, and not as much as objects of a library would."""
+    plan = msgspec.structs.replace(tiny, only="100 connections")
+    measured = memory.measure(plan)
+    outcome = measured.outcomes["100 connections"][Greenroom.name][0]
+    assert 0 < memory.per_connection(outcome) < 64
+    _assert_written(memory.table(measured), plan, measured.outcomes)
+
+
+def test_idle(tiny: Plan) -> None:
+    """Every idle connection is pinged, answers and stays."""
+    plan = msgspec.structs.replace(tiny, seconds=2, only="200")
+    measured = idle.measure(plan, ping_seconds=1)
+    outcome = measured.outcomes["200"][Greenroom.name][0]
+    assert outcome.pings >= outcome.connections
+    assert 0 < outcome.hold_cpu < outcome.hold_seconds / 2
+    _assert_written(idle.table(plan, measured), plan, measured.outcomes)
+
+
+def test_control(tiny: Plan) -> None:
+    """Every signed request is answered with success."""
+    answers = control.measure(tiny)
+    assert answers.keys() == control.OPERATIONS.keys()
+    for (answered,) in answers.values():
+        assert answered.answered > 0
+        assert answered.refused == 0
+    _assert_written(control.table(answers), tiny, answers)
+
+
+def test_peers(tiny: Plan) -> None:
+    """A peer is started and measured as the reference and the service are."""
+    plan = msgspec.structs.replace(tiny, only=r"websockets\.broadcast")
+    field = peers.field(plan)
+    assert field.starts.keys() == SERVERS | {"websockets.broadcast"}
+    measured = peers.measure(plan, field)
+    for servers in measured.outcomes.values():
+        for (outcome,) in servers.values():
+            _assert_exact(outcome)
+    _assert_written(peers.table(plan, field, measured), plan, measured.outcomes)
+
+
+def test_a_missing_peer_is_named(tiny: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that is not installed is left out, and the table says why."""
+    monkeypatch.setattr(peers, "PEERS", tiny.results)
+    field = peers.field(msgspec.structs.replace(tiny, only="Bun"))
+    assert field.starts.keys() == SERVERS
+    assert field.missing == {"Bun": "needs bun: `npm ci` in benchmarks/peers"}
+
+
+def _assert_written(table: Table, plan: Plan, raw: object) -> None:
+    write(table, plan, raw)
+    for row in table.rows:
+        assert len(row) == len(table.columns)
+    markdown = (plan.results / f"{table.name}.md").read_text()
+    assert markdown.startswith(f"### {table.title}\n")
+    assert f"`make bench-{table.name}`" in markdown
+    values = json.loads((plan.results / f"{table.name}.json").read_text())
+    assert values["raw"]
+    assert f"<title>{table.title}</title>" in (plan.results / f"{table.name}.svg").read_text()
+
+
+# ---------------------------------------------------------- what the load client must notice
+
+Fault = Callable[[list[str]], list[str]]
+FAULTS: dict[str, Fault] = {
+    "none": lambda messages: messages,
+    "lost": lambda messages: messages[:3] + messages[4:],
+    "repeated": lambda messages: [*messages[:3], *messages[2:]],
+    "swapped": lambda messages: [messages[1], messages[0], *messages[2:]],
+    "lost at the end": lambda messages: messages[:-1],
+}
+
+
+class Faulty:
+    """A server that broadcasts ten messages, with a fault, once it has all of them."""
+
+    name = "faulty"
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def target(self, load: Load) -> Target:
+        """Return its address."""
+        return Target(pid=os.getpid(), url=f"ws://127.0.0.1:{self._port}/")
+
+    def stop(self) -> None:
+        """Do nothing: the test ends it."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_the_load_client_notices(fault: str) -> None:
+    """A message that is lost, repeated or out of order fails the run; without a fault it passes."""
+    everybody: set[ServerConnection] = set()
+
+    async def handle(connection: ServerConnection) -> None:
+        everybody.add(connection)
+        async for messages in _tens(connection):
+            for message in FAULTS[fault](messages):
+                broadcast(everybody, message)
+
+    async with serve(handle, "127.0.0.1", 0) as server:
+        (listening,) = server.sockets
+        faulty = Faulty(listening.getsockname()[1])
+        # Ten messages at the start of a second, and none after it.
+        load = Load(connections=3, rate=1, burst=10, seconds=0.1, warm_up=0.1, patience=0.3)
+        running = asyncio.to_thread(functools.partial(run, faulty, load))
+        if fault == "none":
+            assert (await running).total_delivered == 30
+        else:
+            with pytest.raises(LoadFailed, match="messages"):
+                await running
+
+
+async def _tens(connection: ServerConnection) -> AsyncIterator[list[str]]:
+    messages: list[str] = []
+    async for message in connection:
+        messages.append(str(message))
+        if len(messages) == 10:
+            yield messages
+            messages = []
+
+
+# --------------------------------------------------------------------------------- the rest
+
+
+def test_series_compare_runs_of_the_same_round() -> None:
+    """A ratio is that of two runs of one round: its median is not the ratio of the medians."""
+    ours, base = Series([1.0, 9.0, 20.0]), Series([1.0, 3.0, 10.0])
+    assert ours.over(base).values == [1.0, 3.0, 2.0]
+    assert ours.over(base).text() == "2.00 (1.00-3.00)"
+    assert ours.minus(base).values == [0.0, 6.0, 10.0]
+
+
+def test_a_plot_is_svg_that_escapes_names() -> None:
+    """Names of bars are text, whatever they hold."""
+    svg = plot("a < b", "µs & more", [Bar("<x>", "x", Series([1.0, 2.0]))])
+    seen: list[str] = []
+    parser = ParserCreate()
+    parser.CharacterDataHandler = seen.append
+    parser.Parse(svg, True)
+    assert {"<", "x", ">"} <= set(seen)
+    assert not svg.count("<x>")
+
+
+TABLES = re.findall(r"^bench-(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_readme_has_a_place_for_each_table(name: str, tmp_path: Path) -> None:
+    """A whole measurement puts its table where the README shows it, and changes nothing else."""
+    readme = tmp_path / "README.md"
+    text = README.read_text()
+    readme.write_text(text)
+    publish(readme, name, "### New\n")
+    before, marker, rest = text.partition(f"<!-- table: {name} -->\n")
+    after = rest[rest.index("<!-- end -->") :]
+    shown = f"\n### New\n\n![{name}](results/{name}.svg)\n\n"
+    assert readme.read_text() == before + marker + shown + after
+
+
+def test_configuration_of_the_caller_does_not_reach_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A setting in the environment would change what is measured."""
+    monkeypatch.setenv("GREENROOM_LOG_LEVEL", "debug")
+    assert "GREENROOM_LOG_LEVEL" not in environment({})
+
+
+def test_javascript_lock_of_the_peers_carries_no_address() -> None:
+    """The packages of the peers are locked by version and hash alone."""
+    lock = json.loads((ROOT / "benchmarks" / "peers" / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    for name, package in packages.items():
+        assert "resolved" not in package, name
+        assert package["integrity"].startswith("sha"), name
