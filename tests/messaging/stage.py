@@ -78,6 +78,7 @@ class Transport(asyncio.Transport):
         self.ended = False
         self.aborted = False
         self.high: int | None = None
+        self.queued = 0
         self.when_written: Callable[[], None] | None = None
 
     def write(self, data: Any) -> None:
@@ -114,6 +115,9 @@ class Transport(asyncio.Transport):
 
     def abort(self) -> None:
         self.aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.queued
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self.high = high

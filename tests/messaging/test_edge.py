@@ -67,7 +67,7 @@ async def test_upgrade() -> None:
         assert answer.startswith(b"HTTP/1.1 101 ")
         assert f"Sec-WebSocket-Protocol: {text}\r\n".encode() in answer
         assert (edge.user_id, made.hub.connections) == ("ann", 1)
-        assert (transport.is_reading(), transport.high) == (True, LIMITS.outbound_bytes)
+        assert (transport.is_reading(), transport.high) == (True, 0)
 
 
 async def test_bytes_behind_the_upgrade_are_not_lost() -> None:
@@ -407,12 +407,28 @@ async def test_drain_sends_no_close_frame() -> None:
         edge.connection_lost(None)
 
 
+async def test_a_reader_that_catches_up() -> None:
+    """A queue below the bound is no reason to drop; what comes later queues up behind it."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        edge._descriptor = 99
+        transport.queued = LIMITS.outbound_bytes
+        edge.pause_writing()
+        assert made.hub._rooms[HERE].connections == {edge: -1}
+        edge.ping()
+        assert (transport.aborted, transport.take()) == (False, [PING])
+        transport.queued = 0
+        edge.resume_writing()
+        assert made.hub._rooms[HERE].connections == {edge: 99}
+
+
 async def test_slow_reader() -> None:
     """A reader whose queue passes the bound is cut off; the room goes on."""
     async with stage() as made:
         edge, transport = await made.connect()
         _, other = await made.connect("bob")
         transport.when_written = edge.pause_writing
+        transport.queued = LIMITS.outbound_bytes + 1
         with capture_logs() as logs:
             for payload in (b"1", b"2"):
                 made.bus.publish(Deliver(HERE, payload, "SendEvent"))
@@ -441,6 +457,7 @@ async def test_any_write_may_pass_the_bound(end: Callable[[Edge], None]) -> None
     async with stage() as made:
         edge, transport = await made.connect()
         transport.when_written = edge.pause_writing
+        transport.queued = LIMITS.outbound_bytes + 1
         with capture_logs() as logs:
             end(edge)
             await settle()

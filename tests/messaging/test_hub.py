@@ -1,5 +1,9 @@
 """The rooms of this node: who sees what, in which order, in how many writes."""
 
+import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -307,3 +311,48 @@ async def test_a_room_stops_waiting_where_waiting_joins_nothing() -> None:
     room.patience, room.waited = 1, True
     room.learn()
     assert room.patience == hub_module.PATIENCE
+
+
+def written(listener: Listener) -> bytes:
+    """Return everything that went through the connection."""
+    return b"".join(entry for entry in listener.log if isinstance(entry, bytes))
+
+
+def test_writing_to_descriptors() -> None:
+    """What a descriptor does not take goes through the connection, in order and once."""
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        mine.setblocking(False)
+        hub = Hub(RoomsCache(MemoryStore()))
+        taker, waiter = Listener(hub), Listener(hub)
+        data = bytes(range(256)) * 8192
+        hub_module.write_all([(taker, mine.fileno()), (waiter, -1)], data)
+        taken = written(taker)
+        assert 0 < len(taken) < len(data)
+        assert data.endswith(taken)
+        assert waiter.log == [data]
+        hub_module.write_all([(taker, mine.fileno())], b"more")
+        assert taker.log[-1] == b"more"
+        received = bytearray()
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                received += theirs.recv(1 << 20)
+        assert bytes(received) + taken == data
+
+
+async def test_a_descriptor_that_became_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who left between two slices is not written to, though the descriptor may be in use again."""
+    monkeypatch.setattr(hub_module, "SLICE", 1)
+    hub = Hub(RoomsCache(MemoryStore()))
+    reader, writer = os.pipe()
+    first, second = Listener(hub), Listener(hub)
+    hub.write_through(HERE, second, writer)
+    hub.receive(Deliver(HERE, b"x", "SendEvent"))
+    await asyncio.sleep(0)
+    assert len(first.log) == 1
+    hub.leave(HERE, second)
+    await settle()
+    os.close(writer)
+    assert os.read(reader, 10) == b""
+    os.close(reader)

@@ -3,8 +3,8 @@
 - An idle connection keeps no frame decoder: it is made when bytes arrive and let go when empty.
 - Actions of one connection are handled in order. While one waits (for a room to be loaded, for a
   moderation request) nothing more is read, so the bound on memory is one read of the socket.
-- The transport's high-water mark bounds what is queued for a reader. A reader that lets its queue
-  pass the bound is dropped without a close frame, which it could not read anyway.
+- What is queued for a reader is bounded. A reader that lets its queue pass the bound is dropped
+  without a close frame, which it could not read anyway.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from enum import IntEnum
 
 import structlog
 
+from greenroom.messaging.hub import THROUGH_TRANSPORT
 from greenroom.messaging.plane import Plane
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
@@ -48,7 +49,9 @@ class Edge(asyncio.Protocol):
     __slots__ = (
         "_busy",
         "_decoder",
+        "_descriptor",
         "_early",
+        "_held",
         "_plane",
         "_session",
         "_slot",
@@ -57,11 +60,7 @@ class Edge(asyncio.Protocol):
         "_transport",
         "heard",
         "missed",
-        "write",
     )
-
-    write: Callable[[bytes], None]
-    """The transport's own `write`: the fan-out calls it with nothing in between."""
 
     def __init__(self, plane: Plane, transport: asyncio.Transport) -> None:
         self._plane = plane
@@ -73,7 +72,8 @@ class Edge(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.heard = True
         self.missed = 0
-        self.write = transport.write
+        self._held = False
+        self._descriptor = _descriptor(transport)
 
     # The upgrade
 
@@ -113,11 +113,12 @@ class Edge(asyncio.Protocol):
         plane = self._plane
         rate = plane.quotas["messaging_requests_per_connection"]
         self._session = Session(claims, rate, plane.clock.now())
-        self._transport.set_write_buffer_limits(high=plane.limits.outbound_bytes)
+        # The transport tells as soon as it cannot write everything at once.
+        self._transport.set_write_buffer_limits(high=0)
         self._state = State.OPEN
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
         self.write(handshake.accept_response(upgrade))
-        plane.hub.join(claims.room_arn, self)
+        plane.hub.join(claims.room_arn, self, THROUGH_TRANSPORT if self._held else self._descriptor)
         self._slot = plane.sweeper.add(self, claims.session_expires)
         self._resume()
 
@@ -315,9 +316,31 @@ class Edge(asyncio.Protocol):
             self._leave(why)
         self._reset()
 
+    def write(self, data: bytes) -> None:
+        """Write, behind what waits; drop a reader whose queue passes the bound."""
+        if self._state is not State.CLOSED:
+            self._transport.write(data)
+            if self._held:
+                self._check_queue()
+
     def pause_writing(self) -> None:
-        """Drop a reader that is slower than the room: its queue passed the bound."""
-        self._drop(DisconnectReason.SLOW_READER)
+        """Have the room's frames queue up behind what the kernel did not take."""
+        self._held = True
+        self._write_through(THROUGH_TRANSPORT)
+        self._check_queue()
+
+    def resume_writing(self) -> None:
+        """Have the room's frames go straight to the socket again: nothing waits."""
+        self._held = False
+        self._write_through(self._descriptor)
+
+    def _write_through(self, descriptor: int) -> None:
+        if self._state is State.OPEN:
+            self._plane.hub.write_through(self._session.claims.room_arn, self, descriptor)
+
+    def _check_queue(self) -> None:
+        if self._transport.get_write_buffer_size() > self._plane.limits.outbound_bytes:
+            self._drop(DisconnectReason.SLOW_READER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything: the socket is gone."""
@@ -329,7 +352,6 @@ class Edge(asyncio.Protocol):
 
     def _leave(self, why: DisconnectReason) -> None:
         self._state = State.CLOSED
-        self.write = _ignore
         self._plane.hub.leave(self._session.claims.room_arn, self)
         self._plane.sweeper.remove(self, self._slot, self._session.claims.session_expires)
         level = log.debug if why in _ORDINARY else log.info
@@ -347,8 +369,12 @@ class Edge(asyncio.Protocol):
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-def _ignore(_: bytes) -> None:
-    """Stand in for `write` after the end."""
+def _descriptor(transport: asyncio.Transport) -> int:
+    """Return the descriptor that takes plain bytes, which that of an encrypted one does not."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or transport.get_extra_info("sslcontext") is not None:
+        return THROUGH_TRANSPORT
+    return int(connection.fileno())
 
 
 _ORDINARY = frozenset(

@@ -7,14 +7,17 @@
   waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while.
 - A large room is written to in slices, so that handshakes, pings and other rooms are served in
   between. Frames that come meanwhile wait for the last slice: every connection sees one order.
-- Nothing awaits. A connection whose buffer passes the bound drops itself (see `messaging.edge`) and
+- Bytes go straight to the socket. What the kernel does not take goes through the connection's
+  transport, and so does all that follows until that is written.
+- Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
 - A connection sees every frame published after it joined, and perhaps those of the interval before.
 """
 
 import asyncio
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Protocol
 
 from greenroom.bus.base import Deliver, Disconnect, Envelope, RoomChanged
@@ -31,8 +34,12 @@ PATIENCE = 3
 IMPATIENCE = 64
 """Flushes at once before a room that stopped waiting tries it again."""
 
-SLICE = 512
-"""Connections written to before the loop may do something else: about 2 ms."""
+SLICE = 1024
+"""Connections written to before the loop may do something else: about 5 ms."""
+
+
+THROUGH_TRANSPORT = -1
+"""In place of a descriptor: write through the connection's transport."""
 
 
 class Connection(Protocol):
@@ -42,9 +49,8 @@ class Connection(Protocol):
     def user_id(self) -> str:
         """The user that the connection's token names."""
 
-    @property
-    def write(self) -> Callable[[bytes], None]:
-        """Hand bytes to the socket without waiting; never raises, does nothing after the end."""
+    def write(self, data: bytes) -> None:
+        """Queue bytes behind those that wait; never raises, and may make the connection leave."""
 
     def disconnect(self, reason: str) -> None:
         """Close cleanly because a moderator said so."""
@@ -70,7 +76,9 @@ class _Room:
 
     def __init__(self, arn: Arn) -> None:
         self.owner = (arn.account, arn.region)
-        self.connections: set[Connection] = set()
+        # A dict for its order: who joined together lies together in memory, here and in the kernel.
+        # The value is the socket's descriptor, or `THROUGH_TRANSPORT`.
+        self.connections: dict[Connection, int] = {}
         self.pending: list[bytes] = []
         self.kicks: list[Disconnect] = []
         self.after_flush: list[Disconnect] = []
@@ -97,6 +105,20 @@ class _Room:
             self.patience = PATIENCE if len(self.pending) > 1 else self.patience - 1
 
 
+def write_all(connections: Iterable[tuple[Connection, int]], data: bytes) -> None:
+    """Write the same bytes to every connection."""
+    size, write = len(data), os.write
+    for connection, descriptor in connections:
+        try:
+            written = write(descriptor, data)
+        except OSError:
+            # The kernel's buffer is full, the peer is gone, or there is no descriptor.
+            connection.write(data)
+        else:
+            if written != size:
+                connection.write(data[written:])
+
+
 class Hub:
     """Rooms to connections of this node."""
 
@@ -115,20 +137,31 @@ class Hub:
         """Return how many connections of an account in a region this node has."""
         return self._counts[account, region]
 
-    def join(self, room_arn: str, connection: Connection) -> None:
-        """Deliver to the connection what is published from now on."""
+    def join(
+        self, room_arn: str, connection: Connection, descriptor: int = THROUGH_TRANSPORT
+    ) -> None:
+        """Deliver to the connection what is published from now on.
+
+        `descriptor` is its socket's, if nothing waits to be written to it and it takes plain bytes.
+        """
         room = self._rooms.get(room_arn)
         if room is None:
             room = self._rooms[room_arn] = _Room(Arn.parse(room_arn))
-        room.connections.add(connection)
+        room.connections[connection] = descriptor
         self._counts[room.owner] += 1
+
+    def write_through(self, room_arn: str, connection: Connection, descriptor: int) -> None:
+        """Write to the socket from now on, or through the transport, as `join` says."""
+        room = self._rooms.get(room_arn)
+        if room is not None and connection in room.connections:
+            room.connections[connection] = descriptor
 
     def leave(self, room_arn: str, connection: Connection) -> None:
         """Stop delivering; a room without connections is forgotten."""
         room = self._rooms.get(room_arn)
         if room is None or connection not in room.connections:
             return
-        room.connections.remove(connection)
+        del room.connections[connection]
         self._counts[room.owner] -= 1
         if not room.connections:
             del self._rooms[room_arn]
@@ -192,15 +225,22 @@ class Hub:
         # Only those whose event is in this flush: what comes meanwhile must not delay them.
         room.after_flush, room.kicks = room.kicks, []
         room.ending = self.draining
-        # A copy: who leaves meanwhile has a `write` that does nothing, who joins comes too late.
-        self._write(room, tuple(room.connections) if data else (), 0, data)
+        # A copy: who joins meanwhile comes too late.
+        self._write(room, tuple(room.connections.items()) if data else (), 0, data)
 
     def _write(
-        self, room: _Room, connections: tuple[Connection, ...], start: int, data: bytes
+        self, room: _Room, connections: tuple[tuple[Connection, int], ...], start: int, data: bytes
     ) -> None:
         end = start + SLICE
-        for connection in connections[start:end]:
-            connection.write(data)
+        if start:
+            # Since the copy was made, some left, and their descriptors may be others' now.
+            present = room.connections
+            write_all(
+                ((each, present[each]) for each, _ in connections[start:end] if each in present),
+                data,
+            )
+        else:
+            write_all(connections[:end], data)
         room.slicing = end < len(connections)
         if room.slicing:
             asyncio.get_running_loop().call_soon(self._write, room, connections, end, data)
