@@ -39,6 +39,10 @@ from greenroom.tokens import KeyRing, new_key
 HEADER_COUNT = 128
 """The most headers in one request."""
 
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Connections are many objects that live long, and make no cycles: the collector looks at them
+less often than Python's default of 700 new objects."""
+
 log = structlog.get_logger()
 
 
@@ -180,6 +184,7 @@ def _started(
     # What was built at the start lives to the end: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     kept = settings.text("storage") == "sqlite"

@@ -326,12 +326,12 @@ def test_writing_to_descriptors() -> None:
         hub = Hub(RoomsCache(MemoryStore()))
         taker, waiter = Listener(hub), Listener(hub)
         data = bytes(range(256)) * 8192
-        hub_module.write_all([(taker, mine.fileno()), (waiter, -1)], data)
+        hub_module.write_all([taker, waiter], [mine.fileno(), -1], data)
         taken = written(taker)
         assert 0 < len(taken) < len(data)
         assert data.endswith(taken)
         assert waiter.log == [data]
-        hub_module.write_all([(taker, mine.fileno())], b"more")
+        hub_module.write_all([taker], [mine.fileno()], b"more")
         assert taker.log[-1] == b"more"
         received = bytearray()
         theirs.setblocking(False)

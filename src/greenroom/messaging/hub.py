@@ -105,10 +105,13 @@ class _Room:
             self.patience = PATIENCE if len(self.pending) > 1 else self.patience - 1
 
 
-def write_all(connections: Iterable[tuple[Connection, int]], data: bytes) -> None:
-    """Write the same bytes to every connection."""
+def write_all(connections: Iterable[Connection], descriptors: Iterable[int], data: bytes) -> None:
+    """Write the same bytes to every connection; the descriptors are theirs, in the same order.
+
+    Two sequences, not pairs: as many pairs as connections would keep the collector busy.
+    """
     size, write = len(data), os.write
-    for connection, descriptor in connections:
+    for connection, descriptor in zip(connections, descriptors, strict=True):
         try:
             written = write(descriptor, data)
         except OSError:
@@ -226,21 +229,18 @@ class Hub:
         room.after_flush, room.kicks = room.kicks, []
         room.ending = self.draining
         # A copy: who joins meanwhile comes too late.
-        self._write(room, tuple(room.connections.items()) if data else (), 0, data)
+        self._write(room, tuple(room.connections) if data else (), 0, data)
 
     def _write(
-        self, room: _Room, connections: tuple[tuple[Connection, int], ...], start: int, data: bytes
+        self, room: _Room, connections: tuple[Connection, ...], start: int, data: bytes
     ) -> None:
         end = start + SLICE
-        if start:
-            # Since the copy was made, some left, and their descriptors may be others' now.
-            present = room.connections
-            write_all(
-                ((each, present[each]) for each, _ in connections[start:end] if each in present),
-                data,
-            )
-        else:
-            write_all(connections[:end], data)
+        if start or end < len(connections):
+            # Between two slices some left, and their descriptors may be others' now.
+            present = [each for each in connections[start:end] if each in room.connections]
+            write_all(present, [room.connections[each] for each in present], data)
+        elif connections:
+            write_all(connections, tuple(room.connections.values()), data)
         room.slicing = end < len(connections)
         if room.slicing:
             asyncio.get_running_loop().call_soon(self._write, room, connections, end, data)
