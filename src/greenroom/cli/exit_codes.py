@@ -13,6 +13,9 @@ class ExitCode(IntEnum):
     DATA_IN_USE = 4
     DATA_UNWRITABLE = 5
     DATA_FOREIGN = 6
+    UNREACHABLE = 7
+    REFUSED = 8
+    NOT_EXACT = 9
 
     @property
     def meaning(self) -> str:
@@ -21,11 +24,20 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.OK: "The service was stopped by SIGTERM or SIGINT and has drained.",
+    ExitCode.OK: (
+        "The service was stopped by SIGTERM or SIGINT and has drained; a measurement found every"
+        " message everywhere, once and in order."
+    ),
     ExitCode.FAILED: "Something failed that has no code of its own; the log says what.",
     ExitCode.USAGE: "An option, a variable or the configuration file is not valid.",
     ExitCode.ADDRESS_REFUSED: "The address is taken, not this machine's, or not allowed.",
     ExitCode.DATA_IN_USE: "Another process uses the data directory.",
     ExitCode.DATA_UNWRITABLE: "The data directory, or the ready file, cannot be written.",
     ExitCode.DATA_FOREIGN: "The data file is damaged, not Greenroom's, or of a newer version.",
+    ExitCode.UNREACHABLE: "The service that the command was sent to does not answer as one.",
+    ExitCode.REFUSED: "The service refused: the access key, or there is no such room.",
+    ExitCode.NOT_EXACT: (
+        "A measurement found connections refused or lost, or messages refused, lost, repeated or"
+        " out of order."
+    ),
 }

@@ -1,4 +1,4 @@
-"""The command line: `greenroom serve`, `greenroom config`, `greenroom --version`."""
+"""The command line: `greenroom serve`, `config`, `bench`, `--version`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from greenroom import __version__
+from greenroom.cli.bench import bench
 from greenroom.cli.config import config
 from greenroom.cli.serve import serve
 
@@ -41,3 +42,4 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(config)
+main.add_command(bench)

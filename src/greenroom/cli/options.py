@@ -56,7 +56,11 @@ def load_settings(given: Mapping[str, object], config_file: Path | None) -> Sett
 
 def fail(error: Exception) -> click.ClickException:
     """Return the end of the command: one line on standard error, and the documented code."""
-    code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
+    return ending(error, next(code for kind, code in _CODES.items() if isinstance(error, kind)))
+
+
+def ending(error: Exception, code: ExitCode) -> click.ClickException:
+    """Return an end whose code the caller knows, as `fail` does."""
     return _Ending(" ".join(str(error).split()), code)
 
 

@@ -4,8 +4,6 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,6 +12,7 @@ import msgspec
 from greenroom import credentials, server, telemetry
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings, settings_options
+from greenroom.cli.process import allow_files, loop_factory
 from greenroom.files import write_private
 from greenroom.server import AddressRefused, Ready
 from greenroom.settings import Settings, SettingsRefused
@@ -29,31 +28,11 @@ def serve(config_file: Path | None, **given: str | None) -> None:
     try:
         settings = load_settings(given, config_file)
         telemetry.configure(settings.text("log_level"), settings.text("log_format"))
-        _allow_files()
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        allow_files()
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(server.serve(settings, lambda ready: _announce(settings, ready)))
     except (SettingsRefused, StoreRefused, AddressRefused) as refused:
         raise fail(refused) from None
-
-
-def _allow_files() -> None:
-    """Take as many open files, and so connections, as the system lets the process have."""
-    try:
-        import resource
-    except ImportError:
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's where it is installed (POSIX), else the standard library's."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _announce(settings: Settings, ready: Ready) -> None:

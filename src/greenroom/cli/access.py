@@ -1,0 +1,65 @@
+"""The access key with which a command signs its requests to a running service."""
+
+import configparser
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.credentials import PROFILE, file_of
+from greenroom.settings import Settings
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """An access key as a client holds it."""
+
+    access_key_id: str
+    secret: str
+
+
+class CommandRefused(Exception):
+    """The command cannot do what it was asked: one clear line, and the code it ends with."""
+
+    def __init__(self, message: str, code: ExitCode) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def find_key(environment: Mapping[str, str], settings: Settings) -> AccessKey:
+    """Return the key of the AWS variables, else of the settings, else of the credentials file.
+
+    Raises:
+        CommandRefused: there is none.
+    """
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    access_key_id, secret = (environment.get(name, "") for name in names)
+    if access_key_id and secret:
+        return AccessKey(access_key_id, secret)
+    if access_key_id or secret:
+        raise CommandRefused(f"{' and '.join(names)} go together", ExitCode.USAGE)
+    given = settings.optional_text("access_key_id")
+    if given is not None:
+        return AccessKey(given, settings.text("secret_access_key"))
+    file = file_of(settings)
+    return _read(Path(file)) if file is not None else _none("the storage is memory")
+
+
+def _read(file: Path) -> AccessKey:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(file.read_text(encoding="utf-8"))
+        section = parser[PROFILE]
+        return AccessKey(section["aws_access_key_id"], section["aws_secret_access_key"])
+    except OSError as error:
+        return _none(f"{file}: {error.strerror}")
+    except (configparser.Error, KeyError, UnicodeDecodeError):
+        return _none(f"{file} has no access key under [{PROFILE}]")
+
+
+def _none(why: str) -> AccessKey:
+    raise CommandRefused(
+        "no access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or GREENROOM_DATA_DIR to"
+        f" the service's data directory ({why})",
+        ExitCode.USAGE,
+    ) from None

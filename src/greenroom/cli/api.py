@@ -1,0 +1,158 @@
+"""A client of the control plane: blocking, signed, one connection per thread that calls."""
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from greenroom.aws import sigv4
+from greenroom.cli.access import AccessKey, CommandRefused
+from greenroom.cli.exit_codes import ExitCode
+
+TIMEOUT_SECONDS = 10
+"""How long one answer may take."""
+
+THROTTLED_SECONDS = 30
+"""How long an operation is tried again that the service throttles."""
+
+_PAUSE_SECONDS = 0.05
+_REFUSED_STATUSES = (401, 403, 404)
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a service is: the API and the WebSockets are on one port."""
+
+    host: str
+    port: int
+    secure: bool
+    authority: str
+    """What the Host header says."""
+
+    @property
+    def url(self) -> str:
+        """Return the URL."""
+        return f"{'https' if self.secure else 'http'}://{self.authority}"
+
+    @classmethod
+    def parse(cls, url: str) -> "Endpoint":
+        """Read `http://HOST:PORT`, or `https://HOST:PORT`.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+            raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("must end after the port: requests are signed for the paths as sent")
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        return cls(parts.hostname, port, secure, parts.netloc)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how to check the service's certificate; None without TLS."""
+        return ssl.create_default_context() if self.secure else None
+
+
+class Api:
+    """Calls operations of the service; every thread has its own connection."""
+
+    def __init__(self, endpoint: Endpoint, key: AccessKey, region: str) -> None:
+        self.endpoint = endpoint
+        self._key = key
+        self._region = region
+        self.tls = endpoint.tls()
+        self._local = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
+
+    def call(self, operation: str, **parameters: object) -> dict[str, object]:
+        """Return an operation's result; throttled requests are repeated for a while.
+
+        Raises:
+            CommandRefused: the service cannot be reached, or it answers with an error.
+        """
+        body = json.dumps(parameters).encode()
+        deadline = time.monotonic() + THROTTLED_SECONDS
+        while True:
+            status, kind, text = self._exchange(f"/{operation}", body)
+            if status != 429 or time.monotonic() > deadline:
+                return self._result(operation, status, kind, text)
+            time.sleep(_PAUSE_SECONDS)
+
+    def peer(self) -> tuple[str, int]:
+        """Return the address that answers: of several that a name has, the one in use."""
+        connected = self._connection().sock
+        if connected is None:
+            return self.endpoint.host, self.endpoint.port
+        address = connected.getpeername()
+        return address[0], address[1]
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        for connection in self._connections:
+            connection.close()
+
+    def _exchange(self, path: str, body: bytes) -> tuple[int, str, bytes]:
+        """Return the answer's status, kind of error and body."""
+        connection = self._connection()
+        fresh = connection.sock is None
+        try:
+            connection.request("POST", path, body, self._headers(path, body))
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("x-amzn-errortype", ""), answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            if not fresh and isinstance(error, ConnectionError):
+                # A connection may be closed while nothing is sent on it.
+                return self._exchange(path, body)
+            raise _unreachable(self.endpoint, error) from None
+
+    def _connection(self) -> http.client.HTTPConnection:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            host, port = self.endpoint.host, self.endpoint.port
+            connection = (
+                http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+                if self.tls is None
+                else http.client.HTTPSConnection(
+                    host, port, timeout=TIMEOUT_SECONDS, context=self.tls
+                )
+            )
+            self._local.connection = connection
+            self._connections.append(connection)
+        return cast(http.client.HTTPConnection, connection)
+
+    def _headers(self, path: str, body: bytes) -> dict[str, str]:
+        headers = {"host": self.endpoint.authority, "content-type": "application/json"}
+        request = sigv4.Request("POST", path, "", tuple(headers.items()), body)
+        key = self._key
+        now = time.time()
+        return headers | sigv4.sign(
+            request, key.access_key_id, key.secret, self._region, "ivschat", now
+        )
+
+    def _result(self, operation: str, status: int, kind: str, text: bytes) -> dict[str, object]:
+        try:
+            result = json.loads(text) if text else {}
+        except ValueError:
+            result = None
+        if not isinstance(result, dict) or (status >= 300 and not kind):
+            raise CommandRefused(
+                f"{self.endpoint.url} answers {operation} with {status}, but not as Greenroom does",
+                ExitCode.UNREACHABLE,
+            )
+        if status < 300:
+            return result
+        said = result.get("message") or result.get("Message") or result.get("errorMessage") or ""
+        code = ExitCode.REFUSED if status in _REFUSED_STATUSES else ExitCode.FAILED
+        raise CommandRefused(f"the service refused {operation}: {kind}: {said}", code)
+
+
+def _unreachable(endpoint: Endpoint, error: Exception) -> CommandRefused:
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return CommandRefused(f"cannot reach {endpoint.url}: {why}", ExitCode.UNREACHABLE)

@@ -1,0 +1,30 @@
+"""What a process of ours takes from the system: open files, and the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+
+def allow_files() -> int | None:
+    """Take as many open files, and so connections, as the system lets the process have.
+
+    Returns how many those are; None where the system has no such limit.
+    """
+    try:
+        import resource
+    except ImportError:
+        return None
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if files == resource.RLIM_INFINITY else files
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's where it is installed (POSIX), else the standard library's."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
