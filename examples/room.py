@@ -7,7 +7,7 @@ import boto3
 
 os.environ.setdefault("AWS_SHARED_CREDENTIALS_FILE", "greenroom-data/credentials")
 os.environ.setdefault("AWS_PROFILE", "greenroom")
-endpoint = os.environ.get("GREENROOM_URL", "http://127.0.0.1:8470")
+endpoint = os.environ.get("AWS_ENDPOINT_URL_IVSCHAT", "http://127.0.0.1:8470")
 ivschat = boto3.client("ivschat", endpoint_url=endpoint, region_name="us-east-1")
 
 room = ivschat.create_room(name="first-room")

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from greenroom.aws import rest_json
+from greenroom.control.app import CORS
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException
@@ -204,6 +205,7 @@ class Listener(HttpToolsProtocol):
         headers = (
             *self.server_state.default_headers,
             *response.headers,
+            *CORS,
             (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
             (b"content-length", str(len(response.body)).encode()),
             (b"connection", b"close"),

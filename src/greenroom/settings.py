@@ -69,10 +69,9 @@ def _path(raw: object) -> Path:
 
 def _integer(minimum: int, maximum: int) -> Callable[[object], object]:
     def parse(raw: object) -> int:
-        try:
-            number = int(raw) if isinstance(raw, str) else raw
-        except ValueError:
-            number = None
+        number = raw
+        if isinstance(raw, str):
+            number = int(raw) if re.fullmatch("[0-9]{1,12}", raw) else None
         if type(number) is not int or not minimum <= number <= maximum:
             raise ValueError(f"must be a whole number from {minimum} to {maximum}")
         return number
@@ -323,4 +322,5 @@ def _parsed(name: str, raw: object, origin: str, spelled: str | None = None) -> 
     try:
         return Value(setting, setting.parse(str(raw) if isinstance(raw, Path) else raw), origin)
     except ValueError as error:
-        raise SettingsRefused(f"{spelled or name} {error} ({origin})") from None
+        place = "" if spelled else f" ({origin})"
+        raise SettingsRefused(f"{spelled or name} {error}{place}") from None

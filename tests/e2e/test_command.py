@@ -22,9 +22,9 @@ import pytest
 import greenroom
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.settings import SETTINGS
-from tests.e2e.conftest import Measured
+from tests.conftest import Measured
 from tests.e2e.wire import PATIENCE, Api, Closed, Peer, WebSocket, api_of, signed
-from tests.service import Service, environment, running
+from tests.service import Service, environment, running, start
 
 BIN = Path(sys.executable).parent
 LAUNCHERS = {"module": [sys.executable, "-m", "greenroom"], "script": [str(BIN / "greenroom")]}
@@ -299,7 +299,7 @@ def test_memory_storage_keeps_nothing(tmp_path: Path) -> None:
                 WebSocket.connect(service, api.token(room)).socket.close()
             assert service.stop() == ExitCode.OK
     assert keys[0] != keys[1]
-    assert {path.name for path in tmp_path.iterdir()} == {"ready.json", "log"}
+    assert {path.name for path in tmp_path.iterdir()} == {"log"}
 
 
 def test_ipv6(tmp_path: Path) -> None:
@@ -541,3 +541,36 @@ def test_foreign_database(change: Callable[[Path], None], genuine: Path, tmp_pat
     ended = run(tmp_path, "serve", "--port", "0", "--data-dir", "data")
     assert_refused(ended, ExitCode.DATA_FOREIGN, str(Path("data") / database.name))
     assert snapshot(data) == before
+
+
+def test_the_ready_file_is_there_only_while_the_service_is(tmp_path: Path) -> None:
+    """A ready file of an earlier service is removed at the start, and its own at the end."""
+    ready = tmp_path / "data.ready.json"
+    service = start(tmp_path / "data")
+    assert ready.exists()
+    service.kill()
+    assert ready.exists()
+    ready.write_text("stale")
+    again = start(tmp_path / "data")
+    assert "stale" not in ready.read_text()
+    assert again.stop() == 0
+    assert not ready.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_during_the_start(tmp_path: Path, number: signal.Signals) -> None:
+    """A signal that comes while the service is being loaded ends it without a traceback, with 0."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenroom", "serve", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    maps = Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "msgspec" not in maps.read_text():
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert b"Traceback" not in errors
+    assert process.returncode == 0

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Measured
+from tests.conftest import Measured
 from tests.e2e.wire import (
     CLOSE,
     PATIENCE,

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from tests.e2e.conftest import Measured
+from tests.conftest import Measured
 from tests.e2e.wire import PATIENCE, Answer, Api, Closed, WebSocket, api_of
 from tests.service import Service, start
 

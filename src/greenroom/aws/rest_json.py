@@ -8,10 +8,12 @@
 - The request id and the headers for browsers are not made here.
 """
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -20,6 +22,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from greenroom.aws.constraints import check
 from greenroom.aws.service import Operation
 from greenroom.model.errors import (
+    FieldError,
     ServiceError,
     UnsupportedMediaTypeException,
     ValidationException,
@@ -34,6 +37,10 @@ _HEADERS = ((b"content-type", b"application/json"),)
 
 _Walk = Callable[[Any], object]
 """Brings a value that has its shape into the form in which it leaves the codec."""
+
+
+Check = Callable[[object], list[FieldError]]
+"""A rule for one member that the model does not state: what is wrong with a value."""
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -53,8 +60,11 @@ def parse(
     query_string: bytes,
     content_type: bytes | None,
     body: bytes,
+    checks: Mapping[str, Check] = {},
 ) -> dict[str, object]:
     """Return the parameters of a request, checked against the operation's input shape.
+
+    `checks` holds further rules for members, by name; each sees a value that has its shape.
 
     `uri` holds the labels of the path, from `service.route`. An empty body is `{}`; the body of
     an operation that takes none is ignored.
@@ -72,9 +82,23 @@ def parse(
     if query_string and plan.query:
         params.update(_query_members(plan.query, query_string))
     params.update(uri)
-    if errors := check(operation.input, params, ""):
+    errors = check(operation.input, params, "")
+    errors += _further_errors(params, checks, errors)
+    if errors:
         raise ValidationException.of_fields(*errors)
     return _structure_of(operation.input)(params)
+
+
+def _further_errors(
+    params: Mapping[str, object], checks: Mapping[str, Check], errors: Sequence[FieldError]
+) -> list[FieldError]:
+    failed = {re.split(r"[.\[]", error.name, maxsplit=1)[0] for error in errors}
+    return [
+        error
+        for name in checks.keys() & params.keys() - failed
+        if params[name] is not None
+        for error in checks[name](params[name])
+    ]
 
 
 def _refuse_other_than_json(content_type: bytes | None) -> None:
@@ -91,13 +115,36 @@ def _decode(body: bytes) -> dict[str, object]:
     except UnicodeDecodeError:
         raise ValidationException("The request body is not valid UTF-8") from None
     except msgspec.DecodeError as error:
-        what = str(error).removeprefix("JSON is malformed: ")
-        raise ValidationException(f"The request body is not valid JSON: {what}") from None
+        decoded = _decode_leniently(body, error)
     except RecursionError:
         raise ValidationException("The request body is nested too deeply") from None
     if not isinstance(decoded, dict):
         raise ValidationException("The request body must be a JSON object")
     return decoded
+
+
+def _decode_leniently(body: bytes, error: msgspec.DecodeError) -> Any:
+    """Return valid JSON that the fast decoder refuses, so that constraints can name the member.
+
+    That is numbers beyond any limit and halves of surrogate pairs.
+    """
+    try:
+        return json.loads(body.decode(), parse_int=_integer, parse_constant=_not_json)
+    except (ValueError, RecursionError):
+        what = str(error).removeprefix("JSON is malformed: ")
+        raise ValidationException(f"The request body is not valid JSON: {what}") from None
+
+
+def _integer(digits: str) -> int:
+    """Return the number, or for one of many digits another that is out of every range too."""
+    return int(digits[:_DIGITS])
+
+
+def _not_json(_: str) -> NoReturn:
+    raise ValueError
+
+
+_DIGITS = 20
 
 
 def _query_members(names: dict[bytes, str], query_string: bytes) -> dict[str, list[str]]:

@@ -1,18 +1,37 @@
-"""The command line: `greenroom serve`, `config`, `bench`, `--version`."""
+"""The command line: `greenroom serve`, `config`, `bench`, `--version`.
 
+A command's module is imported when it is called: that keeps `--version` fast, and leaves little
+time in which a signal meets a process that does not handle it yet.
+"""
+
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import click
 
 from greenroom import __version__
-from greenroom.cli.bench import bench
-from greenroom.cli.config import config
-from greenroom.cli.serve import serve
+from greenroom.cli.exit_codes import ExitCode
+
+COMMANDS = ("bench", "config", "serve")
+"""The commands: each is a function of that name in the module of that name."""
 
 
 class _Commands(click.Group):
     """A group that says in one line what is wrong with an option, like every other refusal."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        if cmd_name == "serve":
+            _stop_quietly()
+        command: click.Command = getattr(import_module(f"greenroom.cli.{cmd_name}"), cmd_name)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _without_usage():
@@ -21,6 +40,12 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         with _without_usage():
             return super().invoke(ctx)
+
+
+def _stop_quietly() -> None:
+    """Let a stop during the start be a stop like any other; the server takes over when it can."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(ExitCode.OK))
 
 
 @contextmanager
@@ -38,8 +63,3 @@ def _without_usage() -> Iterator[None]:
 @click.version_option(__version__, prog_name="greenroom", message="%(prog)s %(version)s")
 def main() -> None:
     """Greenroom: a self-hosted chat service that speaks Amazon IVS Chat's own protocols."""
-
-
-main.add_command(serve)
-main.add_command(config)
-main.add_command(bench)

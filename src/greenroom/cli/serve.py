@@ -2,15 +2,15 @@
 
 import asyncio
 import shlex
-import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 import msgspec
 
 from greenroom import credentials, server, telemetry
-from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.process import allow_files, loop_factory
 from greenroom.files import write_private
@@ -23,16 +23,36 @@ from greenroom.storage.base import StoreRefused, StoreUnwritable
 @settings_options
 def serve(config_file: Path | None, **given: str | None) -> None:
     """Run the service. Every setting: greenroom config --explain."""
-    # Until the service handles it: a stop during the start is a stop like any other.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
     try:
         settings = load_settings(given, config_file)
         telemetry.configure(settings.text("log_level"), settings.text("log_format"))
         allow_files()
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with (
+            _ready_file(settings.optional_path("ready_file")),
+            asyncio.Runner(loop_factory=loop_factory()) as runner,
+        ):
             runner.run(server.serve(settings, lambda ready: _announce(settings, ready)))
     except (SettingsRefused, StoreRefused, AddressRefused) as refused:
         raise fail(refused) from None
+
+
+@contextmanager
+def _ready_file(path: Path | None) -> Iterator[None]:
+    """See that a ready file is there only while the service is, for those who wait for it.
+
+    Raises:
+        StoreUnwritable: what an earlier service left behind cannot be removed.
+    """
+    try:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise StoreUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
+    finally:
+        if path is not None:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _announce(settings: Settings, ready: Ready) -> None:

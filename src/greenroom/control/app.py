@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from greenroom.aws import rest_json, service, sigv4
+from greenroom.control.checks import MEMBER_CHECKS
 from greenroom.control.context import Call, Services
 from greenroom.control.identity import Identities
 from greenroom.control.operations import HANDLERS
@@ -34,9 +35,9 @@ DISCARDED_BYTES = 67_108_864
 """How much of a body that is too large is read before the refusal goes out."""
 
 _EXPOSED = b"x-amzn-ErrorType,x-amzn-RequestId,Date"
-_CORS = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED))
+CORS = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED))
 _PREFLIGHT = (
-    *_CORS,
+    *CORS,
     (b"access-control-allow-methods", b"GET,POST,DELETE,OPTIONS"),
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),
@@ -71,7 +72,7 @@ class ControlPlane:
             response = rest_json.serialize_error(
                 InternalServerException("An internal error occurred.")
             )
-        headers = (*response.headers, (b"x-amzn-requestid", request_id.encode()), *_CORS)
+        headers = (*response.headers, (b"x-amzn-requestid", request_id.encode()), *CORS)
         await _answer(send, response.status, headers, response.body)
 
     async def _respond(self, scope: Scope, receive: Receive) -> rest_json.Response:
@@ -82,7 +83,12 @@ class ControlPlane:
         operation, uri = service.route(request.method, request.raw_path)
         self._throttle.take(operation.name, key.account, authorization.region)
         parameters = rest_json.parse(
-            operation, uri, scope["query_string"], _content_type(scope["headers"]), request.body
+            operation,
+            uri,
+            scope["query_string"],
+            _content_type(scope["headers"]),
+            request.body,
+            MEMBER_CHECKS,
         )
         call = Call(
             services=self._services,

@@ -9,8 +9,6 @@ from greenroom.model.chat_token import (
     Capability,
     ChatTokenClaims,
 )
-from greenroom.model.errors import FieldError, ValidationException
-from greenroom.model.message import attributes_problem
 from greenroom.tokens import NONCE_BYTES, seal_claims
 
 _MINUTE_MS = 60_000
@@ -20,8 +18,6 @@ async def create_chat_token(call: Call) -> Result:
     """CreateChatToken: nothing is written; the room must exist."""
     arn = call.resource("roomIdentifier")
     attributes = call.strings("attributes")
-    if problem := attributes_problem(attributes):
-        raise ValidationException.of_fields(FieldError("attributes", problem))
     services = call.services
     await services.rooms.get(str(arn))
     now = services.clock.now_ms()

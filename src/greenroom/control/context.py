@@ -9,6 +9,7 @@ from greenroom.bus.base import Bus
 from greenroom.chat import Chat
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn, ResourceType
+from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.rooms_cache import RoomsCache
@@ -63,10 +64,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """Return the ARN in a parameter.
 
         Raises:
+            ValidationException: it names no kind of resource that the service has.
             ResourceNotFoundException: it names another account or region, whose resources are
                 never served, nor their existence told.
         """
-        arn = Arn.parse(self.text(name))
+        try:
+            arn = Arn.parse(self.text(name))
+        except ValueError:
+            rule = "must name a room or a logging configuration"
+            raise ValidationException.of_fields(FieldError(name, rule)) from None
         if (arn.account, arn.region) != (self.account, self.region):
             raise arn.not_found()
         return arn

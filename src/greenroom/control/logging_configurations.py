@@ -21,7 +21,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     State,
 )
-from greenroom.model.tags import tag_count_errors, tag_errors
+from greenroom.model.tags import tag_count_errors
 from greenroom.storage.base import Store
 
 DEFAULT_PAGE = 50
@@ -39,7 +39,7 @@ async def create_logging_configuration(call: Call) -> Result:
     tags = call.strings("tags")
     services = call.services
     count_errors = tag_count_errors(len(tags), services.quotas["tags_per_resource"])
-    if errors := [*tag_errors(tags), *count_errors]:
+    if errors := count_errors:
         raise ValidationException.of_fields(*errors)
     now = services.clock.now_ms()
     configuration = LoggingConfiguration(

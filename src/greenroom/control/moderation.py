@@ -1,16 +1,12 @@
 """SendEvent, DeleteMessage and DisconnectUser: the messaging operations of the HTTP API."""
 
 from greenroom.control.context import Call, Result
-from greenroom.model.errors import FieldError, ValidationException
-from greenroom.model.message import attributes_problem
 
 
 async def send_event(call: Call) -> Result:
     """SendEvent: an application's event to everybody in the room."""
     arn = call.resource("roomIdentifier")
     attributes = call.strings("attributes") if "attributes" in call.parameters else None
-    if attributes is not None and (problem := attributes_problem(attributes)):
-        raise ValidationException.of_fields(FieldError("attributes", problem))
     return {"id": await call.services.chat.send_event(str(arn), call.text("eventName"), attributes)}
 
 

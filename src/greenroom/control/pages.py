@@ -43,7 +43,7 @@ class PageToken:
         except (TokenRejected, msgspec.DecodeError):
             raise _refused("is not a token that this service gave") from None
         if sealed.listing != self._listing:
-            raise _refused("belongs to a listing with other filters")
+            raise _refused("belongs to another listing, or one with other filters")
         if self._call.services.clock.now_ms() - sealed.started > LIST_LIFETIME_MS:
             raise _refused("is older than one hour; begin the listing again")
         self._started = sealed.started

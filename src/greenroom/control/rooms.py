@@ -8,7 +8,7 @@ from greenroom.bus.base import RoomChanged
 from greenroom.control.context import Call, Result
 from greenroom.control.pages import PageToken
 from greenroom.model.arn import ResourceType
-from greenroom.model.errors import FieldError, ValidationException
+from greenroom.model.errors import ValidationException
 from greenroom.model.room import (
     DEFAULT_MESSAGE_LENGTH,
     DEFAULT_MESSAGE_RATE,
@@ -19,7 +19,7 @@ from greenroom.model.room import (
     RoomChange,
     RoomFilter,
 )
-from greenroom.model.tags import tag_count_errors, tag_errors
+from greenroom.model.tags import tag_count_errors
 from greenroom.storage.base import RoomCursor
 
 DEFAULT_PAGE = 50
@@ -29,11 +29,8 @@ DEFAULT_PAGE = 50
 async def create_room(call: Call) -> Result:
     """CreateRoom: every member is optional, names need not be unique."""
     tags = call.strings("tags")
-    _refuse(
-        *tag_errors(tags),
-        *tag_count_errors(len(tags), call.services.quotas["tags_per_resource"]),
-        *_attachment_errors(call),
-    )
+    if errors := tag_count_errors(len(tags), call.services.quotas["tags_per_resource"]):
+        raise ValidationException.of_fields(*errors)
     now = call.services.clock.now_ms()
     change = _handler_change(call)
     room = Room(
@@ -61,7 +58,6 @@ async def get_room(call: Call) -> Result:
 async def update_room(call: Call) -> Result:
     """UpdateRoom: what is absent stays, an empty `uri` or list clears."""
     arn = call.resource("identifier")
-    _refuse(*_attachment_errors(call))
     parameters = call.parameters
     change = RoomChange(
         name=cast(str, parameters.get("name", UNSET)),
@@ -132,20 +128,6 @@ def _handler_change(call: Call) -> HandlerChange | None:
 def _attachments(call: Call) -> tuple[str, ...] | None:
     identifiers = cast(list[str] | None, call.parameters.get("loggingConfigurationIdentifiers"))
     return None if identifiers is None else tuple(identifiers)
-
-
-def _attachment_errors(call: Call) -> list[FieldError]:
-    identifiers = _attachments(call) or ()
-    return [
-        FieldError(f"loggingConfigurationIdentifiers[{index}]", "must not repeat")
-        for index, identifier in enumerate(identifiers)
-        if identifier in identifiers[:index]
-    ]
-
-
-def _refuse(*errors: FieldError) -> None:
-    if errors:
-        raise ValidationException.of_fields(*errors)
 
 
 def _described(room: Room) -> Result:

@@ -3,8 +3,6 @@
 from typing import cast
 
 from greenroom.control.context import Call, Result
-from greenroom.model.errors import ValidationException
-from greenroom.model.tags import tag_errors
 
 
 async def list_tags_for_resource(call: Call) -> Result:
@@ -16,8 +14,6 @@ async def tag_resource(call: Call) -> Result:
     """TagResource: adds or overwrites."""
     arn = call.resource("resourceArn")
     tags = call.strings("tags")
-    if errors := tag_errors(tags):
-        raise ValidationException.of_fields(*errors)
     await call.services.store.tag(arn, tags, call.services.quotas["tags_per_resource"])
     return {}
 

@@ -12,6 +12,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from email.utils import formatdate
 from enum import IntEnum
 
 import structlog
@@ -28,6 +29,7 @@ from greenroom.protocol.errors import (
     ActionError,
     CloseCode,
     DisconnectReason,
+    ErrorCode,
     fault_reason,
 )
 from greenroom.protocol.session import Session
@@ -101,8 +103,9 @@ class Edge(asyncio.Protocol):
         if self._state is not State.HANDSHAKE:
             return
         self._cancel_timer()
-        log.info("handshake refused", reason=refused.name, status=refused.status)
-        self.write(handshake.refusal_response(refused, self._plane.ids()))
+        log.info("handshake refused", reason=refused.reason, status=refused.status)
+        date = formatdate(self._plane.clock.now(), usegmt=True).encode()
+        self.write(handshake.refusal_response(refused, self._plane.ids(), date))
         self._state = State.CLOSED
         self._close_written()
 
@@ -196,7 +199,10 @@ class Edge(asyncio.Protocol):
         try:
             action = self._session.receive(text, self._plane.clock.now())
         except ActionError as error:
-            self._error(error)
+            if error.code == ErrorCode.UNAUTHORIZED:
+                self._expire(error.request_id)
+            else:
+                self._error(error)
             return None
         try:
             waiting = self._perform(action)
@@ -256,10 +262,16 @@ class Edge(asyncio.Protocol):
         The official SDKs reconnect on the ERROR frame; older clients parse the close reason. What
         the room was to see before comes first: a request's promise settles with its echo.
         """
-        payload = events.encode_error(self._plane.ids(), "", 401, SESSION_EXPIRED)
-        waiting = self._plane.hub.waiting(self._session.claims.room_arn)
-        self.write(waiting + frames.text_frame(payload))
-        self._close(CloseCode.NORMAL, payload.decode(), DisconnectReason.EXPIRED)
+        self._plane.hub.after_flush(self._session.claims.room_arn, self._expire)
+
+    def _expire(self, request_id: str = "") -> None:
+        if self._state is not State.OPEN:
+            return
+        error_id = self._plane.ids()
+        payload = events.encode_error(error_id, request_id, 401, SESSION_EXPIRED)
+        self.write(frames.text_frame(payload))
+        reason = events.encode_error(error_id, "", 401, SESSION_EXPIRED)
+        self._close(CloseCode.NORMAL, reason.decode(), DisconnectReason.EXPIRED)
 
     def ping(self) -> None:
         """Ask for a sign of life."""

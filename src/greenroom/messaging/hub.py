@@ -17,7 +17,8 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from greenroom.bus.base import Deliver, Disconnect, Envelope, RoomChanged
@@ -61,11 +62,11 @@ class Connection(Protocol):
 
 class _Room:
     __slots__ = (
+        "actions",
         "after_flush",
         "connections",
         "ending",
         "flushed",
-        "kicks",
         "owner",
         "patience",
         "pending",
@@ -80,8 +81,9 @@ class _Room:
         # The value is the socket's descriptor, or `THROUGH_TRANSPORT`.
         self.connections: dict[Connection, int] = {}
         self.pending: list[bytes] = []
-        self.kicks: list[Disconnect] = []
-        self.after_flush: list[Disconnect] = []
+        # What is to be done after the next flush, and after the one under way.
+        self.actions: list[Callable[[], None]] = []
+        self.after_flush: list[Callable[[], None]] = []
         self.ending = False
         self.scheduled = False
         self.slicing = False
@@ -120,6 +122,12 @@ def write_all(connections: Iterable[Connection], descriptors: Iterable[int], dat
         else:
             if written != size:
                 connection.write(data[written:])
+
+
+def _kick(room: _Room, envelope: Disconnect) -> None:
+    user = envelope.user_id
+    for connection in [each for each in room.connections if each.user_id == user]:
+        connection.disconnect(envelope.reason)
 
 
 class Hub:
@@ -169,10 +177,14 @@ class Hub:
         if not room.connections:
             del self._rooms[room_arn]
 
-    def waiting(self, room_arn: str) -> bytes:
-        """Return the frames that were published and wait to be written, for one who leaves."""
+    def after_flush(self, room_arn: str, action: Callable[[], None]) -> None:
+        """Do something when everything that was published before is written to everybody."""
         room = self._rooms.get(room_arn)
-        return b"" if room is None else b"".join(room.pending)
+        if room is None:
+            action()
+        else:
+            room.actions.append(action)
+            self._flush(room)
 
     def drain(self) -> None:
         """Deliver what waits, then end every connection; say so from now on."""
@@ -199,7 +211,7 @@ class Hub:
     def _disconnect(self, room: _Room, envelope: Disconnect) -> None:
         """Show everybody the event, the kicked user included, then close the user's sockets."""
         room.pending.append(text_frame(envelope.payload))
-        room.kicks.append(envelope)
+        room.actions.append(partial(_kick, room, envelope))
         self._flush(room)
 
     def _schedule(self, room: _Room) -> None:
@@ -225,8 +237,8 @@ class Hub:
         room.learn()
         data = b"".join(room.pending)
         room.pending.clear()
-        # Only those whose event is in this flush: what comes meanwhile must not delay them.
-        room.after_flush, room.kicks = room.kicks, []
+        # Only those whose frames are in this flush: what comes meanwhile must not delay them.
+        room.after_flush, room.actions = room.actions, []
         room.ending = self.draining
         # A copy: who joins meanwhile comes too late.
         self._write(room, tuple(room.connections) if data else (), 0, data)
@@ -249,13 +261,13 @@ class Hub:
 
     def _flushed(self, room: _Room) -> None:
         """Do what had to wait until everybody was written to."""
-        for kick in room.after_flush:
-            for connection in [each for each in room.connections if each.user_id == kick.user_id]:
-                connection.disconnect(kick.reason)
+        actions, room.after_flush = room.after_flush, []
+        for action in actions:
+            action()
         if room.ending or (self.draining and not room.pending):
             for connection in tuple(room.connections):
                 connection.drain()
-        elif room.kicks or self.draining:
+        elif room.actions or self.draining:
             self._flush(room)
         elif room.pending and not room.scheduled:
             self._schedule(room)

@@ -24,12 +24,21 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class HandshakeRefused(Exception):
-    """The connection is refused before the upgrade: what the HTTP answer says."""
+    """The connection is refused before the upgrade: what the HTTP answer says.
+
+    `reason` is the refusal's own name, for logs and metrics.
+    """
 
     def __init__(
-        self, status: int, name: str, message: str, headers: Sequence[tuple[str, str]] = ()
+        self,
+        reason: str,
+        status: int,
+        name: str,
+        message: str,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(message)
+        self.reason = reason
         self.status = status
         self.name = name
         self.message = message
@@ -64,7 +73,7 @@ class Refusal(Enum):
 
     def error(self) -> HandshakeRefused:
         """Return the exception to raise."""
-        return HandshakeRefused(*self.value)
+        return HandshakeRefused(self.name.lower(), *self.value)
 
 
 class Upgrade(msgspec.Struct, frozen=True):

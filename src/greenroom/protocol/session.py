@@ -59,10 +59,6 @@ class Session:
         """Return whether the session is over."""
         return now * 1000 >= self.claims.session_expires
 
-    def change_rate(self, rate: float) -> None:
-        """Allow another rate from now on."""
-        self._bucket.change(rate)
-
     def _check(self, request_id: str, within_rate: bool, now: float) -> None:
         if self.expired(now):
             raise ActionError(ErrorCode.UNAUTHORIZED, SESSION_EXPIRED, request_id) from None
