@@ -95,9 +95,9 @@ def _further_errors(
     failed = {re.split(r"[.\[]", error.name, maxsplit=1)[0] for error in errors}
     return [
         error
-        for name in checks.keys() & params.keys() - failed
-        if params[name] is not None
-        for error in checks[name](params[name])
+        for name, value in params.items()
+        if name in checks and name not in failed and value is not None
+        for error in checks[name](value)
     ]
 
 
