@@ -1,0 +1,82 @@
+"""The process under stress: how it is started, what it holds, what its log says."""
+
+import contextlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tests.service import Service, running
+from tests.stress.viewers import Crowd
+
+UNTHROTTLED = {
+    "GREENROOM_REQUEST_RATES": "off",
+    "GREENROOM_ROOM_MESSAGE_RATES": "off",
+    "GREENROOM_QUOTAS": "messaging_requests_per_connection=0,connections=0",
+    "GREENROOM_LOG_FORMAT": "json",
+}
+
+
+@contextlib.asynccontextmanager
+async def serving(directory: Path, **variables: str) -> AsyncIterator[tuple[Service, Crowd]]:
+    """Run a service without rates; in the end it must stop cleanly, and nothing have crashed."""
+    with running(directory / "data", **{**UNTHROTTLED, **variables}) as service:
+        async with Crowd(service) as crowd:
+            yield service, crowd
+        if service.process.poll() is None:
+            assert service.stop() == 0
+        assert_no_faults(service)
+
+
+def assert_no_faults(service: Service) -> None:
+    """Check that the log tells of nothing that crashed."""
+    text = service.log.read_text()
+    for word in ("crashed", "fault in the event loop", "Traceback"):
+        assert word not in text, text[-4000:]
+
+
+def entries(service: Service, event: str) -> list[dict[str, Any]]:
+    """Return the log's entries of one event."""
+    lines = service.log.read_text().splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    return [entry for entry in found if entry["event"] == event]
+
+
+def ends(service: Service) -> Counter[str]:
+    """Return how many connections ended, by the reason that the log names."""
+    return Counter(entry["reason"] for entry in entries(service, "connection ended"))
+
+
+def connections_at_stop(service: Service) -> int:
+    """Stop the service; return how many connections it counted then."""
+    assert service.stop() == 0
+    (entry,) = entries(service, "stopping")
+    return int(entry["connections"])
+
+
+def descriptors(service: Service) -> int:
+    """Return how many files and sockets the process has open."""
+    return sum(1 for _ in Path(f"/proc/{service.process.pid}/fd").iterdir())
+
+
+def resident(service: Service) -> int:
+    """Return the bytes of memory that the process has."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def cpu_seconds(service: Service) -> float:
+    """Return the CPU time that the process has used."""
+    fields = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_share(service: Service, seconds: float) -> float:
+    """Return the share of one core that the process uses during the next seconds."""
+    used, begun = cpu_seconds(service), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_seconds(service) - used) / (time.monotonic() - begun)

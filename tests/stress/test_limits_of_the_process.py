@@ -1,0 +1,132 @@
+"""The process at its own limits: told to stop under load, and out of descriptors."""
+
+import asyncio
+import random
+import resource
+import signal
+from collections import Counter
+from pathlib import Path
+
+from tests.conftest import Measured
+from tests.service import Service
+from tests.stress.conftest import Scaled
+from tests.stress.process import cpu_share, descriptors, serving
+from tests.stress.viewers import PATIENCE, Crowd, Speaker, Viewer, assert_same_streams, until
+
+DRAIN_ROOMS, DRAIN_VIEWERS = 5, 150
+
+FREE, TOO_MANY = 60, 200
+"""Descriptors that are left, and clients that then come."""
+
+GENEROUS = 0.6
+"""The share of a core that a process without descriptors may use; one that spins uses all of it."""
+
+BIG = {"pad": "\x01" * 900}
+"""Attributes of 900 bytes that take 5 KB as JSON."""
+
+
+async def talk_to_the_end(speaker: Speaker, chance: random.Random) -> None:
+    """Send messages, several at a time, until the connection ends."""
+    while not speaker.viewer.ended:
+        burst = chance.choice((1, 1, 3, 8))
+        await asyncio.gather(*(speaker.say(attributes=BIG) for _ in range(burst)))
+        await asyncio.sleep(chance.choice((0, 0.005, 0.02)))
+
+
+async def test_drain_under_load(
+    tmp_path: Path, chance: random.Random, scaled: Scaled, measured: Measured
+) -> None:
+    """Every message whose sender saw it come back was received by all who stayed to the end.
+
+    Those who read late get it too. No connection gets a close frame, so that the official SDKs
+    connect again, and the exit is clean.
+    """
+    async with serving(tmp_path) as (service, crowd):
+        api = service.boto3()
+        rooms = [str(api.create_room()["arn"]) for _ in range(DRAIN_ROOMS)]
+        viewers = [await crowd.fill(room, scaled(DRAIN_VIEWERS) // DRAIN_ROOMS) for room in rooms]
+        speakers = [await crowd.speakers(room, 2, f"{n}") for n, room in enumerate(rooms)]
+        talking = [
+            asyncio.create_task(talk_to_the_end(each, chance))
+            for group in speakers
+            for each in group
+        ]
+        await asyncio.sleep(chance.uniform(0.3, 0.6))
+        late = [await crowd.enter(room, "late", receive_buffer=8192) for room in rooms]
+        for each in late:
+            each.transport.pause_reading()
+        await asyncio.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.7)
+        for each in late:
+            each.transport.resume_reading()
+        await asyncio.gather(*talking)
+        exit_code = await asyncio.to_thread(service.process.wait, PATIENCE)
+        assert exit_code == 0
+        await until(lambda: not crowd.viewers, "all connections have ended")
+        for group, senders, one in zip(viewers, speakers, late, strict=True):
+            assert_nothing_lost(group, senders, one)
+        measured(
+            "stress_messages_echoed_before_drain",
+            sum(len(each.echoed) for group in speakers for each in group),
+        )
+
+
+def assert_nothing_lost(viewers: list[Viewer], speakers: list[Speaker], late: Viewer) -> None:
+    """Check that all streams of a room are the same, with every message that came back."""
+    everybody = [*viewers, *(each.viewer for each in speakers)]
+    frames = assert_same_streams(everybody)
+    received = Counter(frame.request_id for frame in frames)
+    echoed = {request_id for each in speakers for request_id in each.echoed}
+    assert received == Counter(echoed)
+    stream = viewers[0].texts
+    assert late.texts == stream[len(stream) - len(late.texts) :], "who read late missed the end"
+    assert late.texts, "who read late saw nothing"
+    assert [each.close_frame for each in (*everybody, late) if each.close_frame] == []
+
+
+def leave_free(service: Service, count: int) -> None:
+    """Let the process open so many files more, and none beyond."""
+    limit = descriptors(service) + count
+    _, most = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (limit, most))
+
+
+async def come(crowd: Crowd, room: str, number: int) -> Viewer | None:
+    """Connect while there may be no place; return the connection if there was one in time."""
+    try:
+        async with asyncio.timeout(2):
+            viewer = await crowd.attempt(crowd.token(room, f"user-{number}"))
+    except (OSError, TimeoutError):
+        return None
+    return viewer if viewer.status == 101 else None
+
+
+async def test_descriptors_exhausted(tmp_path: Path, scaled: Scaled, measured: Measured) -> None:
+    """Without free descriptors new connections are refused or wait, and the old ones chat on.
+
+    When some have left there is place again. The process never spins.
+    """
+    async with serving(tmp_path) as (service, crowd):
+        room = str(service.boto3().create_room()["arn"])
+        old = await crowd.fill(room, scaled(50), "old")
+        (speaker,) = await crowd.speakers(room, 1)
+        assert await speaker.say() is not None
+        leave_free(service, FREE)
+        came = await asyncio.gather(*(come(crowd, room, n) for n in range(TOO_MANY)))
+        inside = [viewer for viewer in came if viewer is not None and not viewer.ended]
+        measured("stress_let_in_of_60_descriptors", len(inside))
+        assert 0 < len(inside) <= FREE
+        for _ in range(50):
+            assert await speaker.say() is not None
+        share = await asyncio.to_thread(cpu_share, service, 1)
+        measured("stress_cpu_share_without_descriptors", round(share, 3))
+        assert share < GENEROUS
+        await until(lambda: all(len(each.texts) == 51 for each in old), "the old ones see all")
+        assert_same_streams([*old, speaker.viewer])
+        for viewer in inside[: len(inside) // 2]:
+            viewer.leave()
+        await until(lambda: sum(each.ended for each in inside) >= len(inside) // 2, "half left")
+        again = await asyncio.gather(*(come(crowd, room, n) for n in range(len(inside) // 2 - 5)))
+        assert all(again), "there is place, but nobody gets in"
+        assert await speaker.say() is not None
