@@ -395,15 +395,18 @@ async def test_expiry_loses_nothing() -> None:
 
 
 async def test_drain_sends_no_close_frame() -> None:
-    """At a restart the socket just closes, so that the SDKs connect again; frames go out first."""
+    """At a restart our side just ends, so that the SDKs connect again; frames go out first."""
     async with stage() as made:
         edge, transport = await made.connect()
         made.bus.publish(Deliver(HERE, b"last", "SendEvent"))
         made.hub.drain()
         made.hub.drain()
         assert frames_of(transport.take()) == [(0x81, b"last")]
-        assert (transport.closed, made.hub.connections) == (True, 0)
+        assert (transport.ended, made.hub.connections) == (True, 0)
+        # Closed with bytes unread, the socket would be reset, and the last frames be lost.
+        assert (transport.closed, transport.aborted) == (False, False)
         edge.data_received(action())
+        assert transport.take() == []
         edge.connection_lost(None)
 
 

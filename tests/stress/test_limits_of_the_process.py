@@ -52,7 +52,7 @@ async def test_drain_under_load(
             for each in group
         ]
         await asyncio.sleep(chance.uniform(0.3, 0.6))
-        late = [await crowd.enter(room, "late", receive_buffer=8192) for room in rooms]
+        late = [await crowd.enter(room, "late", receive_buffer=131_072) for room in rooms]
         for each in late:
             each.transport.pause_reading()
         await asyncio.sleep(0.3)

@@ -285,7 +285,7 @@ class Edge(asyncio.Protocol):
         """End the connection for a restart: no close frame, so that the SDKs reconnect."""
         if self._state is State.OPEN:
             self._leave(DisconnectReason.DRAIN)
-            self._close_written()
+            self._end_written()
 
     # The end
 
@@ -301,6 +301,21 @@ class Edge(asyncio.Protocol):
         self._cancel_timer()
         self._after(self._plane.limits.close_seconds, self._reset)
         self._transport.close()
+
+    def _end_written(self) -> None:
+        """End our side when what waits is written, and close when the peer does.
+
+        The kernel resets a connection that is closed with bytes unread, and a peer that is sending
+        would lose the last frames.
+        """
+        if not self._transport.can_write_eof() or self._transport.is_closing():
+            self._close_written()
+            return
+        self._cancel_timer()
+        self._after(self._plane.limits.close_seconds, self._reset)
+        self._transport.write_eof()
+        self._busy = False
+        self._transport.resume_reading()
 
     def _reset(self) -> None:
         """Let go of the socket with all that waits in it.
