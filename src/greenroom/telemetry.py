@@ -5,6 +5,7 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +26,7 @@ def configure(level: str, log_format: str) -> None:
             _Console() if people else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Stderr,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
@@ -54,6 +55,24 @@ class _Places(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name in the standard library
         return "\n".join((ei[0].__name__, *_places(ei[2])))
+
+
+class _Stderr:
+    """Writes lines to standard error. One that cannot be written is given up.
+
+    A log on a full disk, or a reader that is gone, must not fail what is being logged.
+    """
+
+    def __init__(self, *_: object) -> None:
+        self._stream = sys.stderr
+
+    def msg(self, line: str) -> None:
+        """Write a line."""
+        with suppress(OSError, ValueError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = exception = msg
 
 
 class _Console(structlog.dev.ConsoleRenderer):
