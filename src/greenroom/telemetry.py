@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
+from io import FileIO
 from types import TracebackType
 from typing import Any
 
@@ -64,13 +65,18 @@ class _Stderr:
     """
 
     def __init__(self, *_: object) -> None:
-        self._stream = sys.stderr
+        # Unbuffered: what a buffer kept of a lost line would fail the end of the process.
+        self._stream: FileIO | None = None
+        with suppress(OSError, ValueError):
+            self._stream = FileIO(sys.stderr.fileno(), "w", closefd=False)
 
     def msg(self, line: str) -> None:
         """Write a line."""
         with suppress(OSError, ValueError):
-            self._stream.write(line + "\n")
-            self._stream.flush()
+            if self._stream is not None:
+                self._stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
+            else:
+                sys.stderr.write(line + "\n")
 
     debug = info = warning = error = critical = exception = msg
 
