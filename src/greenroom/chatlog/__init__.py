@@ -1,0 +1,1 @@
+"""Chat logging: what clients receive in rooms with logging configurations, on record."""
