@@ -1,9 +1,4 @@
-"""Requests that race: one token used at once, kicks and deletes against messages, new limits.
-
-Clock jumps are not here: no setting moves the clock of a running process. The clock is an argument
-of everything that asks for the time, and the unit tests of the rates, the sweeper, the tokens, the
-chat and the signatures move it.
-"""
+"""Requests that race: one token used at once, kicks and deletes against messages, new limits."""
 
 import asyncio
 import json
