@@ -354,6 +354,15 @@ def test_unwritable_place_is_refused(tmp_path: Path, blocked: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("path", ["file", "file/below"])
+def test_a_file_in_place_of_the_directory(tmp_path: Path, path: str) -> None:
+    """A file where the directory should be is named as what it is, and stays as it is."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreUnwritable, match="is not a directory"), opened(tmp_path / path):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not stop root")
 @pytest.mark.parametrize("name", [".", DATABASE, "lock"])
 def test_read_only_place_is_refused(tmp_path: Path, name: str) -> None:

@@ -46,6 +46,8 @@ def in_use(directory: Path, holder: str = "") -> StoreInUse:
 
 def unwritable(path: Path, error: Exception) -> StoreUnwritable:
     """Return the error for a place that cannot be written."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return StoreUnwritable(f"{path} is not a directory: choose another data directory")
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return StoreUnwritable(
         f"{path} cannot be written ({reason}): make it writable, or choose another data directory"
