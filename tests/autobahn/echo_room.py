@@ -1,0 +1,57 @@
+"""`greenroom serve` with one difference: every connection is in a room that echoes.
+
+Autobahn|Testsuite needs an endpoint that returns each message, and sends no chat token. The socket,
+the upgrade, the frames, the limits and the closing handshake are the real ones. Run with the
+options of `greenroom serve`.
+"""
+
+import sys
+from collections.abc import Awaitable
+
+from greenroom import door, listener
+from greenroom.messaging.edge import Edge, Headers, State
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.protocol import frames, handshake
+
+CLAIMS = ChatTokenClaims(
+    token_id="echo",
+    room_arn="arn:aws:ivschat:us-east-1:123456789012:room/EchoRoom0000",
+    user_id="echo",
+    capabilities=(),
+    attributes={},
+    token_expires=2**53,
+    session_expires=2**53,
+)
+
+ANY_TOKEN = (b"sec-websocket-protocol", b"echo.room")
+
+
+class EchoEdge(Edge):
+    """A connection that gets back what it sends."""
+
+    async def _admit(self, method: bytes, headers: Headers) -> None:
+        self._open(handshake.parse_upgrade(method, [*headers, ANY_TOKEN]), CLAIMS)
+
+    def write(self, data: bytes) -> None:
+        if data.startswith(b"HTTP/1.1 101"):
+            # The client offered no subprotocol, so none may be accepted.
+            data = data.replace(b"Sec-WebSocket-Protocol: echo.room\r\n", b"")
+        super().write(data)
+
+    def _handle_one(self, event: frames.Event) -> Awaitable[None] | None:
+        if self._state is State.OPEN and isinstance(event, frames.Text):
+            self.write(frames.text_frame(event.payload))
+        elif self._state is State.OPEN and isinstance(event, frames.Binary):
+            self.write(b"\x82" + frames.text_frame(event.payload)[1:])
+        else:
+            return super()._handle_one(event)
+        return None
+
+
+if __name__ == "__main__":
+    for module in (door, listener):
+        module.Edge = EchoEdge  # type: ignore[attr-defined]
+    from greenroom.cli.main import main
+
+    sys.argv[1:1] = ["serve"]
+    main()

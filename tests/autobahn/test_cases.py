@@ -1,0 +1,112 @@
+"""Autobahn|Testsuite's cases against the real process, whose room echoes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.autobahn.cases import CLOSE, FIN, Case, Frame, cases, closing
+from tests.e2e.wire import upgrade_bytes
+from tests.service import STARTUP_SECONDS, environment
+
+CASES = tuple(cases())
+
+ROOT = Path(__file__).parents[2]
+
+Address = tuple[str, int]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """Return the address of a process whose room echoes."""
+    ready = tmp_path_factory.mktemp("echo") / "ready.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.autobahn.echo_room", "--port", "0"],
+        env={
+            **environment(
+                GREENROOM_READY_FILE=str(ready),
+                GREENROOM_STORAGE="memory",
+                GREENROOM_FRAME_BYTES="1048576",
+            ),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        },
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while not ready.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        host, _, port = json.loads(ready.read_text())["api_url"].rpartition("/")[2].partition(":")
+        yield host, int(port)
+        process.terminate()
+        assert process.wait(STARTUP_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_every_case_is_there() -> None:
+    """No number is twice, and none of the suite's 247 in these sections is missing."""
+    names = [case.id for case in CASES]
+    assert len(set(names)) == len(names)
+    assert len([name for name in names if " " not in name]) == 247
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_case(address: Address, case: Case) -> None:
+    """The server answers exactly what the case allows, then closes as it demands."""
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(upgrade_bytes())
+        stream = connection.makefile("rb")
+        while (line := stream.readline()) != b"\r\n":
+            assert line, "the upgrade was not answered"
+        sent = b"".join(masked(frame) for frame in case.sends)
+        if case.close is None:
+            # The client's own end: what must come, came before the answer to it.
+            sent += masked(closing())
+        step = case.chop or len(sent)
+        for start in range(0, len(sent), step):
+            connection.sendall(sent[start : start + step])
+        received = list(frames(stream.read()))
+    *answers, last = received
+    assert tuple(answers) == case.answers
+    assert last[0] == FIN | CLOSE
+    assert int.from_bytes(last[1][:2], "big") == (case.close or 1000)
+
+
+def masked(frame: Frame) -> bytes:
+    """Return a client's frame."""
+    first, payload = frame
+    size, key = len(payload), os.urandom(4)
+    if size < 126:
+        length = bytes((0x80 | size,))
+    elif size < 65_536:
+        length = b"\xfe" + size.to_bytes(2, "big")
+    else:
+        length = b"\xff" + size.to_bytes(8, "big")
+    stream = (key * (size // 4 + 1))[:size]
+    mask = int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")
+    return bytes((first,)) + length + key + mask.to_bytes(size, "big")
+
+
+def frames(data: bytes) -> Iterator[Frame]:
+    """Return the server's frames; one that is not whole or is masked fails the case."""
+    while data:
+        first, size, start = data[0], data[1], 2
+        assert size < 0x80, "masked"
+        if size >= 126:
+            start += 2 if size == 126 else 8
+            size = int.from_bytes(data[2:start], "big")
+        assert len(data) >= start + size, "not whole"
+        yield first, data[start : start + size]
+        data = data[start + size :]
