@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from greenroom.bus.base import Deliver, RoomChanged
 from greenroom.messaging import hub as hub_module
-from greenroom.messaging.edge import Edge, State
+from greenroom.messaging.edge import TURN_BYTES, Edge, State
 from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
 from tests.hand_clock import START_MS
@@ -606,3 +606,27 @@ async def test_an_idle_connection_keeps_no_decoder() -> None:
 def test_claims_differ() -> None:
     """The stage's tokens are good for one connection each."""
     assert claims_of().token_id != claims_of().token_id
+
+
+async def test_a_flood_has_its_turns() -> None:
+    """Of a large read a few kilobytes are handled at once, the rest in order, after the others.
+
+    Meanwhile nothing more is read.
+    """
+    async with stage() as plane:
+        edge, transport = await plane.connect()
+        other, others = await plane.connect("bob")
+        pings = [client_frame(b"%05d" % number, 0x89) for number in range(2_000)]
+        edge.data_received(b"".join(pings))
+        handled = TURN_BYTES // len(pings[0])
+        assert len(transport.written) == handled
+        assert not transport.reading
+        other.data_received(client_frame(b"me", 0x89))
+        assert others.take() == [b"\x8a\x02me"]
+        edge.data_received(client_frame(b"last", 0x89))
+        await settle(20)
+        assert transport.take() == [
+            *(b"\x8a\x05%05d" % number for number in range(2_000)),
+            b"\x8a\x04last",
+        ]
+        assert transport.reading

@@ -3,6 +3,7 @@
 - An idle connection keeps no frame decoder: it is made when bytes arrive and let go when empty.
 - Actions of one connection are handled in order. While one waits (for a room to be loaded, for a
   moderation request) nothing more is read, so the bound on memory is one read of the socket.
+- Of what one read brings, `TURN_BYTES` are handled at once: a flood delays the others no more.
 - What is queued for a reader is bounded. A reader that lets its queue pass the bound is dropped
   without a close frame, which it could not read anyway.
 """
@@ -33,6 +34,9 @@ from greenroom.protocol.errors import (
     fault_reason,
 )
 from greenroom.protocol.session import Session
+
+TURN_BYTES = 4_096
+"""Bytes of one connection that are handled before the others have their turn."""
 
 log = structlog.get_logger()
 
@@ -136,10 +140,17 @@ class Edge(asyncio.Protocol):
             self._early += data
             return
         self.heard = True
+        if len(data) > TURN_BYTES:
+            self._early, data = data[TURN_BYTES:], data[:TURN_BYTES]
         decoder = self._decoder or frames.FrameDecoder(self._plane.limits.frame_bytes)
         received = decoder.feed(data)
         self._decoder = None if decoder.idle else decoder
         self._handle(received, 0)
+        if self._early and not self._busy:
+            # The others' turn: one peer's thousand small frames must not hold them up.
+            self._busy = True
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._resume)
 
     def _handle(self, received: Sequence[frames.Event], start: int) -> None:
         """Handle frames in order; when one must wait, stop reading until it is done."""
