@@ -10,6 +10,8 @@ from pathlib import Path
 
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cloudwatch import PUBLISHED
+from greenroom.metrics import Metrics
 from greenroom.model import errors
 from greenroom.model.quotas import QUOTAS, RateProfile
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
@@ -112,6 +114,17 @@ def _refusals() -> str:
     )
 
 
+def _cloudwatch() -> str:
+    families = {family.name: family for family in Metrics().registry.collect()}
+    return _table(
+        ("metric", "dimension", "in `/metrics`", "meaning"),
+        (
+            (f"`{each.name}`", each.dimension or "none", f"`{name}`", families[name].documentation)
+            for name, each in PUBLISHED.items()
+        ),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "quotas": _quotas,
@@ -121,6 +134,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "messaging-errors": _messaging_errors,
     "close-reasons": _close_reasons,
     "refusals": _refusals,
+    "cloudwatch": _cloudwatch,
 }
 
 if __name__ == "__main__":

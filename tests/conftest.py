@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 Measured = Callable[[str, object], None]
 
@@ -33,6 +34,33 @@ def measured(request: pytest.FixtureRequest) -> Measured:
         request.node.user_properties.append((name, value))
 
     return report
+
+
+@pytest.fixture(scope="session")
+def aws_url() -> Iterator[str]:
+    """Give the URL of a server that speaks the protocols of AWS's services, moto's."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws_credentials(no_aws_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let botocore find credentials, which nobody outside of the tests knows."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret-of-anybody")
+
+
+@pytest.fixture
+def no_aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide from botocore what the machine has: variables, files and an instance's role."""
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

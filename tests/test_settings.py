@@ -85,6 +85,9 @@ def test_values_of_another_kind(setting: object, tmp_path: Path) -> None:
         ("handshake_timeout_seconds", 1, 300),
         ("close_timeout_seconds", 1, 300),
         ("drain_timeout_seconds", 1, 3600),
+        ("chat_log_object_seconds", 1, 3600),
+        ("chat_log_object_bytes", 65_536, 67_108_864),
+        ("chat_log_batch_seconds", 1, 300),
     ],
 )
 def test_numbers(name: str, low: int, high: int) -> None:
@@ -109,6 +112,13 @@ def test_numbers(name: str, low: int, high: int) -> None:
         ("room_message_rates", ["enforced", "off"], ["on", True]),
         ("log_level", ["debug", "info", "warning", "error"], ["INFO", "trace"]),
         ("log_format", ["auto", "console", "json"], ["text"]),
+        (
+            "s3_endpoint",
+            ["http://localhost:9000", "https://[::1]:1/path"],
+            ["", "localhost:9000", "ftp://x", "http://", "http://a@b", "http://x?y", "http://x\n"],
+        ),
+        ("cloudwatch_metrics", ["on", "off"], ["yes", ""]),
+        ("cloudwatch_namespace", ["Greenroom/IVSChat", "AWS/IVSChat", "x" * 255], ["", ":x", "é"]),
     ],
 )
 def test_texts(name: str, good: list[object], bad: list[object]) -> None:
@@ -165,6 +175,35 @@ def test_wrong_quotas(text: str, message: str, tmp_path: Path) -> None:
     """A quota that does not exist, or is no count, is refused by its name."""
     with pytest.raises(SettingsRefused, match=message):
         of(file=toml(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[chat_log_destinations]\n"s3:a-*" = "aws"\n"*:/x/*" = "auto"\n"*" = "files"\n',
+        'chat_log_destinations = "s3:a-*=aws, *:/x/*=auto,*=files"\n',
+    ],
+    ids=["table", "text"],
+)
+def test_chat_log_destinations(text: str, tmp_path: Path) -> None:
+    """Patterns are written as a table or as pairs, and keep their order."""
+    settings = of(file=toml(tmp_path, text))
+    assert list(settings.table("chat_log_destinations").items()) == [
+        ("s3:a-*", "aws"),
+        ("*:/x/*", "auto"),
+        ("*", "files"),
+    ]
+    assert settings.values["chat_log_destinations"].shown() == "s3:a-*=aws, *:/x/*=auto, *=files"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bucket=aws", "S3:bucket=aws", "s3:=aws", ":x=aws", "s3:bucket=s3", "s3:bucket", "=aws"],
+)
+def test_wrong_chat_log_destinations(text: str) -> None:
+    """A pattern that can match nothing, or a word that is none, is refused."""
+    with pytest.raises(SettingsRefused, match=r"^GREENROOM_CHAT_LOG_DESTINATIONS "):
+        of(environment={"GREENROOM_CHAT_LOG_DESTINATIONS": text})
 
 
 def test_every_quota_can_be_set() -> None:

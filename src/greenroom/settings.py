@@ -9,11 +9,13 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
+from greenroom.model.logging_configuration import DestinationKind
 from greenroom.model.quotas import BY_NAME, Quotas, RateProfile
 
 PREFIX = "GREENROOM_"
@@ -94,7 +96,7 @@ def _one_of(*words: str) -> Callable[[object], object]:
 
 def _quotas(raw: object) -> dict[str, int]:
     """Parse `[quotas]` of the file, or `name=number,name=number` of the environment."""
-    pairs = _quota_pairs(raw) if isinstance(raw, str) else _flat(raw)
+    pairs = _pairs(raw) if isinstance(raw, str) else _flat(raw)
     quotas = {}
     for name, number in pairs.items():
         if name not in BY_NAME:
@@ -106,7 +108,7 @@ def _quotas(raw: object) -> dict[str, int]:
     return quotas
 
 
-def _quota_pairs(text: str) -> dict[str, object]:
+def _pairs(text: str) -> dict[str, object]:
     pairs: dict[str, object] = {}
     for pair in filter(None, text.split(",")):
         name, _, number = pair.partition("=")
@@ -125,6 +127,32 @@ def _flat(raw: object) -> dict[str, object]:
         else:
             flat[name] = value
     return flat
+
+
+_endpoint = _matching(
+    r"https?://[A-Za-z0-9.:\[\]-]{1,255}(/[A-Za-z0-9._~/-]{0,255})?",
+    "a URL of http or https, without a query",
+)
+
+
+def _destinations(raw: object) -> dict[str, str]:
+    """Parse `[chat_log_destinations]` of the file, or `pattern=word,pattern=word`."""
+    if isinstance(raw, str):
+        pairs = _pairs(raw)
+    elif isinstance(raw, dict):
+        pairs = raw
+    else:
+        # A parse function has one way to refuse.
+        raise ValueError("must be a table of patterns and words")  # noqa: TRY004
+    for pattern, word in pairs.items():
+        kind, colon, name = pattern.partition(":")
+        known = any(fnmatchcase(each, kind) for each in DestinationKind)
+        if not (pattern == "*" or (known and colon and name)):
+            kinds = ", ".join(DestinationKind)
+            raise ValueError(f"pattern {pattern!r} must be KIND:NAME, of {kinds}, or *")
+        if word not in {"files", "aws", "auto"}:
+            raise ValueError(f"{pattern} must be one of files, aws, auto")
+    return cast(dict[str, str], pairs)
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -227,6 +255,55 @@ SETTINGS: tuple[Setting, ...] = (
         _one_of("auto", "console", "json"),
         "console for people, json for machines; auto is console on a terminal",
     ),
+    Setting(
+        "chat_log_destinations",
+        {},
+        _destinations,
+        "where chat logs go, by patterns of KIND:NAME: aws, files, or auto, which also counts for"
+        " the rest; the first pattern that matches",
+    ),
+    Setting(
+        "chat_log_dir",
+        None,
+        _path,
+        "directory of chat logs in files; chat-logs in data_dir when not given",
+    ),
+    Setting(
+        "chat_log_object_seconds",
+        300,
+        _integer(1, 3600),
+        "seconds that records for S3 wait for others before an object is made",
+    ),
+    Setting(
+        "chat_log_object_bytes",
+        8_388_608,
+        _integer(65_536, 67_108_864),
+        "bytes of records for S3 after which objects are made at once",
+    ),
+    Setting(
+        "chat_log_batch_seconds",
+        5,
+        _integer(1, 300),
+        "seconds that records for CloudWatch Logs and Firehose wait for others",
+    ),
+    Setting("s3_endpoint", None, _endpoint, "URL of S3, when it is not AWS's"),
+    Setting("logs_endpoint", None, _endpoint, "URL of CloudWatch Logs, when it is not AWS's"),
+    Setting("firehose_endpoint", None, _endpoint, "URL of Firehose, when it is not AWS's"),
+    Setting("cloudwatch_endpoint", None, _endpoint, "URL of CloudWatch, when it is not AWS's"),
+    Setting(
+        "cloudwatch_metrics",
+        "off",
+        _one_of("off", "on"),
+        "whether the ten metrics of IVS Chat are published to CloudWatch once a minute",
+    ),
+    Setting(
+        "cloudwatch_namespace",
+        "Greenroom/IVSChat",
+        _matching(
+            r"[!-9;-~][ -~]{0,254}", "1 to 255 printable characters of ASCII, no colon first"
+        ),
+        "namespace of these metrics; AWS refuses those that begin with AWS/",
+    ),
 )
 
 BY_SETTING: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
@@ -257,6 +334,10 @@ class Settings:
     def optional_path(self, name: str) -> Path | None:
         """Return a setting that is a path or not given."""
         return cast(Path | None, self.values[name].value)
+
+    def table(self, name: str) -> Mapping[str, str]:
+        """Return a setting that is a table of names and words, in its order."""
+        return cast(Mapping[str, str], self.values[name].value)
 
     def quotas(self) -> Quotas:
         """Return the quotas in force."""

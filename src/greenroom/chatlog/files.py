@@ -1,0 +1,143 @@
+"""Log objects as files: what would be in S3, in a directory, with nothing installed.
+
+- The keys are those of S3, below one directory per bucket, log group or delivery stream.
+- A file appears whole or not at all, and is on disk when a delivery returns: it is written beside
+  its place, flushed, renamed, and the directory is flushed. A batch that comes again writes the
+  same files with the same bytes.
+- Only the owner reads: directories have mode 0700, files 0600.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
+from greenroom.chatlog.objects import objects
+from greenroom.chatlog.together import Progress
+
+MAXIMUM_NAME = 200
+"""Characters of a directory's name; a longer one is cut and told apart by a hash."""
+
+_KINDS = {
+    errno.ENOENT: FailureKind.NOT_FOUND,
+    errno.EACCES: FailureKind.ACCESS_DENIED,
+    errno.EPERM: FailureKind.ACCESS_DENIED,
+    errno.EROFS: FailureKind.ACCESS_DENIED,
+}
+
+
+class FilesDestination:
+    """Keeps records in files below `directory()`, which is asked for once, when it is needed."""
+
+    def __init__(
+        self, directory: Callable[[], Path], interval_seconds: float, batch_bytes: int
+    ) -> None:
+        self._directory = directory
+        self.interval_seconds = interval_seconds
+        self.batch_bytes = batch_bytes
+        # One thread: no two writes of the same file are ever under way together.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-files")
+        self._closing = threading.Event()
+        self._progress: Progress[None] = Progress()
+
+    async def check(self, target: Target) -> None:
+        await self._run(lambda: self._check(target))
+
+    async def deliver(self, target: Target, records: Sequence[Record]) -> int:
+        done = self._progress.of(target, records)
+        await self._run(lambda: self._deliver(target, records, done))
+        self._progress.end(target)
+        return 0
+
+    async def close(self) -> None:
+        self._closing.set()
+        await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+
+    async def _run(self, function: Callable[[], None]) -> None:
+        with _told():
+            await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    def _check(self, target: Target) -> None:
+        directory = self._directory() / directory_name(target.name)
+        _make(directory)
+        path = directory / ".check"
+        _write(path, b"")
+        path.unlink()
+
+    def _deliver(self, target: Target, records: Sequence[Record], done: dict[int, None]) -> None:
+        directory = self._directory() / directory_name(target.name)
+        for place, each in enumerate(objects(target.configuration, records)):
+            if self._closing.is_set():
+                raise DestinationFailed(FailureKind.OTHER, "the service stops")
+            if place not in done:
+                path = directory / each.key
+                _make(path.parent)
+                _write(path, each.body())
+                done[place] = None
+
+
+def directory_name(name: str) -> str:
+    """Return a bucket's, log group's or stream's name as that of one directory.
+
+    What is neither letter, digit nor `-._` is percent-encoded, and so is a leading dot: no name
+    leaves the directory or is hidden in it, and no two names share one.
+    """
+    safe = quote(name, safe="")
+    if safe.startswith((".", "~")):
+        safe = f"%{ord(safe[0]):02X}{safe[1:]}"
+    if len(safe) > MAXIMUM_NAME:
+        safe = f"{safe[: MAXIMUM_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return safe
+
+
+def _make(directory: Path) -> None:
+    """Make a directory and those above it, and see to it that they last."""
+    if directory.is_dir():
+        return
+    _make(directory.parent)
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    _flush(directory.parent)
+
+
+def _write(path: Path, body: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    # Always a new file: one that a killed process left may be a part of something else.
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush(path.parent)
+
+
+def _flush(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = errno.errorcode.get(error.errno or 0, "OSError")
+        raise DestinationFailed(_KINDS.get(error.errno or 0, FailureKind.OTHER), why) from None

@@ -1,0 +1,165 @@
+"""Which destination takes the records of a target."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.aws_access import AwsAccess, Service
+from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
+from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
+from greenroom.model.logging_configuration import DestinationKind
+from greenroom.settings import load
+from tests.chatlog import answering
+from tests.chatlog.batches import a_batch, a_target
+
+Opening = Callable[..., Destinations]
+
+S3 = DestinationKind.S3
+
+
+@pytest.fixture
+async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
+    """Give a function that opens destinations with these settings."""
+    opened: list[tuple[Destinations, AwsAccess]] = []
+
+    def made(**flags: object) -> Destinations:
+        settings = load({"data_dir": tmp_path / "data", **flags}, {}, None)
+        access = AwsAccess(endpoints(settings), read_seconds=5, attempts=1)
+        opened.append((open_destinations(settings, access), access))
+        return opened[-1][0]
+
+    yield made
+    for destinations, access in opened:
+        await destinations.close()
+        await access.close()
+
+
+async def where(destinations: Destinations, target: Target) -> str:
+    """Return whether the target's records go to AWS, which is down here, or to files."""
+    why = ""
+    try:
+        await destinations.destination_for(target).check(target)
+    except DestinationFailed as failed:
+        why = failed.why
+    return {"": "files", "EndpointConnectionError": "aws", "NoCredentialsError": "aws"}[why]
+
+
+def entries(directory: Path) -> list[Path]:
+    """Return what lies in a directory."""
+    return list(directory.iterdir())
+
+
+@pytest.mark.parametrize("kind", DestinationKind)
+async def test_a_developer_sees_files(
+    kind: DestinationKind, opening: Opening, no_aws_credentials: None, tmp_path: Path
+) -> None:
+    """Without endpoint and credentials every kind goes to files in the data directory."""
+    target = a_target(kind, "somewhere")
+    destination = opening().destination_for(target)
+    with capture_logs() as logs:
+        await destination.check(target)
+        assert await destination.deliver(target, a_batch()) == 0
+    directory = tmp_path / "data" / "chat-logs" / "somewhere" / "AWSLogs"
+    assert len(list(directory.rglob("*.log.gz"))) == 3
+    assert [line["where"] for line in logs] == ["files"]
+
+
+async def test_intervals(opening: Opening, no_aws_credentials: None) -> None:
+    """Objects are made of longer intervals than calls, wherever they go."""
+    destinations = opening(chat_log_object_seconds=60, chat_log_object_bytes=70_000)
+    each = [destinations.destination_for(a_target(kind, "name")) for kind in DestinationKind]
+    assert [destination.interval_seconds for destination in each] == [60, 5, 5]
+    assert each[0].batch_bytes == 70_000
+
+
+async def test_an_endpoint(opening: Opening, no_aws_credentials: None) -> None:
+    """A kind whose service has an endpoint goes there, the others stay where they are."""
+    destinations = opening(s3_endpoint=answering.closed_url())
+    assert [await where(destinations, a_target(kind, "name")) for kind in DestinationKind] == [
+        "aws",
+        "files",
+        "files",
+    ]
+
+
+async def test_credentials(
+    opening: Opening, aws_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With credentials every kind goes to AWS; where it goes lasts as long as the process."""
+    url = answering.closed_url()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    destinations, target = opening(), a_target(S3, "name")
+    assert await where(destinations, target) == "aws"
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert await where(destinations, target) == "aws"
+
+
+async def test_patterns(opening: Opening, aws_credentials: None) -> None:
+    """The first pattern that matches kind and name counts; `auto` may be among them."""
+    url = answering.closed_url()
+    patterns = "s3:keep-*=files,s3:*=aws,cloudWatchLogs:/local/*=files,*:auto=auto,*=files"
+    destinations = opening(
+        chat_log_destinations=patterns, s3_endpoint=url, logs_endpoint=url, firehose_endpoint=url
+    )
+    logs, firehose = DestinationKind.CLOUD_WATCH_LOGS, DestinationKind.FIREHOSE
+    wanted = {
+        (S3, "keep-this"): "files",
+        (S3, "this-keep"): "aws",
+        (S3, "auto"): "aws",
+        (logs, "/local/chat"): "files",
+        (logs, "auto"): "aws",
+        (logs, "other"): "files",
+        (firehose, "auto"): "aws",
+        (firehose, "AUTO"): "files",
+    }
+    assert {key: await where(destinations, a_target(*key)) for key in wanted} == wanted
+
+
+async def test_broken_credentials(
+    opening: Opening, no_aws_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile that does not exist fails, instead of sending the records to files."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    target = a_target(S3, "name")
+    with pytest.raises(DestinationFailed, match="ProfileNotFound") as failed:
+        await opening().destination_for(target).check(target)
+    assert failed.value.kind == FailureKind.OTHER
+
+
+async def test_the_directory(opening: Opening, no_aws_credentials: None, tmp_path: Path) -> None:
+    """The directory of files can be chosen, with every storage."""
+    for storage in ("sqlite", "memory"):
+        directory, target = tmp_path / storage, a_target(S3, "bucket")
+        destinations = opening(storage=storage, chat_log_dir=directory)
+        await destinations.destination_for(target).deliver(target, a_batch())
+        await destinations.close()
+        assert [path.name for path in directory.iterdir()] == ["bucket"]
+
+
+async def test_nothing_is_left_of_memory(
+    opening: Opening, no_aws_credentials: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With memory storage files are in a private directory, which the log names, until the end."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    destinations = opening(storage="memory")
+    assert entries(tmp_path) == []
+    with capture_logs() as logs:
+        for kind in DestinationKind:
+            target = a_target(kind, "name")
+            await destinations.destination_for(target).deliver(target, a_batch())
+    (directory,) = entries(tmp_path)
+    assert [line["directory"] for line in logs if "directory" in line] == [str(directory)]
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert len(list(directory.rglob("*.log.gz"))) == 9
+    await destinations.close()
+    assert entries(tmp_path) == []
+
+
+def test_endpoints() -> None:
+    """Each service's endpoint has its setting."""
+    urls = {service: f"http://localhost:{port}" for port, service in enumerate(Service)}
+    flags = {service.setting: url for service, url in urls.items()}
+    assert endpoints(load(flags, {}, None)) == urls
+    assert endpoints(load({}, {}, None)) == {}

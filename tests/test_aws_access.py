@@ -1,0 +1,155 @@
+"""The way out to AWS."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from functools import partial
+from typing import Any
+
+import pytest
+
+from greenroom import aws_access
+from greenroom.aws_access import AwsAccess, Service
+from tests.chatlog import answering
+
+
+async def test_calls_run_in_threads(aws_credentials: None) -> None:
+    """While a call waits for its answer the event loop goes on; calls overlap."""
+    arrived, go_on = threading.Semaphore(0), threading.Event()
+
+    def answer(operation: str, _parameters: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        arrived.release()
+        go_on.wait(10)
+        return 200, {}
+
+    with answering.server(answer) as url:
+        access = AwsAccess({Service.LOGS: url})
+        calls = [
+            asyncio.ensure_future(
+                access.call(Service.LOGS, "us-east-1", "describe_log_groups", limit=number)
+            )
+            for number in (1, 2, 3)
+        ]
+        for _ in calls:
+            await asyncio.to_thread(arrived.acquire)
+        assert not any(call.done() for call in calls)
+        go_on.set()
+        await asyncio.gather(*calls)
+        await access.close()
+
+
+async def test_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more calls run than there are threads; a cancelled one has its turn until it ends."""
+    monkeypatch.setattr(aws_access, "THREADS", 2)
+    access, go_on = AwsAccess({}), threading.Event()
+    started = threading.Semaphore(0)
+    running: list[int] = []
+
+    def work(number: int) -> int:
+        running.append(number)
+        started.release()
+        go_on.wait(10)
+        return number
+
+    calls = [asyncio.ensure_future(access.run(partial(work, number))) for number in range(4)]
+    for _ in range(2):
+        await asyncio.to_thread(started.acquire)
+    calls[0].cancel()
+    await asyncio.wait([calls[0]])
+    assert running == [0, 1]
+    go_on.set()
+    assert await asyncio.gather(*calls[1:]) == [1, 2, 3]
+    assert access._turns._value == 2
+
+
+async def test_no_thread_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call for which the system has no thread fails, and takes nobody's turn."""
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    access = AwsAccess({})
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError):
+            await access.run(lambda: 1)
+    assert access._turns._value == aws_access.THREADS
+    assert await access.run(lambda: 1) == 1
+
+
+async def test_errors_are_raised_where_they_are_awaited() -> None:
+    """What a call raises, its caller gets."""
+    with pytest.raises(ZeroDivisionError):
+        await AwsAccess({}).run(lambda: 1 // 0)
+
+
+def test_the_end_does_not_wait() -> None:
+    """A process ends while a call hangs."""
+    script = (
+        "import asyncio, time\n"
+        "from greenroom.aws_access import AwsAccess\n"
+        "async def main():\n"
+        "    access = AwsAccess({})\n"
+        "    call = asyncio.ensure_future(access.run(lambda: time.sleep(600)))\n"
+        "    await asyncio.sleep(0.01)\n"
+        "    call.cancel()\n"
+        "    await access.close()\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+async def test_three_attempts(aws_credentials: None) -> None:
+    """A call that fails for a moment is made again, three times at most."""
+    from botocore.exceptions import ClientError
+
+    calls: list[str] = []
+
+    def answer(operation: str, _parameters: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        calls.append(operation)
+        return 503, {"__type": "ServiceUnavailableException"}
+
+    with answering.server(answer) as url:
+        access = AwsAccess({Service.LOGS: url})
+        with pytest.raises(ClientError):
+            await access.call(Service.LOGS, "us-east-1", "describe_log_groups")
+        await access.close()
+    assert len(calls) == aws_access.ATTEMPTS
+
+
+async def test_clients_are_kept_and_bounded(
+    aws_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one client per service and region, and no more than the bound."""
+    monkeypatch.setattr(aws_access, "MAXIMUM_CLIENTS", 2)
+    with answering.server(lambda *_: (200, {})) as url:
+        access = AwsAccess({Service.LOGS: url})
+        for region in ("us-east-1", "eu-west-1", "us-east-1", "us-west-2"):
+            await access.call(Service.LOGS, region, "describe_log_groups")
+        kept = [region for _, region in access._clients]
+        await access.close()
+    assert kept == ["us-east-1", "us-west-2"]
+
+
+async def test_credentials(aws_credentials: None) -> None:
+    """Credentials of the usual chain are found."""
+    access = AwsAccess({})
+    assert await access.has_credentials()
+    await access.close()
+
+
+async def test_the_services_own_key(aws_credentials: None) -> None:
+    """The access key of this service itself, found where AWS's tools look, is not AWS's."""
+    access = AwsAccess({}, own_key_id=os.environ["AWS_ACCESS_KEY_ID"])
+    assert not await access.has_credentials()
+    await access.close()
+
+
+async def test_no_credentials(no_aws_credentials: None) -> None:
+    """Where there are none, none are found, and nothing is raised."""
+    access = AwsAccess({Service.S3: "http://localhost:1"})
+    assert not await access.has_credentials()
+    assert [access.has_endpoint(service) for service in Service] == [True, False, False, False]
+    await access.close()

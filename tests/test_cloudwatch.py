@@ -1,0 +1,170 @@
+"""The real service's metrics in CloudWatch."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom import cloudwatch
+from greenroom.aws_access import AwsAccess, Service
+from greenroom.cloudwatch import PUBLISHED, Publisher
+from greenroom.metrics import Metrics
+from tests.chatlog import answering
+from tests.chatlog.kept import access_to
+
+
+@pytest.fixture
+async def access(aws_url: str, aws_credentials: None) -> AsyncIterator[AwsAccess]:
+    """Give an access to a CloudWatch."""
+    made = access_to(aws_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def namespace() -> str:
+    """Return a namespace that no other test has."""
+    return f"Greenroom/Test{time.time_ns()}"
+
+
+async def published(
+    access: AwsAccess, namespace: str
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return sum and maximum of each metric, by its name and its dimension."""
+
+    async def call(operation: str, **parameters: object) -> Any:
+        return await access.call(
+            Service.CLOUDWATCH, "us-east-1", operation, Namespace=namespace, **parameters
+        )
+
+    now = datetime.now(UTC)
+    found = {}
+    for metric in (await call("list_metrics"))["Metrics"]:
+        dimensions = metric["Dimensions"]
+        answer = await call(
+            "get_metric_statistics",
+            MetricName=metric["MetricName"],
+            Dimensions=dimensions,
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(hours=1),
+            Period=7200,
+            Statistics=["Sum", "Maximum"],
+        )
+        (point,) = answer["Datapoints"]
+        assert point["Unit"] == "Count"
+        dimension = ",".join(f"{each['Name']}={each['Value']}" for each in dimensions)
+        found[metric["MetricName"], dimension] = (point["Sum"], point["Maximum"])
+    return found
+
+
+async def test_names_and_dimensions(access: AwsAccess, namespace: str) -> None:
+    """Each of the ten has its name and dimension; what did not grow is not published."""
+    metrics = Metrics()
+    publisher = Publisher(metrics, access, "us-east-1", namespace)
+    metrics.requests.labels("SendMessage").inc(3)
+    metrics.deliveries.labels("SendMessage").inc(30)
+    metrics.deliveries.labels("DisconnectUser").inc(1)
+    metrics.messaging_requests.inc(4)
+    metrics.messaging_deliveries.inc(31)
+    metrics.invocation_errors.labels("arn:aws:lambda:x").inc()
+    metrics.response_validation_errors.labels("arn:aws:lambda:x").inc()
+    metrics.log_destination_errors.labels("arn:aws:ivschat:x").inc(2)
+    metrics.log_destination_access_denied_errors.labels("arn:aws:ivschat:x").inc()
+    metrics.connects.inc(9)
+    await publisher.publish()
+    sums = {key: value[0] for key, value in (await published(access, namespace)).items()}
+    assert sums == {
+        ("ConcurrentChatConnections", ""): 0,
+        ("Requests", "Action=SendMessage"): 3,
+        ("Deliveries", "Action=SendMessage"): 30,
+        ("Deliveries", "Action=DisconnectUser"): 1,
+        ("MessagingRequests", ""): 4,
+        ("MessagingDeliveries", ""): 31,
+        ("InvocationErrors", "Uri=arn:aws:lambda:x"): 1,
+        ("ResponseValidationErrors", "Uri=arn:aws:lambda:x"): 1,
+        ("LogDestinationErrors", "LoggingConfiguration=arn:aws:ivschat:x"): 2,
+        ("LogDestinationAccessDeniedError", "LoggingConfiguration=arn:aws:ivschat:x"): 1,
+    }
+
+
+async def test_growth_and_not_totals(access: AwsAccess, namespace: str) -> None:
+    """Each publication holds what grew since the last, so that the sums are the totals."""
+    metrics = Metrics()
+    publisher = Publisher(metrics, access, "us-east-1", namespace)
+    for grown in (5, 0, 2):
+        metrics.messaging_requests.inc(grown)
+        await publisher.publish()
+    assert (await published(access, namespace))["MessagingRequests", ""] == (7, 5)
+
+
+async def test_connections_at_their_most(access: AwsAccess, namespace: str) -> None:
+    """The number of connections is the highest that was seen; the next minute begins anew."""
+    metrics, times = Metrics(), list[float]()
+    connections = iter([3, 8, 2])
+
+    async def sleep(seconds: float) -> None:
+        times.append(seconds)
+        metrics.concurrent_chat_connections.set(next(connections, 1))
+        if len(times) > cloudwatch.PERIOD_SECONDS // cloudwatch.SAMPLE_SECONDS:
+            raise asyncio.CancelledError
+
+    publisher = Publisher(metrics, access, "us-east-1", namespace, sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await publisher.run()
+    assert sum(times[:-1]) == cloudwatch.PERIOD_SECONDS
+    name = ("ConcurrentChatConnections", "")
+    assert (await published(access, namespace))[name] == (8, 8)
+    await publisher.publish()
+    assert (await published(access, namespace))[name] == (9, 8)
+
+
+async def test_a_failure(access: AwsAccess, namespace: str, aws_credentials: None) -> None:
+    """A failure is logged once, and what was not published comes with the next."""
+    metrics = Metrics()
+    publisher = Publisher(metrics, access_to(answering.closed_url()), "us-east-1", namespace)
+    metrics.concurrent_chat_connections.set(6)
+    with capture_logs() as logs:
+        for _ in range(3):
+            metrics.messaging_requests.inc(2)
+            await publisher.publish()
+            metrics.concurrent_chat_connections.set(1)
+    assert [line["error"] for line in logs] == ["EndpointConnectionError"]
+    down, publisher._access = publisher._access, access
+    with capture_logs() as logs:
+        await publisher.publish()
+    assert [line["log_level"] for line in logs] == ["info"]
+    await down.close()
+    found = await published(access, namespace)
+    assert found == {("MessagingRequests", ""): (6, 6), ("ConcurrentChatConnections", ""): (6, 6)}
+
+
+async def test_many_numbers(
+    access: AwsAccess, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much for one call is several, each number once."""
+    monkeypatch.setattr(cloudwatch, "BATCH", 3)
+    metrics = Metrics()
+    for number in range(10):
+        metrics.requests.labels(f"Action{number}").inc()
+    publisher = Publisher(metrics, access, "us-east-1", namespace)
+    await publisher.publish()
+    await publisher.publish()
+    found = await published(access, namespace)
+    del found["ConcurrentChatConnections", ""]
+    assert found == {("Requests", f"Action=Action{number}"): (1, 1) for number in range(10)}
+
+
+def test_the_table_is_that_of_the_metrics() -> None:
+    """Every metric of the real service is in the table; its label, if any, is its dimension."""
+    metrics = Metrics()
+    families = {family.name for family in metrics.registry.collect()}
+    assert {name for name in families if name.startswith("ivschat_")} == set(PUBLISHED)
+    for name, published in PUBLISHED.items():
+        labels = getattr(metrics, name.removeprefix("ivschat_"))._labelnames
+        words = (label.title().replace("_", "") for label in labels)
+        assert next(words, None) == published.dimension
+        assert next(words, None) is None
