@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve test check lint docs lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics
 PYTHON ?= python3
 export PYTHON
 
@@ -43,6 +43,9 @@ bench-idle: ## Measure what 20,000 idle connections cost
 
 bench-peers: ## Measure the fan-out of other servers beside ours
 	@exec scripts/bench peers $(ARGS)
+
+bench-metrics: ## Measure what counting adds to the fan-out
+	@exec scripts/bench metrics $(ARGS)
 
 clean: ## Remove everything that the other targets made; data directories stay
 	@rm -rf .venv build dist tests/interop/node_modules benchmarks/peers/node_modules \

@@ -42,13 +42,14 @@ class Greenroom:
     """A running service."""
 
     name = "Greenroom"
+    module = "greenroom"
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         allow_descriptors()
         self._directory = directory / f"greenroom-{secrets.token_hex(4)}"
         self._directory.mkdir()
         ready, log = self._directory / "ready.json", self._directory / "log"
-        command = [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir"]
+        command = [sys.executable, "-m", self.module, "serve", "--port", "0", "--data-dir"]
         command += [str(self._directory / "data"), "--ready-file", str(ready)]
         self._process = start_server(command, log, {**SETTINGS, **(settings or {})})
         self._ready = json.loads(wait_until_ready(self._process, log, ready))

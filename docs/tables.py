@@ -125,6 +125,21 @@ def _cloudwatch() -> str:
     )
 
 
+def _metrics() -> str:
+    return _table(
+        ("metric", "kind", "labels", "meaning"),
+        (
+            (
+                f"`{each.name}`",
+                each.kind,
+                ", ".join(f"`{label}`" for label in each.labels),
+                each.meaning,
+            )
+            for each in Metrics().table
+        ),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "quotas": _quotas,
@@ -135,6 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "close-reasons": _close_reasons,
     "refusals": _refusals,
     "cloudwatch": _cloudwatch,
+    "metrics": _metrics,
 }
 
 if __name__ == "__main__":

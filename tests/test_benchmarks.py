@@ -10,21 +10,23 @@ import os
 import re
 import resource
 import shutil
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import cast
 from xml.parsers.expat import ParserCreate
 
 import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from benchmarks import connect, control, fanout, idle, memory, peers
+from benchmarks import connect, control, fanout, idle, memory, metrics, peers
 from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
 from benchmarks.plot import Bar, plot
 from benchmarks.processes import ROOT, build, environment
 from benchmarks.reference import Reference
 from benchmarks.report import README, Table, publish, write
-from benchmarks.runs import Plan, Series
+from benchmarks.runs import Plan, Series, running
 from benchmarks.service import Greenroom
 
 pytestmark = pytest.mark.xdist_group("benchmarks")
@@ -118,6 +120,30 @@ def test_control(tiny: Plan) -> None:
         assert answered.answered > 0
         assert answered.refused == 0
     _assert_written(control.table(answers), tiny, answers)
+
+
+def test_metrics(tiny: Plan) -> None:
+    """The service that counts nothing delivers all the same, and counts nothing."""
+    measured = metrics.measure(tiny)
+    assert measured.outcomes.keys() == metrics.cases(tiny).keys()
+    for servers in measured.outcomes.values():
+        assert servers.keys() == {Greenroom.name, metrics.Uncounted.name}
+        for (outcome,) in servers.values():
+            _assert_exact(outcome)
+    _assert_written(metrics.table(tiny, measured), tiny, measured.outcomes)
+
+
+@pytest.mark.parametrize(("kind", "counts"), [(Greenroom, True), (metrics.Uncounted, False)])
+def test_only_one_of_the_compared_counts(kind: type[Greenroom], counts: bool, tiny: Plan) -> None:
+    """What is compared differs in its counting: else the table would say that it is free."""
+    with running([kind]) as (server,):
+        run(server, Load(connections=10, seconds=tiny.seconds, warm_up=0))
+        url = f"http://127.0.0.1:{cast(Greenroom, server).port}/metrics"
+        with urllib.request.urlopen(url) as answer:
+            text = answer.read().decode()
+    none = ("ivschat_messaging_deliveries_total 0.0", "ivschat_messaging_requests_total 0.0")
+    assert [f"\n{line}\n" in text for line in none] == [not counts] * 2
+    assert ("greenroom_fanout_seconds_count 0.0" in text) is not counts
 
 
 def test_peers(tiny: Plan) -> None:

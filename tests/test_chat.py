@@ -260,3 +260,4 @@ def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         limits.take_message(f"room{number}", a_room(), 0.0)
         assert len(limits._rooms) <= 5
+    assert limits.evicted == 45

@@ -145,7 +145,7 @@ async def test_bound(store: GatedStore) -> None:
     with pytest.raises(ResourceNotFoundException):
         await cache.get(str(a_room().arn))
     assert [cache.knows(arn) for arn in arns] == [False, True, True]
-    assert len(cache) == 3
+    assert (len(cache), cache.evicted) == (3, 1)
 
 
 async def test_forgetting_is_about_one_room(store: GatedStore) -> None:

@@ -7,7 +7,7 @@
 
 from collections.abc import Awaitable, Mapping
 
-from greenroom.bus.base import Bus, Deliver, Disconnect
+from greenroom.bus.base import ACTIONS, Bus, Deliver, Disconnect
 from greenroom.clock import Clock
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ThrottlingException
@@ -40,6 +40,12 @@ class Chat:
         self._ids = ids
         self._last_send_time = 0
         self._limits = _Limits(quotas)
+        self.requests = dict.fromkeys(ACTIONS, 0)
+
+    @property
+    def evicted_rates(self) -> int:
+        """How many rooms' rates were forgotten because there were too many."""
+        return self._limits.evicted
 
     def send_message(self, sender: ChatTokenClaims, action: SendMessage) -> Awaitable[None] | None:
         """Give a message to the sender's room; return what to wait for, if anything.
@@ -69,7 +75,7 @@ class Chat:
         self._limits.take("delete_message_rate", room, self._clock.monotonic())
         attributes = events.delete_message_attributes(message_id, reason)
         event_id, payload = self._event(events.DELETE_MESSAGE, attributes, request_id)
-        self._bus.publish(Deliver(room_arn, payload, "DeleteMessage"))
+        self._publish(Deliver(room_arn, payload, "DeleteMessage"))
         return event_id
 
     async def disconnect_user(
@@ -87,7 +93,7 @@ class Chat:
         self._limits.take("disconnect_user_rate", room, self._clock.monotonic())
         attributes = events.disconnect_user_attributes(user_id, reason)
         _, payload = self._event(events.DISCONNECT_USER, attributes, request_id)
-        self._bus.publish(Disconnect(room_arn, payload, user_id, reason or DEFAULT_KICK_REASON))
+        self._publish(Disconnect(room_arn, payload, user_id, reason or DEFAULT_KICK_REASON))
 
     async def send_event(
         self, room_arn: str, name: str, attributes: Mapping[str, str] | None
@@ -99,7 +105,7 @@ class Chat:
         """
         await self._rooms.get(room_arn)
         event_id, payload = self._event(name, attributes, "")
-        self._bus.publish(Deliver(room_arn, payload, "SendEvent"))
+        self._publish(Deliver(room_arn, payload, "SendEvent"))
         return event_id
 
     async def _send_when_known(self, sender: ChatTokenClaims, action: SendMessage) -> None:
@@ -119,7 +125,11 @@ class Chat:
             sender.user_id,
             sender.attributes,
         )
-        self._bus.publish(Deliver(sender.room_arn, payload, "SendMessage"))
+        self._publish(Deliver(sender.room_arn, payload, "SendMessage"))
+
+    def _publish(self, envelope: Deliver | Disconnect) -> None:
+        self.requests[envelope.action] += 1
+        self._bus.publish(envelope)
 
     def _event(
         self, name: str, attributes: Mapping[str, str] | None, request_id: str
@@ -144,6 +154,7 @@ class _Limits:
 
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
+        self.evicted = 0
         self._rooms: dict[str, TokenBucket] = {}
         self._accounts: dict[tuple[str, str, str], TokenBucket] = {}
 
@@ -177,6 +188,7 @@ class _Limits:
         if bucket is None:
             if len(self._rooms) >= self._MAXIMUM_ROOMS:
                 del self._rooms[next(iter(self._rooms))]
+                self.evicted += 1
             bucket = self._rooms[room_arn] = TokenBucket(rate, now)
         else:
             bucket.change(rate)

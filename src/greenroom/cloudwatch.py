@@ -144,7 +144,7 @@ class Publisher:
 
     def _connections(self) -> float:
         (family,) = self._metrics.concurrent_chat_connections.collect()
-        return float(family.samples[0].value)
+        return sum(sample.value for sample in family.samples)
 
 
 def _datum(name: str, value: str, number: float) -> dict[str, Any]:

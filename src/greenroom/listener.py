@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from greenroom.aws import rest_json
-from greenroom.control.app import CORS
+from greenroom.control.app import CORS, UNKNOWN
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException
@@ -186,6 +186,7 @@ class Listener(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
+        self._plane.metrics.control_requests.labels(UNKNOWN, status).inc()
         self._unset_deadline()
         answer = self._error(status, message)
         # uvicorn's types hide that there is no cycle before the first request.

@@ -4,11 +4,27 @@
   its dimensions as labels.
 - No label is unbounded: what users can name is counted under its own value for the first
   `MAXIMUM_VALUES` values, then under "other".
+- Nothing is counted per delivery. What a message touches is a plain number of its owner, which a
+  `Reading` reads when somebody asks: see `monitoring`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+from greenroom.protocol.errors import DisconnectReason, ErrorCode
+from greenroom.protocol.handshake import Refusal
+from greenroom.readings import Distribution, Process, Reading
 
 MAXIMUM_VALUES = 100
 """Values of one label that are told apart."""
@@ -18,6 +34,11 @@ OTHER = "other"
 
 FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Bounds in seconds for what takes less than a second."""
+
+
+# The time of its creation beside each counter: Prometheus does not use it by default, and it would
+# be a third of what is scraped.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class BoundedLabel:
@@ -36,34 +57,51 @@ class BoundedLabel:
         return value
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """A line of the table: `name` is that of the samples, without a histogram's suffixes."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.table: list[Entry] = []
         self.uris = BoundedLabel()
         self._add_the_services()
         self._add_connections()
         self._add_review()
         self._add_chat_logs()
         self._add_control()
+        self._add_process()
 
     def _add_the_services(self) -> None:
-        self.concurrent_chat_connections = self._gauge(
+        self.concurrent_chat_connections = self._read_gauge(
             "ivschat_concurrent_chat_connections", "Connections now."
         )
-        self.requests = self._counter(
-            "ivschat_requests", "Requests that were accepted, by action.", "action"
+        self.requests = self._read_counter(
+            "ivschat_requests",
+            "Messages and events that were accepted, through both APIs, by action: SendMessage,"
+            " DeleteMessage, DisconnectUser or SendEvent.",
+            "action",
         )
-        self.deliveries = self._counter(
-            "ivschat_deliveries", "Deliveries to connections, by action.", "action"
+        self.deliveries = self._read_counter(
+            "ivschat_deliveries",
+            "Frames that were written to connections, by the action that they come from.",
+            "action",
         )
-        self.messaging_requests = self._counter(
-            "ivschat_messaging_requests", "Requests of the messaging API, all rooms."
+        self.messaging_requests = self._read_counter(
+            "ivschat_messaging_requests",
+            "All of ivschat_requests: what is sent to rooms, through both APIs.",
         )
-        self.messaging_deliveries = self._counter(
+        self.messaging_deliveries = self._read_counter(
             "ivschat_messaging_deliveries",
-            "Deliveries to connections of what messaging requests sent.",
+            "All of ivschat_deliveries: what connections are given of messaging requests.",
         )
         self.invocation_errors = self._counter(
             "ivschat_invocation_errors", "Review handlers that could not be invoked.", "uri"
@@ -90,18 +128,33 @@ class Metrics:
     def _add_connections(self) -> None:
         self.connects = self._counter("greenroom_connects", "Connections that were opened.")
         self.disconnects = self._counter(
-            "greenroom_disconnects", "Connections that ended, by reason.", "reason"
+            "greenroom_disconnects",
+            "Connections that ended, by reason: slow_reader is one whose queue passed its bound.",
+            "reason",
         )
         self.handshake_refusals = self._counter(
             "greenroom_handshake_refusals", "Upgrades that were refused, by reason.", "reason"
         )
-        self.action_errors = self._counter(
-            "greenroom_action_errors", "ERROR frames to senders, by code.", "code"
+        self.handshake_seconds = self._distribution(
+            "greenroom_handshake_seconds", "Time from an upgrade request to its 101 answer.", FAST
         )
-        self.fanout_seconds = self._histogram(
+        self.action_errors = self._counter(
+            "greenroom_action_errors", "ERROR frames to connections, by code.", "code"
+        )
+        self.fanout_seconds = self._distribution(
             "greenroom_fanout_seconds", "Time to write what waits in one room to everybody.", FAST
         )
-        self.rooms = self._gauge("greenroom_rooms", "Rooms with connections on this node.")
+        self.delivered_bytes = self._read_counter(
+            "greenroom_delivered_bytes", "Bytes of the frames that were written to connections."
+        )
+        self.write_stalls = self._counter(
+            "greenroom_write_stalls",
+            "Times that a connection's socket took no more, so that its queue began to grow.",
+        )
+        self.rooms = self._read_gauge("greenroom_rooms", "Rooms with connections on this node.")
+        _begin_at_zero(self.disconnects, DisconnectReason)
+        _begin_at_zero(self.handshake_refusals, (each.name.lower() for each in Refusal))
+        _begin_at_zero(self.action_errors, (str(int(code)) for code in ErrorCode))
 
     def _add_review(self) -> None:
         self.review_seconds = self._histogram(
@@ -148,21 +201,74 @@ class Metrics:
         self.control_seconds = self._histogram(
             "greenroom_control_seconds", "Time to answer API requests.", FAST, "operation"
         )
-        self.store_calls = self._counter("greenroom_store_calls", "Calls of the store.")
-        self.store_commits = self._counter("greenroom_store_commits", "Transactions committed.")
-        self.store_failures = self._counter("greenroom_store_failures", "Commits that failed.")
-        self.store_refused = self._counter(
+        self.store_calls = self._read_counter("greenroom_store_calls", "Calls of the store.")
+        self.store_commits = self._read_counter(
+            "greenroom_store_commits", "Transactions committed."
+        )
+        self.store_failures = self._read_counter("greenroom_store_failures", "Commits that failed.")
+        self.store_refused = self._read_counter(
             "greenroom_store_refused", "Calls refused because too many waited."
         )
-        self.store_waiting = self._gauge("greenroom_store_waiting", "Calls that wait.")
+        self.store_waiting = self._read_gauge("greenroom_store_waiting", "Calls that wait.")
+
+    def _add_process(self) -> None:
+        self.build = self._gauge("greenroom_build_info", "1; the label is the version.", "version")
+        self.draining = self._read_gauge(
+            "greenroom_draining", "1 when the service stops and takes no connections."
+        )
+        self.loop_lag_seconds = self._distribution(
+            "greenroom_loop_lag_seconds",
+            "How late a timer came: what everybody waits for the one thread that serves them.",
+            FAST,
+        )
+        self.cached_rooms = self._read_gauge("greenroom_cached_rooms", "Rooms in memory.")
+        self.evictions = self._read_counter(
+            "greenroom_evictions",
+            "Entries that a full cache gave up: rooms, message_rates of rooms, request_rates of"
+            " callers.",
+            "cache",
+        )
+        self.registry.register(Process())
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        self._enter(f"{name}_total", "counter", labels, meaning)
         return Counter(name, meaning, labels, registry=self.registry)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        self._enter(name, "gauge", labels, meaning)
         return Gauge(name, meaning, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, meaning: str, bounds: Sequence[float], *labels: str
     ) -> Histogram:
+        self._enter(name, "histogram", labels, meaning)
         return Histogram(name, meaning, labels, buckets=bounds, registry=self.registry)
+
+    def _read_counter(self, name: str, meaning: str, *labels: str) -> Reading:
+        self._enter(f"{name}_total", "counter", labels, meaning)
+        reading = Reading(CounterMetricFamily, name, meaning, labels)
+        self.registry.register(reading)
+        return reading
+
+    def _read_gauge(self, name: str, meaning: str) -> Reading:
+        self._enter(name, "gauge", (), meaning)
+        reading = Reading(GaugeMetricFamily, name, meaning)
+        self.registry.register(reading)
+        return reading
+
+    def _distribution(self, name: str, meaning: str, bounds: Sequence[float]) -> Distribution:
+        self._enter(name, "histogram", (), meaning)
+        distribution = Distribution(name, meaning, bounds)
+        self.registry.register(distribution)
+        return distribution
+
+    def _enter(self, name: str, kind: str, labels: tuple[str, ...], meaning: str) -> None:
+        self.table.append(Entry(name, kind, labels, meaning))
+
+
+def _begin_at_zero(counter: Counter, values: Iterable[str]) -> None:
+    """Show every value of the label from the start: Prometheus does not see a counter's first 1."""
+    for value in values:
+        counter.labels(value)

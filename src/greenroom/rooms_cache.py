@@ -2,7 +2,7 @@
 
 - An entry is dropped when the bus says that its room changed; nobody polls.
 - A load that was under way when its room changed is not kept: its answer may be the old one.
-- At the bound the least recently loaded entry goes.
+- At the bound the least recently loaded entry goes, and is counted in `evicted`.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ class RoomsCache:
     def __init__(self, store: Store, maximum: int = MAXIMUM_ROOMS) -> None:
         self._store = store
         self._maximum = maximum
+        self.evicted = 0
         self._rooms: OrderedDict[str, Room | None] = OrderedDict()
         self._loads: dict[str, asyncio.Task[Room | None]] = {}
 
@@ -83,4 +84,5 @@ class RoomsCache:
             self._rooms[arn] = room
             if len(self._rooms) > self._maximum:
                 self._rooms.popitem(last=False)
+                self.evicted += 1
         return room

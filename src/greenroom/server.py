@@ -28,7 +28,9 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.plane import Limits, Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
+from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
+from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_store
 from greenroom.rooms_cache import RoomsCache
 from greenroom.settings import Settings
 from greenroom.storage.base import Store
@@ -99,8 +101,12 @@ async def _run(
     key = await credentials.root_key(settings, store)
     await finish_interrupted(store, clock)
     rooms, bus, quotas = RoomsCache(store), MemoryBus(), settings.quotas()
+    metrics = Metrics()
     chat = Chat(rooms, bus, quotas, clock)
-    hub = Hub(rooms)
+    hub = Hub(rooms, metrics)
+    if isinstance(store, SqliteStore):
+        watch_store(metrics, lambda: store.statistics)
+    lag = LoopLag(metrics.loop_lag_seconds)
     sweeper = Sweeper(clock, settings.number("ping_interval_seconds"))
     async with _task_group() as tasks:
         services = Services(
@@ -113,6 +119,7 @@ async def _run(
             clock=clock,
             ids=new_id,
             nonces=secrets.token_bytes,
+            metrics=metrics,
         )
         plane = Plane(
             chat=chat,
@@ -126,10 +133,14 @@ async def _run(
             ids=new_id,
             limits=_limits(settings),
             tasks=tasks,
+            metrics=metrics,
         )
         await bus.start(hub.receive)
         sweeper.start()
-        application = _Application(ControlPlane(services, Identities(key)), hub)
+        lag.start()
+        control = ControlPlane(services, Identities(key))
+        watch(metrics, hub, chat, rooms, control)
+        application = _Application(control, hub, _monitoring(settings, metrics, listening))
         server = _Server(
             _http_config(settings, application, plane),
             functools.partial(_started, settings, key, listening, announce),
@@ -138,6 +149,7 @@ async def _run(
             await server.serve(sockets=[listening])
         hub.drain()
         sweeper.stop()
+        lag.stop()
         await bus.close()
 
 
@@ -153,6 +165,15 @@ def _limits(settings: Settings) -> Limits:
         handshake_seconds=settings.number("handshake_timeout_seconds"),
         close_seconds=settings.number("close_timeout_seconds"),
     )
+
+
+def _monitoring(
+    settings: Settings, metrics: Metrics, listening: socket.socket
+) -> Monitoring | None:
+    if settings.text("metrics") == "off":
+        return None
+    local = is_loopback(listening.getsockname()[0])
+    return Monitoring(metrics, settings.optional_text("metrics_token"), local=local)
 
 
 def _http_config(settings: Settings, application: "_Application", plane: Plane) -> uvicorn.Config:
@@ -206,15 +227,20 @@ def _started(
 
 
 class _Application:
-    """What HTTP requests reach: `/health`, else the control plane."""
+    """What HTTP requests reach: `/health`, `/metrics`, else the control plane."""
 
-    def __init__(self, control: ControlPlane, hub: Hub) -> None:
+    def __init__(
+        self, control: ControlPlane, hub: Hub, monitoring: Monitoring | None = None
+    ) -> None:
         self._control = control
         self._hub = hub
+        self._monitoring = monitoring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["raw_path"] == b"/health" and scope["method"] in ("GET", "HEAD"):
             await self._health(send)
+        elif self._monitoring is not None and self._monitoring.wants(scope):
+            await self._monitoring(scope, receive, send)
         else:
             await self._control(scope, receive, send)
 

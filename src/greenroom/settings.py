@@ -244,6 +244,20 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds that requests under way may take when the service stops",
     ),
     Setting(
+        "metrics",
+        "on",
+        _one_of("on", "off"),
+        "whether GET /metrics answers",
+    ),
+    Setting(
+        "metrics_token",
+        None,
+        _matching(r"[!-~]{16,128}", "a token of 16 to 128 printable characters without spaces"),
+        "what GET /metrics asks for as a bearer token; without one it answers only where the"
+        " service listens on a loopback address",
+        secret=True,
+    ),
+    Setting(
         "log_level",
         "info",
         _one_of("debug", "info", "warning", "error"),

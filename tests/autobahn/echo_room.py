@@ -7,6 +7,7 @@ options of `greenroom serve`.
 
 import sys
 from collections.abc import Awaitable
+from time import perf_counter
 
 from greenroom import door, listener
 from greenroom.messaging.edge import Edge, Headers, State
@@ -30,7 +31,7 @@ class EchoEdge(Edge):
     """A connection that gets back what it sends."""
 
     async def _admit(self, method: bytes, headers: Headers) -> None:
-        self._open(handshake.parse_upgrade(method, [*headers, ANY_TOKEN]), CLAIMS)
+        self._open(handshake.parse_upgrade(method, [*headers, ANY_TOKEN]), CLAIMS, perf_counter())
 
     def write(self, data: bytes) -> None:
         if data.startswith(b"HTTP/1.1 101"):

@@ -14,6 +14,7 @@ from greenroom.chat import Chat
 from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
 from greenroom.control.identity import AccessKey, Identities
+from greenroom.metrics import Metrics
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
@@ -69,6 +70,7 @@ class Caller:
             clock=self.time.clock,
             ids=lambda: f"Id{next(ids):010}",
             nonces=lambda size: next(nonces).to_bytes(size, "big"),
+            metrics=Metrics(),
         )
         self.plane = ControlPlane(self.services, Identities(*KEYS.values()))
 

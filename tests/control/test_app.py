@@ -9,7 +9,7 @@ from greenroom.control.app import BODY_BYTES
 from greenroom.control.operations import HANDLERS
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable
-from tests.control.caller import Caller
+from tests.control.caller import ACCOUNT, Caller
 
 UNSIGNED = Request("POST", "/CreateRoom", "", (("host", "h"),), b"{}")
 
@@ -100,8 +100,11 @@ async def test_crash(monkeypatch: pytest.MonkeyPatch) -> None:
         answer = await Caller().call("ListRooms")
     assert answer.error() == (500, "InternalServerException")
     assert answer.body["message"] == "An internal error occurred."
-    (entry,) = logs
+    entry, answered = logs
     assert entry["request_id"] == answer.headers["x-amzn-requestid"]
+    assert entry["operation"] == answered["operation"] == "ListRooms"
+    assert (entry["account"], entry["region"]) == (ACCOUNT, "us-east-1")
+    assert (answered["status"], answered["log_level"]) == (500, "debug")
     assert (entry["error"], entry["log_level"]) == ("ValueError", "error")
     assert "what a user wrote" not in str(entry)
 
@@ -116,7 +119,7 @@ async def test_storage_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with capture_logs() as logs:
         answer = await Caller().call("ListRooms")
     assert answer.error() == (503, "ServiceUnavailableException")
-    assert [entry["event"] for entry in logs] == ["request failed"]
+    assert [entry["event"] for entry in logs] == ["request failed", "request answered"]
 
 
 async def test_logs_hold_no_content() -> None:
@@ -126,7 +129,35 @@ async def test_logs_hold_no_content() -> None:
     with capture_logs() as logs:
         await api.call("SendEvent", roomIdentifier=room, eventName="secret", attributes={"s": 1})
         await api.call("CreateChatToken", roomIdentifier=room, userId="secret")
-    assert logs == []
+    assert [entry["log_level"] for entry in logs] == ["debug"] * 2
+    assert "secret" not in str(logs)
+    assert logs[1]["resource"] == room
+
+
+async def test_requests_are_counted() -> None:
+    """Requests count by operation and status; what proved nothing counts as unknown."""
+    api = Caller()
+    room = await api.created()
+    await api.call("GetRoom", identifier=room)
+    await api.call("GetRoom", identifier="x")
+    await api.send(UNSIGNED)
+    value = api.services.metrics.registry.get_sample_value
+    counts = {
+        (operation, status): value(
+            "greenroom_control_requests_total", {"operation": operation, "status": status}
+        )
+        for operation, status in (
+            ("CreateRoom", "200"),
+            ("GetRoom", "200"),
+            ("GetRoom", "400"),
+            ("unknown", "403"),
+        )
+    }
+    assert set(counts.values()) == {1.0}
+    failed = {"operation": "ListRooms", "status": "500"}
+    assert value("greenroom_control_requests_total", failed) == 0
+    timed = value("greenroom_control_seconds_count", {"operation": "GetRoom"})
+    assert timed == 2
 
 
 async def test_every_operation_is_throttled() -> None:

@@ -45,4 +45,4 @@ def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         throttled.take("GetRoom", str(number), "a")
         with pytest.raises(ThrottlingException):
             throttled.take("GetRoom", "loud", "a")
-    assert len(throttled._buckets) == 3
+    assert (len(throttled._buckets), throttled.evicted) == (3, 18)

@@ -17,6 +17,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.plane import Limits, Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
+from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.quotas import Quotas, RateProfile
@@ -136,7 +137,8 @@ class Stage:
         settled = Quotas(RateProfile.OFF, quotas)
         ids = lambda: f"Id{next(numbers):010}"  # noqa: E731
         self.chat = Chat(self.rooms, self.bus, settled, self.time.clock, ids)
-        self.hub = Hub(self.rooms)
+        self.metrics = Metrics()
+        self.hub = Hub(self.rooms, self.metrics)
         self.sweeper = Sweeper(self.time.clock, 3)
         self.plane = Plane(
             chat=self.chat,
@@ -150,6 +152,7 @@ class Stage:
             ids=ids,
             limits=limits,
             tasks=tasks,
+            metrics=self.metrics,
         )
 
     def begin(

@@ -11,6 +11,7 @@ import pytest
 from greenroom.bus.base import Deliver, Disconnect, RoomChanged
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.hub import Hub
+from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
 from greenroom.rooms_cache import RoomsCache
@@ -62,7 +63,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub() -> Hub:
     """Give a hub without connections."""
-    return Hub(RoomsCache(MemoryStore()))
+    return Hub(RoomsCache(MemoryStore()), Metrics())
 
 
 def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
@@ -292,14 +293,14 @@ async def test_room_changed_reaches_the_cache() -> None:
     await store.create_room(a_room(arn=ROOM, now=START_MS), 0)
     rooms = RoomsCache(store)
     await rooms.get(HERE)
-    Hub(rooms).receive(RoomChanged(HERE))
+    Hub(rooms, Metrics()).receive(RoomChanged(HERE))
     assert not rooms.knows(HERE)
 
 
 async def test_a_room_stops_waiting_where_waiting_joins_nothing() -> None:
     """After a few waits for nothing frames go at once, until the next try; a gain waits again."""
     room = hub_module._Room(ROOM)
-    room.pending.append(b"x")
+    room.pending.append(Deliver(HERE, b"x", "SendMessage"))
     waits = []
     for _ in range(hub_module.PATIENCE + hub_module.IMPATIENCE + 2):
         room.waited = room.is_patient()
@@ -307,7 +308,7 @@ async def test_a_room_stops_waiting_where_waiting_joins_nothing() -> None:
         room.learn()
     assert waits[: hub_module.PATIENCE] == [True] * hub_module.PATIENCE
     assert waits[hub_module.PATIENCE :].count(True) == 1
-    room.pending.append(b"y")
+    room.pending.append(Deliver(HERE, b"y", "SendMessage"))
     room.patience, room.waited = 1, True
     room.learn()
     assert room.patience == hub_module.PATIENCE
@@ -323,7 +324,7 @@ def test_writing_to_descriptors() -> None:
     mine, theirs = socket.socketpair()
     with mine, theirs:
         mine.setblocking(False)
-        hub = Hub(RoomsCache(MemoryStore()))
+        hub = Hub(RoomsCache(MemoryStore()), Metrics())
         taker, waiter = Listener(hub), Listener(hub)
         data = bytes(range(256)) * 8192
         hub_module.write_all([taker, waiter], [mine.fileno(), -1], data)
@@ -344,7 +345,7 @@ def test_writing_to_descriptors() -> None:
 async def test_a_descriptor_that_became_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who left between two slices is not written to, though the descriptor may be in use again."""
     monkeypatch.setattr(hub_module, "SLICE", 1)
-    hub = Hub(RoomsCache(MemoryStore()))
+    hub = Hub(RoomsCache(MemoryStore()), Metrics())
     reader, writer = os.pipe()
     first, second = Listener(hub), Listener(hub)
     hub.write_through(HERE, second, writer)

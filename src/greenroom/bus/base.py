@@ -7,9 +7,12 @@
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
+
+ACTIONS = ("SendMessage", "DeleteMessage", "DisconnectUser", "SendEvent")
+"""What an envelope to a room's connections comes from, as metrics name it."""
 
 
 class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -22,6 +25,8 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Give an event to everybody in the room, then close the user's connections there."""
+
+    action: ClassVar[str] = "DisconnectUser"
 
     room: str
     payload: bytes

@@ -6,8 +6,10 @@ perform, serialize. A `ServiceError` raised anywhere becomes a response here and
 
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import perf_counter
 from typing import Any
 
+import msgspec
 import structlog
 
 from greenroom.aws import rest_json, service, sigv4
@@ -43,7 +45,24 @@ _PREFLIGHT = (
     (b"content-length", b"0"),
 )
 
+UNKNOWN = "unknown"
+"""What a request is counted as that was refused before its operation was known."""
+
 log = structlog.get_logger()
+
+
+class _Trace(msgspec.Struct):
+    """What is known of a request so far, for the log: nothing that it did not prove."""
+
+    request_id: str
+    operation: str = UNKNOWN
+    account: str = ""
+    region: str = ""
+    resource: str = ""
+
+    def names(self) -> dict[str, str]:
+        """Return what is known, as names and values of a log line."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value}
 
 
 class ControlPlane:
@@ -53,34 +72,52 @@ class ControlPlane:
         self._services = services
         self._identities = identities
         self._throttle = Throttle(services.quotas, services.clock)
+        for operation in (UNKNOWN, *HANDLERS):
+            # From zero on: Prometheus does not see a counter's first 1 as an increase.
+            services.metrics.control_requests.labels(operation, 500)
+
+    @property
+    def evicted_rates(self) -> int:
+        """How many callers' request rates were forgotten because there were too many."""
+        return self._throttle.evicted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         if scope["method"] == "OPTIONS":
             await _answer(send, 204, _preflight(scope["headers"]), b"")
             return
-        request_id = str(uuid.uuid4())
+        begun = perf_counter()
+        trace = _Trace(str(uuid.uuid4()))
         try:
-            response = await self._respond(scope, receive)
+            response = await self._respond(scope, receive, trace)
         except ServiceError as error:
             response = rest_json.serialize_error(error)
             if error.status >= 500:
-                log.error("request failed", request_id=request_id, error=error.code)
+                log.error("request failed", error=error.code, **trace.names())
         except Exception as error:
             # The client gets a 500 with the request id; the log has the place, never the content.
-            log.exception("request crashed", request_id=request_id, error=type(error).__name__)
+            log.exception("request crashed", error=type(error).__name__, **trace.names())
             response = rest_json.serialize_error(
                 InternalServerException("An internal error occurred.")
             )
-        headers = (*response.headers, (b"x-amzn-requestid", request_id.encode()), *CORS)
+        headers = (*response.headers, (b"x-amzn-requestid", trace.request_id.encode()), *CORS)
+        self._count(trace, response.status, perf_counter() - begun)
         await _answer(send, response.status, headers, response.body)
 
-    async def _respond(self, scope: Scope, receive: Receive) -> rest_json.Response:
+    def _count(self, trace: _Trace, status: int, seconds: float) -> None:
+        metrics = self._services.metrics
+        metrics.control_requests.labels(trace.operation, status).inc()
+        metrics.control_seconds.labels(trace.operation).observe(seconds)
+        log.debug("request answered", status=status, **trace.names())
+
+    async def _respond(self, scope: Scope, receive: Receive, trace: _Trace) -> rest_json.Response:
         request = _signed_request(scope, await _body(receive))
         authorization = sigv4.authorization_of(request)
         key = self._identities.find(authorization.access_key_id, authorization.session_token)
         sigv4.verify(request, authorization, key.secret_access_key, self._services.clock.now())
+        trace.account, trace.region = key.account, authorization.region
         operation, uri = service.route(request.method, request.raw_path)
+        trace.operation = operation.name
         self._throttle.take(operation.name, key.account, authorization.region)
         parameters = rest_json.parse(
             operation,
@@ -90,6 +127,7 @@ class ControlPlane:
             request.body,
             MEMBER_CHECKS,
         )
+        trace.resource = _resource(parameters)
         call = Call(
             services=self._services,
             account=key.account,
@@ -129,6 +167,12 @@ def _signed_request(scope: Scope, body: bytes) -> sigv4.Request:
         ),
         body=body,
     )
+
+
+def _resource(parameters: dict[str, object]) -> str:
+    """Return the ARN that a request is about, which the model's patterns have let through."""
+    names = ("identifier", "roomIdentifier", "resourceArn")
+    return next((str(parameters[name]) for name in names if name in parameters), "")
 
 
 def _content_type(headers: Headers) -> bytes | None:

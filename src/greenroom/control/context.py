@@ -8,6 +8,7 @@ import msgspec
 from greenroom.bus.base import Bus
 from greenroom.chat import Chat
 from greenroom.clock import Clock
+from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource
@@ -31,6 +32,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     ids: IdSource
     nonces: Callable[[int], bytes]
+    metrics: Metrics
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

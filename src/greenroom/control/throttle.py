@@ -17,6 +17,7 @@ class Throttle:
     def __init__(self, quotas: Quotas, clock: Clock) -> None:
         self._quotas = quotas
         self._clock = clock
+        self.evicted = 0
         self._buckets: OrderedDict[tuple[str, str, str], TokenBucket] = OrderedDict()
 
     def take(self, operation: str, account: str, region: str) -> None:
@@ -35,6 +36,7 @@ class Throttle:
             bucket = self._buckets[key] = TokenBucket(limit, now)
             if len(self._buckets) > _MAXIMUM_BUCKETS:
                 self._buckets.popitem(last=False)
+                self.evicted += 1
         else:
             self._buckets.move_to_end(key)
         if not bucket.take(now):

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from enum import IntEnum
+from time import perf_counter
 
 import structlog
 
@@ -91,10 +92,11 @@ class Edge(asyncio.Protocol):
         self._plane.tasks.create_task(self._admit(method, headers))
 
     async def _admit(self, method: bytes, headers: Headers) -> None:
+        begun = perf_counter()
         try:
             upgrade = handshake.parse_upgrade(method, headers)
             claims = await self._plane.admit(upgrade.token)
-            self._open(upgrade, claims)
+            self._open(upgrade, claims, begun)
         except handshake.HandshakeRefused as refused:
             self._refuse(refused)
         except Exception as error:
@@ -107,13 +109,14 @@ class Edge(asyncio.Protocol):
         if self._state is not State.HANDSHAKE:
             return
         self._cancel_timer()
+        self._plane.metrics.handshake_refusals.labels(refused.reason).inc()
         log.info("handshake refused", reason=refused.reason, status=refused.status)
         date = formatdate(self._plane.clock.now(), usegmt=True).encode()
         self.write(handshake.refusal_response(refused, self._plane.ids(), date))
         self._state = State.CLOSED
         self._close_written()
 
-    def _open(self, upgrade: handshake.Upgrade, claims: ChatTokenClaims) -> None:
+    def _open(self, upgrade: handshake.Upgrade, claims: ChatTokenClaims, begun: float) -> None:
         if self._state is not State.HANDSHAKE:
             return
         self._cancel_timer()
@@ -127,6 +130,9 @@ class Edge(asyncio.Protocol):
         self.write(handshake.accept_response(upgrade))
         plane.hub.join(claims.room_arn, self, THROUGH_TRANSPORT if self._held else self._descriptor)
         self._slot = plane.sweeper.add(self, claims.session_expires)
+        plane.metrics.connects.inc()
+        plane.metrics.handshake_seconds.observe(perf_counter() - begun)
+        log.debug("connection opened", **self._names())
         self._resume()
 
     def _handshake_too_slow(self) -> None:
@@ -175,7 +181,7 @@ class Edge(asyncio.Protocol):
                 self._resume()
         except Exception as error:
             # An exception that left this task would end the node.
-            log.exception("connection crashed", error=type(error).__name__)
+            log.exception("connection crashed", error=type(error).__name__, **self._names())
             self._drop(DisconnectReason.INTERNAL_ERROR)
 
     def _resume(self) -> None:
@@ -221,7 +227,7 @@ class Edge(asyncio.Protocol):
             self._error(_action_error(error, action.request_id))
             return None
         except Exception as error:
-            log.exception("action crashed", error=type(error).__name__)
+            log.exception("action crashed", error=type(error).__name__, **self._names())
             self._error(_crash(action.request_id))
             return None
         return None if waiting is None else self._finish(waiting, action.request_id)
@@ -246,11 +252,13 @@ class Edge(asyncio.Protocol):
         except (ActionError, ServiceError) as error:
             self._error(_action_error(error, request_id))
         except Exception as error:
-            log.exception("action crashed", error=type(error).__name__)
+            log.exception("action crashed", error=type(error).__name__, **self._names())
             self._error(_crash(request_id))
 
     def _error(self, error: ActionError) -> None:
         if self._state is State.OPEN:
+            self._plane.metrics.action_errors.labels(error.code).inc()
+            log.debug("action refused", code=error.code, **self._names())
             payload = events.encode_error(
                 error.id or self._plane.ids(), error.request_id, error.code, error.message
             )
@@ -278,6 +286,7 @@ class Edge(asyncio.Protocol):
     def _expire(self, request_id: str = "") -> None:
         if self._state is not State.OPEN:
             return
+        self._plane.metrics.action_errors.labels(401).inc()
         error_id = self._plane.ids()
         payload = events.encode_error(error_id, request_id, 401, SESSION_EXPIRED)
         self.write(frames.text_frame(payload))
@@ -363,6 +372,7 @@ class Edge(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Have the room's frames queue up behind what the kernel did not take."""
+        self._plane.metrics.write_stalls.inc()
         self._held = True
         self._write_through(THROUGH_TRANSPORT)
         self._check_queue()
@@ -392,8 +402,17 @@ class Edge(asyncio.Protocol):
         self._state = State.CLOSED
         self._plane.hub.leave(self._session.claims.room_arn, self)
         self._plane.sweeper.remove(self, self._slot, self._session.claims.session_expires)
+        self._plane.metrics.disconnects.labels(why).inc()
         level = log.debug if why in _ORDINARY else log.info
-        level("connection ended", reason=why.value, room=self._session.claims.room_arn)
+        level("connection ended", reason=why.value, **self._names())
+
+    def _names(self) -> dict[str, str]:
+        """Return what log lines call this connection.
+
+        Its name is its token's id, which no other connection has and which opens none.
+        """
+        claims = self._session.claims
+        return {"room": claims.room_arn, "connection": claims.token_id}
 
     def _after(self, seconds: float, callback: Callable[[], None]) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, callback)

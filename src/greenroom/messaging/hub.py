@@ -12,6 +12,7 @@
 - Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
 - A connection sees every frame published after it joined, and perhaps those of the interval before.
+- What is counted is counted once per flush, for all connections together.
 """
 
 import asyncio
@@ -19,9 +20,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
+from time import perf_counter
 from typing import Protocol
 
-from greenroom.bus.base import Deliver, Disconnect, Envelope, RoomChanged
+from greenroom.bus.base import ACTIONS, Deliver, Disconnect, Envelope, RoomChanged
+from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.protocol.frames import text_frame
 from greenroom.rooms_cache import RoomsCache
@@ -64,6 +67,7 @@ class _Room:
     __slots__ = (
         "actions",
         "after_flush",
+        "begun",
         "connections",
         "ending",
         "flushed",
@@ -80,7 +84,7 @@ class _Room:
         # A dict for its order: who joined together lies together in memory, here and in the kernel.
         # The value is the socket's descriptor, or `THROUGH_TRANSPORT`.
         self.connections: dict[Connection, int] = {}
-        self.pending: list[bytes] = []
+        self.pending: list[Deliver | Disconnect] = []
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
         self.after_flush: list[Callable[[], None]] = []
@@ -88,6 +92,8 @@ class _Room:
         self.scheduled = False
         self.slicing = False
         self.flushed = float("-inf")
+        # When the flush under way began, on the clock for durations; zero when it writes nothing.
+        self.begun = 0.0
         # Whether the flush to come was put off, and how often that may still bring nothing.
         self.waited = False
         self.patience = PATIENCE
@@ -133,11 +139,19 @@ def _kick(room: _Room, envelope: Disconnect) -> None:
 class Hub:
     """Rooms to connections of this node."""
 
-    def __init__(self, rooms: RoomsCache) -> None:
+    def __init__(self, rooms: RoomsCache, metrics: Metrics) -> None:
         self._cache = rooms
+        self._fanout_seconds = metrics.fanout_seconds
         self._rooms: dict[str, _Room] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self.draining = False
+        self.deliveries = dict.fromkeys(ACTIONS, 0)
+        self.delivered_bytes = 0
+
+    @property
+    def rooms(self) -> int:
+        """How many rooms have connections on this node."""
+        return len(self._rooms)
 
     @property
     def connections(self) -> int:
@@ -196,21 +210,21 @@ class Hub:
         """Take an envelope from the bus."""
         if isinstance(envelope, Deliver):
             if (room := self._rooms.get(envelope.room)) is not None:
-                self._deliver(room, envelope.payload)
+                self._deliver(room, envelope)
         elif isinstance(envelope, Disconnect):
             if (room := self._rooms.get(envelope.room)) is not None:
                 self._disconnect(room, envelope)
         elif isinstance(envelope, RoomChanged):
             self._cache.forget(envelope.room)
 
-    def _deliver(self, room: _Room, payload: bytes) -> None:
-        room.pending.append(text_frame(payload))
+    def _deliver(self, room: _Room, envelope: Deliver) -> None:
+        room.pending.append(envelope)
         if not room.scheduled and not room.slicing:
             self._schedule(room)
 
     def _disconnect(self, room: _Room, envelope: Disconnect) -> None:
         """Show everybody the event, the kicked user included, then close the user's sockets."""
-        room.pending.append(text_frame(envelope.payload))
+        room.pending.append(envelope)
         room.actions.append(partial(_kick, room, envelope))
         self._flush(room)
 
@@ -235,7 +249,8 @@ class Hub:
             return
         room.flushed = asyncio.get_running_loop().time()
         room.learn()
-        data = b"".join(room.pending)
+        data = b"".join([text_frame(envelope.payload) for envelope in room.pending])
+        self._count(room, len(data))
         room.pending.clear()
         # Only those whose frames are in this flush: what comes meanwhile must not delay them.
         room.after_flush, room.actions = room.actions, []
@@ -261,6 +276,7 @@ class Hub:
 
     def _flushed(self, room: _Room) -> None:
         """Do what had to wait until everybody was written to."""
+        self._measure(room)
         actions, room.after_flush = room.after_flush, []
         for action in actions:
             action()
@@ -271,3 +287,16 @@ class Hub:
             self._flush(room)
         elif room.pending and not room.scheduled:
             self._schedule(room)
+
+    def _count(self, room: _Room, size: int) -> None:
+        """Count what is about to be written, `size` bytes to each connection."""
+        connections, deliveries = len(room.connections), self.deliveries
+        for envelope in room.pending:
+            action = envelope.action
+            deliveries[action] = deliveries.get(action, 0) + connections
+        self.delivered_bytes += size * connections
+        room.begun = perf_counter() if size else 0.0
+
+    def _measure(self, room: _Room) -> None:
+        if room.begun:
+            self._fanout_seconds.observe(perf_counter() - room.begun)

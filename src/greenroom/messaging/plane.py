@@ -12,6 +12,7 @@ from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
+from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
@@ -46,6 +47,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     ids: IdSource
     limits: Limits
     tasks: asyncio.TaskGroup
+    metrics: Metrics
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     """Connections by account and region that have a place and wait for the store."""
 

@@ -1,0 +1,145 @@
+"""`GET /metrics`: the figures of the service, for who may read them.
+
+- A service on a loopback address shows them to everybody on the machine; any other only to who
+  sends `Authorization: Bearer` with the `metrics_token`. A token that is set is always asked for: a
+  proxy on the same machine makes everybody local.
+- The numbers are read on the event loop, because their owners change them there.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from hmac import compare_digest
+from time import perf_counter
+from typing import Protocol
+
+from prometheus_client.exposition import choose_encoder
+
+from greenroom import __version__
+from greenroom.chat import Chat
+from greenroom.control.app import ControlPlane, Receive, Scope, Send
+from greenroom.messaging.hub import Hub
+from greenroom.metrics import Metrics
+from greenroom.readings import Distribution
+from greenroom.rooms_cache import RoomsCache
+
+LAG_SECONDS = 0.25
+"""How often the lag of the event loop is taken."""
+
+REFUSED = b"metrics need Authorization: Bearer with the metrics_token of the service\n"
+
+
+class StoreStatistics(Protocol):
+    """What a store tells about its work; `waiting` is the length of its queue now."""
+
+    @property
+    def calls(self) -> int: ...
+    @property
+    def commits(self) -> int: ...
+    @property
+    def failed_commits(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+
+
+class Monitoring:
+    """Answers `GET /metrics`, as an ASGI application.
+
+    `token` is None where everybody on the machine may read; with `local` unset that is nobody.
+    """
+
+    def __init__(self, metrics: Metrics, token: str | None, *, local: bool) -> None:
+        self._metrics = metrics
+        self._token = None if token is None else token.encode()
+        self._local = local
+
+    def wants(self, scope: Scope) -> bool:
+        """Return whether a request asks for the metrics."""
+        return scope["raw_path"] == b"/metrics" and scope["method"] in ("GET", "HEAD")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = dict(scope["headers"])
+        if not self._may_read(headers.get(b"authorization", b"")):
+            challenge = (b"www-authenticate", b"Bearer")
+            await _answer(send, 401, "text/plain; charset=utf-8", REFUSED, challenge)
+            return
+        encode, kind = choose_encoder(headers.get(b"accept", b"").decode("latin-1"))
+        await _answer(send, 200, kind, encode(self._metrics.registry))
+
+    def _may_read(self, authorization: bytes) -> bool:
+        if self._token is None:
+            return self._local
+        scheme, _, given = authorization.partition(b" ")
+        return scheme.lower() == b"bearer" and compare_digest(given.strip(), self._token)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine reaches an address that a socket is bound to."""
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def watch(metrics: Metrics, hub: Hub, chat: Chat, rooms: RoomsCache, control: ControlPlane) -> None:
+    """Tell the metrics where the numbers are that their owners keep."""
+    metrics.build.labels(__version__).set(1)
+    metrics.concurrent_chat_connections.read = lambda: hub.connections
+    metrics.rooms.read = lambda: hub.rooms
+    metrics.draining.read = lambda: hub.draining
+    metrics.cached_rooms.read = lambda: len(rooms)
+    metrics.evictions.read = lambda: {
+        "rooms": rooms.evicted,
+        "message_rates": chat.evicted_rates,
+        "request_rates": control.evicted_rates,
+    }
+    metrics.requests.read = lambda: chat.requests
+    metrics.messaging_requests.read = lambda: sum(chat.requests.values())
+    metrics.deliveries.read = lambda: hub.deliveries
+    metrics.messaging_deliveries.read = lambda: sum(hub.deliveries.values())
+    metrics.delivered_bytes.read = lambda: hub.delivered_bytes
+
+
+def watch_store(metrics: Metrics, statistics: Callable[[], StoreStatistics]) -> None:
+    """Tell the metrics how to learn what a store did."""
+    metrics.store_calls.read = lambda: statistics().calls
+    metrics.store_commits.read = lambda: statistics().commits
+    metrics.store_failures.read = lambda: statistics().failed_commits
+    metrics.store_refused.read = lambda: statistics().refused
+    metrics.store_waiting.read = lambda: statistics().waiting
+
+
+class LoopLag:
+    """Observes how late the event loop runs what is due: one timer."""
+
+    def __init__(self, lag: Distribution) -> None:
+        self._lag = lag
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to observe."""
+        due = perf_counter() + LAG_SECONDS
+        self._timer = asyncio.get_running_loop().call_later(LAG_SECONDS, self._observe, due)
+
+    def stop(self) -> None:
+        """Observe no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _observe(self, due: float) -> None:
+        self._lag.observe(max(0.0, perf_counter() - due))
+        self.start()
+
+
+async def _answer(
+    send: Send, status: int, kind: str, body: bytes, *more: tuple[bytes, bytes]
+) -> None:
+    headers = [
+        (b"content-type", kind.encode("latin-1")),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *more,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,85 @@
+"""`/metrics` of the real process: what it counts of real connections, and who may read it."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.wire import Answer, Peer, WebSocket, api_of, http_bytes
+from tests.service import Service, running
+
+TOKEN = "a-token-of-the-operator"
+
+
+def scrape(service: Service, method: str = "GET", **headers: str) -> Answer:
+    """Return what `/metrics` answers."""
+    with Peer(service) as peer:
+        peer.send(http_bytes(method, "/metrics", headers))
+        return peer.read_answer(method)
+
+
+def samples(service: Service) -> dict[str, float]:
+    """Return every sample, by its name with its labels' values."""
+    families = text_string_to_metric_families(scrape(service).body.decode())
+    return {
+        ":".join((sample.name, *sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_what_is_counted(tmp_path: Path) -> None:
+    """Requests, connections, deliveries and the store's work are there after they happened."""
+    with running(tmp_path / "data") as service, api_of(service) as api:
+        room = api.room()
+        with (
+            WebSocket.connect(service, api.token(room, "ann")) as ann,
+            WebSocket.connect(service, api.token(room, "bob")) as bob,
+        ):
+            ann.say(Action="SEND_MESSAGE", Content="hi")
+            assert ann.read_json()["Content"] == bob.read_json()["Content"] == "hi"
+            api.call("SendEvent", roomIdentifier=room, eventName="flag")
+            assert ann.read_json()["EventName"] == bob.read_json()["EventName"] == "flag"
+            with Peer(service) as peer:
+                peer.send(b"no request\r\n\r\n")
+                assert peer.read_answer().status == 400
+            found = samples(service)
+        assert found["ivschat_concurrent_chat_connections"] == 2
+        assert found["greenroom_connects_total"] == 2
+        assert found["ivschat_requests_total:SendMessage"] == 1
+        assert found["ivschat_deliveries_total:SendEvent"] == 2
+        assert found["ivschat_messaging_deliveries_total"] == 4
+        assert found["greenroom_fanout_seconds_count"] == 2
+        assert found["greenroom_control_requests_total:CreateChatToken:200"] == 2
+        assert found["greenroom_control_requests_total:unknown:400"] == 1
+        assert found["greenroom_store_commits_total"] >= 3
+        assert found["greenroom_store_failures_total"] == 0
+        assert found["greenroom_draining"] == 0
+        assert found["process_open_fds"] > 2
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_head_is_get_without_a_body(tmp_path: Path, method: str) -> None:
+    """Probes that send HEAD get the head of the answer."""
+    with running(tmp_path / "data", GREENROOM_STORAGE="memory") as service:
+        answer = scrape(service, method)
+        assert answer.status == 200
+        assert int(answer.headers["content-length"]) > 1000
+        assert bool(answer.body) is (method == "GET")
+
+
+def test_beyond_this_machine_a_token_is_needed(tmp_path: Path) -> None:
+    """A service that others can reach shows nothing without its token, and all with it."""
+    variables = {"GREENROOM_STORAGE": "memory", "GREENROOM_HOST": "0.0.0.0"}
+    with running(tmp_path / "open", **variables) as service:
+        assert scrape(service).status == 401
+    with running(tmp_path / "closed", **variables, GREENROOM_METRICS_TOKEN=TOKEN) as service:
+        assert scrape(service).status == 401
+        assert scrape(service, authorization=f"Bearer {TOKEN}").status == 200
+
+
+def test_off(tmp_path: Path) -> None:
+    """Metrics that are off are a path like any other: the API asks for a signature."""
+    variables = {"GREENROOM_STORAGE": "memory", "GREENROOM_METRICS": "off"}
+    with running(tmp_path / "data", **variables) as service:
+        assert scrape(service).status == 403

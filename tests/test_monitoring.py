@@ -1,0 +1,136 @@
+"""`GET /metrics`: who may read it, in which format; and how late the loop is."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as plain
+
+from greenroom import monitoring
+from greenroom.metrics import Metrics
+from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch_store
+from greenroom.storage.sqlite_worker import WorkerStatistics
+
+TOKEN = "0123456789abcdef"
+
+
+async def ask(
+    monitor: Monitoring, method: str = "GET", **headers: str
+) -> tuple[int, dict[str, str], str]:
+    """Return status, headers and body of an answer."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "raw_path": b"/metrics",
+        "method": method,
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    assert monitor.wants(scope)
+    await monitor(scope, asyncio.Future, send)
+    start, end = sent
+    found = {name.decode(): value.decode() for name, value in start["headers"]}
+    assert found["content-length"] == str(len(end["body"]))
+    return start["status"], found, end["body"].decode()
+
+
+@pytest.mark.parametrize(
+    ("token", "local", "authorization", "status"),
+    [
+        (None, True, None, 200),
+        (None, False, None, 401),
+        (None, False, "Bearer ", 401),
+        (None, False, "Bearer None", 401),
+        (TOKEN, False, f"Bearer {TOKEN}", 200),
+        (TOKEN, False, f"bearer  {TOKEN}", 200),
+        (TOKEN, True, f"Bearer {TOKEN}", 200),
+        (TOKEN, True, None, 401),
+        (TOKEN, True, "", 401),
+        (TOKEN, False, TOKEN, 401),
+        (TOKEN, False, f"Basic {TOKEN}", 401),
+        (TOKEN, False, f"Bearer {TOKEN}x", 401),
+        (TOKEN, False, f"Bearer {TOKEN[:-1]}", 401),
+        (TOKEN, False, "Bearer é", 401),
+    ],
+)
+async def test_who_may_read(
+    token: str | None, local: bool, authorization: str | None, status: int
+) -> None:
+    """Without a token only this machine reads; with one, who gives it, from wherever."""
+    monitor = Monitoring(Metrics(), token, local=local)
+    headers = {} if authorization is None else {"authorization": authorization}
+    answered, found, body = await ask(monitor, **headers)
+    assert answered == status
+    if status == 401:
+        assert found["www-authenticate"] == "Bearer"
+        assert "metrics_token" in body
+        assert body.count("\n") == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_formats(method: str) -> None:
+    """Prometheus gets the format that it asks for, and both can be parsed."""
+    monitor = Monitoring(Metrics(), None, local=True)
+    _, headers, text = await ask(monitor, method)
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    names = {family.name for family in plain(text)}
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    _, headers, text = await ask(monitor, method, accept=accept)
+    assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert text.endswith("# EOF\n")
+    families = openmetrics(text)  # type: ignore[no-untyped-call]
+    assert {family.name for family in families} >= names - {"greenroom_build_info", "python_info"}
+
+
+def test_other_requests_are_not_for_it() -> None:
+    """Only the exact path is the metrics', and only to read."""
+    monitor = Monitoring(Metrics(), None, local=True)
+    for path, method in ((b"/metrics/", "GET"), (b"/metric", "GET"), (b"/metrics", "POST")):
+        assert not monitor.wants({"raw_path": path, "method": method})
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_loopback(address: str, local: bool) -> None:
+    """An address that means every interface is not this machine's alone."""
+    assert is_loopback(address) is local
+
+
+def test_the_store_is_read() -> None:
+    """What a store counts is scraped as it is then; a store that counts nothing has no samples."""
+    metrics = Metrics()
+    value = metrics.registry.get_sample_value
+    assert value("greenroom_store_calls_total") is None
+    watch_store(metrics, lambda: WorkerStatistics(5, 4, 3, 2, 1))
+    names = ("calls_total", "commits_total", "failures_total", "refused_total", "waiting")
+    assert [value(f"greenroom_store_{name}") for name in names] == [5, 4, 3, 2, 1]
+
+
+async def test_loop_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lag is taken again and again, until it is stopped."""
+    monkeypatch.setattr(monitoring, "LAG_SECONDS", 0)
+    lag = Metrics().loop_lag_seconds
+    timer = LoopLag(lag)
+    timer.stop()
+    timer.start()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    timer.stop()
+    seen = lag.count
+    assert seen > 1
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert lag.count == seen

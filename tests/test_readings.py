@@ -1,0 +1,79 @@
+"""Numbers that others keep: what is scraped is what they say at that moment."""
+
+import os
+import resource
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+from greenroom.readings import Distribution, Process, Reading
+
+
+def test_one_number() -> None:
+    """A reading without labels has no sample until somebody keeps the number."""
+    registry = CollectorRegistry()
+    reading = Reading(GaugeMetricFamily, "depth", "How deep.")
+    registry.register(reading)
+    assert registry.get_sample_value("depth") is None
+    depths = iter((3, 4))
+    reading.read = lambda: next(depths)
+    assert registry.get_sample_value("depth") == 3
+    assert registry.get_sample_value("depth") == 4
+
+
+def test_a_number_for_each_value() -> None:
+    """A reading with a label has a sample for each of its values."""
+    registry = CollectorRegistry()
+    reading = Reading(CounterMetricFamily, "sent", "Sent.", ("kind",))
+    registry.register(reading)
+    reading.read = lambda: {"a": 1, "b": 2}
+    assert registry.get_sample_value("sent_total", {"kind": "b"}) == 2
+
+
+def test_names_are_taken_once() -> None:
+    """A name that is in the registry is refused, whoever keeps its numbers."""
+    registry = CollectorRegistry()
+    registry.register(Reading(GaugeMetricFamily, "depth", "How deep."))
+    with pytest.raises(ValueError, match="Duplicated"):
+        registry.register(Distribution("depth", "How deep.", (1.0,)))
+
+
+@given(st.lists(st.sampled_from((0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 5.0))))
+def test_a_distribution_is_a_histogram(values: list[float]) -> None:
+    """A distribution is scraped exactly as the library's histogram of the same values."""
+    bounds = (0.1, 0.25, 1.0)
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    distribution = Distribution("seconds", "Time.", bounds)
+    ours.register(distribution)
+    histogram = Histogram("seconds", "Time.", buckets=bounds, registry=theirs)
+    for value in values:
+        distribution.observe(value)
+        histogram.observe(value)
+    text = generate_latest(theirs).decode().partition("# HELP seconds_created")[0]
+    assert generate_latest(ours).decode() == text
+    assert distribution.count == len(values)
+
+
+def test_the_process() -> None:
+    """The process is told about under the usual names, and truthfully."""
+    registry = CollectorRegistry()
+    registry.register(Process())
+    value = registry.get_sample_value
+    assert value("process_max_fds") == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert 0 < (value("process_cpu_seconds_total") or 0) <= time.process_time()
+    assert 0 < (value("process_start_time_seconds") or 0) <= time.time()
+    if Path("/proc/self/fd").exists():
+        before = value("process_open_fds") or 0
+        descriptor = os.open("/", os.O_RDONLY)
+        assert value("process_open_fds") == before + 1
+        os.close(descriptor)
+        resident, mapped = (
+            value(f"process_{kind}_memory_bytes") or 0 for kind in ("resident", "virtual")
+        )
+        assert 1_000_000 < resident < mapped
