@@ -472,18 +472,24 @@ def test_taken_port_and_directory(service: Service, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data_dir", "ready_file"),
-    [("file", "ready"), ("file/data", "ready"), ("made", "ready"), ("data", "no/x"), ("data", ".")],
+    ("data_dir", "ready_file", "named"),
+    [
+        ("file", "ready", "not a directory"),
+        ("file/data", "ready", "not a directory"),
+        ("made", "ready", "written"),
+        ("data", "no/x", "no/x"),
+        ("data", ".", "."),
+    ],
     ids=["file", "below a file", "credentials", "ready file", "ready file is a directory"],
 )
-def test_unwritable(data_dir: str, ready_file: str, tmp_path: Path) -> None:
+def test_unwritable(data_dir: str, ready_file: str, named: str, tmp_path: Path) -> None:
     """A place that cannot be written is refused by name, and no half-started service stays."""
     (tmp_path / "file").write_text("mine")
     (tmp_path / "made" / "credentials").mkdir(parents=True)
     ended = run(
         *(tmp_path, "serve", "--port", "0", "--data-dir", data_dir, "--ready-file", ready_file)
     )
-    assert_refused(ended, ExitCode.DATA_UNWRITABLE, "written" if data_dir != "data" else ready_file)
+    assert_refused(ended, ExitCode.DATA_UNWRITABLE, named)
     assert (tmp_path / "file").read_text() == "mine"
     assert not (tmp_path / "ready").exists()
 
