@@ -1,21 +1,26 @@
 """What can happen in a room: limits, errors, and what is published."""
 
+import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import msgspec
 import pytest
 
-from greenroom.bus.base import Deliver, Disconnect, Envelope
+from greenroom.bus.base import Deliver, Disconnect, Envelope, RoomChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import DEFAULT_KICK_REASON, Chat, _Limits
 from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
+from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room, RoomChange
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
+from tests.chatlog.scene import FullJournal, FullStore, room_of
+from tests.chatlog.scene import Scene as LogScene
 from tests.hand_clock import HandClock
 from tests.messaging.stage import claims_of
 from tests.storage.values import NOW, a_room, room_arn
@@ -261,3 +266,106 @@ def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         limits.take_message(f"room{number}", a_room(), 0.0)
         assert len(limits._rooms) <= 5
     assert limits.evicted == 45
+
+
+class LoggedScene(Scene):
+    """A scene whose room has a logging configuration."""
+
+    def __init__(self, logs: LogScene, configuration: LoggingConfiguration) -> None:
+        super().__init__(room_of(configuration), room_rates=False)
+        self.logs, self.store = logs, logs.store  # type: ignore[assignment]
+        self.rooms = RoomsCache(self.store)
+        self.chat = Chat(
+            self.rooms, self.bus, Quotas(RateProfile.OFF), self.time.clock, chat_log=logs.log
+        )
+
+    def say(self, content: str) -> Awaitable[None]:
+        """Send a message that waits for its record."""
+        waiting = self.chat.send_message(claims_of(room_arn=self.arn), SendMessage(content))
+        assert waiting is not None
+        return waiting
+
+    def records(self) -> list[bytes]:
+        """Return what the destination keeps."""
+        return self.logs.destination().payloads()
+
+
+@contextlib.asynccontextmanager
+async def logged() -> AsyncIterator[tuple[LoggedScene, FullJournal]]:
+    """Give a scene with a logged room, and its journal."""
+    store = FullStore()
+    async with LogScene(store).running() as logs:
+        stage = LoggedScene(logs, await logs.configuration())
+        yield await stage.begin(), store.disk  # type: ignore[misc]
+        await logs.log.stop(5)
+
+
+async def test_everything_is_recorded() -> None:
+    """Messages and all kinds of events are on record, byte for byte as they were published."""
+    async with logged() as (stage, _):
+        await stage.say("hi")
+        await stage.chat.send_event(stage.arn, "app:poll", {"a": "b"})
+        await stage.chat.delete_message(stage.arn, "m" * 12, "spam")
+        await stage.chat.disconnect_user(stage.arn, "bob", None)
+        await stage.logs.log.stop(5)
+        published = [each.payload for each in stage.published if not isinstance(each, RoomChanged)]
+        assert stage.records() == published
+        assert len(published) == 4
+
+
+async def test_what_is_refused_is_not_recorded() -> None:
+    """A message that nobody receives is not on record."""
+    async with logged() as (stage, _):
+        with pytest.raises(ActionError):
+            stage.chat.send_message(claims_of(room_arn=stage.arn), SendMessage("x" * 501))
+        await stage.logs.log.stop(5)
+        assert stage.records() == []
+
+
+async def test_nothing_is_published_before_it_is_recorded() -> None:
+    """While the store works on the record nobody sees the frame; the sender waits."""
+    async with logged() as (stage, journal):
+        journal.gate.clear()
+        waiting = asyncio.ensure_future(stage.say("hi"))
+        await stage.logs.settle_briefly()
+        assert stage.published == []
+        assert not waiting.done()
+        journal.gate.set()
+        await waiting
+        assert len(stage.published) == 1
+
+
+async def test_recorded_frames_keep_their_order() -> None:
+    """Frames of all senders and kinds are published in the order of their SendTime."""
+    async with logged() as (stage, journal):
+        stage.time.wall_ns += 1
+        journal.gate.clear()
+        messages = [stage.say(f"{number}") for number in range(5)]
+        events = [
+            asyncio.ensure_future(stage.chat.send_event(stage.arn, "e", None)) for _ in range(5)
+        ]
+        await stage.logs.settle_briefly()
+        messages += [stage.say("later")]
+        journal.gate.set()
+        await asyncio.gather(*messages, *events)
+        times = [frame["SendTime"].rstrip("Z").ljust(29, "0") for frame in stage.frames()]
+        assert len(times) == 11
+        assert times == sorted(times)
+        await stage.logs.log.stop(5)
+        published = [each.payload for each in stage.published if isinstance(each, Deliver)]
+        assert stage.records() == published
+
+
+async def test_configurations_that_were_just_removed() -> None:
+    """The next message stays behind the ones on their way to the journal, and is not recorded."""
+    async with logged() as (stage, journal):
+        journal.gate.clear()
+        first = stage.say("recorded")
+        await stage.change(RoomChange(logging_configuration_identifiers=()))
+        second = stage.say("not recorded")
+        journal.gate.set()
+        await asyncio.gather(first, second)
+        assert [frame["Content"] for frame in stage.frames()] == ["recorded", "not recorded"]
+        stage.send("without waiting")
+        await stage.logs.log.stop(5)
+        assert [msgspec.json.decode(each)["Content"] for each in stage.records()] == ["recorded"]

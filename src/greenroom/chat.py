@@ -3,11 +3,15 @@
 - Every accepted action becomes one frame, encoded here once and published to every node.
 - A refused action changes nothing and uses up nothing of the room's rate.
 - Send times of one node strictly increase, so frames of a room sort in the order of delivery.
+- In a room with logging configurations a frame is published when its record is kept, behind the
+  room's earlier ones. Other rooms wait for nothing.
 """
 
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 from greenroom.bus.base import ACTIONS, Bus, Deliver, Disconnect
+from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ThrottlingException
@@ -33,9 +37,11 @@ class Chat:
         quotas: Quotas,
         clock: Clock | None = None,
         ids: IdSource = new_id,
+        chat_log: ChatLog | None = None,
     ) -> None:
         self._rooms = rooms
         self._bus = bus
+        self._chat_log = chat_log
         self._clock = clock or Clock()
         self._ids = ids
         self._last_send_time = 0
@@ -56,8 +62,7 @@ class Chat:
             ThrottlingException: the room or the account sends too much.
         """
         if self._rooms.knows(sender.room_arn):
-            self._accept(self._rooms.peek(sender.room_arn), sender, action)
-            return None
+            return self._accept(self._rooms.peek(sender.room_arn), sender, action)
         return self._send_when_known(sender, action)
 
     async def delete_message(
@@ -74,8 +79,10 @@ class Chat:
         room = await self._rooms.get(room_arn)
         self._limits.take("delete_message_rate", room, self._clock.monotonic())
         attributes = events.delete_message_attributes(message_id, reason)
-        event_id, payload = self._event(events.DELETE_MESSAGE, attributes, request_id)
-        self._publish(Deliver(room_arn, payload, "DeleteMessage"))
+        event_id, payload, time_ns = self._event(events.DELETE_MESSAGE, attributes, request_id)
+        waiting = self._publish(room, Deliver(room_arn, payload, "DeleteMessage"), time_ns)
+        if waiting is not None:
+            await waiting
         return event_id
 
     async def disconnect_user(
@@ -92,8 +99,11 @@ class Chat:
         room = await self._rooms.get(room_arn)
         self._limits.take("disconnect_user_rate", room, self._clock.monotonic())
         attributes = events.disconnect_user_attributes(user_id, reason)
-        _, payload = self._event(events.DISCONNECT_USER, attributes, request_id)
-        self._publish(Disconnect(room_arn, payload, user_id, reason or DEFAULT_KICK_REASON))
+        _, payload, time_ns = self._event(events.DISCONNECT_USER, attributes, request_id)
+        kick = Disconnect(room_arn, payload, user_id, reason or DEFAULT_KICK_REASON)
+        waiting = self._publish(room, kick, time_ns)
+        if waiting is not None:
+            await waiting
 
     async def send_event(
         self, room_arn: str, name: str, attributes: Mapping[str, str] | None
@@ -103,40 +113,57 @@ class Chat:
         Raises:
             ResourceNotFoundException: there is no such room.
         """
-        await self._rooms.get(room_arn)
-        event_id, payload = self._event(name, attributes, "")
-        self._publish(Deliver(room_arn, payload, "SendEvent"))
+        room = await self._rooms.get(room_arn)
+        event_id, payload, time_ns = self._event(name, attributes, "")
+        waiting = self._publish(room, Deliver(room_arn, payload, "SendEvent"), time_ns)
+        if waiting is not None:
+            await waiting
         return event_id
 
     async def _send_when_known(self, sender: ChatTokenClaims, action: SendMessage) -> None:
-        self._accept(await self._rooms.get(sender.room_arn), sender, action)
+        waiting = self._accept(await self._rooms.get(sender.room_arn), sender, action)
+        if waiting is not None:
+            await waiting
 
-    def _accept(self, room: Room, sender: ChatTokenClaims, action: SendMessage) -> None:
+    def _accept(
+        self, room: Room, sender: ChatTokenClaims, action: SendMessage
+    ) -> Awaitable[None] | None:
         problem = content_problem(action.content, room.maximum_message_length)
         if problem is not None:
             raise errors.ActionError(413, problem, action.request_id)
         self._limits.take_message(sender.room_arn, room, self._clock.monotonic())
+        time_ns = self._send_time()
         payload = events.encode_message(
             self._ids(),
             action.request_id,
             action.attributes,
             action.content,
-            self._send_time(),
+            time_ns,
             sender.user_id,
             sender.attributes,
         )
-        self._publish(Deliver(sender.room_arn, payload, "SendMessage"))
-
-    def _publish(self, envelope: Deliver | Disconnect) -> None:
-        self.requests[envelope.action] += 1
-        self._bus.publish(envelope)
+        return self._publish(room, Deliver(sender.room_arn, payload, "SendMessage"), time_ns)
 
     def _event(
         self, name: str, attributes: Mapping[str, str] | None, request_id: str
-    ) -> tuple[str, bytes]:
-        event_id = self._ids()
-        payload = events.encode_event(event_id, request_id, name, attributes, self._send_time())
-        return event_id, payload
+    ) -> tuple[str, bytes, int]:
+        event_id, time_ns = self._ids(), self._send_time()
+        payload = events.encode_event(event_id, request_id, name, attributes, time_ns)
+        return event_id, payload, time_ns
+
+    def _publish(
+        self, room: Room, envelope: Deliver | Disconnect, time_ns: int
+    ) -> Awaitable[None] | None:
+        """Publish what was accepted, its record first; return what to wait for, if anything."""
+        self.requests[envelope.action] += 1
+        chat_log = self._chat_log
+        if chat_log is not None and (
+            room.logging_configuration_identifiers or chat_log.must_wait(room.arn)
+        ):
+            publish = partial(self._bus.publish, envelope)
+            return chat_log.record(room, envelope.payload, time_ns, publish)
+        self._bus.publish(envelope)
+        return None
 
     def _send_time(self) -> int:
         self._last_send_time = max(self._clock.wall_ns(), self._last_send_time + 1)

@@ -73,6 +73,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.table: list[Entry] = []
         self.uris = BoundedLabel()
+        self.logging_configurations = BoundedLabel()
         self._add_the_services()
         self._add_connections()
         self._add_review()

@@ -48,10 +48,19 @@ class Monitoring:
     """Answers `GET /metrics`, as an ASGI application.
 
     `token` is None where everybody on the machine may read; with `local` unset that is nobody.
+    `refresh` sets the gauges that are not kept up to date in between.
     """
 
-    def __init__(self, metrics: Metrics, token: str | None, *, local: bool) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        token: str | None,
+        *,
+        local: bool,
+        refresh: Callable[[], None] = lambda: None,
+    ) -> None:
         self._metrics = metrics
+        self._refresh = refresh
         self._token = None if token is None else token.encode()
         self._local = local
 
@@ -67,6 +76,7 @@ class Monitoring:
             await _answer(send, 401, "text/plain; charset=utf-8", REFUSED, challenge)
             return
         encode, kind = choose_encoder(headers.get(b"accept", b"").decode("latin-1"))
+        self._refresh()
         await _answer(send, 200, kind, encode(self._metrics.registry))
 
     def _may_read(self, authorization: bytes) -> bool:

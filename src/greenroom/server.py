@@ -5,6 +5,7 @@ import contextlib
 import functools
 import gc
 import os
+import random
 import secrets
 import signal
 import socket
@@ -15,9 +16,14 @@ import structlog
 import uvicorn
 
 from greenroom import __version__, credentials, telemetry
+from greenroom.aws_access import AwsAccess
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
+from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
+from greenroom.chatlog.destinations import endpoints, open_destinations
+from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
+from greenroom.cloudwatch import Publisher
 from greenroom.control.app import ControlPlane, Receive, Scope, Send
 from greenroom.control.context import Services
 from greenroom.control.identity import AccessKey, Identities
@@ -99,20 +105,34 @@ async def _run(
     clock = Clock()
     ring = KeyRing.from_bytes(await store.secret("token-keys", _new_ring().to_bytes()))
     key = await credentials.root_key(settings, store)
-    await finish_interrupted(store, clock)
     rooms, bus, quotas = RoomsCache(store), MemoryBus(), settings.quotas()
     metrics = Metrics()
-    chat = Chat(rooms, bus, quotas, clock)
     hub = Hub(rooms, metrics)
     if isinstance(store, SqliteStore):
         watch_store(metrics, lambda: store.statistics)
     lag = LoopLag(metrics.loop_lag_seconds)
     sweeper = Sweeper(clock, settings.number("ping_interval_seconds"))
+    access = AwsAccess(endpoints(settings), key.access_key_id)
+    destinations = open_destinations(settings, access)
     async with _task_group() as tasks:
+        publishing = _publishing(settings, metrics, access, tasks)
+        chat_log = JournaledChatLog(
+            store,
+            destinations.destination_for,
+            tasks,
+            clock=clock,
+            random=random.random,
+            bounds=_bounds(settings),
+            metrics=metrics,
+        )
+        await chat_log.start()
+        await finish_interrupted(store, chat_log, clock)
+        chat = Chat(rooms, bus, quotas, clock, chat_log=chat_log)
         services = Services(
             store=store,
             bus=bus,
             chat=chat,
+            chat_log=chat_log,
             rooms=rooms,
             ring=ring,
             quotas=quotas,
@@ -140,7 +160,9 @@ async def _run(
         lag.start()
         control = ControlPlane(services, Identities(key))
         watch(metrics, hub, chat, rooms, control)
-        application = _Application(control, hub, _monitoring(settings, metrics, listening))
+        application = _Application(
+            control, hub, _monitoring(settings, metrics, listening, chat_log.observe)
+        )
         server = _Server(
             _http_config(settings, application, plane),
             functools.partial(_started, settings, key, listening, announce),
@@ -150,12 +172,34 @@ async def _run(
         hub.drain()
         sweeper.stop()
         lag.stop()
+        await chat_log.stop(settings.number("drain_timeout_seconds"))
+        if publishing is not None:
+            publishing.cancel()
+        await destinations.close()
+        await access.close()
         await bus.close()
 
 
 def _new_ring() -> KeyRing:
     key_id, key = new_key()
     return KeyRing({key_id: key}, key_id)
+
+
+def _publishing(
+    settings: Settings, metrics: Metrics, access: AwsAccess, tasks: asyncio.TaskGroup
+) -> asyncio.Task[None] | None:
+    if settings.text("cloudwatch_metrics") != "on":
+        return None
+    region, namespace = settings.text("region"), settings.text("cloudwatch_namespace")
+    return tasks.create_task(Publisher(metrics, access, region, namespace).run())
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        size=settings.number("journal_bytes"),
+        age_ns=settings.number("journal_age_hours") * NANOSECONDS_PER_HOUR,
+        memory=settings.number("journal_memory_bytes"),
+    )
 
 
 def _limits(settings: Settings) -> Limits:
@@ -168,12 +212,16 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _monitoring(
-    settings: Settings, metrics: Metrics, listening: socket.socket
+    settings: Settings,
+    metrics: Metrics,
+    listening: socket.socket,
+    refresh: Callable[[], None],
 ) -> Monitoring | None:
     if settings.text("metrics") == "off":
         return None
     local = is_loopback(listening.getsockname()[0])
-    return Monitoring(metrics, settings.optional_text("metrics_token"), local=local)
+    token = settings.optional_text("metrics_token")
+    return Monitoring(metrics, token, local=local, refresh=refresh)
 
 
 def _http_config(settings: Settings, application: "_Application", plane: Plane) -> uvicorn.Config:

@@ -258,6 +258,24 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
+        "journal_bytes",
+        1_073_741_824,
+        _integer(1_048_576, 549_755_813_888),
+        "bytes of chat that may wait for one log destination before the oldest are dropped",
+    ),
+    Setting(
+        "journal_age_hours",
+        168,
+        _integer(1, 87_600),
+        "hours that chat may wait for a log destination that fails before it is dropped",
+    ),
+    Setting(
+        "journal_memory_bytes",
+        16_777_216,
+        _integer(65_536, 1_073_741_824),
+        "bytes of chat that may wait for the disk, while it is full, on the way to the journal",
+    ),
+    Setting(
         "log_level",
         "info",
         _one_of("debug", "info", "warning", "error"),

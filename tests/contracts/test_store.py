@@ -349,6 +349,25 @@ class TestLoggingConfigurations:
             )
         assert await store.get_logging_configuration(configuration.arn) == configuration
 
+    async def test_move(self, store: Store) -> None:
+        """A configuration moves only from the state in which the caller believes it to be."""
+        configuration = a_configuration(State.CREATING, name="n")
+        arn = configuration.arn
+        await store.create_logging_configuration(configuration, PLENTY)
+        with pytest.raises(ConflictException):
+            await store.move_logging_configuration(arn, State.UPDATING, State.ACTIVE, NOW + 1)
+        with pytest.raises(ConflictException):
+            await store.move_logging_configuration(arn, State.CREATING, State.DELETING, NOW + 1)
+        moved = await store.move_logging_configuration(arn, State.CREATING, State.ACTIVE, NOW + 1)
+        assert moved == msgspec.structs.replace(
+            configuration, state=State.ACTIVE, update_time=NOW + 1
+        )
+        assert await store.get_logging_configuration(arn) == moved
+        with pytest.raises(ResourceNotFoundException):
+            await store.move_logging_configuration(
+                configuration_arn(), State.CREATING, State.ACTIVE, NOW
+            )
+
     async def test_deletion_has_two_steps(self, store: Store) -> None:
         """A configuration becomes DELETING and is then removed; only a DELETING one is."""
         configuration = a_configuration()

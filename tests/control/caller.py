@@ -1,6 +1,9 @@
 """The control plane in memory, and a client that signs: only the socket is missing."""
 
+import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,6 +14,8 @@ from greenroom.aws.sigv4 import Request, sign
 from greenroom.bus.base import Envelope
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
+from greenroom.chatlog.bounds import Bounds
+from greenroom.chatlog.log import JournaledChatLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
 from greenroom.control.identity import AccessKey, Identities
@@ -19,6 +24,7 @@ from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
 from greenroom.tokens import KeyRing
+from tests.chatlog.scene import Kept
 from tests.hand_clock import HandClock
 
 ACCOUNT = "123456789012"
@@ -60,10 +66,28 @@ class Caller:
         self.published: list[Envelope] = []
         ids, nonces = itertools.count(1), itertools.count(1)
         settled = Quotas(profile, quotas)
+        self.destination, self._tasks = Kept(), asyncio.TaskGroup()
+        self.chat_log = JournaledChatLog(
+            self.store,
+            lambda _: self.destination,
+            self._tasks,
+            clock=self.time.clock,
+            random=lambda: 1.0,
+            bounds=Bounds(),
+            metrics=Metrics(),
+        )
         self.services = Services(
             store=self.store,
             bus=bus,
-            chat=Chat(self.rooms, bus, settled, self.time.clock, lambda: f"Id{next(ids):010}"),
+            chat=Chat(
+                self.rooms,
+                bus,
+                settled,
+                self.time.clock,
+                lambda: f"Id{next(ids):010}",
+                chat_log=self.chat_log,
+            ),
+            chat_log=self.chat_log,
             rooms=self.rooms,
             ring=self.ring,
             quotas=settled,
@@ -83,6 +107,13 @@ class Caller:
 
         await self.bus.start(receive)
         return self
+
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator["Caller"]:
+        """Let rooms have records, and deliver them in the end."""
+        async with self._tasks:
+            yield await self.listening()
+            await self.chat_log.stop(5)
 
     async def call(
         self, operation: str, account: str = ACCOUNT, region: str = REGION, **parameters: Any

@@ -1,9 +1,12 @@
 """The five operations on logging configurations, and the end of interrupted ones."""
 
+import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
+from greenroom.chatlog.base import DestinationFailed, FailureKind
 from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import (
@@ -67,6 +70,67 @@ async def test_refusals(parameters: dict[str, Any], fields: list[str]) -> None:
     assert (await api.call("ListLoggingConfigurations")).body == {"loggingConfigurations": []}
 
 
+async def test_a_destination_that_cannot_be_written_to() -> None:
+    """A create or an update ends in its failed state, as it is answered; the next one may work."""
+    api = Caller()
+    missing = DestinationFailed(FailureKind.NOT_FOUND, "no such bucket")
+    api.destination.check_failure = missing
+    answer = await api.call("CreateLoggingConfiguration", destinationConfiguration=DESTINATIONS[0])
+    assert (answer.status, answer.body["state"]) == (200, "CREATE_FAILED")
+    arn = answer.body["arn"]
+    refused = await api.call("CreateRoom", loggingConfigurationIdentifiers=[arn])
+    assert refused.error() == (409, "ConflictException")
+    for failure, state in (
+        (missing, "UPDATE_FAILED"),
+        (None, "ACTIVE"),
+        (missing, "UPDATE_FAILED"),
+    ):
+        api.destination.check_failure = failure
+        updated = await api.call(
+            "UpdateLoggingConfiguration", identifier=arn, destinationConfiguration=DESTINATIONS[1]
+        )
+        assert (updated.status, updated.body["state"]) == (200, state)
+        body = (await api.call("GetLoggingConfiguration", identifier=arn)).body
+        assert (body["state"], body["destinationConfiguration"]) == (state, DESTINATIONS[1])
+    assert (await api.call("DeleteLoggingConfiguration", identifier=arn)).status == 204
+
+
+async def test_an_interrupted_check_is_made_again() -> None:
+    """What was CREATING or UPDATING when the process died ends as its destination says."""
+    api = Caller()
+    api.destination.check_failure = DestinationFailed(FailureKind.ACCESS_DENIED, "no")
+    for before, after in (
+        (State.CREATING, State.CREATE_FAILED),
+        (State.UPDATING, State.UPDATE_FAILED),
+    ):
+        kept = a_configuration(before)
+        await api.store.create_logging_configuration(kept, 0)
+        await finish_interrupted(api.store, api.chat_log, api.time.clock)
+        found = await api.store.get_logging_configuration(kept.arn)
+        assert found.state is after
+
+
+async def test_delete_delivers_first() -> None:
+    """While records wait the configuration is DELETING; when they are delivered it is gone."""
+    async with Caller().recording() as api:
+        arn = await api.configuration()
+        room = await api.created(loggingConfigurationIdentifiers=[arn])
+        await api.call("SendEvent", roomIdentifier=room, eventName="app:poll")
+        await api.call("UpdateRoom", identifier=room, loggingConfigurationIdentifiers=[])
+        api.destination.gate.clear()
+        assert (await api.call("DeleteLoggingConfiguration", identifier=arn)).status == 204
+        answer = await api.call("GetLoggingConfiguration", identifier=arn)
+        assert answer.body["state"] == "DELETING"
+        again = await api.call("DeleteLoggingConfiguration", identifier=arn)
+        assert again.error() == (409, "ConflictException")
+        await api.call("DeleteRoom", identifier=room)
+        api.destination.gate.set()
+        await asyncio.sleep(0.01)
+        assert (await api.call("GetLoggingConfiguration", identifier=arn)).status == 404
+        (record,) = api.destination.payloads()
+        assert msgspec.json.decode(record)["EventName"] == "app:poll"
+
+
 async def test_partial_updates() -> None:
     """What is absent stays; the state is ACTIVE again when the answer comes."""
     api = Caller()
@@ -120,7 +184,7 @@ async def test_finish_interrupted() -> None:
     for configuration in kept.values():
         await api.store.create_logging_configuration(configuration, 0)
     for _ in range(2):
-        await finish_interrupted(api.store, api.time.clock)
+        await finish_interrupted(api.store, api.chat_log, api.time.clock)
     states = {}
     for state, configuration in kept.items():
         answer = await api.call("GetLoggingConfiguration", identifier=str(configuration.arn))
@@ -136,7 +200,7 @@ async def test_an_interrupted_update_keeps_its_change() -> None:
     group = DestinationConfiguration(DestinationKind.CLOUD_WATCH_LOGS, "group")
     change = LoggingConfigurationChange(destination=group)
     await api.store.update_logging_configuration(arn, change, State.UPDATING, NOW)
-    await finish_interrupted(api.store, api.time.clock)
+    await finish_interrupted(api.store, api.chat_log, api.time.clock)
     body = (await api.call("GetLoggingConfiguration", identifier=str(arn))).body
     assert (body["state"], body["destinationConfiguration"]) == ("ACTIVE", DESTINATIONS[1])
 

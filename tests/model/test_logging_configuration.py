@@ -37,7 +37,16 @@ def test_shape_of_the_machine() -> None:
     for before in WORKING:
         assert not TRANSITIONS[before] & WORKING
     for before in set(State) - WORKING:
-        assert TRANSITIONS[before] == {State.UPDATING, State.DELETING}
+        assert TRANSITIONS[before] & WORKING == {State.UPDATING, State.DELETING}
+
+
+def test_what_happens_by_itself() -> None:
+    """Only ACTIVE and UPDATE_FAILED follow each other without an operation, as deliveries go."""
+    moves = {(before, after) for before in set(State) - WORKING for after in TRANSITIONS[before]}
+    assert {(before, after) for before, after in moves if after not in WORKING} == {
+        (State.ACTIVE, State.UPDATE_FAILED),
+        (State.UPDATE_FAILED, State.ACTIVE),
+    }
 
 
 def test_changes() -> None:

@@ -2,8 +2,10 @@
 
 Guarantees of a `ChatLog`:
 
-- **Before anybody sees it.** When `record` returns, the record survives the death of the process.
-  While the disk is full records wait in memory, bounded and announced, so that chat goes on.
+- **Before anybody sees it.** When a frame is published, its record survives the death of the
+  process. While the disk is full records wait in memory, bounded and announced, so that chat goes
+  on.
+- **Order.** Frames are published in the order in which `record` was called for them.
 - **Nothing twice, nothing lost.** Each record goes to each configuration that its room had when it
   was accepted: exactly once to S3 and files, at least once elsewhere (the id tells).
 
@@ -11,15 +13,18 @@ Guarantees of a `Destination`: `deliver` returns when all records are kept there
 DestinationFailed; a call repeated with the same batch changes nothing where `deliver` says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
 from greenroom.model.arn import Arn
+from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import DestinationKind, LoggingConfiguration
 from greenroom.model.room import Room
+
+__all__ = ["ChatLog", "Destination", "DestinationFailed", "FailureKind", "Record", "Target"]
 
 
 class FailureKind(StrEnum):
@@ -45,18 +50,6 @@ class Target(msgspec.Struct, frozen=True):
     configuration: Arn
     kind: DestinationKind
     name: str
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What clients received, in the order of `sequence`.
-
-    `payload` is the frame's JSON; `time_ns` its SendTime in nanoseconds since the epoch.
-    """
-
-    sequence: int
-    room: Arn
-    time_ns: int
-    payload: bytes
 
 
 class Destination(Protocol):
@@ -93,20 +86,31 @@ class Destination(Protocol):
 class ChatLog(Protocol):
     """Records what clients receive, and watches over the configurations' destinations."""
 
-    async def record(self, room: Room, payload: bytes, time_ns: int) -> None:
-        """Keep what is about to be published for each configuration of the room. Never raises.
+    def must_wait(self, room: Arn) -> bool:
+        """Return whether frames of the room still wait to be published.
 
-        Records of one room are kept in the order of the calls, and the calls return in it.
+        While they do, a frame that needs no record, because the room's configurations were just
+        removed, goes through `record` too, and so stays behind them.
+        """
+
+    def record(
+        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], None]
+    ) -> Awaitable[None]:
+        """Keep a frame for each configuration that the room has, then call `publish`.
+
+        What is returned is done when `publish` was called; whether it is awaited changes nothing.
+        Never raises, but passes on what `publish` raises.
         """
 
     async def check(self, configuration: LoggingConfiguration) -> str | None:
         """Return why the destination cannot be written to, or None when it can."""
 
-    async def finish(self, configuration: LoggingConfiguration) -> bool:
-        """Begin to deliver all that the configuration holds; return whether nothing is left.
+    async def finish(self, configuration: Arn) -> bool:
+        """Deliver at once what a DELETING configuration holds; return whether that is nothing.
 
-        When something is, the configuration is removed as soon as it is delivered.
+        Waits for no destination. When it is something, the configuration is removed as soon as it
+        is delivered.
         """
 
-    def changed(self, configuration: LoggingConfiguration) -> None:
-        """Deliver to the configuration's present destination from now on."""
+    def changed(self, configuration: Arn) -> None:
+        """Look at the configuration anew: deliver to its present destination from now on."""

@@ -7,6 +7,7 @@ import msgspec
 
 from greenroom.bus.base import Bus
 from greenroom.chat import Chat
+from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
@@ -26,6 +27,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     bus: Bus
     chat: Chat
+    chat_log: ChatLog
     rooms: RoomsCache
     ring: KeyRing
     quotas: Quotas

@@ -3,16 +3,24 @@
 A create, update or delete is two durable steps: into CREATING, UPDATING or DELETING, and out of
 it. Whoever meets a configuration between the two gets ConflictException. What the death of the
 process left between them is finished at the next start.
+
+- The destination decides how a create or an update ends: in ACTIVE when it can be written to, else
+  in CREATE_FAILED or UPDATE_FAILED, and the log says why.
+- A delete ends when what waits for the destination is delivered: within the request when nothing
+  waits, else later, and until then the configuration is DELETING.
 """
 
+import asyncio
 from typing import cast
 
+import structlog
 from msgspec import UNSET
 
+from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
 from greenroom.control.context import Call, Result
 from greenroom.control.pages import PageToken
-from greenroom.model.arn import Arn, ResourceType
+from greenroom.model.arn import ResourceType
 from greenroom.model.errors import ValidationException
 from greenroom.model.logging_configuration import (
     DestinationConfiguration,
@@ -27,6 +35,11 @@ from greenroom.storage.base import Store
 DEFAULT_PAGE = 50
 """Configurations on a page (API reference, ListLoggingConfigurations)."""
 
+_FAILED = {State.CREATING: State.CREATE_FAILED, State.UPDATING: State.UPDATE_FAILED}
+"""The state to which a destination that cannot be written to leads."""
+
+log = structlog.get_logger()
+
 _NAME_MEMBER = {
     DestinationKind.S3: "bucketName",
     DestinationKind.CLOUD_WATCH_LOGS: "logGroupName",
@@ -35,7 +48,7 @@ _NAME_MEMBER = {
 
 
 async def create_logging_configuration(call: Call) -> Result:
-    """CreateLoggingConfiguration: created as CREATING, returned as ACTIVE."""
+    """CreateLoggingConfiguration: created as CREATING, returned as ACTIVE or CREATE_FAILED."""
     tags = call.strings("tags")
     services = call.services
     count_errors = tag_count_errors(len(tags), services.quotas["tags_per_resource"])
@@ -53,7 +66,8 @@ async def create_logging_configuration(call: Call) -> Result:
     await services.store.create_logging_configuration(
         configuration, services.quotas["logging_configurations"]
     )
-    return _described(await _activate(services.store, configuration.arn, services.clock))
+    checked = await _checked(services.store, services.chat_log, services.clock, configuration)
+    return _described(checked)
 
 
 async def get_logging_configuration(call: Call) -> Result:
@@ -73,10 +87,12 @@ async def update_logging_configuration(call: Call) -> Result:
         else UNSET,
     )
     services = call.services
-    await services.store.update_logging_configuration(
+    updating = await services.store.update_logging_configuration(
         arn, change, State.UPDATING, services.clock.now_ms()
     )
-    return _described(await _activate(services.store, arn, services.clock))
+    checked = await _checked(services.store, services.chat_log, services.clock, updating)
+    services.chat_log.changed(arn)
+    return _described(checked)
 
 
 async def delete_logging_configuration(call: Call) -> Result:
@@ -84,7 +100,8 @@ async def delete_logging_configuration(call: Call) -> Result:
     arn = call.resource("identifier")
     store = call.services.store
     await store.begin_delete_logging_configuration(arn, call.services.clock.now_ms())
-    await store.finish_delete_logging_configuration(arn)
+    if await call.services.chat_log.finish(arn):
+        await store.finish_delete_logging_configuration(arn)
     return {}
 
 
@@ -100,18 +117,39 @@ async def list_logging_configurations(call: Call) -> Result:
     return result
 
 
-async def finish_interrupted(store: Store, clock: Clock) -> None:
+async def finish_interrupted(store: Store, chat_log: ChatLog, clock: Clock) -> None:
     """End the creations, updates and deletions that a stop of the process interrupted."""
-    for configuration in await store.unfinished_logging_configurations():
-        if configuration.state is State.DELETING:
-            await store.finish_delete_logging_configuration(configuration.arn)
-        else:
-            await _activate(store, configuration.arn, clock)
+    async with asyncio.TaskGroup() as tasks:
+        for configuration in await store.unfinished_logging_configurations():
+            tasks.create_task(_finish(store, chat_log, clock, configuration))
 
 
-async def _activate(store: Store, arn: Arn, clock: Clock) -> LoggingConfiguration:
-    return await store.update_logging_configuration(
-        arn, LoggingConfigurationChange(), State.ACTIVE, clock.now_ms() + 1
+async def _finish(
+    store: Store, chat_log: ChatLog, clock: Clock, configuration: LoggingConfiguration
+) -> None:
+    if configuration.state is not State.DELETING:
+        await _checked(store, chat_log, clock, configuration)
+        chat_log.changed(configuration.arn)
+    elif await chat_log.finish(configuration.arn):
+        await store.finish_delete_logging_configuration(configuration.arn)
+
+
+async def _checked(
+    store: Store, chat_log: ChatLog, clock: Clock, configuration: LoggingConfiguration
+) -> LoggingConfiguration:
+    """Move a CREATING or UPDATING configuration to the state that its destination decides."""
+    why = await chat_log.check(configuration)
+    state = State.ACTIVE if why is None else _FAILED[configuration.state]
+    if why is not None:
+        log.warning(
+            "logging configuration failed",
+            logging_configuration=str(configuration.arn),
+            destination=configuration.destination.name,
+            state=state.value,
+            reason=why,
+        )
+    return await store.move_logging_configuration(
+        configuration.arn, configuration.state, state, clock.now_ms() + 1
     )
 
 

@@ -26,13 +26,17 @@ State = LoggingConfigurationState
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.CREATING: frozenset({State.ACTIVE, State.CREATE_FAILED}),
     State.CREATE_FAILED: frozenset({State.UPDATING, State.DELETING}),
-    State.ACTIVE: frozenset({State.UPDATING, State.DELETING}),
+    State.ACTIVE: frozenset({State.UPDATING, State.DELETING, State.UPDATE_FAILED}),
     State.UPDATING: frozenset({State.ACTIVE, State.UPDATE_FAILED}),
-    State.UPDATE_FAILED: frozenset({State.UPDATING, State.DELETING}),
+    State.UPDATE_FAILED: frozenset({State.UPDATING, State.DELETING, State.ACTIVE}),
     State.DELETING: frozenset({State.DELETE_FAILED}),
     State.DELETE_FAILED: frozenset({State.UPDATING, State.DELETING}),
 }
-"""Which state may follow which; a deleted configuration has none."""
+"""Which state may follow which; a deleted configuration has none.
+
+ACTIVE and UPDATE_FAILED follow each other also without an update, when the destination of an
+ACTIVE one is gone or forbidden for long, and when it takes records again.
+"""
 
 
 class DestinationKind(StrEnum):

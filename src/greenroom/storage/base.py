@@ -28,6 +28,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.storage.journal import Journal
 
 LIST_LIFETIME_MS = 3_600_000
 """How long a listing may take from its first page to its last: one hour."""
@@ -92,6 +93,10 @@ class Store(Protocol):
 
     `now` arguments are milliseconds since the epoch; a `quota` of 0 is no limit.
     """
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of chat logging, in the same place."""
 
     async def create_room(self, room: Room, quota: int) -> Room:
         """Insert the room and return it as stored: its update time is raised as by `update_room`.
@@ -169,6 +174,20 @@ class Store(Protocol):
         Raises:
             ResourceNotFoundException: there is none.
             ConflictException: its present state does not allow that move.
+        """
+
+    async def move_logging_configuration(
+        self,
+        arn: Arn,
+        before: LoggingConfigurationState,
+        after: LoggingConfigurationState,
+        now: int,
+    ) -> LoggingConfiguration:
+        """Move the configuration from one state to another; return the result.
+
+        Raises:
+            ResourceNotFoundException: there is none.
+            ConflictException: it is not in the state `before`, or that does not allow the move.
         """
 
     async def begin_delete_logging_configuration(self, arn: Arn, now: int) -> None:

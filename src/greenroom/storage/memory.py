@@ -17,6 +17,7 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
+from greenroom.storage.memory_journal import MemoryJournal
 from greenroom.storage.memory_region import KeptConfiguration, KeptRoom, Region
 
 State = LoggingConfigurationState
@@ -31,6 +32,7 @@ class MemoryStore:
         self._redeemed_by_expiry: list[tuple[int, str]] = []
         self._secrets: dict[str, bytes] = {}
         self._closed = False
+        self.journal = MemoryJournal()
 
     async def create_room(self, room: Room, quota: int) -> Room:
         region = self._region(room.arn.account, room.arn.region)
@@ -87,6 +89,13 @@ class MemoryStore:
     ) -> LoggingConfiguration:
         kept = self._kept_configuration(arn)
         kept.configuration = change.apply(kept.configuration.moved_to(state, now))
+        return kept.configuration
+
+    async def move_logging_configuration(
+        self, arn: Arn, before: State, after: State, now: int
+    ) -> LoggingConfiguration:
+        kept = self._kept_configuration(arn)
+        kept.configuration = rules.moved(kept.configuration, before, after, now)
         return kept.configuration
 
     async def begin_delete_logging_configuration(self, arn: Arn, now: int) -> None:
@@ -156,6 +165,7 @@ class MemoryStore:
     async def close(self) -> None:
         self._closed = True
         self._regions.clear()
+        self.journal.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -76,6 +76,22 @@ def check_attachments(
             raise configuration.conflict(f"is {configuration.state} and cannot be attached")
 
 
+def moved(
+    configuration: LoggingConfiguration,
+    before: LoggingConfigurationState,
+    after: LoggingConfigurationState,
+    now: int,
+) -> LoggingConfiguration:
+    """Return the configuration in its next state.
+
+    Raises:
+        ConflictException: it is not in the state `before`, or that does not allow the move.
+    """
+    if configuration.state is not before:
+        raise configuration.conflict(f"is {configuration.state} and not {before}")
+    return configuration.moved_to(after, now)
+
+
 def deleting(configuration: LoggingConfiguration, rooms: int, now: int) -> LoggingConfiguration:
     """Return the configuration as DELETING; `rooms` is how many have it attached.
 

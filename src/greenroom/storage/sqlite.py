@@ -28,6 +28,7 @@ from greenroom.storage import (
     sqlite_logging_configurations as configurations,
 )
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
+from greenroom.storage.sqlite_journal import SqliteJournal
 from greenroom.storage.sqlite_worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
 
 
@@ -37,6 +38,7 @@ class SqliteStore:
     def __init__(self, worker: SqliteWorker) -> None:
         self._worker = worker
         self._unpruned = 0
+        self.journal = SqliteJournal(worker)
 
     @classmethod
     async def open(cls, directory: Path, queue_bound: int = QUEUE_BOUND) -> Self:
@@ -92,6 +94,15 @@ class SqliteStore:
         now: int,
     ) -> LoggingConfiguration:
         return await self._worker.write(configurations.update, arn, change, state, now)
+
+    async def move_logging_configuration(
+        self,
+        arn: Arn,
+        before: LoggingConfigurationState,
+        after: LoggingConfigurationState,
+        now: int,
+    ) -> LoggingConfiguration:
+        return await self._worker.write(configurations.move, arn, before, after, now)
 
     async def begin_delete_logging_configuration(self, arn: Arn, now: int) -> None:
         await self._worker.write(configurations.begin_delete, arn, now)

@@ -59,6 +59,15 @@ def update(
     return changed
 
 
+def move(
+    connection: Connection, arn: Arn, before: State, after: State, now: int
+) -> LoggingConfiguration:
+    """Move the configuration from one state to another."""
+    moved = rules.moved(get(connection, arn), before, after, now)
+    _save(connection, moved)
+    return moved
+
+
 def begin_delete(connection: Connection, arn: Arn, now: int) -> None:
     """Move the configuration to DELETING when no room has it attached."""
     configuration = get(connection, arn)

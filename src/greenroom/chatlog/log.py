@@ -1,0 +1,182 @@
+"""Chat logging: the journal between the rooms and the destinations of their configurations."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+
+import structlog
+
+from greenroom.chatlog.base import DestinationFailed
+from greenroom.chatlog.bounds import Bounds
+from greenroom.chatlog.delivery import Delivery, DestinationFor, Surroundings, target_of
+from greenroom.chatlog.drops import Drops
+from greenroom.chatlog.intake import Intake
+from greenroom.chatlog.measures import Depth, Measures
+from greenroom.chatlog.waiting import Backoff, Wait, event_or_time
+from greenroom.clock import Clock
+from greenroom.metrics import Metrics
+from greenroom.model.arn import Arn
+from greenroom.model.logging_configuration import LoggingConfiguration
+from greenroom.model.room import Room
+from greenroom.storage.base import Store
+from greenroom.storage.journal import Entry
+
+CHECK_SECONDS = 5
+"""How long a destination may take to say whether it can be written to."""
+
+log = structlog.get_logger()
+
+
+class JournaledChatLog:
+    """A `ChatLog` whose records go through the store's journal.
+
+    One task appends and one task delivers for each configuration with waiting records, all owned
+    by the given group. `start` begins with what an earlier process left, `stop` ends all of them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        destination_for: DestinationFor,
+        tasks: asyncio.TaskGroup,
+        *,
+        clock: Clock,
+        random: Callable[[], float],
+        bounds: Bounds,
+        metrics: Metrics,
+        wait: Wait = event_or_time,
+    ) -> None:
+        self._journal = store.journal
+        self._tasks = tasks
+        measures = Measures(metrics)
+        self._intake = Intake(
+            store.journal,
+            tasks,
+            wait,
+            Backoff(random),
+            bounds.memory,
+            self._appended,
+            Drops(clock, measures.dropped),
+        )
+        self._around = Surroundings(
+            store=store,
+            destination_for=destination_for,
+            clock=clock,
+            wait=wait,
+            random=random,
+            bounds=bounds,
+            measures=measures,
+            expected=self._intake.holds,
+        )
+        self._deliveries: dict[Arn, Delivery] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Deliver what was accepted before the start of the process.
+
+        Raises:
+            StorageUnavailable: the journal cannot be read.
+        """
+        for configuration, backlog in (await self._journal.backlogs()).items():
+            self._delivery(configuration).add(backlog.records, backlog.size, backlog.oldest_ns)
+
+    async def stop(self, seconds: float) -> None:
+        """Append and deliver at once what waits, within a time; log what is left. No record after.
+
+        A destination that fails is not tried twice.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._intake.stop()
+                self._around.stopping = True
+                for delivery in self._deliveries.values():
+                    delivery.hurry()
+                if self._running:
+                    await asyncio.wait(self._running)
+        except TimeoutError:
+            log.info("chat logs take too long to deliver", seconds=seconds)
+        self._intake.abandon()
+        for task in self._running:
+            task.cancel()
+        self._tell_what_is_left()
+
+    def must_wait(self, room: Arn) -> bool:
+        return self._intake.must_wait(room)
+
+    def record(
+        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], None]
+    ) -> Awaitable[None]:
+        configurations = _arns(room.logging_configuration_identifiers)
+        return self._intake.put(Entry(room.arn, configurations, time_ns, payload), publish)
+
+    async def check(self, configuration: LoggingConfiguration) -> str | None:
+        target = target_of(configuration)
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._around.destination_for(target).check(target)
+        except DestinationFailed as failure:
+            return failure.why
+        except TimeoutError:
+            return f"no answer within {CHECK_SECONDS} seconds"
+        except Exception as error:
+            log.exception("chat log destination crashed", error=type(error).__name__)
+            return "its adapter crashed"
+        return None
+
+    async def finish(self, configuration: Arn) -> bool:
+        await self._intake.passed()
+        self.changed(configuration)
+        return configuration not in self._deliveries and not self._intake.holds(configuration)
+
+    def changed(self, configuration: Arn) -> None:
+        delivery = self._deliveries.get(configuration)
+        if delivery is not None:
+            delivery.changed()
+
+    def depths(self) -> list[Depth]:
+        """Return what waits for each configuration for which something waits."""
+        return [
+            Depth(each.arn, each.records, each.size, each.age_ns() / 1_000_000_000, each.used())
+            for each in self._deliveries.values()
+        ]
+
+    def observe(self) -> None:
+        """Set the gauges of the metrics to what they are now."""
+        self._around.measures.show(self.depths(), self._intake.size if self._intake.behind else 0)
+
+    def _appended(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            for configuration in entry.configurations:
+                self._delivery(configuration).add(1, len(entry.payload), entry.time_ns)
+
+    def _delivery(self, configuration: Arn) -> Delivery:
+        delivery = self._deliveries.get(configuration)
+        if delivery is None:
+            delivery = self._deliveries[configuration] = Delivery(configuration, self._around)
+            task = self._tasks.create_task(self._run(delivery))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return delivery
+
+    async def _run(self, delivery: Delivery) -> None:
+        # Nothing can come between its end and its leaving: there is no await between them.
+        await delivery.run()
+        if not delivery.records:
+            del self._deliveries[delivery.arn]
+
+    def _tell_what_is_left(self) -> None:
+        left = sum(each.records for each in self._deliveries.values())
+        if not left:
+            return
+        if self._journal.durable:
+            log.warning("chat logs wait in the journal for the next start", records=left)
+            return
+        for each in self._deliveries.values():
+            self._around.measures.dropped(each.arn, each.records)
+        why = "memory storage ends with the process"
+        log.error("chat log records dropped", records=left, reason=why)
+
+
+@lru_cache(maxsize=1024)
+def _arns(identifiers: tuple[str, ...]) -> tuple[Arn, ...]:
+    return tuple(map(Arn.parse, identifiers))

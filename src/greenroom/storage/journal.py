@@ -1,0 +1,89 @@
+"""The port to the journal: what chat logging has accepted and no destination keeps yet.
+
+It is one queue for each logging configuration. A record names the configurations that its room had
+when it was accepted, so that changing a room afterwards neither loses nor doubles anything.
+
+- **Durability, atomicity, errors**: as for the store that it belongs to. When `append` returns,
+  the records survive the death of the process; when it raises StorageUnavailable, none is kept.
+- **Order.** A queue's records come out in the order in which `append` got them.
+- **The same batch again.** `batch` keeps where its batch ends. Until `delivered` or `drop` ends
+  that batch, the call returns exactly the same records, also after a restart.
+- **Sequence numbers** increase and are never given again while the store exists.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from greenroom.model.arn import Arn
+from greenroom.model.log_record import Record
+
+MAXIMUM_RECORDS = 5_000
+"""The most records that one call takes from a queue: no other caller waits long for the store."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What one accepted frame adds: a record for each configuration.
+
+    The configurations are of the room's account and region. `time_ns` is the frame's SendTime in
+    nanoseconds since the epoch.
+    """
+
+    room: Arn
+    configurations: tuple[Arn, ...]
+    time_ns: int
+    payload: bytes
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """How much waits in a configuration's queue; `size` is bytes of payload.
+
+    `oldest_ns` is the time of the first record, 0 when there is none.
+    """
+
+    records: int = 0
+    size: int = 0
+    oldest_ns: int = 0
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """What was removed from a queue, and the time of the oldest record that remains, or 0."""
+
+    records: int = 0
+    size: int = 0
+    oldest_ns: int = 0
+
+
+class Journal(Protocol):
+    """Queues of records, one for each logging configuration."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether what is kept outlives the process."""
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Add records, all or none."""
+
+    async def backlogs(self) -> dict[Arn, Backlog]:
+        """Return what waits for each configuration for which something waits."""
+
+    async def batch(self, configuration: Arn, maximum_size: int) -> list[Record]:
+        """Return the present batch, or make the next one: the oldest records, if there are any.
+
+        It ends before a record that would bring its payload over `maximum_size` bytes, but has at
+        least one, and MAXIMUM_RECORDS at most.
+        """
+
+    async def delivered(self, configuration: Arn, last: int) -> Removed:
+        """Remove the present batch, whose last sequence number is given.
+
+        Without such a batch nothing changes.
+        """
+
+    async def drop(self, configuration: Arn, keep_size: int, older_than_ns: int = 0) -> Removed:
+        """Remove the oldest records.
+
+        Those go that make the queue larger than `keep_size` bytes or are older than the given
+        time, up to MAXIMUM_RECORDS in one call. The present batch goes whole or stays whole.
+        """

@@ -1,0 +1,118 @@
+"""The journal of a service that keeps nothing: a deque for each configuration.
+
+It gives every guarantee of the port but durability.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from greenroom.model.arn import Arn
+from greenroom.model.log_record import Record
+from greenroom.storage import rules
+from greenroom.storage.journal import MAXIMUM_RECORDS, Backlog, Entry, Removed
+
+
+class MemoryJournal:
+    """A `Journal` in memory."""
+
+    durable = False
+
+    def __init__(self) -> None:
+        self._queues: dict[Arn, _Queue] = {}
+        self._sequence = 0
+        self._closed = False
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        self._check_open()
+        for entry in entries:
+            for configuration in entry.configurations:
+                self._sequence += 1
+                record = Record(self._sequence, entry.room, entry.time_ns, entry.payload)
+                self._queues.setdefault(configuration, _Queue()).add(record)
+
+    async def backlogs(self) -> dict[Arn, Backlog]:
+        self._check_open()
+        return {configuration: queue.backlog() for configuration, queue in self._queues.items()}
+
+    async def batch(self, configuration: Arn, maximum_size: int) -> list[Record]:
+        self._check_open()
+        queue = self._queues.get(configuration)
+        return [] if queue is None else queue.batch(maximum_size)
+
+    async def delivered(self, configuration: Arn, last: int) -> Removed:
+        self._check_open()
+        queue = self._queues.get(configuration)
+        if queue is None:
+            return Removed()
+        return self._remove(configuration, queue, last if queue.end == last else 0)
+
+    async def drop(self, configuration: Arn, keep_size: int, older_than_ns: int = 0) -> Removed:
+        self._check_open()
+        queue = self._queues.get(configuration)
+        if queue is None:
+            return Removed()
+        last = queue.last_to_drop(keep_size, older_than_ns)
+        return self._remove(configuration, queue, max(last, queue.end) if last else 0)
+
+    def close(self) -> None:
+        """Forget everything; later calls raise StorageUnavailable."""
+        self._closed = True
+        self._queues.clear()
+
+    def _remove(self, configuration: Arn, queue: "_Queue", last: int) -> Removed:
+        before = queue.backlog()
+        if last:
+            queue.remove(last)
+        if not queue.records:
+            del self._queues[configuration]
+        left = queue.backlog()
+        return Removed(before.records - left.records, before.size - left.size, left.oldest_ns)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise rules.closed()
+
+
+class _Queue:
+    """One configuration's records; `end` is the present batch's last sequence number, or 0."""
+
+    def __init__(self) -> None:
+        self.records: deque[Record] = deque()
+        self.size = 0
+        self.end = 0
+
+    def add(self, record: Record) -> None:
+        self.records.append(record)
+        self.size += len(record.payload)
+
+    def backlog(self) -> Backlog:
+        if not self.records:
+            return Backlog()
+        return Backlog(len(self.records), self.size, self.records[0].time_ns)
+
+    def batch(self, maximum_size: int) -> list[Record]:
+        taken: list[Record] = []
+        size = 0
+        for record in self.records:
+            size += len(record.payload)
+            if self.end:
+                if record.sequence > self.end:
+                    break
+            elif taken and (size > maximum_size or len(taken) == MAXIMUM_RECORDS):
+                break
+            taken.append(record)
+        self.end = taken[-1].sequence
+        return taken
+
+    def last_to_drop(self, keep_size: int, older_than_ns: int) -> int:
+        last, size = 0, self.size
+        for _, record in zip(range(MAXIMUM_RECORDS), self.records, strict=False):
+            if size <= keep_size and record.time_ns >= older_than_ns:
+                break
+            last, size = record.sequence, size - len(record.payload)
+        return last
+
+    def remove(self, last: int) -> None:
+        while self.records and self.records[0].sequence <= last:
+            self.size -= len(self.records.popleft().payload)
+        self.end = 0
