@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve test check lint docs lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-review
 PYTHON ?= python3
 export PYTHON
 
@@ -40,6 +40,9 @@ bench-control: ## Measure how many requests the API answers
 
 bench-idle: ## Measure what 20,000 idle connections cost
 	@exec scripts/bench idle $(ARGS)
+
+bench-review: ## Measure a room beside another one whose review handler hangs
+	@exec scripts/bench review $(ARGS)
 
 bench-peers: ## Measure the fan-out of other servers beside ours
 	@exec scripts/bench peers $(ARGS)

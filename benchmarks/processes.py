@@ -22,6 +22,8 @@ SPARE_DESCRIPTORS = 500
 _ALL_CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE = _ALL_CORES[0]
 LOAD_CORE = _ALL_CORES[-1]
+BESIDE_CORE = _ALL_CORES[len(_ALL_CORES) // 2]
+"""Where what is neither measured nor measures runs: with two cores that is the load's."""
 
 
 class NotHere(Exception):
@@ -78,9 +80,10 @@ def start_server(
     log: Path,
     variables: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    core: int = SERVER_CORE,
 ) -> "subprocess.Popen[bytes]":
     """Start a server on its core; what it prints goes to the log."""
-    with on_core(SERVER_CORE), log.open("wb") as output:
+    with on_core(core), log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - the servers that are measured
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,

@@ -105,15 +105,27 @@ class Greenroom:
             self._rooms += self._create_rooms(1)
         return self._rooms[0]
 
+    def create_room(self, members: Mapping[str, object]) -> str:
+        """Create a room that no load goes to; return its ARN."""
+        (room,) = self._create_rooms(1, members)
+        return room
+
+    def tokens(self, room: str, number: int) -> Iterator[str]:
+        """Give chat tokens of a room, each for a user of its own."""
+        ring = self._key_ring()
+        return (_token(ring, room, f"user-{index}") for index in range(number))
+
     def stop(self) -> None:
         """End the service at once and remove what it kept."""
         end(self._process)
         shutil.rmtree(self._directory)
 
-    def _create_rooms(self, number: int) -> Iterator[str]:
+    def _create_rooms(
+        self, number: int, members: Mapping[str, object] | None = None
+    ) -> Iterator[str]:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
             for _ in range(number):
-                headers, payload = self.signed("CreateRoom", {})
+                headers, payload = self.signed("CreateRoom", members or {})
                 connection.request("POST", "/CreateRoom", payload, headers)
                 answer = connection.getresponse()
                 text = answer.read()
@@ -123,20 +135,9 @@ class Greenroom:
 
     def _tokens(self, load: Load) -> Iterator[str]:
         ring = self._key_ring()
-        now = int(time.time() * 1000)
         per_room = load.connections // load.rooms
         for index in range(load.connections):
-            nonce = secrets.token_bytes(NONCE_BYTES)
-            claims = ChatTokenClaims(
-                token_id=nonce.hex(),
-                room_arn=self._rooms[index // per_room],
-                user_id=f"user-{index}",
-                capabilities=(Capability.SEND_MESSAGE,),
-                attributes={},
-                token_expires=now + TOKEN_SECONDS * 1000,
-                session_expires=now + SESSION_SECONDS * 1000,
-            )
-            yield seal_claims(ring, claims, nonce)
+            yield _token(ring, self._rooms[index // per_room], f"user-{index}")
 
     def _key_ring(self) -> KeyRing:
         """Read the service's keys from its database, without writing to it."""
@@ -146,3 +147,18 @@ class Greenroom:
                 "SELECT value FROM secrets WHERE name = 'token-keys'"
             ).fetchone()
         return KeyRing.from_bytes(kept)
+
+
+def _token(ring: KeyRing, room: str, user: str) -> str:
+    now = int(time.time() * 1000)
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    claims = ChatTokenClaims(
+        token_id=nonce.hex(),
+        room_arn=room,
+        user_id=user,
+        capabilities=(Capability.SEND_MESSAGE,),
+        attributes={},
+        token_expires=now + TOKEN_SECONDS * 1000,
+        session_expires=now + SESSION_SECONDS * 1000,
+    )
+    return seal_claims(ring, claims, nonce)

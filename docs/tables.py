@@ -16,6 +16,7 @@ from greenroom.model import errors
 from greenroom.model.quotas import QUOTAS, RateProfile
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
+from greenroom.review.target import Failure
 from greenroom.settings import SETTINGS
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -44,7 +45,7 @@ def _settings() -> str:
 
 
 def _default(value: object) -> str:
-    return "none" if value in (None, {}) else f"`{value}`"
+    return "none" if value in (None, {}, ()) else f"`{value}`"
 
 
 def _quotas() -> str:
@@ -140,6 +141,12 @@ def _metrics() -> str:
     )
 
 
+def _review_failures() -> str:
+    return _table(
+        ("name in logs", "meaning"), ((f"`{each.value}`", each.meaning) for each in Failure)
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "quotas": _quotas,
@@ -151,6 +158,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "refusals": _refusals,
     "cloudwatch": _cloudwatch,
     "metrics": _metrics,
+    "review-failures": _review_failures,
 }
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any
 
 import msgspec
@@ -14,16 +15,39 @@ from greenroom.chat import DEFAULT_KICK_REASON, Chat, _Limits
 from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
 from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.quotas import Quotas, RateProfile
-from greenroom.model.room import Room, RoomChange
+from greenroom.model.room import HandlerChange, Room, RoomChange
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
+from greenroom.review.base import Allowed, Denied, Submission, Verdict
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
 from tests.chatlog.scene import FullJournal, FullStore, room_of
 from tests.chatlog.scene import Scene as LogScene
 from tests.hand_clock import HandClock
-from tests.messaging.stage import claims_of
+from tests.messaging.stage import claims_of, settle
 from tests.storage.values import NOW, a_room, room_arn
+
+
+def address() -> str:
+    """Return the address that every sender has."""
+    return "192.0.2.7"
+
+
+class HandReviewer:
+    """Gives the verdict that a test gave it, when the gate is open."""
+
+    def __init__(self) -> None:
+        self.submissions: list[Submission] = []
+        self.gate = asyncio.Event()
+        self.verdict: Verdict | None = None
+
+    async def review(self, room: Room, submission: Submission) -> Verdict:
+        self.submissions.append(submission)
+        await self.gate.wait()
+        return self.verdict or Allowed(submission.content, submission.attributes)
+
+    async def problem(self, uri: str) -> str | None:
+        return None
 
 
 class Scene:
@@ -35,7 +59,8 @@ class Scene:
         self.rooms = RoomsCache(self.store)
         bus = MemoryBus()
         settled = Quotas(RateProfile.OFF, quotas, room_rates)
-        self.chat = Chat(self.rooms, bus, settled, self.time.clock)
+        self.reviewer = HandReviewer()
+        self.chat = Chat(self.rooms, bus, settled, self.time.clock, reviewer=self.reviewer)
         self.bus = bus
         self.published: list[Envelope] = []
         self.refusals: set[tuple[str, str]] = set()
@@ -49,7 +74,7 @@ class Scene:
     def send(self, content: str = "hi", arn: str | None = None, **members: Any) -> None:
         """Send a message to a room that the cache knows."""
         sender = claims_of(room_arn=arn or self.arn, attributes={"name": "Ann"})
-        assert self.chat.send_message(sender, SendMessage(content, **members)) is None
+        assert self.chat.send_message(sender, SendMessage(content, **members), address) is None
 
     def sent(self, attempts: int) -> int:
         """Return how many of the attempts were accepted; collect why the others were not."""
@@ -188,7 +213,8 @@ async def test_deleted_room() -> None:
     stage = await scene()
     await stage.store.delete_room(stage.room.arn)
     stage.rooms.forget(stage.arn)
-    waiting = stage.chat.send_message(claims_of(room_arn=stage.arn), SendMessage("hi"))
+    sender = claims_of(room_arn=stage.arn)
+    waiting = stage.chat.send_message(sender, SendMessage("hi"), address)
     assert waiting is not None
     with pytest.raises(ResourceNotFoundException):
         await waiting
@@ -281,7 +307,9 @@ class LoggedScene(Scene):
 
     def say(self, content: str) -> Awaitable[None]:
         """Send a message that waits for its record."""
-        waiting = self.chat.send_message(claims_of(room_arn=self.arn), SendMessage(content))
+        waiting = self.chat.send_message(
+            claims_of(room_arn=self.arn), SendMessage(content), address
+        )
         assert waiting is not None
         return waiting
 
@@ -317,7 +345,7 @@ async def test_what_is_refused_is_not_recorded() -> None:
     """A message that nobody receives is not on record."""
     async with logged() as (stage, _):
         with pytest.raises(ActionError):
-            stage.chat.send_message(claims_of(room_arn=stage.arn), SendMessage("x" * 501))
+            stage.chat.send_message(claims_of(room_arn=stage.arn), SendMessage("x" * 501), address)
         await stage.logs.log.stop(5)
         assert stage.records() == []
 
@@ -369,3 +397,132 @@ async def test_configurations_that_were_just_removed() -> None:
         stage.send("without waiting")
         await stage.logs.log.stop(5)
         assert [msgspec.json.decode(each)["Content"] for each in stage.records()] == ["recorded"]
+
+
+class TestReview:
+    """Messages of rooms with a review handler."""
+
+    URI = "arn:aws:lambda:us-east-1:123456789012:function:review"
+
+    async def begin(self) -> Scene:
+        """Return a scene whose room has a handler."""
+        return await Scene(a_room(uri=self.URI)).begin()
+
+    def say(self, stage: Scene, **members: Any) -> Coroutine[Any, Any, None]:
+        """Send a message; return what to wait for."""
+        sender = claims_of(room_arn=stage.arn, attributes={"name": "Ann"})
+        waiting = stage.chat.send_message(sender, SendMessage("hi", **members), address)
+        assert inspect.iscoroutine(waiting)
+        return waiting
+
+    async def test_submission(self) -> None:
+        """The handler is shown the message under the id that it gets, and who sent it."""
+        stage = await self.begin()
+        stage.reviewer.gate.set()
+        await self.say(stage, attributes={"a": "b"}, request_id="r")
+        (frame,) = stage.frames()
+        assert stage.reviewer.submissions == [
+            Submission(
+                room_arn=stage.arn,
+                message_id=frame["Id"],
+                content="hi",
+                attributes={"a": "b"},
+                user_id="ann",
+                sender_attributes={"name": "Ann"},
+                ip="192.0.2.7",
+            )
+        ]
+
+    async def test_allowed(self) -> None:
+        """What the handler returned is delivered, after the review, as of then."""
+        stage = await self.begin()
+        stage.reviewer.verdict = Allowed("edited", {"c": "d"})
+        waiting = asyncio.create_task(self.say(stage, attributes={"a": "b"}, request_id="r"))
+        await settle()
+        assert stage.published == []
+        stage.time.advance(1)
+        stage.reviewer.gate.set()
+        await waiting
+        (frame,) = stage.frames()
+        assert (frame["Content"], frame["Attributes"]) == ("edited", {"c": "d"})
+        assert (frame["RequestId"], frame["SendTime"]) == ("r", "2023-11-14T22:13:21Z")
+        assert frame["Sender"] == {"UserId": "ann", "Attributes": {"name": "Ann"}}
+
+    @pytest.mark.parametrize(
+        ("reason", "text"),
+        [("rude", "rude"), (None, "The request was rejected during message review.")],
+    )
+    async def test_denied(self, reason: str | None, text: str) -> None:
+        """The sender gets a 406 with the reason, under the id that the handler was shown."""
+        stage = await self.begin()
+        stage.reviewer.verdict = Denied(reason)
+        stage.reviewer.gate.set()
+        with pytest.raises(ActionError) as denied:
+            await self.say(stage, request_id="r")
+        error = denied.value
+        assert (error.code, error.message, error.request_id) == (406, text, "r")
+        assert error.id == stage.reviewer.submissions[0].message_id
+        assert stage.published == []
+
+    async def test_limits_come_first(self) -> None:
+        """What the room refuses is never reviewed; what is reviewed counts, denied or not."""
+        stage = await self.begin()
+        stage.reviewer.verdict = Denied("rude")
+        stage.reviewer.gate.set()
+        sender = claims_of(room_arn=stage.arn)
+        with pytest.raises(ActionError):
+            stage.chat.send_message(sender, SendMessage("x" * 501), address)
+        for _ in range(10):
+            with pytest.raises(ActionError):
+                await self.say(stage)
+        with pytest.raises(ThrottlingException):
+            stage.chat.send_message(sender, SendMessage("hi"), address)
+        assert len(stage.reviewer.submissions) == 10
+
+    async def test_events_are_not_reviewed(self) -> None:
+        """Handlers are invoked for messages, not for events and moderation."""
+        stage = await self.begin()
+        await stage.chat.send_event(stage.arn, "e", None)
+        await stage.chat.delete_message(stage.arn, "m", None)
+        await stage.chat.disconnect_user(stage.arn, "u", None)
+        assert len(stage.published) == 3
+        assert stage.reviewer.submissions == []
+
+    async def test_the_room_changes_meanwhile(self) -> None:
+        """The limits and the handler of the moment when it was sent hold for a message."""
+        stage = await self.begin()
+        waiting = asyncio.create_task(self.say(stage))
+        await settle()
+        change = RoomChange(maximum_message_length=1, message_review_handler=HandlerChange(uri=""))
+        await stage.change(change)
+        stage.reviewer.gate.set()
+        await waiting
+        assert [frame["Content"] for frame in stage.frames()] == ["hi"]
+
+    async def test_the_room_is_deleted_meanwhile(self) -> None:
+        """Nothing is published into a room that is gone: the sender gets a 404."""
+        stage = await self.begin()
+        waiting = asyncio.create_task(self.say(stage))
+        await settle()
+        await stage.store.delete_room(stage.room.arn)
+        stage.rooms.forget(stage.arn)
+        stage.reviewer.gate.set()
+        with pytest.raises(ResourceNotFoundException):
+            await waiting
+        assert stage.published == []
+
+    async def test_a_room_that_must_be_loaded(self) -> None:
+        """Also the first message after a start is reviewed."""
+        stage = await self.begin()
+        stage.rooms.forget(stage.arn)
+        stage.reviewer.verdict = Allowed("edited", None)
+        stage.reviewer.gate.set()
+        await self.say(stage)
+        assert [frame["Content"] for frame in stage.frames()] == ["edited"]
+
+    async def test_an_empty_uri_is_no_handler(self) -> None:
+        """A room whose handler was taken away has no review."""
+        stage = await self.begin()
+        await stage.change(RoomChange(message_review_handler=HandlerChange(uri="")))
+        stage.send()
+        assert stage.reviewer.submissions == []

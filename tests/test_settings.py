@@ -88,6 +88,9 @@ def test_values_of_another_kind(setting: object, tmp_path: Path) -> None:
         ("chat_log_object_seconds", 1, 3600),
         ("chat_log_object_bytes", 65_536, 67_108_864),
         ("chat_log_batch_seconds", 1, 300),
+        ("review_concurrency", 1, 10_000),
+        ("review_circuit_failures", 0, 1_000_000),
+        ("review_circuit_seconds", 1, 3600),
     ],
 )
 def test_numbers(name: str, low: int, high: int) -> None:
@@ -110,6 +113,8 @@ def test_numbers(name: str, low: int, high: int) -> None:
         ("account", ["0" * 12], ["1" * 11, "1" * 13, "a" * 12, 123456789012, "1" * 12 + "\n"]),
         ("request_rates", ["aws", "relaxed", "off"], ["", "on"]),
         ("room_message_rates", ["enforced", "off"], ["on", True]),
+        ("lambda_endpoint", ["http://127.0.0.1:9", "https://x/y"], ["", "x", "ftp://x", "http://"]),
+        ("review_http_secret", ["s" * 16, "ä" * 256], ["s" * 15, "s" * 257, "s" * 15 + " "]),
         ("log_level", ["debug", "info", "warning", "error"], ["INFO", "trace"]),
         ("log_format", ["auto", "console", "json"], ["text"]),
         (
@@ -213,6 +218,44 @@ def test_every_quota_can_be_set() -> None:
     quotas = settings.quotas()
     assert [quotas[quota.name] for quota in QUOTAS] == list(range(len(QUOTAS)))
     assert settings.values["quotas"].shown().startswith("rooms=0, ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[review_handlers]\n"*:a" = "none"\n"*" = "lambda"',
+        'review_handlers = "*:a=none, *=lambda,"',
+    ],
+)
+def test_tables(text: str, tmp_path: Path) -> None:
+    """A table of texts keeps its order, in the file and as pairs."""
+    settings = of(file=toml(tmp_path, text))
+    assert list(settings.table("review_handlers").items()) == [("*:a", "none"), ("*", "lambda")]
+    assert settings.values["review_handlers"].shown() == "*:a=none, *=lambda"
+
+
+@pytest.mark.parametrize(
+    "text", ["[review_handlers]\na.b = 'none'", "review_handlers = 'none'", "review_handlers.a = 1"]
+)
+def test_wrong_tables(text: str, tmp_path: Path) -> None:
+    """A pattern without a text of its own is refused."""
+    with pytest.raises(SettingsRefused, match="review_handlers must have a text for each pattern"):
+        of(file=toml(tmp_path, text))
+
+
+def test_networks(tmp_path: Path) -> None:
+    """Networks are an array in the file, or separated by commas."""
+    name = "review_http_allowed_networks"
+    expected = "127.0.0.0/8, ::1/128"
+    for settings in (
+        of(file=toml(tmp_path, f'{name} = ["127.0.0.0/8", "::1"]')),
+        of({name: "127.0.0.0/8, ::1,"}),
+    ):
+        assert settings.values[name].shown() == expected
+        assert [str(each) for each in settings.networks(name)] == expected.split(", ")
+    for wrong in ("x", "127.0.0.1/8", "::/129", "127.0.0.0/8 ::1"):
+        with pytest.raises(SettingsRefused, match="must be a list of networks such as"):
+            of({name: wrong})
 
 
 def test_rates() -> None:

@@ -2,12 +2,15 @@
 
 - Every accepted action becomes one frame, encoded here once and published to every node.
 - A refused action changes nothing and uses up nothing of the room's rate.
+- A message in a room with a review handler is reviewed after it was accepted, and before anybody
+  sees it. The limits and the handler are those of the room as it was accepted; a room that was
+  deleted meanwhile gets nothing.
 - Send times of one node strictly increase, so frames of a room sort in the order of delivery.
 - In a room with logging configurations a frame is published when its record is kept, behind the
   room's earlier ones. Other rooms wait for nothing.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from greenroom.bus.base import ACTIONS, Bus, Deliver, Disconnect
@@ -21,6 +24,7 @@ from greenroom.model.room import Room
 from greenroom.protocol import errors, events
 from greenroom.protocol.actions import SendMessage, content_problem
 from greenroom.rate import TokenBucket
+from greenroom.review.base import Allowed, Reviewer, Submission
 from greenroom.rooms_cache import RoomsCache
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
@@ -38,12 +42,14 @@ class Chat:
         clock: Clock | None = None,
         ids: IdSource = new_id,
         chat_log: ChatLog | None = None,
+        reviewer: Reviewer | None = None,
     ) -> None:
         self._rooms = rooms
         self._bus = bus
         self._chat_log = chat_log
         self._clock = clock or Clock()
         self._ids = ids
+        self._reviewer = reviewer
         self._last_send_time = 0
         self._limits = _Limits(quotas)
         self.requests = dict.fromkeys(ACTIONS, 0)
@@ -53,17 +59,21 @@ class Chat:
         """How many rooms' rates were forgotten because there were too many."""
         return self._limits.evicted
 
-    def send_message(self, sender: ChatTokenClaims, action: SendMessage) -> Awaitable[None] | None:
+    def send_message(
+        self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
+    ) -> Awaitable[None] | None:
         """Give a message to the sender's room; return what to wait for, if anything.
 
+        `address` returns the sender's IP address, which only review handlers are told.
+
         Raises (at once, or when awaited):
-            ActionError: 413 the content is too long for the room.
+            ActionError: 413 the content is too long for the room, 406 the review denied it.
             ResourceNotFoundException: the room was deleted.
             ThrottlingException: the room or the account sends too much.
         """
         if self._rooms.knows(sender.room_arn):
-            return self._accept(self._rooms.peek(sender.room_arn), sender, action)
-        return self._send_when_known(sender, action)
+            return self._accept(self._rooms.peek(sender.room_arn), sender, action, address)
+        return self._send_when_known(sender, action, address)
 
     async def delete_message(
         self, room_arn: str, message_id: str, reason: str | None, request_id: str = ""
@@ -120,24 +130,69 @@ class Chat:
             await waiting
         return event_id
 
-    async def _send_when_known(self, sender: ChatTokenClaims, action: SendMessage) -> None:
-        waiting = self._accept(await self._rooms.get(sender.room_arn), sender, action)
+    async def _send_when_known(
+        self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
+    ) -> None:
+        room = await self._rooms.get(sender.room_arn)
+        waiting = self._accept(room, sender, action, address)
         if waiting is not None:
             await waiting
 
     def _accept(
-        self, room: Room, sender: ChatTokenClaims, action: SendMessage
+        self, room: Room, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
     ) -> Awaitable[None] | None:
         problem = content_problem(action.content, room.maximum_message_length)
         if problem is not None:
             raise errors.ActionError(413, problem, action.request_id)
         self._limits.take_message(sender.room_arn, room, self._clock.monotonic())
+        handler = room.message_review_handler
+        if self._reviewer is not None and handler is not None and handler.uri:
+            return self._review(self._reviewer, room, sender, action, address)
+        return self._publish_message(room, self._ids(), sender, action.request_id, _as_sent(action))
+
+    async def _review(
+        self,
+        reviewer: Reviewer,
+        room: Room,
+        sender: ChatTokenClaims,
+        action: SendMessage,
+        address: Callable[[], str],
+    ) -> None:
+        submission = Submission(
+            room_arn=sender.room_arn,
+            message_id=self._ids(),
+            content=action.content,
+            attributes=action.attributes,
+            user_id=sender.user_id,
+            sender_attributes=sender.attributes,
+            ip=address(),
+        )
+        verdict = await reviewer.review(room, submission)
+        if not isinstance(verdict, Allowed):
+            reason = verdict.reason or errors.DESCRIPTIONS[errors.ErrorCode.NOT_ACCEPTABLE]
+            raise errors.ActionError(406, reason, action.request_id, submission.message_id)
+        # The room may be gone by now, or log elsewhere.
+        room = await self._rooms.get(sender.room_arn)
+        waiting = self._publish_message(
+            room, submission.message_id, sender, action.request_id, verdict
+        )
+        if waiting is not None:
+            await waiting
+
+    def _publish_message(
+        self,
+        room: Room,
+        message_id: str,
+        sender: ChatTokenClaims,
+        request_id: str,
+        message: Allowed,
+    ) -> Awaitable[None] | None:
         time_ns = self._send_time()
         payload = events.encode_message(
-            self._ids(),
-            action.request_id,
-            action.attributes,
-            action.content,
+            message_id,
+            request_id,
+            message.attributes,
+            message.content,
             time_ns,
             sender.user_id,
             sender.attributes,
@@ -168,6 +223,10 @@ class Chat:
     def _send_time(self) -> int:
         self._last_send_time = max(self._clock.wall_ns(), self._last_send_time + 1)
         return self._last_send_time
+
+
+def _as_sent(action: SendMessage) -> Allowed:
+    return Allowed(action.content, action.attributes)
 
 
 class _Limits:

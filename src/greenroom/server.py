@@ -37,6 +37,8 @@ from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
 from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_store
+from greenroom.review.reviewer import HandlerReviewer
+from greenroom.review.targets import open_reviewer
 from greenroom.rooms_cache import RoomsCache
 from greenroom.settings import Settings
 from greenroom.storage.base import Store
@@ -80,13 +82,17 @@ async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
     Raises:
         StoreRefused: the data directory cannot be used.
         AddressRefused: the address is taken or not this machine's.
+        SettingsRefused: a target of message review cannot be used.
     """
     with _bound(settings.text("host"), settings.number("port")) as listening:
-        store = await _open_store(settings)
-        try:
-            await _run(settings, store, listening, announce)
-        finally:
-            await store.close()
+        metrics = Metrics()
+        async with contextlib.AsyncExitStack() as stack:
+            # First: a target that cannot be used is refused before anything is written.
+            reviewer = await open_reviewer(settings, settings.quotas(), metrics, Clock())
+            stack.push_async_callback(reviewer.close)
+            store = await _open_store(settings)
+            stack.push_async_callback(store.close)
+            await _run(settings, store, metrics, reviewer, listening, announce)
 
 
 async def _open_store(settings: Settings) -> Store:
@@ -98,6 +104,8 @@ async def _open_store(settings: Settings) -> Store:
 async def _run(
     settings: Settings,
     store: Store,
+    metrics: Metrics,
+    reviewer: HandlerReviewer,
     listening: socket.socket,
     announce: Callable[[Ready], None],
 ) -> None:
@@ -106,7 +114,6 @@ async def _run(
     ring = KeyRing.from_bytes(await store.secret("token-keys", _new_ring().to_bytes()))
     key = await credentials.root_key(settings, store)
     rooms, bus, quotas = RoomsCache(store), MemoryBus(), settings.quotas()
-    metrics = Metrics()
     hub = Hub(rooms, metrics)
     if isinstance(store, SqliteStore):
         watch_store(metrics, lambda: store.statistics)
@@ -127,13 +134,14 @@ async def _run(
         )
         await chat_log.start()
         await finish_interrupted(store, chat_log, clock)
-        chat = Chat(rooms, bus, quotas, clock, chat_log=chat_log)
+        chat = Chat(rooms, bus, quotas, clock, chat_log=chat_log, reviewer=reviewer)
         services = Services(
             store=store,
             bus=bus,
             chat=chat,
             chat_log=chat_log,
             rooms=rooms,
+            reviewer=reviewer,
             ring=ring,
             quotas=quotas,
             clock=clock,
@@ -170,6 +178,7 @@ async def _run(
         with _signals(functools.partial(_stop, server, hub)):
             await server.serve(sockets=[listening])
         hub.drain()
+        reviewer.drain(settings.number("drain_timeout_seconds"))
         sweeper.stop()
         lag.stop()
         await chat_log.stop(settings.number("drain_timeout_seconds"))

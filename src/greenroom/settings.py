@@ -5,6 +5,7 @@ default. A name that is not in the table is refused wherever it appears, so that
 never passes for a setting.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -19,6 +20,8 @@ from greenroom.model.logging_configuration import DestinationKind
 from greenroom.model.quotas import BY_NAME, Quotas, RateProfile
 
 PREFIX = "GREENROOM_"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingsRefused(Exception):
@@ -53,6 +56,8 @@ class Value(msgspec.Struct, frozen=True):
             return "(hidden)"
         if isinstance(self.value, dict):
             return ", ".join(f"{name}={number}" for name, number in self.value.items())
+        if isinstance(self.value, tuple):
+            return ", ".join(str(each) for each in self.value)
         return "" if self.value is None else str(self.value)
 
 
@@ -135,15 +140,20 @@ _endpoint = _matching(
 )
 
 
+def _table(raw: object) -> dict[str, str]:
+    """Parse a table of texts of the file, or `key=text,key=text` of the environment."""
+    pairs = _pairs(raw) if isinstance(raw, str) else raw
+    if not isinstance(pairs, dict):
+        raise ValueError("must be a table of patterns and texts")  # noqa: TRY004 - see _flat
+    for key, text in pairs.items():
+        if not (isinstance(key, str) and key and isinstance(text, str) and text):
+            raise ValueError("must have a text for each pattern; patterns with dots need quotes")
+    return cast(dict[str, str], pairs)
+
+
 def _destinations(raw: object) -> dict[str, str]:
     """Parse `[chat_log_destinations]` of the file, or `pattern=word,pattern=word`."""
-    if isinstance(raw, str):
-        pairs = _pairs(raw)
-    elif isinstance(raw, dict):
-        pairs = raw
-    else:
-        # A parse function has one way to refuse.
-        raise ValueError("must be a table of patterns and words")  # noqa: TRY004
+    pairs = _table(raw)
     for pattern, word in pairs.items():
         kind, colon, name = pattern.partition(":")
         known = any(fnmatchcase(each, kind) for each in DestinationKind)
@@ -152,7 +162,19 @@ def _destinations(raw: object) -> dict[str, str]:
             raise ValueError(f"pattern {pattern!r} must be KIND:NAME, of {kinds}, or *")
         if word not in {"files", "aws", "auto"}:
             raise ValueError(f"{pattern} must be one of files, aws, auto")
-    return cast(dict[str, str], pairs)
+    return pairs
+
+
+def _networks(raw: object) -> tuple[Network, ...]:
+    """Parse an array of networks of the file, or `network,network` of the environment."""
+    texts = raw.split(",") if isinstance(raw, str) else raw
+    rule = "must be a list of networks such as 10.0.0.0/8"
+    if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
+        raise ValueError(rule)
+    try:
+        return tuple(ipaddress.ip_network(each.strip()) for each in texts if each)
+    except ValueError as error:
+        raise ValueError(f"{rule} ({error})") from None
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -276,6 +298,50 @@ SETTINGS: tuple[Setting, ...] = (
         "bytes of chat that may wait for the disk, while it is full, on the way to the journal",
     ),
     Setting(
+        "review_handlers",
+        {},
+        _table,
+        "what runs the Lambda functions of message review: patterns of ARNs with * and ?, each with"
+        " lambda, none, a URL or python:MODULE:FUNCTION; the first that matches, else lambda",
+    ),
+    Setting(
+        "lambda_endpoint",
+        None,
+        _endpoint,
+        "URL of the Lambda API; AWS's own in the function's region when not given",
+    ),
+    Setting(
+        "review_http_secret",
+        None,
+        _matching(r"\S{16,256}", "a secret of 16 to 256 characters"),
+        "secret that requests to HTTP review handlers are signed with",
+        secret=True,
+    ),
+    Setting(
+        "review_http_allowed_networks",
+        (),
+        _networks,
+        "networks that are not public and may be asked for reviews, such as 127.0.0.0/8",
+    ),
+    Setting(
+        "review_concurrency",
+        100,
+        _integer(1, 10_000),
+        "messages that wait for one review handler at a time; further ones fall back at once",
+    ),
+    Setting(
+        "review_circuit_failures",
+        10,
+        _integer(0, 1_000_000),
+        "failures in a row after which a review handler is not asked for a while; 0 asks always",
+    ),
+    Setting(
+        "review_circuit_seconds",
+        5,
+        _integer(1, 3600),
+        "how long it is not asked, before one message tries again",
+    ),
+    Setting(
         "log_level",
         "info",
         _one_of("debug", "info", "warning", "error"),
@@ -367,9 +433,13 @@ class Settings:
         """Return a setting that is a path or not given."""
         return cast(Path | None, self.values[name].value)
 
-    def table(self, name: str) -> Mapping[str, str]:
-        """Return a setting that is a table of names and words, in its order."""
-        return cast(Mapping[str, str], self.values[name].value)
+    def table(self, name: str) -> dict[str, str]:
+        """Return a setting that is a table of texts, in order."""
+        return cast(dict[str, str], self.values[name].value)
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Return a setting that is a list of networks."""
+        return cast(tuple[Network, ...], self.values[name].value)
 
     def quotas(self) -> Quotas:
         """Return the quotas in force."""

@@ -174,3 +174,37 @@ async def test_filters() -> None:
     assert await count(messageReviewHandlerUri="", name="a") == 2
     assert await count(loggingConfigurationIdentifier=configuration) == 1
     assert await count(loggingConfigurationIdentifier=configuration, name="b") == 0
+
+
+async def test_a_function_that_may_not_be_invoked() -> None:
+    """Associating it is refused with the real service's words, and changes nothing."""
+    api = Caller()
+    api.reviewer.problems[LAMBDA] = "invalid lambda permission"
+    message = "Request member: uri failed to satisfy the constraints: invalid lambda permission"
+    refused = await api.call("CreateRoom", messageReviewHandler=HANDLER)
+    assert refused.fields() == ["uri"]
+    assert refused.body["message"] == message
+    assert (await api.call("ListRooms")).body["rooms"] == []
+    room = (await api.call("CreateRoom", name="before")).body["arn"]
+    refused = await api.call(
+        "UpdateRoom", identifier=room, name="after", messageReviewHandler=HANDLER
+    )
+    assert (refused.error(), refused.body["message"]) == ((400, "ValidationException"), message)
+    assert (await api.call("GetRoom", identifier=room)).body["name"] == "before"
+
+
+async def test_only_a_new_function_is_looked_at() -> None:
+    """Updates that leave the function, or take it away, ask nothing; a missing room is a 404."""
+    api = Caller()
+    room = (await api.call("CreateRoom", messageReviewHandler=HANDLER)).body["arn"]
+    assert api.reviewer.asked == [LAMBDA]
+    api.reviewer.problems[LAMBDA] = "invalid lambda permission"
+    for handler in (HANDLER, {"fallbackResult": "ALLOW"}, {"uri": ""}):
+        changed = await api.call("UpdateRoom", identifier=room, messageReviewHandler=handler)
+        assert changed.status == 200
+    await api.call("UpdateRoom", identifier=room, name="x")
+    await api.call("CreateRoom", messageReviewHandler={"uri": ""})
+    await api.call("CreateRoom", messageReviewHandler={"fallbackResult": "DENY"})
+    missing = await api.call("UpdateRoom", identifier=room[:-1], messageReviewHandler=HANDLER)
+    assert missing.error() == (404, "ResourceNotFoundException")
+    assert api.reviewer.asked == [LAMBDA]

@@ -14,6 +14,7 @@ from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
+from greenroom.review.base import Reviewer
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import Store
 from greenroom.tokens import KeyRing
@@ -29,6 +30,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     chat: Chat
     chat_log: ChatLog
     rooms: RoomsCache
+    reviewer: Reviewer
     ring: KeyRing
     quotas: Quotas
     clock: Clock

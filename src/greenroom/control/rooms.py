@@ -8,7 +8,7 @@ from greenroom.bus.base import RoomChanged
 from greenroom.control.context import Call, Result
 from greenroom.control.pages import PageToken
 from greenroom.model.arn import ResourceType
-from greenroom.model.errors import ValidationException
+from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.room import (
     DEFAULT_MESSAGE_LENGTH,
     DEFAULT_MESSAGE_RATE,
@@ -31,8 +31,9 @@ async def create_room(call: Call) -> Result:
     tags = call.strings("tags")
     if errors := tag_count_errors(len(tags), call.services.quotas["tags_per_resource"]):
         raise ValidationException.of_fields(*errors)
-    now = call.services.clock.now_ms()
     change = _handler_change(call)
+    await _check_handler(call, change, None)
+    now = call.services.clock.now_ms()
     room = Room(
         arn=call.new_arn(ResourceType.ROOM),
         name=call.optional_text("name"),
@@ -59,13 +60,17 @@ async def update_room(call: Call) -> Result:
     """UpdateRoom: what is absent stays, an empty `uri` or list clears."""
     arn = call.resource("identifier")
     parameters = call.parameters
+    handler_change = _handler_change(call)
+    if handler_change is not None:
+        before = (await call.services.store.get_room(arn)).message_review_handler
+        await _check_handler(call, handler_change, before)
     change = RoomChange(
         name=cast(str, parameters.get("name", UNSET)),
         maximum_message_rate_per_second=cast(
             int, parameters.get("maximumMessageRatePerSecond", UNSET)
         ),
         maximum_message_length=cast(int, parameters.get("maximumMessageLength", UNSET)),
-        message_review_handler=_handler_change(call) or UNSET,
+        message_review_handler=handler_change or UNSET,
         logging_configuration_identifiers=UNSET
         if (attachments := _attachments(call)) is None
         else attachments,
@@ -123,6 +128,21 @@ def _handler_change(call: Call) -> HandlerChange | None:
         if "fallbackResult" in handler
         else UNSET,
     )
+
+
+async def _check_handler(
+    call: Call, change: HandlerChange | None, before: MessageReviewHandler | None
+) -> None:
+    """Refuse a function that may not be invoked; one that the room has already is not looked at.
+
+    Raises:
+        ValidationException: naming `uri`, as the real service does.
+    """
+    if change is None or not change.uri or change.uri == (before.uri if before else ""):
+        return
+    problem = await call.services.reviewer.problem(change.uri)
+    if problem is not None:
+        raise ValidationException.of_fields(FieldError("uri", problem))
 
 
 def _attachments(call: Call) -> tuple[str, ...] | None:

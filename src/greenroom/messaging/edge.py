@@ -236,7 +236,7 @@ class Edge(asyncio.Protocol):
         chat, claims = self._plane.chat, self._session.claims
         match action:
             case SendMessage():
-                return chat.send_message(claims, action)
+                return chat.send_message(claims, action, self.address)
             case DeleteMessage():
                 return chat.delete_message(
                     claims.room_arn, action.id, action.reason, action.request_id
@@ -270,6 +270,14 @@ class Edge(asyncio.Protocol):
     def user_id(self) -> str:
         """The user that the token names."""
         return self._session.claims.user_id
+
+    def address(self) -> str:
+        """Return the peer's IP address as text, "" when the transport has none."""
+        peer = self._transport.get_extra_info("peername")
+        if not isinstance(peer, tuple) or not peer:
+            return ""
+        # An IPv4 peer of an IPv6 socket, and the interface of a link-local one.
+        return str(peer[0]).removeprefix("::ffff:").partition("%")[0]
 
     def disconnect(self, reason: str) -> None:
         """Close cleanly with the moderator's reason as plain text."""

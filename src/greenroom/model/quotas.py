@@ -92,6 +92,9 @@ QUOTAS: tuple[Quota, ...] = (
         "DISCONNECT_USER and DisconnectUser requests per second across all rooms",
         is_request_rate=True,
     ),
+    Quota(
+        "message_review_milliseconds", 200, "milliseconds that a message review handler may take"
+    ),
     *(
         Quota(request_rate_name(name), rate, f"{name} requests per second", is_request_rate=True)
         for name, rate in _REQUESTS_PER_SECOND.items()

@@ -1,0 +1,158 @@
+"""A Python callable as a review handler: `module:function`, for development and for embedding.
+
+- It is loaded once, at the start. It gets the event as a dict and returns the answer as one.
+- A coroutine function runs on the event loop: it must not block. Any other function runs in one of
+  `THREADS` threads; when all are busy the handler counts as one that cannot be invoked. A function
+  that outlives the time limit keeps its thread until it returns.
+- What it prints or raises is its own: the log has an exception's type and place, not its text.
+"""
+
+import asyncio
+import importlib
+import inspect
+import json
+import queue
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from greenroom.review.target import Failure, InvocationFailed
+
+THREADS = 16
+"""Functions that run at a time."""
+
+Handler = Callable[[dict[str, object]], object]
+
+log = structlog.get_logger()
+
+
+class FunctionMissing(Exception):
+    """There is no such function; the text says what is missing."""
+
+
+class FunctionTarget:
+    """Calls one function, whatever the ARN."""
+
+    def __init__(self, name: str) -> None:
+        """Load `module:function`; modules in the working directory are found, too.
+
+        Raises:
+            FunctionMissing: it cannot be loaded.
+        """
+        self._handler = _loaded(name)
+        called = getattr(self._handler, "__call__", None)  # noqa: B004 - of an object with one
+        self._is_async = inspect.iscoroutinefunction(self._handler) or (
+            inspect.iscoroutinefunction(called)
+        )
+        self._threads = _Threads(THREADS)
+
+    async def invoke(self, uri: str, event: bytes) -> bytes:
+        parsed = json.loads(event)
+        try:
+            if self._is_async:
+                answer = await self._awaited(parsed)
+            else:
+                answer = await self._threads.run(lambda: self._handler(parsed))
+            return json.dumps(answer).encode()
+        except InvocationFailed:
+            raise
+        except (Exception, SystemExit) as error:
+            log.debug("review function raised", exc_info=True)
+            raise InvocationFailed(Failure.HANDLER_ERROR, type(error).__name__) from None
+
+    async def problem(self, uri: str) -> str | None:
+        return None
+
+    async def close(self) -> None:
+        self._threads.close()
+
+    async def _awaited(self, event: dict[str, object]) -> object:
+        answer = self._handler(event)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+
+def _loaded(name: str) -> Handler:
+    module_name, _, function_name = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        # Last: nothing here hides a module that is installed.
+        sys.path.append(here)
+    try:
+        found: object = importlib.import_module(module_name)
+        for part in function_name.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        raise FunctionMissing(f"{module_name} has no {function_name}") from None
+    except Exception as error:  # noqa: BLE001 - whatever a module raises when it is loaded
+        raise FunctionMissing(f"{module_name} cannot be imported: {error}") from None
+    if not callable(found):
+        raise FunctionMissing(f"{name} cannot be called")
+    return found
+
+
+Call = Callable[[], object]
+Settle = Callable[[object, InvocationFailed | None], None]
+
+
+class _Threads:
+    """Threads that are started when needed, and never kept waited for at the process's end."""
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
+        self._calls: queue.SimpleQueue[tuple[Call, Settle] | None] = queue.SimpleQueue()
+        self._started = 0
+        self._busy = 0
+
+    async def run(self, call: Call) -> object:
+        """Call in a thread; return what the call does.
+
+        Raises:
+            InvocationFailed: all threads are busy, or the call raises anything.
+        """
+        if self._busy >= self._maximum:
+            raise InvocationFailed(Failure.TOO_MANY_WAITING, "every thread is busy")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[object] = loop.create_future()
+
+        def settle(answer: object, error: InvocationFailed | None) -> None:
+            self._busy -= 1
+            if future.done():
+                return
+            if error is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(error)
+
+        def settle_on_loop(answer: object, error: InvocationFailed | None) -> None:
+            loop.call_soon_threadsafe(settle, answer, error)
+
+        self._busy += 1
+        if self._started < self._busy:
+            self._started += 1
+            threading.Thread(target=self._work, name="review", daemon=True).start()
+        self._calls.put((call, settle_on_loop))
+        return await future
+
+    def close(self) -> None:
+        """End the threads: a busy one when its function returns, if it does."""
+        for _ in range(self._started):
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (work := self._calls.get()) is not None:
+            call, settle = work
+            answer: object = None
+            error: InvocationFailed | None = None
+            try:
+                answer = call()
+            except BaseException as raised:
+                # Also sys.exit() and StopIteration, which no future takes.
+                error = InvocationFailed(Failure.HANDLER_ERROR, type(raised).__name__)
+                log.debug("review function raised", exc_info=True)
+            try:
+                settle(answer, error)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits

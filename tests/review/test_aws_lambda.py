@@ -1,0 +1,246 @@
+"""The Lambda Invoke API as a target, against an endpoint that checks signatures with botocore."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget
+from greenroom.review.aws_session import FRESH_SECONDS, STALE_SECONDS, AwsSession, Credentials
+from greenroom.review.target import Failure, InvocationFailed
+from tests.hand_clock import HandClock
+from tests.lambda_endpoint import ENVIRONMENT, LambdaEndpoint, Refusal, arn, lambda_endpoint
+
+EVENT = b'{"Content":"hi \xf0\x9f\x91\xa9"}'
+KEYS = ENVIRONMENT["AWS_ACCESS_KEY_ID"], ENVIRONMENT["AWS_SECRET_ACCESS_KEY"]
+
+
+@pytest.fixture(autouse=True)
+def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have credentials in the environment, and nothing of whoever runs the tests."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[LambdaEndpoint]:
+    """Run an endpoint."""
+    with lambda_endpoint() as started:
+        yield started
+
+
+@asynccontextmanager
+async def target_of(url: str | None) -> AsyncIterator[LambdaTarget]:
+    """Give a target that is closed at the end."""
+    from greenroom.clock import Clock
+
+    made = LambdaTarget(Clock(), url)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def failure(made: LambdaTarget, name: str) -> tuple[Failure, str]:
+    """Return how invoking a function fails."""
+    with pytest.raises(InvocationFailed) as failed:
+        await made.invoke(arn(name), EVENT)
+    return failed.value.failure, failed.value.why
+
+
+async def test_invoke(endpoint: LambdaEndpoint) -> None:
+    """The function gets the event, and its answer comes back; connections are kept."""
+    endpoint.functions["review"] = lambda event, context: {"seen": event}
+    async with target_of(endpoint.url) as made:
+        for _ in range(3):
+            answer = await made.invoke(arn("review"), EVENT)
+            assert answer == b'{"seen": {"Content": "hi \\ud83d\\udc69"}}'
+    (first, *_) = endpoint.invocations
+    assert (first.name, first.qualifier, first.kind) == ("review", None, "RequestResponse")
+    assert endpoint.connections == 1
+
+
+@pytest.mark.parametrize("qualifier", ["live", "17", "$LATEST"])
+async def test_qualifiers(endpoint: LambdaEndpoint, qualifier: str) -> None:
+    """An alias or a version in the ARN is invoked, not the function without it."""
+    endpoint.functions[f"review:{qualifier}"] = lambda event, context: "qualified"
+    endpoint.functions["review"] = lambda event, context: "plain"
+    async with target_of(endpoint.url) as made:
+        assert await made.invoke(arn(f"review:{qualifier}"), EVENT) == b'"qualified"'
+        assert await made.invoke(arn("review"), EVENT) == b'"plain"'
+
+
+async def test_path_of_the_endpoint(endpoint: LambdaEndpoint) -> None:
+    """A slash at the end of the endpoint does not count."""
+    endpoint.functions["review"] = lambda event, context: 1
+    async with target_of(endpoint.url + "/") as made:
+        assert await made.invoke(arn("review"), EVENT) == b"1"
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "a?b=c", "a%2Fb", "ä", "a:b/c?d=e&Qualifier=f"])
+async def test_odd_names(endpoint: LambdaEndpoint, name: str) -> None:
+    """Whatever stands in an ARN, it stays one segment of the path, and the signature holds."""
+    async with target_of(endpoint.url) as made:
+        assert await failure(made, name) == (
+            Failure.NOT_FOUND,
+            "404 ResourceNotFoundException",
+        )
+
+
+async def test_failures(endpoint: LambdaEndpoint) -> None:
+    """Every answer but the function's own is a failure that says which."""
+
+    def broken(event: Any, context: Any) -> None:
+        raise ValueError(event)
+
+    def refusing(status: int, name: str) -> Any:
+        def refuse(event: Any, context: Any) -> None:
+            raise Refusal(status, name)
+
+        return refuse
+
+    endpoint.functions |= {
+        "broken": broken,
+        "busy": refusing(429, "TooManyRequestsException"),
+        "down": refusing(500, "ServiceException"),
+        "odd": refusing(502, "not a name/of an error"),
+    }
+    async with target_of(endpoint.url) as made:
+        assert await failure(made, "broken") == (Failure.HANDLER_ERROR, "Unhandled")
+        assert await failure(made, "busy") == (Failure.THROTTLED, "429 TooManyRequestsException")
+        assert await failure(made, "down") == (Failure.BAD_STATUS, "500 ServiceException")
+        assert await failure(made, "odd") == (Failure.BAD_STATUS, "502")
+        assert await failure(made, "forbidden") == (Failure.FORBIDDEN, "403 AccessDeniedException")
+        assert await failure(made, "missing") == (
+            Failure.NOT_FOUND,
+            "404 ResourceNotFoundException",
+        )
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with target_of(f"http://127.0.0.1:{unused.getsockname()[1]}") as made:
+            (kind, _) = await failure(made, "review")
+            assert kind is Failure.UNREACHABLE
+
+
+async def test_problem(endpoint: LambdaEndpoint) -> None:
+    """A dry run tells whether the function is there and may be invoked; it does not run."""
+    endpoint.functions["review"] = lambda event, context: pytest.fail("it ran")
+    async with target_of(endpoint.url) as made:
+        assert await made.problem(arn("review")) is None
+        assert await made.problem(arn("missing")) == NOT_FOUND
+        assert await made.problem(arn("review:missing")) == NOT_FOUND
+        assert await made.problem(arn("forbidden")) == INVALID_PERMISSION
+    async with target_of("http://127.0.0.1:1") as made:
+        assert await made.problem(arn("missing")) is None
+
+
+async def test_without_credentials(
+    endpoint: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without credentials nothing is sent, and nothing is held against a function."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    async with target_of(endpoint.url) as made:
+        assert await failure(made, "missing") == (Failure.NO_CREDENTIALS, "")
+        assert await made.problem(arn("missing")) is None
+    assert endpoint.connections == 0
+
+
+async def test_a_session_token_is_sent(
+    endpoint: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporary credentials are sent and signed with their token."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token-of-the-tests")
+    endpoint.functions["review"] = lambda event, context: 1
+    async with target_of(endpoint.url) as made:
+        assert await made.invoke(arn("review"), EVENT) == b"1"
+    assert endpoint.session_tokens == {"token-of-the-tests"}
+
+
+async def test_refused_credentials_are_asked_for_again(
+    endpoint: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that were exchanged are found after the first refusal."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "an old one")
+    endpoint.functions["review"] = lambda event, context: 1
+    async with target_of(endpoint.url) as made:
+        assert await failure(made, "review") == (
+            Failure.FORBIDDEN,
+            "403 InvalidSignatureException",
+        )
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS[1])
+        assert await made.invoke(arn("review"), EVENT) == b"1"
+    endpoint.bad_signatures -= 1
+
+
+def test_the_endpoint_agrees_with_boto3(endpoint: LambdaEndpoint) -> None:
+    """What the tests trust as Lambda is one for AWS's own client, too."""
+    endpoint.functions["review:live"] = lambda event, context: {"echo": event}
+    client = boto3.client(
+        "lambda",
+        endpoint_url=endpoint.url,
+        config=Config(retries={"total_max_attempts": 1}),
+        region_name="us-east-1",
+    )
+    answer = client.invoke(FunctionName=arn("review"), Qualifier="live", Payload=b'{"a":1}')
+    assert answer["Payload"].read() == b'{"echo": {"a": 1}}'
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName=arn("missing"), Payload=b"{}")
+    client.close()
+
+
+class TestSession:
+    async def test_endpoints(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The endpoint is the setting's, else the environment's, else AWS's for the region."""
+        clock = HandClock().clock
+        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+        session = AwsSession(clock, "lambda")
+        assert await session.endpoint("eu-west-1") == "https://lambda.eu-west-1.amazonaws.com"
+        assert await session.endpoint("eu-west-1") == "https://lambda.eu-west-1.amazonaws.com"
+        session.close()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9/")
+        session = AwsSession(clock, "lambda")
+        assert await session.endpoint("eu-west-1") == "http://127.0.0.1:9"
+        session.close()
+
+    async def test_ages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Fresh credentials are kept, older ones used while they are asked for, old ones never."""
+        time = HandClock()
+        session = AwsSession(time.clock, "lambda")
+        first, second = Credentials(*KEYS), Credentials("AKIDSECOND", "secret")
+        found: list[Credentials | None] = [first]
+        monkeypatch.setattr(session, "_resolve", lambda: found[0])
+        assert await session.credentials() == first
+        found[0] = second
+        time.advance(FRESH_SECONDS)
+        assert await session.credentials() == first
+        time.advance(1)
+        assert await session.credentials() == first
+        asking = session._asking
+        assert asking is not None
+        await asking
+        assert await session.credentials() == second
+        found[0] = None
+        time.advance(STALE_SECONDS + 1)
+        assert await asyncio.gather(*(session.credentials() for _ in range(5))) == [None] * 5
+        session.close()
+
+    async def test_a_broken_configuration(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A profile that does not exist means no credentials, not a crash."""
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv("AWS_PROFILE", "missing")
+        session = AwsSession(HandClock().clock, "lambda")
+        assert await session.credentials() is None
+        session.close()

@@ -1,0 +1,171 @@
+"""Python functions as handlers."""
+
+import asyncio
+import json
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from greenroom.review import function
+from greenroom.review.function import FunctionMissing, FunctionTarget
+from greenroom.review.target import Failure, InvocationFailed
+
+MODULE = """
+import asyncio
+import threading
+
+gate = threading.Event()
+seen = []
+
+def plain(event):
+    seen.append((threading.current_thread() is threading.main_thread(), event))
+    return {"ReviewResult": "ALLOW", "Content": event["Content"].upper()}
+
+async def coroutine(event):
+    await asyncio.sleep(0)
+    seen.append((threading.current_thread() is threading.main_thread(), event))
+    return {"ReviewResult": "ALLOW", "Content": event["Content"].upper()}
+
+class Callable:
+    async def __call__(self, event):
+        return event
+
+    def method(self, event):
+        return event
+
+instance = Callable()
+
+def slow(event):
+    gate.wait()
+    return event
+
+def broken(event):
+    raise KeyError(event["Content"])
+
+def exits(event):
+    raise SystemExit(1)
+
+async def exits_on_loop(event):
+    raise SystemExit(1)
+
+def stops(event):
+    raise StopIteration
+
+def odd(event):
+    return {1, 2}
+
+def surrogate(event):
+    return "\\ud800"
+
+not_callable = 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a module of handlers in the working directory."""
+    (tmp_path / "handlers_of_a_test.py").write_text(MODULE)
+    (tmp_path / "broken_of_a_test.py").write_text("raise ValueError('no')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    monkeypatch.delitem(sys.modules, "handlers_of_a_test", raising=False)
+
+
+def target(name: str) -> FunctionTarget:
+    """Return the target of a function of the module."""
+    return FunctionTarget(f"handlers_of_a_test:{name}")
+
+
+async def failure(name: str) -> InvocationFailed:
+    """Return how asking a function fails."""
+    made = target(name)
+    with pytest.raises(InvocationFailed) as failed:
+        await made.invoke("uri", b'{"Content":"secret"}')
+    await made.close()
+    return failed.value
+
+
+@pytest.mark.parametrize(("name", "on_loop"), [("plain", False), ("coroutine", True)])
+async def test_functions(name: str, on_loop: bool) -> None:
+    """A function gets the event as a dict: a coroutine on the loop, any other in a thread."""
+    made = target(name)
+    answer = await made.invoke("uri", b'{"Content":"hi"}')
+    assert json.loads(answer) == {"ReviewResult": "ALLOW", "Content": "HI"}
+    assert sys.modules["handlers_of_a_test"].seen == [(on_loop, {"Content": "hi"})]
+    assert await made.problem("uri") is None
+    await made.close()
+
+
+@pytest.mark.parametrize("name", ["instance", "instance.method"])
+async def test_objects(name: str) -> None:
+    """An object that can be called, and a method, will do."""
+    made = target(name)
+    assert json.loads(await made.invoke("uri", b'{"a":"b"}')) == {"a": "b"}
+    await made.close()
+
+
+@pytest.mark.parametrize("name", ["broken", "odd", "exits", "exits_on_loop", "stops"])
+async def test_what_raises_fails(name: str) -> None:
+    """An exception, or an answer that no JSON can hold, is the handler's failure."""
+    failed = await failure(name)
+    assert failed.failure is Failure.HANDLER_ERROR
+    assert failed.why in {"KeyError", "TypeError", "SystemExit", "StopIteration"}
+
+
+async def test_half_a_character_is_passed_on() -> None:
+    """What the function returns is judged by the contract, not here."""
+    made = target("surrogate")
+    assert await made.invoke("uri", b"{}") == b'"\\ud800"'
+    await made.close()
+
+
+async def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that hangs keeps its thread, also when nobody waits; further messages fail."""
+    monkeypatch.setattr(function, "THREADS", 2)
+    made = target("slow")
+    gate: threading.Event = sys.modules["handlers_of_a_test"].gate
+    waiting = [asyncio.create_task(made.invoke("uri", b"{}")) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    for _ in range(3):
+        with pytest.raises(InvocationFailed) as failed:
+            await made.invoke("uri", b"{}")
+        assert failed.value.failure is Failure.TOO_MANY_WAITING
+    gate.set()
+    assert await waiting[1] == b"{}"
+    while True:
+        try:
+            assert await made.invoke("uri", b"{}") == b"{}"
+            break
+        except InvocationFailed:
+            await asyncio.sleep(0.001)
+    assert made._threads._started <= 2
+    await made.close()
+
+
+async def test_threads_end() -> None:
+    """Closing ends the threads, and none of them keeps the process alive."""
+    made = target("plain")
+    before = set(threading.enumerate())
+    await made.invoke("uri", b'{"Content":"hi"}')
+    (worker,) = set(threading.enumerate()) - before
+    assert worker.daemon
+    await made.close()
+    await asyncio.to_thread(worker.join)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nowhere_to_be_found:f", "nowhere_to_be_found cannot be imported: No module named"),
+        ("broken_of_a_test:f", "broken_of_a_test cannot be imported: no"),
+        ("handlers_of_a_test:missing", "handlers_of_a_test has no missing"),
+        ("handlers_of_a_test:not_callable", "cannot be called"),
+    ],
+)
+def test_what_cannot_be_loaded(name: str, why: str) -> None:
+    """A function that is not there is named at the start."""
+    with pytest.raises(FunctionMissing, match=why):
+        FunctionTarget(name)
