@@ -3,6 +3,8 @@
 The requests are signed before they are sent: the client only sends bytes and counts answers. Each
 connection has one request on the way and is kept alive. CreateRoom is durable: its answer comes
 after the commit.
+
+One row is a step of the pipeline by itself: authorizing a request (see `authorize.py`).
 """
 
 import subprocess
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import authorize
 from benchmarks.plot import Bar
-from benchmarks.processes import BUILT, LOAD_CORE, on_core
+from benchmarks.processes import BUILT, LOAD_CORE, SERVER_CORE, on_core
 from benchmarks.report import Table, write
 from benchmarks.runs import Plan, Series, plan, progress, rounds
 from benchmarks.service import Greenroom
@@ -58,7 +61,16 @@ def measure(plan: Plan) -> dict[str, list[Answered]]:
                     progress(operation)
             finally:
                 service.stop()
+        if plan.wanted(authorize.NAME):
+            answers.setdefault(authorize.NAME, []).append(_authorize(plan))
+            progress(authorize.NAME)
     return answers
+
+
+def _authorize(plan: Plan) -> Answered:
+    with on_core(SERVER_CORE):
+        figures = authorize.measure(plan.warm_up, plan.seconds)
+    return msgspec.convert({**figures, "refused": 0, "client_cpu": 0.0}, Answered)
 
 
 def _create_chat_token(service: Greenroom, number: int) -> Mapping[str, object]:
@@ -125,9 +137,7 @@ def table(answers: Mapping[str, list[Answered]]) -> Table:
                 cpu.text(1),
                 Series([each.server_user * 1e6 / each.answered for each in all_answered]).text(1),
                 Series([each.answered / each.seconds for each in all_answered]).text(0),
-                Series([each.p50 / 1e3 for each in all_answered]).text(1),
-                Series([each.p99 / 1e3 for each in all_answered]).text(1),
-                f"{Series([each.client_cpu / each.seconds for each in all_answered]).median:.0%}",
+                *_waiting(operation, all_answered),
             ]
         )
         bars.append(Bar(operation, Greenroom.name, per_core, 0))
@@ -151,8 +161,20 @@ def table(answers: Mapping[str, list[Answered]]) -> Table:
             f"{CONNECTIONS} connections with one request on the way each. The client never sleeps.",
             "CPU is that of all threads, the store's among them.",
             "Where the server waits for the disk, it answers fewer than its core could.",
+            f"`{authorize.NAME}`: that step of CreateChatToken alone, without a server.",
         ],
     )
+
+
+def _waiting(operation: str, all_answered: list[Answered]) -> list[str]:
+    """Return the cells about answers that are waited for: none for a step without a client."""
+    if operation == authorize.NAME:
+        return ["", "", ""]
+    return [
+        Series([each.p50 / 1e3 for each in all_answered]).text(1),
+        Series([each.p99 / 1e3 for each in all_answered]).text(1),
+        f"{Series([each.client_cpu / each.seconds for each in all_answered]).median:.0%}",
+    ]
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from greenroom.aws.authorization_table import ACCESS, PREFIX
+from greenroom.aws.request_context import GLOBAL_KEYS
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cloudwatch import PUBLISHED
@@ -147,6 +149,34 @@ def _review_failures() -> str:
     )
 
 
+def _access() -> str:
+    return _table(
+        ("action", "resource", "tags that conditions can look at"),
+        (
+            (
+                f"`{PREFIX}:{name}`",
+                " or ".join(f"`{type_}/{'ID' if each.parameter else '*'}`" for type_ in each.types),
+                ", ".join(
+                    kind
+                    for kind, present in (
+                        ("of the resource", each.parameter is not None),
+                        ("in the request", each.tags == "tags"),
+                        ("keys in the request", each.tags is not None),
+                    )
+                    if present
+                ),
+            )
+            for name, each in ACCESS.items()
+        ),
+    )
+
+
+def _condition_keys() -> str:
+    return _table(
+        ("key", "value"), ((f"`{name}`", meaning) for name, meaning in GLOBAL_KEYS.items())
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "quotas": _quotas,
@@ -159,6 +189,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "cloudwatch": _cloudwatch,
     "metrics": _metrics,
     "review-failures": _review_failures,
+    "access": _access,
+    "condition-keys": _condition_keys,
 }
 
 if __name__ == "__main__":

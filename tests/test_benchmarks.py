@@ -20,7 +20,7 @@ import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from benchmarks import connect, control, fanout, idle, memory, metrics, peers, review
+from benchmarks import authorize, connect, control, fanout, idle, memory, metrics, peers, review
 from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
 from benchmarks.plot import Bar, plot
 from benchmarks.processes import ROOT, build, environment
@@ -28,6 +28,9 @@ from benchmarks.reference import Reference
 from benchmarks.report import README, Table, publish, write
 from benchmarks.runs import Plan, Series, running
 from benchmarks.service import Greenroom
+from greenroom.aws.policy import CompiledPolicies
+from greenroom.model.principal import AccessRequest
+from greenroom.model.principal import Outcome as Decided
 
 pytestmark = pytest.mark.xdist_group("benchmarks")
 
@@ -112,10 +115,24 @@ def test_idle(tiny: Plan) -> None:
     _assert_written(idle.table(plan, measured), plan, measured.outcomes)
 
 
+def test_authorize_looks_at_every_statement() -> None:
+    """The measured policy has 50 statements for the action, of which only the last matches."""
+    request = AccessRequest(
+        f"ivschat:{authorize.OPERATION}",
+        str(authorize.PARAMETERS["roomIdentifier"]),
+        {"aws:username": "backend", "aws:principaltag/team": "chat"},
+    )
+    permissions = authorize.caller().permissions
+    assert isinstance(permissions, CompiledPolicies)
+    decision = permissions.explain(request)
+    assert decision.outcome is Decided.ALLOW
+    assert [found.index for found in decision.statements] == [authorize.STATEMENTS - 1]
+
+
 def test_control(tiny: Plan) -> None:
     """Every signed request is answered with success."""
     answers = control.measure(tiny)
-    assert answers.keys() == control.OPERATIONS.keys()
+    assert answers.keys() == {*control.OPERATIONS, authorize.NAME}
     for (answered,) in answers.values():
         assert answered.answered > 0
         assert answered.refused == 0

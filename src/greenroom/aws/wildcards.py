@@ -1,0 +1,228 @@
+"""Match text against the patterns of policies: `*` is any text, `?` any one character.
+
+A pattern is a list of tokens, so that text from a policy variable stays literal whatever it holds.
+No pattern takes more steps than its length times the text's: pieces between stars are searched for
+from the left, and the leftmost place is always as good as a later one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from itertools import pairwise
+from typing import assert_never
+
+import msgspec
+
+
+class Wildcard(Enum):
+    """A token that stands for other text."""
+
+    ANY = "*"
+    ONE = "?"
+
+
+Token = str | Wildcard
+Matcher = Callable[[str], bool]
+
+_ARN_PARTS = 6
+
+
+def tokens(text: str) -> list[Token]:
+    """Return the tokens of a pattern."""
+    found: list[Token] = []
+    for place, character in enumerate(text):
+        if character in "*?":
+            found.append(Wildcard(character))
+        elif place and isinstance(found[-1], str):
+            found[-1] += character
+        else:
+            found.append(character)
+    return found
+
+
+def glob(pattern: Iterable[Token]) -> Matcher:
+    """Return a matcher in which `*` goes over every character."""
+    pattern = _merged(pattern)
+    simple = _simple(pattern)
+    return simple or _Glob(pattern).matches
+
+
+def resource(pattern: Iterable[Token]) -> Matcher:
+    """Return a matcher for the Resource element.
+
+    "If the * wildcard is the last character of a resource ARN segment, it can expand to match
+    beyond the colon boundaries"; elsewhere it stays in its segment (IAM User Guide, "Resource").
+    """
+    pattern = _merged(pattern)
+    simple = _simple(pattern)
+    if simple is not None:
+        return simple
+    can_match = landmarks(pattern)
+    parts = [
+        _Part(glob(part), bool(part) and part[-1] is Wildcard.ANY)
+        for part in _split_at_colons(pattern)
+    ]
+
+    def matches(text: str) -> bool:
+        return can_match(text) and _match_parts(parts, text.split(":"))
+
+    return matches
+
+
+def arn(pattern: Iterable[Token]) -> Matcher:
+    """Return a matcher for the Arn operators.
+
+    "Each of the six colon-delimited components of the ARN is checked separately" (IAM User Guide,
+    "Condition operators"). The pattern `*` alone is every ARN; others with fewer components, none.
+    """
+    pattern = _merged(pattern)
+    if pattern == [Wildcard.ANY]:
+        return _everything
+    parts = [glob(part) for part in _split_at_colons(pattern, _ARN_PARTS - 1)]
+
+    def matches(text: str) -> bool:
+        values = text.split(":", _ARN_PARTS - 1)
+        return len(values) == len(parts) == _ARN_PARTS and all(
+            part(value) for part, value in zip(parts, values, strict=True)
+        )
+
+    return matches
+
+
+def landmarks(pattern: Sequence[object]) -> Matcher:
+    """Return a quick test that every text which matches passes, and most others do not.
+
+    It looks for the text at the pattern's start and for the longest text after that.
+    """
+    head = pattern[0] if pattern and isinstance(pattern[0], str) else ""
+    longest = max((each for each in pattern[1:] if isinstance(each, str)), key=len, default="")
+    return lambda text: text.startswith(head) and longest in text
+
+
+def _everything(_: str) -> bool:
+    return True
+
+
+def _simple(pattern: list[Token]) -> Matcher | None:
+    """Return a matcher for the forms that need no search: text, `*` and `text*`."""
+    match pattern:
+        case []:
+            return "".__eq__
+        case [str() as text]:
+            return text.__eq__
+        case [Wildcard.ANY]:
+            return _everything
+        case [str() as head, Wildcard.ANY]:
+            return lambda text: text.startswith(head)
+        case _:
+            return None
+
+
+def _merged(pattern: Iterable[Token]) -> list[Token]:
+    """Return the pattern with neighbouring texts as one, and neighbouring stars as one."""
+    merged: list[Token] = []
+    for token in pattern:
+        last = merged[-1] if merged else None
+        if isinstance(token, str) and isinstance(last, str):
+            merged[-1] = last + token
+        elif token and not (token is last is Wildcard.ANY):
+            merged.append(token)
+    return merged
+
+
+def _split_at_colons(pattern: list[Token], times: int = -1) -> list[list[Token]]:
+    parts: list[list[Token]] = [[]]
+    for token in pattern:
+        if isinstance(token, Wildcard):
+            parts[-1].append(token)
+            continue
+        left = -1 if times < 0 else times - len(parts) + 1
+        first, *others = token.split(":", left) if left else [token]
+        parts[-1].append(first)
+        parts += [[other] for other in others]
+    return [_merged(part) for part in parts]
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """One segment of a resource pattern; `spans` when it ends with a star."""
+
+    matches: Matcher
+    spans: bool
+
+
+def _match_parts(parts: Sequence[_Part], values: Sequence[str]) -> bool:
+    """Match segment by segment; a part that spans may take the values after its own, too."""
+    part = value = 0
+    spanning = taken = -1
+    while value < len(values):
+        if part < len(parts) and parts[part].matches(values[value]):
+            if parts[part].spans:
+                spanning, taken = part, value
+            part += 1
+            value += 1
+        elif spanning >= 0:
+            taken += 1
+            part, value = spanning + 1, taken + 1
+        else:
+            return False
+    return part == len(parts)
+
+
+class _Run:
+    """A piece between stars: texts at fixed distances, with `?` between them."""
+
+    def __init__(self, pieces: Iterable[Token]) -> None:
+        self.texts: list[tuple[int, str]] = []
+        self.length = 0
+        for piece in pieces:
+            match piece:
+                case str():
+                    self.texts.append((self.length, piece))
+                    self.length += len(piece)
+                case Wildcard.ONE:
+                    self.length += 1
+                case Wildcard.ANY:
+                    raise AssertionError("a star within a run")
+                case _:
+                    assert_never(piece)
+
+    def at(self, text: str, place: int) -> bool:
+        """Return whether the piece stands at this place of a text that is long enough."""
+        return all(text.startswith(each, place + offset) for offset, each in self.texts)
+
+    def find(self, text: str, start: int, end: int) -> int:
+        """Return the leftmost place of the piece between start and end, or -1."""
+        if not self.texts:
+            return start if start + self.length <= end else -1
+        offset, first = self.texts[0]
+        place = text.find(first, start + offset, end)
+        while place >= 0 and place - offset + self.length <= end:
+            if len(self.texts) == 1 or self.at(text, place - offset):
+                return place - offset
+            place = text.find(first, place + 1, end)
+        return -1
+
+
+class _Glob:
+    """A pattern with a `?`, or with a star before its end."""
+
+    def __init__(self, pattern: list[Token]) -> None:
+        stars = [i for i, token in enumerate(pattern) if token is Wildcard.ANY]
+        runs = [_Run(pattern[a + 1 : b]) for a, b in pairwise([-1, *stars, len(pattern)])]
+        self._first, self._last = runs[0], runs[-1]
+        self._middle = runs[1:-1]
+        self._exact = not stars
+        self._least = sum(run.length for run in runs)
+
+    def matches(self, text: str) -> bool:
+        """Return whether the whole text matches."""
+        if self._exact:
+            return len(text) == self._least and self._first.at(text, 0)
+        place, end = self._first.length, len(text) - self._last.length
+        if len(text) < self._least or not self._first.at(text, 0) or not self._last.at(text, end):
+            return False
+        for run in self._middle:
+            place = run.find(text, place, end)
+            if place < 0:
+                return False
+            place += run.length
+        return True

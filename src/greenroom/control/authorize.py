@@ -1,0 +1,67 @@
+"""Whether the caller may perform an operation: every check of it, by the policies in force."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from greenroom.aws.access_denied import access_denied_message
+from greenroom.aws.authorization_table import Check, checks, requested_tags
+from greenroom.aws.request_context import RequestFacts, request_context, with_resource
+from greenroom.model.arn import Arn
+from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
+from greenroom.model.principal import NO_TAGS, AccessRequest, Outcome, Principal
+from greenroom.storage.base import Store
+
+ResourceTags = Callable[[str], Awaitable[Mapping[str, str]]]
+"""Returns the tags of the resource with an ARN; none when it does not exist."""
+
+
+async def authorize(
+    principal: Principal,
+    operation: str,
+    parameters: Mapping[str, object],
+    facts: RequestFacts,
+    resource_tags: ResourceTags,
+) -> None:
+    """Return when the principal may perform the operation. The account's root may do everything.
+
+    The resource's tags are fetched only when a policy in force looks at them for the action.
+
+    Raises:
+        AccessDeniedException: it may not; the message says who, what and why.
+    """
+    if principal.is_root:
+        return
+    request_tags, tag_keys = requested_tags(operation, parameters)
+    context = request_context(principal, facts, request_tags=request_tags, tag_keys=tag_keys)
+    for check in checks(operation, parameters, principal.account, facts.region):
+        tags = await _tags(principal, check, resource_tags)
+        request = AccessRequest(
+            check.action, check.resource, with_resource(context, check.resource, tags)
+        )
+        decision = principal.permissions.decide(request)
+        if decision.outcome is not Outcome.ALLOW:
+            raise AccessDeniedException(
+                access_denied_message(principal.arn, check.action, check.resource, decision)
+            )
+
+
+async def _tags(
+    principal: Principal, check: Check, resource_tags: ResourceTags
+) -> Mapping[str, str]:
+    if check.exists and principal.permissions.uses_resource_tags(check.action):
+        return await resource_tags(check.resource)
+    return NO_TAGS
+
+
+def tags_in_store(store: Store, account: str, region: str) -> ResourceTags:
+    """Return how to find tags: of the account's resources in the region, of no others."""
+
+    async def resource_tags(text: str) -> Mapping[str, str]:
+        try:
+            arn = Arn.parse(text)
+            if (arn.account, arn.region) != (account, region):
+                return NO_TAGS
+            return await store.get_tags(arn)
+        except (ValueError, ResourceNotFoundException):
+            return NO_TAGS
+
+    return resource_tags

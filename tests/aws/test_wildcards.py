@@ -1,0 +1,126 @@
+import itertools
+import string
+from functools import lru_cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.aws.wildcards import Token, Wildcard, arn, glob, resource, tokens
+
+PATTERNS = st.text("ab:*?", max_size=12)
+TEXTS = st.text("ab:", max_size=12)
+
+
+def naive(pattern: list[Token], text: str, final: frozenset[int] | None = None) -> bool:
+    """Match by trying everything; `final` holds the stars that may go over a colon, None is all."""
+    flat = [c for token in pattern for c in (token if isinstance(token, str) else [token])]
+
+    @lru_cache(None)
+    def match(i: int, j: int) -> bool:
+        if i == len(flat):
+            return j == len(text)
+        token = flat[i]
+        if token is Wildcard.ANY:
+            if match(i + 1, j):
+                return True
+            may = j < len(text) and (final is None or i in final or text[j] != ":")
+            return may and match(i, j + 1)
+        if j == len(text):
+            return False
+        if token is Wildcard.ONE:
+            return (final is None or text[j] != ":") and match(i + 1, j + 1)
+        return token == text[j] and match(i + 1, j + 1)
+
+    return match(0, 0)
+
+
+@given(PATTERNS, TEXTS)
+def test_glob_matches_what_trying_everything_matches(pattern: str, text: str) -> None:
+    """The quick matcher and the naive one agree."""
+    assert glob(tokens(pattern))(text) == naive(tokens(pattern), text)
+
+
+@given(PATTERNS, TEXTS)
+def test_resource_matches_what_trying_everything_matches(pattern: str, text: str) -> None:
+    """A star at the end of a segment goes over colons, another star and a ? do not."""
+    final = frozenset(
+        i for i, c in enumerate(pattern) if c == "*" and pattern[i + 1 : i + 2] in ("", ":")
+    )
+    assert resource(tokens(pattern))(text) == naive(tokens(pattern), text, final)
+
+
+@given(st.text(max_size=30))
+def test_text_without_wildcards_matches_itself_only(text: str) -> None:
+    """A pattern of literal text is equality, whatever characters it has."""
+    for build in (glob, resource):
+        assert build([text] if text else [])(text)
+        assert not build([text] if text else [])(text + "x")
+
+
+@pytest.mark.parametrize("build", [glob, resource, arn])
+def test_hostile_patterns_take_no_time(build: object) -> None:
+    """Many stars against a long text that nearly matches: steps stay within length times length."""
+    assert callable(build)
+    pattern = "arn:aws:ivschat:us-east-1:123456789012:" + "*a?" * 600 + "b"
+    text = "arn:aws:ivschat:us-east-1:123456789012:" + "a" * 2_000
+    assert build(tokens(pattern))(text) is False
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        # IAM User Guide, "IAM JSON policy elements: Resource": what the star of a segment covers
+        ("b/*/test/*", "b/1/test/object.jpg", True),
+        ("b/*/test/*", "b/1/2/test/3/object.jpg", True),
+        ("b/*/test/*", "b/1///test///object.jpg", True),
+        ("b/*/test/*", "b/1/test/.jpg", True),
+        ("b/*/test/*", "b//test/object.jpg", True),
+        ("b/*/test/*", "b/1/test/", True),
+        ("b/*/test/*", "b/1-test/object.jpg", False),
+        ("b/*/test/*", "b/test/object.jpg", False),
+        ("b/*/test/*", "b/1/2/test.jpg", False),
+        ("arn:aws:ivschat:*", "arn:aws:ivschat:us-east-1:1:room/a", True),
+        ("arn:aws:ivschat:*:room/a", "arn:aws:ivschat:us-east-1:1:room/a", True),
+        ("arn:aws:ivschat:us-*:1:room/*", "arn:aws:ivschat:us-east-1:1:room/a", True),
+        ("arn:aws:ivschat:us*1:1:room/*", "arn:aws:ivschat:us-east-1:1:room/a", True),
+        ("arn:aws:ivschat:us*:1:room/*", "arn:aws:ivschat:us-east-1:2:room/a", False),
+        ("arn:aws:iv*/a", "arn:aws:ivschat:us-east-1:1:room/a", False),
+        ("arn:aws:ivschat:??-east-1:1:room/*", "arn:aws:ivschat:eu-east-1:1:room/a", True),
+        ("arn:aws:ivschat:us-east-1?1:room/*", "arn:aws:ivschat:us-east-1:1:room/a", False),
+    ],
+)
+def test_resource_patterns(pattern: str, text: str, matches: bool) -> None:
+    """The Resource element matches segment by segment, as AWS documents it."""
+    assert resource(tokens(pattern))(text) is matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        # IAM User Guide, "Condition operators": the example that StringLike matches, ArnLike not
+        (
+            "arn:aws:someservice:*:111122223333:finance/*",
+            "arn:aws:someservice:us-east-2:999999999999:store/abc:111122223333:finance/document.txt",
+            False,
+        ),
+        ("arn:aws:iam::*:user/*", "arn:aws:iam::1:user/path/alice", True),
+        ("arn:aws:iam::1:user/*", "arn:aws:iam::1:user/a:b", True),
+        ("arn:aws:iam:*", "arn:aws:iam::1:user/alice", False),
+        ("*", "arn:aws:iam::1:user/alice", True),
+        ("arn:*:iam::1:user/alic?", "arn:aws:iam::1:user/alice", True),
+        ("arn:aws:iam::1:user/alice", "alice", False),
+    ],
+)
+def test_arn_patterns(pattern: str, text: str, matches: bool) -> None:
+    """Each of an ARN's six components is matched by itself."""
+    assert arn(tokens(pattern))(text) is matches
+
+
+@given(st.text(string.printable, max_size=20))
+def test_tokens_keep_the_text(text: str) -> None:
+    """Tokens put together are the pattern again, and no two texts stand side by side."""
+    found = tokens(text)
+    assert "".join(t if isinstance(t, str) else t.value for t in found) == text
+    kinds = [isinstance(t, str) for t in found]
+    assert (True, True) not in itertools.pairwise(kinds)
