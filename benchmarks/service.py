@@ -5,6 +5,7 @@ the checks of every message. The chat tokens are sealed here, with the service's
 creating 20,000 of them over the API would take longer than a run; `control.py` measures that.
 """
 
+import base64
 import contextlib
 import http.client
 import json
@@ -24,7 +25,9 @@ from greenroom.aws.canonical import Request
 from greenroom.aws.sigv4 import sign
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.protocol.events import encode_message
+from greenroom.sealing import Sealer
 from greenroom.tokens import NONCE_BYTES, KeyRing, seal_claims
+from greenroom.vault import KEY_FILE
 
 TOKEN_SECONDS = 600
 SESSION_SECONDS = 3600
@@ -141,12 +144,14 @@ class Greenroom:
 
     def _key_ring(self) -> KeyRing:
         """Read the service's keys from its database, without writing to it."""
-        uri = f"{(self._directory / 'data' / 'greenroom.db').absolute().as_uri()}?mode=ro"
+        data = self._directory / "data"
+        uri = f"{(data / 'greenroom.db').absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
             (kept,) = connection.execute(
                 "SELECT value FROM secrets WHERE name = 'token-keys'"
             ).fetchone()
-        return KeyRing.from_bytes(kept)
+        key = base64.b64decode((data / KEY_FILE).read_text())
+        return KeyRing.from_bytes(Sealer(key).open("secret token-keys", kept))
 
 
 def _token(ring: KeyRing, room: str, user: str) -> str:

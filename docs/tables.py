@@ -8,13 +8,17 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from greenroom.aws import query_service, query_xml
 from greenroom.aws.authorization_table import ACCESS, PREFIX
+from greenroom.aws.identity_access import IDENTITY_ACCESS
+from greenroom.aws.policy_json import MalformedPolicyDocument
 from greenroom.aws.request_context import GLOBAL_KEYS
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cloudwatch import PUBLISHED
+from greenroom.control.iam_operations import OPERATIONS as OPERATIONS_OF_IAM
 from greenroom.metrics import Metrics
-from greenroom.model import errors
+from greenroom.model import errors, iam_errors, identity_errors
 from greenroom.model.quotas import QUOTAS, RateProfile
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
@@ -177,6 +181,49 @@ def _condition_keys() -> str:
     )
 
 
+_RAISED = {
+    *("DeleteConflict", "EntityAlreadyExists", "InvalidInput", "LimitExceeded", "NoSuchEntity"),
+    *("MalformedPolicyDocument", "PackedPolicyTooLarge"),
+}
+"""Of the errors that the models of IAM and STS declare, those that are known here."""
+
+
+def _iam_operations() -> str:
+    rows = []
+    for action, each in OPERATIONS_OF_IAM.items():
+        access = IDENTITY_ACCESS.get(action)
+        errors = query_service.operation(*action.split(":")).errors & _RAISED
+        rows.append(
+            (
+                f"`{action}`",
+                "none needed" if access is None else f"`{access.target}`",
+                "yes" if each.changes or each.issues else "",
+                ", ".join(sorted(errors)),
+            )
+        )
+    return _table(("action", "resource", "in the audit log", "errors"), rows)
+
+
+def _query_errors() -> str:
+    kinds: list[type[errors.ServiceError]] = [
+        kind
+        for module in (identity_errors, iam_errors)
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, identity_errors.IdentityError)
+        and kind.__module__ == module.__name__
+        and kind is not identity_errors.IdentityError
+    ]
+    kinds.append(MalformedPolicyDocument)
+    rows = {kind.__name__: (kind.status, _first_line(kind)) for kind in kinds}
+    for name, (code, status) in query_xml.CODES.items():
+        if name != "ValidationException":
+            rows[code] = (status, _first_line(getattr(errors, name)))
+    return _table(
+        ("error", "status", "meaning"), ((f"`{code}`", *rows[code]) for code in sorted(rows))
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "quotas": _quotas,
@@ -191,6 +238,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "review-failures": _review_failures,
     "access": _access,
     "condition-keys": _condition_keys,
+    "iam-operations": _iam_operations,
+    "query-errors": _query_errors,
 }
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from greenroom import credentials
+from greenroom.sealing import Sealer
 from greenroom.settings import Settings, load
 from greenroom.storage.base import StoreUnwritable
 from greenroom.storage.memory import MemoryStore
+from greenroom.vault import Vault
 
 
 def settings(tmp_path: Path, **flags: str) -> Settings:
@@ -17,9 +19,14 @@ def settings(tmp_path: Path, **flags: str) -> Settings:
     return load({"data_dir": str(tmp_path), **flags}, {}, None)
 
 
+def vault() -> Vault:
+    """Return a vault of a new store."""
+    return Vault(MemoryStore(), Sealer(bytes(32)))
+
+
 async def test_created_once(tmp_path: Path) -> None:
     """The first start makes a key of AWS's form, later ones find it; the file holds the same."""
-    store, given = MemoryStore(), settings(tmp_path)
+    store, given = vault(), settings(tmp_path)
     key = await credentials.root_key(given, store)
     assert (key.access_key_id[:4], len(key.access_key_id)) == ("AKIA", 20)
     assert len(key.secret_access_key) == 40
@@ -35,7 +42,7 @@ async def test_created_once(tmp_path: Path) -> None:
         "aws_secret_access_key": key.secret_access_key,
     }
     assert os.stat(name).st_mode & 0o777 == 0o600  # noqa: PTH116 - a path here counts as waiting
-    other = await credentials.root_key(given, MemoryStore())
+    other = await credentials.root_key(given, vault())
     assert other.secret_access_key != key.secret_access_key
 
 
@@ -43,7 +50,7 @@ async def test_given(tmp_path: Path) -> None:
     """A key of the settings is used as it is, and written nowhere."""
     flags = {"access_key_id": "A" * 16, "secret_access_key": "s" * 16, "account": "1" * 12}
     given = settings(tmp_path, **flags)
-    key = await credentials.root_key(given, MemoryStore())
+    key = await credentials.root_key(given, vault())
     assert (key.access_key_id, key.secret_access_key, key.account) == tuple(flags.values())
     assert credentials.file_of(given) is None
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - likewise
@@ -53,7 +60,7 @@ async def test_given(tmp_path: Path) -> None:
 async def test_in_memory(tmp_path: Path) -> None:
     """A service that keeps nothing writes no file."""
     given = settings(tmp_path, storage="memory")
-    await credentials.root_key(given, MemoryStore())
+    await credentials.root_key(given, vault())
     assert credentials.file_of(given) is None
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - likewise
 
@@ -62,4 +69,4 @@ async def test_unwritable(tmp_path: Path) -> None:
     """A file that cannot be written is one clear line, without the secret."""
     (tmp_path / "credentials").mkdir()
     with pytest.raises(StoreUnwritable, match="credentials cannot be written"):
-        await credentials.root_key(settings(tmp_path), MemoryStore())
+        await credentials.root_key(settings(tmp_path), vault())

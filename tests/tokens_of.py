@@ -4,6 +4,7 @@ The shortest session that CreateChatToken gives lasts a minute. These are sealed
 service's own keys, which are read from its database without writing to it.
 """
 
+import base64
 import contextlib
 import os
 import secrets
@@ -12,7 +13,9 @@ import time
 from pathlib import Path
 
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
+from greenroom.sealing import Sealer
 from greenroom.tokens import NONCE_BYTES, KeyRing, seal_claims
+from greenroom.vault import KEY_FILE
 from tests.service import Service
 
 SESSION_SECONDS = 3600
@@ -35,7 +38,8 @@ def key_ring(data_dir: Path) -> KeyRing:
         (kept,) = connection.execute(
             "SELECT value FROM secrets WHERE name = 'token-keys'"
         ).fetchone()
-    return KeyRing.from_bytes(kept)
+    key = base64.b64decode((data_dir / KEY_FILE).read_text())
+    return KeyRing.from_bytes(Sealer(key).open("secret token-keys", kept))
 
 
 def _sealed(service: Service, room: str, user: str, valid: float, session: float) -> str:

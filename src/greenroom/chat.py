@@ -31,6 +31,10 @@ DEFAULT_KICK_REASON = "Disconnected by a moderator"
 """The close reason of a kicked connection when the moderator gave none."""
 
 
+def _allow(_account: str) -> None:
+    """Let every account publish."""
+
+
 class Chat:
     """Send, delete, disconnect, event."""
 
@@ -41,9 +45,12 @@ class Chat:
         quotas: Quotas,
         clock: Clock | None = None,
         ids: IdSource = new_id,
+        check_account: Callable[[str], None] = _allow,
         chat_log: ChatLog | None = None,
         reviewer: Reviewer | None = None,
     ) -> None:
+        """Make the rules; `check_account` raises PendingVerification for a suspended account."""
+        self._check_account = check_account
         self._rooms = rooms
         self._bus = bus
         self._chat_log = chat_log
@@ -69,6 +76,7 @@ class Chat:
         Raises (at once, or when awaited):
             ActionError: 413 the content is too long for the room, 406 the review denied it.
             ResourceNotFoundException: the room was deleted.
+            PendingVerification: the account is suspended; so for the other actions.
             ThrottlingException: the room or the account sends too much.
         """
         if self._rooms.knows(sender.room_arn):
@@ -87,6 +95,7 @@ class Chat:
             ThrottlingException: the account deletes too much.
         """
         room = await self._rooms.get(room_arn)
+        self._check_account(room.arn.account)
         self._limits.take("delete_message_rate", room, self._clock.monotonic())
         attributes = events.delete_message_attributes(message_id, reason)
         event_id, payload, time_ns = self._event(events.DELETE_MESSAGE, attributes, request_id)
@@ -107,6 +116,7 @@ class Chat:
             ThrottlingException: the account disconnects too much.
         """
         room = await self._rooms.get(room_arn)
+        self._check_account(room.arn.account)
         self._limits.take("disconnect_user_rate", room, self._clock.monotonic())
         attributes = events.disconnect_user_attributes(user_id, reason)
         _, payload, time_ns = self._event(events.DISCONNECT_USER, attributes, request_id)
@@ -124,6 +134,7 @@ class Chat:
             ResourceNotFoundException: there is no such room.
         """
         room = await self._rooms.get(room_arn)
+        self._check_account(room.arn.account)
         event_id, payload, time_ns = self._event(name, attributes, "")
         waiting = self._publish(room, Deliver(room_arn, payload, "SendEvent"), time_ns)
         if waiting is not None:
@@ -141,6 +152,7 @@ class Chat:
     def _accept(
         self, room: Room, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
     ) -> Awaitable[None] | None:
+        self._check_account(room.arn.account)
         problem = content_problem(action.content, room.maximum_message_length)
         if problem is not None:
             raise errors.ActionError(413, problem, action.request_id)

@@ -1,8 +1,8 @@
 """The root access key, and the file that lets the AWS tools use it.
 
-The key comes from the settings, else it was created at the first start and is kept in the store.
-The file in the data directory has the form of the AWS tools' shared credentials file, mode 0600;
-it is written only for a key that Greenroom itself created.
+The key comes from the settings, else it was created at the first start and is kept in the store,
+sealed. The file in the data directory has the form of the AWS tools' shared credentials file, mode
+0600; it is written only for a key that Greenroom itself created.
 """
 
 import secrets
@@ -14,7 +14,8 @@ import msgspec
 from greenroom.control.identity import AccessKey
 from greenroom.files import write_private
 from greenroom.settings import Settings
-from greenroom.storage.base import Store, StoreUnwritable
+from greenroom.storage.base import StoreUnwritable
+from greenroom.vault import Vault
 
 PROFILE = "greenroom"
 """The profile in the credentials file."""
@@ -28,7 +29,7 @@ class _Kept(msgspec.Struct):
     secret_access_key: str
 
 
-async def root_key(settings: Settings, store: Store) -> AccessKey:
+async def root_key(settings: Settings, vault: Vault) -> AccessKey:
     """Return the account's root access key, created if need be."""
     account = settings.text("account")
     given = settings.optional_text("access_key_id")
@@ -37,7 +38,7 @@ async def root_key(settings: Settings, store: Store) -> AccessKey:
     candidate = msgspec.json.encode(
         _Kept("AKIA" + _random(_KEY_ID_ALPHABET, 16), _random(_SECRET_ALPHABET, 40))
     )
-    kept = msgspec.json.decode(await store.secret("root-access-key", candidate), type=_Kept)
+    kept = msgspec.json.decode(await vault.secret("root-access-key", candidate), type=_Kept)
     file = file_of(settings)
     if file is not None:
         text = (

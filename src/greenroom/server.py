@@ -17,20 +17,25 @@ import uvicorn
 
 from greenroom import __version__, credentials, telemetry
 from greenroom.aws_access import AwsAccess
+from greenroom.bus.base import Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
-from greenroom.chatlog.destinations import endpoints, open_destinations
+from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
 from greenroom.cloudwatch import Publisher
 from greenroom.control.app import ControlPlane, Receive, Scope, Send
 from greenroom.control.context import Services
-from greenroom.control.identity import AccessKey, Identities
+from greenroom.control.iam_call import IamServices
+from greenroom.control.identity import AccessKey
 from greenroom.control.logging_configurations import finish_interrupted
+from greenroom.control.query_api import QueryApi
 from greenroom.door import Door
+from greenroom.identity_service import IdentityService
 from greenroom.listener import HeadLimits
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.plane import Limits, Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
@@ -44,7 +49,6 @@ from greenroom.settings import Settings
 from greenroom.storage.base import Store
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
-from greenroom.tokens import KeyRing, new_key
 
 HEADER_COUNT = 128
 """The most headers in one request."""
@@ -80,7 +84,8 @@ async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
 
     Raises:
-        StoreRefused: the data directory cannot be used.
+        SettingsRefused: the identities file cannot be used.
+        StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
         AddressRefused: the address is taken or not this machine's.
         SettingsRefused: a target of message review cannot be used.
     """
@@ -111,30 +116,28 @@ async def _run(
 ) -> None:
     asyncio.get_running_loop().set_exception_handler(telemetry.report_fault)
     clock = Clock()
-    ring = KeyRing.from_bytes(await store.secret("token-keys", _new_ring().to_bytes()))
-    key = await credentials.root_key(settings, store)
     rooms, bus, quotas = RoomsCache(store), MemoryBus(), settings.quotas()
+    identity = await IdentityService.open(settings, store, bus, clock)
+    ring = identity.chat_ring
     hub = Hub(rooms, metrics)
     if isinstance(store, SqliteStore):
         watch_store(metrics, lambda: store.statistics)
     lag = LoopLag(metrics.loop_lag_seconds)
     sweeper = Sweeper(clock, settings.number("ping_interval_seconds"))
-    access = AwsAccess(endpoints(settings), key.access_key_id)
+    access = AwsAccess(endpoints(settings), identity.root.access_key_id)
     destinations = open_destinations(settings, access)
     async with _task_group() as tasks:
         publishing = _publishing(settings, metrics, access, tasks)
-        chat_log = JournaledChatLog(
-            store,
-            destinations.destination_for,
-            tasks,
-            clock=clock,
-            random=random.random,
-            bounds=_bounds(settings),
-            metrics=metrics,
+        chat_log = await _start_chat_log(settings, store, destinations, tasks, metrics)
+        chat = Chat(
+            rooms,
+            bus,
+            quotas,
+            clock,
+            check_account=identity.accounts.check,
+            chat_log=chat_log,
+            reviewer=reviewer,
         )
-        await chat_log.start()
-        await finish_interrupted(store, chat_log, clock)
-        chat = Chat(rooms, bus, quotas, clock, chat_log=chat_log, reviewer=reviewer)
         services = Services(
             store=store,
             bus=bus,
@@ -148,9 +151,11 @@ async def _run(
             ids=new_id,
             nonces=secrets.token_bytes,
             metrics=metrics,
+            accounts=identity.accounts,
         )
         plane = Plane(
             chat=chat,
+            moderation=ModerationTrail(identity.audit_log, clock),
             hub=hub,
             sweeper=sweeper,
             rooms=rooms,
@@ -163,19 +168,21 @@ async def _run(
             tasks=tasks,
             metrics=metrics,
         )
-        await bus.start(hub.receive)
+        await bus.start(functools.partial(_receive, hub, identity))
         sweeper.start()
         lag.start()
-        control = ControlPlane(services, Identities(key))
+        identity.start(tasks)
+        query_api = _query_api(services, identity)
+        control = ControlPlane(services, identity.identities, identity.audit_log, query_api)
         watch(metrics, hub, chat, rooms, control)
         application = _Application(
             control, hub, _monitoring(settings, metrics, listening, chat_log.observe)
         )
         server = _Server(
             _http_config(settings, application, plane),
-            functools.partial(_started, settings, key, listening, announce),
+            functools.partial(_started, settings, identity.root, listening, announce),
         )
-        with _signals(functools.partial(_stop, server, hub)):
+        with _signals(functools.partial(_stop, server, hub), identity.hang_up):
             await server.serve(sockets=[listening])
         hub.drain()
         reviewer.drain(settings.number("drain_timeout_seconds"))
@@ -186,12 +193,24 @@ async def _run(
             publishing.cancel()
         await destinations.close()
         await access.close()
+        await identity.close()
         await bus.close()
 
 
-def _new_ring() -> KeyRing:
-    key_id, key = new_key()
-    return KeyRing({key_id: key}, key_id)
+def _query_api(services: Services, identity: IdentityService) -> QueryApi:
+    iam = IamServices(
+        identities=services.store.identities,
+        clock=services.clock,
+        entropy=services.nonces,
+        sealer=identity.vault.sealer,
+        ring=identity.session_ring,
+    )
+    return QueryApi(iam, lambda account: services.bus.publish(IdentitiesChanged(account)))
+
+
+def _receive(hub: Hub, identity: IdentityService, envelope: Envelope) -> None:
+    hub.receive(envelope)
+    identity.receive(envelope)
 
 
 def _publishing(
@@ -201,6 +220,28 @@ def _publishing(
         return None
     region, namespace = settings.text("region"), settings.text("cloudwatch_namespace")
     return tasks.create_task(Publisher(metrics, access, region, namespace).run())
+
+
+async def _start_chat_log(
+    settings: Settings,
+    store: Store,
+    destinations: Destinations,
+    tasks: asyncio.TaskGroup,
+    metrics: Metrics,
+) -> JournaledChatLog:
+    clock = Clock()
+    chat_log = JournaledChatLog(
+        store,
+        destinations.destination_for,
+        tasks,
+        clock=clock,
+        random=random.random,
+        bounds=_bounds(settings),
+        metrics=metrics,
+    )
+    await chat_log.start()
+    await finish_interrupted(store, chat_log, clock)
+    return chat_log
 
 
 def _bounds(settings: Settings) -> Bounds:
@@ -337,8 +378,11 @@ def _stop(server: _Server, hub: Hub) -> None:
 
 
 @contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Stop at the first SIGTERM or SIGINT; at the second leave at once, as the shell expects."""
+def _signals(stop: Callable[[], None], hang_up: Callable[[], None]) -> Iterator[None]:
+    """Stop at the first SIGTERM or SIGINT; at the second leave at once, as the shell expects.
+
+    SIGHUP, which ends a process that does not handle it, means: read your files again.
+    """
     loop = asyncio.get_running_loop()
     stopping = False
 
@@ -352,10 +396,11 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
         loop.add_signal_handler(number, receive, number)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     try:
         yield
     finally:
-        for number in numbers:
+        for number in (*numbers, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

@@ -212,6 +212,26 @@ SETTINGS: tuple[Setting, ...] = (
         "secret of the root access key; given together with its id, or not at all",
         secret=True,
     ),
+    Setting(
+        "secrets_key",
+        None,
+        _text,
+        "key that seals secrets at rest, 32 bytes as base64; by default in data_dir/secrets.key",
+        secret=True,
+    ),
+    Setting("secrets_key_file", None, _path, "file that holds that key instead"),
+    Setting(
+        "identities_file",
+        None,
+        _path,
+        "TOML file that declares users, roles and policies; applied at start and on SIGHUP",
+    ),
+    Setting(
+        "audit_log",
+        "on",
+        _text,
+        "on writes data_dir/audit.log, off writes none, else the path of the file to append to",
+    ),
     Setting("ready_file", None, _path, "file to write, once ready, with URLs, pid and access key"),
     Setting(
         "request_rates",

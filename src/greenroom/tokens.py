@@ -31,6 +31,9 @@ CHAT_PURPOSE = "chat"
 PAGE_PURPOSE = "page"
 """The purpose of the page tokens of listings."""
 
+SESSION_PURPOSE = "session"
+"""The purpose of the session tokens of temporary credentials (see `session_tokens`)."""
+
 KEY_BYTES = 32
 NONCE_BYTES = 12
 

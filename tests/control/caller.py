@@ -9,9 +9,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from greenroom.accounts import Accounts
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.sigv4 import Request, sign
-from greenroom.bus.base import Envelope
+from greenroom.bus.base import AccountSuspended, Envelope, IdentitiesChanged, RoomEnvelope
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
 from greenroom.chatlog.bounds import Bounds
@@ -80,7 +81,7 @@ class Caller:
         self.time, self.store, bus = HandClock(), MemoryStore(), MemoryBus()
         self.rooms, self.bus = RoomsCache(self.store), bus
         self.ring = KeyRing({"k": bytes(32)}, "k")
-        self.published: list[Envelope] = []
+        self.published: list[RoomEnvelope] = []
         self.reviewer = CheckedReviewer()
         ids, nonces = itertools.count(1), itertools.count(1)
         settled = Quotas(profile, quotas)
@@ -94,6 +95,7 @@ class Caller:
             bounds=Bounds(),
             metrics=Metrics(),
         )
+        self.accounts = Accounts(self.store, bus, self.time.clock)
         self.services = Services(
             store=self.store,
             bus=bus,
@@ -103,6 +105,7 @@ class Caller:
                 settled,
                 self.time.clock,
                 lambda: f"Id{next(ids):010}",
+                self.accounts.check,
                 chat_log=self.chat_log,
             ),
             chat_log=self.chat_log,
@@ -114,6 +117,7 @@ class Caller:
             ids=lambda: f"Id{next(ids):010}",
             nonces=lambda size: next(nonces).to_bytes(size, "big"),
             metrics=Metrics(),
+            accounts=self.accounts,
         )
         self.plane = ControlPlane(self.services, Identities(*KEYS.values()))
 
@@ -121,8 +125,11 @@ class Caller:
         """Collect what is published from now on, and forget rooms that changed."""
 
         def receive(envelope: Envelope) -> None:
-            self.published.append(envelope)
-            self.rooms.forget(envelope.room)
+            if isinstance(envelope, AccountSuspended):
+                self.accounts.receive(envelope)
+            elif not isinstance(envelope, IdentitiesChanged):
+                self.published.append(envelope)
+                self.rooms.forget(envelope.room)
 
         await self.bus.start(receive)
         return self

@@ -1,23 +1,208 @@
-"""Access keys: who is known."""
+"""Who is known: what is remembered, what is forgotten, what is noted."""
+
+from collections.abc import Callable
 
 import pytest
 
-from greenroom.control.identity import AccessKey, Identities
-from greenroom.model.errors import UnrecognizedClientException
+from greenroom.control import identity
+from greenroom.control.identity import AccessKey, Caller, Identities, root_principal
+from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
+from greenroom.model.identity import LastUsed, SessionClaims
+from greenroom.storage.base import StorageUnavailable
+from tests.hand_clock import START_MS, HandClock
 
-KEY = AccessKey("AKIA1", "very-secret", "123456789012")
+ACCOUNT = "123456789012"
+KEY = AccessKey("AKIA1", "very-secret", ACCOUNT)
 
 
-def test_find() -> None:
-    """A key is found by its whole id, and not together with a session token, even an empty one."""
-    identities = Identities(KEY)
-    assert identities.find("AKIA1", None) is KEY
+def _nothing() -> None:
+    """Do nothing."""
+
+
+class Store:
+    """Counts how often it is asked, and knows the keys that begin with AKIA."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.during: Callable[[], None] = _nothing
+        self.claims: SessionClaims | None = None
+
+    async def resolve(self, access_key_id: str, session_token: str | None) -> Caller:
+        """Return a caller, or say that there is none."""
+        self.asked.append(access_key_id)
+        self.during()
+        if not access_key_id.startswith(("AKIA", "ASIA")):
+            raise UnrecognizedClientException(identity.INVALID)
+        return Caller(
+            access_key_id=access_key_id,
+            secret_access_key="very-secret",
+            principal=root_principal(ACCOUNT),
+            notes_use=session_token is None,
+            session=self.claims,
+        )
+
+
+@pytest.fixture
+def store() -> Store:
+    """Give a store."""
+    return Store()
+
+
+@pytest.fixture
+def time() -> HandClock:
+    """Give a clock."""
+    return HandClock()
+
+
+@pytest.fixture
+def identities(store: Store, time: HandClock) -> Identities:
+    """Give the identities of a root's key and of what the store knows."""
+    return Identities(KEY, resolve=store.resolve, clock=time.clock)
+
+
+async def test_the_roots_key_is_known_without_the_store(
+    identities: Identities, store: Store
+) -> None:
+    """The root's key is found by its whole id."""
+    caller = await identities.find("AKIA1", None)
+    assert (caller.secret_access_key, caller.account) == ("very-secret", ACCOUNT)
+    assert caller.principal.is_root
+    assert caller.principal.arn == f"arn:aws:iam::{ACCOUNT}:root"
+    assert store.asked == []
+
+
+async def test_alone_a_root_has_no_other_keys() -> None:
+    """Without a store all other keys are unknown, and so is the key with a session token."""
+    alone = Identities(KEY)
     for key_id, token in (("AKIA", None), ("akia1", None), ("AKIA1", "t"), ("AKIA1", "")):
         with pytest.raises(UnrecognizedClientException) as refused:
-            identities.find(key_id, token)
+            await alone.find(key_id, token)
         assert "AKIA" not in refused.value.message
 
 
-def test_secrets_are_not_shown() -> None:
-    """Neither repr nor str shows the secret."""
-    assert "very-secret" not in f"{KEY!r} {KEY} {[KEY]}"
+async def test_callers_are_asked_for_once_a_minute(
+    identities: Identities, store: Store, time: HandClock
+) -> None:
+    """A caller is remembered for a time, also one that there is not."""
+    for _ in range(3):
+        await identities.find("AKIA2", None)
+        with pytest.raises(UnrecognizedClientException):
+            await identities.find("nobody", None)
+    assert store.asked == ["AKIA2", "nobody"]
+    time.advance(identity.KNOWN_SECONDS + 1)
+    await identities.find("AKIA2", None)
+    assert store.asked == ["AKIA2", "nobody", "AKIA2"]
+
+
+async def test_a_change_is_seen_at_once(identities: Identities, store: Store) -> None:
+    """What is known of an account is forgotten, and the keys that were not known."""
+    await identities.find("AKIA2", None)
+    with pytest.raises(UnrecognizedClientException):
+        await identities.find("nobody", None)
+    identities.forget("210987654321")
+    await identities.find("AKIA2", None)
+    assert store.asked == ["AKIA2", "nobody"]
+    identities.forget(ACCOUNT)
+    await identities.find("AKIA2", None)
+    with pytest.raises(UnrecognizedClientException):
+        await identities.find("nobody", None)
+    assert store.asked == ["AKIA2", "nobody", "AKIA2", "nobody"]
+
+
+async def test_what_was_asked_before_a_change_is_not_remembered(
+    identities: Identities, store: Store
+) -> None:
+    """An answer that is under way when the account changes is used once only."""
+    store.during = lambda: identities.forget(ACCOUNT)
+    await identities.find("AKIA2", None)
+    with pytest.raises(UnrecognizedClientException):
+        await identities.find("nobody", None)
+    assert len(identities) == 0
+
+
+async def test_memories_are_bounded(
+    identities: Identities, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the bound the oldest goes; unknown keys never push out known ones."""
+    monkeypatch.setattr(identity, "MAXIMUM_KNOWN", 3)
+    for number in range(5):
+        await identities.find(f"AKIA{number}0", None)
+        with pytest.raises(UnrecognizedClientException):
+            await identities.find(f"nobody{number}", None)
+    assert len(identities) == 6
+    store.asked.clear()
+    await identities.find("AKIA40", None)
+    await identities.find("AKIA00", None)
+    assert store.asked == ["AKIA00"]
+
+
+async def test_foreign_tokens_are_not_remembered(identities: Identities) -> None:
+    """Who makes up session tokens fills no memory."""
+    for number in range(5):
+        with pytest.raises(UnrecognizedClientException):
+            await identities.find("nobody", f"token{number}")
+    assert len(identities) == 0
+
+
+async def test_temporary_credentials_expire_in_memory_too(
+    identities: Identities, store: Store, time: HandClock
+) -> None:
+    """A session that is remembered ends at its time, not later."""
+    store.claims = SessionClaims(
+        access_key_id="ASIA1",
+        secret_access_key="s",
+        account=ACCOUNT,
+        issued=START_MS,
+        expires=START_MS + 10_000,
+    )
+    await identities.find("ASIA1", "token")
+    time.advance(9.9)
+    await identities.find("ASIA1", "token")
+    time.advance(0.1)
+    with pytest.raises(ExpiredTokenException) as refused:
+        await identities.find("ASIA1", "token")
+    assert refused.value.status == 403
+
+
+async def test_uses_are_written_together(identities: Identities, time: HandClock) -> None:
+    """Only the last use of each key is written; the root's and sessions' are not noted."""
+    written: list[dict[str, LastUsed]] = []
+
+    async def record(uses: dict[str, LastUsed]) -> None:
+        written.append(uses)
+
+    for key_id, token in (("AKIA1", None), ("AKIA2", None), ("ASIA1", "t")):
+        identities.note_use(await identities.find(key_id, token), "ivschat", "eu-west-1")
+    time.advance(1)
+    identities.note_use(await identities.find("AKIA2", None), "ivschat", "us-east-1")
+    await identities.write_last_used(record)
+    await identities.write_last_used(record)
+    assert written == [{"AKIA2": LastUsed(START_MS + 1000, "ivschat", "us-east-1")}]
+
+
+async def test_uses_that_the_store_refused_are_kept(
+    identities: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed write loses nothing; at the bound further keys are passed over."""
+    monkeypatch.setattr(identity, "MAXIMUM_KNOWN", 1)
+
+    async def refuse(uses: dict[str, LastUsed]) -> None:
+        raise StorageUnavailable("now not")
+
+    written: list[str] = []
+
+    async def record(uses: dict[str, LastUsed]) -> None:
+        written.extend(uses)
+
+    for key_id in ("AKIA2", "AKIA3"):
+        identities.note_use(await identities.find(key_id, None), "ivschat", "r")
+    with pytest.raises(StorageUnavailable):
+        await identities.write_last_used(refuse)
+    await identities.write_last_used(record)
+    assert written == ["AKIA2"]
+
+
+async def test_secrets_are_not_shown(identities: Identities) -> None:
+    """Neither repr nor str shows a secret."""
+    caller = await identities.find("AKIA1", None)
+    assert "very-secret" not in f"{KEY!r} {KEY} {[KEY]} {caller!r} {[caller]}"

@@ -3,7 +3,8 @@
 - A member that is absent or null is not set; null inside a list or a map is a failure.
 - Unknown members are ignored, as AWS's services do.
 - Lengths of strings count code points; patterns must match the whole string.
-- Messages state the rule. They never hold the value, which may be chat content.
+- Messages state the rule, in the protocol's wording. They never hold the value, which may be chat
+  content.
 - A request with very many failures reports the first `FAILURES_REPORTED` of them.
 """
 
@@ -11,6 +12,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+import msgspec
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 
 from greenroom.model.errors import FieldError
@@ -26,41 +28,72 @@ PATTERNS = {
     "ResourceArn": r"arn:aws:ivschat:[a-z0-9-]+:[0-9]+:[a-z-]+/[a-zA-Z0-9-]+",
     # The model ends in `.+.*`, the same language in quadratic time.
     "LambdaArn": r"$|^arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:.+",
+    # IAM's tags: `\p{L}` and its like are unknown to Python; model.tags states the same exactly.
+    "tagKeyType": r"[\w \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000.:/=+\-@]+",
+    "tagValueType": r"[\w \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000.:/=+\-@]*",
 }
 """Patterns that stand in for the model's, by the name of their shape."""
 
 _Check = Callable[[object, str, list[FieldError]], None]
 
 
-def check(shape: Shape, value: object, path: str) -> list[FieldError]:
-    """Return every way in which the value, decoded from JSON, breaks the rules of its shape.
+class Wording(msgspec.Struct, frozen=True, eq=False):
+    """How a protocol says which rule was broken, and where; `{}` stands for a rule's number."""
+
+    required: str = "is required"
+    shorter: str = "must have length at least {}"
+    longer: str = "must have length at most {}"
+    pattern: str = "must match the pattern {}"
+    enum: str = "must be one of {}"
+    below: str = "must be at least {}"
+    above: str = "must be at most {}"
+    fewer_items: str = "must have at least {} items"
+    more_items: str = "must have at most {} items"
+    item: str = "{}[{}]"
+    """The path of a list's item, from the list's and the index."""
+    first_index: int = 0
+    member: Callable[[str], str] = str
+    """A member's name in a path, from its name in the model."""
+    ascii_words: bool = False
+    r"""Whether `\w` and `\d` in the model's patterns stand for ASCII only, as in Java."""
+
+
+PLAIN = Wording()
+"""That of the ivschat API."""
+
+
+def check(shape: Shape, value: object, path: str, wording: Wording = PLAIN) -> list[FieldError]:
+    """Return every way in which the value, decoded, breaks the rules of its shape.
 
     `path` is the value's own: empty for an operation's input.
     """
     errors: list[FieldError] = []
-    _compiled(shape)(value, path, errors)
+    _compiled(shape, wording)(value, path, errors)
     return errors[:FAILURES_REPORTED]
 
 
-@lru_cache(maxsize=512)
-def _compiled(shape: Shape) -> _Check:
+@lru_cache(maxsize=1024)
+def _compiled(shape: Shape, words: Wording) -> _Check:
     if isinstance(shape, StructureShape):
-        return _structure(shape)
+        return _structure(shape, words)
     if isinstance(shape, ListShape):
-        return _list(shape)
+        return _list(shape, words)
     if isinstance(shape, MapShape):
-        return _map(shape)
+        return _map(shape, words)
     if isinstance(shape, StringShape):
-        return _string(shape)
+        return _string(shape, words)
     if shape.type_name == "integer":
-        return _integer(shape)
+        return _integer(shape, words)
+    if shape.type_name == "boolean":
+        return _boolean
     raise NotImplementedError(f"shape {shape.name} of type {shape.type_name}")
 
 
-def _structure(shape: StructureShape) -> _Check:
+def _structure(shape: StructureShape, words: Wording) -> _Check:
     required = frozenset(shape.required_members)
     members = [
-        (name, name in required, _compiled(member)) for name, member in shape.members.items()
+        (name, words.member(name), name in required, _compiled(member, words))
+        for name, member in shape.members.items()
     ]
     is_union = bool(shape.metadata.get("union"))
     one_member = f"must have exactly one member: {', '.join(shape.members)}"
@@ -71,41 +104,41 @@ def _structure(shape: StructureShape) -> _Check:
             return
         prefix = f"{path}." if path else ""
         members_set = 0
-        for name, is_required, check_member in members:
+        for name, shown, is_required, check_member in members:
             member = value.get(name)
             if member is not None:
                 members_set += 1
-                check_member(member, prefix + name, errors)
+                check_member(member, prefix + shown, errors)
             elif is_required:
-                errors.append(FieldError(prefix + name, "is required"))
+                errors.append(FieldError(prefix + shown, words.required))
         if is_union and members_set != 1:
             errors.append(FieldError(path, one_member))
 
     return check_structure
 
 
-def _list(shape: ListShape) -> _Check:
-    check_item = _compiled(shape.member)
-    check_size = _bounds(shape, "must have at least {} items", "must have at most {} items")
+def _list(shape: ListShape, words: Wording) -> _Check:
+    check_item = _compiled(shape.member, words)
+    check_size = _bounds(shape, words.fewer_items, words.more_items)
 
     def check_list(value: object, path: str, errors: list[FieldError]) -> None:
         if not isinstance(value, list):
             errors.append(FieldError(path, "must be an array"))
             return
         check_size(len(value), path, errors)
-        for index, item in enumerate(value):
+        for index, item in enumerate(value, words.first_index):
             if item is None:
-                errors.append(FieldError(f"{path}[{index}]", "must not be null"))
+                errors.append(FieldError(words.item.format(path, index), "must not be null"))
             else:
-                check_item(item, f"{path}[{index}]", errors)
+                check_item(item, words.item.format(path, index), errors)
             if len(errors) >= FAILURES_REPORTED:
                 return
 
     return check_list
 
 
-def _map(shape: MapShape) -> _Check:
-    check_key, check_value = _compiled(shape.key), _compiled(shape.value)
+def _map(shape: MapShape, words: Wording) -> _Check:
+    check_key, check_value = _compiled(shape.key, words), _compiled(shape.value, words)
     check_size = _bounds(shape, "must have at least {} entries", "must have at most {} entries")
 
     def check_map(value: object, path: str, errors: list[FieldError]) -> None:
@@ -129,12 +162,15 @@ def _map(shape: MapShape) -> _Check:
     return check_map
 
 
-def _string(shape: StringShape) -> _Check:
-    check_length = _bounds(shape, "must have length at least {}", "must have length at most {}")
-    source = PATTERNS.get(shape.name, shape.metadata.get("pattern"))
-    matches = re.compile(source).fullmatch if source else None
+def _string(shape: StringShape, words: Wording) -> _Check:
+    check_length = _bounds(shape, words.shorter, words.longer)
+    stated = shape.metadata.get("pattern")
+    source = PATTERNS.get(shape.name, stated)
+    ascii_words = words.ascii_words and source == stated
+    matches = re.compile(f"(?a:{source})" if ascii_words else source).fullmatch if source else None
+    must_match = words.pattern.format(stated if words.ascii_words else source)
     enum = frozenset(shape.enum)
-    one_of = f"must be one of {', '.join(shape.enum)}"
+    one_of = words.enum.format(", ".join(shape.enum))
 
     def check_string(value: object, path: str, errors: list[FieldError]) -> None:
         if not isinstance(value, str):
@@ -142,7 +178,7 @@ def _string(shape: StringShape) -> _Check:
             return
         check_length(len(value), path, errors)
         if matches is not None and matches(value) is None:
-            errors.append(FieldError(path, f"must match the pattern {source}"))
+            errors.append(FieldError(path, must_match))
         if enum and value not in enum:
             errors.append(FieldError(path, one_of))
         if not value.isascii() and _has_lone_surrogate(value):
@@ -151,8 +187,8 @@ def _string(shape: StringShape) -> _Check:
     return check_string
 
 
-def _integer(shape: Shape) -> _Check:
-    check_range = _bounds(shape, "must be at least {}", "must be at most {}")
+def _integer(shape: Shape, words: Wording) -> _Check:
+    check_range = _bounds(shape, words.below, words.above)
 
     def check_integer(value: object, path: str, errors: list[FieldError]) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -161,6 +197,11 @@ def _integer(shape: Shape) -> _Check:
             check_range(value, path, errors)
 
     return check_integer
+
+
+def _boolean(value: object, path: str, errors: list[FieldError]) -> None:
+    if not isinstance(value, bool):
+        errors.append(FieldError(path, "must be true or false"))
 
 
 def _bounds(shape: Shape, below: str, above: str) -> Callable[[int, str, list[FieldError]], None]:

@@ -42,14 +42,14 @@ class Operation(msgspec.Struct, frozen=True, eq=False):
     """Codes of the errors that the model declares for the operation."""
 
 
-def read_model() -> dict[str, Any]:
-    """Read the description of the service from botocore's data files."""
+def read_model(service: str = "ivschat", version: str = API_VERSION) -> dict[str, Any]:
+    """Read the description of a service from botocore's data files."""
     loader = Loader(
         extra_search_paths=[Loader.BUILTIN_DATA_PATH],
         include_default_search_paths=False,
         include_default_extras=False,
     )
-    description: dict[str, Any] = loader.load_data(f"ivschat/{API_VERSION}/service-2")
+    description: dict[str, Any] = loader.load_data(f"{service}/{version}/service-2")
     return description
 
 

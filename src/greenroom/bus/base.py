@@ -40,7 +40,23 @@ class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     room: str
 
 
-Envelope = Deliver | Disconnect | RoomChanged
+class IdentitiesChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Forget what is cached of who may do what in the account."""
+
+    account: str
+
+
+class AccountSuspended(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Refuse what the account would change or publish, or no longer do so."""
+
+    account: str
+    suspended: bool
+
+
+RoomEnvelope = Deliver | Disconnect | RoomChanged
+"""What the hub takes."""
+
+Envelope = RoomEnvelope | IdentitiesChanged | AccountSuspended
 
 Receiver = Callable[[Envelope], None]
 """Takes each envelope on the event loop; must not raise or block."""

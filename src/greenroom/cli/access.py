@@ -16,6 +16,8 @@ class AccessKey(msgspec.Struct, frozen=True):
 
     access_key_id: str
     secret: str
+    session_token: str | None = None
+    """Of temporary credentials."""
 
 
 class CommandRefused(Exception):
@@ -35,7 +37,7 @@ def find_key(environment: Mapping[str, str], settings: Settings) -> AccessKey:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     access_key_id, secret = (environment.get(name, "") for name in names)
     if access_key_id and secret:
-        return AccessKey(access_key_id, secret)
+        return AccessKey(access_key_id, secret, environment.get("AWS_SESSION_TOKEN") or None)
     if access_key_id or secret:
         raise CommandRefused(f"{' and '.join(names)} go together", ExitCode.USAGE)
     given = settings.optional_text("access_key_id")

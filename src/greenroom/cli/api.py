@@ -110,7 +110,7 @@ class Api:
             if not fresh and isinstance(error, ConnectionError):
                 # A connection may be closed while nothing is sent on it.
                 return self._exchange(path, body)
-            raise _unreachable(self.endpoint, error) from None
+            raise unreachable(self.endpoint, error) from None
 
     def _connection(self) -> http.client.HTTPConnection:
         connection = getattr(self._local, "connection", None)
@@ -133,7 +133,13 @@ class Api:
         key = self._key
         now = time.time()
         return headers | sigv4.sign(
-            request, key.access_key_id, key.secret, self._region, "ivschat", now
+            request,
+            key.access_key_id,
+            key.secret,
+            self._region,
+            "ivschat",
+            now,
+            key.session_token,
         )
 
     def _result(self, operation: str, status: int, kind: str, text: bytes) -> dict[str, object]:
@@ -153,6 +159,7 @@ class Api:
         raise CommandRefused(f"the service refused {operation}: {kind}: {said}", code)
 
 
-def _unreachable(endpoint: Endpoint, error: Exception) -> CommandRefused:
+def unreachable(endpoint: Endpoint, error: Exception) -> CommandRefused:
+    """Return the refusal for a service that does not answer."""
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return CommandRefused(f"cannot reach {endpoint.url}: {why}", ExitCode.UNREACHABLE)

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 7
     REFUSED = 8
     NOT_EXACT = 9
+    SECRETS_KEY = 10
 
     @property
     def meaning(self) -> str:
@@ -29,11 +30,16 @@ _MEANINGS = {
         " message everywhere, once and in order."
     ),
     ExitCode.FAILED: "Something failed that has no code of its own; the log says what.",
-    ExitCode.USAGE: "An option, a variable or the configuration file is not valid.",
+    ExitCode.USAGE: (
+        "An option, a variable, the configuration file or the identities file is not valid."
+    ),
     ExitCode.ADDRESS_REFUSED: "The address is taken, not this machine's, or not allowed.",
     ExitCode.DATA_IN_USE: "Another process uses the data directory.",
     ExitCode.DATA_UNWRITABLE: "The data directory, or the ready file, cannot be written.",
     ExitCode.DATA_FOREIGN: "The data file is damaged, not Greenroom's, or of a newer version.",
+    ExitCode.SECRETS_KEY: (
+        "The key of the secrets at rest is missing, malformed, or not the one that sealed them."
+    ),
     ExitCode.UNREACHABLE: "The service that the command was sent to does not answer as one.",
     ExitCode.REFUSED: "The service refused: the access key, or there is no such room.",
     ExitCode.NOT_EXACT: (

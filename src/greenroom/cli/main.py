@@ -1,4 +1,4 @@
-"""The command line: `greenroom serve`, `config`, `bench`, `--version`.
+"""The command line: `greenroom serve`, `config`, `admin`, `bench`, `--version`.
 
 A command's module is imported when it is called: that keeps `--version` fast, and leaves little
 time in which a signal meets a process that does not handle it yet.
@@ -15,7 +15,7 @@ import click
 from greenroom import __version__
 from greenroom.cli.exit_codes import ExitCode
 
-COMMANDS = ("bench", "config", "serve")
+COMMANDS = ("admin", "bench", "config", "serve")
 """The commands: each is a function of that name in the module of that name."""
 
 

@@ -11,10 +11,12 @@ from greenroom.cli.exit_codes import ExitCode
 from greenroom.server import AddressRefused
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
+from greenroom.vault import SecretsKeyRefused
 
 _CODES: dict[type[Exception], ExitCode] = {
     SettingsRefused: ExitCode.USAGE,
     AddressRefused: ExitCode.ADDRESS_REFUSED,
+    SecretsKeyRefused: ExitCode.SECRETS_KEY,
     StoreInUse: ExitCode.DATA_IN_USE,
     StoreUnwritable: ExitCode.DATA_UNWRITABLE,
     StoreForeign: ExitCode.DATA_FOREIGN,

@@ -1,23 +1,30 @@
 """The pipeline of the control plane, as an ASGI application: a request to its answer.
 
-Seven calls in a row: read the body, verify the signature, find the caller, route, parse and check,
-perform, serialize. A `ServiceError` raised anywhere becomes a response here and nowhere else.
+Eight calls in a row: read the body, find the caller, verify the signature, route, parse and check,
+authorize, perform, serialize. A `ServiceError` raised anywhere becomes a response here and nowhere
+else. The service that a request is signed for decides about its API: ivschat, or IAM and STS, which
+share the first steps and go on in `query_api`.
 """
 
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-import msgspec
 import structlog
 
-from greenroom.aws import rest_json, service, sigv4
+from greenroom.audit import SUCCESS, AuditLog
+from greenroom.aws import query, query_xml, rest_json, service, sigv4
+from greenroom.aws.request_context import RequestFacts
+from greenroom.control.authorize import authorize, tags_in_store
 from greenroom.control.checks import MEMBER_CHECKS
 from greenroom.control.context import Call, Services
-from greenroom.control.identity import Identities
+from greenroom.control.identity import Caller, Identities
 from greenroom.control.operations import HANDLERS
+from greenroom.control.query_api import QueryApi, service_of
 from greenroom.control.throttle import Throttle
+from greenroom.control.trail import Auditor, Trail
 from greenroom.model.errors import (
     InternalServerException,
     RequestEntityTooLargeException,
@@ -36,6 +43,12 @@ BODY_BYTES = 1_048_576
 DISCARDED_BYTES = 67_108_864
 """How much of a body that is too large is read before the refusal goes out."""
 
+SERVICE = "ivschat"
+"""The service that requests are signed for."""
+
+_PENDING = "PendingVerification"
+"""Declared by every operation that a suspended account may not perform."""
+
 _EXPOSED = b"x-amzn-ErrorType,x-amzn-RequestId,Date"
 CORS = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED))
 _PREFLIGHT = (
@@ -51,26 +64,20 @@ UNKNOWN = "unknown"
 log = structlog.get_logger()
 
 
-class _Trace(msgspec.Struct):
-    """What is known of a request so far, for the log: nothing that it did not prove."""
-
-    request_id: str
-    operation: str = UNKNOWN
-    account: str = ""
-    region: str = ""
-    resource: str = ""
-
-    def names(self) -> dict[str, str]:
-        """Return what is known, as names and values of a log line."""
-        return {name: value for name, value in msgspec.structs.asdict(self).items() if value}
-
-
 class ControlPlane:
-    """Serves the ivschat API."""
+    """Serves the ivschat API, and those of IAM and STS where `query_api` is given."""
 
-    def __init__(self, services: Services, identities: Identities) -> None:
+    def __init__(
+        self,
+        services: Services,
+        identities: Identities,
+        audit_log: AuditLog | None = None,
+        query_api: QueryApi | None = None,
+    ) -> None:
         self._services = services
         self._identities = identities
+        self._query_api = query_api
+        self._auditor = Auditor(audit_log, services.clock)
         self._throttle = Throttle(services.quotas, services.clock)
         for operation in (UNKNOWN, *HANDLERS):
             # From zero on: Prometheus does not see a counter's first 1 as an increase.
@@ -87,38 +94,42 @@ class ControlPlane:
             await _answer(send, 204, _preflight(scope["headers"]), b"")
             return
         begun = perf_counter()
-        trace = _Trace(str(uuid.uuid4()))
+        trail = Trail(str(uuid.uuid4()), (scope.get("client") or ("",))[0])
+        outcome = SUCCESS
+        name = None if self._query_api is None else service_of(scope)
         try:
-            response = await self._respond(scope, receive, trace)
+            if self._query_api is None or name is None:
+                response = await self._respond(scope, receive, trail)
+            else:
+                response = await self._respond_query(self._query_api, name, scope, receive, trail)
         except ServiceError as error:
-            response = rest_json.serialize_error(error)
+            outcome = error.code
+            response = _refused(error, name, trail.request_id)
             if error.status >= 500:
-                log.error("request failed", error=error.code, **trace.names())
+                log.error("request failed", error=error.code, **trail.names())
         except Exception as error:
             # The client gets a 500 with the request id; the log has the place, never the content.
-            log.exception("request crashed", error=type(error).__name__, **trace.names())
-            response = rest_json.serialize_error(
-                InternalServerException("An internal error occurred.")
-            )
-        headers = (*response.headers, (b"x-amzn-requestid", trace.request_id.encode()), *CORS)
-        self._count(trace, response.status, perf_counter() - begun)
+            log.exception("request crashed", error=type(error).__name__, **trail.names())
+            outcome = "InternalServerException"
+            internal = InternalServerException("An internal error occurred.")
+            response = _refused(internal, name, trail.request_id)
+        await self._auditor.finish(trail, outcome)
+        self._count(trail, response.status, perf_counter() - begun)
+        headers = (*response.headers, (b"x-amzn-requestid", trail.request_id.encode()), *CORS)
         await _answer(send, response.status, headers, response.body)
 
-    def _count(self, trace: _Trace, status: int, seconds: float) -> None:
-        metrics = self._services.metrics
-        metrics.control_requests.labels(trace.operation, status).inc()
-        metrics.control_seconds.labels(trace.operation).observe(seconds)
-        log.debug("request answered", status=status, **trace.names())
+    def _count(self, trail: Trail, status: int, seconds: float) -> None:
+        metrics, operation = self._services.metrics, trail.operation or UNKNOWN
+        metrics.control_requests.labels(operation, status).inc()
+        metrics.control_seconds.labels(operation).observe(seconds)
+        log.debug("request answered", status=status, **trail.names())
 
-    async def _respond(self, scope: Scope, receive: Receive, trace: _Trace) -> rest_json.Response:
+    async def _respond(self, scope: Scope, receive: Receive, trail: Trail) -> rest_json.Response:
         request = _signed_request(scope, await _body(receive))
-        authorization = sigv4.authorization_of(request)
-        key = self._identities.find(authorization.access_key_id, authorization.session_token)
-        sigv4.verify(request, authorization, key.secret_access_key, self._services.clock.now())
-        trace.account, trace.region = key.account, authorization.region
+        caller, region = await self._authenticated(request, trail, SERVICE)
         operation, uri = service.route(request.method, request.raw_path)
-        trace.operation = operation.name
-        self._throttle.take(operation.name, key.account, authorization.region)
+        trail.operation = operation.name
+        self._throttle.take(operation.name, caller.account, region)
         parameters = rest_json.parse(
             operation,
             uri,
@@ -127,14 +138,67 @@ class ControlPlane:
             request.body,
             MEMBER_CHECKS,
         )
-        trace.resource = _resource(parameters)
+        trail.parameters = parameters
+        if not caller.principal.is_root:
+            await authorize(
+                caller.principal,
+                operation.name,
+                parameters,
+                self._facts(scope, region),
+                tags_in_store(self._services.store, caller.account, region),
+            )
+        if _PENDING in operation.errors:
+            self._services.accounts.check(caller.account)
         call = Call(
             services=self._services,
-            account=key.account,
-            region=authorization.region,
+            principal=caller.principal,
+            account=caller.account,
+            region=region,
             parameters=parameters,
         )
-        return rest_json.serialize(operation, await HANDLERS[operation.name](call))
+        trail.result = await HANDLERS[operation.name](call)
+        return rest_json.serialize(operation, trail.result)
+
+    async def _respond_query(
+        self, api: QueryApi, name: str, scope: Scope, receive: Receive, trail: Trail
+    ) -> rest_json.Response:
+        request = _signed_request(scope, await _body(receive))
+        caller, region = await self._authenticated(request, trail, name)
+        content_type = _content_type(scope["headers"])
+        form = query.read_form(scope["query_string"], content_type, request.body)
+        return await api.respond(name, form, caller, self._facts(scope, region), trail)
+
+    async def _authenticated(
+        self, request: sigv4.Request, trail: Trail, name: str
+    ) -> tuple[Caller, str]:
+        """Return who signed the request, and for which region; `name` is the service's."""
+        authorization = sigv4.authorization_of(request)
+        trail.access_key_id, trail.region = authorization.access_key_id, authorization.region
+        caller = await self._identities.find(
+            authorization.access_key_id, authorization.session_token
+        )
+        now = self._services.clock.now()
+        sigv4.verify(request, authorization, caller.secret_access_key, now, name)
+        trail.caller = caller
+        self._identities.note_use(caller, name, authorization.region)
+        return caller, authorization.region
+
+    def _facts(self, scope: Scope, region: str) -> RequestFacts:
+        """Return what policies may ask about a request."""
+        agent = next((v for n, v in scope["headers"] if n == b"user-agent"), None)
+        return RequestFacts(
+            region=region,
+            now=datetime.fromtimestamp(self._services.clock.now(), UTC),
+            source_ip=(scope.get("client") or (None,))[0],
+            secure=scope.get("scheme") == "https",
+            user_agent=None if agent is None else agent.decode("latin-1"),
+        )
+
+
+def _refused(error: ServiceError, name: str | None, request_id: str) -> rest_json.Response:
+    if name is None:
+        return rest_json.serialize_error(error)
+    return query_xml.serialize_error(error, name, request_id)
 
 
 async def _body(receive: Receive) -> bytes:
@@ -167,12 +231,6 @@ def _signed_request(scope: Scope, body: bytes) -> sigv4.Request:
         ),
         body=body,
     )
-
-
-def _resource(parameters: dict[str, object]) -> str:
-    """Return the ARN that a request is about, which the model's patterns have let through."""
-    names = ("identifier", "roomIdentifier", "resourceArn")
-    return next((str(parameters[name]) for name in names if name in parameters), "")
 
 
 def _content_type(headers: Headers) -> bytes | None:

@@ -5,6 +5,7 @@ from typing import cast
 
 import msgspec
 
+from greenroom.accounts import Accounts
 from greenroom.bus.base import Bus
 from greenroom.chat import Chat
 from greenroom.chatlog.base import ChatLog
@@ -13,6 +14,7 @@ from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource
+from greenroom.model.principal import Principal
 from greenroom.model.quotas import Quotas
 from greenroom.review.base import Reviewer
 from greenroom.rooms_cache import RoomsCache
@@ -37,15 +39,17 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     ids: IdSource
     nonces: Callable[[int], bytes]
     metrics: Metrics
+    accounts: Accounts
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One authenticated request with checked parameters.
 
-    The region is the credential scope's, the account the access key's owner.
+    The region is the credential scope's, the account the principal's.
     """
 
     services: Services
+    principal: Principal
     account: str
     region: str
     parameters: dict[str, object]

@@ -238,13 +238,15 @@ class Edge(asyncio.Protocol):
             case SendMessage():
                 return chat.send_message(claims, action, self.address)
             case DeleteMessage():
-                return chat.delete_message(
+                deleting = chat.delete_message(
                     claims.room_arn, action.id, action.reason, action.request_id
                 )
+                return self._plane.moderation.follow(claims, action, deleting)
             case DisconnectUser():
-                return chat.disconnect_user(
+                disconnecting = chat.disconnect_user(
                     claims.room_arn, action.user_id, action.reason, action.request_id
                 )
+                return self._plane.moderation.follow(claims, action, disconnecting)
 
     async def _finish(self, waiting: Awaitable[object], request_id: str) -> None:
         try:

@@ -10,6 +10,7 @@ import msgspec
 from greenroom.chat import Chat
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
@@ -37,6 +38,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     """The services below the messaging plane, as built by the composition root."""
 
     chat: Chat
+    moderation: ModerationTrail = msgspec.field(default_factory=ModerationTrail)
     hub: Hub
     sweeper: Sweeper
     rooms: RoomsCache

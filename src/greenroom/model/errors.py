@@ -16,6 +16,7 @@ ServiceError
     ├── MissingAuthenticationTokenException  403
     ├── IncompleteSignatureException         400
     ├── UnrecognizedClientException          403
+    ├── ExpiredTokenException                403
     ├── InvalidSignatureException            403
     ├── SignatureDoesNotMatch                403
     └── RequestExpired                       400
@@ -202,6 +203,10 @@ class IncompleteSignatureException(AuthenticationError):
 
 class UnrecognizedClientException(AuthenticationError):
     """The access key does not exist, or the security token is not valid."""
+
+
+class ExpiredTokenException(AuthenticationError):
+    """The temporary credentials have expired, or those issued until some time were revoked."""
 
 
 class InvalidSignatureException(AuthenticationError):

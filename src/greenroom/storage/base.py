@@ -28,6 +28,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.storage.identities import IdentityStore
 from greenroom.storage.journal import Journal
 
 LIST_LIFETIME_MS = 3_600_000
@@ -97,6 +98,10 @@ class Store(Protocol):
     @property
     def journal(self) -> Journal:
         """The journal of chat logging, in the same place."""
+
+    @property
+    def identities(self) -> IdentityStore:
+        """Return the part that keeps users, roles, access keys and policies."""
 
     async def create_room(self, room: Room, quota: int) -> Room:
         """Insert the room and return it as stored: its update time is raised as by `update_room`.
@@ -240,6 +245,12 @@ class Store(Protocol):
 
     async def secret(self, name: str, candidate: bytes) -> bytes:
         """Return the secret kept under the name; when there is none, keep the candidate."""
+
+    async def kept_secret(self, name: str) -> bytes | None:
+        """Return the secret kept under the name, or None."""
+
+    async def replace_secret(self, name: str, expected: bytes, replacement: bytes) -> bool:
+        """Keep the replacement if what is kept is as expected; return whether it was."""
 
     async def close(self) -> None:
         """Finish what was accepted and close. Later calls raise StorageUnavailable."""

@@ -17,6 +17,8 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
+from greenroom.storage.identity_calls import Identities
+from greenroom.storage.memory_identities import MemoryTransactions
 from greenroom.storage.memory_journal import MemoryJournal
 from greenroom.storage.memory_region import KeptConfiguration, KeptRoom, Region
 
@@ -33,6 +35,8 @@ class MemoryStore:
         self._secrets: dict[str, bytes] = {}
         self._closed = False
         self.journal = MemoryJournal()
+        self._transactions = MemoryTransactions()
+        self.identities = Identities(self._transactions)
 
     async def create_room(self, room: Room, quota: int) -> Room:
         region = self._region(room.arn.account, room.arn.region)
@@ -162,8 +166,20 @@ class MemoryStore:
         self._check_open()
         return self._secrets.setdefault(name, candidate)
 
+    async def kept_secret(self, name: str) -> bytes | None:
+        self._check_open()
+        return self._secrets.get(name)
+
+    async def replace_secret(self, name: str, expected: bytes, replacement: bytes) -> bool:
+        self._check_open()
+        found = self._secrets.get(name) == expected
+        if found:
+            self._secrets[name] = replacement
+        return found
+
     async def close(self) -> None:
         self._closed = True
+        self._transactions.close()
         self._regions.clear()
         self.journal.close()
 

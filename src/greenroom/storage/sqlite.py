@@ -28,6 +28,8 @@ from greenroom.storage import (
     sqlite_logging_configurations as configurations,
 )
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
+from greenroom.storage.identity_calls import Identities
+from greenroom.storage.sqlite_identities import SqliteTransactions
 from greenroom.storage.sqlite_journal import SqliteJournal
 from greenroom.storage.sqlite_worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
 
@@ -39,6 +41,7 @@ class SqliteStore:
         self._worker = worker
         self._unpruned = 0
         self.journal = SqliteJournal(worker)
+        self.identities = Identities(SqliteTransactions(worker))
 
     @classmethod
     async def open(cls, directory: Path, queue_bound: int = QUEUE_BOUND) -> Self:
@@ -136,6 +139,12 @@ class SqliteStore:
 
     async def secret(self, name: str, candidate: bytes) -> bytes:
         return await self._worker.write(sqlite_marks.secret, name, candidate)
+
+    async def kept_secret(self, name: str) -> bytes | None:
+        return await self._worker.read(sqlite_marks.kept_secret, name)
+
+    async def replace_secret(self, name: str, expected: bytes, replacement: bytes) -> bool:
+        return await self._worker.write(sqlite_marks.replace_secret, name, expected, replacement)
 
     async def close(self) -> None:
         await self._worker.close()

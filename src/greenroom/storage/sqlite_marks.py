@@ -56,9 +56,25 @@ def secret(connection: Connection, name: str, candidate: bytes) -> bytes:
     connection.execute(
         "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)", (name, candidate)
     )
+    kept = kept_secret(connection, name)
+    return candidate if kept is None else kept
+
+
+def kept_secret(connection: Connection, name: str) -> bytes | None:
+    """Return what is kept under the name."""
     row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
-    kept: bytes = row[0]
+    kept: bytes | None = None if row is None else row[0]
     return kept
+
+
+def replace_secret(connection: Connection, name: str, expected: bytes, replacement: bytes) -> bool:
+    """Keep the replacement instead of what is expected."""
+    # What is replaced may be a secret in clear: its bytes are overwritten in the file.
+    connection.execute("PRAGMA secure_delete = ON")
+    changed = connection.execute(
+        "UPDATE secrets SET value = ? WHERE name = ? AND value = ?", (replacement, name, expected)
+    )
+    return changed.rowcount == 1
 
 
 def _keep(connection: Connection, arn: Arn, tags: dict[str, str]) -> None:

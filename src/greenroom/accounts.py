@@ -1,0 +1,56 @@
+"""Which accounts are suspended, known to every node without a trip to the store.
+
+A suspended account changes and publishes nothing ("to block the resource usage for accounts
+identified as being fraudulent": the changes of the ivschat API): mutating operations and messages
+are refused, also on connections that are open; reading and listening go on.
+"""
+
+from greenroom.bus.base import AccountSuspended, Bus
+from greenroom.clock import Clock
+from greenroom.model.errors import PendingVerification
+from greenroom.storage.base import Store
+
+PENDING = "The account is pending verification."
+
+
+class Accounts:
+    """The suspended accounts: those of the store at `refresh`, and what the bus said since."""
+
+    def __init__(self, store: Store, bus: Bus, clock: Clock) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._suspended: frozenset[str] = frozenset()
+        self._heard = 0
+
+    def check(self, account: str) -> None:
+        """Return when the account is not suspended.
+
+        Raises:
+            PendingVerification: it is.
+        """
+        if account in self._suspended:
+            raise PendingVerification(PENDING)
+
+    async def suspend(self, account: str) -> None:
+        """Suspend an account, on every node."""
+        await self._store.identities.suspend(account, self._clock.now_ms())
+        self._bus.publish(AccountSuspended(account, True))
+
+    async def resume(self, account: str) -> None:
+        """End an account's suspension, on every node."""
+        await self._store.identities.resume(account)
+        self._bus.publish(AccountSuspended(account, False))
+
+    def receive(self, envelope: AccountSuspended) -> None:
+        """Take an envelope from the bus."""
+        self._heard += 1
+        one = frozenset((envelope.account,))
+        self._suspended = self._suspended | one if envelope.suspended else self._suspended - one
+
+    async def refresh(self) -> None:
+        """Read the store: at start, and now and then, because the bus may lose an envelope."""
+        heard = self._heard
+        suspended = await self._store.identities.suspended_accounts()
+        if heard == self._heard:
+            self._suspended = suspended

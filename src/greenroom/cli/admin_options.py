@@ -1,0 +1,114 @@
+"""What the commands of `greenroom admin` share: the service, and how results are shown."""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Concatenate, ParamSpec
+
+import click
+
+from greenroom.cli.access import CommandRefused, find_key
+from greenroom.cli.api import Endpoint
+from greenroom.cli.iam_client import Answer, IamClient
+from greenroom.cli.options import ending, fail, load_settings
+from greenroom.settings import Settings, SettingsRefused
+
+P = ParamSpec("P")
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach it from here
+
+
+class Admin:
+    """A running service, and how to tell about it."""
+
+    def __init__(self, client: IamClient, *, as_json: bool) -> None:
+        self.client = client
+        self.as_json = as_json
+
+    def call(self, action: str, **parameters: object) -> Answer:
+        """Return the result of an action."""
+        return self.client.call(action, **parameters)
+
+    def say(self, sentence: str, answer: object) -> None:
+        """Print a sentence for people, or the answer for scripts."""
+        click.echo(_json(answer) if self.as_json else sentence)
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[object]], answer: object) -> None:
+        """Print rows for people, or the answer for scripts."""
+        if self.as_json:
+            click.echo(_json(answer))
+            return
+        lines = [tuple(head), *(tuple(_shown(cell) for cell in row) for row in rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        for line in lines:
+            cells = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
+            click.echo("  ".join(cells).rstrip())
+
+
+def admin_command(command: Callable[Concatenate[Admin, P], None]) -> Callable[P, None]:
+    """Give a command the service as its first argument, and options that say which and how."""
+
+    @click.option(
+        "--endpoint-url",
+        envvar="AWS_ENDPOINT_URL",
+        help="Where the service is.  [host and port of the settings]",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else.")
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        url, as_json = kwargs.pop("endpoint_url"), bool(kwargs.pop("as_json"))
+        try:
+            settings = load_settings({}, None)
+            endpoint = _endpoint(None if url is None else str(url), settings)
+            client = IamClient(endpoint, find_key(os.environ, settings))
+            try:
+                command(Admin(client, as_json=as_json), *args, **kwargs)
+            finally:
+                client.close()
+        except CommandRefused as refused:
+            raise ending(refused, refused.code) from None
+        except SettingsRefused as refused:
+            raise fail(refused) from None
+
+    return run
+
+
+def pairs(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    """Return options of the form NAME=VALUE."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"must be NAME=VALUE, not {text}")
+        found[name] = value
+    return found
+
+
+def _endpoint(url: str | None, settings: Settings) -> Endpoint:
+    if url is not None:
+        try:
+            return Endpoint.parse(url)
+        except ValueError as error:
+            raise click.UsageError(f"--endpoint-url {error}") from None
+    host = settings.text("host")
+    host = _ANY_ADDRESS.get(host, host)
+    shown = f"[{host}]" if ":" in host else host
+    return Endpoint.parse(f"http://{shown}:{settings.number('port')}")
+
+
+def _shown(cell: object) -> str:
+    if isinstance(cell, datetime):
+        return f"{cell:%Y-%m-%d %H:%M} UTC"
+    return "-" if cell is None or cell == "" else str(cell)
+
+
+def _json(answer: object) -> str:
+    return json.dumps(answer, indent=2, ensure_ascii=False, default=_json_value)
+
+
+def _json_value(value: object) -> str:
+    assert isinstance(value, datetime), type(value)  # noqa: S101 - the APIs answer nothing else
+    return value.isoformat()

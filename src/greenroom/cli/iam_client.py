@@ -1,0 +1,110 @@
+"""A client of the IAM and STS APIs: blocking, signed, one connection.
+
+botocore writes the forms and reads the answers; its clients, which take longer to make than most
+commands to run, are not needed.
+"""
+
+import http.client
+import time
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.serialize import create_serializer
+
+from greenroom.aws import query_service, sigv4
+from greenroom.cli.access import AccessKey, CommandRefused
+from greenroom.cli.api import TIMEOUT_SECONDS, Endpoint, unreachable
+from greenroom.cli.exit_codes import ExitCode
+
+REGION = "us-east-1"
+"""The region that requests to IAM are signed for."""
+
+_FORM = "application/x-www-form-urlencoded; charset=utf-8"
+
+Answer = dict[str, Any]
+"""What botocore reads: members by name, times as `datetime`."""
+
+
+class IamClient:
+    """Calls operations of IAM and STS."""
+
+    def __init__(self, endpoint: Endpoint, key: AccessKey) -> None:
+        self.endpoint = endpoint
+        self._key = key
+        tls = endpoint.tls()
+        where = (endpoint.host, endpoint.port)
+        self._connection: http.client.HTTPConnection = (
+            http.client.HTTPConnection(*where, timeout=TIMEOUT_SECONDS)
+            if tls is None
+            else http.client.HTTPSConnection(*where, timeout=TIMEOUT_SECONDS, context=tls)
+        )
+
+    def call(self, action: str, **parameters: object) -> Answer:
+        """Return the result of an action: `iam:CreateUser`.
+
+        Raises:
+            CommandRefused: the service cannot be reached, or it answers with an error.
+        """
+        service, _, name = action.partition(":")
+        model = query_service.model(service).operation_model(name)
+        given = {name: value for name, value in parameters.items() if value is not None}
+        form = create_serializer("query").serialize_to_request(given, model)["body"]
+        status, text = self._exchange(service, urlencode(cast(dict[str, str], form)).encode())
+        try:
+            shape = cast(Any, model.output_shape)
+            answer = create_parser("query").parse(
+                {"status_code": status, "headers": {}, "body": text}, shape
+            )
+        except (ResponseParserError, KeyError):  # XML that is no answer of the operation
+            answer = {}
+        if "ResponseMetadata" not in answer or (status >= 300 and "Error" not in answer):
+            raise CommandRefused(
+                f"{self.endpoint.url} answers {name} with {status}, but not as Greenroom does",
+                ExitCode.UNREACHABLE,
+            )
+        if status < 300:
+            return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+        error = answer["Error"]
+        code = ExitCode.REFUSED if status in _REFUSED_STATUSES else ExitCode.FAILED
+        raise CommandRefused(
+            f"the service refused {name}: {error['Code']}: {error['Message']}", code
+        )
+
+    def all(self, action: str, member: str, **parameters: object) -> list[Any]:
+        """Return the items of all pages of a list."""
+        items: list[Any] = []
+        marker: str | None = None
+        while True:
+            page = self.call(action, Marker=marker, **parameters)
+            items += page[member]
+            marker = page.get("Marker")
+            if marker is None:
+                return items
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _exchange(self, service: str, body: bytes) -> tuple[int, bytes]:
+        headers = {"host": self.endpoint.authority, "content-type": _FORM}
+        request = sigv4.Request("POST", "/", "", tuple(headers.items()), body)
+        key = self._key
+        signed = sigv4.sign(
+            request,
+            key.access_key_id,
+            key.secret,
+            REGION,
+            service,
+            time.time(),
+            key.session_token,
+        )
+        try:
+            self._connection.request("POST", "/", body, headers | signed)
+            answer = self._connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable(self.endpoint, error) from None
+
+
+_REFUSED_STATUSES = (401, 403, 404)

@@ -1,0 +1,85 @@
+"""Whether the caller may perform an operation of IAM: every check of it, by the policies in force.
+
+What each action is about: `aws.identity_access`. What does not exist is asked about by the ARN that
+it would have, so that who may not see it is told nothing of it.
+"""
+
+from collections.abc import Mapping
+
+from greenroom.aws.access_denied import access_denied_message
+from greenroom.aws.identity_access import IDENTITY_ACCESS, Target, identity_checks
+from greenroom.aws.request_context import request_context, with_resource
+from greenroom.control.iam_call import IamCall
+from greenroom.control.iam_keys import own_key
+from greenroom.model.errors import AccessDeniedException
+from greenroom.model.identity import ManagedPolicy, Role, User
+from greenroom.model.identity_errors import NoSuchEntity
+from greenroom.model.principal import NO_TAGS, AccessRequest, ContextValue, Outcome
+
+
+async def authorize(call: IamCall, action: str) -> None:
+    """Return when the caller may do the action. The account's root may do everything.
+
+    Raises:
+        AccessDeniedException: it may not; the message says who, what and why.
+    """
+    if call.principal.is_root:
+        return
+    parameters = {name: value for name, value in call.parameters.items() if isinstance(value, str)}
+    if action == "iam:GetAccessKeyLastUsed":
+        parameters["UserName"] = (await own_key(call)).user_name
+    found = await _existing(call, action, parameters)
+    checks = identity_checks(
+        action,
+        parameters,
+        call.account,
+        caller_name=call.principal.user_name,
+        path_of=lambda _target, _name: "/" if found is None else found.path,
+    )
+    context = _context(call)
+    tags = NO_TAGS if found is None else found.tags
+    for check in checks:
+        own = with_resource(context, check.resource, tags if check.exists else NO_TAGS)
+        request = AccessRequest(check.action, check.resource, {**_iam_tags(own), **own})
+        decision = call.principal.permissions.decide(request)
+        if decision.outcome is not Outcome.ALLOW:
+            raise AccessDeniedException(
+                access_denied_message(call.principal.arn, check.action, check.resource, decision)
+            )
+
+
+async def _existing(
+    call: IamCall, action: str, parameters: Mapping[str, str]
+) -> User | Role | ManagedPolicy | None:
+    access = IDENTITY_ACCESS[action]
+    name = parameters.get(access.parameter or "")
+    try:
+        if access.target is Target.USER and not access.creates:
+            name = name or call.principal.user_name
+            return None if name is None else await call.identities.get_user(call.account, name)
+        if access.target is Target.ROLE and name is not None and not access.creates:
+            return await call.identities.get_role(call.account, name)
+        if access.target is Target.POLICY and name is not None and not access.creates:
+            return await call.identities.get_policy(call.account, name)
+    except NoSuchEntity:
+        pass
+    return None
+
+
+def _context(call: IamCall) -> dict[str, ContextValue]:
+    tags = {str(tag["Key"]): str(tag["Value"]) for tag in call.structures("Tags")}
+    keys = (*tags, *call.texts("TagKeys"))
+    context = request_context(call.principal, call.facts, request_tags=tags, tag_keys=keys)
+    policy = call.optional_text("PolicyArn")
+    if policy is not None:
+        context["iam:policyarn"] = policy
+    return context
+
+
+def _iam_tags(context: Mapping[str, ContextValue]) -> dict[str, ContextValue]:
+    """Return `iam:ResourceTag/...`, which says the same as `aws:ResourceTag/...`."""
+    return {
+        f"iam:{key.removeprefix('aws:')}": value
+        for key, value in context.items()
+        if key.startswith("aws:resourcetag/")
+    }

@@ -1,0 +1,85 @@
+"""The operations on roles."""
+
+from greenroom.control.context import Result
+from greenroom.control.iam_call import IamCall, tags_shown
+from greenroom.control.iam_documents import check_trust, document_shown
+from greenroom.model.identity import IdPrefix, Role
+from greenroom.storage.identities import RoleChange
+
+DEFAULT_SESSION_SECONDS = 3600
+"""Maximum duration of a role's sessions when the request does not say (CreateRole)."""
+
+
+async def create_role(call: IamCall) -> Result:
+    """CreateRole."""
+    call.refuse_boundary()
+    trust = call.text("AssumeRolePolicyDocument")
+    check_trust(trust)
+    role = Role(
+        account=call.account,
+        name=call.text("RoleName"),
+        id=call.new_id(IdPrefix.ROLE),
+        create_date=call.now_ms(),
+        trust_policy=trust,
+        path=call.path(),
+        description=call.optional_text("Description") or "",
+        max_session_seconds=call.number("MaxSessionDuration", DEFAULT_SESSION_SECONDS),
+        tags=call.tags(),
+    )
+    await call.identities.create_role(role)
+    return {"Role": _described(role)}
+
+
+async def get_role(call: IamCall) -> Result:
+    """GetRole."""
+    return {"Role": _described(await call.identities.get_role(call.account, call.text("RoleName")))}
+
+
+async def list_roles(call: IamCall) -> Result:
+    """ListRoles: without tags, as AWS lists them."""
+    page = await call.identities.list_roles(
+        call.account, call.limit(), call.after(), call.optional_text("PathPrefix") or "/"
+    )
+    return call.page("Roles", page, _summary)
+
+
+async def update_role(call: IamCall) -> Result:
+    """UpdateRole: what is absent stays, an empty description clears."""
+    seconds = call.number("MaxSessionDuration", 0)
+    change = RoleChange(
+        description=call.optional_text("Description"), max_session_seconds=seconds or None
+    )
+    await call.identities.update_role(call.account, call.text("RoleName"), change)
+    return {}
+
+
+async def update_assume_role_policy(call: IamCall) -> Result:
+    """UpdateAssumeRolePolicy: sessions that were begun stay."""
+    document = call.text("PolicyDocument")
+    check_trust(document)
+    change = RoleChange(trust_policy=document)
+    await call.identities.update_role(call.account, call.text("RoleName"), change)
+    return {}
+
+
+async def delete_role(call: IamCall) -> Result:
+    """DeleteRole: policies must be gone."""
+    await call.identities.delete_role(call.account, call.text("RoleName"))
+    return {}
+
+
+def _described(role: Role) -> Result:
+    return {**_summary(role), "Tags": tags_shown(role.tags)}
+
+
+def _summary(role: Role) -> Result:
+    return {
+        "Path": role.path,
+        "RoleName": role.name,
+        "RoleId": role.id,
+        "Arn": role.arn,
+        "CreateDate": role.create_date,
+        "AssumeRolePolicyDocument": document_shown(role.trust_policy),
+        "Description": role.description or None,
+        "MaxSessionDuration": role.max_session_seconds,
+    }

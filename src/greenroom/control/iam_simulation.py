@@ -1,0 +1,143 @@
+"""SimulatePrincipalPolicy and SimulateCustomPolicy: what policies say to requests not made.
+
+Only the page that is asked for is evaluated, and other work gets its turn between evaluations.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from itertools import islice, product
+
+from greenroom.aws.policy import CompiledPolicies, CompiledPolicy
+from greenroom.aws.policy_document import parse_identity_policy
+from greenroom.aws.request_context import RequestFacts, request_context, with_resource
+from greenroom.control.context import Result
+from greenroom.control.iam_call import IamCall
+from greenroom.model.identity import IdentityKind, Role, User
+from greenroom.model.identity_errors import InvalidInput, NoSuchEntity
+from greenroom.model.principal import (
+    AccessRequest,
+    ContextValue,
+    Decision,
+    Principal,
+    PrincipalType,
+)
+
+GIVEN_CHARACTERS = 131_072
+"""Characters of all policies in one request: what one may have (IAM API reference)."""
+
+_UNSUPPORTED = (
+    "PermissionsBoundaryPolicyInputList",
+    "OrderedOrganizationPolicyInputList",
+    "PolicyExclusionList",
+    "ResourcePolicy",
+)
+
+
+async def simulate_custom_policy(call: IamCall) -> Result:
+    """SimulateCustomPolicy: the given policies only."""
+    policies = CompiledPolicies(_given(call))
+    return await _results(call, policies, {})
+
+
+async def simulate_principal_policy(call: IamCall) -> Result:
+    """SimulatePrincipalPolicy: those of a user or role, and the given ones."""
+    holder, attached = await _source(call)
+    documents = _documents(holder, attached)
+    compiled = [CompiledPolicy(id_, parse_identity_policy(text)) for id_, text in documents]
+    policies = CompiledPolicies([*compiled, *_given(call)])
+    # The request that is thought of has no address, and no user agent.
+    facts = RequestFacts(region=call.facts.region, now=call.facts.now, secure=call.facts.secure)
+    return await _results(call, policies, request_context(_as_principal(holder, policies), facts))
+
+
+def _given(call: IamCall) -> list[CompiledPolicy]:
+    for name in _UNSUPPORTED:
+        if call.parameters.get(name):
+            raise InvalidInput(f"{name} is not supported.")
+    if sum(map(len, call.texts("PolicyInputList"))) > GIVEN_CHARACTERS:
+        raise InvalidInput(f"PolicyInputList may have {GIVEN_CHARACTERS} characters.")
+    return [
+        CompiledPolicy(f"PolicyInputList.{number}", parse_identity_policy(text))
+        for number, text in enumerate(call.texts("PolicyInputList"), 1)
+    ]
+
+
+async def _source(call: IamCall) -> tuple[User | Role, Mapping[str, str]]:
+    """Return the user or role, and the documents of its managed policies by ARN."""
+    arn = call.text("PolicySourceArn")
+    kind, _, path = arn.removeprefix(f"arn:aws:iam::{call.account}:").partition("/")
+    if not arn.startswith("arn:aws:iam::") or kind not in set(IdentityKind):
+        raise InvalidInput(f"Invalid Entity Arn: {arn} does not name a user or a role here.")
+    found = await call.identities.resolve_identity(
+        call.account, IdentityKind(kind), path.rpartition("/")[2]
+    )
+    holder = found.identity
+    if holder is None or holder.arn != arn:
+        raise NoSuchEntity(f"Entity {arn} cannot be found.")
+    return holder, {arn: policy.document for arn, policy in found.policies.items()}
+
+
+def _documents(holder: User | Role, attached: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    kind = "role" if isinstance(holder, Role) else "user"
+    for name, document in holder.inline_policies.items():
+        yield f"{kind}_{holder.name}_{name}", document
+    for arn in holder.attached_policies:
+        if arn in attached:
+            yield arn.rpartition("/")[2], attached[arn]
+
+
+def _as_principal(holder: User | Role, policies: CompiledPolicies) -> Principal:
+    role = isinstance(holder, Role)
+    return Principal(
+        arn=holder.arn,
+        account=holder.account,
+        type=PrincipalType.ASSUMED_ROLE if role else PrincipalType.USER,
+        user_id=holder.id,
+        permissions=policies,
+        user_name=None if role else holder.name,
+        role_arn=holder.arn if role else None,
+        tags=holder.tags,
+    )
+
+
+async def _results(
+    call: IamCall, policies: CompiledPolicies, context: Mapping[str, ContextValue]
+) -> Result:
+    context = {**context, **_entries(call)}
+    pairs = product(call.texts("ActionNames"), call.texts("ResourceArns") or ["*"])
+    begin, limit = call.number_after(), call.limit()
+    page = list(islice(pairs, begin, begin + limit + 1))
+    results = []
+    for action, resource in page[:limit]:
+        decision = policies.decide(
+            AccessRequest(action, resource, {**with_resource({}, resource), **context})
+        )
+        results.append(_result(action, resource, decision))
+        await asyncio.sleep(0)
+    following = str(begin + limit) if len(page) > limit else None
+    return call.answer("EvaluationResults", results, following)
+
+
+def _entries(call: IamCall) -> dict[str, ContextValue]:
+    entries: dict[str, ContextValue] = {}
+    for entry in call.structures("ContextEntries"):
+        values = entry.get("ContextKeyValues")
+        if not isinstance(values, list) or not isinstance(entry.get("ContextKeyName"), str):
+            raise InvalidInput("A context entry needs ContextKeyName and ContextKeyValues.")
+        several = str(entry.get("ContextKeyType", "")).endswith("List") or len(values) != 1
+        entries[str(entry["ContextKeyName"]).lower()] = tuple(values) if several else values[0]
+    return entries
+
+
+def _result(action: str, resource: str, decision: Decision) -> Result:
+    matched = [
+        {"SourcePolicyId": each.policy_id, "SourcePolicyType": "IAM Policy"}
+        for each in decision.statements
+    ]
+    return {
+        "EvalActionName": action,
+        "EvalResourceName": resource,
+        "EvalDecision": decision.outcome.value,
+        "MatchedStatements": matched,
+        "MissingContextValues": [],
+    }

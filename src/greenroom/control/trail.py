@@ -1,0 +1,138 @@
+"""What the audit log says about a request: gathered along the pipeline, written at its end.
+
+- Written are the operations that change, issue or moderate, and every request that was refused.
+- A request whose maker is not proved costs its sender nothing: of those at most
+  `UNPROVED_PER_SECOND` are written, and the next line says how many were left out.
+- Never written: tokens, attributes, reasons, contents, values of tags.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from greenroom.audit import SUCCESS, AuditEntry, AuditLog
+from greenroom.clock import Clock
+from greenroom.control.identity import Caller
+from greenroom.rate import TokenBucket
+
+UNPROVED_PER_SECOND = 100
+"""Refused requests a second, without proof of who made them, that are written."""
+
+READING = frozenset(
+    {
+        "GetLoggingConfiguration",
+        "GetRoom",
+        "ListLoggingConfigurations",
+        "ListRooms",
+        "ListTagsForResource",
+    }
+)
+"""Operations of which successes are not written."""
+
+IDENTIFIERS = (
+    *("roomIdentifier", "identifier", "resourceArn", "loggingConfigurationIdentifier"),
+    *("PolicyArn", "RoleArn"),
+)
+"""Parameters that name a resource."""
+
+DETAILS: Mapping[str, tuple[str, ...]] = {
+    "CreateChatToken": ("userId", "capabilities", "sessionDurationInMinutes"),
+    "CreateLoggingConfiguration": ("name",),
+    "CreateRoom": ("name",),
+    "DeleteMessage": ("id",),
+    "DisconnectUser": ("userId",),
+    "SendEvent": ("eventName",),
+    "TagResource": ("tags",),
+    "UntagResource": ("tagKeys",),
+    "UpdateLoggingConfiguration": ("name",),
+    "UpdateRoom": ("name",),
+}
+"""Parameters worth knowing, by operation; of maps the keys."""
+
+IAM_DETAILS = (
+    *("UserName", "RoleName", "PolicyName", "VersionId"),
+    *("AccessKeyId", "Status", "RoleSessionName", "TagKeys"),
+)
+"""Parameters worth knowing of every operation of IAM and STS."""
+
+
+class Trail:
+    """What is known of one request so far."""
+
+    __slots__ = (
+        "access_key_id", "caller", "operation", "parameters", "reads", "region", "request_id",
+        "result", "source_ip",
+    )  # fmt: skip
+
+    def __init__(self, request_id: str, source_ip: str) -> None:
+        self.request_id = request_id
+        self.source_ip = source_ip
+        self.access_key_id = ""
+        self.region = ""
+        self.caller: Caller | None = None
+        """Set when the signature is verified."""
+        self.operation = ""
+        self.reads = False
+        """Whether an operation beside those in `READING` changes and issues nothing."""
+        self.parameters: Mapping[str, object] = {}
+        self.result: Mapping[str, object] = {}
+
+    def names(self) -> dict[str, str]:
+        """Return what a line of the service's own log may say: nothing that was not proved."""
+        known = {"request_id": self.request_id, "operation": self.operation}
+        if self.caller is not None:
+            known |= {"account": self.caller.account, "region": self.region}
+        resource = next(iter(_resources(self)), "")
+        return {name: value for name, value in (known | {"resource": resource}).items() if value}
+
+
+class Auditor:
+    """Writes trails to the audit log, if there is one."""
+
+    def __init__(self, audit_log: AuditLog | None, clock: Clock) -> None:
+        self._log = audit_log
+        self._clock = clock
+        self._unproved = TokenBucket(UNPROVED_PER_SECOND, clock.monotonic())
+        self._suppressed = 0
+
+    async def finish(self, trail: Trail, outcome: str = SUCCESS) -> None:
+        """Write the request's line, if it has one; `outcome` is a refusal's code."""
+        reads = trail.reads or trail.operation in READING
+        if self._log is None or (outcome == SUCCESS and reads):
+            return
+        if trail.caller is None and not self._unproved.take(self._clock.monotonic()):
+            self._suppressed += 1
+            return
+        suppressed, self._suppressed = self._suppressed, 0
+        await self._log.record(
+            AuditEntry(
+                time=datetime.fromtimestamp(self._clock.now(), UTC),
+                event=trail.operation,
+                outcome=outcome,
+                request_id=trail.request_id,
+                arn="" if trail.caller is None else trail.caller.principal.arn,
+                access_key_id=trail.access_key_id,
+                source_ip=trail.source_ip,
+                region=trail.region,
+                resources=_resources(trail),
+                details=_details(trail),
+                suppressed=suppressed,
+            )
+        )
+
+
+def _resources(trail: Trail) -> tuple[str, ...]:
+    named = (trail.parameters.get(name) for name in IDENTIFIERS)
+    found = [each for each in named if isinstance(each, str)]
+    made = trail.result.get("arn")
+    if isinstance(made, str) and made not in found:
+        found.append(made)
+    return tuple(found)
+
+
+def _details(trail: Trail) -> dict[str, object]:
+    details: dict[str, object] = {}
+    for name in DETAILS.get(trail.operation, IAM_DETAILS):
+        value = trail.parameters.get(name)
+        if value is not None:
+            details[name] = sorted(value) if isinstance(value, dict) else value
+    return details

@@ -1,0 +1,168 @@
+"""What the service keeps up about identities: opened before it listens, closed when it has drained.
+
+One task does all the upkeep. Every `UPKEEP_SECONDS` it writes the last uses of keys and reads which
+accounts are suspended; at a hang-up signal it applies the identities file again.
+"""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from greenroom import credentials, identities_file
+from greenroom.accounts import Accounts
+from greenroom.audit import AuditLog
+from greenroom.bus.base import AccountSuspended, Bus, Envelope, IdentitiesChanged
+from greenroom.clock import Clock
+from greenroom.control.identity import AccessKey, Identities
+from greenroom.control.identity_resolver import Resolver
+from greenroom.control.permissions import compile_policies
+from greenroom.identities_file import IdentitiesRefused
+from greenroom.model.identity_errors import IdentityError
+from greenroom.settings import Settings
+from greenroom.storage.base import StorageUnavailable, Store
+from greenroom.tokens import KeyRing, new_key
+from greenroom.vault import Vault, open_vault
+
+UPKEEP_SECONDS = 60.0
+"""Between two rounds of upkeep."""
+
+AUDIT_FILE = "audit.log"
+"""The audit log's name in the data directory."""
+
+log = structlog.get_logger()
+
+
+class IdentityService:
+    """Who is known, who is suspended, and what is written about what they do; see `open`."""
+
+    def __init__(
+        self, settings: Settings, store: Store, bus: Bus, clock: Clock, vault: Vault
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self.vault = vault
+        self.root: AccessKey
+        self.chat_ring: KeyRing
+        self.session_ring: KeyRing
+        self.identities: Identities
+        self.accounts = Accounts(store, bus, clock)
+        self.audit_log = _audit_log(settings)
+        self._hung_up = asyncio.Event()
+        self._upkeep: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, store: Store, bus: Bus, clock: Clock
+    ) -> "IdentityService":
+        """Find the keys, apply the identities file, and begin the audit log.
+
+        Raises:
+            SecretsKeyRefused: the key of the secrets at rest is not the right one.
+            IdentitiesRefused: the identities file cannot be used; nothing of it was applied.
+            StoreUnwritable: a file of the data directory cannot be written.
+        """
+        service = cls(settings, store, bus, clock, await open_vault(settings, store))
+        await service._find_keys()
+        await service._apply_file()
+        await service.accounts.refresh()
+        if service.audit_log is not None:
+            service.audit_log.start()
+        return service
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin the upkeep."""
+        self._upkeep = tasks.create_task(self._keep_up())
+
+    def receive(self, envelope: Envelope) -> None:
+        """Take an envelope from the bus; those about rooms are for others."""
+        if isinstance(envelope, IdentitiesChanged):
+            self.identities.forget(envelope.account)
+        elif isinstance(envelope, AccountSuspended):
+            self.accounts.receive(envelope)
+
+    def hang_up(self) -> None:
+        """Open the audit log anew, and apply the identities file soon."""
+        if self.audit_log is not None:
+            self.audit_log.reopen()
+        self._hung_up.set()
+
+    async def close(self) -> None:
+        """Stop the upkeep, write what is noted, and end the audit log."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._upkeep
+        await self._write_last_used()
+        if self.audit_log is not None:
+            await self.audit_log.close()
+
+    async def _find_keys(self) -> None:
+        self.chat_ring = await self._ring("token-keys")
+        self.session_ring = await self._ring("session-keys")
+        self.root = await credentials.root_key(self._settings, self.vault)
+        resolver = Resolver(
+            self._store.identities,
+            self.vault.sealer,
+            self.session_ring,
+            compile_policies,
+            self._clock,
+            (self.root.access_key_id,),
+        )
+        self.identities = Identities(self.root, resolve=resolver.resolve, clock=self._clock)
+
+    async def _ring(self, name: str) -> KeyRing:
+        key_id, key = new_key()
+        new = KeyRing({key_id: key}, key_id)
+        return KeyRing.from_bytes(await self.vault.secret(name, new.to_bytes()))
+
+    async def _keep_up(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UPKEEP_SECONDS):
+                    await self._hung_up.wait()
+            if self._hung_up.is_set():
+                self._hung_up.clear()
+                try:
+                    await self._apply_file()
+                except (IdentitiesRefused, StorageUnavailable) as refused:
+                    log.error("identities file not applied", reason=str(refused))
+            await self._write_last_used()
+            # The store says in the log when it begins to fail; the next round tries again.
+            with suppress(StorageUnavailable):
+                await self.accounts.refresh()
+
+    async def _write_last_used(self) -> None:
+        with suppress(StorageUnavailable):
+            await self.identities.write_last_used(self._store.identities.record_last_used)
+
+    async def _apply_file(self) -> None:
+        path = self._settings.optional_path("identities_file")
+        if path is None:
+            return
+        account = self._settings.text("account")
+        context = identities_file.of_process(account, self._clock.now_ms(), self.vault.sealer)
+        declared = identities_file.read(path, context)
+        try:
+            changes = await self._store.identities.apply(account, declared)
+        except IdentityError as error:
+            raise IdentitiesRefused(f"{path}: {error.message}") from None
+        for change in changes:
+            log.info("identities file", change=change)
+        log.info("identities file applied", file=str(path), changes=len(changes))
+        if changes:
+            self._bus.publish(IdentitiesChanged(account))
+        if declared.suspended is not None:
+            self._bus.publish(AccountSuspended(account, declared.suspended))
+
+
+def _audit_log(settings: Settings) -> AuditLog | None:
+    given = settings.text("audit_log")
+    if given == "off" or (given == "on" and settings.text("storage") == "memory"):
+        return None
+    if given == "on":
+        return AuditLog(settings.path("data_dir") / AUDIT_FILE)
+    return AuditLog(Path(given).expanduser())

@@ -1,0 +1,60 @@
+"""What the audit log says about moderation by chat users: who deleted or disconnected what, where.
+
+Reasons are not written. Actions that the token does not permit are ERROR frames to their sender and
+no line: anybody could fill the log with them.
+"""
+
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+
+from greenroom.audit import SUCCESS, AuditEntry, AuditLog
+from greenroom.clock import Clock
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.errors import ServiceError
+from greenroom.protocol.actions import DeleteMessage, DisconnectUser
+
+
+class ModerationTrail:
+    """Writes a line per action to the audit log, if there is one."""
+
+    def __init__(self, audit_log: AuditLog | None = None, clock: Clock | None = None) -> None:
+        self._log = audit_log
+        self._clock = clock or Clock()
+
+    async def follow(
+        self,
+        moderator: ChatTokenClaims,
+        action: DeleteMessage | DisconnectUser,
+        doing: Awaitable[object],
+    ) -> None:
+        """Wait for what is being done, and write what came of it."""
+        try:
+            await doing
+        except ServiceError as error:
+            await self._write(moderator, action, error.code)
+            raise
+        await self._write(moderator, action, SUCCESS)
+
+    async def _write(
+        self,
+        moderator: ChatTokenClaims,
+        action: DeleteMessage | DisconnectUser,
+        outcome: str,
+    ) -> None:
+        if self._log is None:
+            return
+        details: dict[str, object] = {"moderator": moderator.user_id}
+        if isinstance(action, DeleteMessage):
+            event, details["id"] = "DeleteMessage", action.id
+        else:
+            event, details["userId"] = "DisconnectUser", action.user_id
+        await self._log.record(
+            AuditEntry(
+                time=datetime.fromtimestamp(self._clock.now(), UTC),
+                event=event,
+                outcome=outcome,
+                request_id=action.request_id,
+                resources=(moderator.room_arn,),
+                details=details,
+            )
+        )

@@ -1,0 +1,196 @@
+"""Make what the identities file owns what it declares: one transaction over the shelves.
+
+What is there already keeps its id, its times, the sessions revoked, the last uses, older versions
+of policies (the oldest go at the quota), and keys that were made otherwise. Of a user or role that
+the file owns, it owns all policies and attachments.
+"""
+
+from msgspec.structs import replace
+
+from greenroom.model.identity import (
+    POLICY_VERSIONS,
+    AccessKey,
+    IdentityKind,
+    ManagedPolicy,
+    PolicyVersion,
+    Role,
+    User,
+)
+from greenroom.model.identity_errors import EntityAlreadyExists
+from greenroom.storage import identity_rules as rules
+from greenroom.storage.identities import Declared
+from greenroom.storage.identity_shelves import EVERYWHERE, Shelves, folded
+
+
+def apply(shelves: Shelves, account: str, declared: Declared) -> tuple[str, ...]:
+    """Apply the declaration; return one line per change.
+
+    What is no longer declared goes first, so that its names, paths and key ids are free.
+    """
+    lines: list[str] = []
+    _drop_keys(shelves, account, {key.access_key_id: key for key in declared.keys}, lines)
+    wanted = {(kind_of(each), folded(each.name)): each for each in _identities(declared)}
+    kept_ones: list[User | Role] = [
+        *shelves.users.values(account),
+        *shelves.roles.values(account),
+    ]
+    for kept in kept_ones:
+        if kept.managed:
+            _drop_or_detach(shelves, kept, wanted.get((kind_of(kept), folded(kept.name))), lines)
+    arns = {policy.arn for policy in declared.policies}
+    for policy in shelves.policies.values(account):
+        if policy.managed and policy.arn not in arns:
+            _delete_policy(shelves, policy)
+            lines.append(f"delete policy {policy.name}")
+    for policy in declared.policies:
+        _policy(shelves, policy, lines)
+    for identity in _identities(declared):
+        _identity(shelves, identity, lines)
+    for key in declared.keys:
+        _key(shelves, key, lines)
+    _account(shelves, account, declared, lines)
+    return tuple(lines)
+
+
+def kind_of(value: User | Role) -> IdentityKind:
+    """Return which of the two it is."""
+    return IdentityKind.USER if isinstance(value, User) else IdentityKind.ROLE
+
+
+def _identities(declared: Declared) -> tuple[User | Role, ...]:
+    return (*declared.users, *declared.roles)
+
+
+def _drop_keys(
+    shelves: Shelves, account: str, wanted: dict[str, AccessKey], lines: list[str]
+) -> None:
+    """Delete the file's keys that it no longer declares, or declares for somebody else."""
+    for key in shelves.keys.values(EVERYWHERE):
+        if not key.managed or key.account != account:
+            continue
+        declared = wanted.get(key.access_key_id)
+        if declared is None or folded(declared.user_name) != folded(key.user_name):
+            _delete_key(shelves, account, key.user_name, key.access_key_id, lines)
+
+
+def _delete_key(
+    shelves: Shelves, account: str, user_name: str, access_key_id: str, lines: list[str]
+) -> None:
+    rules.delete_access_key(shelves, account, user_name, access_key_id)
+    lines.append(f"delete access key {access_key_id} of user {user_name}")
+
+
+def _drop_or_detach(
+    shelves: Shelves, kept: User | Role, wanted: User | Role | None, lines: list[str]
+) -> None:
+    kind, account = kind_of(kept), kept.account
+    for arn in kept.attached_policies:
+        if wanted is None or arn not in wanted.attached_policies:
+            rules.detach_policy(shelves, account, kind, kept.name, arn)
+            lines.append(f"detach {arn} from {kind} {kept.name}")
+    if wanted is None:
+        for access_key_id in kept.access_key_ids if isinstance(kept, User) else ():
+            _delete_key(shelves, account, kept.name, access_key_id, lines)
+        for policy in kept.inline_policies:
+            rules.delete_inline_policy(shelves, account, kind, kept.name, policy)
+        rules.delete(shelves, account, kind, kept.name)
+        lines.append(f"delete {kind} {kept.name}")
+
+
+def _delete_policy(shelves: Shelves, policy: ManagedPolicy) -> None:
+    only = tuple(each for each in policy.versions if each.id == policy.default_version)
+    shelves.policies.put(policy.account, folded(policy.name), replace(policy, versions=only))
+    rules.delete_policy(shelves, policy.account, policy.arn)
+
+
+def _policy(shelves: Shelves, wanted: ManagedPolicy, lines: list[str]) -> None:
+    key = folded(wanted.name)
+    kept = shelves.policies.get(wanted.account, key)
+    if kept is None:
+        rules.create_policy(shelves, replace(wanted, managed=True))
+        lines.append(f"create policy {wanted.name}")
+        return
+    if not kept.managed:
+        raise _taken("policy", wanted.name)
+    rules.check_tags(wanted.tags)
+    changed = replace(kept, name=wanted.name, tags=wanted.tags, description=wanted.description)
+    if kept.document != wanted.document:
+        room = replace(changed, versions=_with_room(kept))
+        rules.add_version(shelves, room, wanted.document, wanted.update_date, set_default=True)
+    elif changed != kept:
+        shelves.policies.put(wanted.account, key, changed)
+    else:
+        return
+    lines.append(f"update policy {wanted.name}")
+
+
+def _with_room(policy: ManagedPolicy) -> tuple[PolicyVersion, ...]:
+    """Return the versions without the oldest that is not the default, when they are all taken."""
+    if len(policy.versions) < POLICY_VERSIONS:
+        return policy.versions
+    oldest = next(each for each in policy.versions if each.id != policy.default_version)
+    return tuple(each for each in policy.versions if each is not oldest)
+
+
+def _identity(shelves: Shelves, wanted: User | Role, lines: list[str]) -> None:
+    kind = kind_of(wanted)
+    shelf = shelves.users if kind is IdentityKind.USER else shelves.roles
+    kept = shelf.get(wanted.account, folded(wanted.name))
+    rules.check_inline_policies(kind, wanted.name, wanted.inline_policies)
+    if kept is None:
+        rules.create(shelves, replace(wanted, attached_policies=(), managed=True))
+        lines.append(f"create {kind} {wanted.name}")
+    elif not kept.managed:
+        raise _taken(kind, wanted.name)
+    else:
+        rules.check_tags(wanted.tags)
+        changed = _merged(kept, wanted)
+        if changed != kept:
+            rules.put(shelves, changed)
+            lines.append(f"update {kind} {wanted.name}")
+    for arn in wanted.attached_policies:
+        if kept is None or arn not in kept.attached_policies:
+            rules.attach_policy(shelves, wanted.account, kind, wanted.name, arn)
+            lines.append(f"attach {arn} to {kind} {wanted.name}")
+
+
+def _merged(kept: User | Role, wanted: User | Role) -> User | Role:
+    """Return what is kept with all that the file says, attachments aside."""
+    said: tuple[str, ...] = ("name", "path", "tags", "inline_policies")
+    if isinstance(wanted, Role):
+        said += ("trust_policy", "description", "max_session_seconds")
+    revoked_before = max(kept.revoked_before, wanted.revoked_before)
+    return replace(
+        kept, revoked_before=revoked_before, **{name: getattr(wanted, name) for name in said}
+    )
+
+
+def _key(shelves: Shelves, wanted: AccessKey, lines: list[str]) -> None:
+    kept = shelves.keys.get(EVERYWHERE, wanted.access_key_id)
+    if kept is None:
+        rules.create_access_key(shelves, replace(wanted, managed=True))
+        lines.append(f"create access key {wanted.access_key_id} of user {wanted.user_name}")
+        return
+    if not kept.managed or kept.account != wanted.account:
+        raise _taken("access key", wanted.access_key_id)
+    changed = replace(kept, status=wanted.status, sealed_secret=wanted.sealed_secret)
+    if changed != kept:
+        shelves.keys.put(EVERYWHERE, wanted.access_key_id, changed)
+        lines.append(f"update access key {wanted.access_key_id} of user {wanted.user_name}")
+
+
+def _account(shelves: Shelves, account: str, declared: Declared, lines: list[str]) -> None:
+    kept = rules.account_of(shelves, account)
+    if declared.revoked_before > kept.revoked_before:
+        rules.revoke_sessions(shelves, account, None, "", declared.revoked_before)
+        lines.append(f"revoke sessions of the root of account {account}")
+    if declared.suspended is True and kept.suspended is None:
+        rules.suspend(shelves, account, declared.now)
+        lines.append(f"suspend account {account}")
+    if declared.suspended is False and kept.suspended is not None:
+        rules.resume(shelves, account)
+        lines.append(f"resume account {account}")
+
+
+def _taken(what: str, name: str) -> EntityAlreadyExists:
+    return EntityAlreadyExists(f"{what} {name} exists, and the identities file does not own it")

@@ -1,0 +1,102 @@
+"""Identities in memory: dictionaries; a rule that raises is undone."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Concatenate, Generic, ParamSpec, TypeVar
+
+from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
+from greenroom.storage import rules
+from greenroom.storage.identity_shelves import Shelves
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class MemoryTransactions:
+    """Runs rules at once: nothing else runs meanwhile."""
+
+    def __init__(self) -> None:
+        self._shelves = _Dictionaries()
+        self._closed = False
+
+    async def read(
+        self, rule: Callable[Concatenate[Shelves, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a rule that changes nothing."""
+        if self._closed:
+            raise rules.closed()
+        return rule(self._shelves, *args, **kwargs)
+
+    async def write(
+        self, rule: Callable[Concatenate[Shelves, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a rule; when it raises, undo what it put."""
+        if self._closed:
+            raise rules.closed()
+        undo = self._shelves.begin()
+        try:
+            return rule(self._shelves, *args, **kwargs)
+        except BaseException:
+            while undo:
+                undo.pop()()
+            raise
+
+    def close(self) -> None:
+        """Refuse all later calls, and forget."""
+        self._closed = True
+        self._shelves = _Dictionaries()
+
+
+Undo = list[Callable[[], None]]
+
+
+class _Dictionary(Generic[T]):
+    """One shelf: an account's values by key."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, dict[str, T]] = {}
+        self.undo: Undo = []
+
+    def get(self, account: str, key: str) -> T | None:
+        return self._accounts.get(account, {}).get(key)
+
+    def put(self, account: str, key: str, value: T) -> None:
+        self._remember(account, key)
+        self._accounts.setdefault(account, {})[key] = value
+
+    def remove(self, account: str, key: str) -> None:
+        self._remember(account, key)
+        del self._accounts[account][key]
+
+    def values(self, account: str, after: str = "", before: str = "\x7f") -> list[T]:
+        kept = self._accounts.get(account, {})
+        return [kept[key] for key in sorted(kept) if after < key < before]
+
+    def count(self, account: str) -> int:
+        return len(self._accounts.get(account, {}))
+
+    def _remember(self, account: str, key: str) -> None:
+        kept = self._accounts.setdefault(account, {})
+        if key in kept:
+            self.undo.append(partial(kept.__setitem__, key, kept[key]))
+        else:
+            self.undo.append(partial(kept.__delitem__, key))
+
+
+class _Dictionaries:
+    """All shelves."""
+
+    def __init__(self) -> None:
+        self.users = _Dictionary[User]()
+        self.roles = _Dictionary[Role]()
+        self.policies = _Dictionary[ManagedPolicy]()
+        self.keys = _Dictionary[AccessKey]()
+        self.attachments = _Dictionary[Attachment]()
+        self.accounts = _Dictionary[Account]()
+
+    def begin(self) -> Undo:
+        """Return what will undo, last first, all that is put from now on."""
+        undo: Undo = []
+        self.users.undo = self.roles.undo = self.policies.undo = undo
+        self.keys.undo = self.attachments.undo = self.accounts.undo = undo
+        return undo

@@ -1,0 +1,140 @@
+"""The service's own secrets in the store, sealed with the master key; and where that comes from.
+
+- The master key is that of the setting `secrets_key` or `secrets_key_file`; else it is in the file
+  `secrets.key` of the data directory (mode 0600), made at the first start.
+- The first thing sealed is a check. A master key that does not open it is refused before anything
+  is written; so is a missing key file, when the store has the check already.
+- Secrets that an older version kept in clear are sealed when they are first asked for, at start.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from greenroom.files import write_private
+from greenroom.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed
+from greenroom.settings import Settings
+from greenroom.storage.base import Store, StoreRefused, StoreUnwritable
+
+KEY_FILE = "secrets.key"
+"""The generated key's file in the data directory. Back it up apart from the database."""
+
+_CHECK = "sealing-check"
+_CHECKED = b"greenroom"
+
+
+class SecretsKeyRefused(StoreRefused):
+    """The master key is missing, malformed, or not the one that sealed the store."""
+
+
+class Vault:
+    """Secrets by name; made by `open_vault`."""
+
+    def __init__(self, store: Store, sealer: Sealer) -> None:
+        self._store = store
+        self.sealer = sealer
+
+    async def secret(self, name: str, candidate: bytes) -> bytes:
+        """Return the secret kept under the name; when there is none, keep the candidate.
+
+        Raises:
+            SecretsKeyRefused: what is kept does not open.
+        """
+        context = f"secret {name}"
+        sealed = self.sealer.seal(context, candidate)
+        kept = await self._store.secret(name, sealed)
+        if not is_sealed(kept):
+            await self._store.replace_secret(name, kept, self.sealer.seal(context, kept))
+            return kept
+        try:
+            return self.sealer.open(context, kept)
+        except SealBroken as broken:
+            raise SecretsKeyRefused(f"the secret {name} in the store: {broken}") from None
+
+
+async def open_vault(
+    settings: Settings, store: Store, entropy: Callable[[int], bytes] = os.urandom
+) -> Vault:
+    """Find the master key and see that it is the store's.
+
+    Raises:
+        SecretsKeyRefused: it is not, or it is missing or malformed; nothing was written.
+        StoreUnwritable: the new key's file cannot be written.
+    """
+    kept = await store.kept_secret(_CHECK)
+    key, origin = _given(settings)
+    if key is None and settings.text("storage") == "memory":
+        key, origin = entropy(MASTER_KEY_BYTES), "memory"
+    if key is None:
+        path = settings.path("data_dir") / KEY_FILE
+        key, origin = _from_data_dir(path, entropy, make=kept is None), str(path)
+    sealer = Sealer(key)
+    if kept is None:
+        kept = await store.secret(_CHECK, sealer.seal(_CHECK, _CHECKED))
+    try:
+        sealer.open(_CHECK, kept)
+    except SealBroken:
+        raise SecretsKeyRefused(
+            f"the secrets in the store were sealed with another key than that of {origin}:"
+            " give the right one; nothing was changed"
+        ) from None
+    return Vault(store, sealer)
+
+
+def _given(settings: Settings) -> tuple[bytes | None, str]:
+    text, path = settings.optional_text("secrets_key"), settings.optional_path("secrets_key_file")
+    if text is not None and path is not None:
+        raise SecretsKeyRefused("secrets_key and secrets_key_file: give one of them")
+    if text is not None:
+        return _decoded(text, "secrets_key"), "the setting secrets_key"
+    if path is not None:
+        return _read(path), str(path)
+    return None, ""
+
+
+def _from_data_dir(path: Path, entropy: Callable[[int], bytes], *, make: bool) -> bytes:
+    if path.exists():
+        return _read(path)
+    if not make:
+        raise SecretsKeyRefused(
+            f"{path} is missing, and the secrets in the store are sealed with it: restore it from"
+            " its backup, or give secrets_key"
+        )
+    key = entropy(MASTER_KEY_BYTES)
+    try:
+        _write(path, base64.b64encode(key).decode() + "\n")
+    except OSError as error:
+        raise StoreUnwritable(f"{path} cannot be written: {error.strerror}") from None
+    return key
+
+
+def _read(path: Path) -> bytes:
+    try:
+        text = path.read_text(encoding="ascii")
+    except OSError as error:
+        raise SecretsKeyRefused(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""
+    return _decoded(text, str(path))
+
+
+def _decoded(text: str, origin: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != MASTER_KEY_BYTES:
+        raise SecretsKeyRefused(f"{origin} must hold {MASTER_KEY_BYTES} bytes as base64")
+    return key
+
+
+def _write(path: Path, text: str) -> None:
+    write_private(path, text)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        # The file's name must last as long as what is sealed with the key.
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

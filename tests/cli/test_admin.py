@@ -1,0 +1,71 @@
+"""What `greenroom admin` does without a service."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from greenroom.cli.admin import GROUPS, admin
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
+
+VALID = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"}}'
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_groups(name: str) -> None:
+    """Each group of the table has its module, and says in one line what it is for."""
+    command = admin.get_command(click.Context(admin), name)
+    assert command is not None
+    assert command.name == name
+    assert command.get_short_help_str()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (VALID, ExitCode.OK, "valid"),
+        (VALID.replace('"Allow"', '"Permit"'), ExitCode.FAILED, "Effect"),
+        ("{", ExitCode.FAILED, "policy.json"),
+    ],
+)
+def test_policy_check(tmp_path: Path, text: str, code: ExitCode, words: str) -> None:
+    """A document is checked without a service, and the place of the fault is named."""
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    result = CliRunner().invoke(main, ["admin", "policy", "check", str(file)])
+    assert result.exit_code == code
+    assert words in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_trust_policies_are_others(tmp_path: Path) -> None:
+    """A policy for users is no trust policy."""
+    file = tmp_path / "policy.json"
+    file.write_text(VALID)
+    result = CliRunner().invoke(main, ["admin", "policy", "check", "--trust", str(file)])
+    assert result.exit_code == ExitCode.FAILED
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """A file that is not text is refused as such."""
+    file = tmp_path / "policy.json"
+    file.write_bytes(b"\xff")
+    result = CliRunner().invoke(main, ["admin", "policy", "check", str(file)])
+    assert result.exit_code == ExitCode.USAGE
+    assert "not UTF-8" in result.output
+
+
+def test_other_commands_do_not_pay_for_it() -> None:
+    """`--version` imports neither the commands of `admin` nor botocore."""
+    code = (
+        "import sys; from greenroom.cli.main import main\n"
+        "main(['--version'], standalone_mode=False)\n"
+        "names = ('botocore', 'greenroom.cli.admin')\n"
+        "sys.exit(any(name.startswith(names) for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0

@@ -1,0 +1,503 @@
+"""Every IdentityStore: what is kept, what is refused, and that a refusal leaves nothing."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from greenroom.model.identity import (
+    AccessKey,
+    IdentityKind,
+    IdPrefix,
+    KeyStatus,
+    LastUsed,
+    ManagedPolicy,
+    PolicyVersion,
+    Role,
+    User,
+    unique_id,
+)
+from greenroom.model.identity_errors import (
+    DeleteConflict,
+    EntityAlreadyExists,
+    LimitExceeded,
+    NoSuchEntity,
+)
+from greenroom.storage.base import StorageUnavailable, Store
+from greenroom.storage.identities import Declared, RoleChange
+from greenroom.storage.memory import MemoryStore
+
+ACCOUNT, OTHER = "123456789012", "210987654321"
+USER, ROLE = IdentityKind.USER, IdentityKind.ROLE
+DOCUMENT = '{"Version": "2012-10-17", "Statement": []}'
+
+
+def user(name: str = "anna", **members: Any) -> User:
+    """Return a user."""
+    members = {"account": ACCOUNT, "id": f"AIDA{name}", "create_date": 1, **members}
+    return User(name=name, **members)
+
+
+def role(name: str = "mod", **members: Any) -> Role:
+    """Return a role."""
+    return Role(
+        account=ACCOUNT, name=name, id=f"AROA{name}", create_date=1, trust_policy="{}", **members
+    )
+
+
+def policy(name: str = "chat", document: str = DOCUMENT, **members: Any) -> ManagedPolicy:
+    """Return a managed policy with one version."""
+    return ManagedPolicy(
+        account=ACCOUNT,
+        name=name,
+        id=f"ANPA{name}",
+        create_date=1,
+        update_date=1,
+        versions=(PolicyVersion(id="v1", document=document, create_date=1),),
+        **members,
+    )
+
+
+def key(key_id: str = "AKIA1", user_name: str = "anna", **members: Any) -> AccessKey:
+    """Return an access key."""
+    members = {"account": ACCOUNT, "sealed_secret": b"\0sealed\xff", "create_date": 1, **members}
+    return AccessKey(access_key_id=key_id, user_name=user_name, **members)
+
+
+async def test_users_come_back_whole_and_in_any_case(store: Store) -> None:
+    """A user is found by the name in any case, as it was created, and only in its account."""
+    anna = user("Anna", path="/team/", tags={"k": "v"})
+    await store.identities.create_user(anna)
+    assert await store.identities.get_user(ACCOUNT, "aNNa") == anna
+    assert anna.arn == "arn:aws:iam::123456789012:user/team/Anna"
+    with pytest.raises(NoSuchEntity):
+        await store.identities.get_user(OTHER, "Anna")
+    with pytest.raises(EntityAlreadyExists):
+        await store.identities.create_user(user("ANNA"))
+    await store.identities.create_user(user("anna", account=OTHER))
+    await store.identities.create_role(role("anna"))
+    await store.identities.delete_user(ACCOUNT, "anna")
+    with pytest.raises(NoSuchEntity):
+        await store.identities.delete_user(ACCOUNT, "anna")
+
+
+async def test_lists_are_pages_in_the_order_of_names(store: Store) -> None:
+    """Pages walk users by folded name; the path prefix chooses; changes in between lose nothing."""
+    for name in ("b", "A", "c", "D"):
+        await store.identities.create_user(user(name, path="/x/" if name in "bD" else "/"))
+        await store.identities.create_role(role(name))
+    first = await store.identities.list_users(ACCOUNT, 2)
+    assert [each.name for each in first.values] == ["A", "b"]
+    assert first.next == "b"
+    await store.identities.delete_user(ACCOUNT, "b")
+    rest = await store.identities.list_users(ACCOUNT, 2, first.next)
+    assert ([each.name for each in rest.values], rest.next) == (["c", "D"], None)
+    on_path = await store.identities.list_users(ACCOUNT, 9, path_prefix="/x/")
+    assert [each.name for each in on_path.values] == ["D"]
+    roles = await store.identities.list_roles(ACCOUNT, 3)
+    assert ([each.name for each in roles.values], roles.next) == (["A", "b", "c"], "c")
+    assert (await store.identities.list_users(OTHER, 2)).values == ()
+
+
+async def test_roles_change(store: Store) -> None:
+    """A change of a role leaves what it does not name."""
+    await store.identities.create_role(role(description="d"))
+    changed = await store.identities.update_role(ACCOUNT, "MOD", RoleChange(trust_policy="[]"))
+    assert (changed.trust_policy, changed.description) == ("[]", "d")
+    changed = await store.identities.update_role(
+        ACCOUNT, "mod", RoleChange(description="", max_session_seconds=7200)
+    )
+    assert (changed.trust_policy, changed.description, changed.max_session_seconds) == (
+        ("[]", "", 7200)
+    )
+    assert await store.identities.get_role(ACCOUNT, "mod") == changed
+
+
+async def test_two_keys_per_user(store: Store) -> None:
+    """A user has at most two keys, whatever comes at once; an id is taken for every account."""
+    identities = store.identities
+    await identities.create_user(user())
+    made = await asyncio.gather(
+        *(identities.create_access_key(key(f"AKIA{number}")) for number in range(5)),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in made) == ["LimitExceeded"] * 3 + ["NoneType"] * 2
+    assert len(await identities.list_access_keys(ACCOUNT, "anna")) == 2
+    await identities.create_user(user(account=OTHER))
+    with pytest.raises(EntityAlreadyExists):
+        await identities.create_access_key(key("AKIA0", account=OTHER))
+    with pytest.raises(NoSuchEntity):
+        await identities.create_access_key(key("AKIA9", "nobody"))
+
+
+async def test_keys_are_switched_and_deleted_by_their_user_only(store: Store) -> None:
+    """A key is found by its id, keeps its secret's bytes, and belongs to one user."""
+    identities = store.identities
+    await identities.create_user(user())
+    await identities.create_user(user("ben"))
+    await identities.create_access_key(key())
+    assert (await identities.find_access_key("AKIA1")).sealed_secret == b"\0sealed\xff"
+    for name in ("ben", "nobody"):
+        with pytest.raises(NoSuchEntity):
+            await identities.update_access_key(ACCOUNT, name, "AKIA1", KeyStatus.INACTIVE)
+        with pytest.raises(NoSuchEntity):
+            await identities.delete_access_key(ACCOUNT, name, "AKIA1")
+    await identities.update_access_key(ACCOUNT, "Anna", "AKIA1", KeyStatus.INACTIVE)
+    assert (await identities.find_access_key("AKIA1")).status is KeyStatus.INACTIVE
+    with pytest.raises(DeleteConflict):
+        await identities.delete_user(ACCOUNT, "anna")
+    await identities.delete_access_key(ACCOUNT, "anna", "AKIA1")
+    with pytest.raises(NoSuchEntity):
+        await identities.find_access_key("AKIA1")
+    await identities.delete_user(ACCOUNT, "anna")
+
+
+async def test_last_use_never_goes_back(store: Store) -> None:
+    """The latest use stays; a key that is gone is passed over."""
+    await store.identities.create_user(user())
+    await store.identities.create_access_key(key())
+    newest = LastUsed(20, "ivschat", "us-east-1")
+    await store.identities.record_last_used({"AKIA1": newest, "AKIA2": newest})
+    await store.identities.record_last_used({"AKIA1": replace(newest, date=10)})
+    assert (await store.identities.find_access_key("AKIA1")).last_used == newest
+
+
+@pytest.mark.parametrize("kind", [USER, ROLE])
+async def test_inline_policies(store: Store, kind: IdentityKind) -> None:
+    """Inline policies are put, replaced and deleted, and bounded without their whitespace."""
+    identities = store.identities
+    await identities.create_user(user("x"))
+    await identities.create_role(role("x"))
+    full = "{" + " " * 9000 + "1" * (kind.inline_characters - 2) + "}"
+    await identities.put_inline_policy(ACCOUNT, kind, "x", "p", "{}")
+    await identities.put_inline_policy(ACCOUNT, kind, "x", "p", full)
+    with pytest.raises(LimitExceeded):
+        await identities.put_inline_policy(ACCOUNT, kind, "x", "q", "1")
+    get = identities.get_user if kind is USER else identities.get_role
+    assert (await get(ACCOUNT, "x")).inline_policies == {"p": full}
+    delete = identities.delete_user if kind is USER else identities.delete_role
+    with pytest.raises(DeleteConflict):
+        await delete(ACCOUNT, "x")
+    await identities.delete_inline_policy(ACCOUNT, kind, "x", "p")
+    with pytest.raises(NoSuchEntity):
+        await identities.delete_inline_policy(ACCOUNT, kind, "x", "p")
+    await delete(ACCOUNT, "x")
+
+
+async def test_attachments_hold(store: Store) -> None:
+    """What is attached is not deleted, on either side; attaching again changes nothing."""
+    identities, arn = store.identities, policy().arn
+    await identities.create_user(user())
+    await identities.create_role(role())
+    with pytest.raises(NoSuchEntity):
+        await identities.attach_policy(ACCOUNT, USER, "anna", arn)
+    await identities.create_policy(policy())
+    await identities.create_policy(policy("chat2"))
+    for _ in range(2):
+        await identities.attach_policy(ACCOUNT, USER, "Anna", arn)
+        await identities.attach_policy(ACCOUNT, ROLE, "mod", arn)
+    assert (await identities.get_policy(ACCOUNT, arn)).attachments == 2
+    found = await identities.list_entities_for_policy(ACCOUNT, arn)
+    assert [(each.kind, each.name) for each in found] == [(ROLE, "mod"), (USER, "anna")]
+    attached = await identities.list_policies(ACCOUNT, 9, only_attached=True)
+    assert [each.name for each in attached.values] == ["chat"]
+    for refused in (
+        identities.delete_policy(ACCOUNT, arn),
+        identities.delete_user(ACCOUNT, "anna"),
+        identities.delete_role(ACCOUNT, "mod"),
+    ):
+        with pytest.raises(DeleteConflict):
+            await refused
+    await identities.detach_policy(ACCOUNT, USER, "anna", arn)
+    with pytest.raises(NoSuchEntity):
+        await identities.detach_policy(ACCOUNT, USER, "anna", arn)
+    await identities.detach_policy(ACCOUNT, ROLE, "mod", arn)
+    await identities.delete_policy(ACCOUNT, arn)
+    with pytest.raises(NoSuchEntity):
+        await identities.list_entities_for_policy(ACCOUNT, arn)
+
+
+async def test_ten_attachments(store: Store) -> None:
+    """A user has at most ten managed policies."""
+    await store.identities.create_user(user())
+    for number in range(11):
+        await store.identities.create_policy(policy(f"p{number}"))
+    for number in range(10):
+        await store.identities.attach_policy(ACCOUNT, USER, "anna", policy(f"p{number}").arn)
+    with pytest.raises(LimitExceeded):
+        await store.identities.attach_policy(ACCOUNT, USER, "anna", policy("p10").arn)
+
+
+async def test_versions(store: Store) -> None:
+    """Numbers of versions are never used again; five at most; the default one stays."""
+    identities, arn = store.identities, policy().arn
+    await identities.create_policy(policy())
+    with pytest.raises(EntityAlreadyExists):
+        await identities.create_policy(policy("CHAT", path="/x/"))
+    for number in range(2, 6):
+        made = await identities.create_policy_version(
+            ACCOUNT, arn, f"[{number}]", 9, set_default=number == 3
+        )
+        assert made == PolicyVersion(id=f"v{number}", document=f"[{number}]", create_date=9)
+    kept = await identities.get_policy(ACCOUNT, arn)
+    assert (kept.default_version, kept.document, kept.update_date) == ("v3", "[3]", 9)
+    with pytest.raises(LimitExceeded):
+        await identities.create_policy_version(ACCOUNT, arn, "[6]", 9, set_default=True)
+    with pytest.raises(DeleteConflict):
+        await identities.delete_policy_version(ACCOUNT, arn, "v3")
+    with pytest.raises(DeleteConflict):
+        await identities.delete_policy(ACCOUNT, arn)
+    await identities.delete_policy_version(ACCOUNT, arn, "v5")
+    made = await identities.create_policy_version(ACCOUNT, arn, "[6]", 9, set_default=False)
+    assert made.id == "v6"
+    await identities.set_default_policy_version(ACCOUNT, arn, "v1", 10)
+    assert (await identities.get_policy(ACCOUNT, arn)).document == DOCUMENT
+    for version in ("v5", "v9"):
+        with pytest.raises(NoSuchEntity):
+            await identities.set_default_policy_version(ACCOUNT, arn, version, 11)
+        with pytest.raises(NoSuchEntity):
+            await identities.delete_policy_version(ACCOUNT, arn, version)
+    with pytest.raises(NoSuchEntity):
+        await identities.get_policy(ACCOUNT, arn.replace("/chat", "/x/chat"))
+
+
+async def test_tags_have_a_quota(store: Store) -> None:
+    """A user or role has at most 50 tags; a refused change leaves what was there."""
+    await store.identities.create_user(user(tags={"a": "1"}))
+    await store.identities.tag_identity(ACCOUNT, USER, "anna", {"a": "2", "b": "3"})
+    with pytest.raises(LimitExceeded):
+        await store.identities.tag_identity(
+            ACCOUNT, USER, "anna", {f"k{number}": "" for number in range(49)}
+        )
+    await store.identities.untag_identity(ACCOUNT, USER, "anna", ("a", "absent"))
+    assert (await store.identities.get_user(ACCOUNT, "anna")).tags == {"b": "3"}
+
+
+async def test_resolutions_hold_everything(store: Store) -> None:
+    """A key resolves to its user and policies; an identity also to a parent key and others."""
+    identities = store.identities
+    await identities.create_user(user(inline_policies={"i": "{}"}))
+    await identities.create_role(role())
+    await identities.create_policy(policy())
+    await identities.create_policy(policy("narrow"))
+    await identities.attach_policy(ACCOUNT, USER, "anna", policy().arn)
+    await identities.create_access_key(key())
+    found = await identities.resolve_key("AKIA1")
+    assert found.key == key()
+    assert found.identity == await identities.get_user(ACCOUNT, "anna")
+    assert list(found.policies) == [policy().arn]
+    narrow, foreign = policy("narrow").arn, policy("narrow").arn.replace(ACCOUNT, OTHER)
+    found = await identities.resolve_identity(ACCOUNT, ROLE, "mod", (narrow, foreign), "AKIA1")
+    assert (found.key, list(found.policies)) == (key(), [narrow])
+    found = await identities.resolve_identity(ACCOUNT, None, "", (), "AKIA2")
+    assert (found.key, found.identity, found.account.id) == (None, None, ACCOUNT)
+    with pytest.raises(NoSuchEntity):
+        await identities.resolve_key("AKIA2")
+    with pytest.raises(NoSuchEntity):
+        await identities.resolve_identity(ACCOUNT, ROLE, "other")
+
+
+async def test_revocation_never_goes_back(store: Store) -> None:
+    """The time before which credentials are refused only grows, for users, roles and the root."""
+    identities = store.identities
+    await identities.create_user(user())
+    for before in (5, 3):
+        await identities.revoke_sessions(ACCOUNT, USER, "anna", before)
+        await identities.revoke_sessions(ACCOUNT, None, "", before)
+    assert (await identities.get_user(ACCOUNT, "anna")).revoked_before == 5
+    assert (await identities.resolve_identity(ACCOUNT, None, "")).account.revoked_before == 5
+
+
+async def test_suspension(store: Store) -> None:
+    """An account is suspended since the first time, until it is resumed."""
+    assert await store.identities.suspended_accounts() == frozenset()
+    await store.identities.suspend(ACCOUNT, 5)
+    await store.identities.suspend(ACCOUNT, 6)
+    assert await store.identities.suspended_accounts() == {ACCOUNT}
+    assert (await store.identities.resolve_identity(ACCOUNT, None, "")).account.suspended == 5
+    await store.identities.resume(ACCOUNT)
+    await store.identities.resume(OTHER)
+    assert await store.identities.suspended_accounts() == frozenset()
+
+
+async def test_secrets_are_replaced_only_as_expected(store: Store) -> None:
+    """A secret changes only from what the caller saw."""
+    assert await store.kept_secret("s") is None
+    assert not await store.replace_secret("s", b"a", b"b")
+    await store.secret("s", b"a")
+    assert not await store.replace_secret("s", b"x", b"b")
+    assert await store.replace_secret("s", b"a", b"b")
+    assert await store.kept_secret("s") == b"b"
+
+
+async def test_closed(store: Store) -> None:
+    """A closed store answers nothing."""
+    await store.close()
+    with pytest.raises(StorageUnavailable):
+        await store.identities.get_user(ACCOUNT, "anna")
+    with pytest.raises(StorageUnavailable):
+        await store.identities.create_user(user())
+
+
+# What the identities file declares
+
+
+async def test_declared_changes_are_told_once(store: Store) -> None:
+    """Applying twice changes nothing the second time; each change is one line without content."""
+    declared = Declared(
+        users=(user(attached_policies=(policy().arn,), inline_policies={"i": "{}"}),),
+        roles=(role(),),
+        policies=(policy(),),
+        keys=(key(),),
+    )
+    assert await store.identities.apply(ACCOUNT, declared) == (
+        "create policy chat",
+        "create user anna",
+        f"attach {policy().arn} to user anna",
+        "create role mod",
+        "create access key AKIA1 of user anna",
+    )
+    assert await store.identities.apply(ACCOUNT, declared) == ()
+    changed = replace(declared, policies=(policy(document="[]"),), roles=(), keys=())
+    assert await store.identities.apply(ACCOUNT, changed) == (
+        "delete access key AKIA1 of user anna",
+        "delete role mod",
+        "update policy chat",
+    )
+    assert len(await store.identities.apply(ACCOUNT, Declared())) == 3
+    assert (await store.identities.list_users(ACCOUNT, 9)).values == ()
+
+
+async def test_declarations_leave_what_they_do_not_own(store: Store) -> None:
+    """A name that is taken, or a policy that others use, refuses the whole and changes nothing."""
+    identities = store.identities
+    await identities.create_user(user("ben"))
+    with pytest.raises(EntityAlreadyExists, match="user BEN"):
+        await identities.apply(ACCOUNT, Declared(users=(user("anna"), user("BEN"))))
+    with pytest.raises(NoSuchEntity):
+        await identities.get_user(ACCOUNT, "anna")
+    await identities.apply(ACCOUNT, Declared(users=(user("anna"),), policies=(policy(),)))
+    await identities.attach_policy(ACCOUNT, USER, "ben", policy().arn)
+    with pytest.raises(DeleteConflict):
+        await identities.apply(ACCOUNT, Declared())
+    assert (await identities.get_user(ACCOUNT, "anna")).managed
+    await identities.create_access_key(key("AKIA7"))
+    assert (
+        await identities.apply(ACCOUNT, Declared(users=(user("anna"),), policies=(policy(),))) == ()
+    )
+    assert (await identities.find_access_key("AKIA7")).user_name == "anna"
+
+
+async def test_declared_revocations_stay(store: Store) -> None:
+    """What the file revokes stays revoked when the file no longer says so."""
+    one = Declared(users=(user(revoked_before=5),), revoked_before=7)
+    await store.identities.apply(ACCOUNT, Declared(users=(user(),)))
+    assert await store.identities.apply(ACCOUNT, one) == (
+        "update user anna",
+        f"revoke sessions of the root of account {ACCOUNT}",
+    )
+    assert await store.identities.apply(ACCOUNT, one) == ()
+    assert await store.identities.apply(ACCOUNT, Declared(users=(user(),))) == ()
+    assert (await store.identities.get_user(ACCOUNT, "anna")).revoked_before == 5
+
+
+async def test_declared_suspension(store: Store) -> None:
+    """An account is suspended and resumed as the file says, and left when it says nothing."""
+    lines = [
+        await store.identities.apply(ACCOUNT, Declared(suspended=suspended, now=3))
+        for suspended in (False, True, True, None, False)
+    ]
+    assert lines == [(), (f"suspend account {ACCOUNT}",), (), (), (f"resume account {ACCOUNT}",)]
+
+
+async def test_a_policy_changes_more_often_than_it_has_versions(store: Store) -> None:
+    """The oldest version makes room for the new one."""
+    for number in range(8):
+        await store.identities.apply(ACCOUNT, Declared(policies=(policy(document=f"[{number}]"),)))
+    kept = await store.identities.get_policy(ACCOUNT, policy().arn)
+    assert (len(kept.versions), kept.document) == (5, "[7]")
+
+
+NAMES = st.sampled_from(["a", "B", "c"])
+ARNS = st.sampled_from([policy(name).arn for name in "aBc"])
+
+
+@st.composite
+def declarations(draw: st.DrawFn) -> Declared:
+    """Draw a declaration that is whole: what it names, it declares."""
+    documents = draw(st.dictionaries(NAMES, st.sampled_from(["{}", "[]"])))
+    policies = tuple(
+        policy(name, document, path=draw(st.sampled_from(["/", "/x/"])))
+        for name, document in documents.items()
+    )
+    arns = [each.arn for each in policies]
+    some = st.lists(st.sampled_from(arns), unique=True) if arns else st.just([])
+    inline = st.dictionaries(st.sampled_from("ij"), st.sampled_from(["{}", "[]"]))
+
+    def members() -> dict[str, Any]:
+        return {
+            "attached_policies": tuple(draw(some)),
+            "inline_policies": draw(inline),
+            "tags": draw(st.dictionaries(st.sampled_from("tu"), st.sampled_from("vw"))),
+        }
+
+    users = tuple(user(name, **members()) for name in draw(st.sets(NAMES)))
+    roles = tuple(role(name, **members()) for name in draw(st.sets(NAMES)))
+    owners = [each.name for each in users]
+    keys: tuple[AccessKey, ...] = ()
+    if owners:
+        ids = draw(st.sets(st.sampled_from(["AKIA1", "AKIA2"])))
+        keys = tuple(
+            key(
+                each,
+                draw(st.sampled_from(owners)),
+                status=draw(st.sampled_from(KeyStatus)),
+                sealed_secret=draw(st.sampled_from([b"1", b"2"])),
+            )
+            for each in sorted(ids)
+        )
+    return Declared(users=users, roles=roles, policies=policies, keys=keys)
+
+
+async def effect(store: Store) -> object:
+    """Return what is in force, without ids, times, versions and the order of things."""
+    identities = store.identities
+    users = (await identities.list_users(ACCOUNT, 99)).values
+    roles = (await identities.list_roles(ACCOUNT, 99)).values
+    both: list[User | Role] = [*users, *roles]
+    policies = (await identities.list_policies(ACCOUNT, 99)).values
+    return (
+        [(each.arn, each.tags, each.inline_policies, sorted(each.attached_policies), each.managed)
+         for each in both],
+        [(each.arn, each.document, each.attachments) for each in policies],
+        sorted([
+            (found.access_key_id, found.user_name, found.status, found.sealed_secret)
+            for each in users
+            for found in await identities.list_access_keys(ACCOUNT, each.name)
+        ]),
+    )  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(first=declarations(), second=declarations())
+def test_only_the_last_declaration_counts(first: Declared, second: Declared) -> None:
+    """Applying twice changes nothing; applying A, then B, is applying B."""
+
+    async def check() -> None:
+        one, other = MemoryStore(), MemoryStore()
+        await one.identities.apply(ACCOUNT, first)
+        await one.identities.apply(ACCOUNT, second)
+        assert await one.identities.apply(ACCOUNT, second) == ()
+        await other.identities.apply(ACCOUNT, second)
+        assert await effect(one) == await effect(other)
+
+    asyncio.run(check())
+
+
+def test_ids_have_aws_forms() -> None:
+    """Ids have AWS's prefixes and lengths."""
+    assert len(unique_id(IdPrefix.ACCESS_KEY, bytes(11))) == 20
+    assert unique_id(IdPrefix.USER, b"\xff" * 11) == "AIDA" + "7" * 17

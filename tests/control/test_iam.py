@@ -1,0 +1,412 @@
+"""The operations of IAM, as botocore sees them."""
+
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import pytest
+
+from greenroom.aws import query_service
+from greenroom.control.iam_operations import OPERATIONS
+from greenroom.model.principal import PrincipalType
+from tests.control.iam_caller import ACCOUNT, IamCaller, Refused, policy, trust
+
+CREATE_ROOM = policy("ivschat:CreateRoom")
+
+
+async def refused(calling: Any) -> str:
+    """Return the code of a refusal."""
+    with pytest.raises(Refused) as error:
+        await calling
+    return error.value.code
+
+
+def test_operations_are_of_the_models() -> None:
+    """Every action in the table is an operation of its service."""
+    for action in OPERATIONS:
+        assert query_service.operation(*action.split(":")).name == action.partition(":")[2]
+
+
+# ---------------------------------------------------------------------------------------- users
+
+
+async def test_life_of_a_user() -> None:
+    """A user is created, found, listed with others in the order of names, and deleted."""
+    iam = IamCaller()
+    made = await iam("CreateUser", UserName="anna", Path="/ops/", Tags=[{"Key": "k", "Value": ""}])
+    user = made["User"]
+    assert user["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/ops/anna"
+    assert user["UserId"].startswith("AIDA")
+    assert user["Tags"] == [{"Key": "k", "Value": ""}]
+    assert (await iam("GetUser", UserName="Anna")) == {"User": user}
+    assert await refused(iam("CreateUser", UserName="ANNA")) == "EntityAlreadyExists"
+    await iam("CreateUser", UserName="Bert")
+    assert [each["UserName"] for each in (await iam("ListUsers"))["Users"]] == ["anna", "Bert"]
+    assert len((await iam("ListUsers", PathPrefix="/ops/"))["Users"]) == 1
+    await iam("DeleteUser", UserName="anna")
+    assert await refused(iam("GetUser", UserName="anna")) == "NoSuchEntity"
+    assert await refused(iam("DeleteUser", UserName="anna")) == "NoSuchEntity"
+    assert iam.changed == [ACCOUNT] * 3
+
+
+async def test_pages() -> None:
+    """A list goes on where it was cut, and says whether there is more."""
+    iam = IamCaller()
+    for number in range(5):
+        await iam("CreateUser", UserName=f"u{number}")
+    first = await iam("ListUsers", MaxItems=2)
+    second = await iam("ListUsers", MaxItems=2, Marker=first["Marker"])
+    third = await iam("ListUsers", MaxItems=2, Marker=second["Marker"])
+    names = [user["UserName"] for page in (first, second, third) for user in page["Users"]]
+    assert names == ["u0", "u1", "u2", "u3", "u4"]
+    assert [page["IsTruncated"] for page in (first, second, third)] == [True, True, False]
+    assert "Marker" not in third
+    for marker in ("?", "gICA"):
+        assert await refused(iam("ListUsers", Marker=marker)) == "ValidationError"
+
+
+async def test_the_caller_itself() -> None:
+    """GetUser without a name describes the caller; a role's session must name a user."""
+    iam = IamCaller()
+    anna = await iam.user(document=policy("iam:GetUser"))
+    assert (await iam("GetUser", anna))["User"]["UserName"] == "anna"
+    assert (await iam("GetUser"))["User"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    session = msgspec.structs.replace(anna, type=PrincipalType.ASSUMED_ROLE, user_name=None)
+    assert await refused(iam("GetUser", session)) == "ValidationError"
+
+
+async def test_tags() -> None:
+    """Tags are added, listed by key and removed; bad ones are refused as a whole."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="anna")
+    await iam(
+        "TagUser", UserName="anna", Tags=[{"Key": "b", "Value": "1"}, {"Key": "a", "Value": "ü"}]
+    )
+    await iam("UntagUser", UserName="anna", TagKeys=["b", "none"])
+    assert (await iam("ListUserTags", UserName="anna"))["Tags"] == [{"Key": "a", "Value": "ü"}]
+    for keys, code in ((["aws:x"], "ValidationError"), (["x", "X"], "InvalidInput")):
+        tags = [{"Key": key, "Value": ""} for key in keys]
+        assert await refused(iam("TagUser", UserName="anna", Tags=tags)) == code
+
+
+async def test_what_is_not_supported_is_refused() -> None:
+    """A permissions boundary is refused, for ignoring it would grant too much."""
+    iam = IamCaller()
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/p"
+    creating = iam("CreateUser", UserName="u", PermissionsBoundary=boundary)
+    assert await refused(creating) == "InvalidInput"
+    assert await refused(iam("CreateGroup", GroupName="g")) == "InvalidAction"
+
+
+# ----------------------------------------------------------------------------------------- keys
+
+
+async def test_life_of_a_key() -> None:
+    """A key is made with its secret once, listed, switched off and deleted; two at most."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="anna")
+    key = (await iam("CreateAccessKey", UserName="anna"))["AccessKey"]
+    caller = await iam.resolver.resolve(key["AccessKeyId"], None)
+    assert caller.secret_access_key == key["SecretAccessKey"]
+    assert caller.principal.user_name == "anna"
+    assert len(key["SecretAccessKey"]) == 40
+    await iam("CreateAccessKey", UserName="anna")
+    assert await refused(iam("CreateAccessKey", UserName="anna")) == "LimitExceeded"
+    named: dict[str, Any] = {"UserName": "anna", "AccessKeyId": key["AccessKeyId"]}
+    await iam("UpdateAccessKey", Status="Inactive", **named)
+    listed = (await iam("ListAccessKeys", UserName="anna"))["AccessKeyMetadata"]
+    assert [each["Status"] for each in listed] == ["Inactive", "Active"]
+    assert "SecretAccessKey" not in listed[0]
+    used = await iam("GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"])
+    assert used == {
+        "UserName": "anna",
+        "AccessKeyLastUsed": {"ServiceName": "N/A", "Region": "N/A"},
+    }
+    assert await refused(iam("DeleteUser", UserName="anna")) == "DeleteConflict"
+    await iam("DeleteAccessKey", **named)
+    assert await refused(iam("DeleteAccessKey", **named)) == "NoSuchEntity"
+    expired = iam("UpdateAccessKey", UserName="anna", AccessKeyId="A" * 20, Status="Expired")
+    assert await refused(expired) == "ValidationError"
+
+
+async def test_own_keys() -> None:
+    """A user's own keys need no name; the root must name a user."""
+    iam = IamCaller()
+    anna = await iam.user(
+        document=policy("iam:*AccessKey*", resource="arn:aws:iam::*:user/${aws:username}")
+    )
+    key = (await iam("CreateAccessKey", anna))["AccessKey"]
+    assert key["UserName"] == "anna"
+    assert len((await iam("ListAccessKeys", anna))["AccessKeyMetadata"]) == 1
+    await iam("GetAccessKeyLastUsed", anna, AccessKeyId=key["AccessKeyId"])
+    await iam("CreateUser", UserName="bert")
+    other = (await iam("CreateAccessKey", UserName="bert"))["AccessKey"]
+    using = iam("GetAccessKeyLastUsed", anna, AccessKeyId=other["AccessKeyId"])
+    assert await refused(using) == "AccessDenied"
+    assert await refused(iam("ListAccessKeys", anna, UserName="bert")) == "AccessDenied"
+    assert await refused(iam("CreateAccessKey")) == "ValidationError"
+
+
+# ------------------------------------------------------------------------------------- policies
+
+
+@pytest.mark.parametrize("kind", ["User", "Role"])
+async def test_inline_policies(kind: str) -> None:
+    """An inline policy is put, replaced, shown as it was given, listed and deleted."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="x")
+    await iam("CreateRole", RoleName="x", AssumeRolePolicyDocument=trust())
+    holder: dict[str, Any] = {f"{kind}Name": "x"}
+    named = {**holder, "PolicyName": "p"}
+    bad = iam(f"Put{kind}Policy", PolicyDocument='{"Statement": []}', **named)
+    assert await refused(bad) == "MalformedPolicyDocument"
+    await iam(f"Put{kind}Policy", PolicyDocument=policy("ivschat:*"), **named)
+    await iam(f"Put{kind}Policy", PolicyDocument=CREATE_ROOM, **named)
+    found = await iam(f"Get{kind}Policy", **named)
+    assert found == {**named, "PolicyDocument": found["PolicyDocument"]}
+    assert unquote(found["PolicyDocument"]) == CREATE_ROOM
+    assert (await iam(f"List{kind}Policies", **holder))["PolicyNames"] == ["p"]
+    assert await refused(iam(f"Delete{kind}", **holder)) == "DeleteConflict"
+    await iam(f"Delete{kind}Policy", **named)
+    assert await refused(iam(f"Get{kind}Policy", **named)) == "NoSuchEntity"
+    await iam(f"Delete{kind}", **holder)
+
+
+async def test_managed_policies_and_versions() -> None:
+    """A managed policy has up to five versions, one of which is the default."""
+    iam = IamCaller()
+    made = (await iam("CreatePolicy", PolicyName="p", PolicyDocument=CREATE_ROOM))["Policy"]
+    arn = made["Arn"]
+    assert arn == f"arn:aws:iam::{ACCOUNT}:policy/p"
+    for number in range(2, 6):
+        document = policy(f"ivschat:Get{number}")
+        await iam(
+            "CreatePolicyVersion", PolicyArn=arn, PolicyDocument=document, SetAsDefault=number == 3
+        )
+    sixth = iam("CreatePolicyVersion", PolicyArn=arn, PolicyDocument=CREATE_ROOM)
+    assert await refused(sixth) == "LimitExceeded"
+    versions = (await iam("ListPolicyVersions", PolicyArn=arn))["Versions"]
+    assert [each["VersionId"] for each in versions] == ["v5", "v4", "v3", "v2", "v1"]
+    assert [each["IsDefaultVersion"] for each in versions].index(True) == 2
+    deleting = iam("DeletePolicyVersion", PolicyArn=arn, VersionId="v3")
+    assert await refused(deleting) == "DeleteConflict"
+    await iam("SetDefaultPolicyVersion", PolicyArn=arn, VersionId="v1")
+    version = (await iam("GetPolicyVersion", PolicyArn=arn, VersionId="v1"))["PolicyVersion"]
+    assert unquote(version["Document"]) == CREATE_ROOM
+    assert version["IsDefaultVersion"]
+    assert await refused(iam("DeletePolicy", PolicyArn=arn)) == "DeleteConflict"
+    for gone in ("v2", "v3", "v4", "v5"):
+        await iam("DeletePolicyVersion", PolicyArn=arn, VersionId=gone)
+    getting = iam("GetPolicyVersion", PolicyArn=arn, VersionId="v2")
+    assert await refused(getting) == "NoSuchEntity"
+    await iam("DeletePolicy", PolicyArn=arn)
+    assert await refused(iam("GetPolicy", PolicyArn=arn)) == "NoSuchEntity"
+
+
+async def test_too_long_policies() -> None:
+    """Documents have AWS's lengths."""
+    iam = IamCaller()
+    long = policy(*(f"ivschat:Get{number:020}" for number in range(300)))
+    assert (
+        await refused(iam("CreatePolicy", PolicyName="p", PolicyDocument=long)) == "LimitExceeded"
+    )
+    await iam("CreateUser", UserName="u")
+    putting = iam("PutUserPolicy", UserName="u", PolicyName="p", PolicyDocument=long)
+    assert await refused(putting) == "LimitExceeded"
+    creating = iam(
+        "CreateRole",
+        RoleName="r",
+        AssumeRolePolicyDocument=trust(["1" * 12] * 0, *[f"sts:A{n:020}" for n in range(100)]),
+    )
+    assert await refused(creating) == "LimitExceeded"
+
+
+async def test_attachments() -> None:
+    """A managed policy is attached to users and roles, and both sides say so."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="u")
+    await iam("CreateRole", RoleName="r", AssumeRolePolicyDocument=trust())
+    made = await iam("CreatePolicy", PolicyName="p", Path="/x/", PolicyDocument=CREATE_ROOM)
+    arn = made["Policy"]["Arn"]
+    await iam("AttachUserPolicy", UserName="u", PolicyArn=arn)
+    await iam("AttachRolePolicy", RoleName="r", PolicyArn=arn)
+    listed = await iam("ListAttachedUserPolicies", UserName="u", PathPrefix="/x/")
+    assert listed["AttachedPolicies"] == [{"PolicyName": "p", "PolicyArn": arn}]
+    listed = await iam("ListAttachedRolePolicies", RoleName="r", PathPrefix="/y/")
+    assert listed["AttachedPolicies"] == []
+    entities = await iam("ListEntitiesForPolicy", PolicyArn=arn)
+    assert [each["UserName"] for each in entities["PolicyUsers"]] == ["u"]
+    assert [each["RoleName"] for each in entities["PolicyRoles"]] == ["r"]
+    entities = await iam("ListEntitiesForPolicy", PolicyArn=arn, EntityFilter="Role")
+    assert entities["PolicyUsers"] == []
+    assert (await iam("GetPolicy", PolicyArn=arn))["Policy"]["AttachmentCount"] == 2
+    assert await refused(iam("DeletePolicy", PolicyArn=arn)) == "DeleteConflict"
+    await iam("DetachUserPolicy", UserName="u", PolicyArn=arn)
+    assert await refused(iam("DetachUserPolicy", UserName="u", PolicyArn=arn)) == "NoSuchEntity"
+    await iam("DetachRolePolicy", RoleName="r", PolicyArn=arn)
+    await iam("CreatePolicy", PolicyName="q", PolicyDocument=CREATE_ROOM)
+    assert len((await iam("ListPolicies", Scope="Local"))["Policies"]) == 2
+    assert (await iam("ListPolicies", Scope="AWS"))["Policies"] == []
+    assert (await iam("ListPolicies", OnlyAttached=True))["Policies"] == []
+
+
+# ---------------------------------------------------------------------------------------- roles
+
+
+async def test_life_of_a_role() -> None:
+    """A role has a trust policy, a description and a longest session, all of which can change."""
+    iam = IamCaller()
+    bad = iam("CreateRole", RoleName="r", AssumeRolePolicyDocument=CREATE_ROOM)
+    assert await refused(bad) == "MalformedPolicyDocument"
+    made = await iam(
+        "CreateRole", RoleName="r", AssumeRolePolicyDocument=trust(), Description="d", Path="/a/"
+    )
+    role = made["Role"]
+    assert role["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/a/r"
+    assert role["RoleId"].startswith("AROA")
+    assert role["MaxSessionDuration"] == 3600
+    await iam("UpdateRole", RoleName="r", MaxSessionDuration=7200)
+    changed = trust({"AWS": "210987654321"})
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=changed)
+    found = (await iam("GetRole", RoleName="r"))["Role"]
+    assert (found["Description"], found["MaxSessionDuration"]) == ("d", 7200)
+    assert unquote(found["AssumeRolePolicyDocument"]) == changed
+    await iam("UpdateRole", RoleName="r", Description="")
+    await iam("TagRole", RoleName="r", Tags=[{"Key": "k", "Value": "v"}])
+    found = (await iam("GetRole", RoleName="r"))["Role"]
+    assert found["Tags"] == [{"Key": "k", "Value": "v"}]
+    assert "Description" not in found
+    assert [each["RoleName"] for each in (await iam("ListRoles"))["Roles"]] == ["r"]
+    await iam("DeleteRole", RoleName="r")
+    assert await refused(iam("GetRole", RoleName="r")) == "NoSuchEntity"
+
+
+# --------------------------------------------------------------------------------- authorization
+
+
+async def test_who_may_what() -> None:
+    """A user needs a policy for the operation and the resource; the sentence says so."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="bert", Path="/team/")
+    anna = await iam.user(
+        document=policy("iam:GetUser", "iam:ListUsers", resource="arn:aws:iam::*:user/team/*")
+    )
+    await iam("GetUser", anna, UserName="bert")
+    with pytest.raises(Refused) as error:
+        await iam("DeleteUser", anna, UserName="bert")
+    assert error.value.status == 403
+    assert error.value.message == (
+        f"User: arn:aws:iam::{ACCOUNT}:user/anna is not authorized to perform: iam:DeleteUser on"
+        f" resource: arn:aws:iam::{ACCOUNT}:user/team/bert because no identity-based policy allows"
+        " the iam:DeleteUser action"
+    )
+    assert await refused(iam("GetUser", anna, UserName="nobody")) == "AccessDenied"
+    assert await refused(iam("CreatePolicy", anna, PolicyName="p", PolicyDocument="x")) == (
+        "AccessDenied"
+    )
+
+
+async def test_tags_and_policies_in_conditions() -> None:
+    """Policies can ask for tags of the request and the resource, and for the attached policy."""
+    iam = IamCaller()
+    arn = (await iam("CreatePolicy", PolicyName="p", PolicyDocument=CREATE_ROOM))["Policy"]["Arn"]
+    await iam("CreateUser", UserName="mine", Tags=[{"Key": "team", "Value": "a"}])
+    await iam("CreateUser", UserName="other")
+    deleting = policy("iam:DeleteUser", Condition={"StringEquals": {"aws:ResourceTag/team": "a"}})
+    anna = await iam.user("anna", deleting)
+    assert await refused(iam("DeleteUser", anna, UserName="other")) == "AccessDenied"
+    attaching = policy("iam:AttachUserPolicy", Condition={"ArnEquals": {"iam:PolicyARN": arn}})
+    bert = await iam.user("bert", attaching)
+    await iam("AttachUserPolicy", bert, UserName="other", PolicyArn=arn)
+    another = iam("AttachUserPolicy", bert, UserName="other", PolicyArn=arn + "2")
+    assert await refused(another) == "AccessDenied"
+    await iam("DeleteUser", anna, UserName="mine")
+    creating = policy("iam:CreateUser", Condition={"StringEquals": {"aws:RequestTag/team": "a"}})
+    carl = await iam.user("carl", creating)
+    assert await refused(iam("CreateUser", carl, UserName="new")) == "AccessDenied"
+    await iam("CreateUser", carl, UserName="new", Tags=[{"Key": "team", "Value": "a"}])
+
+
+# ------------------------------------------------------------------------------------ simulation
+
+
+async def test_simulate_principal_policy() -> None:
+    """A user's inline and managed policies are asked, with the given ones and the given context."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="u", Tags=[{"Key": "team", "Value": "a"}])
+    own = policy("ivschat:Get*", Condition={"StringEquals": {"aws:PrincipalTag/team": "a"}})
+    await iam("PutUserPolicy", UserName="u", PolicyName="own", PolicyDocument=own)
+    deny = policy("ivschat:DeleteRoom", effect="Deny")
+    arn = (await iam("CreatePolicy", PolicyName="deny", PolicyDocument=deny))["Policy"]["Arn"]
+    await iam("AttachUserPolicy", UserName="u", PolicyArn=arn)
+    answer = await iam(
+        "SimulatePrincipalPolicy",
+        PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:user/u",
+        ActionNames=["ivschat:GetRoom", "ivschat:DeleteRoom", "ivschat:CreateRoom", "ivschat:X"],
+        PolicyInputList=[
+            policy("ivschat:X", Condition={"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}})
+        ],
+        ContextEntries=[
+            {
+                "ContextKeyName": "aws:SourceIp",
+                "ContextKeyValues": ["192.0.2.7"],
+                "ContextKeyType": "ip",
+            }
+        ],
+    )
+    results = {each["EvalActionName"]: each for each in answer["EvaluationResults"]}
+    assert [each["EvalDecision"] for each in results.values()] == [
+        "allowed",
+        "explicitDeny",
+        "implicitDeny",
+        "allowed",
+    ]
+    matched = [
+        [statement["SourcePolicyId"] for statement in each["MatchedStatements"]]
+        for each in results.values()
+    ]
+    assert matched == [["user_u_own"], ["deny"], [], ["PolicyInputList.1"]]
+
+
+async def test_large_simulations() -> None:
+    """The policies of one simulation have a largest size together."""
+    iam = IamCaller()
+    long = policy(*(f"ivschat:Get{number:020}" for number in range(2000)))
+    simulating = iam("SimulateCustomPolicy", PolicyInputList=[long, long], ActionNames=["a:b"])
+    assert await refused(simulating) == "InvalidInput"
+
+
+async def test_simulations_in_pages() -> None:
+    """Actions times resources are cut into pages."""
+    iam = IamCaller()
+    parameters: dict[str, Any] = {
+        "PolicyInputList": [CREATE_ROOM],
+        "ActionNames": ["ivschat:A", "ivschat:B", "ivschat:CreateRoom"],
+        "ResourceArns": ["arn:aws:ivschat:::1", "arn:aws:ivschat:::2"],
+        "MaxItems": 4,
+    }
+    first = await iam("SimulateCustomPolicy", **parameters)
+    second = await iam("SimulateCustomPolicy", Marker=first["Marker"], **parameters)
+    results = first["EvaluationResults"] + second["EvaluationResults"]
+    assert [(each["EvalActionName"][-1], each["EvalResourceName"][-1]) for each in results] == [
+        *(("A", "1"), ("A", "2"), ("B", "1"), ("B", "2")),
+        *(("m", "1"), ("m", "2")),
+    ]
+    assert [each["EvalDecision"] for each in results][-2:] == ["allowed", "allowed"]
+    assert not second["IsTruncated"]
+
+
+@pytest.mark.parametrize(
+    ("arn", "code"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:user/none", "NoSuchEntity"),
+        (f"arn:aws:iam::{ACCOUNT}:group/group", "InvalidInput"),
+        ("arn:aws:iam::210987654321:user/u", "InvalidInput"),
+        ("x" * 20, "InvalidInput"),
+    ],
+)
+async def test_simulating_others(arn: str, code: str) -> None:
+    """Only users and roles of the own account can be simulated."""
+    iam = IamCaller()
+    simulating = iam("SimulatePrincipalPolicy", PolicySourceArn=arn, ActionNames=["a:b"])
+    assert await refused(simulating) == code

@@ -1,0 +1,262 @@
+"""The operations of STS, as botocore sees them, and what the credentials are good for."""
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from greenroom.control.identity import Caller
+from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
+from greenroom.model.principal import AccessRequest, Outcome, PrincipalType
+from tests.control.iam_caller import ACCOUNT, ROOT, IamCaller, Refused, policy, trust
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/r"
+ASSUME = policy("sts:AssumeRole")
+
+
+async def code(calling: Any) -> str:
+    """Return the code of a refusal."""
+    with pytest.raises(Refused) as error:
+        await calling
+    return error.value.code
+
+
+async def with_role(document: str | None = None, **options: Any) -> IamCaller:
+    """Return an account with a role that may create rooms."""
+    iam = IamCaller()
+    await iam("CreateRole", RoleName="r", AssumeRolePolicyDocument=document or trust(), **options)
+    await iam(
+        "PutRolePolicy", RoleName="r", PolicyName="p", PolicyDocument=policy("ivschat:*", "sts:*")
+    )
+    return iam
+
+
+async def assume(iam: IamCaller, caller: Any, **parameters: Any) -> Caller:
+    """Return who somebody becomes by assuming the role."""
+    named = {"RoleArn": ROLE, "RoleSessionName": "session", **parameters}
+    answer = await iam.sts("AssumeRole", caller, **named)
+    return await iam.session(answer["Credentials"])
+
+
+def may(caller: Caller, action: str) -> bool:
+    """Return whether the caller may do something."""
+    request = AccessRequest(action, "arn:aws:ivschat:us-east-1:123456789012:room/*", {})
+    return caller.principal.permissions.decide(request).outcome is Outcome.ALLOW
+
+
+async def test_get_caller_identity() -> None:
+    """Everybody may ask who they are."""
+    iam = await with_role()
+    anna = await iam.user(document=ASSUME)
+    assert await iam.sts("GetCallerIdentity", anna) == {
+        "UserId": anna.user_id,
+        "Account": ACCOUNT,
+        "Arn": f"arn:aws:iam::{ACCOUNT}:user/anna",
+    }
+    session = await assume(iam, anna)
+    found = await iam.sts("GetCallerIdentity", session)
+    assert found["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/r/session"
+    assert found["UserId"].endswith(":session")
+
+
+async def test_assume_role() -> None:
+    """Who assumes a role has its permissions, and not their own, until the session ends."""
+    iam = await with_role()
+    anna = await iam.user(document=ASSUME)
+    answer = await iam.sts("AssumeRole", anna, RoleArn=ROLE, RoleSessionName="session")
+    assert "PackedPolicySize" not in answer
+    credentials = answer["Credentials"]
+    assert credentials["AccessKeyId"].startswith("ASIA")
+    assert credentials["Expiration"].timestamp() == int(iam.time.clock.now()) + 3600
+    session = await iam.session(credentials)
+    assert session.principal.arn == answer["AssumedRoleUser"]["Arn"]
+    assert session.principal.user_id == answer["AssumedRoleUser"]["AssumedRoleId"]
+    assert session.principal.type is PrincipalType.ASSUMED_ROLE
+    assert may(session, "ivschat:CreateRoom")
+    assert not may(session, "iam:CreateUser")
+    iam.time.advance(3600)
+    with pytest.raises(ExpiredTokenException):
+        await iam.session(credentials)
+
+
+async def test_revoking_the_key_ends_what_it_began() -> None:
+    """Temporary credentials end with the long-term key that they go back to."""
+    iam = await with_role()
+    await iam("CreateUser", UserName="anna")
+    await iam("PutUserPolicy", UserName="anna", PolicyName="p", PolicyDocument=ASSUME)
+    key = (await iam("CreateAccessKey", UserName="anna"))["AccessKey"]
+    anna = await iam.resolver.resolve(key["AccessKeyId"], None)
+    named = {"RoleArn": ROLE, "RoleSessionName": "session"}
+    first = (await iam.sts("AssumeRole", anna, **named))["Credentials"]
+    chained = (await iam.sts("AssumeRole", await iam.session(first), **named))["Credentials"]
+    await iam.session(chained)
+    status: dict[str, Any] = {"AccessKeyId": key["AccessKeyId"], "Status": "Inactive"}
+    await iam("UpdateAccessKey", UserName="anna", **status)
+    for credentials in (first, chained):
+        with pytest.raises(UnrecognizedClientException):
+            await iam.session(credentials)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "own", "allowed"),
+    [
+        ({"AWS": ACCOUNT}, ASSUME, True),
+        ({"AWS": ACCOUNT}, None, False),
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:user/anna"}, None, True),
+        (
+            {"AWS": f"arn:aws:iam::{ACCOUNT}:user/anna"},
+            policy("sts:AssumeRole", effect="Deny"),
+            False,
+        ),
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:user/bert"}, ASSUME, False),
+        ({"AWS": "210987654321"}, ASSUME, False),
+        ({"Service": "lambda.amazonaws.com"}, ASSUME, False),
+    ],
+    ids=["account", "account-only", "user", "user-denied", "other-user", "stranger", "service"],
+)
+async def test_both_sides_decide(trusted: object, own: str | None, allowed: bool) -> None:
+    """A trusted account delegates to its policies, a trusted principal needs none of its own."""
+    iam = await with_role(trust(trusted))
+    anna = await iam.user(document=own)
+    if allowed:
+        await assume(iam, anna)
+    else:
+        assert await code(assume(iam, anna)) == "AccessDenied"
+
+
+async def test_a_role_that_is_not_there() -> None:
+    """A role that does not exist is denied like one that may not be assumed."""
+    iam = await with_role()
+    anna = await iam.user(document=ASSUME)
+    for arn in (
+        ROLE + "2",
+        ROLE.replace(ACCOUNT, "210987654321"),
+        ROLE.replace("role/", "role/x/"),
+    ):
+        with pytest.raises(Refused) as error:
+            await assume(iam, anna, RoleArn=arn)
+        assert error.value.message == (
+            f"User: {anna.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
+        )
+
+
+async def test_the_root_may_assume() -> None:
+    """Other than with AWS the root assumes roles that trust its account."""
+    iam = await with_role()
+    session = await assume(iam, ROOT)
+    assert may(session, "ivschat:CreateRoom")
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=trust({"AWS": "210987654321"}))
+    assert await code(assume(iam, ROOT)) == "AccessDenied"
+
+
+async def test_external_id() -> None:
+    """A trust policy can ask for a shared secret of the caller's."""
+    condition = {"StringEquals": {"sts:ExternalId": "shared"}}
+    iam = await with_role(trust(Condition=condition))
+    anna = await iam.user(document=ASSUME)
+    assert await code(assume(iam, anna)) == "AccessDenied"
+    assert await code(assume(iam, anna, ExternalId="other")) == "AccessDenied"
+    await assume(iam, anna, ExternalId="shared")
+
+
+async def test_durations() -> None:
+    """A session lasts as long as asked, at most what the role says, an hour when chained."""
+    iam = await with_role(MaxSessionDuration=7200)
+    anna = await iam.user(document=ASSUME)
+    session = await assume(iam, anna, DurationSeconds=7200)
+    assert session.session is not None
+    assert session.session.expires - session.session.issued == 7_200_000
+    assert await code(assume(iam, anna, DurationSeconds=7201)) == "ValidationError"
+    assert await code(assume(iam, session, DurationSeconds=3601)) == "ValidationError"
+    await assume(iam, session, DurationSeconds=3600)
+
+
+async def test_session_policies_narrow() -> None:
+    """A session may do what both the role and the session's policies allow."""
+    iam = await with_role()
+    anna = await iam.user(document=ASSUME)
+    document = policy("ivschat:GetRoom", "iam:*")
+    made = await iam("CreatePolicy", PolicyName="p", PolicyDocument=policy("ivschat:ListRooms"))
+    arns = [{"arn": made["Policy"]["Arn"]}]
+    session = await assume(iam, anna, Policy=document, PolicyArns=arns)
+    assert may(session, "ivschat:GetRoom")
+    assert may(session, "ivschat:ListRooms")
+    assert not may(session, "ivschat:CreateRoom")
+    assert not may(session, "iam:CreateUser")
+    assert await code(assume(iam, anna, Policy="{}")) == "MalformedPolicyDocument"
+    missing = assume(iam, anna, PolicyArns=[{"arn": f"arn:aws:iam::{ACCOUNT}:policy/none"}])
+    assert await code(missing) == "NoSuchEntity"
+    answer = await iam.sts("AssumeRole", anna, RoleArn=ROLE, RoleSessionName="s1", Policy=document)
+    assert 0 < answer["PackedPolicySize"] < 100
+
+
+async def test_session_policies_that_do_not_fit() -> None:
+    """A session token has a largest size, and what does not fit into it is refused."""
+    iam = await with_role()
+    anna = await iam.user(document=ASSUME)
+    actions = [f"ivschat:{sha256(bytes([number])).hexdigest()}" for number in range(100)]
+    assert await code(assume(iam, anna, Policy=policy(*actions))) == "PackedPolicyTooLarge"
+
+
+async def test_session_tags() -> None:
+    """Tags need sts:TagSession on both sides; transitive ones are handed on and stay."""
+    iam = await with_role()
+    anna = await iam.user(document=policy("sts:*"))
+    tags = [{"Key": "team", "Value": "a"}, {"Key": "own", "Value": "b"}]
+    assert await code(assume(iam, anna, Tags=tags)) == "AccessDenied"
+    both = trust(None, "sts:AssumeRole", "sts:TagSession")
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=both)
+    session = await assume(iam, anna, Tags=tags, TransitiveTagKeys=["team"])
+    assert session.principal.tags == {"team": "a", "own": "b"}
+    following = await assume(iam, session)
+    assert following.principal.tags == {"team": "a"}
+    changed = assume(iam, following, Tags=[{"Key": "Team", "Value": "x"}])
+    assert await code(changed) == "ValidationError"
+    missing = assume(iam, anna, Tags=tags, TransitiveTagKeys=["none"])
+    assert await code(missing) == "ValidationError"
+
+
+async def test_session_tags_take_the_place_of_the_role_s() -> None:
+    """A tag in another case is the same tag: it never stands beside the role's."""
+    both = trust(None, "sts:AssumeRole", "sts:TagSession")
+    iam = await with_role(both, Tags=[{"Key": "Team", "Value": "role"}])
+    anna = await iam.user(document=policy("sts:*"))
+    tags = [{"Key": "tEAM", "Value": "session"}]
+    session = await assume(iam, anna, Tags=tags, TransitiveTagKeys=["teaM"])
+    assert session.principal.tags == {"Team": "session"}
+    assert (await assume(iam, session)).principal.tags == {"Team": "session"}
+
+
+async def test_get_session_token() -> None:
+    """A user's own temporary credentials are the user, without IAM and without more of them."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="anna")
+    await iam("PutUserPolicy", UserName="anna", PolicyName="p", PolicyDocument=policy("*"))
+    key = (await iam("CreateAccessKey", UserName="anna"))["AccessKey"]
+    anna = await iam.resolver.resolve(key["AccessKeyId"], None)
+    answer = await iam.sts("GetSessionToken", anna, DurationSeconds=900)
+    session = await iam.session(answer["Credentials"])
+    assert session.principal.arn == anna.principal.arn
+    assert may(session, "ivschat:CreateRoom")
+    assert await code(iam("CreateAccessKey", session)) == "InvalidClientTokenId"
+    assert await code(iam.sts("GetSessionToken", session)) == "AccessDenied"
+
+
+async def test_session_token_of_the_root() -> None:
+    """The root's temporary credentials last an hour at most."""
+    iam = IamCaller()
+    answer = await iam.sts("GetSessionToken", DurationSeconds=129_600)
+    session = await iam.session(answer["Credentials"])
+    assert session.principal.is_root
+    assert answer["Credentials"]["Expiration"].timestamp() == int(iam.time.clock.now()) + 3600
+    assert await code(iam("ListUsers", session)) == "InvalidClientTokenId"
+
+
+@pytest.mark.parametrize("operation", ["AssumeRole", "GetSessionToken"])
+async def test_what_is_not_supported_is_refused(operation: str) -> None:
+    """Multi-factor authentication is refused rather than ignored."""
+    iam = await with_role()
+    parameters: dict[str, Any] = {"SerialNumber": "GAHT12345678", "TokenCode": "123456"}
+    if operation == "AssumeRole":
+        parameters |= {"RoleArn": ROLE, "RoleSessionName": "s1"}
+    assert await code(iam.sts(operation, **parameters)) == "ValidationError"

@@ -1,0 +1,110 @@
+"""What the audit log says of requests: which ones, and what never."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.audit import AuditLog
+from greenroom.aws.sigv4 import Request
+from greenroom.control import trail
+from greenroom.control.app import ControlPlane
+from greenroom.control.identity import Identities
+from tests.control.caller import ACCOUNT, KEYS, LAMBDA, STRANGER, Caller
+
+
+class Audited(Caller):
+    """A service with an audit log."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.log = path, AuditLog(path)
+        self.log.start()
+        self.plane = ControlPlane(self.services, Identities(*KEYS.values()), self.log)
+
+    async def lines(self) -> list[dict[str, Any]]:
+        """End the log and return what it says."""
+        await self.log.close()
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> Audited:
+    """Give an audited service."""
+    return Audited(tmp_path / "audit.log")
+
+
+async def test_changes_are_written_and_reading_is_not(api: Audited) -> None:
+    """A change says who, what, where and which resource; a successful read says nothing."""
+    room = await api.created(
+        name="lobby", tags={"team": "value"}, messageReviewHandler={"uri": LAMBDA}
+    )
+    await api.call("GetRoom", identifier=room)
+    await api.call("DeleteRoom", identifier=room)
+    made, deleted = await api.lines()
+    assert made.pop("time").startswith("2023-11-14T")
+    assert len(made.pop("requestId")) == 36
+    assert made == {
+        "event": "CreateRoom",
+        "outcome": "Success",
+        "arn": f"arn:aws:iam::{ACCOUNT}:root",
+        "accessKeyId": f"AKIA{ACCOUNT}",
+        "region": "us-east-1",
+        "resources": [room],
+        "details": {"name": "lobby"},
+    }
+    assert (deleted["event"], deleted["resources"]) == ("DeleteRoom", [room])
+
+
+async def test_tokens_are_told_without_the_token(api: Audited) -> None:
+    """A token is for whom it is, with which capabilities; neither itself nor its attributes."""
+    room = await api.created()
+    answer = await api.call(
+        "CreateChatToken",
+        roomIdentifier=room,
+        userId="anna",
+        capabilities=["SEND_MESSAGE"],
+        attributes={"k": "attribute-content"},
+    )
+    await api.call("DisconnectUser", roomIdentifier=room, userId="anna", reason="reason-content")
+    await api.call("TagResource", resourceArn=room, tags={"team": "value-content"})
+    lines = await api.lines()
+    assert lines[1]["details"] == {"userId": "anna", "capabilities": ["SEND_MESSAGE"]}
+    assert lines[2]["details"] == {"userId": "anna"}
+    assert lines[3]["details"] == {"tags": ["team"]}
+    text = api.path.read_text()
+    assert "content" not in text
+    assert answer.body["token"] not in text
+
+
+async def test_refusals_are_written(api: Audited) -> None:
+    """Whatever is refused is written with its code, reading too."""
+    room = await api.created()
+    await api.call("GetRoom", identifier=room, account=STRANGER)
+    await api.call("CreateRoom", name="not a name")
+    await api.accounts.suspend(ACCOUNT)
+    await api.accounts.refresh()
+    await api.call("UpdateRoom", identifier=room)
+    _, stranger, invalid, pending = await api.lines()
+    assert (stranger["event"], stranger["outcome"]) == ("GetRoom", "ResourceNotFoundException")
+    assert stranger["resources"] == [room]
+    assert (invalid["event"], invalid["outcome"]) == ("CreateRoom", "ValidationException")
+    assert (pending["event"], pending["outcome"]) == ("UpdateRoom", "PendingVerification")
+
+
+async def test_requests_without_proof_are_bounded(
+    api: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cannot sign fills no disk: the line after those left out says how many they were."""
+    for _ in range(trail.UNPROVED_PER_SECOND + 20):
+        await api.send(Request("POST", "/ListRooms", "", (("host", "h"),), b""))
+    api.time.advance(1)
+    await api.send(Request("POST", "/ListRooms", "", (("host", "h"),), b""))
+    lines = await api.lines()
+    assert lines[0]["outcome"] == "MissingAuthenticationTokenException"
+    assert "arn" not in lines[0]
+    assert sum(line.get("suppressed", 0) for line in lines) + len(lines) == (
+        trail.UNPROVED_PER_SECOND + 21
+    )
+    assert len(lines) < trail.UNPROVED_PER_SECOND + 15

@@ -1,0 +1,181 @@
+"""`greenroom admin`: what a person does with it, against the real process."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
+from tests.service import Service, running
+
+Admin = Callable[..., Result]
+ALLOW = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"%s","Resource":"*"}}'
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service."""
+    with running(tmp_path_factory.mktemp("admin") / "data") as started:
+        yield started
+
+
+@pytest.fixture
+def admin(service: Service, monkeypatch: pytest.MonkeyPatch) -> Admin:
+    """Return what calls `greenroom admin` with the key in the data directory."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GREENROOM_DATA_DIR", str(service.ready["data_dir"]))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", service.api_url)
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["admin", *arguments])
+
+    return call
+
+
+def said(result: Result) -> str:
+    """Return what a command printed; it must have succeeded."""
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def answer(result: Result) -> Any:
+    """Return the JSON that a command printed."""
+    return json.loads(said(result))
+
+
+def document(tmp_path: Path, action: str = "ivschat:*") -> str:
+    """Return the path of a policy document."""
+    file = tmp_path / "policy.json"
+    file.write_text(ALLOW % action)
+    return str(file)
+
+
+def test_life_of_a_user(admin: Admin, service: Service, tmp_path: Path) -> None:
+    """A user is added, gets a key and a policy, uses both, and goes."""
+    assert "user/anna\n" in said(admin("user", "add", "anna", "--tag", "team=a"))
+    made = answer(admin("key", "create", "anna", "--json"))
+    assert said(admin("policy", "put", "chat", document(tmp_path), "--user", "anna"))
+    chat = service.boto3(access_key_id=made["AccessKeyId"], secret=made["SecretAccessKey"])
+    chat.create_room()
+    assert said(admin("simulate", "anna", "ivschat:GetRoom")) == "allowed: by user_anna_chat\n"
+    assert said(admin("simulate", "anna", "iam:GetUser")) == "implicitDeny: no policy allows it\n"
+    said(admin("key", "disable", made["AccessKeyId"]))
+    (listed,) = answer(admin("key", "list", "anna", "--json"))
+    assert listed["Status"] == "Inactive"
+    said(admin("key", "enable", made["AccessKeyId"]))
+    assert "team=a" in said(admin("user", "show", "anna"))
+    assert admin("user", "remove", "anna").exit_code == ExitCode.FAILED
+    said(admin("user", "remove", "anna", "--force"))
+    assert admin("user", "show", "anna").exit_code == ExitCode.REFUSED
+
+
+def test_the_key_is_printed_for_a_credentials_file(admin: Admin) -> None:
+    """What `key create` prints is a section of the AWS tools' credentials file."""
+    said(admin("user", "add", "printed"))
+    lines = said(admin("key", "create", "printed")).splitlines()
+    assert lines[0] == "[printed]"
+    assert [line.partition(" = ")[0] for line in lines[1:]] == [
+        "aws_access_key_id",
+        "aws_secret_access_key",
+    ]
+
+
+def test_managed_policies(admin: Admin, tmp_path: Path) -> None:
+    """Putting a managed policy again makes a version that counts, however often it is done."""
+    said(admin("user", "add", "bert"))
+    arn = said(admin("policy", "put", "shared", document(tmp_path))).strip()
+    for number in range(2, 8):
+        put = admin("policy", "put", "shared", document(tmp_path, "ivschat:Get*"))
+        assert said(put) == f"{arn} is now v{number}\n"
+    said(admin("policy", "attach", "shared", "--user", "bert"))
+    assert arn in said(admin("policy", "list", "--user", "bert"))
+    assert said(admin("simulate", "bert", "ivschat:CreateRoom")).startswith("implicitDeny")
+    assert admin("policy", "remove", "shared").exit_code == ExitCode.FAILED
+    said(admin("policy", "detach", "shared", "--user", "bert"))
+    said(admin("policy", "remove", "shared"))
+    assert admin("policy", "attach", "shared", "--user", "bert").exit_code == ExitCode.REFUSED
+
+
+def test_roles(admin: Admin, tmp_path: Path) -> None:
+    """A role trusts the account unless a file says whom else."""
+    said(admin("role", "add", "moderator", "--description", "Moderators", "--hours", "8"))
+    (role,) = answer(admin("role", "list", "--json"))
+    assert role["MaxSessionDuration"] == 8 * 3600
+    statement = role["AssumeRolePolicyDocument"]["Statement"][0]
+    assert statement["Principal"] == {"AWS": "123456789012"}
+    trust = tmp_path / "trust.json"
+    statement["Principal"] = {"AWS": "210987654321"}
+    trust.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    said(admin("role", "trust", "moderator", str(trust)))
+    said(admin("policy", "put", "p", document(tmp_path), "--role", "moderator"))
+    found = said(admin("simulate", "moderator", "ivschat:GetRoom", "--role"))
+    assert found.startswith("allowed")
+    said(admin("role", "remove", "moderator", "--force"))
+    assert said(admin("role", "list")).splitlines() == ["ROLE  PATH  CREATED  DESCRIPTION"]
+
+
+def test_who(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of the AWS variables comes first, with a session token where there is one."""
+    assert said(admin("whoami")) == "arn:aws:iam::123456789012:root\n"
+    said(admin("user", "add", "carl"))
+    key = answer(admin("key", "create", "carl", "--json"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    assert said(admin("whoami")) == "arn:aws:iam::123456789012:user/carl\n"
+    denied = admin("user", "list")
+    assert denied.exit_code == ExitCode.REFUSED
+    assert denied.stderr.count("\n") == 1
+    assert "AccessDenied" in denied.stderr
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "not a token")
+    assert "InvalidClientTokenId" in admin("whoami").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["whoami", "--endpoint-url", "http://127.0.0.1:1"], ExitCode.UNREACHABLE),
+        (["whoami", "--endpoint-url", "ftp://x"], ExitCode.USAGE),
+        (["user", "add", "not a name"], ExitCode.FAILED),
+        (["user", "add", "u", "--tag", "novalue"], ExitCode.USAGE),
+        (["policy", "list", "--user", "u", "--role", "r"], ExitCode.USAGE),
+        (["policy", "attach", "p"], ExitCode.USAGE),
+        (["nothing"], ExitCode.USAGE),
+    ],
+)
+def test_refusals(admin: Admin, arguments: list[str], code: ExitCode) -> None:
+    """What cannot be done is said in one line, with the documented code."""
+    result = admin(*arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("body", [b"<html/>", b"no XML", b"<A><ResponseMetadata/></A>"])
+def test_something_else_that_answers(admin: Admin, body: bytes) -> None:
+    """An endpoint that is not Greenroom is told apart."""
+
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        result = admin("whoami", "--endpoint-url", url)
+        server.shutdown()
+        thread.join()
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert "not as Greenroom does" in result.stderr

@@ -1,0 +1,265 @@
+"""Identities in the real process: kept, sealed, declared, suspended, and audited."""
+
+import base64
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from greenroom.cli.exit_codes import ExitCode
+from tests.e2e.wire import PATIENCE, WebSocket
+from tests.service import Service, environment, running, start
+
+FILE = """
+[users.anna]
+keys = [{{ id = "AKIAANNAANNAANNAANNA", secret_variable = "ANNA_SECRET", status = "{status}" }}]
+policies.all.Version = "2012-10-17"
+policies.all.Statement = {{ Effect = "Allow", Action = "*", Resource = "*" }}
+"""
+ANNA: dict[str, Any] = {
+    "access_key_id": "AKIAANNAANNAANNAANNA",
+    "secret": "anna-secret-" + "s" * 28,
+}
+ALL = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
+
+
+def iam(service: Service) -> Any:
+    """Return a client of IAM for the root."""
+    return boto3.client(
+        "iam",
+        endpoint_url=service.api_url,
+        region_name="us-east-1",
+        aws_access_key_id=service.ready["access_key_id"],
+        aws_secret_access_key=service.ready["secret_access_key"],
+        config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
+    )
+
+
+def user_with_key(service: Service, name: str) -> dict[str, Any]:
+    """Create a user that may do all; return the key as `Service.boto3` takes it."""
+    client = iam(service)
+    client.create_user(UserName=name)
+    client.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=ALL)
+    key = client.create_access_key(UserName=name)["AccessKey"]
+    return {"access_key_id": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
+
+
+def code_of(call: Callable[[], object]) -> str:
+    """Return the code with which a call is refused; empty when it is not."""
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a signal brings about.
+
+    Raises:
+        AssertionError: it does not come.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def serve_fails(data_dir: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a service that is expected not to start."""
+    return subprocess.run(
+        [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir", str(data_dir)],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_users_survive_kill_9(tmp_path: Path) -> None:
+    """A user's key that was answered works after `kill -9`; its secret is nowhere in clear."""
+    data_dir = tmp_path / "data"
+    service = start(data_dir)
+    try:
+        key = user_with_key(service, "anna")
+        service.boto3(**key).create_room(name="lobby")
+    finally:
+        service.kill()
+    files = [each for each in data_dir.iterdir() if each.name != "credentials"]
+    for secret in (key["secret"], service.ready["secret_access_key"]):
+        assert not [each for each in files if secret.encode() in each.read_bytes()]
+    with running(data_dir) as again:
+        assert again.boto3(**key).list_rooms()["rooms"][0]["name"] == "lobby"
+        iam(again).update_access_key(
+            UserName="anna", AccessKeyId=key["access_key_id"], Status="Inactive"
+        )
+        assert code_of(again.boto3(**key).list_rooms) == "UnrecognizedClientException"
+
+
+def test_last_use_is_kept_at_the_end(tmp_path: Path) -> None:
+    """When a key was last used is known after a restart."""
+    with running(tmp_path / "data") as service:
+        key = user_with_key(service, "anna")
+        service.boto3(**key, region="eu-west-1").list_rooms()
+        assert service.stop() == ExitCode.OK
+    with running(tmp_path / "data") as service:
+        last = iam(service).get_access_key_last_used(AccessKeyId=key["access_key_id"])
+        assert last["AccessKeyLastUsed"]["ServiceName"] == "ivschat"
+        assert last["AccessKeyLastUsed"]["Region"] == "eu-west-1"
+
+
+def test_declared_users_come_and_go(tmp_path: Path) -> None:
+    """The file is applied at start and on SIGHUP; a fault in it leaves things as they are."""
+    file = tmp_path / "identities.toml"
+    file.write_text(FILE.format(status="Active"))
+    variables = {"GREENROOM_IDENTITIES_FILE": str(file), "ANNA_SECRET": ANNA["secret"]}
+    with running(tmp_path / "data", **variables) as service:
+        anna = service.boto3(**ANNA)
+        anna.list_rooms()
+        file.write_text("[users.anna]\nnonsense = 1")
+        service.process.send_signal(signal.SIGHUP)
+        until(lambda: "nonsense" in service.log.read_text())
+        anna.list_rooms()
+        file.write_text(FILE.format(status="Inactive"))
+        service.process.send_signal(signal.SIGHUP)
+        until(lambda: code_of(anna.list_rooms) == "UnrecognizedClientException")
+        file.write_text("")
+        service.process.send_signal(signal.SIGHUP)
+        until(lambda: not iam(service).list_users()["Users"])
+        text = service.log.read_text()
+        assert "delete user anna" in text
+        assert ANNA["secret"] not in text
+
+
+def test_a_fault_in_the_file_refuses_the_start(tmp_path: Path) -> None:
+    """The start ends with one line that names the place, and the settings' exit code."""
+    file = tmp_path / "identities.toml"
+    file.write_text(FILE.format(status="Active"))
+    ended = serve_fails(tmp_path / "data", GREENROOM_IDENTITIES_FILE=str(file))
+    assert ended.returncode == ExitCode.USAGE
+    assert "users.anna.keys[0].secret_variable: ANNA_SECRET is not set" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_a_wrong_master_key_refuses_the_start(tmp_path: Path) -> None:
+    """Another key, or none, is one line and an exit code of its own; no file changes."""
+    data_dir = tmp_path / "data"
+    with running(data_dir) as service:
+        user_with_key(service, "anna")
+        service.stop()
+    kept = (data_dir / "secrets.key").read_bytes()
+    database = (data_dir / "greenroom.db").read_bytes()
+    other = base64.b64encode(b"x" * 32).decode()
+    for variables in ({"GREENROOM_SECRETS_KEY": other}, {}):
+        if not variables:
+            (data_dir / "secrets.key").unlink()
+        ended = serve_fails(data_dir, **variables)
+        assert ended.returncode == ExitCode.SECRETS_KEY
+        assert len(ended.stderr.strip().splitlines()) == 1
+        assert (data_dir / "greenroom.db").read_bytes() == database
+    given = kept.decode().strip()
+    with running(data_dir, GREENROOM_SECRETS_KEY=given) as service:
+        assert [each["UserName"] for each in iam(service).list_users()["Users"]] == ["anna"]
+
+
+def test_suspension_reaches_open_connections(tmp_path: Path) -> None:
+    """A suspended account publishes nothing, on open connections too, until it is resumed."""
+    file = tmp_path / "identities.toml"
+    file.write_text("")
+    with running(tmp_path / "data", GREENROOM_IDENTITIES_FILE=str(file)) as service:
+        room = service.boto3().create_room()["arn"]
+        with WebSocket.connect(service, service.token(room)) as viewer:
+            viewer.say(Action="SEND_MESSAGE", Content="before", RequestId="1")
+            assert viewer.read_json()["Content"] == "before"
+            file.write_text("suspended = true")
+            service.process.send_signal(signal.SIGHUP)
+            until(lambda: code_of(service.boto3().create_room) == "PendingVerification")
+            for action in (
+                {"Action": "SEND_MESSAGE", "Content": "after"},
+                {"Action": "DELETE_MESSAGE", "Id": "AAAAAAAAAAAA"},
+                {"Action": "DISCONNECT_USER", "UserId": "user"},
+            ):
+                viewer.say(**action, RequestId="2")
+                error = viewer.read_json()
+                assert (error["Type"], error["ErrorCode"]) == ("ERROR", 403)
+            assert service.boto3().list_rooms()["rooms"]
+            file.write_text("suspended = false")
+            service.process.send_signal(signal.SIGHUP)
+            until(lambda: code_of(service.boto3().create_room) == "")
+            viewer.say(Action="SEND_MESSAGE", Content="again", RequestId="3")
+            assert viewer.read_json()["Content"] == "again"
+
+
+@pytest.mark.parametrize("given", ["", "elsewhere"])
+def test_the_audit_log(tmp_path: Path, given: str) -> None:
+    """Changes and refusals are lines of a private file, which SIGHUP begins anew."""
+    path = tmp_path / "elsewhere" if given else tmp_path / "data" / "audit.log"
+    variables = {"GREENROOM_AUDIT_LOG": str(path)} if given else {}
+    with running(tmp_path / "data", **variables) as service:
+        key = user_with_key(service, "anna")
+        room = service.boto3(**key).create_room()["arn"]
+        token = service.token(room, "ben")
+        assert code_of(service.boto3(access_key_id="AKIANOBODY").list_rooms)
+        until(lambda: path.read_text().count("\n") == 6)
+        path.rename(tmp_path / "moved")
+        service.process.send_signal(signal.SIGHUP)
+        until(path.exists)
+        service.boto3().delete_room(identifier=room)
+        service.stop()
+    text = (tmp_path / "moved").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(line.get("event", ""), line["outcome"]) for line in lines] == [
+        ("CreateUser", "Success"),
+        ("PutUserPolicy", "Success"),
+        ("CreateAccessKey", "Success"),
+        ("CreateRoom", "Success"),
+        ("CreateChatToken", "Success"),
+        ("", "UnrecognizedClientException"),
+    ]
+    assert lines[3]["arn"] == "arn:aws:iam::123456789012:user/anna"
+    assert lines[3]["sourceIp"] == "127.0.0.1"
+    assert lines[4]["details"]["userId"] == "ben"
+    for secret in (token, key["secret"], service.ready["secret_access_key"]):
+        assert secret not in text
+    assert json.loads(path.read_text())["event"] == "DeleteRoom"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_moderation_by_chat_users_is_audited(tmp_path: Path) -> None:
+    """Who deletes or disconnects over a WebSocket is in the log, without the reason."""
+    path = tmp_path / "data" / "audit.log"
+    with running(tmp_path / "data") as service:
+        room = service.boto3().create_room()["arn"]
+        with WebSocket.connect(service, service.token(room, "mod")) as moderator:
+            moderator.say(
+                Action="DELETE_MESSAGE", Id="AAAAAAAAAAAA", Reason="hush-hush", RequestId="r1"
+            )
+            assert moderator.read_json()["EventName"] == "aws:DELETE_MESSAGE"
+            moderator.say(Action="DISCONNECT_USER", UserId="troll", RequestId="r2")
+            assert moderator.read_json()["EventName"] == "aws:DISCONNECT_USER"
+            service.stop()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["event"], line["details"]) for line in lines[2:]] == [
+        ("DeleteMessage", {"moderator": "mod", "id": "AAAAAAAAAAAA"}),
+        ("DisconnectUser", {"moderator": "mod", "userId": "troll"}),
+    ]
+    assert lines[2]["resources"] == [room]
+    assert "hush" not in path.read_text()
+
+
+def test_no_audit_log(tmp_path: Path) -> None:
+    """It can be switched off."""
+    with running(tmp_path / "data", GREENROOM_AUDIT_LOG="off") as service:
+        service.boto3().create_room()
+        service.stop()
+    assert not (tmp_path / "data" / "audit.log").exists()

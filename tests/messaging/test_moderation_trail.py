@@ -1,0 +1,44 @@
+"""The trail of moderation: a line for what was done and for what was refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from greenroom.audit import AuditLog
+from greenroom.messaging.moderation_trail import ModerationTrail
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.errors import PendingVerification
+from greenroom.protocol.actions import DeleteMessage
+
+CLAIMS = ChatTokenClaims("t", "arn:room", "mod", (), {}, 1, 2)
+ACTION = DeleteMessage(id="m1", request_id="r", reason="hush")
+
+
+async def done() -> str:
+    """Succeed."""
+    return "id"
+
+
+async def refused() -> str:
+    """Fail as a suspended account's actions do."""
+    raise PendingVerification("pending")
+
+
+async def test_lines(tmp_path: Path) -> None:
+    """The outcome is the error's code, which the sender gets all the same."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    trail = ModerationTrail(log)
+    await trail.follow(CLAIMS, ACTION, done())
+    with pytest.raises(PendingVerification):
+        await trail.follow(CLAIMS, ACTION, refused())
+    await log.close()
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert [line["outcome"] for line in lines] == ["Success", "PendingVerification"]
+    assert "hush" not in (tmp_path / "audit.log").read_text()
+
+
+async def test_without_a_log() -> None:
+    """Nothing is written where there is no log."""
+    await ModerationTrail().follow(CLAIMS, ACTION, done())

@@ -1,0 +1,71 @@
+"""Suspension: known from the store and the bus, and in force in both planes."""
+
+import pytest
+
+from greenroom.accounts import Accounts
+from greenroom.aws.service import OPERATIONS
+from greenroom.model.errors import PendingVerification
+from tests.control.caller import ACCOUNT, STRANGER, Caller
+
+PENDING = {
+    "CreateChatToken",
+    "CreateLoggingConfiguration",
+    "CreateRoom",
+    "DeleteLoggingConfiguration",
+    "DeleteMessage",
+    "DeleteRoom",
+    "DisconnectUser",
+    "SendEvent",
+    "UpdateLoggingConfiguration",
+    "UpdateRoom",
+}
+
+
+def test_operations_that_a_suspension_stops() -> None:
+    """The model declares PendingVerification for all that changes, issues or publishes."""
+    declared = {name for name, each in OPERATIONS.items() if "PendingVerification" in each.errors}
+    assert declared == PENDING
+
+
+async def test_a_suspended_account_changes_nothing() -> None:
+    """Changes are refused and reads are not, until the account is resumed; others go on."""
+    api = await Caller().listening()
+    room = await api.created()
+    await api.accounts.suspend(ACCOUNT)
+    answer = await api.call("UpdateRoom", identifier=room, name="n")
+    assert answer.error() == (403, "PendingVerification")
+    answer = await api.call("CreateChatToken", roomIdentifier=room, userId="u")
+    assert answer.error() == (403, "PendingVerification")
+    answer = await api.call("SendEvent", roomIdentifier=room, eventName="e")
+    assert answer.error() == (403, "PendingVerification")
+    assert (await api.call("GetRoom", identifier=room)).status == 200
+    await api.created(account=STRANGER)
+    await api.accounts.resume(ACCOUNT)
+    assert (await api.call("UpdateRoom", identifier=room, name="n")).status == 200
+
+
+async def test_publishing_stops() -> None:
+    """The rules that both planes share refuse what a suspended account publishes."""
+    api = await Caller().listening()
+    room = await api.created()
+    await api.accounts.suspend(ACCOUNT)
+    chat = api.services.chat
+    for publishing in (
+        chat.delete_message(room, "id", None),
+        chat.disconnect_user(room, "u", None),
+        chat.send_event(room, "e", None),
+    ):
+        with pytest.raises(PendingVerification) as refused:
+            await publishing
+        assert refused.value.status == 403
+
+
+async def test_other_nodes_learn_from_the_store() -> None:
+    """A node that missed the envelope knows after the next refresh; one that heard keeps that."""
+    api = await Caller().listening()
+    await api.accounts.suspend(ACCOUNT)
+    late = Accounts(api.store, api.bus, api.time.clock)
+    late.check(ACCOUNT)
+    await late.refresh()
+    with pytest.raises(PendingVerification):
+        late.check(ACCOUNT)

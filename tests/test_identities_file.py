@@ -1,0 +1,167 @@
+"""The identities file: what it says, and the place of what is wrong with it."""
+
+import contextlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.identities_file import Context, IdentitiesRefused, parse, read
+from greenroom.model.identity import KeyStatus
+from greenroom.sealing import Sealer, key_context
+from greenroom.storage.identities import Declared
+from greenroom.storage.memory import MemoryStore
+
+DOCS = Path(__file__).parent.parent / "docs"
+SEALER = Sealer(bytes(32))
+CONTEXT = Context(
+    account="123456789012",
+    now=7,
+    sealer=SEALER,
+    entropy=bytes,
+    environment={"ANNA_SECRET": "s" * 40, "WEB_SECRET": "w" * 40},
+)
+WHOLE = """
+suspended = false
+revoke_sessions_before = 1970-01-01T00:00:02Z
+
+[policies.chat]
+path = "/app/"
+description = "what the web application does"
+[policies.chat.document]
+Version = "2012-10-17"
+[[policies.chat.document.Statement]]
+Effect = "Allow"
+Action = ["ivschat:CreateChatToken", "ivschat:SendEvent"]
+Resource = "*"
+
+[users.anna]
+tags = { team = "web" }
+revoke_sessions_before = 1970-01-01T01:00:01+01:00
+attach = ["chat"]
+keys = [
+    { id = "AKIAANNAANNAANNAANNA", secret_variable = "ANNA_SECRET" },
+    { id = "AKIAANNAANNAANNAANN2", secret_file = "anna.secret", status = "Inactive" },
+]
+
+[roles.moderator]
+max_session_seconds = 7200
+attach = ["arn:aws:iam::123456789012:policy/app/chat"]
+policies.kick = '''{"Version": "2012-10-17",
+  "Statement": {"Effect": "Allow", "Action": "ivschat:DisconnectUser", "Resource": "*"}}'''
+[roles.moderator.trust]
+Version = "2012-10-17"
+Statement = { Effect = "Allow", Principal = { AWS = "123456789012" }, Action = "sts:AssumeRole" }
+"""
+
+
+def declared(text: str, directory: Path = Path()) -> Declared:
+    """Return what a file with the text declares."""
+    return parse(text, CONTEXT, directory)
+
+
+async def test_a_whole_file(tmp_path: Path) -> None:
+    """Every kind of thing is read, and a store takes it."""
+    (tmp_path / "anna.secret").write_text("t" * 40 + "\n")
+    found = declared(WHOLE, tmp_path)
+    (anna,), (moderator,), (chat,) = found.users, found.roles, found.policies
+    assert (anna.arn, anna.tags) == ("arn:aws:iam::123456789012:user/anna", {"team": "web"})
+    assert anna.attached_policies == moderator.attached_policies == (chat.arn,)
+    assert json.loads(chat.document)["Statement"][0]["Resource"] == "*"
+    assert (chat.path, chat.description) == ("/app/", "what the web application does")
+    assert moderator.max_session_seconds == 7200
+    assert "DisconnectUser" in moderator.inline_policies["kick"]
+    assert json.loads(moderator.trust_policy)["Statement"]["Action"] == "sts:AssumeRole"
+    secrets = [
+        SEALER.open(key_context(each.access_key_id), each.sealed_secret) for each in found.keys
+    ]
+    assert secrets == [b"s" * 40, b"t" * 40]
+    assert [each.status for each in found.keys] == [KeyStatus.ACTIVE, KeyStatus.INACTIVE]
+    assert (found.suspended, found.revoked_before, anna.revoked_before) == (False, 2000, 1000)
+    store = MemoryStore().identities
+    changes = await store.apply(CONTEXT.account, found)
+    assert "create access key AKIAANNAANNAANNAANNA of user anna" in changes
+    assert await store.apply(CONTEXT.account, declared(WHOLE, tmp_path)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("users = 1", "users"),
+        ("[user.anna]", "unknown field `user`"),
+        ("[users.anna]\ntag = {}", "users.anna: .*unknown field `tag`"),
+        ("[users.anna]\nattach = [1]", r"users.anna: Expected `str`, got `int` - at `attach\[0\]`"),
+        ("[users.anna", "not TOML: .*document"),
+        ('[users."a b"]', "users.a b: a name has"),
+        ("[users.anna]\n[users.ANNA]", "user: .* declared more than once"),
+        ('[users.anna]\npath = "x"', "users.anna.path: must begin and end with /"),
+        ('[users.anna]\ntags = { "aws:x" = "y" }', "users.anna.tags.aws:x"),
+        ('[users.anna]\nattach = ["chat"]', r"users.anna.attach\[0\]: 'chat' is neither"),
+        (
+            '[users.anna]\nattach = ["arn:a", "arn:a"]',
+            "users.anna.attach: arn:a is declared more than once",
+        ),
+        ("[users.anna]\npolicies.p = '{'", "users.anna.policies.p: "),
+        (
+            '[users.anna.policies.p]\nStatement = { Effect = "Permit", Action = "*" }',
+            "users.anna.policies.p: .*Effect",
+        ),
+        ("[policies.p]\ndocument.Version = 2012-10-17", "policies.p.document"),
+        ("[roles.r]", "`trust`"),
+        ("[users.a]\nrevoke_sessions_before = 2026-01-01T00:00:00", "users.a: .*timezone"),
+        ("[roles.r]\nmax_session_seconds = 1\ntrust = '{}'", "roles.r.max_session_seconds"),
+        (
+            '[users.anna]\nkeys = [{ id = "short", secret = "s" }]',
+            r"users.anna.keys\[0\].id: must be",
+        ),
+        ('[users.anna]\nkeys = [{ id = "AKIAANNAANNAANNAANNA" }]', r"keys\[0\]: needs exactly one"),
+        (
+            '[users.anna]\nkeys = [{ id = "AKIAANNAANNAANNAANNA", secret_variable = "NOT_SET" }]',
+            r"keys\[0\].secret_variable: NOT_SET is not set",
+        ),
+        (
+            '[users.anna]\nkeys = [{ id = "AKIAANNAANNAANNAANNA", secret_file = "none" }]',
+            r"keys\[0\].secret_file: cannot be read",
+        ),
+        (
+            '[users.anna]\nkeys = [{ id = "AKIAANNAANNAANNAANNA", secret = "hush-hush" }]',
+            r"keys\[0\]: the secret must be",
+        ),
+    ],
+)
+def test_faults_name_their_place(text: str, says: str, tmp_path: Path) -> None:
+    """What is wrong is one line with its place, without the secret."""
+    with pytest.raises(IdentitiesRefused, match=says) as refused:
+        declared(text, tmp_path)
+    assert "hush" not in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """The file's name is part of the line."""
+    with pytest.raises(IdentitiesRefused, match=r"cannot read .*none\.toml: No such file"):
+        read(tmp_path / "none.toml", CONTEXT)
+    (tmp_path / "bad.toml").write_bytes(b"\xff")
+    with pytest.raises(IdentitiesRefused, match="not UTF-8"):
+        read(tmp_path / "bad.toml", CONTEXT)
+    (tmp_path / "bad.toml").write_text("x = 1")
+    with pytest.raises(IdentitiesRefused, match=r"bad\.toml: .*`x`"):
+        read(tmp_path / "bad.toml", CONTEXT)
+
+
+def test_the_documented_example() -> None:
+    """The example of the guide is read as it stands there."""
+    text = (DOCS / "howto" / "declare-identities.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    found = declared(example)
+    assert [user.name for user in found.users] == ["web"]
+    assert found.users[0].attached_policies == (found.policies[0].arn,)
+
+
+@given(st.text() | st.sampled_from(WHOLE.splitlines()).flatmap(lambda line: st.just(WHOLE + line)))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """No text does anything else."""
+    with contextlib.suppress(IdentitiesRefused):
+        declared(text)
