@@ -4,14 +4,22 @@ The growth of the server's resident memory from before the first connection to w
 been idle for a while, divided by their number; a fresh server in every run.
 """
 
+from pathlib import Path
+
 from benchmarks.client import Load, Outcome, run
 from benchmarks.plot import Bar
 from benchmarks.reference import Reference
 from benchmarks.report import Table, write
 from benchmarks.runs import Measured, Plan, plan, rounds, running
 from benchmarks.service import Greenroom
+from benchmarks.tls import idle_over_tls
 
 SIZES = (1_000, 10_000)
+
+TLS = ", TLS"
+"""What the names of cases end with whose connections are encrypted."""
+
+TLS_SETTINGS = {"GREENROOM_DEV_TLS": "on"}
 
 
 def measure(plan: Plan) -> Measured:
@@ -19,6 +27,9 @@ def measure(plan: Plan) -> Measured:
     measured = Measured()
     for _ in rounds(plan):
         for case, number in _cases(plan).items():
+            if TLS in case:
+                measured.add(case, Greenroom.name, _over_tls(plan, number))
+                continue
             with running([Reference, Greenroom]) as servers:
                 for server in servers:
                     outcome = run(server, Load(connections=number, hold=plan.seconds))
@@ -26,9 +37,21 @@ def measure(plan: Plan) -> Measured:
     return measured
 
 
+def _over_tls(plan: Plan, number: int) -> Outcome:
+    kept: list[Greenroom] = []
+
+    def start(directory: Path) -> Greenroom:
+        kept.append(Greenroom(directory, TLS_SETTINGS))
+        return kept[-1]
+
+    with running([start]):
+        return idle_over_tls(kept[-1], number, plan.seconds)
+
+
 def _cases(plan: Plan) -> dict[str, int]:
-    numbers = map(plan.connections, SIZES)
+    numbers = [plan.connections(size) for size in SIZES]
     cases = {f"{number:,} connections": number for number in numbers}
+    cases |= {f"{number:,} connections{TLS}": number for number in numbers}
     return {case: number for case, number in cases.items() if plan.wanted(case)}
 
 
@@ -43,7 +66,7 @@ def table(measured: Measured) -> Table:
             bars.append(Bar(f"{case}: {server}", server, memory))
     return Table(
         name="memory",
-        title="Memory of an idle connection, without TLS",
+        title="Memory of an idle connection",
         columns=["case", "server", "KiB per connection", "MiB without connections"],
         rows=rows,
         bars=bars,

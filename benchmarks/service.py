@@ -12,6 +12,7 @@ import json
 import secrets
 import shutil
 import sqlite3
+import ssl
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,9 @@ SETTINGS = {
     "GREENROOM_REQUEST_RATES": "off",
     "GREENROOM_ROOM_MESSAGE_RATES": "off",
     "GREENROOM_QUOTAS": "rooms=0,connections=0,messaging_requests_per_connection=0",
+    "GREENROOM_CONNECTIONS_PER_ROOM": "0",
+    "GREENROOM_CONNECTIONS_PER_USER": "0",
+    "GREENROOM_NEW_CONNECTIONS_PER_SECOND": "0",
     "GREENROOM_LOG_LEVEL": "warning",
 }
 """What load must not run into."""
@@ -68,6 +72,12 @@ class Greenroom:
     def port(self) -> int:
         """The port of both planes."""
         return urlsplit(self._ready["api_url"]).port or 0
+
+    @property
+    def trusted(self) -> str | None:
+        """The file of the certificate to trust, if there is TLS."""
+        file: str | None = self._ready["certificate_to_trust"]
+        return file
 
     def target(self, load: Load) -> Target:
         """Create the load's rooms and a token for each of its connections."""
@@ -126,7 +136,7 @@ class Greenroom:
     def _create_rooms(
         self, number: int, members: Mapping[str, object] | None = None
     ) -> Iterator[str]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
+        with contextlib.closing(self._connection()) as connection:
             for _ in range(number):
                 headers, payload = self.signed("CreateRoom", members or {})
                 connection.request("POST", "/CreateRoom", payload, headers)
@@ -135,6 +145,12 @@ class Greenroom:
                 if answer.status != http.client.OK:
                     raise RuntimeError(f"CreateRoom: {answer.status} {text.decode()}")
                 yield json.loads(text)["arn"]
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.trusted is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port)
+        context = ssl.create_default_context(cafile=self.trusted)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=context)
 
     def _tokens(self, load: Load) -> Iterator[str]:
         ring = self._key_ring()

@@ -23,7 +23,7 @@ from greenroom.model.quotas import QUOTAS, RateProfile
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
 from greenroom.review.target import Failure
-from greenroom.settings import SETTINGS
+from greenroom.settings import BY_SETTING, SETTINGS
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 _PLACE = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -224,6 +224,42 @@ def _query_errors() -> str:
     )
 
 
+LIMITS = {
+    "handshake_timeout_seconds": "408 for a request's headers or its body; 503 for an upgrade that"
+    " waits for the store; a TLS handshake or a PROXY header is cut off",
+    "head_bytes": "431, and the connection is closed",
+    "header_count": "431, and the connection is closed",
+    "frame_bytes": "close code 1009; it holds for a frame and for the message of its fragments",
+    "outbound_queue_bytes": "the reader is dropped without a close frame (`slow_reader`)",
+    "ping_interval_seconds": "a peer that is silent for two of them is dropped (`silent_peer`)",
+    "close_timeout_seconds": "the connection is reset",
+    "connections_per_node": "upgrades get 503, `NODE_FULL`; the API goes on. Sockets of any kind"
+    " are bounded by this and `unfinished_connections` together: further ones are closed",
+    "connections_per_room": "upgrades get 429, `ROOM_FULL`; the token stays good",
+    "connections_per_user": "upgrades get 429, `USER_FULL`; the token stays good",
+    "connections_per_address": "closed before anything is read; behind a trusted proxy upgrades get"
+    " 429, `ADDRESS_FULL`",
+    "new_connections_per_second": "further ones wait for their turn, up to the handshake timeout",
+    "new_connections_per_second_per_address": "closed before anything is read; behind a trusted"
+    " proxy upgrades get 429, `ADDRESS_FULL`",
+    "unfinished_connections": "the oldest of them is closed, the new one is served; at most half of"
+    " the descriptors that the process may open",
+    "unfinished_connections_per_address": "closed before anything is read; behind a trusted proxy"
+    " upgrades get 429, `ADDRESS_FULL`",
+}
+"""The limits of the edge: what happens there."""
+
+
+def _limits() -> str:
+    return _table(
+        ("limit", "default", "what happens there"),
+        (
+            (f"`{name}`", _default(BY_SETTING[name].default), happens)
+            for name, happens in LIMITS.items()
+        ),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "quotas": _quotas,
@@ -240,6 +276,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "condition-keys": _condition_keys,
     "iam-operations": _iam_operations,
     "query-errors": _query_errors,
+    "limits": _limits,
 }
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Service(msgspec.Struct):
             region_name=region,
             aws_access_key_id=options.pop("access_key_id", self.ready["access_key_id"]),
             aws_secret_access_key=options.pop("secret", self.ready["secret_access_key"]),
+            verify=self.ready.get("certificate_to_trust"),
             config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, **options),
         )
 

@@ -119,4 +119,3 @@ async def test_uvicorn_makes_doors() -> None:
             _loop=asyncio.get_running_loop(),
         )
         assert isinstance(door, Door)
-        door._deadline.cancel()

@@ -11,6 +11,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from greenroom.listener import HeadLimits, Listener
+from greenroom.protocol.addresses import Networks, packed
+from greenroom.protocol.forwarded import TrustedProxies
+from greenroom.visitors import Visitors
 from tests.messaging.stage import Stage, action, frames_of, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
@@ -24,13 +27,19 @@ class Port:
         self.made = made
         self.limits = limits
         self.seen: list[tuple[str, bytes, bytes]] = []
+        self.scopes: list[Any] = []
         self.listeners: list[Listener] = []
         self.address: tuple[str, int] = ("", 0)
         self.waiting = asyncio.Event()
         self.hold = asyncio.Event()
         self.hold.set()
         self.config = Config(
-            self.application, interface="asgi3", ws="none", lifespan="off", log_config=None
+            self.application,
+            interface="asgi3",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
         )
         self.config.load()
 
@@ -42,6 +51,7 @@ class Port:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         self.seen.append((scope["method"], scope["raw_path"], body))
+        self.scopes.append(scope)
         self.waiting.set()
         await self.hold.wait()
         headers = [(b"content-length", b"%d" % len(body))]
@@ -50,7 +60,9 @@ class Port:
 
     def accept(self) -> Listener:
         """Make the protocol of one connection."""
-        made = Listener(self.made.plane, self.limits, self.config, ServerState(), {})
+        plane = self.made.plane
+        visit = plane.visitors.enter(packed("127.0.0.1"), 0)
+        made = Listener(plane, self.limits, self.config, ServerState(), {}, visit=visit)
         self.listeners.append(made)
         return made
 
@@ -89,6 +101,29 @@ def refusal(body: bytes) -> str:
     decoded = msgspec.json.decode(body)
     assert decoded["__type"] == "ValidationException"
     return str(decoded["message"])
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client", "scheme"),
+    [
+        (["127.0.0.1"], "192.0.2.1", "https"),
+        (["10.0.0.0/8"], "127.0.0.1", "http"),
+        ([], "127.0.0.1", "http"),
+    ],
+)
+async def test_trusted_proxies_name_the_client(
+    trusted: list[str], client: str, scheme: str
+) -> None:
+    """The application sees the client that a trusted proxy names, and nobody else's word."""
+    async with port() as opened:
+        visitors = Visitors(proxies=TrustedProxies(Networks(trusted)))
+        opened.made.plane = msgspec.structs.replace(opened.made.plane, visitors=visitors)
+        await opened.exchange(
+            b"GET / HTTP/1.1\r\nx-forwarded-for: 203.0.113.1, 192.0.2.1\r\n"
+            b"x-forwarded-proto: https\r\nconnection: close\r\n\r\n"
+        )
+        (scope,) = opened.scopes
+        assert (scope["client"][0], scope["scheme"]) == (client, scheme)
 
 
 async def test_requests_reach_the_application() -> None:

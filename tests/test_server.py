@@ -7,13 +7,12 @@ import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.server import AddressRefused, Ready, _Application, _bound, _limits, serve
+from greenroom.server import Ready, _limits, serve
 from greenroom.settings import Settings, load
 from greenroom.storage.base import StoreInUse
 
@@ -57,41 +56,6 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
                 socket.create_connection(("127.0.0.1", int(ready.api_url.rpartition(":")[2])))
     assert not any(secret in str(logs) for secret in secrets)
     assert (tmp_path / "data").exists() is (storage == "sqlite")
-
-
-async def test_health_while_draining() -> None:
-    """A load balancer is told not to send more; other paths are not answered here."""
-
-    class Draining:
-        draining = True
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    application = _Application(None, Draining())  # type: ignore[arg-type]
-    await application({"raw_path": b"/health", "method": "GET"}, None, send)  # type: ignore[arg-type]
-    assert sent[0]["status"] == 503
-    assert msgspec.json.decode(sent[1]["body"])["status"] == "draining"
-
-
-@pytest.mark.parametrize("host", ["a..b", "x" * 64, "192.0.2.1"])
-def test_addresses_that_cannot_be_listened_on(host: str) -> None:
-    """An address that is none, or another machine's, is refused with its name."""
-    with pytest.raises(AddressRefused, match=host), _bound(host, 0):
-        pass
-
-
-def test_a_taken_port() -> None:
-    """A port is listened on once, and free again afterwards."""
-    with _bound("127.0.0.1", 0) as first:
-        port = first.getsockname()[1]
-        with pytest.raises(AddressRefused, match=f"port {port}"), _bound("127.0.0.1", port):
-            pass
-    with _bound("127.0.0.1", port) as again:
-        assert again.getsockname()[1] == port
-    assert first.fileno() == -1
 
 
 def test_limits(tmp_path: Path) -> None:

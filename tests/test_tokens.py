@@ -3,6 +3,7 @@
 import base64
 import re
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import example, given, settings
@@ -12,8 +13,11 @@ from greenroom import tokens
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.tokens import (
     CHAT_PURPOSE,
+    MAXIMUM_KEYS,
     PAGE_PURPOSE,
+    KeyInfo,
     KeyRing,
+    RingFull,
     TokenForeign,
     TokenMalformed,
     TokenRejected,
@@ -328,3 +332,78 @@ def test_mutated_tokens(start: int, removed: int, added: str | None) -> None:
 def test_round_trip_of_anything(payload: bytes, nonce: bytes, purpose: str) -> None:
     """Any payload survives, for any purpose and nonce."""
     assert RING.open(purpose, RING.seal(purpose, payload, nonce)) == payload
+
+
+# -------------------------------------------------------------------------------- changing keys
+
+HOUR = 3_600_000
+
+
+def test_rotation_keeps_what_older_keys_sealed() -> None:
+    """A rotated ring seals with the new key and opens what the old one sealed."""
+    ring = KeyRing({"old": bytes(32)}, "old", {"old": 5})
+    token = ring.seal("chat", b"payload", bytes(12))
+    rotated = ring.rotated("new", bytes([1]) * 32, 10)
+    assert rotated.open("chat", token) == b"payload"
+    assert rotated.key_id(rotated.seal("chat", b"payload", bytes(12))) == "new"
+    assert rotated.describe() == [KeyInfo("new", True, 10, 0), KeyInfo("old", False, 5, 10)]
+    again = KeyRing.from_bytes(rotated.to_bytes())
+    assert again.describe() == rotated.describe()
+    assert again.open("chat", token) == b"payload"
+
+
+def test_keys_leave_when_nothing_of_theirs_can_be_alive() -> None:
+    """A key goes with the first rotation after its last session and its last page."""
+    ring = KeyRing({"a": bytes(32)}, "a").rotated("b", bytes(32), 0)
+    kept = ring.rotated("c", bytes(32), 4 * HOUR - 1)
+    assert {info.id for info in kept.describe()} == {"a", "b", "c"}
+    pruned = kept.rotated("d", bytes(32), 4 * HOUR)
+    assert {info.id for info in pruned.describe()} == {"b", "c", "d"}
+
+
+def test_a_ring_has_an_end() -> None:
+    """A loop that rotates is refused before the ring grows beyond its bound."""
+    ring = KeyRing({"0": bytes(32)}, "0")
+    for number in range(1, MAXIMUM_KEYS):
+        ring = ring.rotated(f"{number}", bytes(32), number)
+    with pytest.raises(RingFull):
+        ring.rotated("one more", bytes(32), 1000)
+    assert ring.rotated("later", bytes(32), 5 * HOUR).describe()[0].id == "later"
+
+
+@pytest.mark.parametrize("purpose", ["chat", "page"])
+def test_a_key_that_is_gone_opens_nothing(purpose: str) -> None:
+    """What a removed key sealed is foreign, chat tokens and pages alike; the current one stays."""
+    ring = KeyRing({"a": bytes(32)}, "a").rotated("b", bytes([1]) * 32, 0)
+    token = KeyRing({"a": bytes(32)}, "a").seal(purpose, b"x", bytes(12))
+    lacking = ring.without("a")
+    with pytest.raises(TokenForeign):
+        lacking.open(purpose, token)
+    with pytest.raises(TokenForeign):
+        lacking.key_id(token)
+    for key_id in ("a", "b", "c"):
+        with pytest.raises(KeyError):
+            lacking.without(key_id)
+
+
+def test_the_id_of_a_key_is_one_object() -> None:
+    """Connections share it; a text that is no token has none."""
+    ring = KeyRing({"key": bytes(32)}, "key")
+    tokens = [ring.seal("chat", b"x", bytes([n]) * 12) for n in range(2)]
+    assert ring.key_id(tokens[0]) is ring.key_id(tokens[1])
+    with pytest.raises(TokenMalformed):
+        ring.key_id("x.y")
+
+
+def test_adopting_another_ring_changes_it_for_all() -> None:
+    """Who holds the ring seals and opens with the other's keys from then on."""
+    ring, other = KeyRing({"a": bytes(32)}, "a"), KeyRing({"b": bytes([1]) * 32}, "b")
+    ring.adopt(other)
+    assert other.open("chat", ring.seal("chat", b"x", bytes(12))) == b"x"
+    assert ring.describe() == other.describe()
+
+
+def test_rings_of_the_first_release_are_read() -> None:
+    """They lack the times of their keys, and nothing else."""
+    kept = msgspec.msgpack.encode([1, "a", {"a": bytes(32)}])
+    assert KeyRing.from_bytes(kept).describe() == [KeyInfo("a", True, 0, 0)]

@@ -16,6 +16,8 @@ from uvicorn.server import ServerState
 from greenroom.listener import HeadLimits, Listener
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
+from greenroom.protocol import addresses
+from greenroom.visitors import Refused, Visit
 
 _WEBSOCKET = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 
@@ -27,11 +29,14 @@ class Door(asyncio.Protocol):
         "_app_state",
         "_config",
         "_deadline",
+        "_due",
+        "_held",
         "_limits",
         "_loop",
         "_plane",
         "_server_state",
         "_transport",
+        "_visit",
     )
 
     _transport: asyncio.Transport
@@ -44,26 +49,41 @@ class Door(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        visit: Visit | None = None,
     ) -> None:
+        """Take what uvicorn gives, and the visit where it was counted already."""
+        self._visit = visit
         self._plane = plane
         self._limits = limits
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
+        self._held: bytes | None = None
         self._loop = _loop or asyncio.get_running_loop()
-        self._deadline = self._loop.call_later(limits.seconds, self._silent)
+        # From here on, although an encrypted connection is made only after its own handshake.
+        self._due = self._loop.time() + limits.seconds
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        if not self._enter():
+            transport.abort()
+            return
+        self._deadline = self._loop.call_at(self._due, self._silent)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
+        if self._held is not None:
+            # Too many came at once: this one has its turn later. Reading stops at the first bytes,
+            # because uvloop begins to read whatever is asked for before.
+            self._held += data
+            self._transport.pause_reading()
+            return
         end = data.find(b"\r\n\r\n") + 4
         if 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):
             head = _Head()
             if head.is_upgrade(data[:end]) and len(head.headers) <= self._limits.count:
                 self._leave()
-                edge = Edge(self._plane, self._transport)
+                edge = Edge(self._plane, self._transport, self._visit)
                 self._transport.set_protocol(edge)
                 edge.begin(head.method, head.headers, data[end:])
                 return
@@ -73,11 +93,40 @@ class Door(asyncio.Protocol):
         """Close: a client that ends before it began wants nothing."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
+        if self._visit is not None:
+            self._leave()
+            self._plane.visitors.leave(self._visit)
 
     def shutdown(self) -> None:
         """Close: the server stops."""
         self._transport.close()
+
+    def _enter(self) -> bool:
+        """Count the connection, if that was not done; return whether it may stay."""
+        visitors, now = self._plane.visitors, self._plane.clock.monotonic()
+        visit = self._visit
+        if visit is None:
+            try:
+                visit = visitors.enter(peer_of(self._transport), now)
+            except Refused:
+                return False
+            wait = visitors.delay(now)
+            if wait:
+                self._held = b""
+                self._loop.call_later(wait, self._go_on)
+        self._visit = visit
+        visit.is_held = True
+        visit.let_go = self._transport.abort
+        return True
+
+    def _go_on(self) -> None:
+        """Have the connection's turn, whose time has come."""
+        held, self._held = self._held, None
+        if self._transport.is_closing() or self._transport.get_protocol() is not self:
+            return
+        if held:
+            self._transport.resume_reading()
+            self.data_received(held)
 
     def _silent(self) -> None:
         self._to_listener().too_slow("headers")
@@ -91,6 +140,8 @@ class Door(asyncio.Protocol):
             self._server_state,
             self._app_state,
             self._loop,
+            self._due,
+            self._visit,
         )
         self._transport.set_protocol(listener)
         listener.connection_made(self._transport)
@@ -99,6 +150,12 @@ class Door(asyncio.Protocol):
     def _leave(self) -> None:
         self._deadline.cancel()
         self._server_state.connections.discard(self)
+
+
+def peer_of(transport: asyncio.BaseTransport) -> bytes:
+    """Return the address at the other end."""
+    peer = transport.get_extra_info("peername")
+    return addresses.packed(peer[0]) if peer else addresses.UNKNOWN
 
 
 class _Head:

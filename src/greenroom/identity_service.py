@@ -46,7 +46,6 @@ class IdentityService:
         self._clock = clock
         self.vault = vault
         self.root: AccessKey
-        self.chat_ring: KeyRing
         self.session_ring: KeyRing
         self.identities: Identities
         self.accounts = Accounts(store, bus, clock)
@@ -101,7 +100,6 @@ class IdentityService:
             await self.audit_log.close()
 
     async def _find_keys(self) -> None:
-        self.chat_ring = await self._ring("token-keys")
         self.session_ring = await self._ring("session-keys")
         self.root = await credentials.root_key(self._settings, self.vault)
         resolver = Resolver(

@@ -25,6 +25,8 @@ from greenroom.control.app import CORS, UNKNOWN
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException
+from greenroom.protocol import addresses
+from greenroom.visitors import Visit
 
 LINGER_SECONDS = 2.0
 """How long a refused connection is still read: the kernel resets one that is closed with bytes
@@ -59,8 +61,13 @@ class Listener(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        due: float | None = None,
+        visit: Visit | None = None,
     ) -> None:
+        """Take what uvicorn gives, the loop's time when the first head is due, and the visit."""
         super().__init__(config, server_state, app_state, _loop)
+        self._due = due
+        self._visit = visit or plane.visitors.enter(addresses.UNKNOWN, plane.clock.monotonic())
         self._plane = plane
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
@@ -72,10 +79,13 @@ class Listener(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._set_deadline("headers")
+        if self._visit.address:
+            self.client = (addresses.shown(self._visit.address), 0)
+        self._set_deadline("headers", self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_deadline()
+        self._plane.visitors.leave(self._visit)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -120,18 +130,31 @@ class Listener(HttpToolsProtocol):
         if self.parser.should_upgrade() and not self._should_upgrade() and _has_body(self.headers):
             # The parser would take the body for the other protocol's bytes.
             raise _Refused(400, "A request with a body cannot ask for another protocol")
+        self._find_client()
         super().on_headers_complete()
         self._in_head = False
         self._set_deadline("body")
 
     def on_message_complete(self) -> None:
         self._unset_deadline()
+        if not self._wants_websocket():
+            self._plane.visitors.finish(self._visit)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._farewell and self.cycle.response_complete and not self.transport.is_closing():
             self._close_after(self._farewell)
+
+    def _find_client(self) -> None:
+        """Believe a trusted proxy about who its client is, and whether that came over TLS."""
+        proxies, peer = self._plane.visitors.proxies, self._visit.address
+        if proxies:
+            origin = proxies.origin(peer, self.headers)
+            if origin.address != peer:
+                self.scope["client"] = (addresses.shown(origin.address), 0)
+            if origin.secure is not None:
+                self.scope["scheme"] = "https" if origin.secure else "http"
 
     # Upgrades
 
@@ -147,7 +170,7 @@ class Listener(HttpToolsProtocol):
                 self.data_received(early)
             return
         self._unset_deadline()
-        edge = Edge(self._plane, self.transport)
+        edge = Edge(self._plane, self.transport, self._visit)
         self.connections.discard(self)
         self.transport.set_protocol(edge)
         edge.begin(self.parser.get_method(), self.headers, early)
@@ -156,9 +179,11 @@ class Listener(HttpToolsProtocol):
 
     # Refusals
 
-    def _set_deadline(self, part: str) -> None:
+    def _set_deadline(self, part: str, due: float | None = None) -> None:
         self._unset_deadline()
-        self._deadline = self.loop.call_later(self._limits.seconds, self.too_slow, part)
+        if due is None:
+            due = self.loop.time() + self._limits.seconds
+        self._deadline = self.loop.call_at(due, self.too_slow, part)
 
     def _unset_deadline(self) -> None:
         if self._deadline is not None:

@@ -136,6 +136,11 @@ class Metrics:
         self.handshake_refusals = self._counter(
             "greenroom_handshake_refusals", "Upgrades that were refused, by reason.", "reason"
         )
+        self.limits_met = self._counter(
+            "greenroom_limits_met",
+            "Connections closed, or made to wait, for a limit of the edge, by limit.",
+            "limit",
+        )
         self.handshake_seconds = self._distribution(
             "greenroom_handshake_seconds", "Time from an upgrade request to its 101 answer.", FAST
         )

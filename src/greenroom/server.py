@@ -1,4 +1,8 @@
-"""The composition root, the only module that knows every adapter: open, build, serve, drain."""
+"""The composition root, the only module that knows every adapter: open, build, serve, drain, close.
+
+What a process consists of is opened from the bottom up and closed in the opposite order. What can
+be refused without a trace (targets, certificate, address) is looked at before anything is written.
+"""
 
 import asyncio
 import contextlib
@@ -6,18 +10,18 @@ import functools
 import gc
 import os
 import random
+import resource
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import structlog
-import uvicorn
 
-from greenroom import __version__, credentials, telemetry
+from greenroom import __version__, credentials, signals, telemetry, tls
+from greenroom.application import Application
 from greenroom.aws_access import AwsAccess
-from greenroom.bus.base import Envelope, IdentitiesChanged
+from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
@@ -25,15 +29,17 @@ from greenroom.chatlog.destinations import Destinations, endpoints, open_destina
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
 from greenroom.cloudwatch import Publisher
-from greenroom.control.app import ControlPlane, Receive, Scope, Send
+from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
 from greenroom.control.iam_call import IamServices
 from greenroom.control.identity import AccessKey
 from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.query_api import QueryApi
-from greenroom.door import Door
+from greenroom.control.token_keys import TokenKeysApi
+from greenroom.dev_certificate import CERTIFICATE_NAME, dev_certificate
+from greenroom.excess_log import ExcessLog
+from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
-from greenroom.listener import HeadLimits
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.plane import Limits, Plane
@@ -42,26 +48,27 @@ from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
 from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_store
+from greenroom.protocol.addresses import Networks
+from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
+from greenroom.protocol.origins import AllowedOrigins
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.rooms_cache import RoomsCache
 from greenroom.settings import Settings
-from greenroom.storage.base import Store
+from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
+from greenroom.token_keys import TokenKeys
+from greenroom.visitors import VisitorLimits, Visitors
 
-HEADER_COUNT = 128
-"""The most headers in one request."""
+LAST_WORDS_SECONDS = 0.3
+"""How long the last connections of a drain have for what waits to be written to them."""
 
 GC_THRESHOLDS = (10_000, 20, 50)
 """Connections are many objects that live long, and make no cycles: the collector looks at them
 less often than Python's default of 700 new objects."""
 
 log = structlog.get_logger()
-
-
-class AddressRefused(Exception):
-    """The address cannot be listened on: the message is one clear line for the operator."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -78,26 +85,223 @@ class Ready(msgspec.Struct, frozen=True):
     secret_given: bool
     region: str
     account: str
+    certificate_to_trust: str | None = None
+    """The file of a certificate that is signed by itself, for clients to be told of."""
 
 
 async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
 
     Raises:
-        SettingsRefused: the identities file cannot be used.
+        SettingsRefused: a target of message review, the certificate or the identities file cannot
+            be used.
         StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
         AddressRefused: the address is taken or not this machine's.
-        SettingsRefused: a target of message review cannot be used.
     """
-    with _bound(settings.text("host"), settings.number("port")) as listening:
-        metrics = Metrics()
+    asyncio.get_running_loop().set_exception_handler(telemetry.report_fault)
+    with bound(settings.text("host"), settings.number("port")) as listening:
         async with contextlib.AsyncExitStack() as stack:
-            # First: a target that cannot be used is refused before anything is written.
-            reviewer = await open_reviewer(settings, settings.quotas(), metrics, Clock())
-            stack.push_async_callback(reviewer.close)
-            store = await _open_store(settings)
-            stack.push_async_callback(store.close)
-            await _run(settings, store, metrics, reviewer, listening, announce)
+            opened = await _open(settings, listening, stack)
+            async with _task_group() as tasks:
+                node = await _build(opened, tasks)
+                await _serve(node, announce)
+                await _close(node)
+
+
+class _Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process holds from the outside world."""
+
+    settings: Settings
+    listening: socket.socket
+    certificate: tls.Certificate | None
+    clock: Clock
+    metrics: Metrics
+    reviewer: HandlerReviewer
+    store: Store
+    bus: Bus
+    identity: IdentityService
+    access: AwsAccess
+    destinations: Destinations
+
+
+async def _open(
+    settings: Settings, listening: socket.socket, stack: contextlib.AsyncExitStack
+) -> _Opened:
+    clock, metrics, bus = Clock(), Metrics(), MemoryBus()
+    reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock)
+    stack.push_async_callback(reviewer.close)
+    store = await _open_store(settings)
+    stack.push_async_callback(store.close)
+    stack.push_async_callback(bus.close)
+    certificate = _certificate(settings)
+    identity = await IdentityService.open(settings, store, bus, clock)
+    stack.push_async_callback(identity.close)
+    access = AwsAccess(endpoints(settings), identity.root.access_key_id)
+    stack.push_async_callback(access.close)
+    destinations = open_destinations(settings, access)
+    stack.push_async_callback(destinations.close)
+    return _Opened(
+        settings=settings,
+        listening=listening,
+        certificate=certificate,
+        clock=clock,
+        metrics=metrics,
+        reviewer=reviewer,
+        store=store,
+        bus=bus,
+        identity=identity,
+        access=access,
+        destinations=destinations,
+    )
+
+
+class _Node(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs: the planes, what they share, and what ticks."""
+
+    opened: _Opened
+    services: Services
+    plane: Plane
+    control: ControlPlane
+    keys: TokenKeys
+    chat_log: JournaledChatLog
+    lag: LoopLag
+    publishing: "asyncio.Task[None] | None"
+
+
+async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
+    settings, store, bus, clock = opened.settings, opened.store, opened.bus, opened.clock
+    identity, metrics, quotas = opened.identity, opened.metrics, settings.quotas()
+    rooms = RoomsCache(store)
+    hub = Hub(rooms, metrics)
+    keys = await TokenKeys.open(identity.vault, bus, clock, tasks)
+    chat_log = await _start_chat_log(opened, tasks)
+    chat = Chat(
+        rooms,
+        bus,
+        quotas,
+        clock,
+        check_account=identity.accounts.check,
+        chat_log=chat_log,
+        reviewer=opened.reviewer,
+    )
+    services = Services(
+        store=store,
+        bus=bus,
+        chat=chat,
+        chat_log=chat_log,
+        rooms=rooms,
+        reviewer=opened.reviewer,
+        ring=keys.ring,
+        quotas=quotas,
+        clock=clock,
+        ids=new_id,
+        nonces=secrets.token_bytes,
+        metrics=metrics,
+        accounts=identity.accounts,
+    )
+    plane = Plane(
+        chat=chat,
+        hub=hub,
+        sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
+        rooms=rooms,
+        redeemer=Redeemer(store, clock, tasks),
+        ring=keys.ring,
+        quotas=quotas,
+        clock=clock,
+        ids=new_id,
+        limits=_limits(settings),
+        tasks=tasks,
+        metrics=metrics,
+        moderation=ModerationTrail(identity.audit_log, clock),
+        visitors=_visitors(settings, clock, metrics),
+        origins=AllowedOrigins(settings.texts("allowed_origins")),
+    )
+    query_api = _query_api(services, identity)
+    control = ControlPlane(services, identity.identities, identity.audit_log, query_api)
+    await bus.start(functools.partial(_receive, keys, hub, identity))
+    identity.start(tasks)
+    watch(metrics, hub, chat, rooms, control)
+    if isinstance(store, SqliteStore):
+        watch_store(metrics, lambda: store.statistics)
+    return _Node(
+        opened=opened,
+        services=services,
+        plane=plane,
+        control=control,
+        keys=keys,
+        chat_log=chat_log,
+        lag=LoopLag(metrics.loop_lag_seconds),
+        publishing=_publishing(opened, tasks),
+    )
+
+
+async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
+    opened, hub = node.opened, node.plane.hub
+    settings, identity = opened.settings, opened.identity
+    token_keys = TokenKeysApi(node.keys, identity.identities, identity.root, opened.clock)
+    application = Application(node.control, token_keys, hub, _monitoring(node))
+    server = HttpServer(
+        http_config(settings, application, node.plane),
+        functools.partial(_started, settings, identity.root, opened.listening, announce),
+        entrance(settings, opened.certificate),
+        node.plane,
+    )
+    spread = min(settings.number("drain_spread_seconds"), settings.number("drain_timeout_seconds"))
+    node.plane.sweeper.start()
+    node.lag.start()
+    if opened.certificate is not None:
+        opened.certificate.watch()
+    with signals.handled(
+        functools.partial(_stop, server, hub, spread), functools.partial(_hang_up, opened)
+    ):
+        await server.serve(sockets=[opened.listening])
+        await _drained(hub, spread)
+
+
+async def _close(node: _Node) -> None:
+    """End what runs; what was opened is closed afterwards."""
+    opened = node.opened
+    seconds = opened.settings.number("drain_timeout_seconds")
+    node.plane.hub.drain()
+    opened.reviewer.drain(seconds)
+    node.plane.sweeper.stop()
+    node.lag.stop()
+    if opened.certificate is not None:
+        opened.certificate.stop()
+    await node.chat_log.stop(seconds)
+    if node.publishing is not None:
+        node.publishing.cancel()
+    # The upkeep is a task of the group, which waits for it.
+    await opened.identity.close()
+
+
+def _receive(keys: TokenKeys, hub: Hub, identity: IdentityService, envelope: Envelope) -> None:
+    """Take an envelope from the bus: a killed key is refused before its connections end."""
+    keys.follow(envelope, hub.receive)
+    hub.receive(envelope)
+    identity.receive(envelope)
+
+
+def _stop(server: HttpServer, hub: Hub, spread: int) -> None:
+    log.info("stopping", connections=hub.connections)
+    server.should_exit = True
+    hub.drain(spread)
+
+
+def _hang_up(opened: _Opened) -> None:
+    """Read the files again: certificate, identities, and a new audit log."""
+    if opened.certificate is not None:
+        opened.certificate.reload()
+    opened.identity.hang_up()
+
+
+async def _drained(hub: Hub, spread: int) -> None:
+    """Wait until the connections have ended that end over time, and a moment for the last ones."""
+    if not hub.drained.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(spread + LAST_WORDS_SECONDS):
+                await hub.drained.wait()
+        await asyncio.sleep(LAST_WORDS_SECONDS)
 
 
 async def _open_store(settings: Settings) -> Store:
@@ -106,95 +310,38 @@ async def _open_store(settings: Settings) -> Store:
     return await SqliteStore.open(settings.path("data_dir"))
 
 
-async def _run(
-    settings: Settings,
-    store: Store,
-    metrics: Metrics,
-    reviewer: HandlerReviewer,
-    listening: socket.socket,
-    announce: Callable[[Ready], None],
-) -> None:
-    asyncio.get_running_loop().set_exception_handler(telemetry.report_fault)
-    clock = Clock()
-    rooms, bus, quotas = RoomsCache(store), MemoryBus(), settings.quotas()
-    identity = await IdentityService.open(settings, store, bus, clock)
-    ring = identity.chat_ring
-    hub = Hub(rooms, metrics)
-    if isinstance(store, SqliteStore):
-        watch_store(metrics, lambda: store.statistics)
-    lag = LoopLag(metrics.loop_lag_seconds)
-    sweeper = Sweeper(clock, settings.number("ping_interval_seconds"))
-    access = AwsAccess(endpoints(settings), identity.root.access_key_id)
-    destinations = open_destinations(settings, access)
-    async with _task_group() as tasks:
-        publishing = _publishing(settings, metrics, access, tasks)
-        chat_log = await _start_chat_log(settings, store, destinations, tasks, metrics)
-        chat = Chat(
-            rooms,
-            bus,
-            quotas,
-            clock,
-            check_account=identity.accounts.check,
-            chat_log=chat_log,
-            reviewer=reviewer,
-        )
-        services = Services(
-            store=store,
-            bus=bus,
-            chat=chat,
-            chat_log=chat_log,
-            rooms=rooms,
-            reviewer=reviewer,
-            ring=ring,
-            quotas=quotas,
-            clock=clock,
-            ids=new_id,
-            nonces=secrets.token_bytes,
-            metrics=metrics,
-            accounts=identity.accounts,
-        )
-        plane = Plane(
-            chat=chat,
-            moderation=ModerationTrail(identity.audit_log, clock),
-            hub=hub,
-            sweeper=sweeper,
-            rooms=rooms,
-            redeemer=Redeemer(store, clock, tasks),
-            ring=ring,
-            quotas=quotas,
-            clock=clock,
-            ids=new_id,
-            limits=_limits(settings),
-            tasks=tasks,
-            metrics=metrics,
-        )
-        await bus.start(functools.partial(_receive, hub, identity))
-        sweeper.start()
-        lag.start()
-        identity.start(tasks)
-        query_api = _query_api(services, identity)
-        control = ControlPlane(services, identity.identities, identity.audit_log, query_api)
-        watch(metrics, hub, chat, rooms, control)
-        application = _Application(
-            control, hub, _monitoring(settings, metrics, listening, chat_log.observe)
-        )
-        server = _Server(
-            _http_config(settings, application, plane),
-            functools.partial(_started, settings, identity.root, listening, announce),
-        )
-        with _signals(functools.partial(_stop, server, hub), identity.hang_up):
-            await server.serve(sockets=[listening])
-        hub.drain()
-        reviewer.drain(settings.number("drain_timeout_seconds"))
-        sweeper.stop()
-        lag.stop()
-        await chat_log.stop(settings.number("drain_timeout_seconds"))
-        if publishing is not None:
-            publishing.cancel()
-        await destinations.close()
-        await access.close()
-        await identity.close()
-        await bus.close()
+def _certificate(settings: Settings) -> tls.Certificate | None:
+    if settings.text("dev_tls") == "off":
+        return tls.certificate_of(settings)
+    try:
+        files = dev_certificate(settings.path("data_dir").resolve(), settings.text("host"))
+    except OSError as error:
+        raise StoreUnwritable(f"the certificate cannot be kept: {error.strerror}") from None
+    log.warning("the certificate is for development only: it is signed by itself")
+    return tls.Certificate(*files)
+
+
+async def _start_chat_log(opened: _Opened, tasks: asyncio.TaskGroup) -> JournaledChatLog:
+    chat_log = JournaledChatLog(
+        opened.store,
+        opened.destinations.destination_for,
+        tasks,
+        clock=opened.clock,
+        random=random.random,
+        bounds=_bounds(opened.settings),
+        metrics=opened.metrics,
+    )
+    await chat_log.start()
+    await finish_interrupted(opened.store, chat_log, opened.clock)
+    return chat_log
+
+
+def _publishing(opened: _Opened, tasks: asyncio.TaskGroup) -> "asyncio.Task[None] | None":
+    settings = opened.settings
+    if settings.text("cloudwatch_metrics") != "on":
+        return None
+    region, namespace = settings.text("region"), settings.text("cloudwatch_namespace")
+    return tasks.create_task(Publisher(opened.metrics, opened.access, region, namespace).run())
 
 
 def _query_api(services: Services, identity: IdentityService) -> QueryApi:
@@ -208,40 +355,16 @@ def _query_api(services: Services, identity: IdentityService) -> QueryApi:
     return QueryApi(iam, lambda account: services.bus.publish(IdentitiesChanged(account)))
 
 
-def _receive(hub: Hub, identity: IdentityService, envelope: Envelope) -> None:
-    hub.receive(envelope)
-    identity.receive(envelope)
-
-
-def _publishing(
-    settings: Settings, metrics: Metrics, access: AwsAccess, tasks: asyncio.TaskGroup
-) -> asyncio.Task[None] | None:
-    if settings.text("cloudwatch_metrics") != "on":
+def _monitoring(node: _Node) -> Monitoring | None:
+    opened = node.opened
+    if opened.settings.text("metrics") == "off":
         return None
-    region, namespace = settings.text("region"), settings.text("cloudwatch_namespace")
-    return tasks.create_task(Publisher(metrics, access, region, namespace).run())
-
-
-async def _start_chat_log(
-    settings: Settings,
-    store: Store,
-    destinations: Destinations,
-    tasks: asyncio.TaskGroup,
-    metrics: Metrics,
-) -> JournaledChatLog:
-    clock = Clock()
-    chat_log = JournaledChatLog(
-        store,
-        destinations.destination_for,
-        tasks,
-        clock=clock,
-        random=random.random,
-        bounds=_bounds(settings),
-        metrics=metrics,
+    return Monitoring(
+        opened.metrics,
+        opened.settings.optional_text("metrics_token"),
+        local=is_loopback(opened.listening.getsockname()[0]),
+        refresh=node.chat_log.observe,
     )
-    await chat_log.start()
-    await finish_interrupted(store, chat_log, clock)
-    return chat_log
 
 
 def _bounds(settings: Settings) -> Bounds:
@@ -258,40 +381,30 @@ def _limits(settings: Settings) -> Limits:
         frame_bytes=settings.number("frame_bytes"),
         handshake_seconds=settings.number("handshake_timeout_seconds"),
         close_seconds=settings.number("close_timeout_seconds"),
+        connections=settings.number("connections_per_node"),
+        connections_per_room=settings.number("connections_per_room"),
+        connections_per_user=settings.number("connections_per_user"),
     )
 
 
-def _monitoring(
-    settings: Settings,
-    metrics: Metrics,
-    listening: socket.socket,
-    refresh: Callable[[], None],
-) -> Monitoring | None:
-    if settings.text("metrics") == "off":
-        return None
-    local = is_loopback(listening.getsockname()[0])
-    token = settings.optional_text("metrics_token")
-    return Monitoring(metrics, token, local=local, refresh=refresh)
-
-
-def _http_config(settings: Settings, application: "_Application", plane: Plane) -> uvicorn.Config:
-    limits = HeadLimits(
-        size=settings.number("head_bytes"),
-        count=HEADER_COUNT,
-        seconds=settings.number("handshake_timeout_seconds"),
+def _visitors(settings: Settings, clock: Clock, metrics: Metrics) -> Visitors:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unfinished = settings.number("unfinished_connections")
+    limits = VisitorLimits(
+        connections=settings.number("connections_per_node"),
+        connections_per_address=settings.number("connections_per_address"),
+        a_second=settings.number("new_connections_per_second"),
+        a_second_per_address=settings.number("new_connections_per_second_per_address"),
+        # Who dawdles must not take the descriptors of all others.
+        unfinished=min(unfinished, files // 2) if files > 0 else unfinished,
+        unfinished_per_address=settings.number("unfinished_connections_per_address"),
     )
-    return uvicorn.Config(
-        application,
-        http=functools.partial(Door, plane, limits),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=4096,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=settings.number("drain_timeout_seconds"),
+    proxies = TrustedProxies(
+        Networks(settings.texts("trusted_proxies")),
+        ForwardedHeader(settings.text("forwarded_header")),
     )
+    excess = ExcessLog(clock, lambda limit: metrics.limits_met.labels(limit).inc())
+    return Visitors(limits, proxies, excess)
 
 
 def _started(
@@ -307,11 +420,14 @@ def _started(
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     kept = settings.text("storage") == "sqlite"
+    dev_tls = settings.text("dev_tls") == "on"
+    own = settings.path("data_dir").resolve() / CERTIFICATE_NAME if dev_tls else None
+    secure = "s" if own or settings.optional_path("tls_certificate_file") else ""
     ready = Ready(
         pid=os.getpid(),
-        api_url=f"http://{shown}:{port}",
-        websocket_url=f"ws://{shown}:{port}/",
-        health_url=f"http://{shown}:{port}/health",
+        api_url=f"http{secure}://{shown}:{port}",
+        websocket_url=f"ws{secure}://{shown}:{port}/",
+        health_url=f"http{secure}://{shown}:{port}/health",
         data_dir=str(settings.path("data_dir").resolve()) if kept else None,
         credentials_file=credentials.file_of(settings),
         access_key_id=key.access_key_id,
@@ -319,89 +435,10 @@ def _started(
         secret_given=settings.optional_text("secret_access_key") is not None,
         region=settings.text("region"),
         account=key.account,
+        certificate_to_trust=None if own is None else str(own),
     )
     announce(ready)
     log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
-
-
-class _Application:
-    """What HTTP requests reach: `/health`, `/metrics`, else the control plane."""
-
-    def __init__(
-        self, control: ControlPlane, hub: Hub, monitoring: Monitoring | None = None
-    ) -> None:
-        self._control = control
-        self._hub = hub
-        self._monitoring = monitoring
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["raw_path"] == b"/health" and scope["method"] in ("GET", "HEAD"):
-            await self._health(send)
-        elif self._monitoring is not None and self._monitoring.wants(scope):
-            await self._monitoring(scope, receive, send)
-        else:
-            await self._control(scope, receive, send)
-
-    async def _health(self, send: Send) -> None:
-        status = "draining" if self._hub.draining else "ok"
-        body = msgspec.json.encode({"status": status, "version": __version__})
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-        ]
-        code = 503 if self._hub.draining else 200
-        await send({"type": "http.response.start", "status": code, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, with our signals, that tells when it listens."""
-
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._tell = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._tell()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _stop(server: _Server, hub: Hub) -> None:
-    log.info("stopping", connections=hub.connections)
-    server.should_exit = True
-    hub.drain()
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None], hang_up: Callable[[], None]) -> Iterator[None]:
-    """Stop at the first SIGTERM or SIGINT; at the second leave at once, as the shell expects.
-
-    SIGHUP, which ends a process that does not handle it, means: read your files again.
-    """
-    loop = asyncio.get_running_loop()
-    stopping = False
-
-    def receive(number: int) -> None:
-        nonlocal stopping
-        if stopping:
-            os._exit(128 + number)
-        stopping = True
-        stop()
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, receive, number)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
-    try:
-        yield
-    finally:
-        for number in (*numbers, signal.SIGHUP):
-            loop.remove_signal_handler(number)
 
 
 @contextlib.asynccontextmanager
@@ -414,24 +451,3 @@ async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
-
-
-@contextlib.contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except socket.gaierror as error:
-        raise AddressRefused(f"{host} is not an address: {error.strerror}") from None
-    except UnicodeError:
-        raise AddressRefused(f"{host} is not an address: a part is empty or too long") from None
-    listening = socket.socket(family, kind, protocol)
-    with listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(address)
-            listening.listen(4096)
-        except OSError as error:
-            raise AddressRefused(f"cannot listen on {host} port {port}: {error.strerror}") from None
-        yield listening

@@ -18,6 +18,9 @@ import msgspec
 
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.model.quotas import BY_NAME, Quotas, RateProfile
+from greenroom.protocol.addresses import Networks
+from greenroom.protocol.forwarded import ForwardedHeader
+from greenroom.protocol.origins import normalized
 
 PREFIX = "GREENROOM_"
 
@@ -97,6 +100,28 @@ def _matching(pattern: str, rule: str) -> Callable[[object], object]:
 
 def _one_of(*words: str) -> Callable[[object], object]:
     return _matching("|".join(words), "one of " + ", ".join(words))
+
+
+def _texts(check: Callable[[str], object]) -> Callable[[object], object]:
+    """Return the parser of a list of texts in the file, or of texts between commas elsewhere."""
+
+    def parse(raw: object) -> tuple[str, ...]:
+        words = [word.strip() for word in raw.split(",")] if isinstance(raw, str) else raw
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise ValueError("must be a list of texts")
+        found = tuple(word for word in words if word)
+        for word in found:
+            try:
+                check(word)
+            except ValueError as error:
+                raise ValueError(f"has {word!r}: {error}") from None
+        return found
+
+    return parse
+
+
+def _network(text: str) -> object:
+    return Networks([text])
 
 
 def _quotas(raw: object) -> dict[str, int]:
@@ -234,6 +259,19 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("ready_file", None, _path, "file to write, once ready, with URLs, pid and access key"),
     Setting(
+        "tls_certificate_file",
+        None,
+        _path,
+        "PEM file of the certificate with its chain: TLS in this process; read again when changed",
+    ),
+    Setting("tls_key_file", None, _path, "PEM file of the certificate's key, not encrypted"),
+    Setting(
+        "dev_tls",
+        "off",
+        _one_of("on", "off"),
+        "TLS with a certificate of its own for this machine, kept in data_dir; for development",
+    ),
+    Setting(
         "request_rates",
         RateProfile.RELAXED.value,
         _one_of(*(profile.value for profile in RateProfile)),
@@ -272,6 +310,74 @@ SETTINGS: tuple[Setting, ...] = (
         10,
         _integer(1, 300),
         "seconds that a client may take for its request headers, for the body, and to be upgraded",
+    ),
+    Setting("header_count", 128, _integer(16, 10_000), "most headers of one request"),
+    Setting(
+        "connections_per_node",
+        100_000,
+        _integer(0, 1_000_000_000),
+        "WebSockets of this process; 0, here and in the next settings, means no limit",
+    ),
+    Setting(
+        "connections_per_address",
+        5_000,
+        _integer(0, 1_000_000_000),
+        "connections from one address, or one /64 of IPv6; loopback and trusted proxies have none",
+    ),
+    Setting("connections_per_room", 50_000, _integer(0, 1_000_000_000), "WebSockets in one room"),
+    Setting(
+        "connections_per_user",
+        5_000,
+        _integer(0, 1_000_000_000),
+        "WebSockets of one user in one room",
+    ),
+    Setting(
+        "new_connections_per_second",
+        5_000,
+        _integer(0, 1_000_000),
+        "connections that begin in one second; further ones wait",
+    ),
+    Setting(
+        "new_connections_per_second_per_address",
+        1_000,
+        _integer(0, 1_000_000),
+        "connections that begin in one second from one address; further ones are closed",
+    ),
+    Setting(
+        "unfinished_connections",
+        10_000,
+        _integer(0, 1_000_000_000),
+        "connections that have not finished a request or an upgrade; the oldest make place",
+    ),
+    Setting(
+        "unfinished_connections_per_address",
+        1_000,
+        _integer(0, 1_000_000_000),
+        "the same from one address; further ones are closed",
+    ),
+    Setting(
+        "trusted_proxies",
+        (),
+        _texts(_network),
+        "addresses and networks of the proxies that are believed about their clients",
+    ),
+    Setting(
+        "forwarded_header",
+        ForwardedHeader.X_FORWARDED_FOR.value,
+        _one_of(*(header.value for header in ForwardedHeader)),
+        "header in which trusted proxies name the client; x-forwarded-proto goes with the first",
+    ),
+    Setting(
+        "proxy_protocol",
+        "off",
+        _one_of("on", "off"),
+        "on: trusted proxies begin every connection with a PROXY header, version 1 or 2",
+    ),
+    Setting(
+        "allowed_origins",
+        (),
+        _texts(normalized),
+        "origins of web pages that may open a WebSocket, such as https://example.com; none: all",
     ),
     Setting(
         "close_timeout_seconds",
@@ -360,6 +466,13 @@ SETTINGS: tuple[Setting, ...] = (
         5,
         _integer(1, 3600),
         "how long it is not asked, before one message tries again",
+    ),
+    Setting(
+        "drain_spread_seconds",
+        2,
+        _integer(0, 3600),
+        "seconds over which more than 1,000 WebSockets end when the service stops, so that they do"
+        " not all come back at once; at most drain_timeout_seconds",
     ),
     Setting(
         "log_level",
@@ -461,6 +574,10 @@ class Settings:
         """Return a setting that is a list of networks."""
         return cast(tuple[Network, ...], self.values[name].value)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a setting that is a list of texts."""
+        return cast(tuple[str, ...], self.values[name].value)
+
     def quotas(self) -> Quotas:
         """Return the quotas in force."""
         overrides = cast(dict[str, int], self.values["quotas"].value)
@@ -493,7 +610,20 @@ def load(
         settings.optional_text("secret_access_key") is None
     ):
         raise SettingsRefused("access_key_id and secret_access_key go together: give both or none")
+    _check_tls(settings)
+    if settings.text("proxy_protocol") == "on" and not settings.texts("trusted_proxies"):
+        raise SettingsRefused("proxy_protocol needs trusted_proxies: nobody else is believed")
     return settings
+
+
+def _check_tls(settings: Settings) -> None:
+    files = [settings.optional_path(name) for name in ("tls_certificate_file", "tls_key_file")]
+    if (files[0] is None) != (files[1] is None):
+        raise SettingsRefused(
+            "tls_certificate_file and tls_key_file go together: give both or none"
+        )
+    if files[0] is not None and settings.text("dev_tls") == "on":
+        raise SettingsRefused("dev_tls makes a certificate: give none beside it")
 
 
 _RESERVED = frozenset({PREFIX + "CONFIG"})

@@ -5,7 +5,8 @@
   second is the payload, encrypted and authenticated with AES-256-GCM.
 - The purpose and the first part are authenticated with it: a page token is never a chat token.
 - A ring opens what any of its keys sealed and seals with the current one, so that keys can be
-  changed while older tokens are still good.
+  changed while older tokens are still good. A key that is no longer current stays until nothing
+  that it sealed, and no session that began with it, can be alive.
 - Nonces are the caller's and must never repeat under one key: 12 random bytes each time.
 - No error carries any part of a token.
 """
@@ -37,6 +38,13 @@ SESSION_PURPOSE = "session"
 KEY_BYTES = 32
 NONCE_BYTES = 12
 
+KEPT_MS = 14_400_000
+"""How long a key stays after it was current. The longest session is 3 hours, a listing's page is
+good for one."""
+
+MAXIMUM_KEYS = 100
+"""Keys in one ring."""
+
 _VERSION = 1
 _TAG_BYTES = 16
 _KEY_ID_BYTES = 8
@@ -57,13 +65,34 @@ class TokenForeign(TokenRejected):
     """The text has a token's shape, but no key of the ring sealed it for this purpose."""
 
 
+class KeyInfo(msgspec.Struct, frozen=True):
+    """What may be told of a key. Times are milliseconds since the epoch; 0 is not known."""
+
+    id: str
+    current: bool
+    made: int
+    retired: int
+
+
+class RingFull(Exception):
+    """The ring has as many keys as it may have: the older ones are still needed."""
+
+
 class KeyRing:
     """Keys by their id, one of which is current."""
 
-    __slots__ = ("_ciphers", "_current", "_keys", "_prefix")
+    __slots__ = ("_ciphers", "_current", "_ids", "_keys", "_made", "_prefix", "_retired")
 
-    def __init__(self, keys: Mapping[str, bytes], current: str) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, bytes],
+        current: str,
+        made: Mapping[str, int] | None = None,
+        retired: Mapping[str, int] | None = None,
+    ) -> None:
         """Make a ring of 32-byte keys; ids are 1 to 64 ASCII characters.
+
+        `made` and `retired` say when a key was made, and when it ceased to be the current one.
 
         Raises:
             ValueError: a key or an id is not of that form, or the current key is not among them.
@@ -76,8 +105,68 @@ class KeyRing:
             raise ValueError(f"a key must be {KEY_BYTES} bytes")
         self._keys = dict(keys)
         self._current = current
+        self._made = {key_id: at for key_id, at in (made or {}).items() if key_id in keys}
+        self._retired = {key_id: at for key_id, at in (retired or {}).items() if key_id in keys}
         self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
+        self._ids = {key_id.encode(): key_id for key_id in keys}
         self._prefix = bytes((_VERSION,)) + current.encode()
+
+    def adopt(self, other: "KeyRing") -> None:
+        """Become the other ring, for everybody who has this one."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
+    def describe(self) -> list[KeyInfo]:
+        """Return what may be told of the keys, the newest first."""
+        infos = [
+            KeyInfo(
+                key_id,
+                key_id == self._current,
+                self._made.get(key_id, 0),
+                self._retired.get(key_id, 0),
+            )
+            for key_id in self._keys
+        ]
+        return sorted(infos, key=lambda info: (not info.current, -info.retired))
+
+    def rotated(self, key_id: str, key: bytes, now: int) -> "KeyRing":
+        """Return a ring that seals with another key from now on, without those not needed any more.
+
+        Raises:
+            RingFull: too many are still needed.
+        """
+        retired = self._retired | {self._current: now}
+        needed = {
+            each: value
+            for each, value in self._keys.items()
+            if each == self._current or retired.get(each, now) > now - KEPT_MS
+        }
+        if len(needed) >= MAXIMUM_KEYS:
+            raise RingFull
+        return KeyRing(needed | {key_id: key}, key_id, self._made | {key_id: now}, retired)
+
+    def without(self, key_id: str) -> "KeyRing":
+        """Return a ring that lacks a key, which must not be the current one.
+
+        Raises:
+            KeyError: it is not in the ring, or the current one.
+        """
+        if key_id == self._current:
+            raise KeyError(key_id)
+        keys = dict(self._keys)
+        del keys[key_id]
+        return KeyRing(keys, self._current, self._made, self._retired)
+
+    def key_id(self, text: str) -> str:
+        """Return the id of the key that a token names: always the same object for one key.
+
+        Raises:
+            TokenMalformed, TokenForeign: see `open`; whether the key sealed it is not looked at.
+        """
+        key_id = self._ids.get(_plain_head(_parts(text)[0])[1:-NONCE_BYTES])
+        if key_id is None:
+            raise TokenForeign("the token's key is not known")
+        return key_id
 
     def seal(self, purpose: str, payload: bytes, nonce: bytes) -> str:
         """Return the payload as a token for the purpose; the nonce is 12 bytes, used once.
@@ -103,10 +192,8 @@ class KeyRing:
                 key, for another purpose, or changed since.
         """
         head, sealed_text = _parts(text)
-        plain_head = _decode(head)
+        plain_head = _plain_head(head)
         sealed = _decode(sealed_text)
-        if len(plain_head) < 2 + NONCE_BYTES or plain_head[0] != _VERSION:
-            raise TokenMalformed("not a token of a known version")
         if len(sealed) < _TAG_BYTES:
             raise TokenMalformed("the token is cut short")
         cipher = self._ciphers.get(plain_head[1:-NONCE_BYTES])
@@ -119,7 +206,8 @@ class KeyRing:
 
     def to_bytes(self) -> bytes:
         """Return the ring with its keys in clear, for the store's `secret`."""
-        return msgspec.msgpack.encode(_Kept(_VERSION, self._current, self._keys))
+        kept = _Kept(_VERSION, self._current, self._keys, self._made, self._retired)
+        return msgspec.msgpack.encode(kept)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -134,7 +222,7 @@ class KeyRing:
             raise ValueError("not a key ring") from None
         if kept.version != _VERSION:
             raise ValueError("a key ring of another version")
-        return cls(kept.keys, kept.current)
+        return cls(kept.keys, kept.current, kept.made, kept.retired)
 
 
 def new_key() -> tuple[str, bytes]:
@@ -164,6 +252,16 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     version: int
     current: str
     keys: dict[str, bytes]
+    # Rings of earlier releases end here; what was added has defaults.
+    made: dict[str, int] = {}
+    retired: dict[str, int] = {}
+
+
+def _plain_head(head: bytes) -> bytes:
+    plain = _decode(head)
+    if len(plain) < 2 + NONCE_BYTES or plain[0] != _VERSION:
+        raise TokenMalformed("not a token of a known version")
+    return plain
 
 
 def _bound(purpose: str, head: bytes) -> bytes:

@@ -53,6 +53,21 @@ class Vault:
         except SealBroken as broken:
             raise SecretsKeyRefused(f"the secret {name} in the store: {broken}") from None
 
+    async def replace(self, name: str, expected: bytes, secret: bytes) -> bytes:
+        """Keep the secret in place of `expected`; return what is kept then.
+
+        That is something else than the secret where it was not `expected`: nothing changed.
+
+        Raises:
+            SecretsKeyRefused: what is kept does not open.
+        """
+        context = f"secret {name}"
+        # Equal secrets are sealed equal.
+        before, after = self.sealer.seal(context, expected), self.sealer.seal(context, secret)
+        if await self._store.replace_secret(name, before, after):
+            return secret
+        return await self.secret(name, secret)
+
 
 async def open_vault(
     settings: Settings, store: Store, entropy: Callable[[int], bytes] = os.urandom

@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings
-from greenroom.server import AddressRefused
+from greenroom.http_server import AddressRefused
 from greenroom.settings import SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 

@@ -539,6 +539,21 @@ class TestSecrets:
         assert await store.secret("other", b"") == b""
         assert await store.secret("other", b"second") == b""
 
+    async def test_a_secret_is_replaced_by_who_knows_it(self, store: Store) -> None:
+        """The replacement takes the place of the expected one only; of many at once, one does."""
+        await store.secret("key", b"first")
+        assert not await store.replace_secret("key", b"other", b"second")
+        assert await store.replace_secret("key", b"first", b"second")
+        assert await store.secret("key", b"third") == b"second"
+        assert not await store.replace_secret("none", b"", b"second")
+        assert await store.secret("none", b"first") == b"first"
+        values = [bytes([n]) for n in range(20)]
+        replaced = await asyncio.gather(
+            *(store.replace_secret("key", b"second", value) for value in values)
+        )
+        assert sum(replaced) == 1
+        assert await store.secret("key", b"third") == values[replaced.index(True)]
+
     async def test_all_get_the_same_one(self, store: Store) -> None:
         """Of many candidates at once, one becomes the secret of all."""
         results = await asyncio.gather(*(store.secret("s", bytes([n])) for n in range(20)))
@@ -568,6 +583,7 @@ class TestEnd:
             store.tag(room.arn, {}, 50),
             store.untag(room.arn, ()),
             redeem(store, "t", NOW, NOW),
+            store.replace_secret("s", b"", b""),
             store.secret("s", b""),
         ):
             with pytest.raises(StorageUnavailable) as raised:

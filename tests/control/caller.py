@@ -12,7 +12,14 @@ import msgspec
 from greenroom.accounts import Accounts
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.sigv4 import Request, sign
-from greenroom.bus.base import AccountSuspended, Envelope, IdentitiesChanged, RoomEnvelope
+from greenroom.bus.base import (
+    AccountSuspended,
+    Deliver,
+    Disconnect,
+    Envelope,
+    RoomChanged,
+    RoomEnvelope,
+)
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
 from greenroom.chatlog.bounds import Bounds
@@ -127,7 +134,7 @@ class Caller:
         def receive(envelope: Envelope) -> None:
             if isinstance(envelope, AccountSuspended):
                 self.accounts.receive(envelope)
-            elif not isinstance(envelope, IdentitiesChanged):
+            elif isinstance(envelope, Deliver | Disconnect | RoomChanged):
                 self.published.append(envelope)
                 self.rooms.forget(envelope.room)
 

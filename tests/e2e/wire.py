@@ -224,8 +224,9 @@ def signed_bytes(
     body: bytes = b"",
     query: str = "",
     headers: dict[str, str] | None = None,
+    scope: str = "ivschat",
 ) -> bytes:
-    """Return the bytes of a request, signed as it is, whatever it holds."""
+    """Return the bytes of a request, signed as it is for a service, whatever it holds."""
     given = {"host": urlsplit(service.api_url).netloc, **_JSON, **(headers or {})}
     request = sigv4.Request(method, path, query, tuple(given.items()), body)
     added = sigv4.sign(
@@ -233,7 +234,7 @@ def signed_bytes(
         service.ready["access_key_id"],
         service.ready["secret_access_key"],
         "us-east-1",
-        "ivschat",
+        scope,
         time.time(),
     )
     target = f"{path}?{query}" if query else path

@@ -182,15 +182,15 @@ class Sdk:
 
 
 @contextlib.asynccontextmanager
-async def running(script: str, *arguments: str) -> AsyncIterator[Sdk]:
-    """Run one of the scripts for the length of a `with` block."""
+async def running(script: str, *arguments: str, **variables: str) -> AsyncIterator[Sdk]:
+    """Run one of the scripts for the length of a `with` block; variables are its environment's."""
     process = await asyncio.create_subprocess_exec(
         "node",
         str(JS / script),
         *arguments,
         stdin=PIPE,
         stdout=PIPE,
-        env=environment(),
+        env=environment(**variables),
         limit=2**24,
     )
     sdk = Sdk(process)

@@ -630,25 +630,3 @@ async def test_a_flood_has_its_turns() -> None:
             b"\x8a\x04last",
         ]
         assert transport.reading
-
-
-# -------------------------------------------------------------------------------------- address
-
-
-@pytest.mark.parametrize(
-    ("peer", "expected"),
-    [
-        (("192.0.2.7", 4711), "192.0.2.7"),
-        (("2001:db8::7", 4711, 0, 0), "2001:db8::7"),
-        (("::ffff:192.0.2.7", 4711, 0, 0), "192.0.2.7"),
-        (("fe80::7%eth0", 4711, 0, 2), "fe80::7"),
-        ("", ""),
-        (None, ""),
-    ],
-)
-async def test_address(peer: object, expected: str) -> None:
-    """The peer's address is that of the socket, as text; a socket without one has none."""
-    async with stage() as made:
-        edge, transport = await made.connect()
-        transport._extra["peername"] = peer  # type: ignore[attr-defined]
-        assert edge.address() == expected

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from greenroom.bus.base import Deliver, Disconnect, RoomChanged
+from greenroom.bus.base import Deliver, Disconnect, RoomChanged, TokenKeysChanged
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.hub import Hub
 from greenroom.metrics import Metrics
@@ -30,6 +30,7 @@ class Listener:
     def __init__(self, hub: Hub, user: str = "ann", room: str = HERE) -> None:
         self.hub, self.user_id, self.room = hub, user, room
         self.log: list[bytes | str] = []
+        self.key_id = "k"
         self.when_written: Callable[[], None] | None = None
         self.gone = False
         hub.join(room, self)
@@ -43,6 +44,10 @@ class Listener:
 
     def disconnect(self, reason: str) -> None:
         self.log.append(f"closed: {reason}")
+        self.leave()
+
+    def revoke(self) -> None:
+        self.log.append("revoked")
         self.leave()
 
     def drain(self) -> None:
@@ -357,3 +362,62 @@ async def test_a_descriptor_that_became_anothers(monkeypatch: pytest.MonkeyPatch
     os.close(writer)
     assert os.read(reader, 10) == b""
     os.close(reader)
+
+
+async def test_a_drain_of_many_is_spread(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections end in batches, each behind what was published before; the others chat on."""
+    monkeypatch.setattr(hub_module, "DRAINED_AT_ONCE", 6)
+    monkeypatch.setattr(hub_module, "DRAIN_STEP", 0.001)
+    listeners = [Listener(hub, room=HERE if number < 4 else THERE) for number in range(7)]
+    deliver(hub, b"before")
+    hub.drain(0.004)
+    assert hub.draining
+    assert [each.gone for each in listeners] == [True] * 2 + [False] * 5
+    deliver(hub, b"meanwhile")
+    deliver(hub, b"meanwhile", THERE)
+    await hub.drained.wait()
+    assert all(each.gone for each in listeners)
+    first, second = text_frame(b"before"), text_frame(b"meanwhile")
+    logs = [(b"".join(each.log[:-1]), each.log[-1]) for each in listeners]  # type: ignore[arg-type]
+    assert logs[:2] == [(first, "drained")] * 2
+    assert logs[2:4] == [(first + second, "drained")] * 2
+    assert logs[4:] == [(second, "drained")] * 3
+    assert hub.connections == 0
+
+
+async def test_a_drain_of_few_is_not_spread(hub: Hub) -> None:
+    """All end at once: nobody is overrun by so few who come back."""
+    listeners = [Listener(hub) for _ in range(5)]
+    hub.drain(3600)
+    assert all(each.gone for each in listeners)
+    assert hub.drained.is_set()
+
+
+async def test_a_drain_that_is_spread_can_be_cut_short(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the time is over the rest ends at once."""
+    monkeypatch.setattr(hub_module, "DRAINED_AT_ONCE", 1)
+    monkeypatch.setattr(hub_module, "DRAIN_STEP", 0.001)
+    listeners = [Listener(hub) for _ in range(5)]
+    hub.drain(3600)
+    assert not hub.drained.is_set()
+    hub.drain()
+    assert all(each.gone for each in listeners)
+    assert hub.drained.is_set()
+
+
+async def test_the_connections_of_a_killed_key_end(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all rooms, however many there are, and nobody else's."""
+    monkeypatch.setattr(hub_module, "SLICE", 2)
+    listeners = [Listener(hub, room=HERE if number % 2 else THERE) for number in range(9)]
+    for number in (0, 3):
+        listeners[number].key_id = "other"
+    hub.receive(TokenKeysChanged(""))
+    assert hub.connections == 9
+    hub.receive(TokenKeysChanged("k"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [each.gone for each in listeners] == [n not in {0, 3} for n in range(9)]

@@ -1,6 +1,7 @@
 """The process at its own limits: told to stop under load, and out of descriptors."""
 
 import asyncio
+import contextlib
 import random
 import resource
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests.conftest import Measured
 from tests.service import Service
 from tests.stress.conftest import Scaled
-from tests.stress.process import cpu_share, descriptors, serving
+from tests.stress.process import cpu_share, descriptors, ends, serving
 from tests.stress.viewers import PATIENCE, Crowd, Speaker, Viewer, assert_same_streams, until
 
 DRAIN_ROOMS, DRAIN_VIEWERS = 5, 150
@@ -70,6 +71,43 @@ async def test_drain_under_load(
             "stress_messages_echoed_before_drain",
             sum(len(each.echoed) for group in speakers for each in group),
         )
+
+
+SPREAD_VIEWERS, SPREAD_SECONDS = 1_500, 3
+
+
+async def test_a_large_drain_is_spread(tmp_path: Path, measured: Measured) -> None:
+    """Many connections end over time, none with a close frame; who is still there chats on.
+
+    Every message whose sender saw it come back was received by all who were there until the end,
+    and whoever left before has seen everything up to then.
+    """
+    async with serving(
+        tmp_path, GREENROOM_DRAIN_SPREAD_SECONDS=str(SPREAD_SECONDS), GREENROOM_LOG_LEVEL="debug"
+    ) as (service, crowd):
+        room = str(service.boto3().create_room()["arn"])
+        viewers = await crowd.fill(room, SPREAD_VIEWERS)
+        (speaker,) = await crowd.speakers(room, 1)
+        talking = asyncio.create_task(talk_to_the_end(speaker, random.Random(1)))
+        token = crowd.token(room, "late")
+        service.process.send_signal(signal.SIGTERM)
+        await until(lambda: any(each.ended for each in viewers), "the first have ended")
+        assert sum(each.ended for each in viewers) < SPREAD_VIEWERS // 2
+        with contextlib.suppress(OSError):
+            assert (await crowd.attempt(token)).status != 101
+        assert not speaker.viewer.ended
+        await talking
+        assert await asyncio.to_thread(service.process.wait, PATIENCE) == 0
+        await until(lambda: not crowd.viewers, "all connections have ended")
+        last = speaker.viewer.texts
+        for each in viewers:
+            assert each.close_frame is None
+            assert each.texts == last[: len(each.texts)]
+        received = Counter(frame.request_id for frame in speaker.viewer.seen())
+        assert set(speaker.echoed) <= set(received)
+        assert len({len(each.texts) for each in viewers}) > 1
+        measured("stress_messages_during_a_spread_drain", len(speaker.echoed))
+    assert ends(service) == {"drain": SPREAD_VIEWERS + 1}
 
 
 def assert_nothing_lost(viewers: list[Viewer], speakers: list[Speaker], late: Viewer) -> None:

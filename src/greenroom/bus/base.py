@@ -53,10 +53,16 @@ class AccountSuspended(msgspec.Struct, frozen=True, tag=True, array_like=True):
     suspended: bool
 
 
+class TokenKeysChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Read the keys of chat tokens again; end the connections that `killed` has let in, if any."""
+
+    killed: str
+
+
 RoomEnvelope = Deliver | Disconnect | RoomChanged
 """What the hub takes."""
 
-Envelope = RoomEnvelope | IdentitiesChanged | AccountSuspended
+Envelope = RoomEnvelope | TokenKeysChanged | IdentitiesChanged | AccountSuspended
 
 Receiver = Callable[[Envelope], None]
 """Takes each envelope on the event loop; must not raise or block."""

@@ -62,10 +62,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 class Api:
     """Calls operations of the service; every thread has its own connection."""
 
-    def __init__(self, endpoint: Endpoint, key: AccessKey, region: str) -> None:
+    def __init__(
+        self, endpoint: Endpoint, key: AccessKey, region: str, service: str = "ivschat"
+    ) -> None:
         self.endpoint = endpoint
         self._key = key
         self._region = region
+        self._service = service
         self.tls = endpoint.tls()
         self._local = threading.local()
         self._connections: list[http.client.HTTPConnection] = []
@@ -137,7 +140,7 @@ class Api:
             key.access_key_id,
             key.secret,
             self._region,
-            "ivschat",
+            self._service,
             now,
             key.session_token,
         )

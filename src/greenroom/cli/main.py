@@ -15,8 +15,8 @@ import click
 from greenroom import __version__
 from greenroom.cli.exit_codes import ExitCode
 
-COMMANDS = ("admin", "bench", "config", "serve")
-"""The commands: each is a function of that name in the module of that name."""
+COMMANDS = ("admin", "bench", "config", "serve", "token-keys")
+"""The commands: each is a function of that name in the module of that name, dashes as _."""
 
 
 class _Commands(click.Group):
@@ -30,7 +30,8 @@ class _Commands(click.Group):
             return None
         if cmd_name == "serve":
             _stop_quietly()
-        command: click.Command = getattr(import_module(f"greenroom.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"greenroom.cli.{name}"), name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

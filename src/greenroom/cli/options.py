@@ -8,7 +8,7 @@ import click
 
 from greenroom import settings
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.server import AddressRefused
+from greenroom.http_server import AddressRefused
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.vault import SecretsKeyRefused
@@ -34,6 +34,9 @@ _OPTIONS = (
     click.option("--region", help="Region in the printed lines.  [us-east-1]"),
     click.option("--account", help="Account of the root access key.  [123456789012]"),
     click.option("--ready-file", help="File to write, once ready, with URLs, pid and access key."),
+    click.option(
+        "--dev-tls", flag_value="on", help="TLS with a self-signed certificate for this machine."
+    ),
 )
 
 

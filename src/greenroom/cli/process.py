@@ -1,6 +1,7 @@
 """What a process of ours takes from the system: open files, and the event loop."""
 
 import asyncio
+import ctypes
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -28,3 +29,16 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def map_large_buffers() -> None:
+    """Have glibc map every buffer of 128 KB or more, where only the used pages take memory.
+
+    Each TLS connection has one of 256 KB of which it uses little. glibc begins to take such buffers
+    from the heap once one was freed: an idle connection then costs 47 KB instead of 24.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 131_072)
+
+
+_M_MMAP_THRESHOLD = -3

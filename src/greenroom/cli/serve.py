@@ -12,9 +12,10 @@ import msgspec
 
 from greenroom import credentials, server, telemetry
 from greenroom.cli.options import fail, load_settings, settings_options
-from greenroom.cli.process import allow_files, loop_factory
+from greenroom.cli.process import allow_files, loop_factory, map_large_buffers
 from greenroom.files import write_private
-from greenroom.server import AddressRefused, Ready
+from greenroom.http_server import AddressRefused
+from greenroom.server import Ready
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 
@@ -27,6 +28,8 @@ def serve(config_file: Path | None, **given: str | None) -> None:
         settings = load_settings(given, config_file)
         telemetry.configure(settings.text("log_level"), settings.text("log_format"))
         allow_files()
+        if settings.text("dev_tls") == "on" or settings.optional_path("tls_key_file"):
+            map_large_buffers()
         with (
             _ready_file(settings.optional_path("ready_file")),
             asyncio.Runner(loop_factory=loop_factory()) as runner,
@@ -80,11 +83,17 @@ def _banner(ready: Ready) -> str:
         f"                    Data       {ready.data_dir or 'in memory, forgotten at the end'}",
         f"                    Access key {ready.access_key_id}",
         f"                    Secret     {_secret(ready)}",
+        *_certificate(ready),
         "",
         f"Try it:  {_command(ready)}",
         "Stop it: Ctrl-C",
     ]
     return "\n".join(lines)
+
+
+def _certificate(ready: Ready) -> list[str]:
+    file = ready.certificate_to_trust
+    return [] if file is None else [f"                    TLS        trust {file}"]
 
 
 def _secret(ready: Ready) -> str:
@@ -99,6 +108,8 @@ def _secret(ready: Ready) -> str:
 
 def _command(ready: Ready) -> str:
     call = f"aws ivschat list-rooms --endpoint-url {ready.api_url} --region {ready.region}"
+    if ready.certificate_to_trust is not None:
+        call += f" --ca-bundle {shlex.quote(ready.certificate_to_trust)}"
     if ready.credentials_file is None:
         spelled = shlex.quote(ready.secret_access_key) if sys.stdout.isatty() else "…"
         if ready.secret_given:

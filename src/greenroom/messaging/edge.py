@@ -23,7 +23,7 @@ from greenroom.messaging.hub import THROUGH_TRANSPORT
 from greenroom.messaging.plane import Plane
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
-from greenroom.protocol import events, frames, handshake
+from greenroom.protocol import addresses, events, frames, handshake
 from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, SendMessage
 from greenroom.protocol.errors import (
     CLOSE_REASONS,
@@ -35,6 +35,7 @@ from greenroom.protocol.errors import (
     fault_reason,
 )
 from greenroom.protocol.session import Session
+from greenroom.visitors import Refused, Visit
 
 TURN_BYTES = 4_096
 """Bytes of one connection that are handled before the others have their turn."""
@@ -54,6 +55,7 @@ class Edge(asyncio.Protocol):
     """A client's connection, from the upgrade request on."""
 
     __slots__ = (
+        "_address",
         "_busy",
         "_decoder",
         "_descriptor",
@@ -65,12 +67,21 @@ class Edge(asyncio.Protocol):
         "_state",
         "_timer",
         "_transport",
+        "_visit",
         "heard",
+        "key_id",
         "missed",
     )
 
-    def __init__(self, plane: Plane, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, plane: Plane, transport: asyncio.Transport, visit: Visit | None = None
+    ) -> None:
         self._plane = plane
+        # Until the connection is open; then the address is enough, whose bytes many share.
+        self._visit: Visit | None = visit or plane.visitors.enter(
+            addresses.UNKNOWN, plane.clock.monotonic()
+        )
+        self._address = self._visit.address
         self._transport = transport
         self._state = State.HANDSHAKE
         self._decoder: frames.FrameDecoder | None = None
@@ -79,6 +90,7 @@ class Edge(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.heard = True
         self.missed = 0
+        self.key_id = ""
         self._held = False
         self._descriptor = _descriptor(transport)
 
@@ -94,8 +106,11 @@ class Edge(asyncio.Protocol):
     async def _admit(self, method: bytes, headers: Headers) -> None:
         begun = perf_counter()
         try:
+            self._check_client(headers)
             upgrade = handshake.parse_upgrade(method, headers)
             claims = await self._plane.admit(upgrade.token)
+            # Shared by all connections of the key, which end with it.
+            self.key_id = self._plane.key_id(upgrade.token)
             self._open(upgrade, claims, begun)
         except handshake.HandshakeRefused as refused:
             self._refuse(refused)
@@ -104,6 +119,21 @@ class Edge(asyncio.Protocol):
             log.exception("handshake crashed", error=type(error).__name__)
             self._refuse(handshake.Refusal.INTERNAL.error())
             self._transport.abort()
+
+    def _check_client(self, headers: Headers) -> None:
+        """Refuse other sites' pages, whose token is not even read, and find out the address."""
+        if not self._plane.origins.allows(headers):
+            raise handshake.Refusal.ORIGIN.error()
+        visitors, visit = self._plane.visitors, self._visit
+        if visit is None or not visitors.proxies:
+            return
+        address = visitors.proxies.origin(visit.address, headers).address
+        if address != visit.address:
+            try:
+                visitors.enter_behind_proxy(visit, address, self._plane.clock.monotonic())
+            except Refused:
+                raise handshake.Refusal.ADDRESS_FULL.error() from None
+        self._address = address
 
     def _refuse(self, refused: handshake.HandshakeRefused) -> None:
         if self._state is not State.HANDSHAKE:
@@ -121,6 +151,9 @@ class Edge(asyncio.Protocol):
             return
         self._cancel_timer()
         plane = self._plane
+        if self._visit is not None:
+            plane.visitors.finish(self._visit)
+            self._visit = None
         rate = plane.quotas["messaging_requests_per_connection"]
         self._session = Session(claims, rate, plane.clock.now())
         # The transport tells as soon as it cannot write everything at once.
@@ -200,7 +233,7 @@ class Edge(asyncio.Protocol):
         elif isinstance(event, frames.ProtocolFault):
             self._close(event.code, event.why, fault_reason(event.code))
             # No frame is read any more, also not the peer's close frame: ending our side tells it.
-            if not self._transport.is_closing():
+            if not self._transport.is_closing() and self._transport.can_write_eof():
                 self._transport.write_eof()
         elif self._state is State.OPEN:
             if isinstance(event, frames.Text):
@@ -274,12 +307,8 @@ class Edge(asyncio.Protocol):
         return self._session.claims.user_id
 
     def address(self) -> str:
-        """Return the peer's IP address as text, "" when the transport has none."""
-        peer = self._transport.get_extra_info("peername")
-        if not isinstance(peer, tuple) or not peer:
-            return ""
-        # An IPv4 peer of an IPv6 socket, and the interface of a link-local one.
-        return str(peer[0]).removeprefix("::ffff:").partition("%")[0]
+        """Return the client's address, as text; behind trusted proxies the one that they tell."""
+        return addresses.shown(self._address)
 
     def disconnect(self, reason: str) -> None:
         """Close cleanly with the moderator's reason as plain text."""
@@ -293,7 +322,13 @@ class Edge(asyncio.Protocol):
         """
         self._plane.hub.after_flush(self._session.claims.room_arn, self._expire)
 
-    def _expire(self, request_id: str = "") -> None:
+    def revoke(self) -> None:
+        """Close as an expired session is: clients with a right to be here get a new token."""
+        self._expire(why=DisconnectReason.REVOKED)
+
+    def _expire(
+        self, request_id: str = "", why: DisconnectReason = DisconnectReason.EXPIRED
+    ) -> None:
         if self._state is not State.OPEN:
             return
         self._plane.metrics.action_errors.labels(401).inc()
@@ -301,7 +336,7 @@ class Edge(asyncio.Protocol):
         payload = events.encode_error(error_id, request_id, 401, SESSION_EXPIRED)
         self.write(frames.text_frame(payload))
         reason = events.encode_error(error_id, "", 401, SESSION_EXPIRED)
-        self._close(CloseCode.NORMAL, reason.decode(), DisconnectReason.EXPIRED)
+        self._close(CloseCode.NORMAL, reason.decode(), why)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -407,6 +442,10 @@ class Edge(asyncio.Protocol):
             self._leave(DisconnectReason.PEER_LOST)
         self._state = State.CLOSED
         self._decoder = None
+        if self._visit is None:
+            self._plane.visitors.leave_finished(self._address)
+        else:
+            self._plane.visitors.leave(self._visit)
 
     def _leave(self, why: DisconnectReason) -> None:
         self._state = State.CLOSED
@@ -449,6 +488,7 @@ _ORDINARY = frozenset(
         DisconnectReason.PEER_CLOSED,
         DisconnectReason.PEER_LOST,
         DisconnectReason.EXPIRED,
+        DisconnectReason.REVOKED,
         DisconnectReason.DRAIN,
     }
 )

@@ -16,14 +16,23 @@
 """
 
 import asyncio
+import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from time import perf_counter
 from typing import Protocol
 
-from greenroom.bus.base import ACTIONS, Deliver, Disconnect, Envelope, RoomChanged
+from greenroom.bus.base import (
+    ACTIONS,
+    Deliver,
+    Disconnect,
+    Envelope,
+    RoomChanged,
+    TokenKeysChanged,
+)
 from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.protocol.frames import text_frame
@@ -42,6 +51,13 @@ SLICE = 1024
 """Connections written to before the loop may do something else: about 5 ms."""
 
 
+DRAINED_AT_ONCE = 1000
+"""Connections of a node that may all end, and come back, in one instant."""
+
+DRAIN_STEP = 0.05
+"""Seconds between the batches of a drain that is spread over time."""
+
+
 THROUGH_TRANSPORT = -1
 """In place of a descriptor: write through the connection's transport."""
 
@@ -55,6 +71,13 @@ class Connection(Protocol):
 
     def write(self, data: bytes) -> None:
         """Queue bytes behind those that wait; never raises, and may make the connection leave."""
+
+    @property
+    def key_id(self) -> str:
+        """The key that sealed the connection's token."""
+
+    def revoke(self) -> None:
+        """Close cleanly because that key was killed."""
 
     def disconnect(self, reason: str) -> None:
         """Close cleanly because a moderator said so."""
@@ -76,6 +99,7 @@ class _Room:
         "pending",
         "scheduled",
         "slicing",
+        "users",
         "waited",
     )
 
@@ -84,6 +108,8 @@ class _Room:
         # A dict for its order: who joined together lies together in memory, here and in the kernel.
         # The value is the socket's descriptor, or `THROUGH_TRANSPORT`.
         self.connections: dict[Connection, int] = {}
+        # How many are each user's; only where somebody asked, in a large room.
+        self.users: Counter[str] | None = None
         self.pending: list[Deliver | Disconnect] = []
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
@@ -136,6 +162,11 @@ def _kick(room: _Room, envelope: Disconnect) -> None:
         connection.disconnect(envelope.reason)
 
 
+def _drain(connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.drain()
+
+
 class Hub:
     """Rooms to connections of this node."""
 
@@ -145,6 +176,9 @@ class Hub:
         self._rooms: dict[str, _Room] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self.draining = False
+        self.drained = asyncio.Event()
+        """Set when every connection was told to end."""
+        self._ending = False
         self.deliveries = dict.fromkeys(ACTIONS, 0)
         self.delivered_bytes = 0
 
@@ -162,6 +196,20 @@ class Hub:
         """Return how many connections of an account in a region this node has."""
         return self._counts[account, region]
 
+    def connections_in(self, room_arn: str) -> int:
+        """Return how many connections a room has on this node."""
+        room = self._rooms.get(room_arn)
+        return 0 if room is None else len(room.connections)
+
+    def reaches(self, room_arn: str, user_id: str, number: int) -> bool:
+        """Return whether a user has so many connections in the room on this node."""
+        room = self._rooms.get(room_arn)
+        if room is None or len(room.connections) < number:
+            return number <= 0
+        if room.users is None:
+            room.users = Counter(each.user_id for each in room.connections)
+        return room.users[user_id] >= number
+
     def join(
         self, room_arn: str, connection: Connection, descriptor: int = THROUGH_TRANSPORT
     ) -> None:
@@ -173,6 +221,8 @@ class Hub:
         if room is None:
             room = self._rooms[room_arn] = _Room(Arn.parse(room_arn))
         room.connections[connection] = descriptor
+        if room.users is not None:
+            room.users[connection.user_id] += 1
         self._counts[room.owner] += 1
 
     def write_through(self, room_arn: str, connection: Connection, descriptor: int) -> None:
@@ -187,6 +237,10 @@ class Hub:
         if room is None or connection not in room.connections:
             return
         del room.connections[connection]
+        if room.users is not None:
+            room.users[connection.user_id] -= 1
+            if not room.users[connection.user_id]:
+                del room.users[connection.user_id]
         self._counts[room.owner] -= 1
         if not room.connections:
             del self._rooms[room_arn]
@@ -200,11 +254,35 @@ class Hub:
             room.actions.append(action)
             self._flush(room)
 
-    def drain(self) -> None:
-        """Deliver what waits, then end every connection; say so from now on."""
+    def drain(self, seconds: float = 0) -> None:
+        """Deliver what waits, then end every connection; let nobody in from now on.
+
+        Where there are many they end in batches over so many seconds: otherwise all of them would
+        come back in one instant. Those that are still there chat on.
+        """
         self.draining = True
+        if seconds > 0 and self.connections > DRAINED_AT_ONCE:
+            everybody = [(room, each) for room in self._rooms.values() for each in room.connections]
+            number = math.ceil(len(everybody) * DRAIN_STEP / seconds)
+            self._drain_some(iter(everybody), number)
+            return
+        self._ending = True
         for room in list(self._rooms.values()):
             self._flush(room)
+        self.drained.set()
+
+    def _drain_some(self, waiting: Iterator[tuple[_Room, Connection]], number: int) -> None:
+        """End the next ones, behind what their rooms have to tell them."""
+        batch: dict[_Room, list[Connection]] = {}
+        for room, connection in islice(waiting, number):
+            batch.setdefault(room, []).append(connection)
+        for room, connections in batch.items():
+            room.actions.append(partial(_drain, connections))
+            self._flush(room)
+        if batch and not self._ending:
+            asyncio.get_running_loop().call_later(DRAIN_STEP, self._drain_some, waiting, number)
+        else:
+            self.drain()
 
     def receive(self, envelope: Envelope) -> None:
         """Take an envelope from the bus."""
@@ -216,6 +294,16 @@ class Hub:
                 self._disconnect(room, envelope)
         elif isinstance(envelope, RoomChanged):
             self._cache.forget(envelope.room)
+        elif isinstance(envelope, TokenKeysChanged) and envelope.killed:
+            everybody = (each for room in self._rooms.values() for each in room.connections)
+            self._revoke([each for each in everybody if each.key_id == envelope.killed])
+
+    def _revoke(self, connections: list[Connection]) -> None:
+        """End connections, a slice at a time: there may be tens of thousands."""
+        for connection in connections[:SLICE]:
+            connection.revoke()
+        if len(connections) > SLICE:
+            asyncio.get_running_loop().call_soon(self._revoke, connections[SLICE:])
 
     def _deliver(self, room: _Room, envelope: Deliver) -> None:
         room.pending.append(envelope)
@@ -254,7 +342,7 @@ class Hub:
         room.pending.clear()
         # Only those whose frames are in this flush: what comes meanwhile must not delay them.
         room.after_flush, room.actions = room.actions, []
-        room.ending = self.draining
+        room.ending = self._ending
         # A copy: who joins meanwhile comes too late.
         self._write(room, tuple(room.connections) if data else (), 0, data)
 
@@ -280,10 +368,10 @@ class Hub:
         actions, room.after_flush = room.after_flush, []
         for action in actions:
             action()
-        if room.ending or (self.draining and not room.pending):
+        if room.ending or (self._ending and not room.pending):
             for connection in tuple(room.connections):
                 connection.drain()
-        elif room.actions or self.draining:
+        elif room.actions or self._ending:
             self._flush(room)
         elif room.pending and not room.scheduled:
             self._schedule(room)

@@ -20,18 +20,26 @@ from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.protocol.handshake import Refusal
+from greenroom.protocol.origins import AllowedOrigins
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
-from greenroom.tokens import KeyRing, TokenForeign, TokenMalformed, open_claims
+from greenroom.tokens import KeyRing, TokenForeign, TokenMalformed, TokenRejected, open_claims
+from greenroom.visitors import Visitors
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of one connection: bytes and seconds. See the settings table for the defaults."""
+    """The bounds of a connection, bytes and seconds, and on how many there are; 0 is no bound.
+
+    See the settings table for the defaults.
+    """
 
     outbound_bytes: int
     frame_bytes: int
     handshake_seconds: float
     close_seconds: float
+    connections: int = 0
+    connections_per_room: int = 0
+    connections_per_user: int = 0
 
 
 class Plane(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +58,12 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     tasks: asyncio.TaskGroup
     metrics: Metrics
+    visitors: Visitors = msgspec.field(default_factory=Visitors)
+    origins: AllowedOrigins = msgspec.field(default_factory=AllowedOrigins)
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     """Connections by account and region that have a place and wait for the store."""
+    admitting_of: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """The same by room and user, and by room with an empty user."""
 
     async def admit(self, token: str) -> ChatTokenClaims:
         """Return what the token says, and use it up: "each token can be used only once".
@@ -68,7 +80,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.UNAVAILABLE.error()
         try:
             room = await self.rooms.get(claims.room_arn)
-            with self._place(room.arn):
+            with self._place(room.arn, claims.user_id):
                 first = await self.redeemer.redeem(claims.token_id, claims.token_expires)
         except ResourceNotFoundException:
             raise Refusal.ROOM_GONE.error() from None
@@ -80,6 +92,17 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.UNAVAILABLE.error()
         return claims
 
+    def key_id(self, token: str) -> str:
+        """Return which key sealed an admitted token.
+
+        Raises:
+            HandshakeRefused: the key was killed meanwhile.
+        """
+        try:
+            return self.ring.key_id(token)
+        except TokenRejected:
+            raise Refusal.TOKEN_FOREIGN.error() from None
+
     def _open(self, token: str) -> ChatTokenClaims:
         try:
             return open_claims(self.ring, token)
@@ -89,13 +112,34 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.TOKEN_FOREIGN.error() from None
 
     @contextmanager
-    def _place(self, arn: Arn) -> Iterator[None]:
-        """Hold a place below the quota until the connection joins the hub, right afterwards."""
-        owner, limit = (arn.account, arn.region), self.quotas["connections"]
-        if limit and self.hub.connections_of(*owner) + self.admitting[owner] >= limit:
-            raise Refusal.TOO_MANY_CONNECTIONS.error()
+    def _place(self, arn: Arn, user_id: str) -> Iterator[None]:
+        """Hold a place below the limits until the connection joins the hub, right afterwards."""
+        owner, room = (arn.account, arn.region), str(arn)
+        self._check_place(owner, room, user_id)
+        coming = self.admitting_of
         self.admitting[owner] += 1
+        coming[room, ""] += 1
+        coming[room, user_id] += 1
         try:
             yield
         finally:
             self.admitting[owner] -= 1
+            for key in ((room, ""), (room, user_id)):
+                if coming[key] > 1:
+                    coming[key] -= 1
+                else:
+                    del coming[key]
+
+    def _check_place(self, owner: tuple[str, str], room: str, user_id: str) -> None:
+        hub, limits, coming = self.hub, self.limits, self.admitting_of
+        if limits.connections and hub.connections + self.admitting.total() >= limits.connections:
+            raise Refusal.NODE_FULL.error()
+        quota = self.quotas["connections"]
+        if quota and hub.connections_of(*owner) + self.admitting[owner] >= quota:
+            raise Refusal.TOO_MANY_CONNECTIONS.error()
+        most = limits.connections_per_room
+        if most and hub.connections_in(room) + coming[room, ""] >= most:
+            raise Refusal.ROOM_FULL.error()
+        most = limits.connections_per_user
+        if most and hub.reaches(room, user_id, most - coming[room, user_id]):
+            raise Refusal.USER_FULL.error()

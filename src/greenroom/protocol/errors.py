@@ -85,6 +85,7 @@ class DisconnectReason(StrEnum):
 
     KICKED = "kicked"
     EXPIRED = "expired"
+    REVOKED = "revoked"
     PROTOCOL_ERROR = "protocol_error"
     UNSUPPORTED_DATA = "unsupported_data"
     INVALID_TEXT = "invalid_text"
@@ -115,6 +116,9 @@ CLOSE_REASONS: dict[DisconnectReason, CloseReason] = {
     ),
     DisconnectReason.EXPIRED: CloseReason(
         CloseCode.NORMAL, "the session is over; the text is the ERROR frame that went before"
+    ),
+    DisconnectReason.REVOKED: CloseReason(
+        CloseCode.NORMAL, "the key of the chat token was killed; the text is as for `expired`"
     ),
     DisconnectReason.PROTOCOL_ERROR: CloseReason(
         CloseCode.PROTOCOL_ERROR, "the peer broke RFC 6455; the text says how"

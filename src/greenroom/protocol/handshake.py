@@ -58,6 +58,7 @@ class Refusal(Enum):
     TOKEN_MALFORMED = (400, "ValidationException", "The chat token is malformed")
     TOKEN_MISSING = (401, "UnauthorizedException", "The chat token is missing")
     TOKEN_FOREIGN = (403, "AccessDeniedException", "The chat token was not issued by this service")
+    ORIGIN = (403, "AccessDeniedException", "The page's origin may not connect")
     ROOM_GONE = (404, "ResourceNotFoundException", "The room of the chat token does not exist")
     TOKEN_USED = (409, "ConflictException", "The chat token was used before; each is good once")
     TOKEN_EXPIRED = (410, "ExpiredTokenException", "The chat token has expired")
@@ -68,7 +69,15 @@ class Refusal(Enum):
         (("Sec-WebSocket-Version", "13"),),
     )
     TOO_MANY_CONNECTIONS = (429, "ThrottlingException", "There are too many connections")
+    ADDRESS_FULL = (
+        429,
+        "ThrottlingException",
+        "There are too many connections from this address, or too many new ones",
+    )
+    ROOM_FULL = (429, "ThrottlingException", "There are too many connections in the room")
+    USER_FULL = (429, "ThrottlingException", "There are too many connections of this user")
     INTERNAL = (500, "InternalServerException", "Internal server error")
+    NODE_FULL = (503, "ServiceUnavailableException", "The service has too many connections")
     UNAVAILABLE = (503, "ServiceUnavailableException", "The service cannot take connections now")
 
     def error(self) -> HandshakeRefused:

@@ -1,0 +1,167 @@
+"""Connections that need something before their first byte is read as HTTP: PROXY header, TLS.
+
+The event loop's own server takes plain connections at less cost. This one accepts sockets itself,
+so that what is to be refused is refused before a handshake costs anything.
+"""
+
+import asyncio
+import errno
+import functools
+import socket
+import ssl
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from greenroom.messaging.plane import Plane
+from greenroom.protocol import addresses
+from greenroom.protocol.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
+from greenroom.visitors import Refused, Visit
+
+RETRY_SECONDS = 0.5
+"""How long nothing is accepted when the process has no descriptor left."""
+
+PEEK_SECONDS = 0.02
+"""How long the rest of a PROXY header is waited for before it is looked for again."""
+
+BATCH = 64
+"""Connections accepted before the loop may do something else."""
+
+RECEIVE_BYTES = 65_536
+"""The kernel's buffer for what arrives over TLS. uvloop keeps what one read of it can fill."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+log = structlog.get_logger()
+
+
+class Entrance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection goes through, and how long that may take, in seconds."""
+
+    context: ssl.SSLContext | None
+    proxy_protocol: bool
+    handshake_seconds: float
+    close_seconds: float
+
+
+class Acceptor:
+    """Takes connections from a listening socket, which stays the caller's."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        entrance: Entrance,
+        protocol: Callable[[Visit], asyncio.Protocol],
+        plane: Plane,
+    ) -> None:
+        self._listening = listening
+        self._entrance = entrance
+        self._protocol = protocol
+        self._visitors = plane.visitors
+        self._clock = plane.clock
+        self._tasks = plane.tasks
+        self._entering: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._listening.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._listening.fileno(), self._accept)
+
+    def stop(self) -> None:
+        """Accept no more, and let go of those that have not come through."""
+        if self._retry is not None:
+            self._retry.cancel()
+        asyncio.get_running_loop().remove_reader(self._listening.fileno())
+        for task in tuple(self._entering):
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            try:
+                accepted, peer = self._listening.accept()
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause(RETRY_SECONDS)
+                return
+            try:
+                visit = self._visitors.enter(addresses.packed(peer[0]), self._clock.monotonic())
+            except Refused:
+                accepted.close()
+                continue
+            task = self._tasks.create_task(self._enter(accepted, visit))
+            visit.let_go = functools.partial(_cancel, task)
+            self._entering.add(task)
+            task.add_done_callback(self._entering.discard)
+            wait = self._visitors.delay(self._clock.monotonic())
+            if wait:
+                self._pause(wait)
+                return
+
+    def _pause(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listening.fileno())
+        self._retry = loop.call_later(seconds, self.start)
+
+    async def _enter(self, accepted: socket.socket, visit: Visit) -> None:
+        entrance = self._entrance
+        try:
+            accepted.setblocking(False)
+            async with asyncio.timeout(entrance.handshake_seconds):
+                if entrance.proxy_protocol and visit.address in self._visitors.proxies:
+                    await self._read_header(accepted, visit)
+                await self._connect(accepted, visit)
+        except (OSError, ProxyFault, Refused, asyncio.CancelledError) as error:
+            # Scanners, resets, clients that do not trust the certificate: no fault of ours.
+            log.debug("connection did not begin", error=type(error).__name__)
+            accepted.close()
+            if not visit.is_held:
+                self._visitors.leave(visit)
+
+    async def _connect(self, accepted: socket.socket, visit: Visit) -> None:
+        loop, entrance = asyncio.get_running_loop(), self._entrance
+        protocol = functools.partial(self._protocol, visit)
+        if entrance.context is None:
+            await loop.connect_accepted_socket(protocol, accepted)
+            return
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        await loop.connect_accepted_socket(
+            protocol,
+            accepted,
+            ssl=entrance.context,
+            ssl_handshake_timeout=entrance.handshake_seconds,
+            ssl_shutdown_timeout=entrance.close_seconds,
+        )
+
+    async def _read_header(self, accepted: socket.socket, visit: Visit) -> None:
+        """Take the PROXY header and not a byte more: what follows is TLS's, or HTTP's."""
+        seen = 0
+        while True:
+            await _readable(accepted)
+            data = accepted.recv(MAXIMUM_BYTES, socket.MSG_PEEK)
+            header = parse(data)
+            if header is not None:
+                break
+            if len(data) == seen:
+                if not data:
+                    raise ProxyFault("the connection ended")
+                # The rest is on its way; the kernel says only that something is there.
+                await asyncio.sleep(PEEK_SECONDS)
+            seen = len(data)
+        accepted.recv(header.size)
+        if header.address:
+            self._visitors.enter_behind_proxy(visit, header.address, self._clock.monotonic())
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+async def _readable(accepted: socket.socket) -> None:
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(accepted.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(accepted.fileno())

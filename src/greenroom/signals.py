@@ -1,0 +1,35 @@
+"""What the process does when the operating system's signals arrive."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_STOP = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def handled(stop: Callable[[], None], hang_up: Callable[[], None]) -> Iterator[None]:
+    """Stop at the first SIGTERM or SIGINT; at the second leave at once, as the shell expects.
+
+    SIGHUP, which ends a process that does not handle it, means: read your files again.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = False
+
+    def receive(number: int) -> None:
+        nonlocal stopping
+        if stopping:
+            os._exit(128 + number)
+        stopping = True
+        stop()
+
+    for number in _STOP:
+        loop.add_signal_handler(number, receive, number)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    try:
+        yield
+    finally:
+        for number in (*_STOP, signal.SIGHUP):
+            loop.remove_signal_handler(number)

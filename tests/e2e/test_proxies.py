@@ -1,0 +1,228 @@
+"""Behind a proxy: whose connections are counted as whose, on the real process.
+
+The tests are the proxy, on the loopback address. That an address was believed shows in its limit.
+"""
+
+import contextlib
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.wire import (
+    PATIENCE,
+    Answer,
+    Api,
+    Closed,
+    Peer,
+    api_of,
+    http_bytes,
+    token_line,
+    upgrade_bytes,
+)
+from tests.service import Service, running
+
+ANN, BOB = "192.0.2.1", "2001:db8::2"
+HEALTH = http_bytes("GET", "/health", {"host": "h"})
+
+
+@pytest.fixture(scope="module", params=["x-forwarded-for", "forwarded"])
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Return a service that believes this machine, and lets each client in once."""
+    variables = {
+        "GREENROOM_TRUSTED_PROXIES": "127.0.0.0/8, 10.0.0.0/8",
+        "GREENROOM_FORWARDED_HEADER": request.param,
+        "GREENROOM_CONNECTIONS_PER_ADDRESS": "1",
+    }
+    with running(tmp_path_factory.mktemp("proxies") / "data", **variables) as service:
+        service.ready["header"] = request.param
+        yield service
+        assert service.stop() == 0
+        assert "crashed" not in service.log.read_text()
+
+
+def naming(service: Service, *hops: str) -> bytes:
+    """Return the header of a proxy that was called through these hops."""
+    if service.ready["header"] == "x-forwarded-for":
+        return b"X-Forwarded-For: " + ", ".join(hops).encode()
+    parts = [f'for="[{hop}]:80"' if ":" in hop else f"for={hop}" for hop in hops]
+    return b"Forwarded: " + ", ".join(parts).encode()
+
+
+def upgrade(
+    service: Service, api: Api, stack: ExitStack, *lines: bytes, in_two: bool = False
+) -> Answer:
+    """Ask for an upgrade on a connection that stays open."""
+    token = api.token(api.room())
+    peer = stack.enter_context(Peer(service))
+    request = upgrade_bytes(token_line(token), *lines)
+    if in_two:
+        peer.send(request[:20])
+        time.sleep(0.05)
+        request = request[20:]
+    peer.send(request)
+    return peer.read_answer()
+
+
+@pytest.mark.parametrize("in_two", [False, True])
+def test_clients_are_told_apart(service: Service, in_two: bool) -> None:
+    """Each client has its own limit, on both ways to an upgrade, whatever it claims itself."""
+    with api_of(service) as api, ExitStack() as stack:
+        for hops in ((ANN,), (BOB,), ("203.0.113.9",)):
+            header = naming(service, *hops)
+            assert upgrade(service, api, stack, header, in_two=in_two).status == 101
+            answer = upgrade(service, api, stack, header, in_two=in_two)
+            assert (answer.status, answer.headers["x-amzn-errortype"]) == (
+                429,
+                "ThrottlingException",
+            )
+            lie = naming(service, "198.51.100.7", *hops, "10.0.0.9")
+            assert upgrade(service, api, stack, lie, in_two=in_two).status == 429
+
+
+def test_the_header_that_the_proxy_does_not_write_is_not_read(service: Service) -> None:
+    """It is the client's: nobody gets out of its limit with it, or into another's."""
+    other = b"Forwarded: for=" if b"X-" in naming(service) else b"X-Forwarded-For: "
+    with api_of(service) as api, ExitStack() as stack:
+        header = naming(service, "192.0.2.33")
+        assert upgrade(service, api, stack, header, other + b"192.0.2.44").status == 101
+        assert upgrade(service, api, stack, header, other + b"192.0.2.55").status == 429
+        assert upgrade(service, api, stack, naming(service, "192.0.2.44")).status == 101
+
+
+def test_a_client_that_leaves_makes_place(service: Service) -> None:
+    """Its connection was counted as its own, and is given back as its own."""
+    header = naming(service, "192.0.2.66")
+    with api_of(service) as api:
+        for _ in range(3):
+            deadline = time.monotonic() + PATIENCE
+            status = 0
+            while status != 101 and time.monotonic() < deadline:
+                with ExitStack() as stack:
+                    status = upgrade(service, api, stack, header).status
+            assert status == 101
+
+
+def test_nobody_is_believed_by_default(tmp_path: Path) -> None:
+    """Without trusted proxies the headers are a client's words."""
+    with (
+        running(tmp_path / "data", GREENROOM_CONNECTIONS_PER_ADDRESS="1") as service,
+        api_of(service) as api,
+        ExitStack() as stack,
+    ):
+        for _ in range(3):
+            line = b"X-Forwarded-For: " + ANN.encode()
+            assert upgrade(service, api, stack, line).status == 101
+
+
+# ------------------------------------------------------------------------------ PROXY protocol
+
+
+@pytest.fixture(scope="module", params=["off", "on"])
+def behind(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Return a service behind a TCP proxy, without and with TLS in the process."""
+    variables = {
+        "GREENROOM_TRUSTED_PROXIES": "127.0.0.1",
+        "GREENROOM_PROXY_PROTOCOL": "on",
+        "GREENROOM_DEV_TLS": request.param,
+        "GREENROOM_CONNECTIONS_PER_ADDRESS": "1",
+        "GREENROOM_HANDSHAKE_TIMEOUT_SECONDS": "2",
+    }
+    with running(tmp_path_factory.mktemp("proxy") / "data", **variables) as service:
+        yield service
+        assert service.stop() == 0
+        for word in ("crashed", "fault in the event loop", "Traceback"):
+            assert word not in service.log.read_text()
+
+
+def version_1(address: str) -> bytes:
+    """Return a header of version 1."""
+    return f"PROXY TCP4 {address} 10.0.0.1 4711 443\r\n".encode()
+
+
+def version_2(address: str, local: bool = False) -> bytes:
+    """Return a header of version 2, with something more in it."""
+    body = bytes(map(int, address.split("."))) + bytes(8) + b"\x04\x00\x01x"
+    head = b"\r\n\r\n\x00\r\nQUIT\n" + (b"\x20" if local else b"\x21") + b"\x11"
+    return head + len(body).to_bytes(2, "big") + body
+
+
+@contextlib.contextmanager
+def through(service: Service, *parts: bytes) -> Iterator[Peer]:
+    """Connect, send the parts one after another, and begin TLS where there is."""
+    with Peer(service) as peer:
+        for part in parts:
+            peer.send(part)
+            if len(parts) > 1:
+                time.sleep(0.05)
+        trusted = service.ready["certificate_to_trust"]
+        if trusted is not None:
+            context = ssl.create_default_context(cafile=trusted)
+            peer.socket = context.wrap_socket(peer.socket, server_hostname="127.0.0.1")
+        yield peer
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param((version_1(ANN),), id="version 1"),
+        pytest.param((version_2(ANN),), id="version 2"),
+        pytest.param((version_2(ANN, local=True),), id="the proxy's own call"),
+        pytest.param((b"PROXY UNKNOWN\r\n",), id="unknown"),
+        pytest.param((version_2(ANN)[:5], version_2(ANN)[5:20], version_2(ANN)[20:]), id="bits"),
+    ],
+)
+def test_requests_behind_a_header(behind: Service, parts: tuple[bytes, ...]) -> None:
+    """What comes behind the header is served, TLS or not, also when the header comes in bits."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with through(behind, *parts) as peer:
+                peer.send(HEALTH)
+                assert peer.read_answer().status == 200
+                break
+        except (Closed, OSError):
+            # The client of the test before may not be gone yet, and each may come once.
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def ask(service: Service, header: bytes) -> Answer:
+    """Return the answer to a request on a connection of its own."""
+    with through(service, header) as peer:
+        peer.send(HEALTH)
+        return peer.read_answer()
+
+
+def test_the_header_names_the_client(behind: Service) -> None:
+    """Two connections of one client are one too many; another client comes in."""
+    with through(behind, version_2("192.0.2.10")) as one:
+        one.send(HEALTH)
+        assert one.read_answer().status == 200
+        with pytest.raises((Closed, OSError)):
+            ask(behind, version_1("192.0.2.10"))
+        assert ask(behind, version_2("192.0.2.11")).status == 200
+
+
+@pytest.mark.parametrize("first", [b"", HEALTH, b"PROXY TCP4 x\r\n", b"\x16\x03\x01\x00"])
+def test_without_a_header_the_connection_ends(behind: Service, first: bytes) -> None:
+    """A trusted proxy always sends one; nothing is served to who does not, nor waits for ever."""
+    with Peer(behind) as peer:
+        peer.send(first)
+        assert peer.read_all() == b""
+
+
+def test_proxy_protocol_needs_trusted_proxies(tmp_path: Path) -> None:
+    """A start without anybody to believe is refused."""
+    with (
+        pytest.raises(RuntimeError, match="proxy_protocol needs trusted_proxies"),
+        running(tmp_path / "data", GREENROOM_PROXY_PROTOCOL="on"),
+    ):
+        pass

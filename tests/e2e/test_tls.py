@@ -1,0 +1,307 @@
+"""TLS in the process: real clients over https and wss, and certificates that change."""
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from greenroom.dev_certificate import CERTIFICATE_NAME, KEY_NAME, dev_certificate
+from tests.e2e.wire import PATIENCE
+from tests.service import Service, environment, running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service with a certificate for development."""
+    directory = tmp_path_factory.mktemp("tls") / "data"
+    with running(directory, "--dev-tls", GREENROOM_LOG_FORMAT="json") as service:
+        yield service
+        assert service.process.poll() is None
+        for word in ("crashed", "fault in the event loop", "Traceback"):
+            assert word not in service.log.read_text()
+
+
+def trusting(service: Service, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """Return a client's context that trusts the service's certificate and nothing else."""
+    context = ssl.create_default_context(cafile=service.ready["certificate_to_trust"])
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+@contextlib.asynccontextmanager
+async def viewer(service: Service, room: str, user: str) -> Any:
+    """Give an open WebSocket."""
+    token = await asyncio.to_thread(service.token, room, user)
+    async with connect(
+        service.websocket_url,
+        ssl=trusting(service),
+        subprotocols=[Subprotocol(token)],
+        open_timeout=PATIENCE,
+    ) as socket:
+        yield socket
+
+
+async def heard(socket: ClientConnection) -> Any:
+    """Return the next frame's JSON."""
+    async with asyncio.timeout(PATIENCE):
+        return json.loads(await socket.recv())
+
+
+def peer(service: Service) -> socket.socket:
+    """Return a TCP connection to the service."""
+    host, port = re.findall(r"https://(.+):(\d+)$", service.api_url)[0]
+    connected = socket.create_connection((host, int(port)), timeout=PATIENCE)
+    connected.settimeout(PATIENCE)
+    return connected
+
+
+def test_the_urls_say_that_they_are_secure(service: Service) -> None:
+    """The ready file and the banner show https and wss, and which certificate to trust."""
+    assert service.api_url.startswith("https://")
+    assert service.websocket_url.startswith("wss://")
+    assert service.ready["health_url"].startswith("https://")
+    file = service.ready["certificate_to_trust"]
+    banner = service.log.read_text()
+    assert f"trust {file}" in banner
+    assert f"--ca-bundle {file}" in banner
+    assert Path(file).with_name(KEY_NAME).stat().st_mode & 0o777 == 0o600
+
+
+async def test_chat_over_tls(service: Service) -> None:
+    """Messages, events and kicks reach everybody over wss, in order, whatever their size."""
+    room = service.boto3().create_room(maximumMessageRatePerSecond=100)["arn"]
+    async with viewer(service, room, "ann") as ann, viewer(service, room, "bob") as bob:
+        for number in range(8):
+            content = f"{number} " + "€" * 490
+            await ann.send(json.dumps({"Action": "SEND_MESSAGE", "Content": content}))
+            for each in (ann, bob):
+                assert (await heard(each))["Content"] == content
+        kick = {"Action": "DISCONNECT_USER", "UserId": "bob", "Reason": "enough"}
+        await ann.send(json.dumps(kick))
+        assert (await heard(bob))["EventName"] == "aws:DISCONNECT_USER"
+        await bob.wait_closed()
+        assert (bob.close_code, bob.close_reason) == (1000, "enough")
+
+
+async def test_a_protocol_fault_over_tls_gets_its_close_code(service: Service) -> None:
+    """A client that breaks the protocol sees why, also where a side cannot be ended alone."""
+    room = service.boto3().create_room()["arn"]
+    async with viewer(service, room, "ann") as ann:
+        ann.transport.write(b"\x81\x05hello")
+        await ann.wait_closed()
+        assert ann.close_code == 1002
+
+
+async def test_a_slow_reader_over_tls_gets_everything(service: Service) -> None:
+    """What the kernel does not take at once waits, and arrives whole and in order."""
+    room = service.boto3().create_room(maximumMessageRatePerSecond=100)["arn"]
+    client = service.boto3()
+    async with viewer(service, room, "ann") as ann:
+        ann.transport.pause_reading()
+        for number in range(60):
+            attributes = {"pad": "\x01" * 900}
+            await asyncio.to_thread(
+                client.send_event,
+                roomIdentifier=room,
+                eventName=f"e{number}",
+                attributes=attributes,
+            )
+        ann.transport.resume_reading()
+        names = [(await heard(ann))["EventName"] for _ in range(60)]
+        assert names == [f"e{number}" for number in range(60)]
+
+
+def test_plain_clients_connect(service: Service) -> None:
+    """A client of the standard library checks the certificate and gets its answer."""
+    with urllib.request.urlopen(
+        service.ready["health_url"], context=trusting(service), timeout=PATIENCE
+    ) as answer:
+        assert json.load(answer)["status"] == "ok"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed(service: Service, version: ssl.TLSVersion) -> None:
+    """A client that comes again with its ticket makes a short handshake."""
+    context = trusting(service, version)
+    reused, session = [], None
+    for _ in range(2):
+        with context.wrap_socket(
+            peer(service), server_hostname="127.0.0.1", session=session
+        ) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+            reused.append(client.session_reused)
+            session = client.session
+    assert reused == [False, True]
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+def test_old_versions_are_refused(service: Service) -> None:
+    """TLS 1.1 is not spoken."""
+    context = trusting(service)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with peer(service) as plain, pytest.raises(ssl.SSLError):
+        context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_plain_http_to_the_port_is_only_closed(service: Service) -> None:
+    """Bytes that are no TLS end their connection, and nothing else."""
+    with peer(service) as plain:
+        plain.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while plain.recv(1000):
+                pass
+
+
+def test_the_handshake_deadline_counts_from_the_accept(tmp_path: Path) -> None:
+    """Who says nothing is let go, before the TLS handshake, in it and after it."""
+    with running(
+        tmp_path / "data", "--dev-tls", GREENROOM_HANDSHAKE_TIMEOUT_SECONDS="1"
+    ) as service:
+        silent, part = peer(service), peer(service)
+        part.sendall(b"\x16\x03\x01\x02\x00\x01")
+        done = trusting(service).wrap_socket(peer(service), server_hostname="127.0.0.1")
+        with silent, part, done:
+            assert silent.recv(100) == b""
+            with contextlib.suppress(ConnectionError):
+                while part.recv(100):
+                    pass
+            assert done.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert service.stop() == 0
+
+
+def serial(service: Service) -> str:
+    """Return the certificate that a new connection is shown."""
+    address = peer(service)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with context.wrap_socket(address) as client:
+        shown = client.getpeercert(binary_form=True)
+    assert shown
+    return ssl.DER_cert_to_PEM_cert(shown)
+
+
+def until_shown(service: Service, wanted: str) -> None:
+    """Wait for a certificate."""
+    deadline = time.monotonic() + PATIENCE
+    while serial(service) != wanted:
+        assert time.monotonic() < deadline, service.log.read_text()
+        time.sleep(0.05)
+
+
+def until_said(service: Service, text: str) -> None:
+    """Wait for a log line."""
+    deadline = time.monotonic() + PATIENCE
+    while text not in service.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+async def test_certificates_change_while_it_serves(tmp_path: Path) -> None:
+    """New files are used after SIGHUP and by themselves, a bad pair never; viewers stay."""
+    first, second, third = (
+        dev_certificate(tmp_path / name, "localhost") for name in ("first", "second", "third")
+    )
+    used = tmp_path / "used.pem", tmp_path / "used.key"
+    for source, target in zip(first, used, strict=True):
+        shutil.copy(source, target)
+    files = {
+        "GREENROOM_TLS_CERTIFICATE_FILE": str(used[0]),
+        "GREENROOM_TLS_KEY_FILE": str(used[1]),
+    }
+    with running(tmp_path / "data", GREENROOM_LOG_FORMAT="json", **files) as service:
+        assert service.ready["certificate_to_trust"] is None
+        service.ready["certificate_to_trust"] = str(first[0])
+        room = service.boto3().create_room()["arn"]
+        async with viewer(service, room, "ann") as ann:
+            shutil.copy(second[0], used[0])
+            service.process.send_signal(signal.SIGHUP)
+            await asyncio.to_thread(until_said, service, "the key is not the certificate's")
+            assert serial(service) == first[0].read_text()
+            shutil.copy(second[1], used[1])
+            service.process.send_signal(signal.SIGHUP)
+            await asyncio.to_thread(until_shown, service, second[0].read_text())
+            for source, target in zip(third, used, strict=True):
+                shutil.copy(source, target)
+            await asyncio.to_thread(until_shown, service, third[0].read_text())
+            await ann.send(json.dumps({"Action": "SEND_MESSAGE", "Content": "still here"}))
+            assert (await heard(ann))["Content"] == "still here"
+        assert service.stop() == 0
+
+
+def refused(tmp_path: Path, *options: str, **variables: str) -> str:
+    """Return the one line of a start that is refused."""
+    command = ["greenroom", "serve", "--port", "0", "--data-dir", str(tmp_path / "data"), *options]
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(**variables),
+        check=False,
+    )
+    assert done.returncode == 2, done
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "why"),
+    [
+        pytest.param("none", "a.key", "cannot be read: No such file", id="no certificate"),
+        pytest.param("a.pem", "none", "cannot be read: No such file", id="no key"),
+        pytest.param("a.pem", "b.key", "the key is not the certificate's", id="mismatch"),
+        pytest.param("a.key", "a.key", "not valid PEM", id="key as certificate"),
+        pytest.param("a.pem", "a.pem", "not valid PEM", id="certificate as key"),
+        pytest.param("a.pem", "sealed.key", "is encrypted", id="encrypted key"),
+        pytest.param("a.pem", "", "go together", id="only one"),
+    ],
+)
+def test_files_that_cannot_be_used_refuse_the_start(
+    tmp_path: Path, certificate: str, key: str, why: str
+) -> None:
+    """One line says which file it is, and what is wrong with it."""
+    for name in "ab":
+        made = dev_certificate(tmp_path / name, "localhost")
+        shutil.copy(made[0], tmp_path / f"{name}.pem")
+        shutil.copy(made[1], tmp_path / f"{name}.key")
+    key_of_a = serialization.load_pem_private_key((tmp_path / "a.key").read_bytes(), None)
+    (tmp_path / "sealed.key").write_bytes(
+        key_of_a.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    files = {"TLS_CERTIFICATE_FILE": certificate, "TLS_KEY_FILE": key}
+    variables = {f"GREENROOM_{name}": str(tmp_path / file) for name, file in files.items() if file}
+    assert why in refused(tmp_path, **variables)
+
+
+def test_the_certificate_for_development_is_kept(tmp_path: Path) -> None:
+    """It is the same after a restart, and a new one for another host."""
+    first = dev_certificate(tmp_path, "localhost")[0].read_text()
+    assert dev_certificate(tmp_path, "127.0.0.1")[0].read_text() == first
+    other = dev_certificate(tmp_path, "chat.example")[0].read_text()
+    assert other != first
+    assert dev_certificate(tmp_path, "localhost")[0].read_text() == other
+    (tmp_path / CERTIFICATE_NAME).write_text("damaged")
+    assert dev_certificate(tmp_path, "localhost")[0].read_text() != other

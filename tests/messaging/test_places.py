@@ -1,0 +1,116 @@
+"""Who may become a connection: origins, addresses, and places in rooms and of users."""
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+
+from greenroom.messaging.edge import Edge
+from greenroom.protocol.addresses import Networks, packed
+from greenroom.protocol.forwarded import TrustedProxies
+from greenroom.protocol.handshake import Refusal
+from greenroom.protocol.origins import AllowedOrigins
+from greenroom.visitors import VisitorLimits, Visitors
+from tests.messaging.stage import KEY, LIMITS, VERSION, Stage, Transport, settle, stage, token
+
+PROXY = packed("10.0.0.1")
+PROXIES = TrustedProxies(Networks(["10.0.0.0/8"]))
+
+
+def begin(made: Stage, peer: bytes, *headers: tuple[bytes, bytes]) -> tuple[Edge, Transport]:
+    """Start a connection from an address."""
+    transport = Transport()
+    edge = Edge(made.plane, transport, made.plane.visitors.enter(peer, 0.0))
+    offered = (b"sec-websocket-protocol", token().encode())
+    edge.begin(b"GET", [KEY, VERSION, offered, *headers], b"")
+    return edge, transport
+
+
+def statuses(transports: Iterable[Transport]) -> list[bytes]:
+    """Return how the connections were answered."""
+    return [transport.take()[0].split()[1] for transport in transports]
+
+
+async def test_the_address_of_a_connection() -> None:
+    """It is the peer's, or the one that a trusted proxy names; without either it is empty."""
+    async with stage() as made:
+        made.plane = msgspec.structs.replace(made.plane, visitors=Visitors(proxies=PROXIES))
+        said = (b"x-forwarded-for", b"203.0.113.1, ::ffff:192.0.2.1")
+        peers = (packed("2001:db8::1"), PROXY, packed("192.0.2.9"), b"")
+        edges = [begin(made, peer, said)[0] for peer in peers]
+        await settle()
+        assert [edge.address() for edge in edges] == [
+            "2001:db8::1",
+            "192.0.2.1",
+            "192.0.2.9",
+            "",
+        ]
+        assert made.plane.visitors.unfinished == 0
+        for edge in edges:
+            edge.connection_lost(None)
+        assert made.plane.visitors.total == 0
+
+
+async def test_clients_of_a_proxy_have_limits_of_their_own() -> None:
+    """The second connection of one client is refused; what it took is given back."""
+    async with stage() as made:
+        limits = VisitorLimits(connections_per_address=1)
+        made.plane = msgspec.structs.replace(made.plane, visitors=Visitors(limits, PROXIES))
+        hops = [(b"x-forwarded-for", each) for each in (b"192.0.2.1", b"192.0.2.1", b"192.0.2.2")]
+        pairs = [begin(made, PROXY, hop) for hop in hops]
+        await settle()
+        assert statuses(transport for _, transport in pairs) == [b"101", b"429", b"101"]
+        for edge, _ in pairs:
+            edge.connection_lost(None)
+        assert (made.plane.visitors.total, made.plane.visitors.unfinished) == (0, 0)
+
+
+async def test_a_page_of_another_origin_is_refused_before_its_token_is_read() -> None:
+    """Whatever the token is, the answer is the same, and a good one stays good."""
+    async with stage() as made:
+        origins = AllowedOrigins(["https://example.com"])
+        made.plane = msgspec.structs.replace(made.plane, origins=origins)
+        _, transport = begin(made, PROXY, (b"origin", b"https://evil.example.com"))
+        assert made.store.asked == 0
+        await settle()
+        assert statuses([transport]) == [b"403"]
+        _, transport = begin(made, PROXY, (b"origin", b"https://example.com:443"))
+        await settle()
+        assert statuses([transport]) == [b"101"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "users", "answers", "refusal"),
+    [
+        ("connections", "abc", [b"101", b"101", b"503"], Refusal.NODE_FULL),
+        ("connections_per_room", "abc", [b"101", b"101", b"429"], Refusal.ROOM_FULL),
+        ("connections_per_user", "aaab", [b"101", b"101", b"101", b"429"], Refusal.USER_FULL),
+    ],
+)
+async def test_places_hold_while_tokens_are_redeemed(
+    limit: str, users: str, answers: list[bytes], refusal: Refusal
+) -> None:
+    """Of those who come at once no more get in than there are places; who leaves makes one."""
+    limits = msgspec.structs.replace(LIMITS, **{limit: 2})
+    tokens = [token(user_id=user) for user in users]
+    async with stage(limits) as made:
+        made.store.gate.clear()
+        pairs = [made.begin(each) for each in tokens]
+        await settle()
+        made.store.gate.set()
+        await settle()
+        found = statuses(transport for _, transport in pairs)
+        assert sorted(found) == sorted(answers)
+        assert not made.plane.admitting_of
+        late = token(user_id=users[0])
+        _, transport = made.begin(late)
+        await settle()
+        (answer,) = transport.take()
+        assert answer.split()[1] == str(refusal.error().status).encode()
+        assert refusal.error().message.encode() in answer
+        pairs[0][0].connection_lost(None)
+        _, transport = made.begin(late)
+        await settle()
+        assert statuses([transport]) == [b"101"]
+        await asyncio.sleep(0)

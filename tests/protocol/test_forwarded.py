@@ -1,0 +1,129 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.protocol.addresses import Networks, packed, shown
+from greenroom.protocol.forwarded import ForwardedHeader, Origin, TrustedProxies
+
+PROXY, OUTER, CLIENT, LIE = "10.0.0.1", "10.0.0.2", "192.0.2.1", "203.0.113.66"
+X = TrustedProxies(Networks(["10.0.0.0/8", "2001:db8::/32"]))
+RFC = TrustedProxies(Networks(["10.0.0.0/8", "2001:db8::/32"]), ForwardedHeader.FORWARDED)
+
+
+def xff(*lines: str, proto: str | None = None) -> list[tuple[bytes, bytes]]:
+    """Return headers."""
+    found = [(b"x-forwarded-for", line.encode("latin-1")) for line in lines]
+    return found + ([(b"x-forwarded-proto", proto.encode())] if proto is not None else [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "client"),
+    [
+        pytest.param([CLIENT], CLIENT, id="one hop"),
+        pytest.param([f"{LIE}, {CLIENT}"], CLIENT, id="what a client invented"),
+        pytest.param([f"{LIE}, {CLIENT}, {OUTER}"], CLIENT, id="two proxies"),
+        pytest.param([f"{LIE}", f"{CLIENT}", f"{OUTER}"], CLIENT, id="a line each"),
+        pytest.param([f"{OUTER}, {CLIENT}"], CLIENT, id="a client that claims to be a proxy"),
+        pytest.param([f"{OUTER},{PROXY}"], OUTER, id="only proxies"),
+        pytest.param([f"{CLIENT}:4711"], CLIENT, id="with port"),
+        pytest.param(["[2a00::1]:4711"], "2a00::1", id="IPv6 with port"),
+        pytest.param(["2a00::1"], "2a00::1", id="IPv6"),
+        pytest.param(["::ffff:192.0.2.1"], CLIENT, id="IPv4 in IPv6"),
+        pytest.param([], PROXY, id="nothing said"),
+        pytest.param([""], PROXY, id="empty"),
+        pytest.param([f"{LIE}, unknown"], PROXY, id="unknown ends the walk"),
+        pytest.param([f"{LIE}, unknown, {OUTER}"], OUTER, id="unknown behind a proxy"),
+        pytest.param([f"{LIE}, ,"], PROXY, id="empty parts"),
+        pytest.param([f"{LIE}, 1.2.3.4.5"], PROXY, id="no address"),
+        pytest.param([f"{LIE}, fe80::1%eth0"], PROXY, id="with a zone"),
+        pytest.param(["\xff\xfe"], PROXY, id="not ASCII"),
+        pytest.param([f"for={LIE}"], PROXY, id="the other header's form"),
+    ],
+)
+def test_x_forwarded_for(lines: list[str], client: str) -> None:
+    """The first address from the right that is no trusted proxy is the client's."""
+    assert shown(X.origin(packed(PROXY), xff(*lines)).address) == client
+
+
+@pytest.mark.parametrize("peer", [CLIENT, "::1", "11.0.0.1"])
+@pytest.mark.parametrize("proxies", [X, RFC, TrustedProxies()])
+def test_nobody_else_is_believed(peer: str, proxies: TrustedProxies) -> None:
+    """A peer that is no trusted proxy is the client, whatever it says."""
+    headers = [*xff(LIE, proto="https"), (b"forwarded", f"for={LIE};proto=https".encode())]
+    assert proxies.origin(packed(peer), headers) == Origin(packed(peer), None)
+
+
+def test_only_the_configured_header_is_read() -> None:
+    """The proxy passes the other header on as the client wrote it."""
+    headers = [*xff(CLIENT, proto="http"), (b"forwarded", f"for={LIE};proto=https".encode())]
+    assert X.origin(packed(PROXY), headers) == Origin(packed(CLIENT), False)
+    headers = [*xff(LIE, proto="https"), (b"forwarded", f"for={CLIENT}".encode())]
+    assert RFC.origin(packed(PROXY), headers) == Origin(packed(CLIENT), None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "proto", "secure"),
+    [
+        (CLIENT, "https", True),
+        (CLIENT, "HTTPS", True),
+        (CLIENT, "wss", True),
+        (CLIENT, "http", False),
+        (CLIENT, "", False),
+        (CLIENT, None, None),
+        (f"{CLIENT}, {OUTER}", "https", True),
+        (f"{CLIENT}, {OUTER}", "https, http", True),
+        (f"{LIE}, {CLIENT}", "https, http", False),
+    ],
+)
+def test_x_forwarded_proto(lines: str, proto: str | None, secure: bool | None) -> None:
+    """The scheme is the one of the hop that named the client."""
+    assert X.origin(packed(PROXY), xff(lines, proto=proto)).secure is secure
+
+
+@pytest.mark.parametrize(
+    ("value", "client", "secure"),
+    [
+        pytest.param(f"for={CLIENT}", CLIENT, None, id="plain"),
+        pytest.param(f'For="{CLIENT}:80";Proto=HTTPS', CLIENT, True, id="quoted"),
+        pytest.param('for="[2a00::1]:80";proto=http;by=10.0.0.1', "2a00::1", False, id="IPv6"),
+        pytest.param(f"for={LIE};proto=https, for={CLIENT};proto=http", CLIENT, False, id="lie"),
+        pytest.param(f"for={CLIENT};proto=https, for={OUTER}", CLIENT, True, id="two proxies"),
+        pytest.param(f'for="{LIE}, for={CLIENT}', CLIENT, None, id="an open quote"),
+        pytest.param(f'for="{LIE}\\", for={CLIENT}', CLIENT, None, id="an escaped quote"),
+        pytest.param(f'for="a,b;c", for={CLIENT}', CLIENT, None, id="separators in quotes"),
+        pytest.param("for=_hidden", PROXY, None, id="hidden"),
+        pytest.param("for=unknown;proto=https", PROXY, None, id="unknown"),
+        pytest.param("proto=https", PROXY, None, id="no address"),
+        pytest.param("", PROXY, None, id="empty"),
+        pytest.param(";;,,==", PROXY, None, id="rubbish"),
+    ],
+)
+def test_forwarded(value: str, client: str, secure: bool | None) -> None:
+    """RFC 7239's header is read from the right, and a client's quotes end nothing else."""
+    origin = RFC.origin(packed(PROXY), [(b"forwarded", value.encode("latin-1"))])
+    assert (shown(origin.address), origin.secure) == (client, secure)
+
+
+@given(st.binary(max_size=200), st.sampled_from([X, RFC]))
+def test_what_a_client_writes_never_matters(lie: bytes, proxies: TrustedProxies) -> None:
+    """Whatever stands left of the proxy's own word, its word holds."""
+    name = b"x-forwarded-for" if proxies is X else b"forwarded"
+    word = CLIENT.encode() if proxies is X else b"for=" + CLIENT.encode()
+    for headers in ([(name, lie + b", " + word)], [(name, lie), (name, word)]):
+        assert shown(proxies.origin(packed(PROXY), headers).address) == CLIENT
+
+
+@given(st.lists(st.binary(max_size=100), max_size=5), st.sampled_from([X, RFC]))
+def test_any_bytes_are_read(values: list[bytes], proxies: TrustedProxies) -> None:
+    """No header is an error, and what comes out is an address."""
+    names = (b"x-forwarded-for", b"forwarded", b"x-forwarded-proto")
+    headers = [(name, value) for value in values for name in names]
+    assert shown(proxies.origin(packed(PROXY), headers).address)
+
+
+def test_a_long_header_takes_linear_time() -> None:
+    """A header of the largest size is read at once."""
+    for part in (b'"', b"\\", b",", b";", b"10.0.0.1,", b'for="'):
+        value = part * (65_536 // len(part))
+        for proxies, name in ((X, b"x-forwarded-for"), (RFC, b"forwarded")):
+            proxies.origin(packed(PROXY), [(name, value)])

@@ -1,0 +1,146 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from greenroom.bus.base import Envelope
+from greenroom.model.errors import ValidationException
+from greenroom.sealing import Sealer
+from greenroom.storage.base import StorageUnavailable, Store
+from greenroom.storage.memory import MemoryStore
+from greenroom.token_keys import TokenKeys
+from greenroom.tokens import CHAT_PURPOSE, TokenForeign
+from greenroom.vault import Vault
+from tests.hand_clock import HandClock
+
+
+class Wire:
+    """A bus between nodes that carries only when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Envelope] = []
+
+    async def start(self, receiver: object) -> None:
+        """Nobody is called."""
+
+    def publish(self, envelope: Envelope) -> None:
+        self.waiting.append(envelope)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Node:
+    """One process: its keys, and what its hub was told in the end."""
+
+    def __init__(self, keys: TokenKeys) -> None:
+        self.keys = keys
+        self.told: list[Envelope] = []
+
+    def seal(self) -> str:
+        """Return a token."""
+        return self.keys.ring.seal(CHAT_PURPOSE, b"x", bytes(12))
+
+    def opens(self, token: str) -> bool:
+        """Return whether a token is good here."""
+        try:
+            return self.keys.ring.open(CHAT_PURPOSE, token) == b"x"
+        except TokenForeign:
+            return False
+
+
+class Cluster:
+    """Two nodes on one store."""
+
+    def __init__(self, store: Store, wire: Wire, nodes: list[Node]) -> None:
+        self.store = store
+        self.wire = wire
+        self.first, self.second = nodes
+
+    async def carry(self) -> None:
+        """Deliver what waits to every node, and let them work."""
+        waiting, self.wire.waiting = self.wire.waiting, []
+        for envelope in waiting:
+            for node in (self.first, self.second):
+                node.keys.follow(envelope, node.told.append)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def cluster() -> AsyncIterator[Cluster]:
+    """Give two nodes that started one after the other."""
+    store, wire, clock = MemoryStore(), Wire(), HandClock().clock
+    vault = Vault(store, Sealer(bytes(32)))
+    async with asyncio.TaskGroup() as tasks:
+        nodes = [Node(await TokenKeys.open(vault, wire, clock, tasks)) for _ in range(2)]
+        yield Cluster(store, wire, nodes)
+
+
+async def test_nodes_share_one_ring() -> None:
+    """What one node seals the other opens, from the first start on."""
+    async with cluster() as made:
+        assert made.second.opens(made.first.seal())
+
+
+async def test_a_rotation_reaches_every_node() -> None:
+    """The new key seals everywhere, and the old tokens stay good."""
+    async with cluster() as made:
+        old = made.first.seal()
+        key_id = await made.first.keys.rotate()
+        await made.carry()
+        for node in (made.first, made.second):
+            assert node.keys.describe()[0].id == key_id
+            assert node.keys.ring.key_id(node.seal()) == key_id
+            assert node.opens(old)
+            assert node.opens(made.first.seal())
+
+
+async def test_a_killed_key_is_gone_everywhere() -> None:
+    """The current key is replaced first; what it sealed is refused by every node."""
+    async with cluster() as made:
+        old = made.first.seal()
+        killed = made.first.keys.describe()[0].id
+        await made.first.keys.kill(killed)
+        assert not made.first.opens(old)
+        await made.carry()
+        assert not made.second.opens(old)
+        assert made.second.opens(made.first.seal())
+        assert [len(node.told) for node in (made.first, made.second)] == [1, 1]
+        with pytest.raises(ValidationException, match="no token key"):
+            await made.second.keys.kill(killed)
+
+
+async def test_a_retired_key_is_gone_before_the_store_is_read() -> None:
+    """A node that hears of it refuses at once."""
+    async with cluster() as made:
+        old, killed = made.first.seal(), made.first.keys.describe()[0].id
+        await made.first.keys.rotate()
+        await made.carry()
+        await made.first.keys.kill(killed)
+        (envelope,) = made.wire.waiting
+        made.second.keys.follow(envelope, made.second.told.append)
+        assert not made.second.opens(old)
+
+
+async def test_changes_at_the_same_time_all_hold() -> None:
+    """Rotations of two nodes at once leave both keys in the ring of both."""
+    async with cluster() as made:
+        ids = await asyncio.gather(made.first.keys.rotate(), made.second.keys.rotate())
+        await made.carry()
+        for node in (made.first, made.second):
+            assert set(ids) < {info.id for info in node.keys.describe()}
+        assert made.first.keys.describe() == made.second.keys.describe()
+
+
+async def test_a_change_that_is_not_kept_did_not_happen() -> None:
+    """Nothing is sealed with a key that the store does not have, and nobody is told."""
+    async with cluster() as made:
+        before = made.first.keys.describe()
+        await made.store.close()
+        for change in (made.first.keys.rotate(), made.first.keys.kill(before[0].id)):
+            with pytest.raises(StorageUnavailable):
+                await change
+        assert made.first.keys.describe() == before
+        assert not made.wire.waiting
