@@ -233,6 +233,8 @@ LIMITS = {
     "outbound_queue_bytes": "the reader is dropped without a close frame (`slow_reader`)",
     "ping_interval_seconds": "a peer that is silent for two of them is dropped (`silent_peer`)",
     "close_timeout_seconds": "the connection is reset",
+    "memory_bytes": "upgrades get 503, `MEMORY_FULL`, until the process uses 5 % less; the token"
+    " stays good, and those who are connected go on",
     "connections_per_node": "upgrades get 503, `NODE_FULL`; the API goes on. Sockets of any kind"
     " are bounded by this and `unfinished_connections` together: further ones are closed",
     "connections_per_room": "upgrades get 429, `ROOM_FULL`; the token stays good",

@@ -82,6 +82,7 @@ def test_values_of_another_kind(setting: object, tmp_path: Path) -> None:
         ("outbound_queue_bytes", 65_536, 1_073_741_824),
         ("frame_bytes", 16_384, 16_777_216),
         ("head_bytes", 8_192, 1_048_576),
+        ("memory_bytes", 67_108_864, 1 << 50),
         ("handshake_timeout_seconds", 1, 300),
         ("close_timeout_seconds", 1, 300),
         ("drain_timeout_seconds", 1, 3600),

@@ -219,6 +219,10 @@ class Metrics:
 
     def _add_process(self) -> None:
         self.build = self._gauge("greenroom_build_info", "1; the label is the version.", "version")
+        self.memory_pressure = self._read_gauge(
+            "greenroom_memory_pressure",
+            "1 while new connections are refused because the process uses too much memory.",
+        )
         self.draining = self._read_gauge(
             "greenroom_draining", "1 when the service stops and takes no connections."
         )

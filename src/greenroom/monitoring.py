@@ -16,12 +16,10 @@ from typing import Protocol
 from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
-from greenroom.chat import Chat
 from greenroom.control.app import ControlPlane, Receive, Scope, Send
-from greenroom.messaging.hub import Hub
+from greenroom.messaging.plane import Plane
 from greenroom.metrics import Metrics
 from greenroom.readings import Distribution
-from greenroom.rooms_cache import RoomsCache
 
 LAG_SECONDS = 0.25
 """How often the lag of the event loop is taken."""
@@ -91,12 +89,14 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def watch(metrics: Metrics, hub: Hub, chat: Chat, rooms: RoomsCache, control: ControlPlane) -> None:
+def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
     """Tell the metrics where the numbers are that their owners keep."""
+    hub, chat, rooms, memory = plane.hub, plane.chat, plane.rooms, plane.memory
     metrics.build.labels(__version__).set(1)
     metrics.concurrent_chat_connections.read = lambda: hub.connections
     metrics.rooms.read = lambda: hub.rooms
     metrics.draining.read = lambda: hub.draining
+    metrics.memory_pressure.read = lambda: memory.pressed
     metrics.cached_rooms.read = lambda: len(rooms)
     metrics.evictions.read = lambda: {
         "rooms": rooms.evicted,

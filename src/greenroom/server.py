@@ -40,6 +40,7 @@ from greenroom.dev_certificate import CERTIFICATE_NAME, dev_certificate
 from greenroom.excess_log import ExcessLog
 from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
+from greenroom.memory import MemoryWatch, default_bound
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.plane import Limits, Plane
@@ -213,6 +214,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         tasks=tasks,
         metrics=metrics,
         moderation=ModerationTrail(identity.audit_log, clock),
+        memory=_memory(settings),
         visitors=_visitors(settings, clock, metrics),
         origins=AllowedOrigins(settings.texts("allowed_origins")),
     )
@@ -220,7 +222,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     control = ControlPlane(services, identity.identities, identity.audit_log, query_api)
     await bus.start(functools.partial(_receive, keys, hub, identity))
     identity.start(tasks)
-    watch(metrics, hub, chat, rooms, control)
+    watch(metrics, plane, control)
     if isinstance(store, SqliteStore):
         watch_store(metrics, lambda: store.statistics)
     return _Node(
@@ -249,6 +251,7 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
     spread = min(settings.number("drain_spread_seconds"), settings.number("drain_timeout_seconds"))
     node.plane.sweeper.start()
     node.lag.start()
+    node.plane.memory.start()
     if opened.certificate is not None:
         opened.certificate.watch()
     with signals.handled(
@@ -266,6 +269,7 @@ async def _close(node: _Node) -> None:
     opened.reviewer.drain(seconds)
     node.plane.sweeper.stop()
     node.lag.stop()
+    node.plane.memory.stop()
     if opened.certificate is not None:
         opened.certificate.stop()
     await node.chat_log.stop(seconds)
@@ -385,6 +389,11 @@ def _limits(settings: Settings) -> Limits:
         connections_per_room=settings.number("connections_per_room"),
         connections_per_user=settings.number("connections_per_user"),
     )
+
+
+def _memory(settings: Settings) -> MemoryWatch:
+    bound = settings.optional_number("memory_bytes")
+    return MemoryWatch(default_bound() if bound is None else bound)
 
 
 def _visitors(settings: Settings, clock: Clock, metrics: Metrics) -> Visitors:

@@ -81,7 +81,7 @@ def _integer(minimum: int, maximum: int) -> Callable[[object], object]:
     def parse(raw: object) -> int:
         number = raw
         if isinstance(raw, str):
-            number = int(raw) if re.fullmatch("[0-9]{1,12}", raw) else None
+            number = int(raw) if re.fullmatch("[0-9]{1,16}", raw) else None
         if type(number) is not int or not minimum <= number <= maximum:
             raise ValueError(f"must be a whole number from {minimum} to {maximum}")
         return number
@@ -312,6 +312,13 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds that a client may take for its request headers, for the body, and to be upgraded",
     ),
     Setting("header_count", 128, _integer(16, 10_000), "most headers of one request"),
+    Setting(
+        "memory_bytes",
+        None,
+        _integer(67_108_864, 1 << 50),
+        "memory of the process above which new WebSockets are refused; nine tenths of the"
+        " container's, or the machine's, when not given",
+    ),
     Setting(
         "connections_per_node",
         100_000,
@@ -557,6 +564,10 @@ class Settings:
     def number(self, name: str) -> int:
         """Return a setting that is a whole number."""
         return cast(int, self.values[name].value)
+
+    def optional_number(self, name: str) -> int | None:
+        """Return a setting that is a whole number or not given."""
+        return cast(int | None, self.values[name].value)
 
     def path(self, name: str) -> Path:
         """Return a setting that is a path."""

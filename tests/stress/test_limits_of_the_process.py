@@ -1,4 +1,4 @@
-"""The process at its own limits: told to stop under load, and out of descriptors."""
+"""The process at its own limits: told to stop under load, out of descriptors, out of memory."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,18 @@ from collections import Counter
 from pathlib import Path
 
 from tests.conftest import Measured
-from tests.service import Service
+from tests.e2e.wire import TEXT, client_frame
+from tests.service import Service, running
 from tests.stress.conftest import Scaled
-from tests.stress.process import cpu_share, descriptors, ends, serving
+from tests.stress.process import (
+    UNTHROTTLED,
+    cpu_share,
+    descriptors,
+    ends,
+    entries,
+    resident,
+    serving,
+)
 from tests.stress.viewers import PATIENCE, Crowd, Speaker, Viewer, assert_same_streams, until
 
 DRAIN_ROOMS, DRAIN_VIEWERS = 5, 150
@@ -168,3 +177,39 @@ async def test_descriptors_exhausted(tmp_path: Path, scaled: Scaled, measured: M
         again = await asyncio.gather(*(come(crowd, room, n) for n in range(len(inside) // 2 - 5)))
         assert all(again), "there is place, but nobody gets in"
         assert await speaker.say() is not None
+
+
+HOLDERS = 400
+"""Clients that each hold a message of 65 KB open: 26 MB."""
+
+MEBIBYTE = 1_048_576
+
+PRESSED = "memory pressure: new connections are refused"
+
+
+async def test_memory_pressure(tmp_path: Path, measured: Measured) -> None:
+    """Above its memory's bound the process refuses new clients and keeps the old ones.
+
+    The token of a refused client stays good. When memory is free again, it is let in.
+    """
+    with running(tmp_path / "probe", **UNTHROTTLED) as probe:
+        bound = max(resident(probe) + 20 * MEBIBYTE, 64 * MEBIBYTE)
+    async with serving(tmp_path, GREENROOM_MEMORY_BYTES=str(bound)) as (service, crowd):
+        room = str(service.boto3().create_room()["arn"])
+        viewers = await crowd.fill(room, 50)
+        (speaker,) = await crowd.speakers(room, 1)
+        holders = await crowd.fill(room, HOLDERS, "holder")
+        for holder in holders:
+            holder.send(client_frame(b"x" * 65_000, TEXT & 0x0F))
+        await until(lambda: entries(service, PRESSED), "the process notices")
+        measured("stress_memory_over_its_bound_by", resident(service) - bound)
+        token = crowd.token(room, "late")
+        assert (await crowd.attempt(token)).status == 503
+        echoes = [await speaker.say() for _ in range(20)]
+        assert all(echo is not None and echo.type == "MESSAGE" for echo in echoes)
+        for holder in holders:
+            holder.transport.abort()
+        await until(lambda: entries(service, "memory pressure is over"), "it has memory again")
+        assert (await crowd.attempt(token)).status == 101
+        await until(lambda: all(len(each.texts) == 20 for each in viewers), "the old ones saw all")
+        assert_same_streams([*viewers, speaker.viewer])

@@ -9,6 +9,7 @@ import msgspec
 
 from greenroom.chat import Chat
 from greenroom.clock import Clock
+from greenroom.memory import MemoryWatch
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
@@ -58,6 +59,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     tasks: asyncio.TaskGroup
     metrics: Metrics
+    memory: MemoryWatch = msgspec.field(default_factory=MemoryWatch)
     visitors: Visitors = msgspec.field(default_factory=Visitors)
     origins: AllowedOrigins = msgspec.field(default_factory=AllowedOrigins)
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
@@ -78,6 +80,8 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.TOKEN_EXPIRED.error()
         if self.hub.draining:
             raise Refusal.UNAVAILABLE.error()
+        if self.memory.pressed:
+            raise Refusal.MEMORY_FULL.error()
         try:
             room = await self.rooms.get(claims.room_arn)
             with self._place(room.arn, claims.user_id):

@@ -78,6 +78,11 @@ class Refusal(Enum):
     USER_FULL = (429, "ThrottlingException", "There are too many connections of this user")
     INTERNAL = (500, "InternalServerException", "Internal server error")
     NODE_FULL = (503, "ServiceUnavailableException", "The service has too many connections")
+    MEMORY_FULL = (
+        503,
+        "ServiceUnavailableException",
+        "The service has no memory for more connections",
+    )
     UNAVAILABLE = (503, "ServiceUnavailableException", "The service cannot take connections now")
 
     def error(self) -> HandshakeRefused:
