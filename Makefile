@@ -1,5 +1,5 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
-.PHONY: help serve test check lint docs lock clean \
+.PHONY: help serve test check lint docs audit lock clean \
 	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-review
 PYTHON ?= python3
 export PYTHON
@@ -22,6 +22,9 @@ lint: ## Only format, rules, types and layers
 
 docs: ## Build the documentation into build/docs
 	@scripts/docs
+
+audit: ## Look the locked packages up among the known vulnerabilities; write build/sbom.json
+	@scripts/audit
 
 lock: ## Write requirements/*.txt again (needs uv)
 	@scripts/lock

@@ -141,6 +141,20 @@ def test_pure_packages_ask_nobody_for_the_time() -> None:
     assert found == []
 
 
+def test_secrets_are_compared_in_constant_time() -> None:
+    """CVE-2021-33880: no `==` tells by its time how much of a secret was right."""
+    secret = {"mac", "password", "secret", "secret_access_key", "signature"}
+    found = [
+        f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq)
+        for side in (node.left, *node.comparators)
+        if getattr(side, "id", getattr(side, "attr", None)) in secret
+    ]
+    assert found == []
+
+
 def _without_docstrings(source: str) -> ast.Module:
     tree = ast.parse(source)
     for node in ast.walk(tree):

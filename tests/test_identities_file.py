@@ -165,3 +165,25 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """No text does anything else."""
     with contextlib.suppress(IdentitiesRefused):
         declared(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = " + "[" * 2000, "nested too deeply"),
+        ("suspended = " + "9" * 6000, "not TOML: "),
+        (f"[policies.p.document.{'.'.join('a' * 3000)}]", "nested too deeply"),
+        ('[users."a\\nb"]', r"users.a\nb: a name has"),
+        (
+            '[users.a]\nkeys = [{ id = "AKIAANNAANNAANNAANNA", secret_file = "\\u0000" }]',
+            "users.a.keys[0].secret_file: cannot be read",
+        ),
+    ],
+    ids=["arrays", "number", "tables", "line end", "path"],
+)
+def test_odd_files_are_refused_in_one_line(text: str, words: str) -> None:
+    """What the fuzzer found: none of it may end a service that reads the file again."""
+    with pytest.raises(IdentitiesRefused) as refused:
+        declared(text)
+    assert str(refused.value).startswith(words)
+    assert str(refused.value).isprintable()

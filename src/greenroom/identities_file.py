@@ -48,6 +48,10 @@ Document = str | dict[str, object]
 class IdentitiesRefused(SettingsRefused):
     """The identities file cannot be used: one line that names the place."""
 
+    def __init__(self, message: str) -> None:
+        # Names in the file may hold line ends.
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+
 
 class _Key(msgspec.Struct, forbid_unknown_fields=True):
     id: str
@@ -129,10 +133,19 @@ def parse(text: str, context: Context, directory: Path) -> Declared:
         IdentitiesRefused: something in it is not valid.
     """
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return _declared(_converted("", _tables(text), _File), context, directory)
+    except RecursionError:
+        raise IdentitiesRefused("nested too deeply") from None
+
+
+def _tables(text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # also of a number with thousands of digits
         raise IdentitiesRefused(f"not TOML: {error}") from None
-    file = _converted("", tables, _File)
+
+
+def _declared(file: _File, context: Context, directory: Path) -> Declared:
     declared_users = _all_converted("users", file.users, _User)
     declared_roles = _all_converted("roles", file.roles, _Role)
     declared_policies = _all_converted("policies", file.policies, _Policy)
@@ -256,7 +269,7 @@ class _Reader:
         if key.secret_file:
             try:
                 return (self._directory / key.secret_file).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
+            except (OSError, ValueError):  # not there, not UTF-8, or no path at all
                 raise _fault(f"{place}.secret_file", "cannot be read") from None
         return given[0]
 

@@ -349,6 +349,21 @@ def test_another_secret_is_refused(sent: Sent, secret: str) -> None:
         accept(signed_by_botocore(sent, SigV4Auth, secret))
 
 
+@given(sent_requests, st.integers(0, 63))
+def test_signatures_are_compared_in_constant_time(sent: Sent, place: int) -> None:
+    """CVE-2021-33880: wherever a signature is wrong, it is compared whole, by hmac."""
+    request = signed_by_botocore(sent, SigV4Auth)
+    right = authorization_of(request)
+    digit = "0" if right.signature[place] != "0" else "1"
+    wrong = right.signature[:place] + digit + right.signature[place + 1 :]
+    with (
+        patch("hmac.compare_digest", return_value=False) as compare,
+        pytest.raises(InvalidSignatureException, match=MISMATCH),
+    ):
+        verify(request, msgspec.structs.replace(right, signature=wrong), SECRET, NOW)
+    assert {call.args for call in compare.call_args_list} >= {(right.signature, wrong)}
+
+
 # ------------------------------------------------------------------------- as the clients sign
 
 

@@ -100,7 +100,7 @@ def test_rotation(service: Service, api: Api) -> None:
 
 
 def test_a_killed_key(service: Service, api: Api) -> None:
-    """What it sealed is refused at once, its connections end, those of other keys stay.
+    """CVE-2026-9162: what it sealed is refused and its connections end at once, others stay.
 
     A client is told as when its session is over, so that the official SDKs come back with a new
     token. After a restart the key is still gone.

@@ -344,7 +344,7 @@ async def test_only_permitted_addresses_are_connected_to() -> None:
 
 
 async def test_dns_rebinding() -> None:
-    """A name that resolves to something else after its check is connected to where it was checked.
+    """CVE-2024-39713, H1 3473145: what was checked is connected to, whatever a name becomes then.
 
     The second answer is a closed address where a server listens: it must never see a connection.
     """

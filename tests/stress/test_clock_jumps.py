@@ -1,7 +1,5 @@
 """The wall clock of the machine jumps, under a process that serves."""
 
-import os
-import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -9,36 +7,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.stress.clock import MovedClock
 from tests.stress.process import serving
 from tests.stress.viewers import SESSION_SECONDS, Crowd, Speaker, Viewer, until
 
 HOUR = 3_600_000_000_000
 """In nanoseconds."""
-
-
-class MovedClock:
-    """The wall clock of one process, ahead of or behind the true one."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.by = 0
-        self.move(0)
-
-    def move(self, by: int) -> None:
-        """Set the clock so many nanoseconds ahead of the true one."""
-        self.by = by
-        # Written in place: the process has the file mapped.
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.write(descriptor, struct.pack("q", by))
-        os.close(descriptor)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """Return what makes a process take this clock."""
-        path = os.pathsep.join(
-            filter(None, (str(Path(__file__).parent / "moved_clock"), os.environ.get("PYTHONPATH")))
-        )
-        return {"MOVED_CLOCK": str(self._file), "PYTHONPATH": path}
 
 
 @pytest.fixture
