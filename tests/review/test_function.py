@@ -50,6 +50,9 @@ def exits(event):
 async def exits_on_loop(event):
     raise SystemExit(1)
 
+async def is_cancelled(event):
+    raise asyncio.CancelledError
+
 def stops(event):
     raise StopIteration
 
@@ -106,12 +109,16 @@ async def test_objects(name: str) -> None:
     await made.close()
 
 
-@pytest.mark.parametrize("name", ["broken", "odd", "exits", "exits_on_loop", "stops"])
+@pytest.mark.parametrize(
+    "name", ["broken", "odd", "exits", "exits_on_loop", "stops", "is_cancelled"]
+)
 async def test_what_raises_fails(name: str) -> None:
     """An exception, or an answer that no JSON can hold, is the handler's failure."""
     failed = await failure(name)
     assert failed.failure is Failure.HANDLER_ERROR
-    assert failed.why in {"KeyError", "TypeError", "SystemExit", "StopIteration"}
+    assert failed.why in {
+        *("KeyError", "TypeError", "SystemExit", "StopIteration", "CancelledError")
+    }
 
 
 async def test_half_a_character_is_passed_on() -> None:

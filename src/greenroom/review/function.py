@@ -70,8 +70,15 @@ class FunctionTarget:
         self._threads.close()
 
     async def _awaited(self, event: dict[str, object]) -> object:
-        answer = self._handler(event)
-        return await answer if isinstance(answer, Awaitable) else answer
+        try:
+            answer = self._handler(event)
+            return await answer if isinstance(answer, Awaitable) else answer
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # The function's own: it would end the caller, who was not given up.
+            raise InvocationFailed(Failure.HANDLER_ERROR, "CancelledError") from None
 
 
 def _loaded(name: str) -> Handler:
