@@ -463,14 +463,30 @@ class TestStates:
                 scene.destination().check_failure = failure
                 assert await scene.log.check(configuration) == why
 
+    async def test_a_success_elsewhere_proves_nothing(self) -> None:
+        """A new destination that failed its check stays so, whatever the old one still took."""
+        async with Scene(MemoryStore()).running() as scene:
+            configuration = await scene.configuration("old")
+            scene.destination("old").gate.clear()
+            await scene.records(room_of(configuration), 1)
+            await scene.advance(INTERVAL + 1)
+            await moved(scene, configuration.arn, "missing", State.UPDATE_FAILED)
+            scene.destination("old").gate.set()
+            await scene.settle()
+            assert len(scene.destination("old").payloads()) == 1
+            assert await scene.state_of(configuration) is State.UPDATE_FAILED
+            await scene.records(room_of(configuration), 1)
+            await scene.advance(INTERVAL + 1)
+            assert await scene.state_of(configuration) is State.ACTIVE
 
-async def moved(scene: Scene, arn: Arn, name: str) -> None:
+
+async def moved(scene: Scene, arn: Arn, name: str, state: State = State.ACTIVE) -> None:
     """Update the configuration to another destination, as UpdateLoggingConfiguration does."""
     change = LoggingConfigurationChange(
         destination=DestinationConfiguration(DestinationKind.S3, name)
     )
     await scene.store.update_logging_configuration(arn, change, State.UPDATING, NOW)
-    await scene.store.move_logging_configuration(arn, State.UPDATING, State.ACTIVE, NOW)
+    await scene.store.move_logging_configuration(arn, State.UPDATING, state, NOW)
     scene.log.changed(arn)
 
 

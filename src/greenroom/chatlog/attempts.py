@@ -40,7 +40,8 @@ async def attempt(
 class Trouble:
     """What the last attempts have shown: `kind` of the last failure, None after a success.
 
-    `works` is True after a success only, `retry_at` the monotonic time of the next attempt.
+    `works` is True after a success only, until `doubt`; `retry_at` is the monotonic time of the
+    next attempt.
     """
 
     def __init__(self, backoff: Backoff) -> None:
@@ -67,6 +68,10 @@ class Trouble:
         self._row = 0
         self.retry_at = 0.0
         self._backoff.reset()
+
+    def doubt(self) -> None:
+        """Take a success back: the configuration was changed since, perhaps to another place."""
+        self.works = False
 
     def end(self) -> None:
         """Note a success."""

@@ -154,6 +154,7 @@ class Delivery:
                 raise
             else:
                 self._configuration = found
+                self._trouble.doubt()
                 deleting = found.state is State.DELETING
                 self._deleting_since = self._around.clock.monotonic() if deleting else None
         return self._configuration
