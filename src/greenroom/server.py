@@ -266,12 +266,13 @@ async def _close(node: _Node) -> None:
     opened = node.opened
     seconds = opened.settings.number("drain_timeout_seconds")
     node.plane.hub.drain()
-    opened.reviewer.drain(seconds)
     node.plane.sweeper.stop()
     node.lag.stop()
     node.plane.memory.stop()
     if opened.certificate is not None:
         opened.certificate.stop()
+    # First: what is reviewed yet has its record too, and the log's end is bounded.
+    await opened.reviewer.drain(seconds)
     await node.chat_log.stop(seconds)
     if node.publishing is not None:
         node.publishing.cancel()

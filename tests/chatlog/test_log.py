@@ -647,3 +647,6 @@ class TestStop:
             await scene.log.stop(0.01)
             async with asyncio.timeout(5):
                 await waiting
+                await scene.record(room_of(configuration), 2)
+            assert len(scene.published) == 2
+            assert value(scene, "greenroom_log_records_dropped_total", configuration) == 2

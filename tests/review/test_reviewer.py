@@ -326,21 +326,22 @@ async def test_problem_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_drain() -> None:
-    """At a stop, what is under way ends soon, also without a limit; a sooner limit stays."""
+    """A stop waits for what is under way, which ends soon, also without a limit of its own."""
     scene = Scene(Limits(seconds=None))
     scene.target.answer = asyncio.Event()
     waiting = asyncio.create_task(scene.ask(FallbackResult.DENY))
     await settle()
-    scene.reviewer.drain(0.01)
-    assert await waiting == Denied(None)
+    await scene.reviewer.drain(0.01)
+    assert waiting.result() == Denied(None)
     assert scene.reviews("timed_out") == 1
     assert scene.reviewer._timeouts == set()
     limited = Scene(Limits(seconds=0.01))
     limited.target.answer = asyncio.Event()
     waiting = asyncio.create_task(limited.ask(FallbackResult.DENY))
     await settle()
-    limited.reviewer.drain(3600)
-    assert await waiting == Denied(None)
+    await limited.reviewer.drain(3600)
+    assert waiting.result() == Denied(None)
+    await limited.reviewer.drain(3600)
 
 
 async def test_close() -> None:

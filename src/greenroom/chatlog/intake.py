@@ -56,6 +56,7 @@ class Intake:
         self._appending: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._stopping = False
+        self._ended = False
         self.behind = False
         self.size = 0
 
@@ -66,8 +67,8 @@ class Intake:
         if full and not self.behind:
             self._fall_behind("the store does not answer")
         waiting = _Waiting(entry, size, publish, asyncio.get_running_loop().create_future())
-        if self.behind and (full or not entry.configurations):
-            self._drop(entry, "memory is full")
+        if self._ended or (self.behind and (full or not entry.configurations)):
+            self._drop(entry, "the service has stopped" if self._ended else "memory is full")
             waiting.publish()
             return waiting.published
         self._line.append(waiting)
@@ -101,7 +102,8 @@ class Intake:
             await asyncio.wait([self._appending])
 
     def abandon(self) -> None:
-        """Drop what the store did not take; whoever waits for it waits no longer."""
+        """Drop what the store did not take, and what comes yet; nobody waits for it any longer."""
+        self._ended = True
         if self._appending is not None:
             self._appending.cancel()
         for waiting in self._line:

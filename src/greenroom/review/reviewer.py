@@ -78,16 +78,21 @@ class HandlerReviewer:
         self._clock = clock or Clock()
         self._handlers: OrderedDict[str, _Handler] = OrderedDict()
         self._timeouts: set[asyncio.Timeout] = set()
+        self._under_way = 0
+        self._idle = asyncio.Event()
 
     async def review(self, room: Room, submission: Submission) -> Verdict:
         association = room.message_review_handler or MessageReviewHandler()
         handler = self._handler(association.uri)
         started = self._clock.monotonic()
         self._metrics.reviews_waiting.inc()
+        self._under_way += 1
         try:
             outcome, verdict = await self._decide(handler, room, submission)
         finally:
             self._metrics.reviews_waiting.dec()
+            self._under_way -= 1
+            self._idle.set()
         elapsed = self._clock.monotonic() - started
         self._metrics.review_seconds.labels(outcome.value).observe(elapsed)
         return verdict or _fallback(association.fallback_result, submission)
@@ -103,11 +108,14 @@ class HandlerReviewer:
             log.exception("check of a review handler crashed", error=type(error).__name__)
             return None
 
-    def drain(self, seconds: float) -> None:
-        """Have the reviews that are under way end within so many seconds, if not before."""
+    async def drain(self, seconds: float) -> None:
+        """Return when the reviews that are under way have ended: within so many seconds."""
         end = asyncio.get_running_loop().time() + seconds
         for timeout in self._timeouts:
             timeout.reschedule(min(timeout.when() or end, end))
+        while self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
 
     async def close(self) -> None:
         """Let go of connections and threads."""
