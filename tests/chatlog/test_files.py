@@ -99,7 +99,7 @@ async def test_what_a_killed_process_left(tmp_path: Path) -> None:
 async def test_failures(
     number: int, kind: FailureKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that cannot be written leaves nothing, and is told by the name of its error."""
+    """A file that cannot be written leaves nothing; the error and its directory are told."""
 
     def fsync(_descriptor: int) -> None:
         raise OSError(number, "no", CONTENT)
@@ -115,7 +115,8 @@ async def test_failures(
         for call in (destination.check(target), destination.deliver(target, batch)):
             with pytest.raises(DestinationFailed) as failed:
                 await call
-            assert (failed.value.kind, failed.value.why) == (kind, errno.errorcode[number])
+            why = f"{errno.errorcode[number]} in {tmp_path / 'bucket'}"
+            assert (failed.value.kind, failed.value.why) == (kind, why)
     await destination.close()
     assert contents(tmp_path) == kept
 

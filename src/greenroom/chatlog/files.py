@@ -61,26 +61,38 @@ class FilesDestination:
         await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
 
     async def _run(self, function: Callable[[], None]) -> None:
-        with _told():
-            await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def _check(self, target: Target) -> None:
-        directory = self._directory() / directory_name(target.name)
-        _make(directory)
-        path = directory / ".check"
-        _write(path, b"")
-        path.unlink()
+        with self._place(target) as directory:
+            _make(directory)
+            path = directory / ".check"
+            _write(path, b"")
+            path.unlink()
 
     def _deliver(self, target: Target, records: Sequence[Record], done: dict[int, None]) -> None:
-        directory = self._directory() / directory_name(target.name)
-        for place, each in enumerate(objects(target.configuration, records)):
-            if self._closing.is_set():
-                raise DestinationFailed(FailureKind.OTHER, "the service stops")
-            if place not in done:
-                path = directory / each.key
-                _make(path.parent)
-                _write(path, each.body())
-                done[place] = None
+        with self._place(target) as directory:
+            for place, each in enumerate(objects(target.configuration, records)):
+                if self._closing.is_set():
+                    raise DestinationFailed(FailureKind.OTHER, "the service stops")
+                if place not in done:
+                    path = directory / each.key
+                    _make(path.parent)
+                    _write(path, each.body())
+                    done[place] = None
+
+    @contextmanager
+    def _place(self, target: Target) -> Iterator[Path]:
+        """Give the target's directory, and turn what goes wrong there into DestinationFailed."""
+        where = ""
+        try:
+            directory = self._directory() / directory_name(target.name)
+            where = f" in {directory}"
+            yield directory
+        except OSError as error:
+            number = error.errno or 0
+            why = errno.errorcode.get(number, "OSError") + where
+            raise DestinationFailed(_KINDS.get(number, FailureKind.OTHER), why) from None
 
 
 def directory_name(name: str) -> str:
@@ -132,12 +144,3 @@ def _flush(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        why = errno.errorcode.get(error.errno or 0, "OSError")
-        raise DestinationFailed(_KINDS.get(error.errno or 0, FailureKind.OTHER), why) from None
