@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,20 +137,74 @@ async def test_clients_are_kept_and_bounded(
 async def test_credentials(aws_credentials: None) -> None:
     """Credentials of the usual chain are found."""
     access = AwsAccess({})
-    assert await access.has_credentials()
+    found = await access.credentials()
+    assert found is not None
+    assert found.access_key_id == os.environ["AWS_ACCESS_KEY_ID"]
     await access.close()
 
 
 async def test_the_services_own_key(aws_credentials: None) -> None:
     """The access key of this service itself, found where AWS's tools look, is not AWS's."""
-    access = AwsAccess({}, own_key_id=os.environ["AWS_ACCESS_KEY_ID"])
-    assert not await access.has_credentials()
+    access = AwsAccess({})
+    access.disown(os.environ["AWS_ACCESS_KEY_ID"])
+    assert await access.credentials() is None
     await access.close()
 
 
 async def test_no_credentials(no_aws_credentials: None) -> None:
     """Where there are none, none are found, and nothing is raised."""
     access = AwsAccess({Service.S3: "http://localhost:1"})
-    assert not await access.has_credentials()
-    assert [access.has_endpoint(service) for service in Service] == [True, False, False, False]
+    assert await access.credentials() is None
+    has_endpoint = [service for service in Service if access.has_endpoint(service)]
+    assert has_endpoint == [Service.S3]
     await access.close()
+
+
+async def test_endpoints(aws_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint is the setting's, else the environment's, else AWS's for the region."""
+    access = AwsAccess({Service.LOGS: "http://localhost:1/"})
+    assert await access.endpoint(Service.LOGS, "eu-west-1") == "http://localhost:1"
+    url = await access.endpoint(Service.LAMBDA, "eu-west-1")
+    assert url == "https://lambda.eu-west-1.amazonaws.com"
+    await access.close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9/")
+    access = AwsAccess({})
+    assert await access.endpoint(Service.LAMBDA, "eu-west-1") == "http://127.0.0.1:9"
+    await access.close()
+
+
+async def test_exchanged_credentials(
+    aws_credentials: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that are exchanged in the file are found once the old ones were refused."""
+    from botocore.exceptions import ClientError
+
+    keys = tmp_path / "credentials"
+    keys.write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = a\n")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    refused = [False]
+
+    def answer(*_: object) -> tuple[int, dict[str, Any]]:
+        return (400, {"__type": "UnrecognizedClientException"}) if refused[0] else (200, {})
+
+    async def key_id() -> str | None:
+        found = await access.credentials()
+        return None if found is None else found.access_key_id
+
+    with answering.server(answer) as url:
+        access = AwsAccess({Service.LOGS: url})
+        await access.call(Service.LOGS, "us-east-1", "describe_log_groups")
+        client = access._clients[Service.LOGS, "us-east-1"]
+        keys.write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = a\n")
+        assert await key_id() == "OLD"
+        refused[0] = True
+        with pytest.raises(ClientError):
+            await access.call(Service.LOGS, "us-east-1", "describe_log_groups")
+        refused[0] = False
+        assert await key_id() == "NEW"
+        await access.call(Service.LOGS, "us-east-1", "describe_log_groups")
+        assert access._clients[Service.LOGS, "us-east-1"] is not client
+        client.close()
+        await access.close()

@@ -3,6 +3,8 @@
 - The event loop never waits for a call: each runs in a thread, of which there is a bounded number,
   and so does the first import of botocore's sessions, which is slow.
 - Credentials are those of botocore's usual chain: variables, files, containers, instance roles.
+- Where credentials were refused, they are looked for anew before the next call: somebody may have
+  exchanged them.
 - A call ends: connecting takes 3 seconds at most, an answer 20, and there are three attempts. The
   end of the process waits for none of them.
 """
@@ -13,6 +15,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any, TypeVar
+
+import msgspec
+
+CREDENTIALS_REFUSED = frozenset(
+    {
+        *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"),
+        *("InvalidSignatureException", "InvalidToken", "SignatureDoesNotMatch"),
+        *("UnrecognizedClient", "UnrecognizedClientException"),
+    }
+)
+"""The errors that say that credentials are not valid, or no longer."""
 
 THREADS = 32
 """Calls under way at a time; more wait their turn."""
@@ -34,6 +47,7 @@ class Service(StrEnum):
     LOGS = "logs"
     FIREHOSE = "firehose"
     CLOUDWATCH = "cloudwatch"
+    LAMBDA = "lambda"
 
     @property
     def setting(self) -> str:
@@ -41,23 +55,29 @@ class Service(StrEnum):
         return f"{self.value}_endpoint"
 
 
+class Credentials(msgspec.Struct, frozen=True):
+    """What requests are signed with."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+
+
 class AwsAccess:
     """Calls services; `endpoints` holds the URLs that differ from AWS's. Safe to use concurrently.
 
-    `own_key_id` is the access key of this service itself, which its users put where AWS's tools
-    look: to AWS it is nobody's. Everything that is raised by a call comes from botocore, unchanged.
+    Everything that is raised by a call comes from botocore, unchanged.
     """
 
     def __init__(
         self,
         endpoints: Mapping[Service, str],
-        own_key_id: str | None = None,
         *,
         read_seconds: float = READ_SECONDS,
         attempts: int = ATTEMPTS,
     ) -> None:
         self._endpoints = dict(endpoints)
-        self._own_key_id = own_key_id
+        self._own_key_id: str | None = None
         self._read_seconds = read_seconds
         self._attempts = attempts
         self._turns = asyncio.Semaphore(THREADS)
@@ -65,32 +85,20 @@ class AwsAccess:
         self._clients: dict[tuple[Service, str], Any] = {}
         self._lock = threading.Lock()
 
+    def disown(self, key_id: str) -> None:
+        """Never use a key: that of this service itself, which is nobody's to AWS.
+
+        Its users put it where AWS's tools look.
+        """
+        self._own_key_id = key_id
+
     async def run(self, function: Callable[[], T]) -> T:
         """Return what the function returns, which runs in a thread.
 
         Whoever is cancelled meanwhile leaves the thread to its end.
         """
         await self._turns.acquire()
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[T] = loop.create_future()
-
-        def work() -> None:
-            result = error = None
-            try:
-                result = function()
-            except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
-                error = raised
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(self._done, outcome, result, error)
-
-        # A thread of its own that the end of the process does not wait for, as it does for pools':
-        # starting one takes a tenth of what a call does.
-        try:
-            threading.Thread(target=work, name="aws", daemon=True).start()
-        except RuntimeError:  # the system has no thread to give
-            self._turns.release()
-            raise
-        return await outcome
+        return await self._in_thread(function, self._turns.release)
 
     async def call(
         self, service: Service, region: str, operation: str, **parameters: object
@@ -102,16 +110,35 @@ class AwsAccess:
         self, service: Service, region: str, operation: str, **parameters: object
     ) -> Answer:
         """Do the same in the caller's thread, which must not be the event loop's."""
-        answer: Answer = getattr(self._client(service, region), operation)(**parameters)
+        from botocore.exceptions import ClientError
+
+        try:
+            answer: Answer = getattr(self._client(service, region), operation)(**parameters)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in CREDENTIALS_REFUSED:
+                self._forget()
+            raise
         return answer
 
     def has_endpoint(self, service: Service) -> bool:
         """Return whether the service has an endpoint of its own."""
         return service in self._endpoints
 
-    async def has_credentials(self) -> bool:
-        """Return whether the chain finds credentials that may be AWS's; asking takes seconds."""
-        return await self.run(self._has_credentials)
+    async def credentials(self, *, anew: bool = False) -> Credentials | None:
+        """Return the credentials that the chain finds, unless they are this service's own.
+
+        Asking takes seconds, and waits for no other call. `anew` looks for them where they were
+        found already: they were refused.
+        """
+        return await self._in_thread(lambda: self._credentials(anew=anew), _nothing)
+
+    async def endpoint(self, service: Service, region: str) -> str:
+        """Return the URL of a service in a region, without a slash at the end."""
+        given = self._endpoints.get(service)
+        if given is not None:
+            return given.rstrip("/")
+        client = await self._in_thread(lambda: self._client(service, region), _nothing)
+        return str(client.meta.endpoint_url).rstrip("/")
 
     async def close(self) -> None:
         """Close the connections that are not in use; a call that is under way is left alone."""
@@ -119,21 +146,45 @@ class AwsAccess:
             client.close()
         self._clients.clear()
 
-    def _done(
-        self, outcome: "asyncio.Future[Any]", result: object, error: BaseException | None
-    ) -> None:
-        self._turns.release()
-        if outcome.cancelled():
-            return
-        if error is None:
-            outcome.set_result(result)
-        else:
-            outcome.set_exception(error)
+    async def _in_thread(self, function: Callable[[], T], ended: Callable[[], None]) -> T:
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
 
-    def _has_credentials(self) -> bool:
+        def work() -> None:
+            result = error = None
+            try:
+                result = function()
+            except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(_settle, outcome, result, error, ended)
+
+        # A thread of its own that the end of the process does not wait for, as it does for pools':
+        # starting one takes a tenth of what a call does.
+        try:
+            threading.Thread(target=work, name="aws", daemon=True).start()
+        except RuntimeError:  # the system has no thread to give
+            ended()
+            raise
+        return await outcome
+
+    def _credentials(self, *, anew: bool) -> Credentials | None:
+        if anew:
+            self._forget()
         with self._lock:
             found = self._opened().get_credentials()
-            return found is not None and found.access_key != self._own_key_id
+        if found is None:
+            return None
+        frozen = found.get_frozen_credentials()
+        if not frozen.access_key or not frozen.secret_key or frozen.access_key == self._own_key_id:
+            return None
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def _forget(self) -> None:
+        """Find credentials and make clients anew; the old ones may be in use."""
+        with self._lock:
+            self._session = None
+            self._clients.clear()
 
     def _client(self, service: Service, region: str) -> Any:
         with self._lock:
@@ -173,3 +224,22 @@ class AwsAccess:
 
             self._session = Session()
         return self._session
+
+
+def _settle(
+    outcome: "asyncio.Future[Any]",
+    result: object,
+    error: BaseException | None,
+    ended: Callable[[], None],
+) -> None:
+    ended()
+    if outcome.cancelled():
+        return
+    if error is None:
+        outcome.set_result(result)
+    else:
+        outcome.set_exception(error)
+
+
+def _nothing() -> None:
+    """Have no turn to give back."""

@@ -129,7 +129,9 @@ async def _open(
     settings: Settings, listening: socket.socket, stack: contextlib.AsyncExitStack
 ) -> _Opened:
     clock, metrics, bus = Clock(), Metrics(), MemoryBus()
-    reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock)
+    access = AwsAccess(endpoints(settings))
+    stack.push_async_callback(access.close)
+    reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access)
     stack.push_async_callback(reviewer.close)
     store = await _open_store(settings)
     stack.push_async_callback(store.close)
@@ -137,8 +139,7 @@ async def _open(
     certificate = _certificate(settings)
     identity = await IdentityService.open(settings, store, bus, clock)
     stack.push_async_callback(identity.close)
-    access = AwsAccess(endpoints(settings), identity.root.access_key_id)
-    stack.push_async_callback(access.close)
+    access.disown(identity.root.access_key_id)
     destinations = open_destinations(settings, access)
     stack.push_async_callback(destinations.close)
     return _Opened(

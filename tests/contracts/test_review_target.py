@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from greenroom.aws_access import AwsAccess, Service
 from greenroom.clock import Clock
 from greenroom.review.answers import ANSWER_BYTES
 from greenroom.review.aws_lambda import LambdaTarget
@@ -43,6 +44,7 @@ class Stage(msgspec.Struct):
     async def invoke(self, **event: object) -> bytes:
         """Ask the target."""
         assert self.target is not None
+        await self.target.prepare(arn("review"))
         return await self.target.invoke(arn("review"), json.dumps(event).encode())
 
 
@@ -71,7 +73,7 @@ async def stage(
             monkeypatch.setenv(name, value)
         failed = web.json_response({}, headers={"X-Amz-Function-Error": "Unhandled"})
         runner, url = await _serve(made, failed)
-        made.target = LambdaTarget(Clock(), url)
+        made.target = LambdaTarget(Clock(), AwsAccess({Service.LAMBDA: url}))
     elif request.param == "http":
         runner, url = await _serve(made, web.Response(status=500))
         made.target = HttpTarget(url, "secret", LOOPBACK, Clock())

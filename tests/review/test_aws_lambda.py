@@ -11,8 +11,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from greenroom.aws_access import AwsAccess, Credentials, Service
 from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget
-from greenroom.review.aws_session import FRESH_SECONDS, STALE_SECONDS, AwsSession, Credentials
+from greenroom.review.aws_session import FRESH_SECONDS, STALE_SECONDS, AwsSession
 from greenroom.review.target import Failure, InvocationFailed
 from tests.hand_clock import HandClock
 from tests.lambda_endpoint import ENVIRONMENT, LambdaEndpoint, Refusal, arn, lambda_endpoint
@@ -44,11 +45,13 @@ async def target_of(url: str | None) -> AsyncIterator[LambdaTarget]:
     """Give a target that is closed at the end."""
     from greenroom.clock import Clock
 
-    made = LambdaTarget(Clock(), url)
+    access = AwsAccess({} if url is None else {Service.LAMBDA: url})
+    made = LambdaTarget(Clock(), access)
     try:
         yield made
     finally:
         await made.close()
+        await access.close()
 
 
 async def failure(made: LambdaTarget, name: str) -> tuple[Failure, str]:
@@ -199,29 +202,43 @@ def test_the_endpoint_agrees_with_boto3(endpoint: LambdaEndpoint) -> None:
     client.close()
 
 
+class Chain(AwsAccess):
+    """Finds what a test says."""
+
+    def __init__(self, *found: Credentials | None) -> None:
+        super().__init__({})
+        self.found = list(found)
+
+    async def credentials(self, *, anew: bool = False) -> Credentials | None:
+        return self.found[0]
+
+
 class TestSession:
-    async def test_endpoints(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The endpoint is the setting's, else the environment's, else AWS's for the region."""
-        clock = HandClock().clock
-        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-        session = AwsSession(clock, "lambda")
-        assert await session.endpoint("eu-west-1") == "https://lambda.eu-west-1.amazonaws.com"
-        assert await session.endpoint("eu-west-1") == "https://lambda.eu-west-1.amazonaws.com"
-        session.close()
-        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9/")
-        session = AwsSession(clock, "lambda")
-        assert await session.endpoint("eu-west-1") == "http://127.0.0.1:9"
+    async def test_endpoints_are_asked_for_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The endpoint of a region is remembered, and of no more regions than the bound."""
+        monkeypatch.setattr("greenroom.review.aws_session.MAXIMUM_REGIONS", 2)
+        asked: list[str] = []
+        access = Chain(None)
+
+        async def endpoint(_service: Service, region: str) -> str:
+            asked.append(region)
+            return f"https://{region}"
+
+        monkeypatch.setattr(access, "endpoint", endpoint)
+        session = AwsSession(HandClock().clock, access, Service.LAMBDA)
+        for region in ("a", "b", "a", "c", "b", "a"):
+            assert await session.endpoint(region) == f"https://{region}"
+        assert asked == ["a", "b", "c", "a"]
         session.close()
 
-    async def test_ages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_ages(self) -> None:
         """Fresh credentials are kept, older ones used while they are asked for, old ones never."""
         time = HandClock()
-        session = AwsSession(time.clock, "lambda")
         first, second = Credentials(*KEYS), Credentials("AKIDSECOND", "secret")
-        found: list[Credentials | None] = [first]
-        monkeypatch.setattr(session, "_resolve", lambda: found[0])
+        chain = Chain(first)
+        session = AwsSession(time.clock, chain, Service.LAMBDA)
         assert await session.credentials() == first
-        found[0] = second
+        chain.found = [second]
         time.advance(FRESH_SECONDS)
         assert await session.credentials() == first
         time.advance(1)
@@ -230,17 +247,15 @@ class TestSession:
         assert asking is not None
         await asking
         assert await session.credentials() == second
-        found[0] = None
+        chain.found = [None]
         time.advance(STALE_SECONDS + 1)
         assert await asyncio.gather(*(session.credentials() for _ in range(5))) == [None] * 5
         session.close()
 
-    async def test_a_broken_configuration(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_broken_configuration(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A profile that does not exist means no credentials, not a crash."""
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.setenv("AWS_PROFILE", "missing")
-        session = AwsSession(HandClock().clock, "lambda")
+        session = AwsSession(HandClock().clock, AwsAccess({}), Service.LAMBDA)
         assert await session.credentials() is None
         session.close()

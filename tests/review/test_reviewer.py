@@ -37,6 +37,11 @@ class HandTarget:
         self.cancelled = 0
         self.answer: bytes | Exception | asyncio.Event = EDITED
         self.why: str | Exception | asyncio.Event | None = None
+        self.prepared = asyncio.Event()
+        self.prepared.set()
+
+    async def prepare(self, uri: str) -> None:
+        await self.prepared.wait()
 
     async def invoke(self, uri: str, event: bytes) -> bytes:
         self.asked.append(uri)
@@ -342,6 +347,24 @@ async def test_drain() -> None:
     await limited.reviewer.drain(3600)
     assert waiting.result() == Denied(None)
     await limited.reviewer.drain(3600)
+
+
+async def test_credentials_take_nothing_of_the_limit() -> None:
+    """What is found for the first time delays a message, and does not let it pass unreviewed."""
+    scene = Scene(Limits(seconds=0.2))
+    scene.target.prepared.clear()
+    asyncio.get_running_loop().call_later(0.3, scene.target.prepared.set)
+    assert await scene.ask() == Allowed("edited", None)
+
+
+async def test_credentials_are_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain that hangs is a handler that cannot be invoked."""
+    monkeypatch.setattr("greenroom.review.reviewer.PREPARE_SECONDS", 0.01)
+    scene = Scene()
+    scene.target.prepared.clear()
+    assert await scene.ask(FallbackResult.DENY) == Denied(None)
+    assert scene.errors() == (1, 0)
+    assert scene.target.asked == []
 
 
 async def test_close() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.aws_access import AwsAccess
+from greenroom.chatlog.destinations import endpoints
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics
 from greenroom.review.aws_lambda import LambdaTarget
@@ -27,7 +29,9 @@ def settings_of(handlers: str = "", **variables: str) -> Settings:
 
 async def opened(settings: Settings) -> HandlerReviewer:
     """Return the reviewer of settings."""
-    return await open_reviewer(settings, settings.quotas(), Metrics(), Clock())
+    return await open_reviewer(
+        settings, settings.quotas(), Metrics(), Clock(), AwsAccess(endpoints(settings))
+    )
 
 
 async def found(settings: Settings, name: str) -> Target | None:

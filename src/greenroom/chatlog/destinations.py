@@ -158,7 +158,7 @@ class ChosenDestination:
         if self._automatic is None:
             with told():
                 at_hand = self._access.has_endpoint(SERVICES[self._kind])
-                at_hand = at_hand or await self._access.has_credentials()
+                at_hand = at_hand or await self._access.credentials() is not None
             self._automatic = self._remote if at_hand else self._files
         return self._automatic
 

@@ -4,6 +4,7 @@ Source: AWS Lambda API Reference, "Invoke". The caller needs `lambda:InvokeFunct
 else: the check of a function is a dry run, which wants the same right.
 """
 
+from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -11,6 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from greenroom.aws.canonical import Request
 from greenroom.aws.sigv4 import sign
+from greenroom.aws_access import CREDENTIALS_REFUSED, AwsAccess, Service
 from greenroom.clock import Clock
 from greenroom.review.aws_session import AwsSession
 from greenroom.review.client import Answer, Client
@@ -30,12 +32,6 @@ _FAILURES = {
     404: Failure.NOT_FOUND,
     429: Failure.THROTTLED,
 }
-_CREDENTIALS_REFUSED = frozenset(
-    {
-        *("ExpiredTokenException", "InvalidClientTokenId", "InvalidSignatureException"),
-        *("UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken"),
-    }
-)
 
 
 class _Function(msgspec.Struct, frozen=True):
@@ -56,10 +52,15 @@ class _Function(msgspec.Struct, frozen=True):
 class LambdaTarget:
     """Invokes functions by their ARN, with the alias or version that it names."""
 
-    def __init__(self, clock: Clock, endpoint: str | None = None) -> None:
+    def __init__(self, clock: Clock, access: AwsAccess) -> None:
         self._clock = clock
-        self._session = AwsSession(clock, "lambda", endpoint)
+        self._session = AwsSession(clock, access, Service.LAMBDA)
         self._client = Client()
+
+    async def prepare(self, uri: str) -> None:
+        await self._session.credentials()
+        with suppress(BotoCoreError, ValueError, RuntimeError):
+            await self._session.endpoint(_Function.of(uri).region)
 
     async def invoke(self, uri: str, event: bytes) -> bytes:
         answer = await self._send(uri, event, "RequestResponse")
@@ -89,7 +90,7 @@ class LambdaTarget:
             raise InvocationFailed(Failure.NO_CREDENTIALS)
         try:
             endpoint = await self._session.endpoint(function.region)
-        except (BotoCoreError, ValueError) as error:
+        except (BotoCoreError, ValueError, RuntimeError) as error:
             raise InvocationFailed(Failure.UNREACHABLE, type(error).__name__) from None
         base = urlsplit(endpoint)
         path = base.path.rstrip("/") + function.path
@@ -111,7 +112,7 @@ class LambdaTarget:
         query = f"?{function.query}" if function.query else ""
         url = f"{base.scheme}://{base.netloc}{path}{query}"
         answer = await self._client.post(url, body, headers)
-        if _error(answer) in _CREDENTIALS_REFUSED:
+        if _error(answer) in CREDENTIALS_REFUSED:
             self._session.distrust()
         return answer
 

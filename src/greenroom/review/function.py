@@ -49,6 +49,9 @@ class FunctionTarget:
         )
         self._threads = _Threads(THREADS)
 
+    async def prepare(self, uri: str) -> None:
+        pass
+
     async def invoke(self, uri: str, event: bytes) -> bytes:
         parsed = json.loads(event)
         try:

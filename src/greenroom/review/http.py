@@ -44,6 +44,9 @@ class HttpTarget:
         self._host = urlsplit(url).hostname or ""
         self._client = Client(_Checked(allowed, resolver))
 
+    async def prepare(self, uri: str) -> None:
+        pass
+
     async def invoke(self, uri: str, event: bytes) -> bytes:
         self._check_literal()
         headers = {

@@ -1,6 +1,7 @@
 """Asks the handlers of rooms, and lets the fallback decide where a handler does not.
 
-- The time limit runs from dispatch. An invocation that outlives it is cancelled.
+- The time limit runs from dispatch, which credentials that are found for the first time delay by
+  `PREPARE_SECONDS` at most. An invocation that outlives it is cancelled.
 - Of one handler only so many invocations are under way; a message beyond them is not kept waiting,
   it falls back at once. So does every message while the handler's circuit is open.
 - What is known of handlers is bounded: at the bound the one that was asked least recently goes.
@@ -10,6 +11,8 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Protocol
 
@@ -29,6 +32,9 @@ MAXIMUM_HANDLERS = 1_000
 
 STEADY_SECONDS = 10.0
 """How long a handler must answer before it counts as well again."""
+
+PREPARE_SECONDS = 2.0
+"""How long finding credentials may take, once: a start must not let messages pass unreviewed."""
 
 PROBLEM_SECONDS = 2.0
 """How long the check of a function may take when a room is created or updated."""
@@ -196,12 +202,10 @@ class HandlerReviewer:
 
     async def _invoke(self, target: Target, uri: str, event: bytes) -> bytes:
         try:
-            async with asyncio.timeout(self._limits.seconds) as timeout:
-                self._timeouts.add(timeout)
-                try:
-                    return await target.invoke(uri, event)
-                finally:
-                    self._timeouts.discard(timeout)
+            async with self._limited(PREPARE_SECONDS):
+                await target.prepare(uri)
+            async with self._limited(self._limits.seconds):
+                return await target.invoke(uri, event)
         except TimeoutError:
             raise InvocationFailed(Failure.TIMED_OUT) from None
         except InvocationFailed:
@@ -210,6 +214,16 @@ class HandlerReviewer:
             # Also what nobody thought of opens the circuit: the sender must not pay for it.
             log.exception("review target crashed", uri=uri, error=type(error).__name__)
             raise InvocationFailed(Failure.CRASHED, type(error).__name__) from None
+
+    @asynccontextmanager
+    async def _limited(self, seconds: float | None) -> AsyncIterator[None]:
+        """Raise TimeoutError after so many seconds, or when a drain says so."""
+        async with asyncio.timeout(seconds) as timeout:
+            self._timeouts.add(timeout)
+            try:
+                yield
+            finally:
+                self._timeouts.discard(timeout)
 
     def _count_circuits(self) -> None:
         open_ones = sum(each.circuit.is_open for each in self._handlers.values())

@@ -54,6 +54,9 @@ class InvocationFailed(Exception):
 class Target(Protocol):
     """Runs the handlers of some ARNs."""
 
+    async def prepare(self, uri: str) -> None:
+        """Get at hand what no handler has a part in, such as credentials. Never raises."""
+
     async def invoke(self, uri: str, event: bytes) -> bytes:
         """Return the handler's answer to an event, a little more than the bound if it is larger.
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from greenroom.aws_access import AwsAccess
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics
 from greenroom.model.quotas import Quotas
@@ -27,7 +28,7 @@ _PYTHON = re.compile(r"python:((?:[^\W\d]\w*\.)*[^\W\d]\w*:(?:[^\W\d]\w*\.)*[^\W
 
 
 async def open_reviewer(
-    settings: Settings, quotas: Quotas, metrics: Metrics, clock: Clock
+    settings: Settings, quotas: Quotas, metrics: Metrics, clock: Clock, access: AwsAccess
 ) -> HandlerReviewer:
     """Return the reviewer that the settings describe.
 
@@ -39,7 +40,7 @@ async def open_reviewer(
         clock=clock,
         secret=settings.optional_text("review_http_secret"),
         allowed=allowed,
-        lambda_endpoint=settings.optional_text("lambda_endpoint"),
+        access=access,
     )
     milliseconds = quotas["message_review_milliseconds"]
     limits = Limits(
@@ -105,7 +106,7 @@ class _Builder(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     secret: str | None
     allowed: Sequence[Network]
-    lambda_endpoint: str | None
+    access: AwsAccess
 
     def __call__(self, text: str) -> Late | None:
         if text == "none":
@@ -123,7 +124,7 @@ class _Builder(msgspec.Struct, frozen=True, kw_only=True):
     def _lambda(self) -> Target:
         from greenroom.review.aws_lambda import LambdaTarget
 
-        return LambdaTarget(self.clock, self.lambda_endpoint)
+        return LambdaTarget(self.clock, self.access)
 
     def _http(self, url: str) -> Late:
         problem = _url_problem(url, self.allowed)
