@@ -122,12 +122,12 @@ def _refusals() -> str:
 
 
 def _cloudwatch() -> str:
-    families = {family.name: family for family in Metrics().registry.collect()}
+    samples = {entry.name.removesuffix("_total"): entry for entry in Metrics().table}
     return _table(
         ("metric", "dimension", "in `/metrics`", "meaning"),
         (
-            (f"`{each.name}`", each.dimension or "none", f"`{name}`", families[name].documentation)
-            for name, each in PUBLISHED.items()
+            (f"`{each.name}`", each.dimension or "none", f"`{sample.name}`", sample.meaning)
+            for each, sample in ((each, samples[name]) for name, each in PUBLISHED.items())
         ),
     )
 

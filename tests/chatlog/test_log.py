@@ -198,6 +198,9 @@ class TestBound:
                 for _ in range(30):
                     await scene.records(room_of(configuration), 5)
                     await scene.advance(2)
+            times = [(line["since"], line["until"]) for line in lines if "since" in line]
+            assert all(since < until for since, until in times)
+            assert times == sorted(times)
             steps = [line["percent"] for line in lines if "percent" in line]
             assert steps == [50, 80, 95]
             dropped = value(scene, "greenroom_log_records_dropped_total", configuration)
@@ -286,6 +289,8 @@ class TestFullDisk:
             dropped = [
                 line["records"] for line in lines if line["event"] == "chat log records dropped"
             ]
+            (told, rest) = [line for line in lines if "since" in line]
+            assert told["since"] == told["until"] < rest["since"] < rest["until"]
             assert sum(dropped) == 17
             assert len(dropped) == 2
 

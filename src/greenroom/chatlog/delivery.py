@@ -13,7 +13,7 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -27,6 +27,7 @@ from greenroom.chatlog.waiting import MAXIMUM_SECONDS, Backoff, Wait
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.errors import ConflictException, ResourceNotFoundException
+from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfiguration, State
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Removed
@@ -179,7 +180,7 @@ class Delivery:
         failure, refused = await attempt(destination, target, records)
         if failure is None:
             self._kept_up_to = records[-1].sequence
-            self._succeeded(len(records), refused, target)
+            self._succeeded(records, refused, target)
             await self._mark_kept()
         else:
             self._failed(failure, target)
@@ -232,17 +233,20 @@ class Delivery:
             removed = await self._around.store.journal.drop(self.arn, bounds.size, older_than)
             if not removed.records:
                 break
-            self._drops.add(self.arn, removed.records, "the journal's bound is reached")
-            self._removed(removed)
+            self._dropped(removed, "the journal's bound is reached")
 
     async def _discard(self) -> None:
         """Drop what names a configuration that is gone: nobody can say where it would go."""
         while self.records:
             removed = await self._around.store.journal.drop(self.arn, 0)
-            self._drops.add(self.arn, removed.records, "the configuration is gone")
-            self._removed(removed)
+            self._dropped(removed, "the configuration is gone")
             if not removed.oldest_ns:
                 self.records = self.size = 0
+
+    def _dropped(self, removed: Removed, why: str) -> None:
+        until_ns = removed.oldest_ns or self._around.clock.wall_ns()
+        self._drops.add(self.arn, removed.records, why, self.oldest_ns, until_ns)
+        self._removed(removed)
 
     def _failed(self, failure: DestinationFailed, target: Target) -> None:
         self._around.measures.failed(self.arn, failure.kind)
@@ -257,10 +261,11 @@ class Delivery:
             )
         self._trouble.note(failure.kind, now)
 
-    def _succeeded(self, records: int, refused: int, target: Target) -> None:
-        self._around.measures.delivered(self.arn, records - refused)
+    def _succeeded(self, records: Sequence[Record], refused: int, target: Target) -> None:
+        self._around.measures.delivered(self.arn, len(records) - refused)
         if refused:
-            self._drops.add(self.arn, refused, "the destination never will take them")
+            why = "the destination never will take them"
+            self._drops.add(self.arn, refused, why, records[0].time_ns, records[-1].time_ns)
         if self._trouble.kind is not None:
             log.warning(
                 "chat log destination works again",

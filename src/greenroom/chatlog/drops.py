@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
+from greenroom.chatlog.record import timestamp
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 
@@ -22,11 +23,17 @@ class Drops:
         self._fields = fields
         self._untold = 0
         self._why = ""
+        self._since_ns = self._until_ns = 0
         self._told_at = -TOLD_EVERY_SECONDS
         self.total = 0
 
-    def add(self, configuration: Arn, records: int, why: str) -> None:
-        """Count dropped records, and tell of them unless something was told just now."""
+    def add(self, configuration: Arn, records: int, why: str, since_ns: int, until_ns: int) -> None:
+        """Count dropped records, and tell of them unless something was told just now.
+
+        All of them are of the time from `since_ns` to `until_ns`.
+        """
+        self._since_ns = min(self._since_ns, since_ns) if self._untold else since_ns
+        self._until_ns = max(self._until_ns, until_ns) if self._untold else until_ns
         self._count(configuration, records)
         self._untold += records
         self.total += records
@@ -38,4 +45,11 @@ class Drops:
         now = self._clock.monotonic()
         if self._untold and (at_once or now - self._told_at >= TOLD_EVERY_SECONDS):
             records, self._untold, self._told_at = self._untold, 0, now
-            log.error("chat log records dropped", records=records, reason=self._why, **self._fields)
+            log.error(
+                "chat log records dropped",
+                records=records,
+                since=timestamp(self._since_ns).decode(),
+                until=timestamp(self._until_ns).decode(),
+                reason=self._why,
+                **self._fields,
+            )

@@ -162,7 +162,7 @@ class Intake:
 
     def _drop(self, entry: Entry, why: str) -> None:
         for configuration in entry.configurations:
-            self._drops.add(configuration, 1, why)
+            self._drops.add(configuration, 1, why, entry.time_ns, entry.time_ns)
 
     def _publish(self, waiting: "_Waiting") -> None:
         if waiting.publish():
