@@ -86,7 +86,7 @@ class AwsAccess:
         self._lock = threading.Lock()
 
     def disown(self, key_id: str) -> None:
-        """Never use a key: that of this service itself, which is nobody's to AWS.
+        """Count a key as no credentials: that of this service itself, which is nobody's to AWS.
 
         Its users put it where AWS's tools look.
         """
