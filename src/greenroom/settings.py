@@ -10,12 +10,12 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
+from greenroom.aws.wildcards import glob, tokens
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.model.quotas import BY_NAME, Quotas, RateProfile
 from greenroom.protocol.addresses import Networks
@@ -181,7 +181,7 @@ def _destinations(raw: object) -> dict[str, str]:
     pairs = _table(raw)
     for pattern, word in pairs.items():
         kind, colon, name = pattern.partition(":")
-        known = any(fnmatchcase(each, kind) for each in DestinationKind)
+        known = any(map(glob(tokens(kind)), DestinationKind))
         if not (pattern == "*" or (known and colon and name)):
             kinds = ", ".join(DestinationKind)
             raise ValueError(f"pattern {pattern!r} must be KIND:NAME, of {kinds}, or *")

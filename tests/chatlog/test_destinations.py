@@ -97,9 +97,11 @@ async def test_credentials(
 
 
 async def test_patterns(opening: Opening, aws_credentials: None) -> None:
-    """The first pattern that matches kind and name counts; `auto` may be among them."""
+    """The first pattern that matches counts; * and ? are wild, all else stands for itself."""
     url = answering.closed_url()
-    patterns = "s3:keep-*=files,s3:*=aws,cloudWatchLogs:/local/*=files,*:auto=auto,*=files"
+    patterns = (
+        "s3:keep-*=files,s3:[xyz]*=files,s3:*=aws,cloudWatchLogs:/local/*=files,*:auto=auto,*=files"
+    )
     destinations = opening(
         chat_log_destinations=patterns, s3_endpoint=url, logs_endpoint=url, firehose_endpoint=url
     )
@@ -107,6 +109,7 @@ async def test_patterns(opening: Opening, aws_credentials: None) -> None:
     wanted = {
         (S3, "keep-this"): "files",
         (S3, "this-keep"): "aws",
+        (S3, "xyz"): "aws",
         (S3, "auto"): "aws",
         (logs, "/local/chat"): "files",
         (logs, "auto"): "aws",

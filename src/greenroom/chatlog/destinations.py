@@ -1,9 +1,10 @@
 """Which destination takes the records of a target: AWS's services, or files.
 
-The setting `chat_log_destinations` says so by patterns of `KIND:NAME`; the first that matches
-counts. `auto`, and no pattern, mean AWS where the service has an endpoint in the settings or
-credentials are found, and files elsewhere. It is decided once per kind and process: records do not
-change their place because credentials come or go.
+The setting `chat_log_destinations` says so by patterns of `KIND:NAME`, in which `*` stands for any
+text and `?` for one character; the first that matches counts. `auto`, and no pattern, mean AWS
+where the service has an endpoint in the settings or credentials are found, and files elsewhere. It
+is decided once per kind and process: records do not change their place because credentials come or
+go.
 """
 
 import asyncio
@@ -11,11 +12,11 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import structlog
 
+from greenroom.aws.wildcards import glob, tokens
 from greenroom.aws_access import AwsAccess, Service
 from greenroom.chatlog.base import Destination, Record, Target
 from greenroom.chatlog.cloudwatch_logs import CloudWatchLogsDestination
@@ -129,7 +130,7 @@ class ChosenDestination:
         self._remote = remote
         self._files = files
         self._access = access
-        self._patterns = patterns
+        self._patterns = [(glob(tokens(pattern)), word) for pattern, word in patterns.items()]
         self._automatic: Destination | None = None
         self._announced: set[bool] = set()
 
@@ -145,7 +146,7 @@ class ChosenDestination:
 
     async def _chosen(self, target: Target) -> Destination:
         name = f"{target.kind}:{target.name}"
-        words = (word for glob, word in self._patterns.items() if fnmatchcase(name, glob))
+        words = (word for matches, word in self._patterns if matches(name))
         word = next(words, "auto")
         if word == "auto":
             chosen = await self._decided()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from greenroom.aws.wildcards import glob, tokens
 from greenroom.aws_access import AwsAccess
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics
@@ -65,10 +66,10 @@ class PatternTargets:
         """
         texts = {*table.values(), "lambda"}
         self._built = {text: build(text) for text in sorted(texts)}
-        self._patterns = [(_compiled(pattern), text) for pattern, text in table.items()]
+        self._patterns = [(glob(tokens(pattern)), text) for pattern, text in table.items()]
 
     async def find(self, uri: str) -> Target | None:
-        text = next((text for each, text in self._patterns if each.fullmatch(uri)), "lambda")
+        text = next((text for matches, text in self._patterns if matches(uri)), "lambda")
         late = self._built[text]
         return None if late is None else await late.target()
 
@@ -173,9 +174,3 @@ def _url_problem(url: str, allowed: Sequence[Network]) -> str | None:
             " review_http_allowed_networks"
         )
     return None
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"([*?])", pattern)
-    wild = {"*": ".*", "?": "."}
-    return re.compile("".join(wild.get(part, re.escape(part)) for part in parts), re.DOTALL)
