@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.aws.constraints import FAILURES_REPORTED, PATTERNS, check
-from greenroom.aws.service import OPERATIONS, read_model
+from greenroom.aws.service import API_VERSION, OPERATIONS
+from greenroom.aws.shapes import ListShape, MapShape, Shape, StringShape, StructureShape, read_model
 from greenroom.model.errors import FieldError
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/"
@@ -267,7 +267,7 @@ def test_real_arns_can_be_tagged(kind: str) -> None:
 @given(st.from_regex(r"(arn:aws:lambda:[a-z]?:[0-9]{12}:function:)?.{0,3}\n?", fullmatch=True))
 def test_the_pattern_for_functions_means_what_the_models_means(text: str) -> None:
     """Our pattern is the model's without the part that takes quadratic time."""
-    theirs = read_model()["shapes"]["LambdaArn"]["pattern"]
+    theirs = read_model("ivschat", API_VERSION)["shapes"]["LambdaArn"]["pattern"]
     assert bool(re.fullmatch(theirs, text)) == bool(re.fullmatch(PATTERNS["LambdaArn"], text))
 
 

@@ -164,7 +164,7 @@ def test_carriage_returns_survive_and_controls_do_not() -> None:
     """XML would turn a carriage return into a line feed, and cannot hold NUL at all."""
     operation = query_service.operation("iam", "CreateUser")
     response = query_xml.serialize(operation, {"User": {"UserName": "a\r\n\x00<b>"}}, "id")
-    read = read_by_botocore(response, operation.output)
+    read = read_by_botocore(response, model("iam").operation_model("CreateUser").output_shape)
     assert read["User"]["UserName"] == "a\r\n\ufffd<b>"
 
 

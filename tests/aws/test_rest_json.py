@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.aws.rest_json import Response, parse, serialize, serialize_error
-from greenroom.aws.service import OPERATIONS, read_model
+from greenroom.aws.service import API_VERSION, OPERATIONS
+from greenroom.aws.shapes import read_model
 from greenroom.model import errors
 from greenroom.model.errors import (
     FieldError,
@@ -423,13 +424,14 @@ def test_an_error_is_in_the_form_that_all_clients_parse(error: type[ServiceError
     assert (body["__type"], body["message"]) == (error.__name__, "é")
 
 
-MODELLED = [error for error in CONCRETE if error.__name__ in read_model()["shapes"]]
+SHAPES = read_model("ivschat", API_VERSION)["shapes"]
+MODELLED = [error for error in CONCRETE if error.__name__ in SHAPES]
 
 
 @pytest.mark.parametrize("error", MODELLED, ids=lambda error: error.__name__)
 def test_a_modelled_error_has_its_shapes_members_and_status(error: type[ServiceError]) -> None:
     """What the SDKs surface of an error is there, and nothing that they do not know."""
-    shape = read_model()["shapes"][error.__name__]
+    shape = SHAPES[error.__name__]
     response = serialize_error(sample(error))
     members = json.loads(response.body).keys() - {"__type"}
     assert response.status == shape["error"]["httpStatusCode"]

@@ -1,6 +1,7 @@
 """Errors: what the wire needs of each, held to the service model."""
 
-from greenroom.aws.service import OPERATIONS, read_model
+from greenroom.aws.service import API_VERSION, OPERATIONS
+from greenroom.aws.shapes import read_model
 from greenroom.model import errors
 from greenroom.model.errors import FieldError, ServiceError, ValidationException
 
@@ -11,7 +12,7 @@ def _kinds(of: type[ServiceError]) -> set[type[ServiceError]]:
 
 def test_statuses_are_the_models() -> None:
     """Every error that the model declares exists, with the model's status and members."""
-    shapes = read_model()["shapes"]
+    shapes = read_model("ivschat", API_VERSION)["shapes"]
     declared = {code for operation in OPERATIONS.values() for code in operation.errors}
     assert declared
     for code in declared:

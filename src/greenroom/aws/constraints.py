@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
-from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 
+from greenroom.aws.shapes import ListShape, MapShape, Shape, StringShape, StructureShape
 from greenroom.model.errors import FieldError
 
 FAILURES_REPORTED = 100

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from greenroom.aws.constraints import Wording, check
 from greenroom.aws.query_service import VERSIONS, QueryOperation
+from greenroom.aws.shapes import ListShape, MapShape, Shape, StructureShape
 from greenroom.model.errors import FieldError, UnsupportedMediaTypeException
 from greenroom.model.iam_errors import (
     InvalidAction,

@@ -6,9 +6,8 @@ Only what an operation needs is resolved: IAM's model has ten times the size of 
 from functools import lru_cache
 
 import msgspec
-from botocore.model import OperationModel, ServiceModel, StructureShape
 
-from greenroom.aws.service import read_model
+from greenroom.aws.shapes import Model, StructureShape, read_model
 
 VERSIONS = {"iam": "2010-05-08", "sts": "2011-06-15"}
 """The services that speak the query protocol, and the version of each."""
@@ -30,16 +29,15 @@ class QueryOperation(msgspec.Struct, frozen=True, eq=False):
 @lru_cache(maxsize=256)
 def operation(service: str, name: str) -> QueryOperation:
     """Return an operation that the model has."""
-    described: OperationModel = model(service).operation_model(name)
+    described = model(service).operation(name)
     return QueryOperation(
         name=name,
         service=service,
         namespace=namespace(service),
-        input=described.input_shape,
-        output=described.output_shape,
+        input=described.input,
+        output=described.output,
         errors=frozenset(
-            shape.metadata.get("error", {}).get("code", shape.name)
-            for shape in described.error_shapes
+            shape.metadata.get("error", {}).get("code", shape.name) for shape in described.errors
         ),
     )
 
@@ -50,6 +48,6 @@ def namespace(service: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def model(service: str) -> ServiceModel:
+def model(service: str) -> Model:
     """Return the model of a service."""
-    return ServiceModel(read_model(service, VERSIONS[service]), service)
+    return Model(read_model(service, VERSIONS[service]))

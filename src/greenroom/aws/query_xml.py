@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from xml.sax.saxutils import escape
 
-from botocore.model import ListShape, MapShape, Shape, StructureShape
-
 from greenroom.aws.query_service import QueryOperation, namespace
 from greenroom.aws.rest_json import Response
+from greenroom.aws.shapes import ListShape, MapShape, Shape, StructureShape
 from greenroom.model.errors import ServiceError
 
 _HEADERS = ((b"content-type", b"text/xml"),)

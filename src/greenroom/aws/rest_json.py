@@ -17,10 +17,10 @@ from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from greenroom.aws.constraints import check
 from greenroom.aws.service import Operation
+from greenroom.aws.shapes import ListShape, MapShape, Shape, StructureShape
 from greenroom.model.errors import (
     FieldError,
     ServiceError,

@@ -9,13 +9,11 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from botocore.loaders import Loader
-from botocore.model import OperationModel, ServiceModel, StructureShape
 
+from greenroom.aws.shapes import Described, Model, StructureShape, read_model
 from greenroom.model.errors import FieldError, ValidationException, ValidationReason
 
 API_VERSION = "2020-07-14"
@@ -42,38 +40,27 @@ class Operation(msgspec.Struct, frozen=True, eq=False):
     """Codes of the errors that the model declares for the operation."""
 
 
-def read_model(service: str = "ivschat", version: str = API_VERSION) -> dict[str, Any]:
-    """Read the description of a service from botocore's data files."""
-    loader = Loader(
-        extra_search_paths=[Loader.BUILTIN_DATA_PATH],
-        include_default_search_paths=False,
-        include_default_extras=False,
-    )
-    description: dict[str, Any] = loader.load_data(f"{service}/{version}/service-2")
-    return description
-
-
-def _operation(model: OperationModel) -> Operation:
-    if model.input_shape is None:
+def _operation(model: Described) -> Operation:
+    if model.input is None:
         raise NotImplementedError(f"operation {model.name} without input")
     return Operation(
         name=model.name,
         method=model.http["method"],
         path=model.http["requestUri"],
         status=model.http["responseCode"],
-        input=model.input_shape,
-        output=model.output_shape,
-        errors=frozenset(shape.name for shape in model.error_shapes),
+        input=model.input,
+        output=model.output,
+        errors=frozenset(shape.name for shape in model.errors),
     )
 
 
-def _operations(model: ServiceModel) -> Mapping[str, Operation]:
+def _operations(model: Model) -> Mapping[str, Operation]:
     return MappingProxyType(
-        {name: _operation(model.operation_model(name)) for name in model.operation_names}
+        {name: _operation(model.operation(name)) for name in model.operation_names}
     )
 
 
-OPERATIONS: Mapping[str, Operation] = _operations(ServiceModel(read_model(), "ivschat"))
+OPERATIONS: Mapping[str, Operation] = _operations(Model(read_model("ivschat", API_VERSION)))
 """The 17 operations by name, in alphabetical order."""
 
 _LABEL = re.compile(r"(?P<prefix>/.*/)\{(?P<label>\w+)\}")

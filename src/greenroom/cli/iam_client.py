@@ -6,13 +6,17 @@ commands to run, are not needed.
 
 import http.client
 import time
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from botocore.model import ServiceModel
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
-from greenroom.aws import query_service, sigv4
+from greenroom.aws import sigv4
+from greenroom.aws.query_service import VERSIONS
+from greenroom.aws.shapes import read_model
 from greenroom.cli.access import AccessKey, CommandRefused
 from greenroom.cli.api import TIMEOUT_SECONDS, Endpoint, unreachable
 from greenroom.cli.exit_codes import ExitCode
@@ -47,7 +51,7 @@ class IamClient:
             CommandRefused: the service cannot be reached, or it answers with an error.
         """
         service, _, name = action.partition(":")
-        model = query_service.model(service).operation_model(name)
+        model = _model(service).operation_model(name)
         given = {name: value for name, value in parameters.items() if value is not None}
         form = create_serializer("query").serialize_to_request(given, model)["body"]
         status, text = self._exchange(service, urlencode(cast(dict[str, str], form)).encode())
@@ -105,6 +109,11 @@ class IamClient:
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise unreachable(self.endpoint, error) from None
+
+
+@lru_cache(maxsize=len(VERSIONS))
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(read_model(service, VERSIONS[service]), service)
 
 
 _REFUSED_STATUSES = (401, 403, 404)
