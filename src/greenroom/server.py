@@ -36,7 +36,6 @@ from greenroom.control.identity import AccessKey
 from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.query_api import QueryApi
 from greenroom.control.token_keys import TokenKeysApi
-from greenroom.dev_certificate import CERTIFICATE_NAME, dev_certificate
 from greenroom.excess_log import ExcessLog
 from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
@@ -245,7 +244,9 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
     application = Application(node.control, token_keys, hub, _monitoring(node))
     server = HttpServer(
         http_config(settings, application, node.plane),
-        functools.partial(_started, settings, identity.root, opened.listening, announce),
+        functools.partial(
+            _started, settings, identity.root, opened.listening, opened.certificate, announce
+        ),
         entrance(settings, opened.certificate),
         node.plane,
     )
@@ -319,6 +320,9 @@ async def _open_store(settings: Settings) -> Store:
 def _certificate(settings: Settings) -> tls.Certificate | None:
     if settings.text("dev_tls") == "off":
         return tls.certificate_of(settings)
+    # Its imports are a tenth of a start.
+    from greenroom.dev_certificate import dev_certificate
+
     try:
         files = dev_certificate(settings.path("data_dir").resolve(), settings.text("host"))
     except OSError as error:
@@ -422,18 +426,17 @@ def _started(
     settings: Settings,
     key: AccessKey,
     listening: socket.socket,
+    certificate: tls.Certificate | None,
     announce: Callable[[Ready], None],
 ) -> None:
     # What was built at the start lives to the end: the collector need not look at it again.
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     kept = settings.text("storage") == "sqlite"
-    dev_tls = settings.text("dev_tls") == "on"
-    own = settings.path("data_dir").resolve() / CERTIFICATE_NAME if dev_tls else None
-    secure = "s" if own or settings.optional_path("tls_certificate_file") else ""
+    secure = "" if certificate is None else "s"
     ready = Ready(
         pid=os.getpid(),
         api_url=f"http{secure}://{shown}:{port}",
@@ -446,10 +449,16 @@ def _started(
         secret_given=settings.optional_text("secret_access_key") is not None,
         region=settings.text("region"),
         account=key.account,
-        certificate_to_trust=None if own is None else str(own),
+        certificate_to_trust=_to_trust(settings, certificate),
     )
     announce(ready)
     log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
+
+
+def _to_trust(settings: Settings, certificate: tls.Certificate | None) -> str | None:
+    if certificate is None or settings.text("dev_tls") == "off":
+        return None
+    return str(certificate.file)
 
 
 @contextlib.asynccontextmanager

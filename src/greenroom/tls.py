@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from cryptography import x509
 
 from greenroom.settings import Settings, SettingsRefused
 
@@ -26,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Certificate:
-    """The context that connections are encrypted with, and the files it was read from."""
+    """The context that connections are encrypted with; `file` is where the certificate is."""
 
     def __init__(self, certificate_file: Path, key_file: Path) -> None:
         """Read the files.
@@ -34,7 +33,7 @@ class Certificate:
         Raises:
             SettingsRefused: they cannot be used; the message says which, and why.
         """
-        self._certificate_file = certificate_file
+        self.file = certificate_file
         self._key_file = key_file
         self._timer: asyncio.TimerHandle | None = None
         self._seen = self._stamps()
@@ -59,7 +58,7 @@ class Certificate:
         except SettingsRefused as refused:
             log.error("certificate not reloaded", why=str(refused))
         else:
-            log.info("certificate reloaded", file=str(self._certificate_file))
+            log.info("certificate reloaded", file=str(self.file))
 
     def _look(self) -> None:
         self.watch()
@@ -69,7 +68,7 @@ class Certificate:
 
     def _stamps(self) -> list[tuple[int, int]]:
         stamps = []
-        for file in (self._certificate_file, self._key_file):
+        for file in (self.file, self._key_file):
             with contextlib.suppress(OSError):
                 found = file.stat()
                 stamps.append((found.st_mtime_ns, found.st_ino))
@@ -78,8 +77,8 @@ class Certificate:
     def _load(self) -> None:
         """Raise before anything of the context in use is changed."""
         for context in (_context(), self.context):
-            _load_into(context, self._certificate_file, self._key_file)
-        _warn_of_expiry(self._certificate_file)
+            _load_into(context, self.file, self._key_file)
+        _warn_of_expiry(self.file)
 
 
 def certificate_of(settings: Settings) -> Certificate | None:
@@ -134,6 +133,8 @@ _REASONS = {
 
 
 def _warn_of_expiry(file: Path) -> None:
+    from cryptography import x509
+
     try:
         ends = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
     except (OSError, ValueError):
