@@ -3,7 +3,8 @@
 import msgspec
 
 from greenroom import __version__
-from greenroom.control.app import ControlPlane, Receive, Scope, Send
+from greenroom.control.app import ControlPlane
+from greenroom.control.asgi import Receive, Scope, Send, answer
 from greenroom.control.token_keys import PREFIX, TokenKeysApi
 from greenroom.messaging.hub import Hub
 from greenroom.monitoring import Monitoring
@@ -40,9 +41,7 @@ class Application:
         body = msgspec.json.encode({"status": status, "version": __version__})
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
             (b"cache-control", b"no-store"),
         ]
         code = 503 if self._hub.draining else 200
-        await send({"type": "http.response.start", "status": code, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await answer(send, code, headers, body)

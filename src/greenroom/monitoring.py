@@ -16,7 +16,8 @@ from typing import Protocol
 from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
-from greenroom.control.app import ControlPlane, Receive, Scope, Send
+from greenroom.control.app import ControlPlane
+from greenroom.control.asgi import Receive, Scope, Send, answer
 from greenroom.messaging.plane import Plane
 from greenroom.metrics import Metrics
 from greenroom.readings import Distribution
@@ -147,9 +148,7 @@ async def _answer(
 ) -> None:
     headers = [
         (b"content-type", kind.encode("latin-1")),
-        (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
         *more,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await answer(send, status, headers, body)

@@ -7,16 +7,23 @@ share the first steps and go on in `query_api`.
 """
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
 
 import structlog
 
 from greenroom.audit import SUCCESS, AuditLog
 from greenroom.aws import query, query_xml, rest_json, service, sigv4
 from greenroom.aws.request_context import RequestFacts
+from greenroom.control.asgi import (
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    read_body,
+    signed_request,
+)
 from greenroom.control.authorize import authorize, tags_in_store
 from greenroom.control.checks import MEMBER_CHECKS
 from greenroom.control.context import Call, Services
@@ -27,21 +34,11 @@ from greenroom.control.throttle import Throttle
 from greenroom.control.trail import Auditor, Trail
 from greenroom.model.errors import (
     InternalServerException,
-    RequestEntityTooLargeException,
     ServiceError,
-    ValidationException,
 )
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = Iterable[tuple[bytes, bytes]]
 
 BODY_BYTES = 1_048_576
 """The largest request body. The largest valid one, 50 full tags all escaped, has about 230 KB."""
-
-DISCARDED_BYTES = 67_108_864
-"""How much of a body that is too large is read before the refusal goes out."""
 
 SERVICE = "ivschat"
 """The service that requests are signed for."""
@@ -91,7 +88,7 @@ class ControlPlane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         if scope["method"] == "OPTIONS":
-            await _answer(send, 204, _preflight(scope["headers"]), b"")
+            await answer(send, 204, _preflight(scope["headers"]), b"")
             return
         begun = perf_counter()
         trail = Trail(str(uuid.uuid4()), (scope.get("client") or ("",))[0])
@@ -116,7 +113,7 @@ class ControlPlane:
         await self._auditor.finish(trail, outcome)
         self._count(trail, response.status, perf_counter() - begun)
         headers = (*response.headers, (b"x-amzn-requestid", trail.request_id.encode()), *CORS)
-        await _answer(send, response.status, headers, response.body)
+        await answer(send, response.status, headers, response.body)
 
     def _count(self, trail: Trail, status: int, seconds: float) -> None:
         metrics, operation = self._services.metrics, trail.operation or UNKNOWN
@@ -125,7 +122,7 @@ class ControlPlane:
         log.debug("request answered", status=status, **trail.names())
 
     async def _respond(self, scope: Scope, receive: Receive, trail: Trail) -> rest_json.Response:
-        request = _signed_request(scope, await _body(receive))
+        request = signed_request(scope, await read_body(receive, BODY_BYTES))
         caller, region = await self._authenticated(request, trail, SERVICE)
         operation, uri = service.route(request.method, request.raw_path)
         trail.operation = operation.name
@@ -162,7 +159,7 @@ class ControlPlane:
     async def _respond_query(
         self, api: QueryApi, name: str, scope: Scope, receive: Receive, trail: Trail
     ) -> rest_json.Response:
-        request = _signed_request(scope, await _body(receive))
+        request = signed_request(scope, await read_body(receive, BODY_BYTES))
         caller, region = await self._authenticated(request, trail, name)
         content_type = _content_type(scope["headers"])
         form = query.read_form(scope["query_string"], content_type, request.body)
@@ -201,38 +198,6 @@ def _refused(error: ServiceError, name: str | None, request_id: str) -> rest_jso
     return query_xml.serialize_error(error, name, request_id)
 
 
-async def _body(receive: Receive) -> bytes:
-    """Return the body. One that is too large is refused after its end, or after `DISCARDED_BYTES`.
-
-    A connection that is closed with bytes unread is reset: the client would not see the answer.
-    """
-    chunks, size, more = bytearray(), 0, True
-    while more and size <= DISCARDED_BYTES:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ValidationException("The request ended before its body was complete.")
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= BODY_BYTES:
-            chunks += part
-        more = message.get("more_body", False)
-    if size > BODY_BYTES:
-        raise RequestEntityTooLargeException(f"The request body is larger than {BODY_BYTES} bytes.")
-    return bytes(chunks)
-
-
-def _signed_request(scope: Scope, body: bytes) -> sigv4.Request:
-    return sigv4.Request(
-        method=scope["method"],
-        raw_path=scope["raw_path"].decode("latin-1"),
-        query_string=scope["query_string"].decode("latin-1"),
-        headers=tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        ),
-        body=body,
-    )
-
-
 def _content_type(headers: Headers) -> bytes | None:
     return next((value for name, value in headers if name == b"content-type"), None)
 
@@ -240,11 +205,3 @@ def _content_type(headers: Headers) -> bytes | None:
 def _preflight(headers: Headers) -> Headers:
     asked = next((v for n, v in headers if n == b"access-control-request-headers"), b"")
     return (*_PREFLIGHT, (b"access-control-allow-headers", asked or b"authorization,content-type"))
-
-
-async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    head = {"type": "http.response.start", "status": status, "headers": list(headers)}
-    if status != 204:
-        head["headers"].append((b"content-length", str(len(body)).encode()))  # type: ignore[attr-defined]
-    await send(head)
-    await send({"type": "http.response.body", "body": body})

@@ -10,12 +10,11 @@ import structlog
 
 from greenroom.aws import rest_json, sigv4
 from greenroom.clock import Clock
-from greenroom.control.app import Receive, Scope, Send
+from greenroom.control.asgi import Receive, Scope, Send, answer, read_body, signed_request
 from greenroom.control.identity import AccessKey, Identities
 from greenroom.model.errors import (
     AccessDeniedException,
     InternalServerException,
-    RequestEntityTooLargeException,
     ServiceError,
     ValidationException,
 )
@@ -27,6 +26,8 @@ SERVICE = "greenroom"
 """The service in the credential scope."""
 
 BODY_BYTES = 4096
+
+_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 log = structlog.get_logger()
 
@@ -55,33 +56,21 @@ class TokenKeysApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         try:
-            body = await _body(receive)
+            body = await read_body(receive, BODY_BYTES)
             await self._verify(scope, body)
             await self._perform(scope["method"], scope["raw_path"].removeprefix(PREFIX), body)
-            status, answer = 200, msgspec.json.encode(Answer(self._keys.describe()))
-            headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+            keys = msgspec.json.encode(Answer(self._keys.describe()))
+            response = rest_json.Response(200, _HEADERS, keys)
         except ServiceError as error:
-            status, headers, answer = _refusal(error)
+            response = rest_json.serialize_error(error)
         except Exception as error:
             log.exception("request crashed", error=type(error).__name__)
-            status, headers, answer = _refusal(
-                InternalServerException("An internal error occurred.")
-            )
-        headers.append((b"content-length", str(len(answer)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+            internal = InternalServerException("An internal error occurred.")
+            response = rest_json.serialize_error(internal)
+        await answer(send, response.status, response.headers, response.body)
 
     async def _verify(self, scope: Scope, body: bytes) -> None:
-        request = sigv4.Request(
-            method=scope["method"],
-            raw_path=scope["raw_path"].decode("latin-1"),
-            query_string=scope["query_string"].decode("latin-1"),
-            headers=tuple(
-                (name.decode("latin-1"), value.decode("latin-1"))
-                for name, value in scope["headers"]
-            ),
-            body=body,
-        )
+        request = signed_request(scope, body)
         authorization = sigv4.authorization_of(request)
         caller = await self._identities.find(
             authorization.access_key_id, authorization.session_token
@@ -102,22 +91,3 @@ class TokenKeysApi:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 raise ValidationException("The body must be JSON with a keyId.") from None
             await self._keys.kill(asked.key_id)
-
-
-def _refusal(error: ServiceError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    response = rest_json.serialize_error(error)
-    return response.status, list(response.headers), response.body
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ValidationException("The request ended before its body was complete.")
-        if len(body) <= BODY_BYTES:
-            body += message.get("body", b"")
-        more = message.get("more_body", False)
-    if len(body) > BODY_BYTES:
-        raise RequestEntityTooLargeException(f"The request body is larger than {BODY_BYTES} bytes.")
-    return bytes(body)
