@@ -203,6 +203,7 @@ def _networks(raw: object) -> tuple[Network, ...]:
 
 
 SETTINGS: tuple[Setting, ...] = (
+    # where it is, and what it keeps
     Setting("host", "127.0.0.1", _text, "address to listen on"),
     Setting("port", 8470, _integer(0, 65535), "port to listen on; 0 takes a free one"),
     Setting("data_dir", Path("greenroom-data"), _path, "directory of everything that is kept"),
@@ -210,8 +211,10 @@ SETTINGS: tuple[Setting, ...] = (
         "storage",
         "sqlite",
         _one_of("sqlite", "memory"),
-        "sqlite keeps everything in data_dir; memory forgets everything at the end",
+        "sqlite keeps everything in data_dir, memory forgets everything at the end",
     ),
+    Setting("ready_file", None, _path, "file to write, once ready, with URLs, pid and access key"),
+    # who may use it
     Setting(
         "region",
         "us-east-1",
@@ -238,26 +241,26 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
-        "secrets_key",
-        None,
-        _text,
-        "key that seals secrets at rest, 32 bytes as base64; by default in data_dir/secrets.key",
-        secret=True,
-    ),
-    Setting("secrets_key_file", None, _path, "file that holds that key instead"),
-    Setting(
         "identities_file",
         None,
         _path,
         "TOML file that declares users, roles and policies; applied at start and on SIGHUP",
     ),
     Setting(
+        "secrets_key",
+        None,
+        _text,
+        "key that seals secrets at rest, 32 bytes as base64; by default in data_dir/secrets.key",
+        secret=True,
+    ),
+    Setting("secrets_key_file", None, _path, "file that holds secrets_key"),
+    Setting(
         "audit_log",
         "on",
         _text,
         "on writes data_dir/audit.log, off writes none, else the path of the file to append to",
     ),
-    Setting("ready_file", None, _path, "file to write, once ready, with URLs, pid and access key"),
+    # TLS, proxies and web pages
     Setting(
         "tls_certificate_file",
         None,
@@ -272,6 +275,31 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS with a certificate of its own for this machine, kept in data_dir; for development",
     ),
     Setting(
+        "trusted_proxies",
+        (),
+        _texts(_network),
+        "addresses and networks of the proxies that are believed about their clients",
+    ),
+    Setting(
+        "forwarded_header",
+        ForwardedHeader.X_FORWARDED_FOR.value,
+        _one_of(*(header.value for header in ForwardedHeader)),
+        "header in which trusted proxies name the client; x-forwarded-proto goes with the first",
+    ),
+    Setting(
+        "proxy_protocol",
+        "off",
+        _one_of("on", "off"),
+        "whether trusted proxies begin every connection with a PROXY header, version 1 or 2",
+    ),
+    Setting(
+        "allowed_origins",
+        (),
+        _texts(normalized),
+        "origins of web pages that may open a WebSocket, such as https://example.com; none: all",
+    ),
+    # rates and quotas
+    Setting(
         "request_rates",
         RateProfile.RELAXED.value,
         _one_of(*(profile.value for profile in RateProfile)),
@@ -284,34 +312,7 @@ SETTINGS: tuple[Setting, ...] = (
         "whether rooms' maximumMessageRatePerSecond hold; off is for load tests",
     ),
     Setting("quotas", {}, _quotas, "quotas that differ from the defaults; 0 means no limit"),
-    Setting(
-        "ping_interval_seconds",
-        30,
-        _integer(1, 3600),
-        "seconds between pings; a peer that leaves two unanswered is dropped",
-    ),
-    Setting(
-        "outbound_queue_bytes",
-        1_048_576,
-        _integer(65_536, 1_073_741_824),
-        "bytes queued for one reader before it is dropped as too slow",
-    ),
-    Setting(
-        "frame_bytes",
-        65_536,
-        _integer(16_384, 16_777_216),
-        "largest WebSocket message taken from a client",
-    ),
-    Setting(
-        "head_bytes", 65_536, _integer(8_192, 1_048_576), "largest request line with its headers"
-    ),
-    Setting(
-        "handshake_timeout_seconds",
-        10,
-        _integer(1, 300),
-        "seconds that a client may take for its request headers, for the body, and to be upgraded",
-    ),
-    Setting("header_count", 128, _integer(16, 10_000), "most headers of one request"),
+    # how many connections
     Setting(
         "memory_bytes",
         None,
@@ -362,29 +363,34 @@ SETTINGS: tuple[Setting, ...] = (
         _integer(0, 1_000_000_000),
         "the same from one address; further ones are closed",
     ),
+    # one connection
     Setting(
-        "trusted_proxies",
-        (),
-        _texts(_network),
-        "addresses and networks of the proxies that are believed about their clients",
+        "head_bytes", 65_536, _integer(8_192, 1_048_576), "largest request line with its headers"
+    ),
+    Setting("header_count", 128, _integer(16, 10_000), "most headers of one request"),
+    Setting(
+        "frame_bytes",
+        65_536,
+        _integer(16_384, 16_777_216),
+        "largest WebSocket message taken from a client",
     ),
     Setting(
-        "forwarded_header",
-        ForwardedHeader.X_FORWARDED_FOR.value,
-        _one_of(*(header.value for header in ForwardedHeader)),
-        "header in which trusted proxies name the client; x-forwarded-proto goes with the first",
+        "outbound_queue_bytes",
+        1_048_576,
+        _integer(65_536, 1_073_741_824),
+        "bytes that may wait for one reader before it is dropped as too slow",
     ),
     Setting(
-        "proxy_protocol",
-        "off",
-        _one_of("on", "off"),
-        "on: trusted proxies begin every connection with a PROXY header, version 1 or 2",
+        "handshake_timeout_seconds",
+        10,
+        _integer(1, 300),
+        "seconds that a client may take for its request headers, for the body, and to be upgraded",
     ),
     Setting(
-        "allowed_origins",
-        (),
-        _texts(normalized),
-        "origins of web pages that may open a WebSocket, such as https://example.com; none: all",
+        "ping_interval_seconds",
+        30,
+        _integer(1, 3600),
+        "seconds between pings; a peer that leaves two unanswered is dropped",
     ),
     Setting(
         "close_timeout_seconds",
@@ -392,6 +398,7 @@ SETTINGS: tuple[Setting, ...] = (
         _integer(1, 300),
         "seconds that a client may take to answer a close frame",
     ),
+    # the end
     Setting(
         "drain_timeout_seconds",
         10,
@@ -399,43 +406,19 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds that requests under way may take when the service stops",
     ),
     Setting(
-        "metrics",
-        "on",
-        _one_of("on", "off"),
-        "whether GET /metrics answers",
+        "drain_spread_seconds",
+        2,
+        _integer(0, 3600),
+        "seconds over which more than 1,000 WebSockets end when the service stops, so that they do"
+        " not all come back at once; at most drain_timeout_seconds",
     ),
-    Setting(
-        "metrics_token",
-        None,
-        _matching(r"[!-~]{16,128}", "a token of 16 to 128 printable characters without spaces"),
-        "what GET /metrics asks for as a bearer token; without one it answers only where the"
-        " service listens on a loopback address",
-        secret=True,
-    ),
-    Setting(
-        "journal_bytes",
-        1_073_741_824,
-        _integer(1_048_576, 549_755_813_888),
-        "bytes of chat that may wait for one log destination before the oldest are dropped",
-    ),
-    Setting(
-        "journal_age_hours",
-        168,
-        _integer(1, 87_600),
-        "hours that chat may wait for a log destination that fails before it is dropped",
-    ),
-    Setting(
-        "journal_memory_bytes",
-        16_777_216,
-        _integer(65_536, 1_073_741_824),
-        "bytes of chat that may wait for the disk, while it is full, on the way to the journal",
-    ),
+    # message review
     Setting(
         "review_handlers",
         {},
         _table,
-        "what runs the Lambda functions of message review: patterns of ARNs with * and ?, each with"
-        " lambda, none, a URL or python:MODULE:FUNCTION; the first that matches, else lambda",
+        "what runs the functions of message review, by patterns of ARNs with * and ?:"
+        " lambda, none, a URL or python:MODULE:FUNCTION; the first match counts, else lambda",
     ),
     Setting(
         "lambda_endpoint",
@@ -472,33 +455,15 @@ SETTINGS: tuple[Setting, ...] = (
         "review_circuit_seconds",
         5,
         _integer(1, 3600),
-        "how long it is not asked, before one message tries again",
+        "seconds that it is not asked, before one message tries again",
     ),
-    Setting(
-        "drain_spread_seconds",
-        2,
-        _integer(0, 3600),
-        "seconds over which more than 1,000 WebSockets end when the service stops, so that they do"
-        " not all come back at once; at most drain_timeout_seconds",
-    ),
-    Setting(
-        "log_level",
-        "info",
-        _one_of("debug", "info", "warning", "error"),
-        "least severe log line written to standard error",
-    ),
-    Setting(
-        "log_format",
-        "auto",
-        _one_of("auto", "console", "json"),
-        "console for people, json for machines; auto is console on a terminal",
-    ),
+    # chat logs
     Setting(
         "chat_log_destinations",
         {},
         _destinations,
         "where chat logs go, by patterns of KIND:NAME: aws, files, or auto, which also counts for"
-        " the rest; the first pattern that matches",
+        " the rest; the first match counts",
     ),
     Setting(
         "chat_log_dir",
@@ -527,12 +492,55 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("s3_endpoint", None, _endpoint, "URL of S3, when it is not AWS's"),
     Setting("logs_endpoint", None, _endpoint, "URL of CloudWatch Logs, when it is not AWS's"),
     Setting("firehose_endpoint", None, _endpoint, "URL of Firehose, when it is not AWS's"),
-    Setting("cloudwatch_endpoint", None, _endpoint, "URL of CloudWatch, when it is not AWS's"),
+    Setting(
+        "journal_bytes",
+        1_073_741_824,
+        _integer(1_048_576, 549_755_813_888),
+        "bytes of chat that may wait for one log destination before the oldest are dropped",
+    ),
+    Setting(
+        "journal_age_hours",
+        168,
+        _integer(1, 87_600),
+        "hours that chat may wait for a log destination that fails before it is dropped",
+    ),
+    Setting(
+        "journal_memory_bytes",
+        16_777_216,
+        _integer(65_536, 1_073_741_824),
+        "bytes of chat that may wait for the disk, while it is full, on the way to the journal",
+    ),
+    # logs and metrics
+    Setting(
+        "log_level",
+        "info",
+        _one_of("debug", "info", "warning", "error"),
+        "least severe log line written to standard error",
+    ),
+    Setting(
+        "log_format",
+        "auto",
+        _one_of("auto", "console", "json"),
+        "console for people, json for machines; auto is console on a terminal",
+    ),
+    Setting(
+        "metrics",
+        "on",
+        _one_of("on", "off"),
+        "whether GET /metrics answers",
+    ),
+    Setting(
+        "metrics_token",
+        None,
+        _matching(r"[!-~]{16,128}", "a token of 16 to 128 printable characters without spaces"),
+        "token that GET /metrics asks for; without one it answers only on a loopback address",
+        secret=True,
+    ),
     Setting(
         "cloudwatch_metrics",
         "off",
         _one_of("off", "on"),
-        "whether the ten metrics of IVS Chat are published to CloudWatch once a minute",
+        "whether the ten metrics of IVS Chat go to CloudWatch once a minute",
     ),
     Setting(
         "cloudwatch_namespace",
@@ -542,6 +550,7 @@ SETTINGS: tuple[Setting, ...] = (
         ),
         "namespace of these metrics; AWS refuses those that begin with AWS/",
     ),
+    Setting("cloudwatch_endpoint", None, _endpoint, "URL of CloudWatch, when it is not AWS's"),
 )
 
 BY_SETTING: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}

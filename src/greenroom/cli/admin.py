@@ -32,7 +32,7 @@ class _Groups(click.Group):
 
 @click.group(cls=_Groups)
 def admin() -> None:
-    """Manage users, roles, access keys and policies of a running service.
+    """Manage users, roles, access keys and policies.
 
     The access key is that of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else the one in the data
     directory. Everything here can also be done with `aws iam` and `aws sts`.

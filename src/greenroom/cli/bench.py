@@ -82,7 +82,7 @@ def bench(
     as_json: bool,
     **load: Unpack[_Load],
 ) -> None:
-    """Measure a room of a running service: latency, throughput, losses.
+    """Measure what the clients of a room would see.
 
     The access key is that of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else the one in the data
     directory. Ctrl-C ends early with the result so far. The exit code is 0 only if every message

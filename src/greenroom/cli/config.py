@@ -12,7 +12,7 @@ from greenroom.settings import SettingsRefused
 @settings_options
 @click.option("--explain", is_flag=True, help="Also say what each setting means.")
 def config(config_file: Path | None, explain: bool, **given: str | None) -> None:
-    """Show every setting, its value and where the value came from.
+    """Show every setting, its value and its origin.
 
     With the options of `greenroom serve` it shows what that command would use.
     """

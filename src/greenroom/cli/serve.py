@@ -23,7 +23,10 @@ from greenroom.storage.base import StoreRefused, StoreUnwritable
 @click.command()
 @settings_options
 def serve(config_file: Path | None, **given: str | None) -> None:
-    """Run the service. Every setting: greenroom config --explain."""
+    """Run the service.
+
+    Every setting: greenroom config --explain.
+    """
     try:
         settings = load_settings(given, config_file)
         telemetry.configure(settings.text("log_level"), settings.text("log_format"))

@@ -25,7 +25,7 @@ _endpoint = click.option(
 
 @click.group("token-keys")
 def token_keys() -> None:
-    """List, rotate and kill the keys that seal chat tokens.
+    """List, rotate and kill the keys of chat tokens.
 
     The access key must be the root's: that of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else the
     one in the data directory.
