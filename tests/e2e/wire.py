@@ -286,18 +286,27 @@ def client_frame(payload: bytes, first: int = TEXT, mask: bytes | None = _MASK) 
         head = bytes((first, 127)) + size.to_bytes(8, "big")
     if mask is None:
         return head + payload
-    masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+    masked = (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
     return head[:1] + bytes((head[1] | 0x80,)) + head[2:] + mask + masked
+
+
+def action(**members: object) -> bytes:
+    """Return an action as a text frame."""
+    return client_frame(json.dumps(members).encode())
 
 
 class WebSocket(Peer):
     """A connection to the messaging plane, that answers nothing unless it is told to."""
 
     @classmethod
-    def connect(cls, service: Service, token: str, receive_buffer: int | None = None) -> Self:
-        """Return an open connection, whose handshake succeeded."""
+    def connect(
+        cls, service: Service, token: str, receive_buffer: int | None = None, behind: bytes = b""
+    ) -> Self:
+        """Return an open connection; `behind` is sent in one piece with the request."""
         peer = cls(service, receive_buffer)
-        answer = peer.upgrade(token)
+        peer.send(upgrade_bytes(token_line(token)) + behind)
+        answer = peer.read_answer()
         assert answer.status == 101, answer
         return peer
 
@@ -308,7 +317,7 @@ class WebSocket(Peer):
 
     def say(self, **members: Any) -> None:
         """Send one action."""
-        self.send(client_frame(json.dumps(members).encode()))
+        self.send(action(**members))
 
     def read_frame(self) -> Frame:
         """Return the next frame.
@@ -324,12 +333,17 @@ class WebSocket(Peer):
 
     def read_json(self) -> Any:
         """Return the next text frame's JSON; pings before it are answered."""
-        while (frame := self.read_frame()).first != TEXT:
-            if frame.first == PING:
-                self.send(client_frame(frame.payload, PONG))
-            else:
-                raise AssertionError(f"not a text frame: {frame}")
+        frame = self._read_no_ping()
+        assert frame.first == TEXT, frame
         return json.loads(frame.payload)
+
+    def read_close(self) -> tuple[int, str]:
+        """Return code and reason of the next frame, a close frame; answer it and see the end."""
+        frame = self._read_no_ping()
+        assert frame.first == CLOSE, frame
+        self.send(client_frame(frame.payload[:2], CLOSE))
+        assert self.read_all() == b""
+        return frame.close_code, frame.close_reason
 
     def read_frames(self) -> list[Frame]:
         """Return all frames up to the end of the connection."""
@@ -338,3 +352,9 @@ class WebSocket(Peer):
             while True:
                 frames.append(self.read_frame())
         return frames
+
+    def _read_no_ping(self) -> Frame:
+        """Return the next frame that is not a ping; answer the pings before it."""
+        while (frame := self.read_frame()).first == PING:
+            self.send(client_frame(frame.payload, PONG))
+        return frame

@@ -15,7 +15,17 @@ import websockets.sync.client
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
-from tests.interop.raw_socket import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, action, frame
+from tests.e2e.wire import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    WebSocket,
+    action,
+    client_frame,
+)
 from tests.service import Service, running
 from tests.tokens_of import short_session_token
 
@@ -47,9 +57,15 @@ async def opened(service: Service, token: str) -> AsyncIterator[ClientConnection
         yield connection
 
 
-def raw(service: Service, arn: str, user: str = "user", **options: Any) -> RawSocket:
+def raw(service: Service, arn: str, user: str = "user", **options: Any) -> WebSocket:
     """Connect with a socket that sends any bytes."""
-    return RawSocket(service, service.token(arn, user, **options))
+    return WebSocket.connect(service, service.token(arn, user, **options))
+
+
+def frame(opcode: int, payload: bytes, *, final: bool = True, masked: bool = True) -> bytes:
+    """Return one frame as a client sends it, by default whole and masked."""
+    first = opcode | 0x80 if final else opcode & 0x7F
+    return client_frame(payload, first) if masked else client_frame(payload, first, None)
 
 
 async def act(connection: ClientConnection, **members: object) -> None:
@@ -366,12 +382,12 @@ async def test_a_changed_rate_applies_at_once(service: Service, arn: str) -> Non
     with raw(service, arn) as user:
         api.update_room(identifier=arn, maximumMessageRatePerSecond=1)
         user.send(burst)
-        received = [user.entity() for _ in range(4)]
+        received = [user.read_json() for _ in range(4)]
         assert sorted(each["Type"] for each in received) == ["ERROR"] * 3 + ["MESSAGE"]
         api.update_room(identifier=arn, maximumMessageRatePerSecond=100)
         await asyncio.sleep(0.05)  # in which the new rate allows five messages, the old one none
         user.send(burst)
-        assert [user.entity()["Type"] for _ in range(4)] == ["MESSAGE"] * 4
+        assert [user.read_json()["Type"] for _ in range(4)] == ["MESSAGE"] * 4
 
 
 def test_a_connection_has_its_own_rate(service: Service, arn: str) -> None:
@@ -383,13 +399,13 @@ def test_a_connection_has_its_own_rate(service: Service, arn: str) -> None:
                 for number in range(13)
             )
         )
-        received = [user.entity() for _ in range(13)]
+        received = [user.read_json() for _ in range(13)]
         errors = [each for each in received if each["Type"] == "ERROR"]
         assert [error["RequestId"] for error in errors] == ["10", "11", "12"]
         assert {error["ErrorCode"] for error in errors} == {429}
         assert {error["ErrorMessage"] for error in errors} == {"rate limit exceeded"}
         other.send(action(Action="SEND_MESSAGE", Content="of the other"))
-        assert user.entity()["Content"] == "of the other"
+        assert user.read_json()["Content"] == "of the other"
 
 
 def test_a_room_has_a_rate_for_all(service: Service) -> None:
@@ -398,9 +414,9 @@ def test_a_room_has_a_rate_for_all(service: Service) -> None:
     burst = b"".join(action(Action="SEND_MESSAGE", Content="x") for _ in range(3))
     with raw(service, arn) as alice, raw(service, arn) as bob:
         alice.send(burst)
-        assert [alice.entity()["Type"] for _ in range(3)] == ["MESSAGE"] * 3
+        assert [alice.read_json()["Type"] for _ in range(3)] == ["MESSAGE"] * 3
         bob.send(burst)
-        received = [bob.entity() for _ in range(6)]
+        received = [bob.read_json() for _ in range(6)]
     errors = [each for each in received if each["Type"] == "ERROR"]
     assert len(errors) >= 2, "at most one more came within the time"
     assert {error["ErrorCode"] for error in errors} == {429}
@@ -451,11 +467,11 @@ async def test_everybody_sees_one_order(service: Service, arn: str) -> None:
 def test_messages_of_one_segment_are_answered_in_order(service: Service, arn: str) -> None:
     """Several frames that arrive together are each handled, in order, behind the upgrade too."""
     frames = [action(Action="SEND_MESSAGE", Content=str(number)) for number in range(4)]
-    with RawSocket(service, service.token(arn), behind=b"".join(frames)) as user:
-        assert [user.entity()["Content"] for _ in frames] == ["0", "1", "2", "3"]
+    with WebSocket.connect(service, service.token(arn), behind=b"".join(frames)) as user:
+        assert [user.read_json()["Content"] for _ in frames] == ["0", "1", "2", "3"]
         moderated = [action(Action="DELETE_MESSAGE", Id=f"{number:012}") for number in range(2)]
         user.send(frames[0] + moderated[0] + frames[1] + moderated[1] + frames[2])
-        received = [user.entity() for _ in range(5)]
+        received = [user.read_json() for _ in range(5)]
     assert [each.get("Content") or each["Attributes"]["MessageId"] for each in received] == [
         "0",
         "0" * 12,
@@ -470,7 +486,7 @@ def test_a_frame_may_come_byte_by_byte(service: Service, arn: str) -> None:
     with raw(service, arn) as user:
         for byte in action(Action="SEND_MESSAGE", Content="🎉"):
             user.send(bytes((byte,)))
-        assert user.entity()["Content"] == "🎉"
+        assert user.read_json()["Content"] == "🎉"
 
 
 # WebSocket itself
@@ -485,9 +501,9 @@ async def test_fragments_make_one_message(service: Service, arn: str) -> None:
     with raw(service, arn) as user_raw:
         user_raw.send(frame(TEXT, whole[:-4], final=False))  # within the emoji's bytes
         user_raw.send(frame(PING, b"in between"))
-        assert user_raw.receive() == (PONG, b"in between")
+        assert user_raw.read_frame() == Frame(PONG, b"in between")
         user_raw.send(frame(0, whole[-4:]))
-        assert user_raw.entity()["Content"] == "🎉"
+        assert user_raw.read_json()["Content"] == "🎉"
 
 
 async def test_pings_are_answered(service: Service, arn: str) -> None:
@@ -504,23 +520,23 @@ def test_64_kilobytes_are_the_limit(service: Service, arn: str) -> None:
     largest = text.ljust(65_536)
     with raw(service, arn) as user:
         user.send(frame(TEXT, largest))
-        assert user.entity()["Content"] == "hi"
+        assert user.read_json()["Content"] == "hi"
         user.send(frame(TEXT, largest[:40_000], final=False) + frame(0, largest[40_000:]))
-        assert user.entity()["Content"] == "hi"
+        assert user.read_json()["Content"] == "hi"
         user.send(frame(TEXT, largest + b" "))
-        code, reason = user.closed()
+        code, reason = user.read_close()
     assert code == 1009
     assert "65536" in reason
     with raw(service, arn) as user:
         user.send(frame(TEXT, largest, final=False) + frame(0, b" "))
-        assert user.closed()[0] == 1009
+        assert user.read_close()[0] == 1009
 
 
 def test_a_much_larger_message_closes_cleanly_too(service: Service, arn: str) -> None:
     """What a client sends on is read and thrown away, so that the close frame reaches it."""
     with raw(service, arn) as user:
         user.send(frame(TEXT, b"x" * 4_000_000))
-        assert user.closed()[0] == 1009
+        assert user.read_close()[0] == 1009
 
 
 _FAULTS: dict[str, tuple[bytes, int]] = {
@@ -546,13 +562,13 @@ def test_a_broken_protocol_is_closed_with_its_code(service: Service, arn: str, f
     data, expected = _FAULTS[fault]
     with raw(service, arn) as bystander, raw(service, arn) as user:
         user.send(action(Action="SEND_MESSAGE", Content="before"))
-        assert user.entity()["Content"] == bystander.entity()["Content"] == "before"
+        assert user.read_json()["Content"] == bystander.read_json()["Content"] == "before"
         user.send(data)
-        code, reason = user.closed()
+        code, reason = user.read_close()
         assert code == expected
         assert reason
         bystander.send(action(Action="SEND_MESSAGE", Content="after"))
-        assert bystander.entity()["Content"] == "after"
+        assert bystander.read_json()["Content"] == "after"
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 4321])
@@ -622,19 +638,15 @@ async def test_peers_are_pinged_and_the_silent_dropped(pinging: Service) -> None
             # It answers pings by itself while it receives.
             return [answering.recv_data(control_frame=True) for _ in range(5)]
 
-    def be_silent() -> list[tuple[int, bytes]]:
+    def be_silent() -> list[Frame]:
         with raw(pinging, arn, "silent") as silent:
-            received = []
-            with contextlib.suppress(EOFError, ConnectionResetError):
-                while True:
-                    received.append(silent.receive())
-            return received
+            return silent.read_frames()
 
     pings, before_the_drop = await asyncio.gather(
         asyncio.to_thread(answer), asyncio.to_thread(be_silent)
     )
-    assert [opcode for opcode, _ in pings] == [PING] * 5
-    assert before_the_drop == [(PING, b"")] * len(before_the_drop)
+    assert [opcode | 0x80 for opcode, _ in pings] == [PING] * 5
+    assert before_the_drop == [Frame(PING, b"")] * len(before_the_drop)
     assert len(before_the_drop) >= 2
 
 
@@ -643,7 +655,7 @@ def test_the_time_of_a_message_is_now(service: Service, arn: str) -> None:
     before = time.time()
     with raw(service, arn) as user:
         user.send(b"".join(action(Action="SEND_MESSAGE", Content="x") for _ in range(5)))
-        times = [_nanoseconds(user.entity()["SendTime"]) for _ in range(5)]
+        times = [_nanoseconds(user.read_json()["SendTime"]) for _ in range(5)]
     assert times == sorted(set(times))
     assert before * 1e9 - 1e6 <= times[0] <= times[-1] <= time.time_ns()
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import websockets
 import websockets.sync.client
 from websockets.typing import Subprotocol
 
-from tests.interop.raw_socket import Answer, RawSocket, refusal, upgrade_headers
+from tests.e2e.wire import Answer, Peer, WebSocket
 from tests.service import Service, running, start
 from tests.tokens_of import expired_token
 
@@ -29,17 +31,55 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield other
 
 
+Headers = Sequence[tuple[str, str]]
+
+
+def upgrade_headers(token: str | None, **replaced: str) -> Headers:
+    """Return the headers of an upgrade request; `_` in names stands for `-`."""
+    headers = {
+        "Host": "localhost",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        "Sec-WebSocket-Version": "13",
+        **({} if token is None else {"Sec-WebSocket-Protocol": token}),
+        **{name.replace("_", "-"): value for name, value in replaced.items()},
+    }
+    return tuple(headers.items())
+
+
+def ask(peer: Peer, headers: Headers, method: str = "GET", path: str = "/") -> Answer:
+    """Ask for an upgrade; return the answer."""
+    lines = (f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers))
+    peer.send("\r\n".join((*lines, "", "")).encode())
+    return peer.read_answer()
+
+
+def refusal(service: Service, headers: Headers, method: str = "GET") -> Answer:
+    """Return the answer to an upgrade that is refused."""
+    with Peer(service) as peer:
+        return ask(peer, headers, method)
+
+
+@contextmanager
+def accepted(service: Service, headers: Headers, path: str = "/") -> Iterator[Peer]:
+    """Return a connection that was upgraded."""
+    with Peer(service) as peer:
+        assert ask(peer, headers, path=path).status == 101
+        yield peer
+
+
 def _is(answer: Answer, status: int, name: str, word: str) -> None:
     assert answer.status == status
     assert answer.headers["x-amzn-errortype"] == name
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["connection"] == "close"
-    assert list(answer.body) == ["Type", "Id", "RequestId", "ErrorCode", "ErrorMessage"]
-    assert answer.body["Type"] == "ERROR"
-    assert len(answer.body["Id"]) == 12
-    assert answer.body["RequestId"] == ""
-    assert answer.body["ErrorCode"] == status
-    assert word in answer.body["ErrorMessage"]
+    assert list(answer.json) == ["Type", "Id", "RequestId", "ErrorCode", "ErrorMessage"]
+    assert answer.json["Type"] == "ERROR"
+    assert len(answer.json["Id"]) == 12
+    assert answer.json["RequestId"] == ""
+    assert answer.json["ErrorCode"] == status
+    assert word in answer.json["ErrorMessage"]
 
 
 # Accepted
@@ -80,7 +120,7 @@ def test_websocket_client_has_its_token_accepted(service: Service, arn: str) -> 
 )
 def test_any_path_is_accepted(service: Service, arn: str, path: str) -> None:
     """The token alone says which room it is: the path does not matter."""
-    with RawSocket(service, service.token(arn), path=path):
+    with accepted(service, upgrade_headers(service.token(arn)), path):
         pass
 
 
@@ -98,7 +138,7 @@ def test_browsers_headers_are_accepted(
 ) -> None:
     """Spellings and additions that browsers send do no harm."""
     token = service.token(arn)
-    with RawSocket(service, token, headers=upgrade_headers(token, **replaced)):
+    with accepted(service, upgrade_headers(token, **replaced)):
         pass
 
 
@@ -130,7 +170,7 @@ def test_two_tokens_are_400(service: Service, arn: str) -> None:
     apart = [*upgrade_headers(first), ("Sec-WebSocket-Protocol", second)]
     for headers in (together, apart):
         _is(refusal(service, headers), 400, "ValidationException", "nothing else")
-    with RawSocket(service, first), RawSocket(service, second):
+    with WebSocket.connect(service, first), WebSocket.connect(service, second):
         pass
 
 
@@ -166,7 +206,7 @@ def test_another_version_is_426(service: Service, arn: str, version: str) -> Non
     answer = refusal(service, upgrade_headers(token, Sec_WebSocket_Version=version))
     _is(answer, 426, "UpgradeRequiredException", "13")
     assert answer.headers["sec-websocket-version"] == "13"
-    with RawSocket(service, token):
+    with WebSocket.connect(service, token):
         pass
 
 
@@ -189,7 +229,7 @@ def test_another_method_is_400(service: Service, arn: str) -> None:
 def test_a_used_token_is_409(service: Service, arn: str) -> None:
     """A token is good for one connection, also after that has ended."""
     token = service.token(arn)
-    with RawSocket(service, token):
+    with WebSocket.connect(service, token):
         _is(refusal(service, upgrade_headers(token)), 409, "ConflictException", "used")
     _is(refusal(service, upgrade_headers(token)), 409, "ConflictException", "used")
 
@@ -218,7 +258,7 @@ def test_a_used_token_stays_used_after_a_restart(tmp_path: Path, ending: str) ->
     with running(tmp_path / "data") as service:
         arn = service.boto3().create_room()["arn"]
         used, unused = service.token(arn), service.token(arn)
-        with RawSocket(service, used):
+        with WebSocket.connect(service, used):
             if ending == "SIGTERM":
                 assert service.stop() == 0
             else:
@@ -226,7 +266,7 @@ def test_a_used_token_stays_used_after_a_restart(tmp_path: Path, ending: str) ->
     again = start(tmp_path / "data")
     try:
         _is(refusal(again, upgrade_headers(used)), 409, "ConflictException", "used")
-        with RawSocket(again, unused):
+        with WebSocket.connect(again, unused):
             pass
     finally:
         again.kill()
