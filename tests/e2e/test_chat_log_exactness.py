@@ -21,8 +21,9 @@ import msgspec
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.said import assert_no_faults
 from tests.service import Service, running
-from tests.stress.process import UNTHROTTLED, assert_no_faults
+from tests.stress.process import UNTHROTTLED
 from tests.stress.viewers import Crowd, Speaker, until
 
 SEED = secrets.randbelow(2**32)

@@ -4,11 +4,11 @@ import asyncio
 import gzip
 import json
 import resource
-import urllib.request
 from pathlib import Path
 
+from tests.said import assert_no_faults, entries, samples
 from tests.service import Service, running
-from tests.stress.process import UNTHROTTLED, assert_no_faults, entries
+from tests.stress.process import UNTHROTTLED
 from tests.stress.viewers import Crowd, Speaker, until
 
 
@@ -22,14 +22,6 @@ def free_disk(service: Service) -> None:
     """Let files be written again."""
     _, hard = resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-
-
-def metric(service: Service, name: str) -> float:
-    """Return a metric without labels."""
-    with urllib.request.urlopen(f"{service.api_url}/metrics") as answer:
-        lines = answer.read().decode().splitlines()
-    (value,) = (line.split()[1] for line in lines if line.startswith(f"{name} "))
-    return float(value)
 
 
 async def test_full_disk(tmp_path: Path) -> None:
@@ -47,13 +39,13 @@ async def test_full_disk(tmp_path: Path) -> None:
             await talk(speaker, 50)
             fill_disk(service)
             await talk(speaker, 200)
-            assert metric(service, "greenroom_journal_memory_bytes") > 0
+            assert samples(service)["greenroom_journal_memory_bytes"] > 0
             free_disk(service)
             await talk(speaker, 50)
             await until(lambda: len(viewer.texts) == 300, "the viewer sees all")
             frames = {frame["Id"] for frame in map(json.loads, viewer.texts)}
             await until(lambda: len(records(data)) >= 300, "all is on record", 60)
-        assert metric(service, "greenroom_journal_memory_bytes") == 0
+        assert samples(service)["greenroom_journal_memory_bytes"] == 0
         # The line that it began was lost: the log is a file too.
         (over,) = entries(service, "chat logs are no longer behind")
         assert over["dropped"] == 0

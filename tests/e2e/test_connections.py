@@ -5,7 +5,6 @@ import json
 import resource
 import select
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
+from tests.said import ends, until
 from tests.service import Service, running
 
 UNTHROTTLED = {
@@ -43,14 +43,6 @@ BIG = {"pad": "\x01" * 1000}
 
 GONE = select.POLLHUP | select.POLLERR
 """What is left to see of a connection that was reset, without reading from it."""
-
-
-def ends(service: Service) -> Counter[str]:
-    """Return how many connections ended, by the reason that the log names."""
-    entries = [
-        json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")
-    ]
-    return Counter(each["reason"] for each in entries if each["event"] == "connection ended")
 
 
 @pytest.fixture(scope="module")
@@ -300,10 +292,7 @@ def test_vanished_clients_leave_nothing(tmp_path: Path) -> None:
         with api_of(service) as later, WebSocket.connect(service, api.token(room)) as last:
             later.call("SendEvent", roomIdentifier=room, eventName="one")
             assert last.read_json()["EventName"] == "one"
-            deadline = time.monotonic() + PATIENCE
-            while open_descriptors(service) != before + 2:
-                assert time.monotonic() < deadline, "descriptors leak"
-                time.sleep(0.01)
+            until(lambda: open_descriptors(service) == before + 2, "no descriptor leaks")
             assert service.stop() == 0
         (stopping,) = (line for line in service.log.read_text().splitlines() if "stopping" in line)
         assert json.loads(stopping)["connections"] == 1

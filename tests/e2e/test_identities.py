@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from greenroom.cli.exit_codes import ExitCode
 from tests.e2e.wire import PATIENCE, WebSocket
+from tests.said import until
 from tests.service import Service, environment, running, start
 
 FILE = """
@@ -60,18 +60,6 @@ def code_of(call: Callable[[], object]) -> str:
     except ClientError as error:
         return str(error.response["Error"]["Code"])
     return ""
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what a signal brings about.
-
-    Raises:
-        AssertionError: it does not come.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def serve_fails(data_dir: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -128,14 +116,14 @@ def test_declared_users_come_and_go(tmp_path: Path) -> None:
         anna.list_rooms()
         file.write_text("[users.anna]\nnonsense = 1")
         service.process.send_signal(signal.SIGHUP)
-        until(lambda: "nonsense" in service.log.read_text())
+        until(lambda: "nonsense" in service.log.read_text(), "the fault is named")
         anna.list_rooms()
         file.write_text(FILE.format(status="Inactive"))
         service.process.send_signal(signal.SIGHUP)
-        until(lambda: code_of(anna.list_rooms) == "UnrecognizedClientException")
+        until(lambda: code_of(anna.list_rooms) == "UnrecognizedClientException", "her key ends")
         file.write_text("")
         service.process.send_signal(signal.SIGHUP)
-        until(lambda: not iam(service).list_users()["Users"])
+        until(lambda: not iam(service).list_users()["Users"], "the users go")
         text = service.log.read_text()
         assert "delete user anna" in text
         assert ANNA["secret"] not in text
@@ -183,7 +171,9 @@ def test_suspension_reaches_open_connections(tmp_path: Path) -> None:
             assert viewer.read_json()["Content"] == "before"
             file.write_text("suspended = true")
             service.process.send_signal(signal.SIGHUP)
-            until(lambda: code_of(service.boto3().create_room) == "PendingVerification")
+            until(
+                lambda: code_of(service.boto3().create_room) == "PendingVerification", "suspended"
+            )
             for action in (
                 {"Action": "SEND_MESSAGE", "Content": "after"},
                 {"Action": "DELETE_MESSAGE", "Id": "AAAAAAAAAAAA"},
@@ -195,7 +185,7 @@ def test_suspension_reaches_open_connections(tmp_path: Path) -> None:
             assert service.boto3().list_rooms()["rooms"]
             file.write_text("suspended = false")
             service.process.send_signal(signal.SIGHUP)
-            until(lambda: code_of(service.boto3().create_room) == "")
+            until(lambda: code_of(service.boto3().create_room) == "", "resumed")
             viewer.say(Action="SEND_MESSAGE", Content="again", RequestId="3")
             assert viewer.read_json()["Content"] == "again"
 
@@ -210,10 +200,10 @@ def test_the_audit_log(tmp_path: Path, given: str) -> None:
         room = service.boto3(**key).create_room()["arn"]
         token = service.token(room, "ben")
         assert code_of(service.boto3(access_key_id="AKIANOBODY").list_rooms)
-        until(lambda: path.read_text().count("\n") == 6)
+        until(lambda: path.read_text().count("\n") == 6, "six lines")
         path.rename(tmp_path / "moved")
         service.process.send_signal(signal.SIGHUP)
-        until(path.exists)
+        until(path.exists, "a new file")
         service.boto3().delete_room(identifier=room)
         service.stop()
     text = (tmp_path / "moved").read_text()

@@ -27,6 +27,7 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
+from tests.said import assert_no_faults
 from tests.service import Service, running
 
 HEALTH = http_bytes("GET", "/health", {"host": "h"})
@@ -52,9 +53,7 @@ def limited(directory: Path, host: str = "127.0.0.1", **limits: int | str) -> It
     with running(directory / "data", "--host", host, **variables) as service:
         yield service
         assert service.stop() == 0
-        text = service.log.read_text()
-        for word in ("crashed", "fault in the event loop", "Traceback"):
-            assert word not in text, text[-4000:]
+        assert_no_faults(service)
 
 
 @pytest.fixture(params=["plain", "tls"])

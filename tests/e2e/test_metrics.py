@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.wire import Answer, Peer, WebSocket, api_of, http_bytes
+from tests.said import samples
 from tests.service import Service, running
 
 TOKEN = "a-token-of-the-operator"
@@ -16,16 +16,6 @@ def scrape(service: Service, method: str = "GET", **headers: str) -> Answer:
     with Peer(service) as peer:
         peer.send(http_bytes(method, "/metrics", headers))
         return peer.read_answer(method)
-
-
-def samples(service: Service) -> dict[str, float]:
-    """Return every sample, by its name with its labels' values."""
-    families = text_string_to_metric_families(scrape(service).body.decode())
-    return {
-        ":".join((sample.name, *sample.labels.values())): sample.value
-        for family in families
-        for sample in family.samples
-    }
 
 
 def test_what_is_counted(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from websockets.typing import Subprotocol
 
 from greenroom.dev_certificate import CERTIFICATE_NAME, KEY_NAME, dev_certificate
 from tests.e2e.wire import PATIENCE
+from tests.said import until
 from tests.service import Service, environment, running
 
 
@@ -199,20 +199,9 @@ def serial(service: Service) -> str:
     return ssl.DER_cert_to_PEM_cert(shown)
 
 
-def until_shown(service: Service, wanted: str) -> None:
+async def shows(service: Service, wanted: str) -> None:
     """Wait for a certificate."""
-    deadline = time.monotonic() + PATIENCE
-    while serial(service) != wanted:
-        assert time.monotonic() < deadline, service.log.read_text()
-        time.sleep(0.05)
-
-
-def until_said(service: Service, text: str) -> None:
-    """Wait for a log line."""
-    deadline = time.monotonic() + PATIENCE
-    while text not in service.log.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    await asyncio.to_thread(until, lambda: serial(service) == wanted, "the certificate changes")
 
 
 async def test_certificates_change_while_it_serves(tmp_path: Path) -> None:
@@ -234,14 +223,18 @@ async def test_certificates_change_while_it_serves(tmp_path: Path) -> None:
         async with viewer(service, room, "ann") as ann:
             shutil.copy(second[0], used[0])
             service.process.send_signal(signal.SIGHUP)
-            await asyncio.to_thread(until_said, service, "the key is not the certificate's")
+            await asyncio.to_thread(
+                until,
+                lambda: "the key is not the certificate's" in service.log.read_text(),
+                "the pair is refused",
+            )
             assert serial(service) == first[0].read_text()
             shutil.copy(second[1], used[1])
             service.process.send_signal(signal.SIGHUP)
-            await asyncio.to_thread(until_shown, service, second[0].read_text())
+            await shows(service, second[0].read_text())
             for source, target in zip(third, used, strict=True):
                 shutil.copy(source, target)
-            await asyncio.to_thread(until_shown, service, third[0].read_text())
+            await shows(service, third[0].read_text())
             await ann.send(json.dumps({"Action": "SEND_MESSAGE", "Content": "still here"}))
             assert (await heard(ann))["Content"] == "still here"
         assert service.stop() == 0

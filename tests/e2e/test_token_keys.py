@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_connections import ends
 from tests.e2e.wire import (
     CLOSE,
     PATIENCE,
@@ -22,6 +21,7 @@ from tests.e2e.wire import (
     http_bytes,
     signed_bytes,
 )
+from tests.said import ends
 from tests.service import Service, environment, running, start
 
 PATH = "/greenroom/token-keys/"

@@ -1,14 +1,12 @@
-"""The process under stress: how it is started, what it holds, what its log says."""
+"""The process under stress: how it is started, and what it holds."""
 
 import contextlib
-import json
 import os
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
+from tests.said import assert_no_faults, entries
 from tests.service import Service, running
 from tests.stress.viewers import Crowd
 
@@ -29,25 +27,6 @@ async def serving(directory: Path, **variables: str) -> AsyncIterator[tuple[Serv
         if service.process.poll() is None:
             assert service.stop() == 0
         assert_no_faults(service)
-
-
-def assert_no_faults(service: Service) -> None:
-    """Check that the log tells of nothing that crashed."""
-    text = service.log.read_text()
-    for word in ("crashed", "fault in the event loop", "Traceback"):
-        assert word not in text, text[-4000:]
-
-
-def entries(service: Service, event: str) -> list[dict[str, Any]]:
-    """Return the log's entries of one event."""
-    lines = service.log.read_text().splitlines()
-    found = [json.loads(line) for line in lines if line.startswith("{")]
-    return [entry for entry in found if entry["event"] == event]
-
-
-def ends(service: Service) -> Counter[str]:
-    """Return how many connections ended, by the reason that the log names."""
-    return Counter(entry["reason"] for entry in entries(service, "connection ended"))
 
 
 def connections_at_stop(service: Service) -> int:

@@ -12,16 +12,10 @@ from pathlib import Path
 
 from tests.conftest import Measured
 from tests.e2e.wire import api_of, token_line, upgrade_bytes
+from tests.said import assert_no_faults, entries
 from tests.service import running
 from tests.stress.conftest import Scaled
-from tests.stress.process import (
-    UNTHROTTLED,
-    assert_no_faults,
-    descriptors,
-    entries,
-    resident,
-    serving,
-)
+from tests.stress.process import UNTHROTTLED, descriptors, resident, serving
 from tests.stress.viewers import (
     PATIENCE,
     Crowd,

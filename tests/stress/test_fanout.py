@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.conftest import Measured
 from tests.e2e.wire import client_frame
+from tests.said import ends
 from tests.stress.conftest import Scaled
-from tests.stress.process import ends, serving
+from tests.stress.process import serving
 from tests.stress.viewers import (
     Speaker,
     Viewer,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tests.conftest import Measured
 from tests.e2e.wire import CLOSE, PING, TEXT, client_frame
+from tests.said import ends
 from tests.stress.conftest import Scaled
-from tests.stress.process import ends, resident, serving
+from tests.stress.process import resident, serving
 from tests.stress.viewers import Crowd, Speaker, Viewer, assert_same_streams, at_once, until
 
 HEALTHY, SILENT, HOSTILE = 100, 100, 1_000

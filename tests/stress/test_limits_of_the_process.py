@@ -10,17 +10,10 @@ from pathlib import Path
 
 from tests.conftest import Measured
 from tests.e2e.wire import TEXT, client_frame
+from tests.said import ends, entries
 from tests.service import Service, running
 from tests.stress.conftest import Scaled
-from tests.stress.process import (
-    UNTHROTTLED,
-    cpu_share,
-    descriptors,
-    ends,
-    entries,
-    resident,
-    serving,
-)
+from tests.stress.process import UNTHROTTLED, cpu_share, descriptors, resident, serving
 from tests.stress.viewers import PATIENCE, Crowd, Speaker, Viewer, assert_same_streams, until
 
 DRAIN_ROOMS, DRAIN_VIEWERS = 5, 150

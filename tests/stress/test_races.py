@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.conftest import Measured
 from tests.e2e.wire import Api, api_of, client_frame
+from tests.said import ends
 from tests.stress.conftest import Scaled
-from tests.stress.process import connections_at_stop, ends, serving
+from tests.stress.process import connections_at_stop, serving
 from tests.stress.viewers import (
     Crowd,
     Seen,

@@ -1,0 +1,55 @@
+"""What a running service says of itself: its log and its metrics; and waiting for it."""
+
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.wire import PATIENCE
+from tests.service import Service
+
+
+def entries(service: Service, event: str) -> list[dict[str, Any]]:
+    """Return the log's entries of one event."""
+    lines = service.log.read_text().splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    return [entry for entry in found if entry["event"] == event]
+
+
+def ends(service: Service) -> Counter[str]:
+    """Return how many connections ended, by the reason that the log names."""
+    return Counter(entry["reason"] for entry in entries(service, "connection ended"))
+
+
+def assert_no_faults(service: Service) -> None:
+    """Check that the log tells of nothing that crashed."""
+    text = service.log.read_text()
+    for word in ("crashed", "fault in the event loop", "Traceback"):
+        assert word not in text, text[-4000:]
+
+
+def samples(service: Service) -> dict[str, float]:
+    """Return every sample of the metrics, by its name with its labels' values."""
+    with urllib.request.urlopen(f"{service.api_url}/metrics") as answer:
+        text = answer.read().decode()
+    return {
+        ":".join((sample.name, *sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds, in a test that blocks.
+
+    Raises:
+        AssertionError: it never did; the message says what.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.02)
