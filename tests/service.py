@@ -95,13 +95,25 @@ def start(data_dir: Path, *options: str, **variables: str) -> Service:
             stderr=output,
             env=environment(**variables),
         )
+    return Service(process, until_ready(process, ready_file, log), log)
+
+
+def until_ready(
+    process: "subprocess.Popen[bytes]", ready_file: Path, log: Path | None = None
+) -> dict[str, Any]:
+    """Wait until the service has written the ready file; return what it says.
+
+    Raises:
+        RuntimeError: it ended or hung instead; the message holds its log.
+    """
     deadline = time.monotonic() + STARTUP_SECONDS
     while not ready_file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise RuntimeError(f"the service did not start:\n{log.read_text()}")
+            raise RuntimeError(f"the service did not start:\n{log.read_text() if log else ''}")
         time.sleep(0.01)
-    return Service(process, json.loads(ready_file.read_text()), log)
+    ready: dict[str, Any] = json.loads(ready_file.read_text())
+    return ready
 
 
 @contextlib.contextmanager

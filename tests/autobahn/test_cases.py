@@ -1,11 +1,9 @@
 """Autobahn|Testsuite's cases against the real process, whose room echoes."""
 
-import json
 import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 
 from tests.autobahn.cases import CLOSE, FIN, Case, Frame, cases, closing
 from tests.e2e.wire import upgrade_bytes
-from tests.service import STARTUP_SECONDS, environment
+from tests.service import STARTUP_SECONDS, environment, until_ready
 
 CASES = tuple(cases())
 
@@ -40,12 +38,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
         stdout=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while not ready.exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        host, _, port = json.loads(ready.read_text())["api_url"].rpartition("/")[2].partition(":")
+        host, _, port = until_ready(process, ready)["api_url"].rpartition("/")[2].partition(":")
         yield host, int(port)
         process.terminate()
         assert process.wait(STARTUP_SECONDS) == 0

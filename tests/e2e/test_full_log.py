@@ -1,15 +1,13 @@
 """A log that cannot be written fails nothing but itself."""
 
-import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.wire import WebSocket, api_of
-from tests.service import STARTUP_SECONDS, Service, environment
+from tests.service import Service, environment, until_ready
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
@@ -26,12 +24,7 @@ def test_a_log_on_a_full_disk(tmp_path: Path) -> None:
             stderr=full,
         )
     try:
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while not ready.exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        service = Service(process, json.loads(ready.read_text()), tmp_path / "none")
+        service = Service(process, until_ready(process, ready), tmp_path / "none")
         with api_of(service) as api:
             room = api.room()
             talker = WebSocket.connect(service, api.token(room))

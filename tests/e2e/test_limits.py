@@ -4,7 +4,6 @@ The sizes of heads, bodies, frames and messages are in `test_hostile.py`; the ha
 queues, pings and the quota of an account in `test_connections.py`.
 """
 
-import json
 import secrets
 import socket
 import time
@@ -27,7 +26,7 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
-from tests.said import assert_no_faults
+from tests.said import assert_no_faults, entries
 from tests.service import Service, running
 
 HEALTH = http_bytes("GET", "/health", {"host": "h"})
@@ -88,8 +87,7 @@ def is_open(peer: Peer) -> bool:
 
 def limits_met(service: Service) -> Counter[str]:
     """Return the bounds that the log names."""
-    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line[:1] == "{"]
-    return Counter(each["limit"] for each in lines if each["event"] == "connection limit met")
+    return Counter(entry["limit"] for entry in entries(service, "connection limit met"))
 
 
 def upgraded(service: Service, token: str, stack: ExitStack) -> Answer:

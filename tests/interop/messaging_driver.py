@@ -46,15 +46,29 @@ class Thrown(Exception):
 
 
 class Tokens:
-    """A token provider that counts; every token is fresh."""
+    """A token provider that counts; every token is fresh.
 
-    def __init__(self, service: Service, room: str, user: str, **options: Any) -> None:
+    With `up` it is as an application's backend, which has no tokens while the service is down.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        room: str,
+        user: str,
+        *,
+        up: asyncio.Event | None = None,
+        **options: Any,
+    ) -> None:
         self._service = service
         self._room, self._user, self._options = room, user, options
+        self._up = up
         self.given = 0
 
     async def __call__(self) -> Mapping[str, str]:
         """Return a token that nobody has used."""
+        if self._up is not None:
+            await self._up.wait()
         self.given += 1
         return {"token": self._service.token(self._room, self._user, **self._options)}
 

@@ -420,19 +420,9 @@ async def test_a_restart_is_survived(sdk: Sdk, tmp_path: Path, ending: str) -> N
         up = asyncio.Event()
         up.set()
 
-        def tokens(user: str) -> messaging_driver.TokenProvider:
-            # As an application's backend, which has no tokens to give while the service is down.
-            fresh = Tokens(service, arn, user)
-
-            async def provider() -> Mapping[str, str]:
-                await up.wait()
-                return await fresh()
-
-            return provider
-
         rooms = Rooms(sdk, service)
-        alice = await rooms.enter(arn, provider=tokens("alice"))
-        bob = await rooms.enter(arn, provider=tokens("bob"))
+        alice = await rooms.enter(arn, provider=Tokens(service, arn, "alice", up=up))
+        bob = await rooms.enter(arn, provider=Tokens(service, arn, "bob", up=up))
         await alice.send("before")
         await bob.next("message")
         up.clear()

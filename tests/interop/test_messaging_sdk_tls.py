@@ -1,7 +1,6 @@
 """The official messaging SDK for JavaScript over wss, with a certificate that it checks."""
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.interop import messaging_driver
@@ -21,17 +20,8 @@ async def test_the_sdk_chats_over_tls_and_comes_back_after_a_restart(tmp_path: P
             rooms, up = Rooms(sdk, service), asyncio.Event()
             up.set()
 
-            def tokens(user: str) -> messaging_driver.TokenProvider:
-                fresh = Tokens(service, arn, user)
-
-                async def provider() -> Mapping[str, str]:
-                    await up.wait()
-                    return await fresh()
-
-                return provider
-
-            alice = await rooms.enter(arn, provider=tokens("alice"))
-            bob = await rooms.enter(arn, provider=tokens("bob"))
+            alice = await rooms.enter(arn, provider=Tokens(service, arn, "alice", up=up))
+            bob = await rooms.enter(arn, provider=Tokens(service, arn, "bob", up=up))
             sent = await alice.send("over wss")
             assert await alice.next("message") == await bob.next("message") == sent
             up.clear()
