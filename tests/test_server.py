@@ -54,6 +54,7 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
             await serving
             with pytest.raises(OSError, match="refused"):
                 socket.create_connection(("127.0.0.1", int(ready.api_url.rpartition(":")[2])))
+            assert logs[-1]["event"] == "stopped"
     assert not any(secret in str(logs) for secret in secrets)
     assert (tmp_path / "data").exists() is (storage == "sqlite")
 

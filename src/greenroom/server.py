@@ -106,6 +106,8 @@ async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
                 node = await _build(opened, tasks)
                 await _serve(node, announce)
                 await _close(node)
+    # The last word: a log without it is that of a process that was killed.
+    log.info("stopped")
 
 
 class _Opened(msgspec.Struct, frozen=True, kw_only=True):

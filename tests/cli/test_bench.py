@@ -152,6 +152,21 @@ def test_the_key_of_the_data_directory(tmp_path: Path) -> None:
         assert "hidden" not in str(refused.value)
 
 
+def test_the_key_of_the_aws_tools_file(tmp_path: Path) -> None:
+    """AWS_SHARED_CREDENTIALS_FILE goes before the data directory; AWS_PROFILE names its section."""
+    settings = load({"data_dir": str(tmp_path / "none")}, {}, None)
+    file = tmp_path / "keys"
+    file.write_text(
+        "[greenroom]\naws_access_key_id = A\naws_secret_access_key = a\n"
+        "[ann]\naws_access_key_id = B\naws_secret_access_key = b\naws_session_token = t\n"
+    )
+    aws = {"AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    assert find_key(aws, settings) == AccessKey("A", "a")
+    assert find_key({**aws, "AWS_PROFILE": "ann"}, settings) == AccessKey("B", "b", "t")
+    with pytest.raises(CommandRefused, match=r"under \[bob\]"):
+        find_key({**aws, "AWS_PROFILE": "bob"}, settings)
+
+
 # ---------------------------------------------------------------------------------- statistics
 
 

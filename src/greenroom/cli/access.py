@@ -29,7 +29,10 @@ class CommandRefused(Exception):
 
 
 def find_key(environment: Mapping[str, str], settings: Settings) -> AccessKey:
-    """Return the key of the AWS variables, else of the settings, else of the credentials file.
+    """Return the key of the AWS variables, else of the settings, else of a credentials file.
+
+    The file is that of AWS_SHARED_CREDENTIALS_FILE, else the one in the data directory; the profile
+    in it is that of AWS_PROFILE, else the one that `greenroom serve` writes.
 
     Raises:
         CommandRefused: there is none.
@@ -43,20 +46,27 @@ def find_key(environment: Mapping[str, str], settings: Settings) -> AccessKey:
     given = settings.optional_text("access_key_id")
     if given is not None:
         return AccessKey(given, settings.text("secret_access_key"))
-    file = file_of(settings)
-    return _read(Path(file)) if file is not None else _none("the storage is memory")
+    profile = environment.get("AWS_PROFILE") or PROFILE
+    file = environment.get("AWS_SHARED_CREDENTIALS_FILE") or file_of(settings)
+    if file is None:
+        return _none("the storage is memory")
+    return _read(Path(file).expanduser(), profile)
 
 
-def _read(file: Path) -> AccessKey:
+def _read(file: Path, profile: str) -> AccessKey:
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8"))
-        section = parser[PROFILE]
-        return AccessKey(section["aws_access_key_id"], section["aws_secret_access_key"])
+        section = parser[profile]
+        return AccessKey(
+            section["aws_access_key_id"],
+            section["aws_secret_access_key"],
+            section.get("aws_session_token"),
+        )
     except OSError as error:
         return _none(f"{file}: {error.strerror}")
     except (configparser.Error, KeyError, UnicodeDecodeError):
-        return _none(f"{file} has no access key under [{PROFILE}]")
+        return _none(f"{file} has no access key under [{profile}]")
 
 
 def _none(why: str) -> AccessKey:
