@@ -229,6 +229,8 @@ LIMITS = {
     " waits for the store; a TLS handshake or a PROXY header is cut off",
     "head_bytes": "431, and the connection is closed",
     "header_count": "431, and the connection is closed",
+    "request_bodies_bytes": "503 for a body of more than 16 KiB that finds no place, the SDKs retry"
+    " it; a single body of more than 1 MiB gets 413",
     "frame_bytes": "close code 1009; it holds for a frame and for the message of its fragments",
     "outbound_queue_bytes": "the reader is dropped without a close frame (`slow_reader`)",
     "ping_interval_seconds": "a peer that is silent for two of them is dropped (`silent_peer`)",
@@ -241,7 +243,8 @@ LIMITS = {
     "connections_per_user": "upgrades get 429, `USER_FULL`; the token stays good",
     "connections_per_address": "closed before anything is read; behind a trusted proxy upgrades get"
     " 429, `ADDRESS_FULL`",
-    "new_connections_per_second": "further ones wait for their turn, up to the handshake timeout",
+    "new_connections_per_second": "further ones wait for their turn, up to half the handshake"
+    " timeout; those whose turn would be later are closed",
     "new_connections_per_second_per_address": "closed before anything is read; behind a trusted"
     " proxy upgrades get 429, `ADDRESS_FULL`",
     "unfinished_connections": "the oldest of them is closed, the new one is served; at most half of"

@@ -1,6 +1,7 @@
 """Suspension: known from the store and the bus, and in force in both planes."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.accounts import Accounts
 from greenroom.aws.service import OPERATIONS
@@ -42,6 +43,19 @@ async def test_a_suspended_account_changes_nothing() -> None:
     await api.created(account=STRANGER)
     await api.accounts.resume(ACCOUNT)
     assert (await api.call("UpdateRoom", identifier=room, name="n")).status == 200
+
+
+async def test_the_log_says_so_once() -> None:
+    """A suspension and its end are lines of the log, however often they are asked for."""
+    api = await Caller().listening()
+    with capture_logs() as logs:
+        for change in (api.accounts.suspend, api.accounts.resume):
+            await change(ACCOUNT)
+            await change(ACCOUNT)
+    assert [(line["event"], line["account"]) for line in logs] == [
+        ("account suspended", ACCOUNT),
+        ("account resumed", ACCOUNT),
+    ]
 
 
 async def test_publishing_stops() -> None:

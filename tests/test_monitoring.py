@@ -16,7 +16,7 @@ TOKEN = "0123456789abcdef"
 
 
 async def ask(
-    monitor: Monitoring, method: str = "GET", **headers: str
+    monitor: Monitoring, method: str = "GET", peer: str = "127.0.0.1", **headers: str
 ) -> tuple[int, dict[str, str], str]:
     """Return status, headers and body of an answer."""
     sent: list[Any] = []
@@ -27,6 +27,7 @@ async def ask(
     scope = {
         "raw_path": b"/metrics",
         "method": method,
+        "client": (peer, 0),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
     assert monitor.wants(scope)
@@ -68,6 +69,26 @@ async def test_who_may_read(
         assert found["www-authenticate"] == "Bearer"
         assert "metrics_token" in body
         assert body.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("peer", "header", "status"),
+    [
+        ("127.0.0.1", None, 200),
+        ("::1", None, 200),
+        ("192.0.2.1", None, 401),
+        ("127.0.0.1", "x-forwarded-for", 401),
+        ("127.0.0.1", "forwarded", 401),
+        ("127.0.0.1", "via", 401),
+    ],
+)
+async def test_what_a_proxy_here_passes_on_is_not_local(
+    peer: str, header: str | None, status: int
+) -> None:
+    """A proxy on the machine does not make everybody local who calls it."""
+    headers = {} if header is None else {header: "192.0.2.1"}
+    monitor = Monitoring(Metrics(), None, local=True)
+    assert (await ask(monitor, peer=peer, **headers))[0] == status
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -297,6 +297,13 @@ def test_new_keys() -> None:
     assert new_key()[0] != key_id
 
 
+def test_key_ids_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key id looks like an option of the command that kills the key."""
+    random = iter(["-7oPQ2mN", "-aaaaaaa", "a-aaaaaa"])
+    monkeypatch.setattr("greenroom.tokens.secrets.token_urlsafe", lambda _: next(random))
+    assert new_key()[0] == "a-aaaaaa"
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.text(max_size=200) | st.text(ALPHABET + ".=+/ ", max_size=200))
 @example("\x00.\x00")

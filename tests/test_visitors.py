@@ -130,6 +130,30 @@ def test_new_connections_of_the_node_wait() -> None:
     assert node.visitors.delay(102.0) == 0
 
 
+def test_a_flood_leaves_no_queue_behind() -> None:
+    """Turns beyond the patience are refused and not kept: after the flood nobody waits for them."""
+    node = Node(a_second=10)
+    for _ in range(10):
+        assert node.visitors.delay(100.0, 2.0) == 0
+    for _ in range(20):
+        assert 0 < node.visitors.delay(100.0, 2.0) <= 2.001
+    for _ in range(10_000):
+        with pytest.raises(Refused):
+            node.visitors.delay(100.0, 1.99)
+    assert node.met.count(Excess.RATE) == 10_020
+    assert node.visitors.delay(103.0, 2.0) == 0
+
+
+def test_who_dawdles_behind_a_proxy_makes_place_too() -> None:
+    """What lets a connection go is still known when it counts as the client's."""
+    node = Node(unfinished=1)
+    visit, gone = node.enter(PROXY), []
+    visit.let_go = lambda: gone.append(True)
+    node.visitors.enter_behind_proxy(visit, HOME, 0.0)
+    node.enter(OTHER)
+    assert gone == [True]
+
+
 def test_behind_a_proxy() -> None:
     """A connection counts as its client's once that is known, and is refused as the client's."""
     node = Node(connections_per_address=1)

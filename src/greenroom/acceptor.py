@@ -115,9 +115,16 @@ class Acceptor:
         except (OSError, ProxyFault, Refused, asyncio.CancelledError) as error:
             # Scanners, resets, clients that do not trust the certificate: no fault of ours.
             log.debug("connection did not begin", error=type(error).__name__)
-            accepted.close()
-            if not visit.is_held:
-                self._visitors.leave(visit)
+            self._give_up(accepted, visit)
+        except Exception as error:
+            # One connection is not worth all: a task that fails would end the service.
+            log.exception("connection crashed", error=type(error).__name__)
+            self._give_up(accepted, visit)
+
+    def _give_up(self, accepted: socket.socket, visit: Visit) -> None:
+        accepted.close()
+        if not visit.is_held:
+            self._visitors.leave(visit)
 
     async def _connect(self, accepted: socket.socket, visit: Visit) -> None:
         loop, entrance = asyncio.get_running_loop(), self._entrance

@@ -5,10 +5,14 @@ identified as being fraudulent": the changes of the ivschat API): mutating opera
 are refused, also on connections that are open; reading and listening go on.
 """
 
+import structlog
+
 from greenroom.bus.base import AccountSuspended, Bus
 from greenroom.clock import Clock
 from greenroom.model.errors import PendingVerification
 from greenroom.storage.base import Store
+
+log = structlog.get_logger()
 
 PENDING = "The account is pending verification."
 
@@ -29,8 +33,12 @@ class Accounts:
         Raises:
             PendingVerification: it is.
         """
-        if account in self._suspended:
+        if self.is_suspended(account):
             raise PendingVerification(PENDING)
+
+    def is_suspended(self, account: str) -> bool:
+        """Return whether the account is suspended, as far as this node knows."""
+        return account in self._suspended
 
     async def suspend(self, account: str) -> None:
         """Suspend an account, on every node."""
@@ -45,6 +53,9 @@ class Accounts:
     def receive(self, envelope: AccountSuspended) -> None:
         """Take an envelope from the bus."""
         self._heard += 1
+        if envelope.suspended is not self.is_suspended(envelope.account):
+            event = "account suspended" if envelope.suspended else "account resumed"
+            log.warning(event, account=envelope.account)
         one = frozenset((envelope.account,))
         self._suspended = self._suspended | one if envelope.suspended else self._suspended - one
 

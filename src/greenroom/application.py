@@ -5,7 +5,7 @@ import msgspec
 from greenroom import __version__
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
-from greenroom.control.token_keys import PREFIX, TokenKeysApi
+from greenroom.control.operator_api import PREFIX, OperatorApi
 from greenroom.messaging.hub import Hub
 from greenroom.monitoring import Monitoring
 
@@ -16,12 +16,12 @@ class Application:
     def __init__(
         self,
         control: ControlPlane,
-        token_keys: TokenKeysApi,
+        operator: OperatorApi,
         hub: Hub,
         monitoring: Monitoring | None = None,
     ) -> None:
         self._control = control
-        self._token_keys = token_keys
+        self._operator = operator
         self._hub = hub
         self._monitoring = monitoring
 
@@ -32,7 +32,7 @@ class Application:
         elif self._monitoring is not None and self._monitoring.wants(scope):
             await self._monitoring(scope, receive, send)
         elif scope["raw_path"].startswith(PREFIX):
-            await self._token_keys(scope, receive, send)
+            await self._operator(scope, receive, send)
         else:
             await self._control(scope, receive, send)
 

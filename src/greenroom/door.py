@@ -110,7 +110,12 @@ class Door(asyncio.Protocol):
                 visit = visitors.enter(peer_of(self._transport), now)
             except Refused:
                 return False
-            wait = visitors.delay(now)
+            try:
+                # Whose turn comes is left as much time for its request.
+                wait = visitors.delay(now, self._limits.seconds / 2)
+            except Refused:
+                visitors.leave(visit)
+                return False
             if wait:
                 self._held = b""
                 self._loop.call_later(wait, self._go_on)

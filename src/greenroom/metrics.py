@@ -25,6 +25,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from greenroom.protocol.errors import DisconnectReason, ErrorCode
 from greenroom.protocol.handshake import Refusal
 from greenroom.readings import Distribution, Process, Reading
+from greenroom.visitors import Excess
 
 MAXIMUM_VALUES = 100
 """Values of one label that are told apart."""
@@ -158,6 +159,7 @@ class Metrics:
             "Times that a connection's socket took no more, so that its queue began to grow.",
         )
         self.rooms = self._read_gauge("greenroom_rooms", "Rooms with connections on this node.")
+        _begin_at_zero(self.limits_met, Excess)
         _begin_at_zero(self.disconnects, DisconnectReason)
         _begin_at_zero(self.handshake_refusals, (each.name.lower() for each in Refusal))
         _begin_at_zero(self.action_errors, (str(int(code)) for code in ErrorCode))
@@ -207,6 +209,13 @@ class Metrics:
         self.control_seconds = self._histogram(
             "greenroom_control_seconds", "Time to answer API requests.", FAST, "operation"
         )
+        self.audit_lines_lost = self._read_counter(
+            "greenroom_audit_lines_lost", "Lines of the audit log that the disk did not take."
+        )
+        self.audit_lines_suppressed = self._read_counter(
+            "greenroom_audit_lines_suppressed",
+            "Lines of the audit log about requests without proof of who made them, left out.",
+        )
         self.store_calls = self._read_counter("greenroom_store_calls", "Calls of the store.")
         self.store_commits = self._read_counter(
             "greenroom_store_commits", "Transactions committed."
@@ -234,8 +243,9 @@ class Metrics:
         self.cached_rooms = self._read_gauge("greenroom_cached_rooms", "Rooms in memory.")
         self.evictions = self._read_counter(
             "greenroom_evictions",
-            "Entries that a full cache gave up: rooms, message_rates of rooms, request_rates of"
-            " callers.",
+            "Entries that a full cache gave up, or had no place for: rooms, message_rates of rooms,"
+            " request_rates of callers, callers, unknown_keys that were asked for, and key_uses"
+            " that wait to be written.",
             "cache",
         )
         self.registry.register(Process())

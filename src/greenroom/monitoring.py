@@ -1,14 +1,15 @@
 """`GET /metrics`: the figures of the service, for who may read them.
 
 - A service on a loopback address shows them to everybody on the machine; any other only to who
-  sends `Authorization: Bearer` with the `metrics_token`. A token that is set is always asked for: a
-  proxy on the same machine makes everybody local.
+  sends `Authorization: Bearer` with the `metrics_token`. A token that is set is always asked for.
+- A proxy on the same machine makes nobody local: what it forwards, by its headers or by the address
+  that it is trusted to tell, needs the token.
 - The numbers are read on the event loop, because their owners change them there.
 """
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from time import perf_counter
 from typing import Protocol
@@ -16,6 +17,7 @@ from typing import Protocol
 from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
+from greenroom.audit import AuditLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
 from greenroom.messaging.plane import Plane
@@ -70,7 +72,8 @@ class Monitoring:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = dict(scope["headers"])
-        if not self._may_read(headers.get(b"authorization", b"")):
+        local = self._local and _is_from_here(scope, headers)
+        if not self._may_read(headers.get(b"authorization", b""), local):
             challenge = (b"www-authenticate", b"Bearer")
             await _answer(send, 401, "text/plain; charset=utf-8", REFUSED, challenge)
             return
@@ -78,11 +81,20 @@ class Monitoring:
         self._refresh()
         await _answer(send, 200, kind, encode(self._metrics.registry))
 
-    def _may_read(self, authorization: bytes) -> bool:
+    def _may_read(self, authorization: bytes, local: bool) -> bool:
         if self._token is None:
-            return self._local
+            return local
         scheme, _, given = authorization.partition(b" ")
         return scheme.lower() == b"bearer" and compare_digest(given.strip(), self._token)
+
+
+def _is_from_here(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    peer = (scope.get("client") or ("",))[0]
+    return bool(peer) and is_loopback(peer) and not _FORWARDING & headers.keys()
+
+
+_FORWARDING = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+"""Headers of requests that a proxy passed on."""
 
 
 def is_loopback(address: str) -> bool:
@@ -102,13 +114,19 @@ def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
     metrics.evictions.read = lambda: {
         "rooms": rooms.evicted,
         "message_rates": chat.evicted_rates,
-        "request_rates": control.evicted_rates,
+        **control.evicted,
     }
+    metrics.audit_lines_suppressed.read = lambda: control.auditor.suppressed
     metrics.requests.read = lambda: chat.requests
     metrics.messaging_requests.read = lambda: sum(chat.requests.values())
     metrics.deliveries.read = lambda: hub.deliveries
     metrics.messaging_deliveries.read = lambda: sum(hub.deliveries.values())
     metrics.delivered_bytes.read = lambda: hub.delivered_bytes
+
+
+def watch_audit(metrics: Metrics, audit_log: AuditLog) -> None:
+    """Tell the metrics what the audit log lost."""
+    metrics.audit_lines_lost.read = lambda: audit_log.lost
 
 
 def watch_store(metrics: Metrics, statistics: Callable[[], StoreStatistics]) -> None:

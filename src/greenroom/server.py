@@ -34,8 +34,9 @@ from greenroom.control.context import Services
 from greenroom.control.iam_call import IamServices
 from greenroom.control.identity import AccessKey
 from greenroom.control.logging_configurations import finish_interrupted
+from greenroom.control.operator_api import OperatorApi
 from greenroom.control.query_api import QueryApi
-from greenroom.control.token_keys import TokenKeysApi
+from greenroom.control.request_body import Bodies
 from greenroom.excess_log import ExcessLog
 from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
@@ -47,7 +48,7 @@ from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
-from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_store
+from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_audit, watch_store
 from greenroom.protocol.addresses import Networks
 from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.protocol.origins import AllowedOrigins
@@ -221,10 +222,13 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         origins=AllowedOrigins(settings.texts("allowed_origins")),
     )
     query_api = _query_api(services, identity)
-    control = ControlPlane(services, identity.identities, identity.audit_log, query_api)
+    bodies = Bodies(settings.number("request_bodies_bytes"))
+    control = ControlPlane(services, identity.identities, identity.audit_log, query_api, bodies)
     await bus.start(functools.partial(_receive, keys, hub, identity))
     identity.start(tasks)
     watch(metrics, plane, control)
+    if identity.audit_log is not None:
+        watch_audit(metrics, identity.audit_log)
     if isinstance(store, SqliteStore):
         watch_store(metrics, lambda: store.statistics)
     return _Node(
@@ -242,8 +246,17 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
 async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
     opened, hub = node.opened, node.plane.hub
     settings, identity = opened.settings, opened.identity
-    token_keys = TokenKeysApi(node.keys, identity.identities, identity.root, opened.clock)
-    application = Application(node.control, token_keys, hub, _monitoring(node))
+    operator = OperatorApi(
+        node.keys,
+        identity.accounts,
+        identity.identities,
+        identity.root,
+        opened.clock,
+        node.control.auditor,
+        opened.metrics,
+        node.control.bodies,
+    )
+    application = Application(node.control, operator, hub, _monitoring(node))
     server = HttpServer(
         http_config(settings, application, node.plane),
         functools.partial(

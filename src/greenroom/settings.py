@@ -343,7 +343,7 @@ SETTINGS: tuple[Setting, ...] = (
         "new_connections_per_second",
         5_000,
         _integer(0, 1_000_000),
-        "connections that begin in one second; further ones wait",
+        "connections that begin in one second; further ones wait, or are closed",
     ),
     Setting(
         "new_connections_per_second_per_address",
@@ -366,6 +366,12 @@ SETTINGS: tuple[Setting, ...] = (
     # one connection
     Setting(
         "head_bytes", 65_536, _integer(8_192, 1_048_576), "largest request line with its headers"
+    ),
+    Setting(
+        "request_bodies_bytes",
+        67_108_864,
+        _integer(1_048_576, 1_099_511_627_776),
+        "bytes of all request bodies that are being read, beyond the first 16 KiB of each",
     ),
     Setting("header_count", 128, _integer(16, 10_000), "most headers of one request"),
     Setting(

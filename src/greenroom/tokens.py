@@ -227,7 +227,10 @@ class KeyRing:
 
 def new_key() -> tuple[str, bytes]:
     """Return a random key and an id for it: 8 characters of base64url, and 32 bytes."""
-    return secrets.token_urlsafe(_KEY_ID_BYTES * 3 // 4), secrets.token_bytes(KEY_BYTES)
+    key_id = "-"
+    while key_id.startswith("-"):  # a command would take it for an option
+        key_id = secrets.token_urlsafe(_KEY_ID_BYTES * 3 // 4)
+    return key_id, secrets.token_bytes(KEY_BYTES)
 
 
 def seal_claims(ring: KeyRing, claims: ChatTokenClaims, nonce: bytes) -> str:

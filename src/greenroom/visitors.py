@@ -99,19 +99,25 @@ class Visitors:
         """How many of them have not finished a request or an upgrade."""
         return len(self._unfinished)
 
-    def delay(self, now: float) -> float:
+    def delay(self, now: float, patience: float = float("inf")) -> float:
         """Return how many seconds the connection that just came must wait; call it once for each.
 
-        A second's worth may come at once.
+        A second's worth may come at once. A turn later than `patience` seconds is not kept: else
+        everybody would wait for the turns of a flood that has long been over.
+
+        Raises:
+            Refused: the turn would be too late; the connection is still counted.
         """
         rate = self._limits.a_second
         if not rate:
             return 0.0
-        self._free = max(self._free, now - 1) + 1 / rate
-        if self._free <= now:
-            return 0.0
-        self._count(Excess.RATE)
-        return self._free - now
+        turn = max(self._free, now - 1) + 1 / rate
+        if turn > now:
+            self._count(Excess.RATE)
+        if turn > now + patience:
+            raise Refused(Excess.RATE)
+        self._free = turn
+        return max(0.0, turn - now)
 
     def enter(self, address: bytes, now: float) -> Visit:
         """Count a connection that was accepted.
@@ -138,10 +144,10 @@ class Visitors:
             Refused: it is to be refused; it still counts as the proxy's.
         """
         self._check(address, now)
-        unfinished = visit.unfinished
+        unfinished, let_go = visit.unfinished, visit.let_go
         self.leave(visit)
         visit.address = address
-        visit.unfinished = unfinished
+        visit.unfinished, visit.let_go = unfinished, let_go
         if unfinished:
             self._unfinished[visit] = None
             self._unfinished_of[addresses.site(address)] += 1

@@ -69,3 +69,24 @@ def test_other_commands_do_not_pay_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "http://127.0.0.1:1"),
+        ({"GREENROOM_DEV_TLS": "on"}, "https://127.0.0.1:1"),
+    ],
+)
+def test_the_service_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str
+) -> None:
+    """Where nothing else is said, the service is where its settings have it listen, with TLS."""
+    keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"}
+    where = {"GREENROOM_PORT": "1", "GREENROOM_DATA_DIR": str(tmp_path)}
+    for name, value in (keys | where | variables).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    result = CliRunner().invoke(main, ["admin", "whoami"])
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert f"cannot reach {url}" in result.output

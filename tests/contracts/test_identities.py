@@ -365,10 +365,22 @@ async def test_declared_changes_are_told_once(store: Store) -> None:
     assert await store.identities.apply(ACCOUNT, changed) == (
         "delete access key AKIA1 of user anna",
         "delete role mod",
-        "update policy chat",
+        "update policy chat: document",
     )
     assert len(await store.identities.apply(ACCOUNT, Declared())) == 3
     assert (await store.identities.list_users(ACCOUNT, 9)).values == ()
+
+
+async def test_declared_differences_have_names_only(store: Store) -> None:
+    """An update says which members and which keys of tables differ, and none of their values."""
+    first = user(tags={"team": "a", "same": "s"}, inline_policies={"kept": "{}", "gone": "{}"})
+    await store.identities.apply(ACCOUNT, Declared(users=(first,), keys=(key(),)))
+    second = user(tags={"team": "b", "same": "s"}, inline_policies={"kept": "{}", "new": "{}"})
+    inactive = replace(key(), status=KeyStatus.INACTIVE)
+    assert await store.identities.apply(ACCOUNT, Declared(users=(second,), keys=(inactive,))) == (
+        "update user anna: tags team, policies gone new",
+        "update access key AKIA1 of user anna: status",
+    )
 
 
 async def test_declarations_leave_what_they_do_not_own(store: Store) -> None:
@@ -396,7 +408,7 @@ async def test_declared_revocations_stay(store: Store) -> None:
     one = Declared(users=(user(revoked_before=5),), revoked_before=7)
     await store.identities.apply(ACCOUNT, Declared(users=(user(),)))
     assert await store.identities.apply(ACCOUNT, one) == (
-        "update user anna",
+        "update user anna: revoke_sessions_before",
         f"revoke sessions of the root of account {ACCOUNT}",
     )
     assert await store.identities.apply(ACCOUNT, one) == ()

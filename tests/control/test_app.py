@@ -5,8 +5,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.aws.sigv4 import Request
-from greenroom.control.app import BODY_BYTES
 from greenroom.control.operations import HANDLERS
+from greenroom.control.request_body import BODY_BYTES
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable
 from tests.control.caller import ACCOUNT, Caller

@@ -12,6 +12,12 @@ from greenroom.model.principal import PrincipalType
 from tests.control.iam_caller import ACCOUNT, IamCaller, Refused, policy, trust
 
 CREATE_ROOM = policy("ivschat:CreateRoom")
+ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+
+
+def document_of(*statements: object) -> str:
+    """Return a document of several statements."""
+    return msgspec.json.encode({"Version": "2012-10-17", "Statement": statements}).decode()
 
 
 async def refused(calling: Any) -> str:
@@ -304,6 +310,25 @@ async def test_who_may_what() -> None:
     assert await refused(iam("CreatePolicy", anna, PolicyName="p", PolicyDocument="x")) == (
         "AccessDenied"
     )
+
+
+@pytest.mark.parametrize("name", ["admin", "ADMIN", "Admin"])
+async def test_the_case_of_a_name_changes_no_decision(name: str) -> None:
+    """A policy is asked about the user or role by its own name, however a request writes it."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="Admin", Path="/ops/")
+    await iam("CreateRole", RoleName="Admin", Path="/ops/", AssumeRolePolicyDocument=trust())
+    own = [f"arn:aws:iam::{ACCOUNT}:{kind}/ops/Admin" for kind in ("user", "role")]
+    all_but = {"Effect": "Deny", "Action": ["iam:*"], "Resource": own}
+    kept_out = await iam.user("bob", document_of(ALLOW_ALL, all_but))
+    for operation, of in (("CreateAccessKey", "UserName"), ("ListRolePolicies", "RoleName")):
+        assert await refused(iam(operation, kept_out, **{of: name})) == "AccessDenied"
+    let_in = await iam.user("carl", policy("iam:*", resource=own))
+    await iam("CreateAccessKey", let_in, UserName=name)
+    await iam("ListRolePolicies", let_in, RoleName=name)
+    shouting = [arn.replace("Admin", "ADMIN") for arn in own]
+    misled = await iam.user("dora", policy("iam:*", resource=shouting))
+    assert await refused(iam("CreateAccessKey", misled, UserName=name)) == "AccessDenied"
 
 
 async def test_tags_and_policies_in_conditions() -> None:

@@ -130,6 +130,7 @@ async def test_memories_are_bounded(
         with pytest.raises(UnrecognizedClientException):
             await identities.find(f"nobody{number}", None)
     assert len(identities) == 6
+    assert identities.evicted == {"callers": 2, "unknown_keys": 2, "key_uses": 0}
     store.asked.clear()
     await identities.find("AKIA40", None)
     await identities.find("AKIA00", None)
@@ -196,6 +197,7 @@ async def test_uses_that_the_store_refused_are_kept(
 
     for key_id in ("AKIA2", "AKIA3"):
         identities.note_use(await identities.find(key_id, None), "ivschat", "r")
+    assert identities.evicted["key_uses"] == 1
     with pytest.raises(StorageUnavailable):
         await identities.write_last_used(refuse)
     await identities.write_last_used(record)

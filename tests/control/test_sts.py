@@ -194,8 +194,18 @@ async def test_session_policies_that_do_not_fit() -> None:
     """A session token has a largest size, and what does not fit into it is refused."""
     iam = await with_role()
     anna = await iam.user(document=ASSUME)
-    actions = [f"ivschat:{sha256(bytes([number])).hexdigest()}" for number in range(100)]
-    assert await code(assume(iam, anna, Policy=policy(*actions))) == "PackedPolicyTooLarge"
+    actions = [f"{sha256(bytes([number])).hexdigest()}" for number in range(100)]
+    values = ["".join(actions[place::25]) for place in range(50)]
+    tags = [{"Key": f"k{number}", "Value": each[:256]} for number, each in enumerate(values)]
+    both = trust(None, "sts:AssumeRole", "sts:TagSession")
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=both)
+    root = assume(iam, ROOT, Policy=policy(*(f"a:{each}" for each in actions[:20])), Tags=tags)
+    assert await code(root) == "PackedPolicyTooLarge"
+    await assume(iam, anna, Policy=policy("ivschat:*").ljust(2048))
+    # However well it packs, it would be kept unpacked for as long as the session is known.
+    assert await code(assume(iam, anna, Policy=policy("ivschat:*").ljust(2049))) == (
+        "ValidationError"
+    )
 
 
 async def test_session_tags() -> None:
@@ -214,6 +224,20 @@ async def test_session_tags() -> None:
     assert await code(changed) == "ValidationError"
     missing = assume(iam, anna, Tags=tags, TransitiveTagKeys=["none"])
     assert await code(missing) == "ValidationError"
+
+
+async def test_tags_that_are_handed_on_need_permission_in_each_role() -> None:
+    """A role that lets nobody set session tags keeps its own against those of an earlier role."""
+    iam = await with_role(trust(None, "sts:AssumeRole", "sts:TagSession"))
+    kept = [{"Key": "team", "Value": "secret"}]
+    await iam("CreateRole", RoleName="q", AssumeRolePolicyDocument=trust(), Tags=kept)
+    anna = await iam.user(document=policy("sts:*"))
+    tags = [{"Key": "team", "Value": "secret"}]
+    plain = await assume(iam, anna, Tags=tags)
+    other = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/q"}
+    assert (await assume(iam, plain, **other)).principal.tags == {"team": "secret"}
+    handing_on = await assume(iam, anna, Tags=tags, TransitiveTagKeys=["team"])
+    assert await code(assume(iam, handing_on, **other)) == "AccessDenied"
 
 
 async def test_session_tags_take_the_place_of_the_role_s() -> None:

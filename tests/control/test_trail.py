@@ -108,3 +108,18 @@ async def test_requests_without_proof_are_bounded(
         trail.UNPROVED_PER_SECOND + 21
     )
     assert len(lines) < trail.UNPROVED_PER_SECOND + 15
+
+
+async def test_lines_without_proof_are_short(api: Audited) -> None:
+    """What a stranger writes as the region of a credential is not kept: it has no length."""
+    credential = f"AKIA/20231114/{'r' * 60_000}/ivschat/aws4_request"
+    signature = f"Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
+    headers = (
+        ("host", "h"),
+        ("x-amz-date", "20231114T000000Z"),
+        ("authorization", f"AWS4-HMAC-SHA256 {signature}"),
+    )
+    await api.send(Request("POST", "/ListRooms", "", headers, b""))
+    (line,) = await api.lines()
+    assert line["outcome"] == "UnrecognizedClientException"
+    assert len(json.dumps(line)) < 400

@@ -190,6 +190,182 @@ def test_suspension_reaches_open_connections(tmp_path: Path) -> None:
             assert viewer.read_json()["Content"] == "again"
 
 
+def command(service: Service, *words: str, code: int = 0, **variables: str) -> str:
+    """Return what `greenroom admin` prints, with the root's key unless another is given."""
+    done = subprocess.run(
+        [sys.executable, "-m", "greenroom", "admin", *words],
+        env=environment(
+            **{
+                "AWS_ENDPOINT_URL": service.api_url,
+                "AWS_ACCESS_KEY_ID": service.ready["access_key_id"],
+                "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"],
+                **variables,
+            }
+        ),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == code, done
+    return done.stdout + done.stderr
+
+
+def test_an_account_is_suspended_by_command(tmp_path: Path) -> None:
+    """At once, on open connections too, over a restart, until it is resumed; all of it audited."""
+    data_dir = tmp_path / "data"
+    with running(data_dir) as service:
+        assert command(service, "account", "show") == "account 123456789012 is active\n"
+        room = service.boto3().create_room()["arn"]
+        token = service.token(room, "late")
+        with WebSocket.connect(service, service.token(room)) as viewer:
+            assert command(service, "account", "suspend") == "account 123456789012 is suspended\n"
+            viewer.say(Action="SEND_MESSAGE", Content="no", RequestId="1")
+            assert viewer.read_json()["ErrorCode"] == 403
+            assert code_of(service.boto3().create_room) == "PendingVerification"
+        service.kill()
+    with running(data_dir) as service:
+        assert code_of(service.boto3().create_room) == "PendingVerification"
+        with WebSocket.connect(service, token) as viewer:
+            viewer.say(Action="SEND_MESSAGE", Content="no", RequestId="1")
+            assert viewer.read_json()["ErrorCode"] == 403
+            assert json.loads(command(service, "account", "resume", "--json")) == {
+                "account": "123456789012",
+                "suspended": False,
+            }
+            viewer.say(Action="SEND_MESSAGE", Content="yes", RequestId="2")
+            assert viewer.read_json()["Content"] == "yes"
+        anna = user_with_key(service, "anna")
+        keys = {"AWS_ACCESS_KEY_ID": anna["access_key_id"], "AWS_SECRET_ACCESS_KEY": anna["secret"]}
+        assert "AccessDenied" in command(service, "account", "suspend", code=8, **keys)
+        command(service, "token-keys", "rotate")
+        command(service, "token-keys", "kill", "no\nkey", code=1)
+        service.stop()
+    lines = [json.loads(line) for line in (data_dir / "audit.log").read_text().splitlines()]
+    root = "arn:aws:iam::123456789012:root"
+    assert [
+        (line["event"], line["outcome"], line["arn"] == root)
+        for line in lines
+        if line["event"].endswith(("Account", "TokenKey"))
+    ] == [
+        ("SuspendAccount", "Success", True),
+        ("ResumeAccount", "Success", True),
+        ("SuspendAccount", "AccessDeniedException", False),
+        ("RotateTokenKey", "Success", True),
+        ("KillTokenKey", "ValidationException", True),
+    ]
+    assert lines[-1]["details"] == {"keyId": "no\nkey"}
+
+
+ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/AbCdEf123456"
+LOGGING = "arn:aws:ivschat:us-east-1:123456789012:logging-configuration/AbCdEf123456"
+S3 = {"s3": {"bucketName": "bucket"}}
+OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "CreateChatToken": (ROOM, {"roomIdentifier": ROOM, "userId": "u"}),
+    "CreateLoggingConfiguration": (
+        LOGGING.replace("AbCdEf123456", "*"),
+        {"destinationConfiguration": S3},
+    ),
+    "CreateRoom": (ROOM.replace("AbCdEf123456", "*"), {}),
+    "DeleteLoggingConfiguration": (LOGGING, {"identifier": LOGGING}),
+    "DeleteMessage": (ROOM, {"roomIdentifier": ROOM, "id": "AbCdEf123456"}),
+    "DeleteRoom": (ROOM, {"identifier": ROOM}),
+    "DisconnectUser": (ROOM, {"roomIdentifier": ROOM, "userId": "u"}),
+    "GetLoggingConfiguration": (LOGGING, {"identifier": LOGGING}),
+    "GetRoom": (ROOM, {"identifier": ROOM}),
+    "ListLoggingConfigurations": (LOGGING.replace("AbCdEf123456", "*"), {}),
+    "ListRooms": (ROOM.replace("AbCdEf123456", "*"), {}),
+    "ListTagsForResource": (ROOM, {"resourceArn": ROOM}),
+    "SendEvent": (ROOM, {"roomIdentifier": ROOM, "eventName": "e"}),
+    "TagResource": (ROOM, {"resourceArn": ROOM, "tags": {"k": "v"}}),
+    "UntagResource": (ROOM, {"resourceArn": ROOM, "tagKeys": ["k"]}),
+    "UpdateLoggingConfiguration": (LOGGING, {"identifier": LOGGING}),
+    "UpdateRoom": (ROOM, {"identifier": ROOM}),
+}
+
+
+def test_every_operation_is_denied_with_the_sentence(tmp_path: Path) -> None:
+    """Who, which action, which resource, and why: by no policy, and by an explicit deny."""
+    deny = ALL.replace("Allow", "Deny")
+    with running(tmp_path / "data") as service:
+        anna, root = user_with_key(service, "anna"), iam(service)
+        client = service.boto3(**anna)
+        assert set(OPERATIONS) == set(client.meta.service_model.operation_names)
+        root.delete_user_policy(UserName="anna", PolicyName="all")
+        for why in (
+            "because no identity-based policy allows the ivschat:{} action",
+            "with an explicit deny in an identity-based policy",
+        ):
+            for name, (resource, parameters) in OPERATIONS.items():
+                with pytest.raises(ClientError) as error:
+                    client._make_api_call(name, parameters)
+                assert error.value.response["Error"] == {
+                    "Code": "AccessDeniedException",
+                    "Message": "User: arn:aws:iam::123456789012:user/anna is not authorized to"
+                    f" perform: ivschat:{name} on resource: {resource} {why.format(name)}",
+                }
+            root.put_user_policy(UserName="anna", PolicyName="deny", PolicyDocument=deny)
+
+
+def test_revocation_holds_from_the_next_request_on(tmp_path: Path) -> None:
+    """Keys switched off, policies taken away, sessions of a role: all without a restart."""
+    with running(tmp_path / "data") as service:
+        root, anna = iam(service), user_with_key(service, "anna")
+        trusting = {"AWS": "arn:aws:iam::123456789012:user/anna"}
+        statement = {"Effect": "Allow", "Principal": trusting, "Action": "sts:AssumeRole"}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
+        arn = root.create_role(RoleName="mod", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        root.put_role_policy(RoleName="mod", PolicyName="all", PolicyDocument=ALL)
+        sts = boto3.client(
+            "sts",
+            endpoint_url=service.api_url,
+            region_name="us-east-1",
+            aws_access_key_id=anna["access_key_id"],
+            aws_secret_access_key=anna["secret"],
+        )
+
+        def session() -> Callable[[], object]:
+            made = sts.assume_role(RoleArn=arn, RoleSessionName="shift")["Credentials"]
+            client = boto3.client(
+                "ivschat",
+                endpoint_url=service.api_url,
+                region_name="us-east-1",
+                aws_access_key_id=made["AccessKeyId"],
+                aws_secret_access_key=made["SecretAccessKey"],
+                aws_session_token=made["SessionToken"],
+            )
+            client.list_rooms()
+            return client.list_rooms
+
+        # As the consoles of AWS revoke sessions: a Deny of all that was issued earlier.
+        first = session()
+        older = {"DateLessThan": {"aws:TokenIssueTime": "2099-01-01T00:00:00Z"}}
+        deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": older}
+        revoke = json.dumps({"Version": "2012-10-17", "Statement": deny})
+        root.put_role_policy(RoleName="mod", PolicyName="revoke", PolicyDocument=revoke)
+        assert code_of(first) == "AccessDeniedException"
+        root.delete_role_policy(RoleName="mod", PolicyName="revoke")
+        first()
+        key = {"UserName": "anna", "AccessKeyId": anna["access_key_id"]}
+        root.update_access_key(**key, Status="Inactive")
+        assert code_of(first) == "UnrecognizedClientException"
+        assert code_of(service.boto3(**anna).list_rooms) == "UnrecognizedClientException"
+        root.update_access_key(**key, Status="Active")
+        first()
+        service.boto3(**anna).list_rooms()
+        # The role of the same name is another one.
+        root.delete_role_policy(RoleName="mod", PolicyName="all")
+        assert code_of(first) == "AccessDeniedException"
+        root.delete_role(RoleName="mod")
+        assert code_of(first) == "UnrecognizedClientException"
+        root.create_role(RoleName="mod", AssumeRolePolicyDocument=trust)
+        root.put_role_policy(RoleName="mod", PolicyName="all", PolicyDocument=ALL)
+        assert code_of(first) == "UnrecognizedClientException"
+        session()
+        root.delete_access_key(**key)
+        assert code_of(service.boto3(**anna).list_rooms) == "UnrecognizedClientException"
+
+
 @pytest.mark.parametrize("given", ["", "elsewhere"])
 def test_the_audit_log(tmp_path: Path, given: str) -> None:
     """Changes and refusals are lines of a private file, which SIGHUP begins anew."""

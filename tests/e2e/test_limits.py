@@ -4,6 +4,7 @@ The sizes of heads, bodies, frames and messages are in `test_hostile.py`; the ha
 queues, pings and the quota of an account in `test_connections.py`.
 """
 
+import contextlib
 import secrets
 import socket
 import time
@@ -173,6 +174,34 @@ def test_new_connections_of_the_node_wait(tmp_path: Path) -> None:
         # A second's worth at once, the other 10 at 5 a second.
         assert time.monotonic() - begun > 1
         assert limits_met(service)["new_connections_per_second"]
+
+
+def test_a_flood_that_is_over_holds_nobody_up(tmp_path: Path) -> None:
+    """Who comes after many more than the rate allows is served, not queued behind their turns."""
+    with limited(tmp_path, new_connections_per_second=20, handshake_timeout_seconds=2) as service:
+        for _ in range(400):  # twenty seconds' worth
+            Peer(service).socket.close()
+        begun = time.monotonic()
+        status = 0
+        while status != 200:
+            assert time.monotonic() - begun < PATIENCE / 2
+            with contextlib.suppress(OSError, Closed), Peer(service) as peer:
+                peer.send(HEALTH)
+                status = peer.read_answer().status
+        assert limits_met(service)["new_connections_per_second"]
+
+
+def test_bodies_that_are_read_at_once(tmp_path: Path) -> None:
+    """Strangers fill no memory with bodies that do not end; requests of usual size go on."""
+    head = b"POST /CreateRoom HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n"
+    with limited(tmp_path, request_bodies_bytes=1_048_576) as service, ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(Peer(service)).send(head + bytes(999_999))
+        with api_of(service) as api:
+            api.room()
+            answer = api.request("CreateRoom", name="x" * 900_000)
+            assert answer.status == 503
+            assert "request failed" not in service.log.read_text()
 
 
 @pytest.fixture

@@ -18,6 +18,23 @@ def scrape(service: Service, method: str = "GET", **headers: str) -> Answer:
         return peer.read_answer(method)
 
 
+def test_what_the_audit_log_left_out_is_counted(tmp_path: Path) -> None:
+    """Every refused request without proof is a line, or is counted; limits begin at zero."""
+    with running(tmp_path / "data") as service:
+        with Peer(service) as peer:
+            for _ in range(300):
+                peer.send(http_bytes("POST", "/CreateRoom", {"host": "h"}, b"{}"))
+                assert peer.read_answer().status == 403
+        found = samples(service)
+        service.stop()
+    lines = (tmp_path / "data" / "audit.log").read_text().splitlines()
+    assert len(lines) + found["greenroom_audit_lines_suppressed_total"] == 300
+    assert found["greenroom_audit_lines_suppressed_total"] > 0
+    assert found["greenroom_audit_lines_lost_total"] == 0
+    assert found["greenroom_limits_met_total:unfinished_connections"] == 0
+    assert found["greenroom_evictions_total:key_uses"] == 0
+
+
 def test_what_is_counted(tmp_path: Path) -> None:
     """Requests, connections, deliveries and the store's work are there after they happened."""
     with running(tmp_path / "data") as service, api_of(service) as api:
@@ -66,6 +83,14 @@ def test_beyond_this_machine_a_token_is_needed(tmp_path: Path) -> None:
     with running(tmp_path / "closed", **variables, GREENROOM_METRICS_TOKEN=TOKEN) as service:
         assert scrape(service).status == 401
         assert scrape(service, authorization=f"Bearer {TOKEN}").status == 200
+
+
+def test_a_proxy_on_this_machine_needs_the_token(tmp_path: Path) -> None:
+    """What comes through a proxy is not from here, whether the proxy is trusted or not."""
+    for variables in ({}, {"GREENROOM_TRUSTED_PROXIES": "127.0.0.1"}):
+        with running(tmp_path / "data", **variables) as service:
+            assert scrape(service).status == 200
+            assert scrape(service, **{"X-Forwarded-For": "192.0.2.1"}).status == 401
 
 
 def test_off(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.e2e.wire import (
@@ -20,6 +21,7 @@ from tests.e2e.wire import (
     Peer,
     api_of,
     http_bytes,
+    signed_bytes,
     token_line,
     upgrade_bytes,
 )
@@ -226,3 +228,73 @@ def test_proxy_protocol_needs_trusted_proxies(tmp_path: Path) -> None:
         running(tmp_path / "data", GREENROOM_PROXY_PROTOCOL="on"),
     ):
         pass
+
+
+# ------------------------------------------------------------------------------------ policies
+
+ANNA = {"access_key_id": "AKIAANNAANNAANNAANNA", "secret_access_key": "anna-secret-" + "s" * 28}
+FROM_HOME = """
+[users.anna]
+keys = [{{ id = "{access_key_id}", secret = "{secret_access_key}" }}]
+policies.home = '''{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "*",
+"Resource": "*", "Condition": {{"IpAddress": {{"aws:SourceIp": "192.0.2.0/24"}},
+"Bool": {{"aws:SecureTransport": "true"}}}}}}}}'''
+"""
+
+
+@contextlib.contextmanager
+def watched(directory: Path, *options: str, **variables: str) -> Iterator[Service]:
+    """Run a service where Anna may do everything, from home and over TLS."""
+    file = directory / "identities.toml"
+    file.write_text(FROM_HOME.format(**ANNA))
+    variables["GREENROOM_IDENTITIES_FILE"] = str(file)
+    with running(directory / "data", *options, **variables) as service:
+        yield msgspec.structs.replace(service, ready={**service.ready, **ANNA})
+
+
+def rooms(service: Service, *lines: str) -> bytes:
+    """Return a request of Anna's with further header lines, which a proxy would add."""
+    first, rest = signed_bytes(service, "POST", "/ListRooms", b"{}").split(b"\r\n", 1)
+    return b"\r\n".join((first, *(line.encode() for line in lines), rest))
+
+
+def status(service: Service, *lines: str) -> int:
+    """Return how a request with these lines is answered."""
+    with Peer(service) as peer:
+        peer.send(rooms(service, *lines))
+        return peer.read_answer().status
+
+
+def test_policies_see_the_client_behind_a_proxy(tmp_path: Path) -> None:
+    """`aws:SourceIp` and `aws:SecureTransport` are what the trusted proxy says, and nobody else."""
+    with watched(tmp_path, GREENROOM_TRUSTED_PROXIES="127.0.0.1") as service:
+        home, secure = "X-Forwarded-For: 192.0.2.9", "X-Forwarded-Proto: https"
+        assert status(service, home, secure) == 200
+        assert status(service, home) == 403
+        assert status(service, home, "X-Forwarded-Proto: http") == 403
+        assert status(service, "X-Forwarded-For: 192.0.2.9, 203.0.113.1", secure) == 403
+        assert status(service, home, "X-Forwarded-For: 203.0.113.1", secure) == 403
+        assert status(service, "Forwarded: for=192.0.2.9;proto=https") == 403
+        assert status(service, "X-Forwarded-For: 192.0.2.9x", secure) == 403
+        assert status(service) == 403
+        audit = (tmp_path / "data" / "audit.log").read_text()
+        assert '"sourceIp":"203.0.113.1"' in audit
+    with watched(tmp_path) as service:
+        assert status(service, home, secure) == 403
+
+
+def test_policies_see_the_client_behind_a_tcp_proxy(tmp_path: Path) -> None:
+    """They are the PROXY header's and the process's own TLS; headers of HTTP are not read."""
+    variables = {"GREENROOM_TRUSTED_PROXIES": "127.0.0.1", "GREENROOM_PROXY_PROTOCOL": "on"}
+    with watched(tmp_path, "--dev-tls", **variables) as service:
+        for address, lines, expected in (
+            ("192.0.2.9", (), 200),
+            ("203.0.113.1", (), 403),
+            ("203.0.113.1", ("X-Forwarded-For: 192.0.2.9",), 403),
+        ):
+            with through(service, version_2(address)) as peer:
+                peer.send(rooms(service, *lines))
+                assert peer.read_answer().status == expected
+        with through(service, version_2("192.0.2.9")) as peer:
+            peer.send(version_2("192.0.2.9") + HEALTH)
+            assert peer.read_answer().status == 400

@@ -161,6 +161,7 @@ def service(
         "GREENROOM_REQUEST_RATES": "off",
         "GREENROOM_ROOM_MESSAGE_RATES": "off",
         "GREENROOM_LAMBDA_ENDPOINT": functions.url,
+        "GREENROOM_TRUSTED_PROXIES": "127.0.0.1",
         "GREENROOM_REVIEW_HANDLERS": ",".join(f"{k}={v}" for k, v in handlers.items()),
         "GREENROOM_REVIEW_HTTP_SECRET": SECRET,
         "GREENROOM_REVIEW_HTTP_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
@@ -188,11 +189,19 @@ class Room:
         self.arn = service.boto3().create_room(messageReviewHandler=handler)["arn"]
 
     @contextlib.contextmanager
-    def member(self, user: str = "user", **options: Any) -> Iterator["Member"]:
-        """Give a client in the room."""
+    def member(
+        self, user: str = "user", behind: str | None = None, **options: Any
+    ) -> Iterator["Member"]:
+        """Give a client in the room, perhaps one that a proxy says is behind it."""
         token = self._service.token(self.arn, user, **options)
         url = self._service.websocket_url
-        with connect(url, subprotocols=[token], proxy=None) as connection:  # type: ignore[list-item]
+        headers = {} if behind is None else {"X-Forwarded-For": f"203.0.113.1, {behind}"}
+        with connect(
+            url,
+            subprotocols=[token],  # type: ignore[list-item]
+            proxy=None,
+            additional_headers=headers,
+        ) as connection:
             yield Member(connection)
 
 
@@ -222,7 +231,7 @@ class Member:
 def test_allowed_as_edited(service: Service, functions: LambdaEndpoint) -> None:
     """Everybody gets the handler's content and attributes, under the id that it was shown."""
     room = Room(service, "edits")
-    options = {"attributes": {"name": "Ann"}}
+    options: dict[str, Any] = {"attributes": {"name": "Ann"}}
     with room.member("ann", **options) as ann, room.member("bob") as bob:
         ann.say("hello", Attributes={"colour": "red"})
         frame = ann.hear()
@@ -239,6 +248,18 @@ def test_allowed_as_edited(service: Service, functions: LambdaEndpoint) -> None:
     assert frame["Attributes"] == {"colour": "red", "reviewed": "yes"}
     assert frame["Sender"] == {"UserId": "ann", "Attributes": {"name": "Ann"}}
     assert (frame["Type"], frame["RequestId"]) == ("MESSAGE", "1")
+
+
+def test_the_handler_sees_the_client_behind_a_proxy(
+    service: Service, functions: LambdaEndpoint
+) -> None:
+    """`Sender.Ip` is whom the trusted proxy was called from, not what the client says."""
+    room = Room(service, "edits")
+    with room.member("ann", behind="192.0.2.7") as ann:
+        ann.say("hello")
+        ann.hear()
+    (event,) = [each for each in functions.events("edits") if each["RoomArn"] == room.arn]
+    assert event["Sender"]["Ip"] == "192.0.2.7"
 
 
 def test_denied_with_a_reason(service: Service, functions: LambdaEndpoint) -> None:

@@ -25,7 +25,9 @@ from tests.said import ends
 from tests.service import Service, environment, running, start
 
 PATH = "/greenroom/token-keys/"
-LINE = re.compile(r"(\S+)  (current|retired \S+)  made (\S+)")
+ACCOUNT = "/greenroom/account/"
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
+LINE = re.compile(rf"(\S+) +(current|retired) +{TIME}  (-|{TIME})")
 
 
 @pytest.fixture
@@ -45,13 +47,13 @@ def api(service: Service) -> Iterator[Api]:
         yield api
 
 
-_COMMAND = (sys.executable, "-m", "greenroom", "token-keys")
+_COMMAND = (sys.executable, "-m", "greenroom", "admin", "token-keys")
 
 
 def command(
     service: Service, *words: str, code: int = 0, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `greenroom token-keys` against the service."""
+    """Run `greenroom admin token-keys` against the service."""
     keys = {
         "AWS_ACCESS_KEY_ID": service.ready["access_key_id"],
         "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"],
@@ -70,7 +72,7 @@ def command(
 
 def keys_of(done: "subprocess.CompletedProcess[str]") -> list[str]:
     """Return the keys that were listed, the current one first."""
-    found = [LINE.fullmatch(line) for line in done.stdout.splitlines()]
+    found = [LINE.fullmatch(line) for line in done.stdout.splitlines()[1:]]
     assert all(found)
     assert [match[2] == "current" for match in found if match] == [True] + [False] * (
         len(found) - 1
@@ -171,11 +173,12 @@ def ask(service: Service, request: bytes) -> Answer:
 
 def test_only_the_root_key_and_the_right_service_are_let_in(service: Service) -> None:
     """Without a signature, or with one for the API, nothing is told or changed."""
-    for action in ("list", "rotate", "kill"):
-        plain = http_bytes("POST", PATH + action, {"host": "h"}, b"{}")
+    for path in (*(PATH + each for each in ("list", "rotate", "kill")), ACCOUNT + "suspend"):
+        plain = http_bytes("POST", path, {"host": "h"}, b"{}")
         assert ask(service, plain).status == 403
-        other = signed_bytes(service, "POST", PATH + action, b"{}")
-        assert ask(service, other).status == 403
+        for scope in ("ivschat", "iam", "sts"):
+            other = signed_bytes(service, "POST", path, b"{}", scope=scope)
+            assert ask(service, other).status == 403
     assert len(keys_of(command(service, "list"))) == 1
 
 
@@ -183,6 +186,9 @@ def test_only_the_root_key_and_the_right_service_are_let_in(service: Service) ->
     ("method", "path", "body", "status"),
     [
         ("GET", PATH + "list", b"", 400),
+        ("GET", ACCOUNT + "suspend", b"", 400),
+        ("POST", "/greenroom/", b"", 400),
+        ("POST", ACCOUNT + "show", b"", 200),
         ("POST", PATH, b"", 400),
         ("POST", PATH + "nothing", b"", 400),
         ("POST", PATH + "kill", b"", 400),

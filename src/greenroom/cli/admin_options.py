@@ -10,9 +10,10 @@ from typing import Concatenate, ParamSpec
 import click
 
 from greenroom.cli.access import CommandRefused, find_key
-from greenroom.cli.api import Endpoint
+from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.iam_client import Answer, IamClient
 from greenroom.cli.options import ending, fail, load_settings
+from greenroom.control.operator_api import SERVICE
 from greenroom.settings import Settings, SettingsRefused
 
 P = ParamSpec("P")
@@ -22,13 +23,18 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to re
 class Admin:
     """A running service, and how to tell about it."""
 
-    def __init__(self, client: IamClient, *, as_json: bool) -> None:
+    def __init__(self, client: IamClient, operator: Api, *, as_json: bool) -> None:
         self.client = client
+        self._operator = operator
         self.as_json = as_json
 
     def call(self, action: str, **parameters: object) -> Answer:
         """Return the result of an action."""
         return self.client.call(action, **parameters)
+
+    def operate(self, request: str, **parameters: object) -> dict[str, object]:
+        """Return the answer to one of the operator's requests: `token-keys/rotate`."""
+        return self._operator.call(f"{SERVICE}/{request}", **parameters)
 
     def say(self, sentence: str, answer: object) -> None:
         """Print a sentence for people, or the answer for scripts."""
@@ -61,11 +67,14 @@ def admin_command(command: Callable[Concatenate[Admin, P], None]) -> Callable[P,
         try:
             settings = load_settings({}, None)
             endpoint = _endpoint(None if url is None else str(url), settings)
-            client = IamClient(endpoint, find_key(os.environ, settings))
+            key = find_key(os.environ, settings)
+            client = IamClient(endpoint, key)
+            operator = Api(endpoint, key, settings.text("region"), SERVICE)
             try:
-                command(Admin(client, as_json=as_json), *args, **kwargs)
+                command(Admin(client, operator, as_json=as_json), *args, **kwargs)
             finally:
                 client.close()
+                operator.close()
         except CommandRefused as refused:
             raise ending(refused, refused.code) from None
         except SettingsRefused as refused:
@@ -96,7 +105,9 @@ def _endpoint(url: str | None, settings: Settings) -> Endpoint:
     host = settings.text("host")
     host = _ANY_ADDRESS.get(host, host)
     shown = f"[{host}]" if ":" in host else host
-    return Endpoint.parse(f"http://{shown}:{settings.number('port')}")
+    secure = settings.text("dev_tls") == "on" or settings.optional_path("tls_certificate_file")
+    scheme = "https" if secure else "http"
+    return Endpoint.parse(f"{scheme}://{shown}:{settings.number('port')}")
 
 
 def _shown(cell: object) -> str:

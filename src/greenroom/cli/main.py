@@ -16,8 +16,8 @@ import click
 from greenroom import __version__
 from greenroom.cli.exit_codes import ExitCode
 
-COMMANDS = ("admin", "bench", "config", "serve", "token-keys")
-"""The commands: each is a function of that name in the module of that name, dashes as _."""
+COMMANDS = ("admin", "bench", "config", "serve")
+"""The commands: each is a function of that name in the module of that name."""
 
 
 class _Commands(click.Group):
@@ -33,8 +33,7 @@ class _Commands(click.Group):
             _stop_quietly()
             # What a start makes stays: looking for garbage in it took a tenth of the time.
             gc.disable()
-        name = cmd_name.replace("-", "_")
-        command: click.Command = getattr(import_module(f"greenroom.cli.{name}"), name)
+        command: click.Command = getattr(import_module(f"greenroom.cli.{cmd_name}"), cmd_name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

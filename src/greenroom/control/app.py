@@ -6,7 +6,6 @@ else. The service that a request is signed for decides about its API: ivschat, o
 share the first steps and go on in `query_api`.
 """
 
-import uuid
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -15,30 +14,20 @@ import structlog
 from greenroom.audit import SUCCESS, AuditLog
 from greenroom.aws import query, query_xml, rest_json, service, sigv4
 from greenroom.aws.request_context import RequestFacts
-from greenroom.control.asgi import (
-    Headers,
-    Receive,
-    Scope,
-    Send,
-    answer,
-    read_body,
-    signed_request,
-)
+from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed_request
 from greenroom.control.authorize import authorize, tags_in_store
 from greenroom.control.checks import MEMBER_CHECKS
 from greenroom.control.context import Call, Services
 from greenroom.control.identity import Caller, Identities
 from greenroom.control.operations import HANDLERS
 from greenroom.control.query_api import QueryApi, service_of
+from greenroom.control.request_body import Bodies, TooManyBodies
 from greenroom.control.throttle import Throttle
-from greenroom.control.trail import Auditor, Trail
+from greenroom.control.trail import Auditor, Trail, new_trail
 from greenroom.model.errors import (
     InternalServerException,
     ServiceError,
 )
-
-BODY_BYTES = 1_048_576
-"""The largest request body. The largest valid one, 50 full tags all escaped, has about 230 KB."""
 
 SERVICE = "ivschat"
 """The service that requests are signed for."""
@@ -70,20 +59,22 @@ class ControlPlane:
         identities: Identities,
         audit_log: AuditLog | None = None,
         query_api: QueryApi | None = None,
+        bodies: Bodies | None = None,
     ) -> None:
         self._services = services
+        self.bodies = bodies or Bodies()
         self._identities = identities
         self._query_api = query_api
-        self._auditor = Auditor(audit_log, services.clock)
+        self.auditor = Auditor(audit_log, services.clock)
         self._throttle = Throttle(services.quotas, services.clock)
         for operation in (UNKNOWN, *HANDLERS):
             # From zero on: Prometheus does not see a counter's first 1 as an increase.
             services.metrics.control_requests.labels(operation, 500)
 
     @property
-    def evicted_rates(self) -> int:
-        """How many callers' request rates were forgotten because there were too many."""
-        return self._throttle.evicted
+    def evicted(self) -> dict[str, int]:
+        """What full memories gave up, by memory."""
+        return {"request_rates": self._throttle.evicted, **self._identities.evicted}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -91,7 +82,7 @@ class ControlPlane:
             await answer(send, 204, _preflight(scope["headers"]), b"")
             return
         begun = perf_counter()
-        trail = Trail(str(uuid.uuid4()), (scope.get("client") or ("",))[0])
+        trail = new_trail(scope)
         outcome = SUCCESS
         name = None if self._query_api is None else service_of(scope)
         try:
@@ -102,7 +93,7 @@ class ControlPlane:
         except ServiceError as error:
             outcome = error.code
             response = _refused(error, name, trail.request_id)
-            if error.status >= 500:
+            if error.status >= 500 and not isinstance(error, TooManyBodies):
                 log.error("request failed", error=error.code, **trail.names())
         except Exception as error:
             # The client gets a 500 with the request id; the log has the place, never the content.
@@ -110,7 +101,7 @@ class ControlPlane:
             outcome = "InternalServerException"
             internal = InternalServerException("An internal error occurred.")
             response = _refused(internal, name, trail.request_id)
-        await self._auditor.finish(trail, outcome)
+        await self.auditor.finish(trail, outcome)
         self._count(trail, response.status, perf_counter() - begun)
         headers = (*response.headers, (b"x-amzn-requestid", trail.request_id.encode()), *CORS)
         await answer(send, response.status, headers, response.body)
@@ -122,7 +113,7 @@ class ControlPlane:
         log.debug("request answered", status=status, **trail.names())
 
     async def _respond(self, scope: Scope, receive: Receive, trail: Trail) -> rest_json.Response:
-        request = signed_request(scope, await read_body(receive, BODY_BYTES))
+        request = signed_request(scope, await self.bodies.read(receive))
         caller, region = await self._authenticated(request, trail, SERVICE)
         operation, uri = service.route(request.method, request.raw_path)
         trail.operation = operation.name
@@ -159,7 +150,7 @@ class ControlPlane:
     async def _respond_query(
         self, api: QueryApi, name: str, scope: Scope, receive: Receive, trail: Trail
     ) -> rest_json.Response:
-        request = signed_request(scope, await read_body(receive, BODY_BYTES))
+        request = signed_request(scope, await self.bodies.read(receive))
         caller, region = await self._authenticated(request, trail, name)
         content_type = _content_type(scope["headers"])
         form = query.read_form(scope["query_string"], content_type, request.body)
@@ -170,13 +161,13 @@ class ControlPlane:
     ) -> tuple[Caller, str]:
         """Return who signed the request, and for which region; `name` is the service's."""
         authorization = sigv4.authorization_of(request)
-        trail.access_key_id, trail.region = authorization.access_key_id, authorization.region
+        trail.access_key_id = authorization.access_key_id
         caller = await self._identities.find(
             authorization.access_key_id, authorization.session_token
         )
         now = self._services.clock.now()
         sigv4.verify(request, authorization, caller.secret_access_key, now, name)
-        trail.caller = caller
+        trail.caller, trail.region = caller, authorization.region
         self._identities.note_use(caller, name, authorization.region)
         return caller, authorization.region
 

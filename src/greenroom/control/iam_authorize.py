@@ -29,6 +29,9 @@ async def authorize(call: IamCall, action: str) -> None:
     if action == "iam:GetAccessKeyLastUsed":
         parameters["UserName"] = (await own_key(call)).user_name
     found = await _existing(call, action, parameters)
+    if isinstance(found, User | Role):
+        # Names have no case: policies are asked about the name that is kept, however it is written.
+        parameters[IDENTITY_ACCESS[action].parameter or ""] = found.name
     checks = identity_checks(
         action,
         parameters,

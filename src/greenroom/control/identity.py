@@ -127,6 +127,8 @@ class Identities:
         self._unknown: dict[str, float] = {}
         self._changes = 0
         self._uses: dict[str, LastUsed] = {}
+        self.evicted = {"callers": 0, "unknown_keys": 0, "key_uses": 0}
+        """What did not fit into each of the memories, since the start."""
 
     def __len__(self) -> int:
         return len(self._known) + len(self._unknown)
@@ -161,8 +163,12 @@ class Identities:
     def note_use(self, caller: Caller, service: str, region: str) -> None:
         """Note that the caller's key has signed a request."""
         key_id = caller.access_key_id
-        if caller.notes_use and (key_id in self._uses or len(self._uses) < MAXIMUM_KNOWN):
+        if not caller.notes_use:
+            return
+        if key_id in self._uses or len(self._uses) < MAXIMUM_KNOWN:
             self._uses[key_id] = LastUsed(self._clock.now_ms(), service, region)
+        else:
+            self.evicted["key_uses"] += 1
 
     async def write_last_used(
         self, record: Callable[[dict[str, LastUsed]], Awaitable[None]]
@@ -186,15 +192,21 @@ class Identities:
         except UnrecognizedClientException:
             # A token that does not open costs no trip to the store: only key ids are remembered.
             if session_token is None and changes == self._changes:
-                _keep(self._unknown, access_key_id, now + KNOWN_SECONDS)
+                self.evicted["unknown_keys"] += _keep(
+                    self._unknown, access_key_id, now + KNOWN_SECONDS
+                )
             raise
         if changes == self._changes:
-            _keep(self._known, (access_key_id, session_token), (caller, now + KNOWN_SECONDS))
+            known = (caller, now + KNOWN_SECONDS)
+            self.evicted["callers"] += _keep(self._known, (access_key_id, session_token), known)
         return caller
 
 
-def _keep(memory: dict[K, V], key: K, value: V) -> None:
+def _keep(memory: dict[K, V], key: K, value: V) -> int:
+    """Keep the newest entry; return how many had to go for it."""
     memory.pop(key, None)
-    if len(memory) >= MAXIMUM_KNOWN:
+    full = len(memory) >= MAXIMUM_KNOWN
+    if full:
         del memory[next(iter(memory))]
     memory[key] = value
+    return int(full)

@@ -10,7 +10,7 @@ from greenroom.aws.policy_document import parse_identity_policy
 from greenroom.control.context import Result
 from greenroom.control.iam_call import IamCall
 from greenroom.control.sts_trust import assumable_role
-from greenroom.model.errors import AccessDeniedException
+from greenroom.model.errors import AccessDeniedException, FieldError
 from greenroom.model.iam_errors import PackedPolicyTooLarge, ValidationError
 from greenroom.model.identity import (
     SECRET_ENTROPY_BYTES,
@@ -33,6 +33,10 @@ USER_SECONDS = 43_200
 
 TOKEN_CHARACTERS = 4096
 """The longest session token."""
+
+POLICY_CHARACTERS = 2048
+"""Characters of an inline session policy (AssumeRole, `Policy`). Packed, far longer ones would fit:
+whoever may assume a role could fill the memory with them."""
 
 POLICY_ARNS = 10
 """Managed policies that can narrow one session (AssumeRole, `PolicyArns`)."""
@@ -64,13 +68,14 @@ async def assume_role(call: IamCall) -> Result:
     """AssumeRole: the role's trust policy decides, with the caller's own policies."""
     _refuse_unsupported(call)
     tags = call.tags()
-    role = await assumable_role(call, tags)
+    handed_on = _handed_on(call, tags)
+    role = await assumable_role(call, tags, handed_on)
     tags = _spelled_as(role.tags, tags)
     seconds = _role_seconds(call, role)
     policy = call.optional_text("Policy")
     if policy is not None:
-        parse_identity_policy(policy)
-    inherited = _spelled_as(role.tags, _inherited(call, tags))
+        _check_policy(policy)
+    inherited = _spelled_as(role.tags, handed_on)
     session = _Session(
         account=role.account,
         kind=IdentityKind.ROLE,
@@ -169,7 +174,14 @@ def _spelled_as(kept: dict[str, str], tags: dict[str, str]) -> dict[str, str]:
     return {known.get(key.lower(), key): value for key, value in tags.items()}
 
 
-def _inherited(call: IamCall, tags: dict[str, str]) -> dict[str, str]:
+def _check_policy(policy: str) -> None:
+    if len(policy) > POLICY_CHARACTERS:
+        rule = f"Member must have length less than or equal to {POLICY_CHARACTERS}"
+        raise ValidationError.of_fields(FieldError("policy", rule))
+    parse_identity_policy(policy)
+
+
+def _handed_on(call: IamCall, tags: dict[str, str]) -> dict[str, str]:
     """Return the tags that the caller's session hands on, which cannot be set anew."""
     before = call.session
     if before is None:

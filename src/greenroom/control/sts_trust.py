@@ -18,8 +18,13 @@ ASSUME = "sts:AssumeRole"
 TAG = "sts:TagSession"
 
 
-async def assumable_role(call: IamCall, tags: Mapping[str, str]) -> Role:
+async def assumable_role(
+    call: IamCall, tags: Mapping[str, str], handed_on: Mapping[str, str]
+) -> Role:
     """Return the role that the request names, if the caller may assume it, with the tags.
+
+    Tags that the caller's session hands on take the place of the role's own as new ones do: they
+    need `sts:TagSession`, too ("Pass session tags in AWS STS": IAM User Guide).
 
     Raises:
         AccessDeniedException: it may not, or there is no such role.
@@ -28,8 +33,8 @@ async def assumable_role(call: IamCall, tags: Mapping[str, str]) -> Role:
     role = await _find(call, arn)
     if role is None:
         raise _denied(call, ASSUME, arn)
-    for action in (ASSUME, TAG) if tags else (ASSUME,):
-        if not _may(call, role, action, tags):
+    for action in (ASSUME, TAG) if tags or handed_on else (ASSUME,):
+        if not _may(call, role, action, {**handed_on, **tags}):
             raise _denied(call, action, arn)
     return role
 

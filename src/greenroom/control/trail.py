@@ -6,8 +6,10 @@
 - Never written: tokens, attributes, reasons, contents, values of tags.
 """
 
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from greenroom.audit import SUCCESS, AuditEntry, AuditLog
 from greenroom.clock import Clock
@@ -40,6 +42,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     "CreateRoom": ("name",),
     "DeleteMessage": ("id",),
     "DisconnectUser": ("userId",),
+    "KillTokenKey": ("keyId",),
     "SendEvent": ("eventName",),
     "TagResource": ("tags",),
     "UntagResource": ("tagKeys",),
@@ -69,7 +72,7 @@ class Trail:
         self.access_key_id = ""
         self.region = ""
         self.caller: Caller | None = None
-        """Set when the signature is verified."""
+        """Set with the region when the signature is verified: before, that has any length."""
         self.operation = ""
         self.reads = False
         """Whether an operation beside those in `READING` changes and issues nothing."""
@@ -85,6 +88,11 @@ class Trail:
         return {name: value for name, value in (known | {"resource": resource}).items() if value}
 
 
+def new_trail(scope: Mapping[str, Any]) -> Trail:
+    """Begin the trail of an HTTP request."""
+    return Trail(str(uuid.uuid4()), (scope.get("client") or ("",))[0])
+
+
 class Auditor:
     """Writes trails to the audit log, if there is one."""
 
@@ -93,6 +101,8 @@ class Auditor:
         self._clock = clock
         self._unproved = TokenBucket(UNPROVED_PER_SECOND, clock.monotonic())
         self._suppressed = 0
+        self.suppressed = 0
+        """Lines that were left out since the start."""
 
     async def finish(self, trail: Trail, outcome: str = SUCCESS) -> None:
         """Write the request's line, if it has one; `outcome` is a refusal's code."""
@@ -101,6 +111,7 @@ class Auditor:
             return
         if trail.caller is None and not self._unproved.take(self._clock.monotonic()):
             self._suppressed += 1
+            self.suppressed += 1
             return
         suppressed, self._suppressed = self._suppressed, 0
         await self._log.record(

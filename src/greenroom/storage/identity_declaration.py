@@ -5,6 +5,8 @@ of policies (the oldest go at the quota), and keys that were made otherwise. Of 
 the file owns, it owns all policies and attachments.
 """
 
+from typing import TypeVar
+
 from msgspec.structs import replace
 
 from greenroom.model.identity import (
@@ -20,6 +22,8 @@ from greenroom.model.identity_errors import EntityAlreadyExists
 from greenroom.storage import identity_rules as rules
 from greenroom.storage.identities import Declared
 from greenroom.storage.identity_shelves import EVERYWHERE, Shelves, folded
+
+Value = TypeVar("Value", User | Role, ManagedPolicy, AccessKey)
 
 
 def apply(shelves: Shelves, account: str, declared: Declared) -> tuple[str, ...]:
@@ -55,6 +59,37 @@ def apply(shelves: Shelves, account: str, declared: Declared) -> tuple[str, ...]
 def kind_of(value: User | Role) -> IdentityKind:
     """Return which of the two it is."""
     return IdentityKind.USER if isinstance(value, User) else IdentityKind.ROLE
+
+
+_MEMBERS = {
+    "name": "name",
+    "path": "path",
+    "tags": "tags",
+    "description": "description",
+    "document": "document",
+    "trust_policy": "trust",
+    "max_session_seconds": "max_session_seconds",
+    "inline_policies": "policies",
+    "revoked_before": "revoke_sessions_before",
+    "status": "status",
+    "sealed_secret": "secret",
+}
+"""Names in the file of what can differ."""
+
+
+def differences(before: Value, after: Value) -> str:
+    """Say which members differ, and which keys of tables; no document, secret or value of a tag."""
+    found = []
+    for member, name in _MEMBERS.items():
+        old, new = getattr(before, member, None), getattr(after, member, None)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+            found.append(f"{name} {' '.join(keys)}")
+        else:
+            found.append(name)
+    return ", ".join(found)
 
 
 def _identities(declared: Declared) -> tuple[User | Role, ...]:
@@ -121,7 +156,8 @@ def _policy(shelves: Shelves, wanted: ManagedPolicy, lines: list[str]) -> None:
         shelves.policies.put(wanted.account, key, changed)
     else:
         return
-    lines.append(f"update policy {wanted.name}")
+    new = replace(changed, versions=wanted.versions, default_version=wanted.default_version)
+    lines.append(f"update policy {wanted.name}: {differences(kept, new)}")
 
 
 def _with_room(policy: ManagedPolicy) -> tuple[PolicyVersion, ...]:
@@ -147,7 +183,7 @@ def _identity(shelves: Shelves, wanted: User | Role, lines: list[str]) -> None:
         changed = _merged(kept, wanted)
         if changed != kept:
             rules.put(shelves, changed)
-            lines.append(f"update {kind} {wanted.name}")
+            lines.append(f"update {kind} {wanted.name}: {differences(kept, changed)}")
     for arn in wanted.attached_policies:
         if kept is None or arn not in kept.attached_policies:
             rules.attach_policy(shelves, wanted.account, kind, wanted.name, arn)
@@ -176,7 +212,8 @@ def _key(shelves: Shelves, wanted: AccessKey, lines: list[str]) -> None:
     changed = replace(kept, status=wanted.status, sealed_secret=wanted.sealed_secret)
     if changed != kept:
         shelves.keys.put(EVERYWHERE, wanted.access_key_id, changed)
-        lines.append(f"update access key {wanted.access_key_id} of user {wanted.user_name}")
+        what = f"access key {wanted.access_key_id} of user {wanted.user_name}"
+        lines.append(f"update {what}: {differences(kept, changed)}")
 
 
 def _account(shelves: Shelves, account: str, declared: Declared, lines: list[str]) -> None:

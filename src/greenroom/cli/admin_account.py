@@ -1,0 +1,37 @@
+"""`greenroom admin account`."""
+
+import click
+
+from greenroom.cli.admin_options import Admin, admin_command
+
+
+@click.group()
+def account() -> None:
+    """Account: a suspended one changes and publishes nothing."""
+
+
+@account.command()
+@admin_command
+def show(admin: Admin) -> None:
+    """Show whether the account is suspended."""
+    _tell(admin, "show")
+
+
+@account.command()
+@admin_command
+def suspend(admin: Admin) -> None:
+    """Refuse what changes or publishes, on open connections too; `resume` ends it."""
+    _tell(admin, "suspend")
+
+
+@account.command()
+@admin_command
+def resume(admin: Admin) -> None:
+    """End the suspension."""
+    _tell(admin, "resume")
+
+
+def _tell(admin: Admin, request: str) -> None:
+    answer = admin.operate(f"account/{request}")
+    state = "suspended" if answer["suspended"] else "active"
+    admin.say(f"account {answer['account']} is {state}", answer)

@@ -1,0 +1,83 @@
+"""The bodies of requests: what is kept of them while they come, and what is refused."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.control.request_body import FREE_BYTES, Bodies, TooManyBodies
+from greenroom.model.errors import RequestEntityTooLargeException, ValidationException
+from tests.messaging.stage import settle
+
+CHUNK = b"x" * FREE_BYTES
+
+
+def arriving(*parts: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Return what receives a body in parts."""
+    waiting = list(parts)
+
+    async def receive() -> dict[str, Any]:
+        part = waiting.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(waiting)}
+
+    return receive
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1))
+def test_a_body_is_its_parts(parts: list[bytes]) -> None:
+    """Whatever the parts, the body is all of them, and nothing is held afterwards."""
+    bodies = Bodies(1)
+    assert asyncio.run(bodies.read(arriving(*parts))) == b"".join(parts)
+    assert bodies.held == 0
+
+
+async def test_bodies_that_are_read_at_once_are_bounded() -> None:
+    """What strangers send at once is bounded; small bodies and later ones are read as ever."""
+    bodies, ends = Bodies(2 * FREE_BYTES), asyncio.Event()
+
+    async def slow() -> bytes:
+        parts = [CHUNK, CHUNK, b""]
+
+        async def receive() -> dict[str, Any]:
+            if len(parts) == 1:
+                await ends.wait()
+            part = parts.pop(0)
+            return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+        return await bodies.read(receive)
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = [tasks.create_task(slow()) for _ in range(2)]
+        await settle()
+        assert bodies.held == 2 * FREE_BYTES
+        with pytest.raises(TooManyBodies):
+            await bodies.read(arriving(CHUNK, b"x", CHUNK))
+        assert await bodies.read(arriving(CHUNK)) == CHUNK
+        assert bodies.held == 2 * FREE_BYTES
+        ends.set()
+    assert [len(each.result()) for each in reading] == [2 * FREE_BYTES] * 2
+    assert bodies.held == 0
+    assert len(await bodies.read(arriving(CHUNK, CHUNK, CHUNK))) == 3 * FREE_BYTES
+
+
+async def test_what_was_held_is_given_back() -> None:
+    """A body that is too large, or never ends, leaves nothing held."""
+    bodies = Bodies(10 * FREE_BYTES)
+    with pytest.raises(RequestEntityTooLargeException):
+        await bodies.read(arriving(CHUNK, CHUNK, CHUNK), 2 * FREE_BYTES)
+    assert bodies.held == 0
+
+    parts: list[dict[str, Any]] = [
+        {"type": "http.request", "body": CHUNK * 2, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def cut() -> dict[str, Any]:
+        return parts.pop(0)
+
+    with pytest.raises(ValidationException):
+        await bodies.read(cut)
+    assert bodies.held == 0
