@@ -6,10 +6,12 @@ else. The service that a request is signed for decides about its API: ivschat, o
 share the first steps and go on in `query_api`.
 """
 
+import logging
 from datetime import UTC, datetime
 from time import perf_counter
 
 import structlog
+from prometheus_client import Counter, Histogram
 
 from greenroom.audit import SUCCESS, AuditLog
 from greenroom.aws import query, query_xml, rest_json, service, sigv4
@@ -67,6 +69,8 @@ class ControlPlane:
         self._query_api = query_api
         self.auditor = Auditor(audit_log, services.clock)
         self._throttle = Throttle(services.quotas, services.clock)
+        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        """Looked up once: by operation and status, of which there are few."""
         for operation in (UNKNOWN, *HANDLERS):
             # From zero on: Prometheus does not see a counter's first 1 as an increase.
             services.metrics.control_requests.labels(operation, 500)
@@ -107,10 +111,18 @@ class ControlPlane:
         await answer(send, response.status, headers, response.body)
 
     def _count(self, trail: Trail, status: int, seconds: float) -> None:
-        metrics, operation = self._services.metrics, trail.operation or UNKNOWN
-        metrics.control_requests.labels(operation, status).inc()
-        metrics.control_seconds.labels(operation).observe(seconds)
-        log.debug("request answered", status=status, **trail.names())
+        operation = trail.operation or UNKNOWN
+        counted = self._counted.get((operation, status))
+        if counted is None:
+            metrics = self._services.metrics
+            counted = self._counted[operation, status] = (
+                metrics.control_requests.labels(operation, status),
+                metrics.control_seconds.labels(operation),
+            )
+        counted[0].inc()
+        counted[1].observe(seconds)
+        if log.is_enabled_for(logging.DEBUG):
+            log.debug("request answered", status=status, **trail.names())
 
     async def _respond(self, scope: Scope, receive: Receive, trail: Trail) -> rest_json.Response:
         request = signed_request(scope, await self.bodies.read(receive))
