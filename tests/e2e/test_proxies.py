@@ -25,6 +25,7 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
+from tests.said import until
 from tests.service import Service, running
 
 ANN, BOB = "192.0.2.1", "2001:db8::2"
@@ -277,8 +278,8 @@ def test_policies_see_the_client_behind_a_proxy(tmp_path: Path) -> None:
         assert status(service, "Forwarded: for=192.0.2.9;proto=https") == 403
         assert status(service, "X-Forwarded-For: 192.0.2.9x", secure) == 403
         assert status(service) == 403
-        audit = (tmp_path / "data" / "audit.log").read_text()
-        assert '"sourceIp":"203.0.113.1"' in audit
+        audit = tmp_path / "data" / "audit.log"
+        until(lambda: '"sourceIp":"203.0.113.1"' in audit.read_text(), "its address is in a line")
     with watched(tmp_path) as service:
         assert status(service, home, secure) == 403
 
