@@ -135,10 +135,12 @@ async def _open(
     stack.push_async_callback(access.close)
     reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access)
     stack.push_async_callback(reviewer.close)
+    certificate = tls.certificate_of(settings)
     store = await _open_store(settings)
     stack.push_async_callback(store.close)
     stack.push_async_callback(bus.close)
-    certificate = _certificate(settings)
+    if settings.text("dev_tls") == "on":
+        certificate = _dev_certificate(settings)
     identity = await IdentityService.open(settings, store, bus, clock)
     stack.push_async_callback(identity.close)
     access.disown(identity.root.access_key_id)
@@ -332,9 +334,7 @@ async def _open_store(settings: Settings) -> Store:
     return await SqliteStore.open(settings.path("data_dir"))
 
 
-def _certificate(settings: Settings) -> tls.Certificate | None:
-    if settings.text("dev_tls") == "off":
-        return tls.certificate_of(settings)
+def _dev_certificate(settings: Settings) -> tls.Certificate:
     # Its imports are a tenth of a start.
     from greenroom.dev_certificate import dev_certificate
 

@@ -271,7 +271,7 @@ def refused(tmp_path: Path, *options: str, **variables: str) -> str:
 def test_files_that_cannot_be_used_refuse_the_start(
     tmp_path: Path, certificate: str, key: str, why: str
 ) -> None:
-    """One line says which file it is, and what is wrong with it."""
+    """One line says which file it is, and what is wrong with it; nothing was written."""
     for name in "ab":
         made = dev_certificate(tmp_path / name, "localhost")
         shutil.copy(made[0], tmp_path / f"{name}.pem")
@@ -287,6 +287,7 @@ def test_files_that_cannot_be_used_refuse_the_start(
     files = {"TLS_CERTIFICATE_FILE": certificate, "TLS_KEY_FILE": key}
     variables = {f"GREENROOM_{name}": str(tmp_path / file) for name, file in files.items() if file}
     assert why in refused(tmp_path, **variables)
+    assert not (tmp_path / "data").exists()
 
 
 def test_the_certificate_for_development_is_kept(tmp_path: Path) -> None:
