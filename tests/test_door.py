@@ -104,7 +104,7 @@ async def test_the_end_of_a_silent_connection() -> None:
         assert transport.closed
         door.connection_lost(None)
         assert not state.connections
-        assert door._deadline.cancelled()
+        assert not made.plane.deadlines
 
 
 async def test_uvicorn_makes_doors() -> None:

@@ -68,7 +68,7 @@ class Door(asyncio.Protocol):
         if not self._enter():
             transport.abort()
             return
-        self._deadline = self._loop.call_at(self._due, self._silent)
+        self._deadline = self._plane.deadlines.at(self._due, self._silent)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
+from greenroom.messaging import deadlines as deadlines_module
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.hub import Hub
@@ -180,7 +181,10 @@ class Stage:
 @contextlib.asynccontextmanager
 async def stage(limits: Limits = LIMITS, **quotas: int) -> AsyncIterator[Stage]:
     """Give a plane whose room exists; at its end no socket may have been written to too late."""
-    with mock.patch.object(hub_module, "FLUSH_INTERVAL", 0):
+    with (
+        mock.patch.object(hub_module, "FLUSH_INTERVAL", 0),
+        mock.patch.object(deadlines_module, "RESOLUTION", 1e-6),
+    ):
         async with asyncio.TaskGroup() as tasks:
             made = Stage(tasks, limits, **quotas)
             room = Room(arn=ROOM, create_time=START_MS, update_time=START_MS)

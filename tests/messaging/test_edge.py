@@ -1,5 +1,6 @@
 """One WebSocket connection: upgrade, actions, events, and every way in which it ends."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 from greenroom.bus.base import Deliver, RoomChanged
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import TURN_BYTES, Edge, State
+from greenroom.messaging.hub import NO_SOCKET
 from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
 from tests.hand_clock import START_MS
@@ -414,15 +416,17 @@ async def test_a_reader_that_catches_up() -> None:
     """A queue below the bound is no reason to drop; what comes later queues up behind it."""
     async with stage() as made:
         edge, transport = await made.connect()
-        edge._descriptor = 99
+        mine = socket.socket()
+        edge._socket = mine
         transport.queued = LIMITS.outbound_bytes
         edge.pause_writing()
-        assert made.hub._rooms[HERE].connections == {edge: -1}
+        assert made.hub._rooms[HERE].connections == {edge: NO_SOCKET}
         edge.ping()
         assert (transport.aborted, transport.take()) == (False, [PING])
         transport.queued = 0
         edge.resume_writing()
-        assert made.hub._rooms[HERE].connections == {edge: 99}
+        assert made.hub._rooms[HERE].connections == {edge: mine}
+        mine.close()
 
 
 async def test_slow_reader() -> None:

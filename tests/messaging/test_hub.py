@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import os
+import itertools
 import socket
 from collections.abc import Callable
 
@@ -302,19 +302,20 @@ async def test_room_changed_reaches_the_cache() -> None:
     assert not rooms.knows(HERE)
 
 
-async def test_a_room_stops_waiting_where_waiting_joins_nothing() -> None:
+@pytest.mark.parametrize("burst", [1, 10])
+async def test_a_room_stops_waiting_where_waiting_joins_nothing(burst: int) -> None:
     """After a few waits for nothing frames go at once, until the next try; a gain waits again."""
     room = hub_module._Room(ROOM)
-    room.pending.append(Deliver(HERE, b"x", "SendMessage"))
+    room.pending += [Deliver(HERE, b"x", "SendMessage")] * burst
     waits = []
     for _ in range(hub_module.PATIENCE + hub_module.IMPATIENCE + 2):
-        room.waited = room.is_patient()
-        waits.append(room.waited)
+        room.waited = burst if room.is_patient() else 0
+        waits.append(bool(room.waited))
         room.learn()
     assert waits[: hub_module.PATIENCE] == [True] * hub_module.PATIENCE
     assert waits[hub_module.PATIENCE :].count(True) == 1
+    room.patience, room.waited = 1, burst
     room.pending.append(Deliver(HERE, b"y", "SendMessage"))
-    room.patience, room.waited = 1, True
     room.learn()
     assert room.patience == hub_module.PATIENCE
 
@@ -324,20 +325,20 @@ def written(listener: Listener) -> bytes:
     return b"".join(entry for entry in listener.log if isinstance(entry, bytes))
 
 
-def test_writing_to_descriptors() -> None:
-    """What a descriptor does not take goes through the connection, in order and once."""
+def test_writing_to_sockets() -> None:
+    """What a socket does not take goes through the connection, in order and once."""
     mine, theirs = socket.socketpair()
     with mine, theirs:
         mine.setblocking(False)
         hub = Hub(RoomsCache(MemoryStore()), Metrics())
         taker, waiter = Listener(hub), Listener(hub)
         data = bytes(range(256)) * 8192
-        hub_module.write_all([taker, waiter], [mine.fileno(), -1], data)
+        hub_module.write_all([taker, waiter], [mine, hub_module.NO_SOCKET], data)
         taken = written(taker)
         assert 0 < len(taken) < len(data)
         assert data.endswith(taken)
         assert waiter.log == [data]
-        hub_module.write_all([taker], [mine.fileno()], b"more")
+        hub_module.write_all([taker], [mine], b"more")
         assert taker.log[-1] == b"more"
         received = bytearray()
         theirs.setblocking(False)
@@ -347,21 +348,44 @@ def test_writing_to_descriptors() -> None:
         assert bytes(received) + taken == data
 
 
-async def test_a_descriptor_that_became_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who left between two slices is not written to, though the descriptor may be in use again."""
+@pytest.mark.parametrize("kinds", [*itertools.product("gbn", repeat=4)])
+def test_each_connection_gets_its_own(kinds: tuple[str, ...]) -> None:
+    """Wherever a good, a broken and no socket stand, the rest goes to the right connection."""
+    hub = Hub(RoomsCache(MemoryStore()), Metrics())
+    listeners = [Listener(hub) for _ in kinds]
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in kinds]
+        for end in itertools.chain.from_iterable(pairs):
+            stack.enter_context(end)
+        for kind, (_, theirs) in zip(kinds, pairs, strict=True):
+            if kind == "b":
+                theirs.close()
+        sockets = [
+            hub_module.NO_SOCKET if kind == "n" else mine
+            for kind, (mine, _) in zip(kinds, pairs, strict=True)
+        ]
+        hub_module.write_all(listeners, sockets, b"frame")
+        for kind, listener, (_, theirs) in zip(kinds, listeners, pairs, strict=True):
+            assert listener.log == ([] if kind == "g" else [b"frame"])
+            assert kind != "g" or theirs.recv(100) == b"frame"
+
+
+async def test_who_left_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to a connection that left, though its socket is open yet."""
     monkeypatch.setattr(hub_module, "SLICE", 1)
     hub = Hub(RoomsCache(MemoryStore()), Metrics())
-    reader, writer = os.pipe()
-    first, second = Listener(hub), Listener(hub)
-    hub.write_through(HERE, second, writer)
-    hub.receive(Deliver(HERE, b"x", "SendEvent"))
-    await asyncio.sleep(0)
-    assert len(first.log) == 1
-    hub.leave(HERE, second)
-    await settle()
-    os.close(writer)
-    assert os.read(reader, 10) == b""
-    os.close(reader)
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        theirs.setblocking(False)
+        first, second = Listener(hub), Listener(hub)
+        hub.write_to(HERE, second, mine)
+        hub.receive(Deliver(HERE, b"x", "SendEvent"))
+        await asyncio.sleep(0)
+        assert len(first.log) == 1
+        hub.leave(HERE, second)
+        await settle()
+        with pytest.raises(BlockingIOError):
+            theirs.recv(10)
 
 
 async def test_a_drain_of_many_is_spread(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

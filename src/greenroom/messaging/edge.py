@@ -19,7 +19,8 @@ from time import perf_counter
 
 import structlog
 
-from greenroom.messaging.hub import THROUGH_TRANSPORT
+from greenroom.messaging.deadlines import Deadline
+from greenroom.messaging.hub import NO_SOCKET, write_all
 from greenroom.messaging.plane import Plane
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
@@ -58,12 +59,12 @@ class Edge(asyncio.Protocol):
         "_address",
         "_busy",
         "_decoder",
-        "_descriptor",
         "_early",
         "_held",
         "_plane",
         "_session",
         "_slot",
+        "_socket",
         "_state",
         "_timer",
         "_transport",
@@ -87,12 +88,12 @@ class Edge(asyncio.Protocol):
         self._decoder: frames.FrameDecoder | None = None
         self._early = b""
         self._busy = True
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Deadline | None = None
         self.heard = True
         self.missed = 0
         self.key_id = ""
         self._held = False
-        self._descriptor = _descriptor(transport)
+        self._socket = NO_SOCKET
 
     # The upgrade
 
@@ -160,8 +161,9 @@ class Edge(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         self._state = State.OPEN
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
-        self.write(handshake.accept_response(upgrade))
-        plane.hub.join(claims.room_arn, self, THROUGH_TRANSPORT if self._held else self._descriptor)
+        self._socket = _socket(self._transport)
+        write_all((self,), (self._socket,), handshake.accept_response(upgrade))
+        plane.hub.join(claims.room_arn, self, NO_SOCKET if self._held else self._socket)
         self._slot = plane.sweeper.add(self, claims.session_expires)
         plane.metrics.connects.inc()
         plane.metrics.handshake_seconds.observe(perf_counter() - begun)
@@ -419,17 +421,17 @@ class Edge(asyncio.Protocol):
         """Have the room's frames queue up behind what the kernel did not take."""
         self._plane.metrics.write_stalls.inc()
         self._held = True
-        self._write_through(THROUGH_TRANSPORT)
+        self._write_to(NO_SOCKET)
         self._check_queue()
 
     def resume_writing(self) -> None:
         """Have the room's frames go straight to the socket again: nothing waits."""
         self._held = False
-        self._write_through(self._descriptor)
+        self._write_to(self._socket)
 
-    def _write_through(self, descriptor: int) -> None:
+    def _write_to(self, straight: socket.socket) -> None:
         if self._state is State.OPEN:
-            self._plane.hub.write_through(self._session.claims.room_arn, self, descriptor)
+            self._plane.hub.write_to(self._session.claims.room_arn, self, straight)
 
     def _check_queue(self) -> None:
         if self._transport.get_write_buffer_size() > self._plane.limits.outbound_bytes:
@@ -442,6 +444,8 @@ class Edge(asyncio.Protocol):
             self._leave(DisconnectReason.PEER_LOST)
         self._state = State.CLOSED
         self._decoder = None
+        # The transport closes the descriptor.
+        self._socket.detach()
         if self._visit is None:
             self._plane.visitors.leave_finished(self._address)
         else:
@@ -464,7 +468,7 @@ class Edge(asyncio.Protocol):
         return {"room": claims.room_arn, "connection": claims.token_id}
 
     def _after(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, callback)
+        self._timer = self._plane.deadlines.after(seconds, callback)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -475,12 +479,16 @@ class Edge(asyncio.Protocol):
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-def _descriptor(transport: asyncio.Transport) -> int:
-    """Return the descriptor that takes plain bytes, which that of an encrypted one does not."""
+def _socket(transport: asyncio.Transport) -> socket.socket:
+    """Return a socket with the transport's descriptor, if that takes plain bytes.
+
+    `send` costs the kernel a few per cent less than a write to the descriptor.
+    """
     connection = transport.get_extra_info("socket")
     if connection is None or transport.get_extra_info("sslcontext") is not None:
-        return THROUGH_TRANSPORT
-    return int(connection.fileno())
+        return NO_SOCKET
+    # What kind of socket it says to be makes no difference to `send`.
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, connection.fileno())
 
 
 _ORDINARY = frozenset(

@@ -17,11 +17,12 @@
 
 import asyncio
 import math
-import os
+import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
+from operator import length_hint
 from time import perf_counter
 from typing import Protocol
 
@@ -44,7 +45,7 @@ FLUSH_INTERVAL = 0.02
 PATIENCE = 3
 """Waits in a row that may join nothing before a room stops waiting."""
 
-IMPATIENCE = 64
+IMPATIENCE = 200
 """Flushes at once before a room that stopped waiting tries it again."""
 
 SLICE = 1024
@@ -58,8 +59,9 @@ DRAIN_STEP = 0.05
 """Seconds between the batches of a drain that is spread over time."""
 
 
-THROUGH_TRANSPORT = -1
-"""In place of a descriptor: write through the connection's transport."""
+NO_SOCKET = socket.socket()
+"""In place of a connection's socket: write through the connection's transport."""
+NO_SOCKET.detach()
 
 
 class Connection(Protocol):
@@ -106,8 +108,7 @@ class _Room:
     def __init__(self, arn: Arn) -> None:
         self.owner = (arn.account, arn.region)
         # A dict for its order: who joined together lies together in memory, here and in the kernel.
-        # The value is the socket's descriptor, or `THROUGH_TRANSPORT`.
-        self.connections: dict[Connection, int] = {}
+        self.connections: dict[Connection, socket.socket] = {}
         # How many are each user's; only where somebody asked, in a large room.
         self.users: Counter[str] | None = None
         self.pending: list[Deliver | Disconnect] = []
@@ -120,8 +121,9 @@ class _Room:
         self.flushed = float("-inf")
         # When the flush under way began, on the clock for durations; zero when it writes nothing.
         self.begun = 0.0
-        # Whether the flush to come was put off, and how often that may still bring nothing.
-        self.waited = False
+        # How many frames there were when the flush to come was put off, zero when it was not; and
+        # how often that may still bring nothing.
+        self.waited = 0
         self.patience = PATIENCE
 
     def is_patient(self) -> bool:
@@ -133,27 +135,33 @@ class _Room:
         return self.patience > 0
 
     def learn(self) -> None:
-        """Note whether putting the flush off brought more than one frame."""
+        """Note whether putting the flush off brought more frames."""
         if self.waited:
-            self.waited = False
-            self.patience = PATIENCE if len(self.pending) > 1 else self.patience - 1
+            self.patience = PATIENCE if len(self.pending) > self.waited else self.patience - 1
+            self.waited = 0
 
 
-def write_all(connections: Iterable[Connection], descriptors: Iterable[int], data: bytes) -> None:
-    """Write the same bytes to every connection; the descriptors are theirs, in the same order.
+def write_all(
+    connections: Sequence[Connection], sockets: Sequence[socket.socket], data: bytes
+) -> None:
+    """Write the same bytes to every connection; the sockets are theirs, in the same order.
 
-    Two sequences, not pairs: as many pairs as connections would keep the collector busy.
+    This loop is what the service does all day. It makes no object for a connection, and looks only
+    at those whose socket did not take everything.
     """
-    size, write = len(data), os.write
-    for connection, descriptor in zip(connections, descriptors, strict=True):
+    size = len(data)
+    rest = iter(sockets)
+    sending = map(socket.socket.send, rest, repeat(data))
+    while True:
         try:
-            written = write(descriptor, data)
+            for sent in sending:
+                if sent != size:
+                    connections[-1 - length_hint(rest)].write(data[sent:])
         except OSError:
-            # The kernel's buffer is full, the peer is gone, or there is no descriptor.
-            connection.write(data)
+            # The kernel's buffer is full, the peer is gone, or there is no socket.
+            connections[-1 - length_hint(rest)].write(data)
         else:
-            if written != size:
-                connection.write(data[written:])
+            return
 
 
 def _kick(room: _Room, envelope: Disconnect) -> None:
@@ -211,25 +219,25 @@ class Hub:
         return room.users[user_id] >= number
 
     def join(
-        self, room_arn: str, connection: Connection, descriptor: int = THROUGH_TRANSPORT
+        self, room_arn: str, connection: Connection, straight: socket.socket = NO_SOCKET
     ) -> None:
         """Deliver to the connection what is published from now on.
 
-        `descriptor` is its socket's, if nothing waits to be written to it and it takes plain bytes.
+        `straight` is its socket, if nothing waits to be written to it and it takes plain bytes.
         """
         room = self._rooms.get(room_arn)
         if room is None:
             room = self._rooms[room_arn] = _Room(Arn.parse(room_arn))
-        room.connections[connection] = descriptor
+        room.connections[connection] = straight
         if room.users is not None:
             room.users[connection.user_id] += 1
         self._counts[room.owner] += 1
 
-    def write_through(self, room_arn: str, connection: Connection, descriptor: int) -> None:
+    def write_to(self, room_arn: str, connection: Connection, straight: socket.socket) -> None:
         """Write to the socket from now on, or through the transport, as `join` says."""
         room = self._rooms.get(room_arn)
         if room is not None and connection in room.connections:
-            room.connections[connection] = descriptor
+            room.connections[connection] = straight
 
     def leave(self, room_arn: str, connection: Connection) -> None:
         """Stop delivering; a room without connections is forgotten."""
@@ -318,13 +326,17 @@ class Hub:
 
     def _schedule(self, room: _Room) -> None:
         room.scheduled = True
+        asyncio.get_running_loop().call_soon(self._end_tick, room)
+
+    def _end_tick(self, room: _Room) -> None:
+        """Write what the tick brought, or put it off where a busy room is to have more."""
         loop = asyncio.get_running_loop()
         wait = room.flushed + FLUSH_INTERVAL - loop.time()
-        if wait > 0 and room.is_patient():
-            room.waited = True
+        if wait > 0 and room.pending and room.is_patient():
+            room.waited = len(room.pending)
             loop.call_later(wait, self._flush_scheduled, room)
         else:
-            loop.call_soon(self._flush_scheduled, room)
+            self._flush_scheduled(room)
 
     def _flush_scheduled(self, room: _Room) -> None:
         room.scheduled = False
@@ -351,7 +363,7 @@ class Hub:
     ) -> None:
         end = start + SLICE
         if start or end < len(connections):
-            # Between two slices some left, and their descriptors may be others' now.
+            # Between two slices some left.
             present = [each for each in connections[start:end] if each in room.connections]
             write_all(present, [room.connections[each] for each in present], data)
         elif connections:

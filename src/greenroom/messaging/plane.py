@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 
 from greenroom.chat import Chat
 from greenroom.clock import Clock
 from greenroom.memory import MemoryWatch
+from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
@@ -62,9 +61,10 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryWatch = msgspec.field(default_factory=MemoryWatch)
     visitors: Visitors = msgspec.field(default_factory=Visitors)
     origins: AllowedOrigins = msgspec.field(default_factory=AllowedOrigins)
+    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     """Connections by account and region that have a place and wait for the store."""
-    admitting_of: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    admitting_of: dict[tuple[str, str], int] = {}
     """The same by room and user, and by room with an empty user."""
 
     async def admit(self, token: str) -> ChatTokenClaims:
@@ -84,8 +84,12 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.MEMORY_FULL.error()
         try:
             room = await self.rooms.get(claims.room_arn)
-            with self._place(room.arn, claims.user_id):
+            self._take_place(room.arn, claims)
+            try:
                 first = await self.redeemer.redeem(claims.token_id, claims.token_expires)
+            finally:
+                # The connection joins the hub right afterwards.
+                self._leave_place(room.arn, claims)
         except ResourceNotFoundException:
             raise Refusal.ROOM_GONE.error() from None
         except StorageUnavailable:
@@ -115,24 +119,22 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
         except TokenForeign:
             raise Refusal.TOKEN_FOREIGN.error() from None
 
-    @contextmanager
-    def _place(self, arn: Arn, user_id: str) -> Iterator[None]:
-        """Hold a place below the limits until the connection joins the hub, right afterwards."""
-        owner, room = (arn.account, arn.region), str(arn)
+    def _take_place(self, arn: Arn, claims: ChatTokenClaims) -> None:
+        """Take a place below the limits, for as long as the store is asked."""
+        owner, room, user_id = (arn.account, arn.region), claims.room_arn, claims.user_id
         self._check_place(owner, room, user_id)
-        coming = self.admitting_of
         self.admitting[owner] += 1
-        coming[room, ""] += 1
-        coming[room, user_id] += 1
-        try:
-            yield
-        finally:
-            self.admitting[owner] -= 1
-            for key in ((room, ""), (room, user_id)):
-                if coming[key] > 1:
-                    coming[key] -= 1
-                else:
-                    del coming[key]
+        coming = self.admitting_of
+        for key in ((room, ""), (room, user_id)):
+            coming[key] = coming.get(key, 0) + 1
+
+    def _leave_place(self, arn: Arn, claims: ChatTokenClaims) -> None:
+        self.admitting[arn.account, arn.region] -= 1
+        coming, room = self.admitting_of, claims.room_arn
+        for key in ((room, ""), (room, claims.user_id)):
+            coming[key] -= 1
+            if not coming[key]:
+                del coming[key]
 
     def _check_place(self, owner: tuple[str, str], room: str, user_id: str) -> None:
         hub, limits, coming = self.hub, self.limits, self.admitting_of
@@ -142,8 +144,8 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
         if quota and hub.connections_of(*owner) + self.admitting[owner] >= quota:
             raise Refusal.TOO_MANY_CONNECTIONS.error()
         most = limits.connections_per_room
-        if most and hub.connections_in(room) + coming[room, ""] >= most:
+        if most and hub.connections_in(room) + coming.get((room, ""), 0) >= most:
             raise Refusal.ROOM_FULL.error()
         most = limits.connections_per_user
-        if most and hub.reaches(room, user_id, most - coming[room, user_id]):
+        if most and hub.reaches(room, user_id, most - coming.get((room, user_id), 0)):
             raise Refusal.USER_FULL.error()

@@ -1,0 +1,61 @@
+"""Deadlines by the thousand: one timer of the event loop for all that end at about the same time.
+
+A timer of its own for each handshake is a tenth of what accepting a connection costs, and almost
+all of them are cancelled. Here one that is cancelled is taken out of a set.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+RESOLUTION = 0.1
+"""Seconds that a deadline may come late."""
+
+
+class Deadline:
+    """Something that is done unless it is cancelled before."""
+
+    __slots__ = ("_callback", "_slot")
+
+    def __init__(self, callback: Callable[[], None], slot: "set[Deadline]") -> None:
+        self._callback = callback
+        self._slot = slot
+        slot.add(self)
+
+    def cancel(self) -> None:
+        """Do it no more."""
+        self._slot.discard(self)
+
+    def pass_by(self) -> None:
+        """Do it, unless it was cancelled or done."""
+        if self in self._slot:
+            self._slot.discard(self)
+            self._callback()
+
+
+class Deadlines:
+    """The deadlines of one event loop."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, set[Deadline]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots.values()))
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> Deadline:
+        """Call back in so many seconds."""
+        return self.at(asyncio.get_running_loop().time() + seconds, callback)
+
+    def at(self, due: float, callback: Callable[[], None]) -> Deadline:
+        """Call back at a time of the event loop."""
+        number = math.ceil(due / RESOLUTION)
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = set()
+            asyncio.get_running_loop().call_at(number * RESOLUTION, self._reach, number)
+        return Deadline(callback, slot)
+
+    def _reach(self, number: int) -> None:
+        # Each by itself: one that fails does not keep the others waiting.
+        for deadline in self._slots.pop(number):
+            asyncio.get_running_loop().call_soon(deadline.pass_by)
