@@ -325,7 +325,7 @@ def written(listener: Listener) -> bytes:
     return b"".join(entry for entry in listener.log if isinstance(entry, bytes))
 
 
-def test_writing_to_sockets() -> None:
+async def test_writing_to_sockets() -> None:
     """What a socket does not take goes through the connection, in order and once."""
     mine, theirs = socket.socketpair()
     with mine, theirs:
@@ -349,7 +349,7 @@ def test_writing_to_sockets() -> None:
 
 
 @pytest.mark.parametrize("kinds", [*itertools.product("gbn", repeat=4)])
-def test_each_connection_gets_its_own(kinds: tuple[str, ...]) -> None:
+async def test_each_connection_gets_its_own(kinds: tuple[str, ...]) -> None:
     """Wherever a good, a broken and no socket stand, the rest goes to the right connection."""
     hub = Hub(RoomsCache(MemoryStore()), Metrics())
     listeners = [Listener(hub) for _ in kinds]

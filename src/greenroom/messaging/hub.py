@@ -96,6 +96,7 @@ class _Room:
         "connections",
         "ending",
         "flushed",
+        "loop",
         "owner",
         "patience",
         "pending",
@@ -106,6 +107,8 @@ class _Room:
     )
 
     def __init__(self, arn: Arn) -> None:
+        # Asking asyncio for it costs a system call each time.
+        self.loop = asyncio.get_running_loop()
         self.owner = (arn.account, arn.region)
         # A dict for its order: who joined together lies together in memory, here and in the kernel.
         self.connections: dict[Connection, socket.socket] = {}
@@ -326,15 +329,14 @@ class Hub:
 
     def _schedule(self, room: _Room) -> None:
         room.scheduled = True
-        asyncio.get_running_loop().call_soon(self._end_tick, room)
+        room.loop.call_soon(self._end_tick, room)
 
     def _end_tick(self, room: _Room) -> None:
         """Write what the tick brought, or put it off where a busy room is to have more."""
-        loop = asyncio.get_running_loop()
-        wait = room.flushed + FLUSH_INTERVAL - loop.time()
+        wait = room.flushed + FLUSH_INTERVAL - room.loop.time()
         if wait > 0 and room.pending and room.is_patient():
             room.waited = len(room.pending)
-            loop.call_later(wait, self._flush_scheduled, room)
+            room.loop.call_later(wait, self._flush_scheduled, room)
         else:
             self._flush_scheduled(room)
 
@@ -347,7 +349,7 @@ class Hub:
         """Begin to write what waits; while slices are being written, their end does it."""
         if room.slicing:
             return
-        room.flushed = asyncio.get_running_loop().time()
+        room.flushed = room.loop.time()
         room.learn()
         data = b"".join([text_frame(envelope.payload) for envelope in room.pending])
         self._count(room, len(data))
@@ -370,7 +372,7 @@ class Hub:
             write_all(connections, tuple(room.connections.values()), data)
         room.slicing = end < len(connections)
         if room.slicing:
-            asyncio.get_running_loop().call_soon(self._write, room, connections, end, data)
+            room.loop.call_soon(self._write, room, connections, end, data)
         else:
             self._flushed(room)
 
