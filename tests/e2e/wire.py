@@ -79,8 +79,12 @@ class Peer:
         if receive_buffer is not None:
             # Before connecting: it bounds the window that the service is told.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.connect((url.hostname, url.port))
         self.buffer = b""
+        try:
+            self.socket.connect((url.hostname, url.port))
+        except BaseException:
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
