@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from unittest import mock
@@ -82,6 +83,10 @@ class Transport(asyncio.Transport):
         self.high: int | None = None
         self.queued = 0
         self.when_written: Callable[[], None] | None = None
+        self.socket: socket.socket | None = None
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.socket if name == "socket" else super().get_extra_info(name, default)
 
     def write(self, data: Any) -> None:
         self.late_writes += self.closed or self.aborted or self.ended

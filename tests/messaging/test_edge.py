@@ -429,6 +429,27 @@ async def test_a_reader_that_catches_up() -> None:
         mine.close()
 
 
+async def test_the_answer_comes_behind_what_waits() -> None:
+    """An earlier answer that the kernel did not take yet is not overtaken by the 101."""
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        theirs.setblocking(False)
+        async with stage() as made:
+            for held in (False, True):
+                edge, transport = made.begin(token())
+                transport.socket = mine
+                if held:
+                    edge.pause_writing()
+                await settle()
+                assert bool(transport.take()) is held
+                if held:
+                    with pytest.raises(BlockingIOError):
+                        theirs.recv(10)
+                else:
+                    assert theirs.recv(1000).startswith(b"HTTP/1.1 101 ")
+                edge.connection_lost(None)
+
+
 async def test_slow_reader() -> None:
     """A reader whose queue passes the bound is cut off; the room goes on."""
     async with stage() as made:

@@ -160,10 +160,10 @@ class Edge(asyncio.Protocol):
         # The transport tells as soon as it cannot write everything at once.
         self._transport.set_write_buffer_limits(high=0)
         self._state = State.OPEN
-        # Once the client sees the 101, it misses nothing: both happen before anything else can.
         self._socket = _socket(self._transport)
-        write_all((self,), (self._socket,), handshake.accept_response(upgrade))
-        plane.hub.join(claims.room_arn, self, NO_SOCKET if self._held else self._socket)
+        # Once the client sees the 101, it misses nothing: both happen before anything else can.
+        write_all((self,), (self._straight(),), handshake.accept_response(upgrade))
+        plane.hub.join(claims.room_arn, self, self._straight())
         self._slot = plane.sweeper.add(self, claims.session_expires)
         plane.metrics.connects.inc()
         plane.metrics.handshake_seconds.observe(perf_counter() - begun)
@@ -421,17 +421,21 @@ class Edge(asyncio.Protocol):
         """Have the room's frames queue up behind what the kernel did not take."""
         self._plane.metrics.write_stalls.inc()
         self._held = True
-        self._write_to(NO_SOCKET)
+        self._change_way()
         self._check_queue()
 
     def resume_writing(self) -> None:
         """Have the room's frames go straight to the socket again: nothing waits."""
         self._held = False
-        self._write_to(self._socket)
+        self._change_way()
 
-    def _write_to(self, straight: socket.socket) -> None:
+    def _straight(self) -> socket.socket:
+        """Return the socket to write to, none while the transport holds bytes: they come first."""
+        return NO_SOCKET if self._held else self._socket
+
+    def _change_way(self) -> None:
         if self._state is State.OPEN:
-            self._plane.hub.write_to(self._session.claims.room_arn, self, straight)
+            self._plane.hub.write_to(self._session.claims.room_arn, self, self._straight())
 
     def _check_queue(self) -> None:
         if self._transport.get_write_buffer_size() > self._plane.limits.outbound_bytes:
