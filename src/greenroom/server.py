@@ -41,7 +41,8 @@ from greenroom.excess_log import ExcessLog
 from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
 from greenroom.memory import MemoryWatch, default_bound
-from greenroom.messaging.hub import Hub
+from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
+from greenroom.messaging.hub import SLICE, Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.plane import Limits, Plane
 from greenroom.messaging.redeemer import Redeemer
@@ -125,6 +126,7 @@ class _Opened(msgspec.Struct, frozen=True, kw_only=True):
     identity: IdentityService
     access: AwsAccess
     destinations: Destinations
+    sender: BulkSender | None
 
 
 async def _open(
@@ -158,6 +160,7 @@ async def _open(
         identity=identity,
         access=access,
         destinations=destinations,
+        sender=_open_sender(settings, stack),
     )
 
 
@@ -178,7 +181,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     settings, store, bus, clock = opened.settings, opened.store, opened.bus, opened.clock
     identity, metrics, quotas = opened.identity, opened.metrics, settings.quotas()
     rooms = RoomsCache(store)
-    hub = Hub(rooms, metrics)
+    hub = Hub(rooms, metrics, opened.sender)
     keys = await TokenKeys.open(identity.vault, bus, clock, tasks)
     chat_log = await _start_chat_log(opened, tasks)
     chat = Chat(
@@ -332,6 +335,13 @@ async def _open_store(settings: Settings) -> Store:
     if settings.text("storage") == "memory":
         return MemoryStore()
     return await SqliteStore.open(settings.path("data_dir"))
+
+
+def _open_sender(settings: Settings, stack: contextlib.AsyncExitStack) -> BulkSender | None:
+    sender = open_bulk_sender(SLICE) if settings.text("io_uring") == "auto" else None
+    if sender is not None:
+        stack.callback(sender.close)
+    return sender
 
 
 def _dev_certificate(settings: Settings) -> tls.Certificate:

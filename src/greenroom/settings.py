@@ -404,6 +404,12 @@ SETTINGS: tuple[Setting, ...] = (
         _integer(1, 300),
         "seconds that a client may take to answer a close frame",
     ),
+    Setting(
+        "io_uring",
+        "auto",
+        _one_of("auto", "off"),
+        "auto writes to the connections of a room with one system call where Linux allows it",
+    ),
     # the end
     Setting(
         "drain_timeout_seconds",

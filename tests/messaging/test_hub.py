@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from greenroom.bus.base import Deliver, Disconnect, RoomChanged, TokenKeysChanged
+from greenroom.messaging import bulk_sender
 from greenroom.messaging import hub as hub_module
+from greenroom.messaging.bulk_sender import BulkSender
 from greenroom.messaging.hub import Hub
 from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
@@ -17,6 +19,7 @@ from greenroom.protocol.frames import text_frame
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
 from tests.hand_clock import START_MS
+from tests.io_uring import needs_io_uring
 from tests.messaging.stage import ROOM, settle
 from tests.storage.values import a_room
 
@@ -69,6 +72,18 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 def hub() -> Hub:
     """Give a hub without connections."""
     return Hub(RoomsCache(MemoryStore()), Metrics())
+
+
+@pytest.fixture(params=["one by one", pytest.param("io_uring", marks=needs_io_uring)])
+def writing_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Give a hub without connections that writes to sockets in one way or the other."""
+    if request.param == "one by one":
+        yield Hub(RoomsCache(MemoryStore()), Metrics())
+        return
+    monkeypatch.setattr(bulk_sender, "FEWEST", 1)
+    sender = BulkSender(hub_module.SLICE)
+    yield Hub(RoomsCache(MemoryStore()), Metrics(), sender)
+    sender.close()
 
 
 def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
@@ -325,21 +340,24 @@ def written(listener: Listener) -> bytes:
     return b"".join(entry for entry in listener.log if isinstance(entry, bytes))
 
 
-async def test_writing_to_sockets() -> None:
+async def test_writing_to_sockets(writing_hub: Hub) -> None:
     """What a socket does not take goes through the connection, in order and once."""
     mine, theirs = socket.socketpair()
     with mine, theirs:
         mine.setblocking(False)
-        hub = Hub(RoomsCache(MemoryStore()), Metrics())
-        taker, waiter = Listener(hub), Listener(hub)
-        data = bytes(range(256)) * 8192
-        hub_module.write_all([taker, waiter], [mine, hub_module.NO_SOCKET], data)
+        taker, waiter = Listener(writing_hub), Listener(writing_hub)
+        writing_hub.write_to(HERE, taker, mine)
+        payload = bytes(range(256)) * 1000
+        data = text_frame(payload)
+        deliver(writing_hub, payload)
+        await settle()
         taken = written(taker)
         assert 0 < len(taken) < len(data)
         assert data.endswith(taken)
         assert waiter.log == [data]
-        hub_module.write_all([taker], [mine], b"more")
-        assert taker.log[-1] == b"more"
+        deliver(writing_hub, b"more")
+        await settle()
+        assert taker.log[-1] == waiter.log[-1] == text_frame(b"more")
         received = bytearray()
         theirs.setblocking(False)
         with contextlib.suppress(BlockingIOError):
@@ -348,32 +366,70 @@ async def test_writing_to_sockets() -> None:
         assert bytes(received) + taken == data
 
 
-@pytest.mark.parametrize("kinds", [*itertools.product("gbn", repeat=4)])
-async def test_each_connection_gets_its_own(kinds: tuple[str, ...]) -> None:
+async def test_each_connection_gets_its_own(writing_hub: Hub) -> None:
     """Wherever a good, a broken and no socket stand, the rest goes to the right connection."""
-    hub = Hub(RoomsCache(MemoryStore()), Metrics())
-    listeners = [Listener(hub) for _ in kinds]
+    for kinds in itertools.product("gbn", repeat=4):
+        with contextlib.ExitStack() as stack:
+            pairs = [socket.socketpair() for _ in kinds]
+            listeners = [Listener(writing_hub) for _ in kinds]
+            for end in itertools.chain.from_iterable(pairs):
+                stack.enter_context(end)
+            for kind, listener, (mine, theirs) in zip(kinds, listeners, pairs, strict=True):
+                if kind == "b":
+                    theirs.close()
+                if kind != "n":
+                    writing_hub.write_to(HERE, listener, mine)
+            deliver(writing_hub, b"x")
+            await settle()
+            for kind, listener, (_, theirs) in zip(kinds, listeners, pairs, strict=True):
+                assert listener.log == ([] if kind == "g" else [text_frame(b"x")])
+                assert kind != "g" or theirs.recv(100) == text_frame(b"x")
+                listener.leave()
+
+
+async def test_whom_a_room_writes_to(writing_hub: Hub) -> None:
+    """Who comes, goes or begins to wait between two messages is written to as it is then."""
     with contextlib.ExitStack() as stack:
-        pairs = [socket.socketpair() for _ in kinds]
+        pairs = [socket.socketpair() for _ in range(3)]
         for end in itertools.chain.from_iterable(pairs):
             stack.enter_context(end)
-        for kind, (_, theirs) in zip(kinds, pairs, strict=True):
-            if kind == "b":
-                theirs.close()
-        sockets = [
-            hub_module.NO_SOCKET if kind == "n" else mine
-            for kind, (mine, _) in zip(kinds, pairs, strict=True)
-        ]
-        hub_module.write_all(listeners, sockets, b"frame")
-        for kind, listener, (_, theirs) in zip(kinds, listeners, pairs, strict=True):
-            assert listener.log == ([] if kind == "g" else [b"frame"])
-            assert kind != "g" or theirs.recv(100) == b"frame"
+            end.setblocking(False)
+        listeners = [Listener(writing_hub) for _ in range(2)]
+        for listener, (mine, _) in zip(listeners, pairs, strict=False):
+            writing_hub.write_to(HERE, listener, mine)
+
+        async def said(payload: bytes) -> list[bool]:
+            deliver(writing_hub, payload)
+            await settle()
+            got = []
+            for _, theirs in pairs:
+                try:
+                    assert theirs.recv(100) == text_frame(payload)
+                    got.append(True)
+                except BlockingIOError:
+                    got.append(False)
+            return got
+
+        assert await said(b"1") == [True, True, False]
+        listeners.append(Listener(writing_hub))
+        writing_hub.write_to(HERE, listeners[2], pairs[2][0])
+        assert await said(b"2") == [True, True, True]
+        writing_hub.write_to(HERE, listeners[0], hub_module.NO_SOCKET)
+        assert await said(b"3") == [False, True, True]
+        assert listeners[0].log == [text_frame(b"3")]
+        writing_hub.write_to(HERE, listeners[0], pairs[0][0])
+        # Its descriptor may soon be another connection's.
+        listeners[1].leave()
+        assert await said(b"4") == [True, False, True]
+        assert [each.log for each in listeners[1:]] == [[], []]
 
 
-async def test_who_left_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_left_between_two_slices(
+    writing_hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is written to a connection that left, though its socket is open yet."""
     monkeypatch.setattr(hub_module, "SLICE", 1)
-    hub = Hub(RoomsCache(MemoryStore()), Metrics())
+    hub = writing_hub
     mine, theirs = socket.socketpair()
     with mine, theirs:
         theirs.setblocking(False)

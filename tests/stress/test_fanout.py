@@ -6,6 +6,8 @@ import random
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Measured
 from tests.e2e.wire import client_frame
 from tests.said import ends
@@ -23,6 +25,9 @@ from tests.stress.viewers import (
 ROOMS, VIEWERS, SPEAKERS, MESSAGES = 12, 40, 3, 60
 LARGE_ROOM = 1300
 """Connections: more than are written to in one slice."""
+
+both_ways = pytest.mark.parametrize("way", ["auto", "off"])
+"""With io_uring where the system allows it, and without."""
 
 BIG = {"pad": "\x01" * 900}
 """Attributes of 900 bytes that take 5 KB as JSON."""
@@ -81,13 +86,14 @@ async def test_many_rooms(
         measured("stress_deliveries_per_second", round(delivered / (time.monotonic() - begun)))
 
 
-async def test_large_room(tmp_path: Path, chance: random.Random, scaled: Scaled) -> None:
+@both_ways
+async def test_large_room(way: str, tmp_path: Path, chance: random.Random, scaled: Scaled) -> None:
     """In a room that is written to in slices all see one stream, those who come and go included.
 
     Who joins late sees the end of the stream without a gap, all that was sent after its 101
     included; who leaves early saw the beginning of it without a gap.
     """
-    async with serving(tmp_path) as (service, crowd):
+    async with serving(tmp_path, GREENROOM_IO_URING=way) as (service, crowd):
         room = str(service.boto3().create_room()["arn"])
         viewers = await crowd.fill(room, scaled(LARGE_ROOM))
         leaving = [viewers.pop(chance.randrange(len(viewers))) for _ in range(50)]
@@ -133,14 +139,16 @@ def assert_suffixes(late: list[tuple[Viewer, set[str]]], stream: list[bytes], on
         assert set(order[:begin]) - {""} <= before
 
 
+@both_ways
 async def test_slow_readers(
-    tmp_path: Path, chance: random.Random, scaled: Scaled, measured: Measured
+    way: str, tmp_path: Path, chance: random.Random, scaled: Scaled, measured: Measured
 ) -> None:
     """Readers that stop reading are dropped, by name; the others see everything in order.
 
     Nobody else is dropped, and a reader that is only late for a moment is not.
     """
-    async with serving(tmp_path, GREENROOM_OUTBOUND_QUEUE_BYTES="65536") as (service, crowd):
+    variables = {"GREENROOM_OUTBOUND_QUEUE_BYTES": "65536", "GREENROOM_IO_URING": way}
+    async with serving(tmp_path, **variables) as (service, crowd):
         room = str(service.boto3().create_room()["arn"])
         viewers = await crowd.fill(room, scaled(150))
         (speaker,) = await crowd.speakers(room, 1)
@@ -160,7 +168,7 @@ async def test_slow_readers(
             await until(lambda: len(arrivals) == count * len(viewers), "all have seen them")
             return round(percentile(arrivals, 0.99) * 1000, 1)
 
-        measured("stress_p99_ms_without_slow_readers", await speak(50))
+        measured(f"stress_p99_ms_without_slow_readers_{way}", await speak(50))
         slow = await at_once(
             crowd.enter(room, f"slow-{number}", receive_buffer=4096) for number in range(scaled(30))
         )
@@ -170,7 +178,7 @@ async def test_slow_readers(
         for each in late:
             each.transport.pause_reading()
             asyncio.get_running_loop().call_later(0.05, each.transport.resume_reading)
-        measured("stress_p99_ms_with_slow_readers", await speak(100))
+        measured(f"stress_p99_ms_with_slow_readers_{way}", await speak(100))
         while ends(service)["slow_reader"] < len(slow):
             assert len(speaker.sent) < 5000, "the slow readers were not dropped"
             await speak(50)
