@@ -1,9 +1,11 @@
 """`make bench-fanout`: what it costs to write one message to everybody in a room.
 
-Greenroom and the C reference take turns. Every delivery is counted, and its order checked.
+Greenroom, as it is and without io_uring, and the C reference take turns. Every delivery is counted,
+and its order checked.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -25,12 +27,25 @@ STEADY = 2.5
 """A steady room is measured so many times as long: it is idle for the most part."""
 
 
+class OneByOne(Greenroom):
+    """The service where the system refuses io_uring, as in most containers."""
+
+    name = "Greenroom without io_uring"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, {"GREENROOM_IO_URING": "off"})
+
+
 class Case(msgspec.Struct, frozen=True):
     """A row of the table; `base` names the row whose cost it may exceed by a factor only."""
 
     name: str
     load: Load
     base: str = ""
+
+    def is_for(self, server: str) -> bool:
+        """Return whether it says something of a server: io_uring counts in one room."""
+        return server != OneByOne.name or (not self.base and self.load.connections > 1)
 
 
 def cases(plan: Plan) -> list[Case]:
@@ -73,13 +88,14 @@ _replace = msgspec.structs.replace
 
 
 def measure(plan: Plan) -> Measured:
-    """Run every case on both servers, in turns, in every round."""
+    """Run every case on its servers, in turns, in every round."""
     measured = Measured()
     for _ in rounds(plan):
-        with running([Reference, Greenroom]) as servers:
+        with running([Reference, Greenroom, OneByOne]) as servers:
             for case in cases(plan):
                 for server in servers:
-                    measured.add(case.name, server.name, run(server, case.load))
+                    if case.is_for(server.name):
+                        measured.add(case.name, server.name, run(server, case.load))
     return measured
 
 
@@ -130,7 +146,7 @@ NOTES = (
 def _rows(case: Case, measured: Measured) -> Iterator[list[str]]:
     reference = measured.series(case.name, Reference.name, _cpu)
     base_p50 = measured.series(case.name, Reference.name, _p50)
-    for server in (Reference.name, Greenroom.name):
+    for server in measured.outcomes[case.name]:
         cpu = measured.series(case.name, server, _cpu)
         growth = cpu.over(measured.series(case.base, server, _cpu)).text() if case.base else ""
         p50 = measured.series(case.name, server, _p50)
