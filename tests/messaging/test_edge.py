@@ -1,24 +1,30 @@
 """One WebSocket connection: upgrade, actions, events, and every way in which it ends."""
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 from structlog.testing import capture_logs
 
 from greenroom.bus.base import Deliver, RoomChanged
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import TURN_BYTES, Edge, State
 from greenroom.messaging.hub import NO_SOCKET
+from greenroom.protocol.frames import text_frame
 from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
 from tests.hand_clock import START_MS
 from tests.messaging.stage import (
+    KEY,
     LIMITS,
     PING,
     ROOM,
+    VERSION,
     Transport,
     action,
     claims_of,
@@ -429,25 +435,60 @@ async def test_a_reader_that_catches_up() -> None:
         mine.close()
 
 
-async def test_the_answer_comes_behind_what_waits() -> None:
-    """An earlier answer that the kernel did not take yet is not overtaken by the 101."""
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize(
+    ("waiting", "bound"), [(0, 65_536), (30_000, 65_536), (100_000, 1_000_000), (100_000, 65_536)]
+)
+def test_answers_that_were_not_read(
+    waiting: int, bound: int, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Neither the 101 nor a frame overtakes earlier answers; they count towards the bound.
+
+    The transport is real, and may have told whose the connection was before that it holds bytes.
+    """
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_upgrade_behind_answers(waiting, bound))
+
+
+async def _upgrade_behind_answers(waiting: int, bound: int) -> None:
+    loop = asyncio.get_running_loop()
     mine, theirs = socket.socketpair()
-    with mine, theirs:
-        theirs.setblocking(False)
-        async with stage() as made:
-            for held in (False, True):
-                edge, transport = made.begin(token())
-                transport.socket = mine
-                if held:
-                    edge.pause_writing()
-                await settle()
-                assert bool(transport.take()) is held
-                if held:
-                    with pytest.raises(BlockingIOError):
-                        theirs.recv(10)
-                else:
-                    assert theirs.recv(1000).startswith(b"HTTP/1.1 101 ")
-                edge.connection_lost(None)
+    mine.setblocking(False)
+    theirs.setblocking(False)
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while waiting:
+            sent += mine.send(b"a" * 4096)
+    limits = msgspec.structs.replace(LIMITS, outbound_bytes=bound)
+    with theirs:
+        async with stage(limits) as made, asyncio.timeout(10):
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=mine)
+            transport.write(b"a" * waiting)
+            edge = Edge(made.plane, transport)
+            transport.set_protocol(edge)
+            protocols = (b"sec-websocket-protocol", token().encode())
+            edge.begin(b"GET", [KEY, VERSION, protocols], b"")
+            await settle(30)
+            received = b""
+            if waiting:
+                # The kernel has room again, which the transport does not know yet.
+                received += theirs.recv(sent)
+            made.bus.publish(Deliver(HERE, b"frame", "SendEvent"))
+            with contextlib.suppress(ConnectionError):
+                while more := await loop.sock_recv(theirs, 1 << 20):
+                    received += more
+                    if received.endswith(b"frame"):
+                        break
+            assert (edge._state is State.OPEN) is (waiting <= bound)
+            transport.abort()
+            await settle()
+    answers, _, rest = received.partition(b"HTTP/1.1 101 ")
+    assert set(answers) <= {ord("a")}
+    if waiting <= bound:
+        assert len(answers) == sent + waiting
+        assert rest.endswith(b"\r\n\r\n" + text_frame(b"frame"))
+    else:
+        assert rest == b""
 
 
 async def test_slow_reader() -> None:

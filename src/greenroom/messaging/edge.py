@@ -157,17 +157,19 @@ class Edge(asyncio.Protocol):
             self._visit = None
         rate = plane.quotas["messaging_requests_per_connection"]
         self._session = Session(claims, rate, plane.clock.now())
-        # The transport tells as soon as it cannot write everything at once.
+        # The transport tells as soon as it cannot write everything at once; not, when it told whose
+        # the connection was before that it holds answers which that client did not read.
         self._transport.set_write_buffer_limits(high=0)
+        self._held = self._held or self._transport.get_write_buffer_size() > 0
         self._state = State.OPEN
         self._socket = _socket(self._transport)
-        # Once the client sees the 101, it misses nothing: both happen before anything else can.
-        write_all((self,), (self._straight(),), handshake.accept_response(upgrade))
-        plane.hub.join(claims.room_arn, self, self._straight())
         self._slot = plane.sweeper.add(self, claims.session_expires)
         plane.metrics.connects.inc()
         plane.metrics.handshake_seconds.observe(perf_counter() - begun)
         log.debug("connection opened", **self._names())
+        # Once the client sees the 101, it misses nothing: both happen before anything else can.
+        plane.hub.join(claims.room_arn, self, self._straight())
+        write_all((self,), (self._straight(),), handshake.accept_response(upgrade))
         self._resume()
 
     def _handshake_too_slow(self) -> None:
