@@ -408,7 +408,7 @@ SETTINGS: tuple[Setting, ...] = (
         "io_uring",
         "auto",
         _one_of("auto", "off"),
-        "auto writes to the connections of a room with one system call where Linux allows it",
+        "auto writes to the connections of rooms with one system call where Linux allows it",
     ),
     # the end
     Setting(

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 from collections.abc import Callable, Iterator
+from unittest import mock
 
 import pytest
 
 from greenroom.bus.base import Deliver, Disconnect, RoomChanged, TokenKeysChanged
-from greenroom.messaging import bulk_sender
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import BulkSender
 from greenroom.messaging.hub import Hub
@@ -80,10 +81,12 @@ def writing_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param == "one by one":
         yield Hub(RoomsCache(MemoryStore()), Metrics())
         return
-    monkeypatch.setattr(bulk_sender, "FEWEST", 1)
+    monkeypatch.setattr(hub_module, "FEWEST", 1)
     sender = BulkSender(hub_module.SLICE)
-    yield Hub(RoomsCache(MemoryStore()), Metrics(), sender)
+    with mock.patch.object(sender, "send", wraps=sender.send) as sending:
+        yield Hub(RoomsCache(MemoryStore()), Metrics(), sender)
     sender.close()
+    assert sending.called
 
 
 def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
@@ -424,24 +427,92 @@ async def test_whom_a_room_writes_to(writing_hub: Hub) -> None:
         assert [each.log for each in listeners[1:]] == [[], []]
 
 
-async def test_who_left_between_two_slices(
-    writing_hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is written to a connection that left, though its socket is open yet."""
+async def test_between_two_slices(writing_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is written to as it is when its slice comes; who left is not written to.
+
+    Its socket may be open yet, or its number be that of another room's socket.
+    """
     monkeypatch.setattr(hub_module, "SLICE", 1)
     hub = writing_hub
-    mine, theirs = socket.socketpair()
-    with mine, theirs:
-        theirs.setblocking(False)
-        first, second = Listener(hub), Listener(hub)
-        hub.write_to(HERE, second, mine)
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(4)]
+        for end in itertools.chain.from_iterable(pairs):
+            stack.enter_context(end)
+            end.setblocking(False)
+        listeners = [Listener(hub) for _ in range(5)]
+        for listener, (mine, _) in zip(listeners[1:], pairs, strict=True):
+            hub.write_to(HERE, listener, mine)
         hub.receive(Deliver(HERE, b"x", "SendEvent"))
         await asyncio.sleep(0)
-        assert len(first.log) == 1
-        hub.leave(HERE, second)
+        assert len(listeners[0].log) == 1
+        hub.leave(HERE, listeners[1])
+        hub.leave(HERE, listeners[2])
+        mine, theirs = socket.socketpair()
+        stack.enter_context(theirs).setblocking(False)
+        number = pairs[1][0].fileno()
+        pairs[1][0].close()
+        with mine:
+            os.dup2(mine.fileno(), number)
+        reused = stack.enter_context(socket.socket(fileno=number))
+        hub.write_to(THERE, Listener(hub, room=THERE), reused)
+        hub.write_to(HERE, listeners[3], hub_module.NO_SOCKET)
         await settle()
-        with pytest.raises(BlockingIOError):
-            theirs.recv(10)
+        for nobody in (pairs[0][1], pairs[2][1], theirs):
+            with pytest.raises(BlockingIOError):
+                nobody.recv(10)
+        assert listeners[3].log == [text_frame(b"x")]
+        assert pairs[3][1].recv(10) == text_frame(b"x")
+
+
+async def test_rooms_of_one_tick(writing_hub: Hub) -> None:
+    """All that a tick brought goes out at its end, each room's frames to that room alone."""
+    rooms = [str(Arn("us-east-1", "123456789012", ResourceType.ROOM, f"Room{n}")) for n in range(9)]
+    with contextlib.ExitStack() as stack:
+        readers: dict[str, list[socket.socket]] = {}
+        for number, room in enumerate(rooms):
+            for _ in range(number):
+                mine, theirs = socket.socketpair()
+                stack.enter_context(mine).setblocking(False)
+                stack.enter_context(theirs).setblocking(False)
+                writing_hub.write_to(room, listener := Listener(writing_hub, room=room), mine)
+                if number == 3:
+                    mine.close()
+                    listener.when_written = listener.leave
+                readers.setdefault(room, []).append(theirs)
+        # More than fits into one call.
+        long = {3: b"3" * 50, 5: b"5" * 300_000, 7: b"7" * 200_000, 8: b"8" * 100_000}
+        for number, room in enumerate(rooms):
+            deliver(writing_hub, long.get(number, b"%d" % number), room)
+        await settle()
+        for number, room in enumerate(rooms):
+            for theirs in readers.get(room, []):
+                data = text_frame(long.get(number, b"%d" % number))
+                received = theirs.recv(1 << 20)
+                assert received == (b"" if number == 3 else data[: len(received)])
+                assert received or number == 3
+        assert writing_hub.rooms == 7
+
+
+async def test_a_sender_that_fails() -> None:
+    """No room stays silent: what comes later is written, in all slices and all rooms."""
+    sender = mock.Mock()
+    sender.send.side_effect = [OSError(5, "broken"), []]
+    hub = Hub(RoomsCache(MemoryStore()), Metrics(), sender)
+    here = [Listener(hub) for _ in range(hub_module.SLICE + 1)]
+    there = [Listener(hub, room=THERE) for _ in range(50)]
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: faults.append(what))
+    for _ in range(3):
+        deliver(hub, b"x")
+        deliver(hub, b"x", THERE)
+        sender.send.side_effect = [OSError(5, "broken")] if not faults else None
+        sender.send.return_value = []
+        await settle()
+    assert len(faults) == 1
+    # The last slice is one connection, which is written to by itself.
+    assert len(here[-1].log) == 3
+    said = [sum(len(one[0]) for one in call.args[0]) for call in sender.send.call_args_list]
+    assert said == [len(here) - 1 + len(there)] * 3
 
 
 async def test_a_drain_of_many_is_spread(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from tests.stress.viewers import until
 
 VIEWERS = 100
 
-IO_URING = "io_uring: a room is written to with one system call"
+IO_URING = "io_uring: rooms are written to with one system call"
 NO_IO_URING = "no io_uring: rooms are written to one connection at a time"
 
 

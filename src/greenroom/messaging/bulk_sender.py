@@ -1,14 +1,14 @@
-"""The same bytes to many sockets with one system call: Linux's io_uring.
+"""Messages to many sockets with one system call: Linux's io_uring.
 
 A `send` of Python's costs a call and the interpreter's lock given and taken, for each connection.
-Here the kernel reads from memory that it shares with the process to whom it shall send, and writes
-there how much each socket took (`io_uring(7)`). Every request says MSG_DONTWAIT, so each is done,
-or refused because the socket's buffer is full, before the system call returns.
+Here the kernel reads from memory that it shares with the process what it shall send to whom, and
+writes there how much each socket took (`io_uring(7)`). Every request says MSG_DONTWAIT, so each is
+done, or refused because the socket's buffer is full, before the system call returns.
 
-The shared memory is two queues of fixed length. An entry of the submission queue is 64 bytes, of
-which only the descriptor and the number of bytes differ from call to call; they are written for all
-entries at once. Positions count up for ever, modulo 2**32; an entry's place is the position modulo
-the length, which is a power of two.
+The shared memory is two queues of fixed length: 64 bytes for each request, of which only
+descriptor, address and length are written anew, for all requests at once; and 16 bytes for each
+result. Positions in a queue count up for ever, modulo 2**32; a position's place is its remainder by
+the queue's length, which is a power of two.
 
 The numbers are those of Linux's `io_uring.h`; they are the same on both machines named here.
 """
@@ -31,28 +31,36 @@ FEWEST = 32
 """From so many sockets on one system call is cheaper than one for each."""
 
 LONGEST = 262_144
-"""Bytes that can be sent at once."""
+"""Bytes of messages that can be sent at once."""
 
 _MACHINES = ("x86_64", "aarch64")
 _IO_URING_SETUP, _IO_URING_ENTER = 425, 426
-_SETUP_SUBMIT_ALL, _SETUP_SINGLE_ISSUER, _SETUP_DEFER_TASKRUN = 1 << 7, 1 << 12, 1 << 13
-_OFFSET_RINGS, _OFFSET_ENTRIES = 0, 0x10000000
-_ENTER_GETEVENTS = 1 << 0
-_OP_SEND = 26
+_SEND = 26
+_WAIT_FOR_RESULTS = 1 << 0
+_RINGS_AT, _REQUESTS_AT = 0, 0x10000000
 _POSITIONS = 1 << 32
 
-# The structures: io_uring_params with where the two rings' words lie, from its start;
-_PARAMETERS_BYTES, _PARAMETERS_FLAGS = 120, 8
-_ENTRIES = struct.Struct("=2I")
-_SUBMISSION_RING, _SUBMISSION_RING_AT = struct.Struct("=2I 16x I"), 40
-_COMPLETION_RING, _COMPLETION_RING_AT = struct.Struct("=2I 12x I"), 80
-# io_uring_sqe: operation, descriptor, address, length, flags of the message, number of the entry;
-_SUBMISSION = struct.Struct("=B 3x i 8x Q I i Q 24x")
-_SUBMISSION_DESCRIPTOR_AT, _SUBMISSION_LENGTH_AT = 4, 24
-# io_uring_cqe: number of the entry, result.
-_COMPLETION_BYTES, _COMPLETION_ENTRY_AT, _COMPLETION_RESULT_AT = 16, 0, 8
+# A request that cannot be begun has a result like any other, and does not keep back those behind.
+_SUBMIT_ALL = 1 << 7
+# One thread only, in which all is done that the kernel does: nothing runs beside it, and a call
+# from another thread is refused.
+_SINGLE_ISSUER, _DEFER_TASKRUN = 1 << 12, 1 << 13
+
+# io_uring_params: the queues' lengths; from where the rings begin, where their words lie.
+_PARAMETERS_BYTES, _FLAGS_AT = 120, 8
+_LENGTHS = struct.Struct("=2I")
+_REQUEST_RING, _REQUEST_RING_AT = struct.Struct("=2I 16x I"), 40
+_RESULT_RING, _RESULT_RING_AT = struct.Struct("=2I 12x I"), 80
+# io_uring_sqe: operation, descriptor, address, length, the message's flags, the request's place.
+_REQUEST = struct.Struct("=B 3x i 8x Q I i Q 24x")
+_DESCRIPTOR_AT, _ADDRESS_AT, _LENGTH_AT = 4, 16, 24
+# io_uring_cqe: the request's place, and the bytes sent or an error below zero.
+_RESULT_BYTES, _PLACE_AT, _SENT_AT = 16, 0, 8
 
 log = structlog.get_logger()
+
+Message = tuple["array[int]", bytes]
+"""Descriptors, and the bytes for all of them."""
 
 
 class BulkSender:
@@ -71,93 +79,114 @@ class BulkSender:
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
         self._syscall.restype, self._syscall.argtypes = ctypes.c_long, [ctypes.c_long] * 7
         made = bytearray(_PARAMETERS_BYTES)
-        flags = _SETUP_SUBMIT_ALL | _SETUP_SINGLE_ISSUER | _SETUP_DEFER_TASKRUN
-        struct.pack_into("=I", made, _PARAMETERS_FLAGS, flags)
+        struct.pack_into("=I", made, _FLAGS_AT, _SUBMIT_ALL | _SINGLE_ISSUER | _DEFER_TASKRUN)
         address = ctypes.addressof(ctypes.c_char.from_buffer(made))
         self._ring = self._call(_IO_URING_SETUP, most, address)
         try:
             self._share_rings(made)
-            self._share_entries(*_ENTRIES.unpack_from(made)[:1])
+            self._share_requests(made)
         except BaseException:
             self.close()
             raise
 
     def _share_rings(self, made: bytearray) -> None:
-        entries, completions = _ENTRIES.unpack_from(made)
-        head, tail, places = _SUBMISSION_RING.unpack_from(made, _SUBMISSION_RING_AT)
-        seen, done, results = _COMPLETION_RING.unpack_from(made, _COMPLETION_RING_AT)
-        end_of_places, end = places + entries * 4, results + completions * _COMPLETION_BYTES
-        memory = memoryview(mmap.mmap(self._ring, max(end, end_of_places), offset=_OFFSET_RINGS))
+        requests, results = _LENGTHS.unpack_from(made)
+        taken, submitted, places_at = _REQUEST_RING.unpack_from(made, _REQUEST_RING_AT)
+        seen, done, results_at = _RESULT_RING.unpack_from(made, _RESULT_RING_AT)
+        places_end, end = places_at + requests * 4, results_at + results * _RESULT_BYTES
+        memory = memoryview(mmap.mmap(self._ring, max(end, places_end), offset=_RINGS_AT))
         words = memory.cast("I")
-        # Where the process has come to, and where the kernel.
-        self._submitted, self._taken = _word(words, tail), _word(words, head)
+        # The process says to where requests are submitted and results seen; the kernel, to where
+        # requests are taken and results done.
+        self._submitted, self._taken = _word(words, submitted), _word(words, taken)
         self._seen, self._done = _word(words, seen), _word(words, done)
-        self._results = _field(memory[results:end], _COMPLETION_BYTES, _COMPLETION_RESULT_AT)
-        self._entries = _field(memory[results:end], _COMPLETION_BYTES, _COMPLETION_ENTRY_AT)
-        # Which entry is at which place: always its own.
-        words[places // 4 : end_of_places // 4] = array("I", range(entries))
+        self._sent = _field("i", memory[results_at:end], _RESULT_BYTES, _SENT_AT)
+        self._places = _field("i", memory[results_at:end], _RESULT_BYTES, _PLACE_AT)
+        # Requests could be taken in another order than they lie there.
+        words[places_at // 4 : places_end // 4] = array("I", range(requests))
 
-    def _share_entries(self, number: int) -> None:
-        """Fill in what never changes: the operation, and where the data are."""
+    def _share_requests(self, made: bytearray) -> None:
+        """Fill in what never changes: the operation, its flags and the request's place."""
+        requests, _ = _LENGTHS.unpack_from(made)
+        memory = memoryview(mmap.mmap(self._ring, requests * _REQUEST.size, offset=_REQUESTS_AT))
+        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+        for place in range(requests):
+            _REQUEST.pack_into(memory, place * _REQUEST.size, _SEND, -1, 0, 0, flags, place)
+        self._descriptors = _field("i", memory, _REQUEST.size, _DESCRIPTOR_AT)
+        self._addresses = _field("Q", memory, _REQUEST.size, _ADDRESS_AT)
+        self._lengths = _field("i", memory, _REQUEST.size, _LENGTH_AT)
         buffer = ctypes.create_string_buffer(LONGEST)
-        address, flags = ctypes.addressof(buffer), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-        self._data = memoryview(buffer).cast("B")
-        memory = memoryview(
-            mmap.mmap(self._ring, number * _SUBMISSION.size, offset=_OFFSET_ENTRIES)
-        )
-        for entry in range(number):
-            _SUBMISSION.pack_into(
-                memory, entry * _SUBMISSION.size, _OP_SEND, -1, address, 0, flags, entry
-            )
-        self._descriptors = _field(memory, _SUBMISSION.size, _SUBMISSION_DESCRIPTOR_AT)
-        self._lengths = _field(memory, _SUBMISSION.size, _SUBMISSION_LENGTH_AT)
+        self._data, self._data_at = memoryview(buffer).cast("B"), ctypes.addressof(buffer)
 
     def close(self) -> None:
-        """Give up the queues; their memory goes with this object."""
+        """Give up the queues; their memory, with two descriptors, goes with this object."""
         os.close(self._ring)
 
-    def takes(self, number: int, size: int) -> bool:
-        """Return whether so many sockets and bytes fit into a call, and are worth it."""
-        return FEWEST <= number <= self.most and size <= LONGEST
+    def send(self, messages: Sequence[Message]) -> list[tuple[int, int, int]]:
+        """Send each message to each of its at most `most` descriptors, in order.
 
-    def send(self, descriptors: "array[int]", data: bytes) -> Sequence[tuple[int, int]]:
-        """Send the data to each of at most `most` sockets, at most `LONGEST` bytes.
-
-        Returns the index, and the number of bytes that were sent, for those that did not take
-        everything. A descriptor that is not open, or negative, is one of them.
+        Returns the message's index, the descriptor's index in it and the number of bytes that were
+        sent, for those that did not take everything. A descriptor that is not open, or negative, is
+        one of them.
         """
-        number, size = len(descriptors), len(data)
-        self._data[:size] = data
-        lengths = array("i", (size,)) * number
-        begin, seen = self._submitted[0], self._seen[0]
-        _put(self._descriptors, begin, descriptors)
-        _put(self._lengths, begin, lengths)
-        taken = self._submit(begin, number)
-        self._wait(seen, taken)
-        results = _get(self._results, seen, taken)
-        entries = () if results == lengths else _get(self._entries, seen, taken)
-        self._seen[0] = self._done[0]
-        short = [
-            ((entry - begin) % len(self._lengths), max(result, 0))
-            for entry, result in zip(entries, results, strict=False)
-            if result != size
-        ]
-        return short + [(index, 0) for index in range(taken, number)]
+        short: list[tuple[int, int, int]] = []
+        first = number = size = 0
+        for index, (descriptors, data) in enumerate(messages):
+            number += len(descriptors)
+            size += len(data)
+            if number > self.most or size > LONGEST:
+                short += self._send_some(messages, first, index)
+                first, number, size = index, len(descriptors), len(data)
+        return short + self._send_some(messages, first, len(messages))
 
-    def _submit(self, begin: int, number: int) -> int:
-        """Return how many the kernel took: fewer where it has no memory."""
-        self._submitted[0] = (begin + number) % _POSITIONS
+    def _send_some(
+        self, messages: Sequence[Message], first: int, end: int
+    ) -> list[tuple[int, int, int]]:
+        """Send some of the messages, as many as fit into one call."""
+        descriptors, addresses, lengths = array("i"), array("Q"), array("i")
+        size = 0
+        for each, data in messages[first:end]:
+            begin, size = size, size + len(data)
+            self._data[begin:size] = data
+            descriptors += each
+            addresses += array("Q", (self._data_at + begin,)) * len(each)
+            lengths += array("i", (len(data),)) * len(each)
+        position, done = self._submitted[0], self._done[0]
+        _put(self._descriptors, position, descriptors)
+        _put(self._addresses, position, addresses)
+        _put(self._lengths, position, lengths)
+        taken = self._submit(position, len(descriptors))
+        self._wait(done, taken)
+        sent = _get(self._sent, done, taken)
+        all_taken = sent == lengths
+        places = array("i") if all_taken else _get(self._places, done, taken)
+        self._seen[0] = self._done[0]
+        if all_taken:
+            return []
+        # Before Linux 6.2 those that failed come first.
+        numbers = [(place - position) % len(self._lengths) for place in places]
+        took = dict(zip(numbers, sent, strict=True))
+        owners = [(index, n) for index in range(first, end) for n in range(len(messages[index][0]))]
+        return [
+            (*owner, max(took.get(number, 0), 0))
+            for number, owner in enumerate(owners)
+            if took.get(number, 0) != lengths[number]
+        ]
+
+    def _submit(self, position: int, number: int) -> int:
+        """Return how many requests the kernel took: fewer where it has no memory."""
+        self._submitted[0] = (position + number) % _POSITIONS
         with contextlib.suppress(OSError):
-            self._call(_IO_URING_ENTER, self._ring, number, number, _ENTER_GETEVENTS)
+            self._call(_IO_URING_ENTER, self._ring, number, number, _WAIT_FOR_RESULTS)
         # The others are as if they had never been there.
         self._submitted[0] = self._taken[0]
-        return (self._taken[0] - begin) % _POSITIONS
+        return (self._taken[0] - position) % _POSITIONS
 
-    def _wait(self, seen: int, number: int) -> None:
+    def _wait(self, done: int, number: int) -> None:
         """Wait until the kernel is done with all it took: it reads the data until then."""
-        while (missing := number - (self._done[0] - seen) % _POSITIONS) > 0:
+        while (missing := number - (self._done[0] - done) % _POSITIONS) > 0:
             with contextlib.suppress(InterruptedError):
-                self._call(_IO_URING_ENTER, self._ring, 0, missing, _ENTER_GETEVENTS)
+                self._call(_IO_URING_ENTER, self._ring, 0, missing, _WAIT_FOR_RESULTS)
 
     def _call(self, *arguments: int) -> int:
         result: int = self._syscall(*arguments, *(0,) * (7 - len(arguments)))
@@ -169,36 +198,37 @@ class BulkSender:
 def open_bulk_sender(most: int) -> BulkSender | None:
     """Return a sender that was seen to work, None where the system has none to give."""
     try:
-        sender = BulkSender(most)
+        with contextlib.ExitStack() as stack:
+            sender = BulkSender(most)
+            stack.callback(sender.close)
+            _prove(sender)
+            stack.pop_all()
     except OSError as error:
-        reason = error.strerror
-    else:
-        if _works(sender):
-            log.debug("io_uring: a room is written to with one system call")
-            return sender
-        sender.close()
-        reason = "a message that was sent did not arrive"
-    log.info("no io_uring: rooms are written to one connection at a time", reason=reason)
-    return None
+        log.info(
+            "no io_uring: rooms are written to one connection at a time", reason=error.strerror
+        )
+        return None
+    log.debug("io_uring: rooms are written to with one system call")
+    return sender
 
 
-def _works(sender: BulkSender) -> bool:
+def _prove(sender: BulkSender) -> None:
     mine, theirs = socket.socketpair()
     with mine, theirs:
         theirs.setblocking(False)
-        short = sender.send(array("i", (-1, mine.fileno())), b"greenroom")
-        with contextlib.suppress(BlockingIOError):
-            return list(short) == [(0, 0)] and theirs.recv(16) == b"greenroom"
-    return False
+        short = sender.send([(array("i", (-1, mine.fileno())), b"greenroom")])
+        if short != [(0, 0, 0)] or theirs.recv(16) != b"greenroom":
+            raise OSError(errno.EPROTO, "a message that was sent did not arrive")
 
 
-def _word(words: "memoryview[int]", offset: int) -> "memoryview[int]":
-    return words[offset // 4 : offset // 4 + 1]
+def _word(words: "memoryview[int]", at: int) -> "memoryview[int]":
+    return words[at // 4 : at // 4 + 1]
 
 
-def _field(memory: "memoryview[int]", size: int, offset: int) -> "memoryview[int]":
-    """Return one 32-bit field of all structures of that size that lie in the memory."""
-    return memory.cast("i")[offset // 4 :: size // 4]
+def _field(kind: str, memory: "memoryview[int]", size: int, at: int) -> "memoryview[int]":
+    """Return one field of all the structures of that size that lie in the memory."""
+    words: memoryview[int] = memory.cast(kind)  # type: ignore[call-overload]
+    return words[at // words.itemsize :: size // words.itemsize]
 
 
 def _put(queue: "memoryview[int]", position: int, values: "array[int]") -> None:

@@ -7,8 +7,9 @@
   waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while.
 - A large room is written to in slices, so that handshakes, pings and other rooms are served in
   between. Frames that come meanwhile wait for the last slice: every connection sees one order.
-- Bytes go straight to the socket. What the kernel does not take goes through the connection's
-  transport, and so does all that follows until that is written.
+- Bytes go straight to the sockets, for all rooms of a tick with one system call where there is one
+  for that (see `messaging.bulk_sender`). What the kernel does not take goes through the
+  connection's transport, and so does all that follows until that is written.
 - Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
 - A connection sees every frame published after it joined, and perhaps those of the interval before.
@@ -35,7 +36,7 @@ from greenroom.bus.base import (
     RoomChanged,
     TokenKeysChanged,
 )
-from greenroom.messaging.bulk_sender import BulkSender
+from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.protocol.frames import text_frame
@@ -119,9 +120,9 @@ class _Room:
         "patience",
         "pending",
         "scheduled",
-        "slicing",
         "users",
         "waited",
+        "writing",
     )
 
     def __init__(self, arn: Arn) -> None:
@@ -140,7 +141,7 @@ class _Room:
         self.after_flush: list[Callable[[], None]] = []
         self.ending = False
         self.scheduled = False
-        self.slicing = False
+        self.writing = False
         self.flushed = float("-inf")
         # When the flush under way began, on the clock for durations; zero when it writes nothing.
         self.begun = 0.0
@@ -175,6 +176,24 @@ class _Room:
         if self.waited:
             self.patience = PATIENCE if len(self.pending) > self.waited else self.patience - 1
             self.waited = 0
+
+
+class _Write:
+    """A flush under way: what is written to which parts of a room, and how many have it."""
+
+    __slots__ = ("data", "number", "parts", "room")
+
+    def __init__(self, room: _Room, parts: tuple[_Part, ...], data: bytes) -> None:
+        self.room, self.parts, self.data = room, parts, data
+        self.number = 0
+
+    def next_part(self) -> _Part | None:
+        """Return those who are next, as many of them as are still there; none for an empty room."""
+        if not self.parts:
+            return None
+        part = self.parts[self.number]
+        self.number += 1
+        return part if self.room.parts is self.parts else self.room.present(part)
 
 
 def write_all(
@@ -219,6 +238,8 @@ class Hub:
     ) -> None:
         self._cache = rooms
         self._sender = sender
+        # The rooms that have something to write at the end of the tick.
+        self._due: list[_Room] = []
         self._fanout_seconds = metrics.fanout_seconds
         self._rooms: dict[str, _Room] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -357,7 +378,7 @@ class Hub:
 
     def _deliver(self, room: _Room, envelope: Deliver) -> None:
         room.pending.append(envelope)
-        if not room.scheduled and not room.slicing:
+        if not room.scheduled and not room.writing:
             self._schedule(room)
 
     def _disconnect(self, room: _Room, envelope: Disconnect) -> None:
@@ -368,26 +389,38 @@ class Hub:
 
     def _schedule(self, room: _Room) -> None:
         room.scheduled = True
-        room.loop.call_soon(self._end_tick, room)
+        if not self._due:
+            room.loop.call_soon(self._end_tick)
+        self._due.append(room)
 
-    def _end_tick(self, room: _Room) -> None:
+    def _end_tick(self) -> None:
         """Write what the tick brought, or put it off where a busy room is to have more."""
-        wait = room.flushed + FLUSH_INTERVAL - room.loop.time()
-        if wait > 0 and room.pending and room.is_patient():
-            room.waited = len(room.pending)
-            room.loop.call_later(wait, self._flush_scheduled, room)
-        else:
-            self._flush_scheduled(room)
+        due, self._due = self._due, []
+        writes = []
+        for room in due:
+            wait = room.flushed + FLUSH_INTERVAL - room.loop.time()
+            if wait > 0 and room.pending and room.is_patient():
+                room.waited = len(room.pending)
+                room.loop.call_later(wait, self._end_wait, room)
+                continue
+            room.scheduled = False
+            if room.pending and not room.writing:
+                writes.append(self._begin(room))
+        self._write(writes)
 
-    def _flush_scheduled(self, room: _Room) -> None:
+    def _end_wait(self, room: _Room) -> None:
         room.scheduled = False
         if room.pending:
             self._flush(room)
 
     def _flush(self, room: _Room) -> None:
-        """Begin to write what waits; while slices are being written, their end does it."""
-        if room.slicing:
-            return
+        """Write what waits; while the room is being written to, the end of that does it."""
+        if not room.writing:
+            self._write([self._begin(room)])
+
+    def _begin(self, room: _Room) -> _Write:
+        """Take what waits out of the room, to write it to those who are there now."""
+        room.writing = True
         room.flushed = room.loop.time()
         room.learn()
         data = b"".join([text_frame(envelope.payload) for envelope in room.pending])
@@ -397,26 +430,39 @@ class Hub:
         room.after_flush, room.actions = room.actions, []
         room.ending = self._ending
         # Who joins meanwhile comes too late.
-        self._write(room, room.divided() if data else (), 0, data)
+        return _Write(room, room.divided() if data else (), data)
 
-    def _write(self, room: _Room, parts: tuple[_Part, ...], number: int, data: bytes) -> None:
-        if number < len(parts):
-            part = parts[number]
-            self._write_part(part if room.parts is parts else room.present(part), data)
-        room.slicing = number + 1 < len(parts)
-        if room.slicing:
-            room.loop.call_soon(self._write, room, parts, number + 1, data)
-        else:
-            self._flushed(room)
+    def _write(self, writes: list[_Write]) -> None:
+        """Write a slice of each; then go on with those that have more, and end the others."""
+        try:
+            self._send([(part, write.data) for write in writes if (part := write.next_part())])
+        finally:
+            # Whatever failed, no room must stay silent.
+            for write in writes:
+                if write.number < len(write.parts):
+                    write.room.loop.call_soon(self._write, [write])
+                else:
+                    write.room.writing = False
+                    self._flushed(write.room)
 
-    def _write_part(self, part: _Part, data: bytes) -> None:
-        """Write the same bytes to every connection, with one system call where that is possible."""
-        connections, sender = part.connections, self._sender
-        if sender is None or not sender.takes(len(connections), len(data)):
-            write_all(connections, part.sockets, data)
-        else:
-            for index, sent in sender.send(part.descriptors, data):
-                connections[index].write(data[sent:])
+    def _send(self, messages: list[tuple[_Part, bytes]]) -> None:
+        """Write to all connections of the parts, with one system call where that is possible."""
+        sender = self._sender
+        if sender is None or sum(len(part.connections) for part, _ in messages) < FEWEST:
+            for part, data in messages:
+                write_all(part.connections, part.sockets, data)
+            return
+        together = []
+        for part, data in messages:
+            if len(data) <= LONGEST:
+                together.append((part, data))
+            else:
+                write_all(part.connections, part.sockets, data)
+        for number, index, sent in sender.send(
+            [(part.descriptors, data) for part, data in together]
+        ):
+            part, data = together[number]
+            part.connections[index].write(data[sent:])
 
     def _flushed(self, room: _Room) -> None:
         """Do what had to wait until everybody was written to."""
