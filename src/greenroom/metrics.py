@@ -149,7 +149,9 @@ class Metrics:
             "greenroom_action_errors", "ERROR frames to connections, by code.", "code"
         )
         self.fanout_seconds = self._distribution(
-            "greenroom_fanout_seconds", "Time to write what waits in one room to everybody.", FAST
+            "greenroom_fanout_seconds",
+            "Time to write what waits in one room to everybody, rooms of one moment together.",
+            FAST,
         )
         self.delivered_bytes = self._read_counter(
             "greenroom_delivered_bytes", "Bytes of the frames that were written to connections."
