@@ -5,8 +5,9 @@
 - The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
   `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing. Where
   waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while.
-- A large room is written to in slices, so that handshakes, pings and other rooms are served in
-  between. Frames that come meanwhile wait for the last slice: every connection sees one order.
+- A large room, or many rooms at once, are written to in slices, so that handshakes, pings and other
+  rooms are served in between. Frames that come meanwhile wait for the room's last slice: every
+  connection sees one order.
 - Bytes go straight to the sockets, for all rooms of a tick with one system call where there is one
   for that (see `messaging.bulk_sender`). What the kernel does not take goes through the
   connection's transport, and so does all that follows until that is written.
@@ -106,6 +107,9 @@ class _Part:
         self.descriptors = array("i", [straight.fileno() for straight in self.sockets])
 
 
+_NOBODY = _Part(())
+
+
 class _Room:
     __slots__ = (
         "actions",
@@ -187,10 +191,15 @@ class _Write:
         self.room, self.parts, self.data = room, parts, data
         self.number = 0
 
-    def next_part(self) -> _Part | None:
-        """Return those who are next, as many of them as are still there; none for an empty room."""
-        if not self.parts:
-            return None
+    @property
+    def ended(self) -> bool:
+        """Whether nobody is left to be written to."""
+        return self.number >= len(self.parts)
+
+    def next_part(self) -> _Part:
+        """Return those who are next, as many of them as are still there."""
+        if self.ended:
+            return _NOBODY
         part = self.parts[self.number]
         self.number += 1
         return part if self.room.parts is self.parts else self.room.present(part)
@@ -433,15 +442,23 @@ class Hub:
         return _Write(room, room.divided() if data else (), data)
 
     def _write(self, writes: list[_Write]) -> None:
-        """Write a slice of each; then go on with those that have more, and end the others."""
+        """Write to about a slice of connections, to the others after what else the loop has."""
+        messages: list[tuple[_Part, bytes]] = []
+        number = turn = 0
+        while turn < len(writes) and number < SLICE:
+            part, data = writes[turn].next_part(), writes[turn].data
+            messages.append((part, data))
+            number += len(part.connections)
+            turn += 1
         try:
-            self._send([(part, write.data) for write in writes if (part := write.next_part())])
+            self._send(messages)
         finally:
             # Whatever failed, no room must stay silent.
-            for write in writes:
-                if write.number < len(write.parts):
-                    write.room.loop.call_soon(self._write, [write])
-                else:
+            rest = writes[turn:] + [write for write in writes[:turn] if not write.ended]
+            if rest:
+                asyncio.get_running_loop().call_soon(self._write, rest)
+            for write in writes[:turn]:
+                if write.ended:
                     write.room.writing = False
                     self._flushed(write.room)
 
