@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
 import socket
 from collections.abc import Callable, Iterator
@@ -45,8 +46,19 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
             listening.bind(address)
             listening.listen(4096)
         except OSError as error:
-            raise AddressRefused(f"cannot listen on {host} port {port}: {error.strerror}") from None
+            hint = _HINTS.get(error.errno or 0, "")
+            raise AddressRefused(
+                f"cannot listen on {host} port {port}: {error.strerror}{hint}"
+            ) from None
         yield listening
+
+
+_HINTS = {
+    errno.EADDRINUSE: "; stop what listens there, or give another port: --port 0 takes a free one",
+    errno.EADDRNOTAVAIL: "; --host must be an address of this machine, or of all: 0.0.0.0 or ::",
+    errno.EACCES: "; ports below 1024 need a right that this process has not: give a higher one",
+}
+"""What a person can do about it."""
 
 
 class HttpServer(uvicorn.Server):

@@ -64,7 +64,9 @@ def test_address_taken() -> None:
     """A port in use is code 3, before the data directory is touched."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused(run("--port", str(port)), 3, f"cannot listen on 127.0.0.1 port {port}: ")
+        ended = run("--port", str(port))
+    refused(ended, 3, f"cannot listen on 127.0.0.1 port {port}: ")
+    refused(ended, 3, "--port 0 takes a free one")
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -75,9 +77,19 @@ def test_addresses_that_are_not_ours(host: str) -> None:
 
 
 def test_data_directory_that_cannot_be_written() -> None:
-    """A data directory that is a file is code 5."""
+    """A data directory that is a file, or below one, is code 5, and the line names the file."""
     Path("data").write_text("")
-    refused(run("--port", "0", "--data-dir", "data"), 5, "data")
+    for given in ("data", "data/a/b"):
+        ended = run("--port", "0", "--data-dir", given)
+        refused(ended, 5, "Error: data is not a directory: give one that is, ")
+        refused(ended, 5, "with --data-dir or GREENROOM_DATA_DIR")
+
+
+def test_chat_log_directory_that_is_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chat logs that could never be written are refused at the start, not at the first record."""
+    Path("logs").write_text("")
+    monkeypatch.setenv("GREENROOM_CHAT_LOG_DIR", "logs")
+    refused(run("--port", "0"), 2, "chat_log_dir logs is not a directory")
 
 
 def ready(credentials_file: str | None, *, given: bool = False) -> Ready:

@@ -25,7 +25,7 @@ from greenroom.chatlog.files import FilesDestination
 from greenroom.chatlog.firehose import FirehoseDestination
 from greenroom.chatlog.s3 import S3Destination
 from greenroom.model.logging_configuration import DestinationKind
-from greenroom.settings import Settings
+from greenroom.settings import Settings, SettingsRefused
 
 SERVICES = {
     DestinationKind.S3: Service.S3,
@@ -62,7 +62,11 @@ class Destinations:
 
 
 def open_destinations(settings: Settings, access: AwsAccess) -> Destinations:
-    """Return the destinations that the settings ask for; nothing is called or written yet."""
+    """Return the destinations that the settings ask for; nothing is called or written yet.
+
+    Raises:
+        SettingsRefused: the directory of chat logs is something else.
+    """
     patterns = settings.table("chat_log_destinations")
     place = LogDirectory(_directory(settings))
     object_seconds = settings.number("chat_log_object_seconds")
@@ -179,4 +183,6 @@ def _directory(settings: Settings) -> Path | None:
     given = settings.optional_path("chat_log_dir")
     if given is None and settings.text("storage") != "memory":
         return settings.path("data_dir") / "chat-logs"
+    if given is not None and given.exists() and not given.is_dir():
+        raise SettingsRefused(f"chat_log_dir {given} is not a directory")
     return given

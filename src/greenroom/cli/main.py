@@ -1,40 +1,46 @@
-"""The command line: `greenroom serve`, `config`, `admin`, `bench`, `--version`.
+"""The command line: `greenroom serve`, `config`, `admin`, `bench`, `help`, `version`.
 
-A command's module is imported when it is called: that keeps `--version` fast, and leaves little
-time in which a signal meets a process that does not handle it yet.
+A command's module is imported when it is called, which leaves little time in which a signal meets
+a process that does not handle it yet.
 """
 
 import gc
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
+from typing import ClassVar
 
 import click
 
 from greenroom import __version__
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.groups import LateGroup
 
-COMMANDS = ("admin", "bench", "config", "serve")
-"""The commands: each is a function of that name in the module of that name."""
+COMMANDS = {
+    "admin": "admin:admin",
+    "bench": "bench:bench",
+    "config": "config:config",
+    "help": "about:show_help",
+    "serve": "serve:serve",
+    "version": "about:show_version",
+}
+"""Where each command is: its module, and the function in it."""
 
 
-class _Commands(click.Group):
+class _Commands(LateGroup):
     """A group that says in one line what is wrong with an option, like every other refusal."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+    late: ClassVar[Mapping[str, str]] = COMMANDS
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        if cmd_name == "serve":
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] == "serve":
             _stop_quietly()
             # What a start makes stays: looking for garbage in it took a tenth of the time.
             gc.disable()
-        command: click.Command = getattr(import_module(f"greenroom.cli.{cmd_name}"), cmd_name)
-        return command
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _without_usage():

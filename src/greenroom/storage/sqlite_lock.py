@@ -47,11 +47,20 @@ def in_use(directory: Path, holder: str = "") -> StoreInUse:
 def unwritable(path: Path, error: Exception) -> StoreUnwritable:
     """Return the error for a place that cannot be written."""
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return StoreUnwritable(f"{path} is not a directory: choose another data directory")
+        return StoreUnwritable(
+            f"{_in_the_way(path)} is not a directory: give one that is, or that can be made,"
+            " with --data-dir or GREENROOM_DATA_DIR"
+        )
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return StoreUnwritable(
         f"{path} cannot be written ({reason}): make it writable, or choose another data directory"
     )
+
+
+def _in_the_way(path: Path) -> Path:
+    """Return the part of a path that should be a directory and is something else."""
+    upwards = (path, *path.parents)
+    return next((each for each in upwards if os.path.lexists(each) and not each.is_dir()), path)
 
 
 def _open(directory: Path) -> int:

@@ -1,0 +1,43 @@
+"""Groups of commands whose modules are imported when a command is called.
+
+That keeps `--version` fast. A name that is no command is refused with those that look like it.
+"""
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from typing import ClassVar
+
+import click
+
+
+class LateGroup(click.Group):
+    """A group whose `late` commands are named as `module:function`, in `greenroom.cli`."""
+
+    late: ClassVar[Mapping[str, str]]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({**self.commands, **self.late})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = self.late.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, function = place.partition(":")
+        command: click.Command = getattr(import_module(f"greenroom.cli.{module}"), function)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and name not in self.list_commands(ctx):
+            raise unknown(ctx, name, self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+def unknown(ctx: click.Context, name: str, known: list[str]) -> click.UsageError:
+    """Return the refusal of a name that is no command: with what it may have been meant for."""
+    alike = difflib.get_close_matches(name, known, n=3)
+    meant = f"did you mean {' or '.join(alike)}?" if alike else f"there are {', '.join(known)}"
+    return click.UsageError(f"{ctx.command_path} has no command {name!r}: {meant}")

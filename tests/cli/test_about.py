@@ -1,0 +1,63 @@
+"""`greenroom help` and `version`, and names that are no command."""
+
+import pytest
+from click.testing import CliRunner, Result
+
+import greenroom
+from greenroom.cli.admin import GROUPS
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import COMMANDS, main
+
+
+def run(*arguments: str) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(main, arguments)
+
+
+def test_version() -> None:
+    """`version` says what `--version` says."""
+    asked, option = run("version"), run("--version")
+    assert (asked.exit_code, asked.stdout) == (0, f"greenroom {greenroom.__version__}\n")
+    assert option.stdout == asked.stdout
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(), ("serve",), ("config",), ("admin",), ("admin", "user"), ("admin", "user", "add")],
+    ids=" ".join,
+)
+def test_help(names: tuple[str, ...]) -> None:
+    """`help` shows of any command what its own --help shows."""
+    asked, option = run("help", *names), run(*names, "--help")
+    assert asked.exit_code == ExitCode.OK
+    assert [line for line in asked.stdout.splitlines() if not line.startswith("Usage")] == [
+        line for line in option.stdout.splitlines() if not line.startswith("Usage")
+    ]
+    assert f"Usage: main {' '.join(names)}".rstrip() in asked.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands(name: str) -> None:
+    """Each command of the table is there, and the help lists it."""
+    assert f"  {name} " in run("help").stdout
+    assert run("help", name).exit_code == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serv"], "has no command 'serv': did you mean serve?"),
+        (["help", "serv"], "has no command 'serv': did you mean serve?"),
+        (["admin", "usr"], "admin has no command 'usr': did you mean user?"),
+        (["help", "admin", "usr"], "admin has no command 'usr': did you mean user?"),
+        (["xyz"], f"there are {', '.join(COMMANDS)}"),
+        (["admin", "xyz"], f"there are {', '.join(GROUPS)}"),
+        (["help", "serve", "x"], "serve has no commands of its own"),
+    ],
+)
+def test_names_that_are_no_command(arguments: list[str], words: str) -> None:
+    """They are refused in one line that names what may have been meant."""
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    (line,) = result.stderr.splitlines()
+    assert words in line
