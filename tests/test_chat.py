@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from greenroom.bus.base import Deliver, Disconnect, Envelope
 from greenroom.bus.memory import MemoryBus
@@ -121,9 +122,9 @@ async def test_message() -> None:
 
 
 async def test_send_times_strictly_increase() -> None:
-    """Whatever the clock does, frames sort by time in the order of delivery, across kinds."""
+    """While the clock is corrected, frames sort by time in the order of delivery, across kinds."""
     stage = await scene()
-    for jump in (0, 0, -3600, 0, 7200, -1):
+    for jump in (0, 0, -0.9, 0, 7200, -0.5, -0.4):
         stage.time.jump(jump)
         stage.send()
         await stage.chat.send_event(stage.arn, "e", None)
@@ -131,8 +132,29 @@ async def test_send_times_strictly_increase() -> None:
     padded = [each["SendTime"].rstrip("Z").partition(".") for each in frames]
     keys = [(second, fraction.ljust(9, "0")) for second, _, fraction in padded]
     assert keys == sorted(set(keys))
-    assert len(keys) == 12
-    assert len({each["Id"] for each in frames}) == 12
+    assert len(keys) == 14
+    assert len({each["Id"] for each in frames}) == 14
+
+
+async def test_send_times_follow_a_clock_that_is_set_back() -> None:
+    """A clock that was once hours ahead does not stop time; the order is that of acceptance."""
+    stage = await scene()
+    stage.time.jump(7200)
+    stage.send("ahead")
+    stage.time.jump(-7200)
+    with structlog.testing.capture_logs() as logs:
+        for content in ("back", "again"):
+            stage.send(content)
+            stage.time.advance(1)
+    frames = stage.frames()
+    assert [each["Content"] for each in frames] == ["ahead", "back", "again"]
+    assert [each["SendTime"] for each in frames] == [
+        "2023-11-15T00:13:20Z",
+        "2023-11-14T22:13:20Z",
+        "2023-11-14T22:13:21Z",
+    ]
+    (line,) = logs
+    assert (line["log_level"], line["seconds"]) == ("warning", 7200)
 
 
 @pytest.mark.parametrize("content", ["x" * 10, "ä" * 10, "👩" * 10])

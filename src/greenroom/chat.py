@@ -5,7 +5,8 @@
 - A message in a room with a review handler is reviewed after it was accepted, and before anybody
   sees it. The limits and the handler are those of the room as it was accepted; a room that was
   deleted meanwhile gets nothing.
-- Send times of one node strictly increase, so frames of a room sort in the order of delivery.
+- Send times of one node strictly increase, also when the clock is corrected by up to a second. They
+  follow a clock that was set back further. The order of a room never depends on the clock.
 - In a room with logging configurations a frame is published when its record is kept, behind the
   room's earlier ones. Other rooms wait for nothing.
 """
@@ -13,9 +14,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
+import structlog
+
 from greenroom.bus.base import ACTIONS, Bus, Deliver, Disconnect
 from greenroom.chatlog.base import ChatLog
-from greenroom.clock import Clock
+from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ThrottlingException
 from greenroom.model.message import IdSource, new_id
@@ -29,6 +32,8 @@ from greenroom.rooms_cache import RoomsCache
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
 """The close reason of a kicked connection when the moderator gave none."""
+
+log = structlog.get_logger()
 
 
 def _allow(_account: str) -> None:
@@ -233,8 +238,15 @@ class Chat:
         return None
 
     def _send_time(self) -> int:
-        self._last_send_time = max(self._clock.wall_ns(), self._last_send_time + 1)
-        return self._last_send_time
+        now, last = self._clock.wall_ns(), self._last_send_time
+        if now <= last:
+            if is_set_back(last, now, SMALL_STEP_NS):
+                seconds = round((last - now) / 1e9, 3)
+                log.warning("the clock was set back: send times follow it", seconds=seconds)
+            else:
+                now = last + 1
+        self._last_send_time = now
+        return now
 
 
 def _as_sent(action: SendMessage) -> Allowed:

@@ -7,6 +7,20 @@ import msgspec
 
 NANOSECONDS_PER_MILLISECOND = 1_000_000
 
+SMALL_STEP_MS = 1_000
+"""A running wall clock is corrected by no more than this; in a larger step somebody sets it."""
+
+SMALL_STEP_NS = SMALL_STEP_MS * NANOSECONDS_PER_MILLISECOND
+
+
+def is_set_back(last: int, now: int, small_step: int) -> bool:
+    """Return whether the clock was set back since it showed `last`, by more than a small step.
+
+    A time that must not go back waits for the clock over a small step, and follows it over a larger
+    one: a clock that was once hours ahead would stop it for hours. All three are in one unit.
+    """
+    return last - now > small_step
+
 
 class Clock(msgspec.Struct, frozen=True):
     """Wall time for what the wire shows, monotonic time for rates and timeouts."""

@@ -155,6 +155,16 @@ async def test_keys_are_switched_and_deleted_by_their_user_only(store: Store) ->
     await identities.delete_user(ACCOUNT, "anna")
 
 
+async def test_last_use_follows_the_clock(store: Store) -> None:
+    """A use that a clock noted hours ahead is replaced by the next one."""
+    await store.identities.create_user(user())
+    await store.identities.create_access_key(key())
+    ahead, use = LastUsed(7_200_000, "iam", "us-east-1"), LastUsed(1, "ivschat", "us-east-1")
+    await store.identities.record_last_used({"AKIA1": ahead})
+    await store.identities.record_last_used({"AKIA1": use})
+    assert (await store.identities.find_access_key("AKIA1")).last_used == use
+
+
 async def test_last_use_never_goes_back(store: Store) -> None:
     """The latest use stays; a key that is gone is passed over."""
     await store.identities.create_user(user())

@@ -157,14 +157,23 @@ class TestRooms:
             update_time=NOW + 61,
         )
 
-    async def test_update_times_never_decrease_in_a_region(self, store: Store) -> None:
-        """A clock that steps back does not carry update times with it; other regions are free."""
+    async def test_update_times_wait_for_a_clock_that_steps_back(self, store: Store) -> None:
+        """A small step does not carry update times with it; other regions are free."""
         room = await store.create_room(a_room(now=NOW + 100), PLENTY)
         later = await store.create_room(a_room(now=NOW), PLENTY)
         assert (later.create_time, later.update_time) == (NOW, NOW + 100)
         assert (await store.update_room(room.arn, RoomChange(), NOW)).update_time == NOW + 100
         elsewhere = await store.create_room(a_room(arn=room_arn(region="eu-west-1")), PLENTY)
         assert elsewhere.update_time == NOW
+        assert arns(await listed(store)) == [room.arn, later.arn]
+
+    async def test_update_times_follow_a_clock_that_is_set_back(self, store: Store) -> None:
+        """A clock that was once hours ahead stops no time; listings keep the order of changes."""
+        room = await store.create_room(a_room(now=NOW + 7_200_000), PLENTY)
+        later = await store.create_room(a_room(now=NOW), PLENTY)
+        assert later.update_time == NOW
+        assert arns(await listed(store)) == [later.arn, room.arn]
+        assert (await store.update_room(room.arn, RoomChange(), NOW + 5)).update_time == NOW + 5
         assert arns(await listed(store)) == [room.arn, later.arn]
 
     async def test_is_deleted_once(self, store: Store) -> None:

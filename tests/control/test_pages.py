@@ -98,3 +98,14 @@ async def test_too_old() -> None:
     assert (await api.call("ListRooms", nextToken=second)).status == 200
     api.time.advance(0.001)
     assert "older than one hour" in await refused(api, second)
+
+
+async def test_from_the_future() -> None:
+    """A listing that began while the clock was ahead begins again: it might miss rooms."""
+    api = await three_rooms()
+    api.time.jump(1800)
+    token = await paged(api)
+    api.time.jump(-1)
+    assert (await api.call("ListRooms", nextToken=token)).status == 200
+    api.time.jump(-1)
+    assert "the clock was set back" in await refused(api, token)

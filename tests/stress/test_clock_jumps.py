@@ -9,10 +9,12 @@ from botocore.exceptions import ClientError
 
 from tests.stress.clock import MovedClock
 from tests.stress.process import serving
-from tests.stress.viewers import SESSION_SECONDS, Crowd, Speaker, Viewer, until
+from tests.stress.viewers import SESSION_SECONDS, Crowd, Speaker, Viewer, seen, until
 
-HOUR = 3_600_000_000_000
+MINUTE = 60_000_000_000
 """In nanoseconds."""
+
+HOUR = 60 * MINUTE
 
 
 @pytest.fixture
@@ -29,7 +31,10 @@ async def enter(service: Any, crowd: Crowd, room: str, user: str) -> Viewer:
 
 
 async def test_backward(tmp_path: Path, clock: MovedClock) -> None:
-    """An hour back: chat goes on in order, used tokens stay used, and signatures are told so."""
+    """An hour back: chat goes on in order, times follow the clock, used tokens stay used.
+
+    Signatures are told that they are early.
+    """
     async with serving(tmp_path, **clock.variables) as (service, crowd):
         api = service.boto3()
         room = str(api.create_room()["arn"])
@@ -37,10 +42,13 @@ async def test_backward(tmp_path: Path, clock: MovedClock) -> None:
         speaker = Speaker("speaker", await crowd.attempt(used))
         before = [await speaker.say() for _ in range(5)]
         clock.move(-HOUR)
-        after = [await speaker.say() for _ in range(20)]
+        after = [await speaker.say(str(number)) for number in range(20)]
         assert all(frame is not None and frame.type == "MESSAGE" for frame in before + after)
-        times = [send_time(text) for text in speaker.viewer.texts]
-        assert times == sorted(set(times)), "a later frame shows an earlier time"
+        texts = speaker.viewer.texts
+        for times in (list(map(send_time, texts[:5])), list(map(send_time, texts[5:]))):
+            assert times == sorted(set(times)), "a later frame shows an earlier time"
+        assert send_time(texts[5]) < send_time(texts[0]), "the times do not follow the clock"
+        assert [seen(text).content for text in texts[5:]] == [str(number) for number in range(20)]
         assert (await crowd.attempt(used)).status == 409
         # A client whose clock is right is now an hour ahead of the service, which says so.
         with pytest.raises(ClientError) as error:
@@ -89,8 +97,27 @@ async def test_to_and_fro(tmp_path: Path, clock: MovedClock) -> None:
             assert echo.type == "MESSAGE", f"refused at step {step}: {echo.error_message}"
         await until(lambda: all(len(each.texts) == 40 for each in viewers), "all saw all")
         assert not any(each.ended for each in viewers)
-        times = [send_time(text) for text in viewers[0].texts]
-        assert times == sorted(set(times))
+        contents = [frame.content for frame in viewers[0].seen()]
+        assert contents == [str(step) for step in range(40)], "the order depends on the clock"
+
+
+async def test_once_ahead(tmp_path: Path, clock: MovedClock) -> None:
+    """Ahead and back, as far as signatures let it: no time stands still, nor after a restart."""
+    clock.move(14 * MINUTE)
+    async with serving(tmp_path, **clock.variables) as (service, crowd):
+        api = service.boto3()
+        room = str(api.create_room()["arn"])
+        speaker = Speaker("ahead", await enter(service, crowd, room, "ahead"))
+        assert await speaker.say() is not None
+        assert api.get_room(identifier=room)["updateTime"].timestamp() > time.time() + 600
+        clock.move(0)
+        assert await speaker.say() is not None
+        first, second = map(send_time, speaker.viewer.texts)
+        assert second < first
+        assert "the clock was set back" in service.log.read_text()
+    async with serving(tmp_path, **clock.variables) as (service, _):
+        updated = service.boto3().update_room(identifier=room, name="now")
+        assert abs(updated["updateTime"].timestamp() - time.time()) < 300
 
 
 def send_time(text: bytes) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
+from greenroom.clock import SMALL_STEP_MS, is_set_back
 from greenroom.control.context import Call
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.storage.base import LIST_LIFETIME_MS
@@ -44,8 +45,12 @@ class PageToken:
             raise _refused("is not a token that this service gave") from None
         if sealed.listing != self._listing:
             raise _refused("belongs to another listing, or one with other filters")
-        if self._call.services.clock.now_ms() - sealed.started > LIST_LIFETIME_MS:
+        now = self._call.services.clock.now_ms()
+        if now - sealed.started > LIST_LIFETIME_MS:
             raise _refused("is older than one hour; begin the listing again")
+        if is_set_back(sealed.started, now, SMALL_STEP_MS):
+            # What it needs is kept for an hour by a clock that is no longer its own.
+            raise _refused("was given before the clock was set back; begin the listing again")
         self._started = sealed.started
         return msgspec.msgpack.decode(sealed.cursor, type=cursor_type)
 

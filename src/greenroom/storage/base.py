@@ -122,7 +122,8 @@ class Store(Protocol):
     async def update_room(self, arn: Arn, change: RoomChange, now: int) -> Room:
         """Apply the change and return the room as changed; `now` becomes its update time.
 
-        Update times never decrease within a region: `now` is raised to the newest one.
+        Within a region `now` is raised to the newest update time, unless that is more than
+        `SMALL_STEP_MS` later: then the clock was ahead, and the times follow it back.
 
         Raises:
             ResourceNotFoundException: no such room or logging configuration.
@@ -144,7 +145,7 @@ class Store(Protocol):
         limit: int,
         after: RoomCursor | None = None,
     ) -> RoomPage:
-        """Return up to `limit` rooms that pass the filters, newest update time first.
+        """Return up to `limit` rooms that pass the filters, newest change first.
 
         Raises:
             ResourceNotFoundException: the filter's logging configuration does not exist.

@@ -261,7 +261,10 @@ class IdentityStore(Protocol):
         """
 
     async def record_last_used(self, uses: dict[str, LastUsed]) -> None:
-        """Note the last uses by key id; keys that are gone, or were used later, are passed over."""
+        """Note the last uses by key id; keys that are gone, or were used later, are passed over.
+
+        A use that is later by an hour and more was noted by a clock that was ahead: it is replaced.
+        """
 
     async def create_policy(self, policy: ManagedPolicy) -> None:
         """Insert a managed policy.

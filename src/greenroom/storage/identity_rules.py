@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar, cast
 
 from msgspec.structs import replace
 
+from greenroom.clock import is_set_back
 from greenroom.model import identity as model
 from greenroom.model.identity import (
     AccessKey,
@@ -30,6 +31,9 @@ from greenroom.model.identity_errors import (
 )
 from greenroom.storage.identities import Page, Resolution, RoleChange
 from greenroom.storage.identity_shelves import EVERYWHERE, Shelf, Shelves, attachment_key, folded
+
+USES_LATE_MS = 3_600_000
+"""A use of a key is noted so late at most; one that is later still was noted by a wrong clock."""
 
 
 class _Listed(Protocol):
@@ -245,8 +249,12 @@ def record_last_used(shelves: Shelves, uses: dict[str, LastUsed]) -> None:
     """Note last uses."""
     for access_key_id, use in uses.items():
         key = shelves.keys.get(EVERYWHERE, access_key_id)
-        if key is not None and (key.last_used is None or key.last_used.date < use.date):
+        if key is not None and _is_newer(use, key.last_used):
             shelves.keys.put(EVERYWHERE, access_key_id, replace(key, last_used=use))
+
+
+def _is_newer(use: LastUsed, last: LastUsed | None) -> bool:
+    return last is None or last.date < use.date or is_set_back(last.date, use.date, USES_LATE_MS)
 
 
 # Managed policies

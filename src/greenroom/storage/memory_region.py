@@ -8,6 +8,7 @@ import msgspec
 from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.room import Room, RoomFilter
+from greenroom.storage import rules
 from greenroom.storage.base import LIST_LIFETIME_MS, RoomCursor, RoomPage
 
 _FEW = 1_000
@@ -72,7 +73,7 @@ class Region:
         """Keep the new or changed room at the front of listings and return it as kept."""
         now = room.update_time
         self.sequence += 1
-        self._newest_update_time = max(self._newest_update_time, now)
+        self._newest_update_time = rules.update_time(self._newest_update_time, now)
         if kept.position is not None:
             kept.position.superseded_sequence = self.sequence
             kept.position.superseded_at = now

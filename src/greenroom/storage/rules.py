@@ -5,6 +5,7 @@ Pure: the adapters fetch and keep, these functions decide and word the error.
 
 from collections.abc import Callable, Mapping
 
+from greenroom.clock import SMALL_STEP_MS, is_set_back
 from greenroom.model.arn import Arn
 from greenroom.model.errors import (
     ConflictException,
@@ -39,6 +40,11 @@ def check_quota(arn: Arn, count: int, quota: int) -> None:
             resource_type=arn.type.wire_name,
             limit=quota,
         )
+
+
+def update_time(newest: int, now: int) -> int:
+    """Return the update time of a change now in a region whose newest one is given."""
+    return now if is_set_back(newest, now, SMALL_STEP_MS) else max(newest, now)
 
 
 def already_exists(arn: Arn) -> ConflictException:

@@ -5,6 +5,8 @@ from typing import cast
 
 import msgspec
 
+from greenroom.storage import rules
+
 
 class Region(msgspec.Struct, frozen=True):
     """A row of `regions`; see the schema for its members."""
@@ -46,11 +48,15 @@ def save(connection: Connection, region: Region) -> None:
     )
 
 
-def changed(region: Region, update_time: int = 0, rooms: int = 0) -> Region:
-    """Return the region after one more change, with so many more rooms."""
+def changed(region: Region, now: int | None = None, rooms: int = 0) -> Region:
+    """Return the region after one more change, with so many more rooms.
+
+    `now` is when it was a room that changed.
+    """
+    newest = region.newest_update_time
     return Region(
         region.key,
         region.sequence + 1,
-        max(region.newest_update_time, update_time),
+        newest if now is None else rules.update_time(newest, now),
         region.rooms + rooms,
     )

@@ -1,9 +1,9 @@
 """Rooms in SQLite: functions of a connection, each run as one transaction.
 
-Every creation and update of a room takes the next sequence number of its region; update times never
-decrease with it. So a listing orders by sequence number alone, and the state of the order at any
-earlier number S can be read back: a room stands at its present number if that is not above S, else
-at the one of its superseded positions that was in force at S.
+Every creation and update of a room takes the next sequence number of its region. A listing orders
+by it alone, whatever the clock did, and the state of the order at any earlier number S can be read
+back: a room stands at its present number if that is not above S, else at the one of its superseded
+positions that was in force at S.
 """
 
 from sqlite3 import Connection

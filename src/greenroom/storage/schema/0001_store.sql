@@ -4,12 +4,12 @@ CREATE TABLE regions (
     account TEXT NOT NULL,
     region TEXT NOT NULL,
     sequence INTEGER NOT NULL,           -- number of the newest change
-    newest_update_time INTEGER NOT NULL, -- update times of rooms never fall below it
+    newest_update_time INTEGER NOT NULL, -- update times of rooms wait for it over small steps
     rooms INTEGER NOT NULL,
     UNIQUE (account, region)
 );
 
--- Within a region, the order of `sequence` is also the order of `update_time`.
+-- Within a region, `sequence` is the order of changes, whatever the clock did.
 CREATE TABLE rooms (
     key INTEGER PRIMARY KEY,
     region INTEGER NOT NULL REFERENCES regions (key),
