@@ -50,7 +50,7 @@ from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
 from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_audit, watch_store
-from greenroom.protocol.addresses import Networks
+from greenroom.protocol.addresses import Networks, in_url, reachable
 from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.protocol.origins import AllowedOrigins
 from greenroom.review.reviewer import HandlerReviewer
@@ -89,6 +89,8 @@ class Ready(msgspec.Struct, frozen=True):
     account: str
     certificate_to_trust: str | None = None
     """The file of a certificate that is signed by itself, for clients to be told of."""
+    listening_on: str = ""
+    """Host and port; the URLs have one that this machine can connect to."""
 
 
 async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
@@ -459,7 +461,7 @@ def _started(
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
     host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
+    shown = in_url(reachable(host))
     kept = settings.text("storage") == "sqlite"
     secure = "" if certificate is None else "s"
     ready = Ready(
@@ -475,8 +477,15 @@ def _started(
         region=settings.text("region"),
         account=key.account,
         certificate_to_trust=_to_trust(settings, certificate),
+        listening_on=f"{in_url(host)}:{port}",
     )
     announce(ready)
+    if certificate is None and not is_loopback(host) and not settings.texts("trusted_proxies"):
+        log.warning(
+            "no TLS: whoever is on the way reads messages and tokens; give tls_certificate_file and"
+            " tls_key_file, or name the proxies that encrypt in trusted_proxies",
+            listening_on=ready.listening_on,
+        )
     log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
 
 

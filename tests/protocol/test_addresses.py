@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.protocol.addresses import Networks, is_loopback, packed, shown, site
+from greenroom.protocol.addresses import (
+    Networks,
+    in_url,
+    is_loopback,
+    packed,
+    reachable,
+    shown,
+    site,
+)
 
 
 @given(st.ip_addresses())
@@ -55,3 +63,19 @@ def test_networks() -> None:
     assert not Networks()
     with pytest.raises(ValueError, match="host bits"):
         Networks(["10.0.0.1/8"])
+
+
+@pytest.mark.parametrize(
+    ("host", "there"),
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("0:0::0", "[::1]"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("chat.example", "chat.example"),
+    ],
+)
+def test_nobody_connects_to_a_wildcard(host: str, there: str) -> None:
+    """What listens on every address is reached on this machine's own."""
+    assert in_url(reachable(host)) == there

@@ -14,10 +14,10 @@ from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.iam_client import Answer, IamClient
 from greenroom.cli.options import ending, fail, load_settings
 from greenroom.control.operator_api import SERVICE
+from greenroom.protocol.addresses import in_url, reachable
 from greenroom.settings import Settings, SettingsRefused
 
 P = ParamSpec("P")
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach it from here
 
 
 class Admin:
@@ -102,9 +102,7 @@ def _endpoint(url: str | None, settings: Settings) -> Endpoint:
             return Endpoint.parse(url)
         except ValueError as error:
             raise click.UsageError(f"--endpoint-url {error}") from None
-    host = settings.text("host")
-    host = _ANY_ADDRESS.get(host, host)
-    shown = f"[{host}]" if ":" in host else host
+    shown = in_url(reachable(settings.text("host")))
     secure = settings.text("dev_tls") == "on" or settings.optional_path("tls_certificate_file")
     scheme = "https" if secure else "http"
     return Endpoint.parse(f"{scheme}://{shown}:{settings.number('port')}")

@@ -87,6 +87,7 @@ def _banner(ready: Ready) -> str:
         f"                    Access key {ready.access_key_id}",
         f"                    Secret     {_secret(ready)}",
         *_certificate(ready),
+        *_every_address(ready),
         "",
         f"Try it:  {_command(ready)}",
         "Stop it: Ctrl-C",
@@ -97,6 +98,12 @@ def _banner(ready: Ready) -> str:
 def _certificate(ready: Ready) -> list[str]:
     file = ready.certificate_to_trust
     return [] if file is None else [f"                    TLS        trust {file}"]
+
+
+def _every_address(ready: Ready) -> list[str]:
+    if ready.listening_on in ready.api_url:
+        return []
+    return [f"                    Listens on {ready.listening_on}: every address of this machine"]
 
 
 def _secret(ready: Ready) -> str:

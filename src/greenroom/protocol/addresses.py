@@ -43,6 +43,22 @@ def is_loopback(address: bytes) -> bool:
     return (len(address) == 4 and address[0] == 127) or address == _LOOPBACK_6
 
 
+def reachable(host: str) -> str:
+    """Return where this machine reaches what listens on a host: nobody connects to a wildcard."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def in_url(host: str) -> str:
+    """Return a host as URLs have it."""
+    return f"[{host}]" if ":" in host else host
+
+
 class Networks:
     """A set of networks."""
 
