@@ -85,6 +85,12 @@ def test_tags_that_differ_in_case_only_are_one_key() -> None:
     assert found["aws:requesttag/team"] == ("a", "b", "c")
 
 
+def test_a_tag_whose_key_resembles_another_is_another() -> None:
+    """The sign of the kelvin is no K: who may set the one tag does not set the other."""
+    found = request_context(ALICE, FACTS, request_tags={"mar\u212a": "a"})
+    assert "aws:requesttag/mark" not in found
+
+
 @pytest.mark.parametrize("resource", ["*", "arn:aws:s3:::bucket"])
 def test_resources_without_an_account(resource: str) -> None:
     """The account of a resource is there when its ARN names one."""

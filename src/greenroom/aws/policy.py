@@ -17,6 +17,7 @@ from greenroom.aws.policy_conditions import Test, compile_condition
 from greenroom.aws.policy_statement import Effect, Elements, PolicyDocument, Statement
 from greenroom.aws.policy_variables import Context, fixed, keys, resolve, template
 from greenroom.aws.wildcards import tokens
+from greenroom.model.letter_case import without_case
 from greenroom.model.principal import (
     AccessRequest,
     Decision,
@@ -222,7 +223,7 @@ def _keys(statement: Statement, variables: bool) -> Iterator[str]:
     """Yield the condition keys that a statement looks at, in lower case."""
     texts = list(statement.resources.values) if statement.resources else []
     for condition in statement.conditions:
-        yield condition.key.lower()
+        yield without_case(condition.key)
         if condition.operator.rpartition(":")[2].startswith(("String", "Arn", "Bool")):
             texts += condition.values
     for text in texts:

@@ -24,6 +24,7 @@ import msgspec
 
 from greenroom.aws import wildcards
 from greenroom.aws.policy_variables import Context, Variable, fixed, resolve, template
+from greenroom.model.letter_case import without_case
 
 Test = Callable[[Context], bool]
 """Whether one operator and key hold in a request."""
@@ -89,7 +90,7 @@ def compile_condition(condition: Condition, *, variables: bool, deny: bool) -> T
         ValueError: the operator does not exist, or a value is not one that it can compare with.
     """
     parts = qualified(condition.operator)
-    key = condition.key.lower()
+    key = without_case(condition.key)
     if parts.is_null:
         return _null_test(key, condition.values)
     kind = OPERATORS[parts.name]
@@ -173,8 +174,8 @@ def _string_equals(text: str, variables: bool) -> ValueTest:
 
 def _string_equals_ignore_case(text: str, variables: bool) -> ValueTest:
     def build(parts: list[wildcards.Token]) -> wildcards.Matcher:
-        wanted = "".join(map(str, parts)).casefold()
-        return lambda value: value.casefold() == wanted
+        wanted = without_case("".join(map(str, parts)))
+        return lambda value: without_case(value) == wanted
 
     return _templated(text, variables, build, wild=False)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from greenroom.aws.wildcards import Token, tokens
+from greenroom.model.letter_case import without_case
 from greenroom.model.principal import ContextValue
 
 Context = Mapping[str, ContextValue]
@@ -48,7 +49,7 @@ def template(text: str, *, variables: bool, wildcards: bool = True) -> Template:
         if match is None:
             raise ValueError("has a ${ that begins no policy variable")
         pieces += _literal(text[place:start], wildcards)
-        pieces.append(match["character"] or Variable(match["key"].lower(), match["default"]))
+        pieces.append(match["character"] or Variable(without_case(match["key"]), match["default"]))
         place = match.end()
     pieces += _literal(text[place:], wildcards)
     return tuple(pieces)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from greenroom.model.letter_case import without_case
 from greenroom.model.principal import NO_TAGS, ContextValue, Principal
 
 GLOBAL_KEYS: Mapping[str, str] = MappingProxyType(
@@ -98,7 +99,7 @@ def with_resource(
 
 def _add_tags(context: dict[str, ContextValue], prefix: str, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
-        name = prefix + key.lower()
+        name = prefix + without_case(key)
         before = context.get(name)
         if before is None:
             context[name] = value

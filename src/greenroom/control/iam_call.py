@@ -21,6 +21,7 @@ from greenroom.model.identity import (
     unique_id,
 )
 from greenroom.model.identity_errors import InvalidInput
+from greenroom.model.letter_case import without_case
 from greenroom.model.principal import Principal
 from greenroom.sealing import Sealer
 from greenroom.storage.identities import IdentityStore, Page
@@ -119,7 +120,7 @@ class IamCall(msgspec.Struct, frozen=True, kw_only=True):
         """
         given = cast(list[dict[str, str]], self.structures("Tags"))
         tags = {tag["Key"]: tag["Value"] for tag in given}
-        if len({key.lower() for key in tags}) < len(given):
+        if len({without_case(key) for key in tags}) < len(given):
             raise InvalidInput(
                 "Duplicate tag keys found. Please note that Tag keys are case insensitive."
             )

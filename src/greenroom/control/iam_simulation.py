@@ -14,6 +14,7 @@ from greenroom.control.context import Result
 from greenroom.control.iam_call import IamCall
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.identity_errors import InvalidInput, NoSuchEntity
+from greenroom.model.letter_case import without_case
 from greenroom.model.principal import (
     AccessRequest,
     ContextValue,
@@ -125,7 +126,8 @@ def _entries(call: IamCall) -> dict[str, ContextValue]:
         if not isinstance(values, list) or not isinstance(entry.get("ContextKeyName"), str):
             raise InvalidInput("A context entry needs ContextKeyName and ContextKeyValues.")
         several = str(entry.get("ContextKeyType", "")).endswith("List") or len(values) != 1
-        entries[str(entry["ContextKeyName"]).lower()] = tuple(values) if several else values[0]
+        key = without_case(str(entry["ContextKeyName"]))
+        entries[key] = tuple(values) if several else values[0]
     return entries
 
 

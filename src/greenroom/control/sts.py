@@ -20,6 +20,7 @@ from greenroom.model.identity import (
     SessionClaims,
     secret_of,
 )
+from greenroom.model.letter_case import without_case
 from greenroom.model.principal import PrincipalType
 from greenroom.session_tokens import SessionTooLarge, seal_session
 from greenroom.tokens import NONCE_BYTES
@@ -170,8 +171,8 @@ def _spelled_as(kept: dict[str, str], tags: dict[str, str]) -> dict[str, str]:
 
     Keys have no case: else a session could add a second value to a tag that policies trust.
     """
-    known = {key.lower(): key for key in kept}
-    return {known.get(key.lower(), key): value for key, value in tags.items()}
+    known = {without_case(key): key for key in kept}
+    return {known.get(without_case(key), key): value for key, value in tags.items()}
 
 
 def _check_policy(policy: str) -> None:
@@ -187,14 +188,14 @@ def _handed_on(call: IamCall, tags: dict[str, str]) -> dict[str, str]:
     if before is None:
         return {}
     kept = {key: before.tags[key] for key in before.transitive_tag_keys if key in before.tags}
-    if {key.lower() for key in kept} & {key.lower() for key in tags}:
+    if {without_case(key) for key in kept} & {without_case(key) for key in tags}:
         raise ValidationError("One of the specified transitive tag keys can't be set anew.")
     return kept
 
 
 def _transitive(call: IamCall, tags: dict[str, str]) -> tuple[str, ...]:
-    known = {key.lower(): key for key in tags}
-    asked = {key.lower() for key in call.texts("TransitiveTagKeys")}
+    known = {without_case(key): key for key in tags}
+    asked = {without_case(key) for key in call.texts("TransitiveTagKeys")}
     if not asked <= known.keys():
         raise ValidationError("The specified transitive tag key must be included in the tags.")
     return tuple(known[key] for key in sorted(asked))
