@@ -50,11 +50,6 @@ def test_actions_and_parameters_are_those_of_the_models(service: str) -> None:
             [f"{IAM}:user/a"],
         ),
         ("sts:AssumeRole", {"RoleArn": f"{IAM}:role/r"}, [f"{IAM}:role/r"]),
-        (
-            "sts:AssumeRole",
-            {"RoleArn": f"{IAM}:role/r", "Tags.member.1.Key": "a"},
-            [f"{IAM}:role/r", f"{IAM}:role/r"],
-        ),
         ("sts:GetCallerIdentity", {}, []),
         ("sts:GetSessionToken", {}, []),
     ],
@@ -67,13 +62,49 @@ def test_resources(action: str, parameters: dict[str, str], resources: list[str]
     assert [check.resource for check in found] == resources
 
 
+@pytest.mark.parametrize(
+    ("action", "tag", "parameters", "resource"),
+    [
+        ("iam:CreateUser", "iam:TagUser", {"UserName": "n", "Path": "/t/"}, f"{IAM}:user/t/n"),
+        ("iam:CreateRole", "iam:TagRole", {"RoleName": "n"}, f"{IAM}:role/n"),
+        ("iam:CreatePolicy", "iam:TagPolicy", {"PolicyName": "n"}, f"{IAM}:policy/n"),
+    ],
+)
+def test_creating_with_tags_needs_tagging_too(
+    action: str, tag: str, parameters: dict[str, str], resource: str
+) -> None:
+    """One request that does two things is authorized for both, on the same resource."""
+    assert identity_checks(action, parameters, ACCOUNT, tagged=True) == (
+        Check(action, resource, exists=False),
+        Check(tag, resource, exists=False),
+    )
+    assert len(identity_checks(action, parameters, ACCOUNT)) == 1
+
+
 def test_assuming_a_role_with_tags_needs_tag_session() -> None:
     """Session tags need a permission of their own."""
     role = f"{IAM}:role/r"
-    assert identity_checks("sts:AssumeRole", {"RoleArn": role, "Tags": "x"}, ACCOUNT) == (
+    assert identity_checks("sts:AssumeRole", {"RoleArn": role}, ACCOUNT, tagged=True) == (
         Check("sts:AssumeRole", role, exists=True),
         Check("sts:TagSession", role, exists=True),
     )
+
+
+@pytest.mark.parametrize("service", VERSIONS)
+def test_every_operation_that_takes_tags_says_what_they_need(service: str) -> None:
+    """An operation with tags in its request is the tagging itself, or names that action."""
+    model = ServiceModel(
+        Loader(
+            extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
+        ).load_data(f"{service}/{VERSIONS[service]}/service-2"),
+        service,
+    )
+    for action, access in IDENTITY_ACCESS.items():
+        of, _, name = action.partition(":")
+        if of != service or action in NOT_OPERATIONS or name.startswith("Tag"):
+            continue
+        shape = model.operation_model(name).input_shape
+        assert ("Tags" in (shape.members if shape else {})) is (access.tags is not None), action
 
 
 def test_no_action_is_both_free_and_in_the_table() -> None:

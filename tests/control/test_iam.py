@@ -346,10 +346,42 @@ async def test_tags_and_policies_in_conditions() -> None:
     another = iam("AttachUserPolicy", bert, UserName="other", PolicyArn=arn + "2")
     assert await refused(another) == "AccessDenied"
     await iam("DeleteUser", anna, UserName="mine")
-    creating = policy("iam:CreateUser", Condition={"StringEquals": {"aws:RequestTag/team": "a"}})
+    team = {"StringEquals": {"aws:RequestTag/team": "a"}}
+    creating = policy("iam:CreateUser", "iam:TagUser", Condition=team)
     carl = await iam.user("carl", creating)
     assert await refused(iam("CreateUser", carl, UserName="new")) == "AccessDenied"
     await iam("CreateUser", carl, UserName="new", Tags=[{"Key": "team", "Value": "a"}])
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("User", {"UserName": "new", "Path": "/ops/"}),
+        ("Role", {"RoleName": "new", "Path": "/ops/", "AssumeRolePolicyDocument": trust()}),
+        ("Policy", {"PolicyName": "new", "Path": "/ops/", "PolicyDocument": CREATE_ROOM}),
+    ],
+)
+async def test_tags_on_what_is_created_need_a_permission_of_their_own(
+    kind: str, parameters: dict[str, Any]
+) -> None:
+    """Who may create but not tag cannot mint tags that policies trust; a Deny holds here, too."""
+    iam = IamCaller()
+    create, tag = f"iam:Create{kind}", f"iam:Tag{kind}"
+    tags: dict[str, Any] = {"Tags": [{"Key": "team", "Value": "admins"}]}
+    creator = await iam.user("creator", policy(create))
+    deny = {"Effect": "Deny", "Action": [tag], "Resource": "*"}
+    forbidden = await iam.user("forbidden", document_of(ALLOW_ALL, deny))
+    elsewhere = f"arn:aws:iam::{ACCOUNT}:{kind.lower()}/other/new"
+    of_another = {"Effect": "Allow", "Action": [tag], "Resource": elsewhere}
+    allow = {"Effect": "Allow", "Action": [create], "Resource": "*"}
+    misplaced = await iam.user("misplaced", document_of(allow, of_another))
+    for refused_one in (creator, forbidden, misplaced):
+        with pytest.raises(Refused, match=f"not authorized to perform: {tag} on resource: arn:"):
+            await iam(f"Create{kind}", refused_one, **parameters, **tags)
+    allowed = await iam.user("allowed", policy(create, tag))
+    await iam(f"Create{kind}", allowed, **parameters, **tags)
+    untagged = {name: text if "Name" not in name else "plain" for name, text in parameters.items()}
+    await iam(f"Create{kind}", creator, **untagged)
 
 
 # ------------------------------------------------------------------------------------ simulation

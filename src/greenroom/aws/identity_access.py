@@ -32,16 +32,18 @@ class IdentityAccess(msgspec.Struct, frozen=True):
     out of an operation on users."""
     creates: bool = False
     """Whether the path stands in the request, the resource being new."""
+    tags: str | None = None
+    """The action that tags in the request need, too, on the same resource."""
 
 
-_NEW_USER = IdentityAccess(Target.USER, "UserName", creates=True)
-_NEW_ROLE = IdentityAccess(Target.ROLE, "RoleName", creates=True)
-_NEW_POLICY = IdentityAccess(Target.POLICY, "PolicyName", creates=True)
+_NEW_USER = IdentityAccess(Target.USER, "UserName", creates=True, tags="iam:TagUser")
+_NEW_ROLE = IdentityAccess(Target.ROLE, "RoleName", creates=True, tags="iam:TagRole")
+_NEW_POLICY = IdentityAccess(Target.POLICY, "PolicyName", creates=True, tags="iam:TagPolicy")
 _USER = IdentityAccess(Target.USER, "UserName")
 _ROLE = IdentityAccess(Target.ROLE, "RoleName")
 _POLICY = IdentityAccess(Target.POLICY, "PolicyArn")
 _LIST = IdentityAccess(Target.ANY)
-_ASSUMED = IdentityAccess(Target.ROLE, "RoleArn")
+_ASSUMED = IdentityAccess(Target.ROLE, "RoleArn", tags="sts:TagSession")
 
 IDENTITY_ACCESS: Mapping[str, IdentityAccess] = MappingProxyType(
     {
@@ -100,7 +102,7 @@ IDENTITY_ACCESS: Mapping[str, IdentityAccess] = MappingProxyType(
         "iam:UpdateRoleDescription": _ROLE,
         "iam:UpdateUser": _USER,
         "sts:AssumeRole": _ASSUMED,
-        "sts:TagSession": _ASSUMED,
+        "sts:TagSession": IdentityAccess(Target.ROLE, "RoleArn"),
     }
 )
 """Needs by action."""
@@ -118,12 +120,14 @@ def identity_checks(
     account: str,
     *,
     caller_name: str | None = None,
+    tagged: bool = False,
     path_of: PathOf = lambda _target, _name: "/",
 ) -> tuple[Check, ...]:
-    """Return what a request to IAM or STS must be allowed.
+    """Return what a request to IAM or STS must be allowed, all of it, in the order of asking.
 
     `caller_name` is the caller's user name, for operations that mean the caller when they name no
-    user. `path_of` finds the path of what exists already.
+    user. `tagged` says whether the request has tags. `path_of` finds the path of what exists
+    already.
 
     Raises:
         KeyError: the action is in neither table.
@@ -146,6 +150,6 @@ def identity_checks(
             path = "/" if name == "*" else path_of(access.target, name)
         resource = f"arn:aws:iam::{account}:{access.target}{path}{name}"
     found = Check(action, resource, exists=not access.creates)
-    if action == "sts:AssumeRole" and any(each.startswith("Tags") for each in parameters):
-        return (found, Check("sts:TagSession", resource, exists=True))
+    if access.tags is not None and tagged:
+        return (found, Check(access.tags, resource, exists=found.exists))
     return (found,)

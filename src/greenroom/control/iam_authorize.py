@@ -37,6 +37,7 @@ async def authorize(call: IamCall, action: str) -> None:
         parameters,
         call.account,
         caller_name=call.principal.user_name,
+        tagged=bool(call.structures("Tags")),
         path_of=lambda _target, _name: "/" if found is None else found.path,
     )
     context = _context(call)
