@@ -6,6 +6,8 @@ import http.server
 import itertools
 import json
 import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -113,8 +115,15 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
     """An operator's endpoint that checks what the documentation says to check."""
 
     protocol_version = "HTTP/1.1"
+    served = 0
+    """Requests of this connection."""
 
     def do_POST(self) -> None:
+        self.served += 1
+        if self.path == "/resets" and self.served > 1:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+            raise ConnectionResetError
         body = self.rfile.read(int(self.headers["content-length"]))
         parts = dict(part.split("=", 1) for part in self.headers["Greenroom-Signature"].split(","))
         mac = hmac.new(SECRET.encode(), parts["t"].encode() + b"." + body, "sha256").hexdigest()
@@ -149,6 +158,7 @@ def service(
     endpoint = Server(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=endpoint.serve_forever, args=(0.01,), daemon=True).start()
     handlers = {
+        "*:function:http-resets": f"http://localhost:{endpoint.server_address[1]}/resets",
         "*:function:http-*": f"http://localhost:{endpoint.server_address[1]}/review",
         "*:function:refused-connection": "http://127.0.0.1:1/",
         "*:function:python-review": "python:handlers_of_an_operator:review",
@@ -318,6 +328,14 @@ def test_other_targets(service: Service, function: str, content: str) -> None:
     with Room(service, function).member() as member:
         member.say("hello")
         assert member.hear()["Content"] == content
+
+
+def test_a_kept_connection_that_is_reset(service: Service) -> None:
+    """A load balancer that forgot an idle connection costs no message its review."""
+    with Room(service, "http-resets", "DENY").member() as member:
+        for _ in range(3):
+            member.say("hello")
+            assert member.hear().get("Content") == "http: hello"
 
 
 def test_python_in_a_thread(service: Service) -> None:

@@ -7,6 +7,7 @@ import ipaddress
 import re
 import socket
 import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -230,27 +231,103 @@ async def test_broken_endpoints() -> None:
             assert await failure(made) is Failure.UNREACHABLE
 
 
-async def test_a_connection_that_was_closed_meanwhile() -> None:
-    """A server that closes an idle connection as it is taken costs no review."""
-    served = 0
+class Dropping:
+    """A server whose connections answer once; what it does with later requests is for a test."""
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal served
-        await reader.readuntil(b"\r\n\r\n")
-        served += 1
-        if served != 2:
+    def __init__(self, drop: Callable[[asyncio.StreamWriter], object], answered: int = 1) -> None:
+        self.requests = self.connections = 0
+        self._drop = drop
+        self._answered = answered
+        self._arrived = asyncio.Condition()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Give the URL."""
+        async with await asyncio.start_server(self._connected, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+    async def came(self, requests: int) -> None:
+        """Wait until so many requests came."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: self.requests >= requests)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        for number in range(2):
+            try:
+                await reader.readexactly(len(await reader.readuntil(b"\r\n\r\n")) and len(EVENT))
+            except asyncio.IncompleteReadError:
+                break
+            async with self._arrived:
+                self.requests += 1
+                self._arrived.notify_all()
+            await self.gate.wait()
+            if number >= self._answered:
+                self._drop(writer)
+                break
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            await writer.drain()
-            await reader.readuntil(b"\r\n\r\n")
-            served += 1
         writer.close()
 
-    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with target(f"http://127.0.0.1:{port}/") as made:
+
+def close(writer: asyncio.StreamWriter) -> None:
+    """End the connection as a server does that has waited long enough."""
+    writer.close()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection as a load balancer does that has forgotten it."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.close()
+
+
+def answer_by_half(writer: asyncio.StreamWriter) -> None:
+    """End the connection in the middle of the answer."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+
+
+@pytest.mark.parametrize("drop", [close, reset])
+async def test_a_kept_connection_that_ends(drop: Callable[[asyncio.StreamWriter], object]) -> None:
+    """An idle connection that is closed, or reset, as it is taken costs no review."""
+    server = Dropping(drop)
+    async with server.serving() as url, target(url) as made:
+        for _ in range(2):
             assert await made.invoke("uri", EVENT) == b"ok"
+        assert (server.requests, server.connections) == (3, 2)
+
+
+async def test_kept_connections_that_end_together() -> None:
+    """However many idle connections are dead, the second attempt is on a fresh one."""
+    server = Dropping(reset)
+    async with server.serving() as url, target(url) as made:
+        server.gate.clear()
+        asking = [asyncio.create_task(made.invoke("uri", EVENT)) for _ in range(5)]
+        await server.came(5)
+        server.gate.set()
+        assert await asyncio.gather(*asking) == [b"ok"] * 5
+        for number in range(1, 6):
             assert await made.invoke("uri", EVENT) == b"ok"
-            assert served == 3
+            assert (server.requests, server.connections) == (5 + 2 * number, 5 + number)
+
+
+@pytest.mark.parametrize("drop", [close, reset])
+async def test_a_fresh_connection_that_ends(drop: Callable[[asyncio.StreamWriter], object]) -> None:
+    """Who ends a connection that was made for the request has seen it: it is not sent again."""
+    server = Dropping(drop, answered=0)
+    async with server.serving() as url, target(url) as made:
+        assert await failure(made) is Failure.UNREACHABLE
+        assert server.requests == 1
+
+
+async def test_an_answer_that_breaks_off() -> None:
+    """An answer that has begun is not asked for again, on a kept connection either."""
+    server = Dropping(answer_by_half)
+    async with server.serving() as url, target(url) as made:
+        assert await made.invoke("uri", EVENT) == b"ok"
+        assert await failure(made) is Failure.UNREACHABLE
+        assert server.requests == 2
 
 
 async def test_connecting_that_takes_longer_than_the_limit() -> None:

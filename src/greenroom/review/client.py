@@ -4,6 +4,9 @@
   connections.
 - Who gives up before a connection stands would never have one, where connecting takes longer than
   the time limit. So then one is opened in the background, for the next request.
+- A kept connection that ends before it brought an answer, however it ends, was most likely dead
+  already: the request is sent once more, on a fresh one. What it was sent to may have seen it, then
+  it sees it twice. A fresh connection that ends is an answer of its own: nothing is sent again.
 """
 
 import asyncio
@@ -47,6 +50,7 @@ class Client:
     def __init__(self, resolver: AbstractResolver | None = None) -> None:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
         self._connecting: asyncio.Task[None] | None = None
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
@@ -56,10 +60,10 @@ class Client:
             InvocationFailed: there is no answer.
         """
         if self._session is None:
-            self._session = self._opened()
+            self._session = self._opened(keep=True)
         progress = _Progress()
         try:
-            return await _post_again(self._session, url, body, headers, progress)
+            return await self._post(self._session, url, body, headers, progress)
         except TimeoutError:
             raise InvocationFailed(Failure.TIMED_OUT) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -69,27 +73,49 @@ class Client:
                 self._connect(self._session, url)
             raise
 
+    async def _post(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        progress: "_Progress",
+    ) -> Answer:
+        try:
+            return await _post(session, url, body, headers, progress)
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientConnectionError, OSError):
+            if not progress.is_reused or progress.is_answered:
+                raise
+        if self._fresh is None:
+            self._fresh = self._opened(keep=False)
+        progress.is_connected = False
+        return await _post(self._fresh, url, body, headers, progress)
+
     async def close(self) -> None:
         """Close all connections."""
         if self._connecting is not None:
             self._connecting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._connecting
-        if self._session is not None:
-            await self._session.close()
+        for session in filter(None, (self._session, self._fresh)):
+            await session.close()
             # Connections over TLS need a turn of the loop to say goodbye.
             await asyncio.sleep(0)
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _opened(self, *, keep: bool) -> aiohttp.ClientSession:
+        """Return a session; without `keep` each of its requests is on a connection of its own."""
         connector = aiohttp.TCPConnector(
             limit=0,
-            keepalive_timeout=IDLE_SECONDS,
+            keepalive_timeout=IDLE_SECONDS if keep else None,
+            force_close=not keep,
             resolver=self._resolver,
             happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
         )
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_create_end.append(_note_connection)
-        tracing.on_connection_reuseconn.append(_note_connection)
+        tracing.on_connection_reuseconn.append(_note_reuse)
         return aiohttp.ClientSession(
             connector=connector,
             # Answers are bounded as they are sent, so nothing may blow them up afterwards.
@@ -110,12 +136,20 @@ class _Progress:
     """How far a request came."""
 
     is_connected = False
+    is_reused = False
+    is_answered = False
 
 
 async def _note_connection(
     _session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
 ) -> None:
     context.trace_request_ctx.is_connected = True
+
+
+async def _note_reuse(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
+) -> None:
+    context.trace_request_ctx.is_connected = context.trace_request_ctx.is_reused = True
 
 
 async def _connect(session: aiohttp.ClientSession, url: str) -> None:
@@ -128,20 +162,6 @@ async def _connect(session: aiohttp.ClientSession, url: str) -> None:
             ),
         ):
             pass
-
-
-async def _post_again(
-    session: aiohttp.ClientSession,
-    url: str,
-    body: bytes,
-    headers: dict[str, str],
-    progress: _Progress,
-) -> Answer:
-    try:
-        return await _post(session, url, body, headers, progress)
-    except aiohttp.ServerDisconnectedError:
-        # It may have closed an idle connection just when we took it.
-        return await _post(session, url, body, headers, progress)
 
 
 async def _post(
@@ -158,6 +178,7 @@ async def _post(
         allow_redirects=False,
         trace_request_ctx=progress,
     ) as response:
+        progress.is_answered = True
         answer = await _bounded(response.content)
         if len(answer) > ANSWER_BYTES:
             response.close()
