@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from greenroom import telemetry
+from greenroom import bounded_log, telemetry
+from greenroom.bounded_log import BoundedLog
 
 SECRET = "what-a-user-wrote"
 
@@ -18,7 +19,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put the process's logging back as it was."""
     root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn")
     levels = (root.level, uvicorn.level)
-    monkeypatch.setattr(telemetry, "log", structlog.get_logger())
+    monkeypatch.setattr(bounded_log, "log", structlog.get_logger())
     yield
     root.setLevel(levels[0])
     uvicorn.setLevel(levels[1])
@@ -93,7 +94,9 @@ async def test_faults_in_the_event_loop(capsys: pytest.CaptureFixture[str]) -> N
     """A callback's or a task's fault is a line with its place: no text, no arguments."""
     telemetry.configure("info", "json")
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(telemetry.report_fault)
+    lines = BoundedLog()
+    report = telemetry.FaultHandler(lines)
+    loop.set_exception_handler(report)
 
     def callback(_content: str) -> None:
         crash()
@@ -103,9 +106,28 @@ async def test_faults_in_the_event_loop(capsys: pytest.CaptureFixture[str]) -> N
     failed = loop.create_future()
     failed.set_exception(ValueError(SECRET))
     del failed
-    telemetry.report_fault(loop, {"message": "without an exception"})
+    report(loop, {"message": "without an exception"})
     err = capsys.readouterr().err
     entries = [json.loads(line) for line in err.splitlines()]
     assert [entry["error"] for entry in entries] == ["ValueError", "ValueError", None]
     assert "test_telemetry.py" in entries[0]["at"][-1]
     assert SECRET not in err
+
+
+def test_a_librarys_line_is_not_repeated() -> None:
+    """A line that comes again and again is written every ten seconds, with how many there were."""
+    now = 0.0
+    seldom = telemetry.Seldom(lambda: now)
+
+    def line(text: str) -> logging.LogRecord:
+        return logging.LogRecord("asyncio", logging.WARNING, "", 0, text, (), None)
+
+    assert [seldom.filter(line("lost")) for _ in range(100)] == [True] + [False] * 99
+    assert seldom.filter(line("another"))
+    now = 10.0
+    again = line("lost")
+    assert seldom.filter(again)
+    assert again.getMessage() == "lost (99 more of these were left out)"
+    for number in range(1000):
+        assert seldom.filter(line(str(number)))
+    assert len(seldom._until) <= 256

@@ -17,7 +17,9 @@ class Node:
 
     def __init__(self, **limits: int) -> None:
         self.met: list[Excess] = []
-        self.visitors = Visitors(VisitorLimits(**limits), PROXIES, self.met.append)
+        self.visitors = Visitors(
+            VisitorLimits(**limits), PROXIES, lambda excess, _: self.met.append(excess)
+        )
 
     def enter(self, address: bytes = HOME, now: float = 0.0) -> Visit:
         """Come in."""

@@ -61,6 +61,7 @@ class Acceptor:
         self._visitors = plane.visitors
         self._clock = plane.clock
         self._tasks = plane.tasks
+        self._logger = plane.logger
         self._entering: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
 
@@ -116,9 +117,10 @@ class Acceptor:
             # Scanners, resets, clients that do not trust the certificate: no fault of ours.
             log.debug("connection did not begin", error=type(error).__name__)
             self._give_up(accepted, visit)
-        except Exception as error:
+        except Exception:
             # One connection is not worth all: a task that fails would end the service.
-            log.exception("connection crashed", error=type(error).__name__)
+            address = addresses.shown(visit.address)
+            self._logger.exception("connection crashed", address=address)
             self._give_up(accepted, visit)
 
     def _give_up(self, accepted: socket.socket, visit: Visit) -> None:

@@ -21,6 +21,7 @@ import structlog
 from greenroom import __version__, credentials, signals, telemetry, tls
 from greenroom.application import Application
 from greenroom.aws_access import AwsAccess
+from greenroom.bounded_log import BoundedLog
 from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
@@ -37,7 +38,6 @@ from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
 from greenroom.control.query_api import QueryApi
 from greenroom.control.request_body import Bodies
-from greenroom.excess_log import ExcessLog
 from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
 from greenroom.memory import MemoryWatch, default_bound
@@ -50,6 +50,7 @@ from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
 from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_audit, watch_store
+from greenroom.protocol import addresses
 from greenroom.protocol.addresses import Networks, in_url, reachable
 from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.protocol.origins import AllowedOrigins
@@ -61,7 +62,7 @@ from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
 from greenroom.token_keys import TokenKeys
-from greenroom.visitors import VisitorLimits, Visitors
+from greenroom.visitors import Excess, VisitorLimits, Visitors
 
 LAST_WORDS_SECONDS = 0.3
 """How long the last connections of a drain have for what waits to be written to them."""
@@ -102,14 +103,16 @@ async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
         StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
         AddressRefused: the address is taken or not this machine's.
     """
-    asyncio.get_running_loop().set_exception_handler(telemetry.report_fault)
+    lines = BoundedLog()
+    asyncio.get_running_loop().set_exception_handler(telemetry.FaultHandler(lines))
     with bound(settings.text("host"), settings.number("port")) as listening:
         async with contextlib.AsyncExitStack() as stack:
-            opened = await _open(settings, listening, stack)
+            opened = await _open(settings, listening, lines, stack)
             async with _task_group() as tasks:
                 node = await _build(opened, tasks)
                 await _serve(node, announce)
                 await _close(node)
+    lines.close()
     # The last word: a log without it is that of a process that was killed.
     log.info("stopped")
 
@@ -119,6 +122,7 @@ class _Opened(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     listening: socket.socket
+    lines: BoundedLog
     certificate: tls.Certificate | None
     clock: Clock
     metrics: Metrics
@@ -132,12 +136,15 @@ class _Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def _open(
-    settings: Settings, listening: socket.socket, stack: contextlib.AsyncExitStack
+    settings: Settings,
+    listening: socket.socket,
+    lines: BoundedLog,
+    stack: contextlib.AsyncExitStack,
 ) -> _Opened:
     clock, metrics, bus = Clock(), Metrics(), MemoryBus()
     access = AwsAccess(endpoints(settings))
     stack.push_async_callback(access.close)
-    reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access)
+    reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access, lines)
     stack.push_async_callback(reviewer.close)
     certificate = tls.certificate_of(settings)
     store = await _open_store(settings)
@@ -153,6 +160,7 @@ async def _open(
     return _Opened(
         settings=settings,
         listening=listening,
+        lines=lines,
         certificate=certificate,
         clock=clock,
         metrics=metrics,
@@ -225,12 +233,15 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         metrics=metrics,
         moderation=ModerationTrail(identity.audit_log, clock),
         memory=_memory(settings),
-        visitors=_visitors(settings, clock, metrics),
+        visitors=_visitors(opened),
         origins=AllowedOrigins(settings.texts("allowed_origins")),
+        logger=opened.lines,
     )
     query_api = _query_api(services, identity)
     bodies = Bodies(settings.number("request_bodies_bytes"))
-    control = ControlPlane(services, identity.identities, identity.audit_log, query_api, bodies)
+    control = ControlPlane(
+        services, identity.identities, identity.audit_log, query_api, bodies, opened.lines
+    )
     await bus.start(functools.partial(_receive, keys, hub, identity))
     identity.start(tasks)
     watch(metrics, plane, control)
@@ -259,9 +270,8 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
         identity.identities,
         identity.root,
         opened.clock,
-        node.control.auditor,
         opened.metrics,
-        node.control.bodies,
+        node.control,
     )
     application = Application(node.control, operator, hub, _monitoring(node))
     server = HttpServer(
@@ -429,7 +439,8 @@ def _memory(settings: Settings) -> MemoryWatch:
     return MemoryWatch(default_bound() if bound is None else bound)
 
 
-def _visitors(settings: Settings, clock: Clock, metrics: Metrics) -> Visitors:
+def _visitors(opened: _Opened) -> Visitors:
+    settings = opened.settings
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     unfinished = settings.number("unfinished_connections")
     limits = VisitorLimits(
@@ -445,8 +456,13 @@ def _visitors(settings: Settings, clock: Clock, metrics: Metrics) -> Visitors:
         Networks(settings.texts("trusted_proxies")),
         ForwardedHeader(settings.text("forwarded_header")),
     )
-    excess = ExcessLog(clock, lambda limit: metrics.limits_met.labels(limit).inc())
-    return Visitors(limits, proxies, excess)
+    return Visitors(limits, proxies, functools.partial(_limit_met, opened.metrics, opened.lines))
+
+
+def _limit_met(metrics: Metrics, lines: BoundedLog, excess: Excess, address: bytes) -> None:
+    metrics.limits_met.labels(excess.value).inc()
+    kind = {"limit": excess.value}
+    lines.write("warning", "connection limit met", kind, address=addresses.shown(address))
 
 
 def _started(

@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import sys
-import traceback
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from io import FileIO
-from types import TracebackType
 from typing import Any
 
 import structlog
 
-log = structlog.get_logger()
+from greenroom.bounded_log import KINDS, QUIET_SECONDS, BoundedLog, places_of
 
 
 def configure(level: str, log_format: str) -> None:
@@ -32,30 +31,63 @@ def configure(level: str, log_format: str) -> None:
     )
     handler = logging.StreamHandler()
     handler.setFormatter(_Places("%(levelname)s %(message)s"))
+    handler.addFilter(Seldom())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # uvicorn's lines about malformed requests are the client's fault, and answered to it.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
 
 
-def report_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log a fault that nobody caught, as the event loop's exception handler.
+class FaultHandler:
+    """The event loop's exception handler: logs a fault that nobody caught.
 
     asyncio's own would write the exception's text, and the arguments of the callback.
     """
-    error = context.get("exception")
-    log.error(
-        "fault in the event loop",
-        what=str(context["message"]).partition("(")[0],
-        error=None if error is None else type(error).__name__,
-        at=_places(None if error is None else error.__traceback__),
-    )
+
+    def __init__(self, lines: BoundedLog) -> None:
+        self._lines = lines
+
+    def __call__(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log one fault."""
+        error = context.get("exception")
+        kind = {
+            "what": str(context["message"]).partition("(")[0],
+            "error": None if error is None else type(error).__name__,
+            "at": places_of(None if error is None else error.__traceback__),
+        }
+        self._lines.write("error", "fault in the event loop", kind)
+
+
+class Seldom(logging.Filter):
+    """Lets a library's line through once in ten seconds, and says how many were left out.
+
+    Some of them a client can cause: asyncio warns of each write to a connection that is lost.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._until: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is written."""
+        now, key = self._now(), (record.name, str(record.msg))
+        until, left_out = self._until.get(key, (now, 0))
+        if now < until:
+            self._until[key] = until, left_out + 1
+            return False
+        if len(self._until) >= KINDS:
+            self._until.clear()
+        self._until[key] = now + QUIET_SECONDS, 0
+        if left_out:
+            record.msg = f"{record.msg} ({left_out} more of these were left out)"
+        return True
 
 
 class _Places(logging.Formatter):
     """Lines of libraries: an exception is shown by where it was raised."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name in the standard library
-        return "\n".join((ei[0].__name__, *_places(ei[2])))
+        return "\n".join((ei[0].__name__, *places_of(ei[2])))
 
 
 class _Stderr:
@@ -93,10 +125,5 @@ def _place_of_exception(
 ) -> MutableMapping[str, Any]:
     """Replace an exception by where it was raised: its text may hold what a user wrote."""
     if event.pop("exc_info", None):
-        event["at"] = _places(sys.exc_info()[2])
+        event["at"] = places_of(sys.exc_info()[2])
     return event
-
-
-def _places(trace: TracebackType | None) -> list[str]:
-    frames = traceback.extract_tb(trace)
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

@@ -74,9 +74,12 @@ class Visitors:
         self,
         limits: VisitorLimits = VisitorLimits(),  # noqa: B008 - has nothing that changes
         proxies: TrustedProxies = TrustedProxies(),  # noqa: B008 - has nothing that changes
-        count: Callable[[Excess], None] = lambda _: None,
+        count: Callable[[Excess, bytes], None] = lambda _excess, _address: None,
     ) -> None:
-        """Make an empty node; `count` is told of every bound that was met."""
+        """Make an empty node; `count` is told of every bound that was met, and by which address.
+
+        A bound on all addresses is met by nobody in particular: the address is then unknown.
+        """
         self.proxies = proxies
         self._limits = limits
         self._count = count
@@ -113,7 +116,7 @@ class Visitors:
             return 0.0
         turn = max(self._free, now - 1) + 1 / rate
         if turn > now:
-            self._count(Excess.RATE)
+            self._count(Excess.RATE, addresses.UNKNOWN)
         if turn > now + patience:
             raise Refused(Excess.RATE)
         self._free = turn
@@ -188,7 +191,7 @@ class Visitors:
         elif _reached(self._came(site, now), limits.a_second_per_address):
             excess = Excess.ADDRESS_RATE
         if excess is not None and (excess is Excess.NODE or not self._is_free(address)):
-            self._count(excess)
+            self._count(excess, address)
             raise Refused(excess)
 
     def _is_free(self, address: bytes) -> bool:
@@ -210,7 +213,7 @@ class Visitors:
             oldest = next(iter(self._unfinished))
             let_go = oldest.let_go
             self.finish(oldest)
-            self._count(Excess.UNFINISHED)
+            self._count(Excess.UNFINISHED, oldest.address)
             if let_go is not None:
                 let_go()
 

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 from greenroom.audit import SUCCESS, AuditLog
 from greenroom.aws import query, query_xml, rest_json, service, sigv4
 from greenroom.aws.request_context import RequestFacts
+from greenroom.bounded_log import BoundedLog
 from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed_request
 from greenroom.control.authorize import authorize, tags_in_store
 from greenroom.control.checks import MEMBER_CHECKS
@@ -62,9 +63,11 @@ class ControlPlane:
         audit_log: AuditLog | None = None,
         query_api: QueryApi | None = None,
         bodies: Bodies | None = None,
+        lines: BoundedLog | None = None,
     ) -> None:
         self._services = services
         self.bodies = bodies or Bodies()
+        self.logger = lines or BoundedLog()
         self._identities = identities
         self._query_api = query_api
         self.auditor = Auditor(audit_log, services.clock)
@@ -98,10 +101,13 @@ class ControlPlane:
             outcome = error.code
             response = _refused(error, name, trail.request_id)
             if error.status >= 500 and not isinstance(error, TooManyBodies):
-                log.error("request failed", error=error.code, **trail.names())
-        except Exception as error:
+                kind = {"error": error.code, "operation": trail.operation}
+                self.logger.write(
+                    "error", "request failed", kind, address=trail.source_ip, **trail.names()
+                )
+        except Exception:
             # The client gets a 500 with the request id; the log has the place, never the content.
-            log.exception("request crashed", error=type(error).__name__, **trail.names())
+            self.logger.exception("request crashed", address=trail.source_ip, **trail.names())
             outcome = "InternalServerException"
             internal = InternalServerException("An internal error occurred.")
             response = _refused(internal, name, trail.request_id)

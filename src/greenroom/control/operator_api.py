@@ -8,17 +8,15 @@ remote operator, a container or a store in memory lacks, as a socket in the data
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
-import structlog
 
 from greenroom.accounts import Accounts
 from greenroom.audit import SUCCESS
 from greenroom.aws import rest_json, sigv4
 from greenroom.clock import Clock
-from greenroom.control.app import UNKNOWN
+from greenroom.control.app import UNKNOWN, ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer, signed_request
 from greenroom.control.identity import AccessKey, Identities
-from greenroom.control.request_body import Bodies
-from greenroom.control.trail import Auditor, Trail, new_trail
+from greenroom.control.trail import Trail, new_trail
 from greenroom.metrics import Metrics
 from greenroom.model.errors import (
     AccessDeniedException,
@@ -36,8 +34,6 @@ SERVICE = "greenroom"
 BODY_BYTES = 4096
 
 _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
-
-log = structlog.get_logger()
 
 
 class TokenKeysAnswer(msgspec.Struct, rename="camel"):
@@ -75,18 +71,19 @@ class OperatorApi:
         identities: Identities,
         root: AccessKey,
         clock: Clock,
-        auditor: Auditor,
         metrics: Metrics,
-        bodies: Bodies,
+        control: ControlPlane,
     ) -> None:
+        """Make the API; audit log, memory for bodies and logger are those of the control plane."""
         self._keys = keys
         self._accounts = accounts
         self._identities = identities
         self._root = root
         self._clock = clock
-        self._auditor = auditor
+        self._auditor = control.auditor
         self._metrics = metrics
-        self._bodies = bodies
+        self._bodies = control.bodies
+        self._logger = control.logger
         self._operations: Mapping[bytes, _Operation] = {
             b"token-keys/list": _Operation("ListTokenKeys", self._list_keys, reads=True),
             b"token-keys/rotate": _Operation("RotateTokenKey", self._rotate_key),
@@ -109,8 +106,8 @@ class OperatorApi:
             response = rest_json.Response(200, _HEADERS, msgspec.json.encode(done))
         except ServiceError as error:
             outcome, response = error.code, rest_json.serialize_error(error)
-        except Exception as error:
-            log.exception("request crashed", error=type(error).__name__, **trail.names())
+        except Exception:
+            self._logger.exception("request crashed", address=trail.source_ip, **trail.names())
             internal = InternalServerException("An internal error occurred.")
             outcome, response = internal.code, rest_json.serialize_error(internal)
         await self._auditor.finish(trail, outcome)

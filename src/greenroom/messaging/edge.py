@@ -10,6 +10,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
@@ -115,9 +116,9 @@ class Edge(asyncio.Protocol):
             self._open(upgrade, claims, begun)
         except handshake.HandshakeRefused as refused:
             self._refuse(refused)
-        except Exception as error:
+        except Exception:
             # Whatever failed, the client gets an answer; the log has the place, not the token.
-            log.exception("handshake crashed", error=type(error).__name__)
+            self._plane.logger.exception("handshake crashed", address=self.address())
             self._refuse(handshake.Refusal.INTERNAL.error())
             self._transport.abort()
 
@@ -141,7 +142,10 @@ class Edge(asyncio.Protocol):
             return
         self._cancel_timer()
         self._plane.metrics.handshake_refusals.labels(refused.reason).inc()
-        log.info("handshake refused", reason=refused.reason, status=refused.status)
+        kind = {"reason": refused.reason, "status": refused.status}
+        self._plane.logger.write(
+            "info", "handshake refused", kind, address=self.address(), room=refused.room
+        )
         date = formatdate(self._plane.clock.now(), usegmt=True).encode()
         self.write(handshake.refusal_response(refused, self._plane.ids(), date))
         self._state = State.CLOSED
@@ -216,9 +220,11 @@ class Edge(asyncio.Protocol):
             self._handle(received, index)
             if not self._busy:
                 self._resume()
-        except Exception as error:
+        except Exception:
             # An exception that left this task would end the node.
-            log.exception("connection crashed", error=type(error).__name__, **self._names())
+            self._plane.logger.exception(
+                "connection crashed", address=self.address(), **self._names()
+            )
             self._drop(DisconnectReason.INTERNAL_ERROR)
 
     def _resume(self) -> None:
@@ -263,8 +269,8 @@ class Edge(asyncio.Protocol):
         except (ActionError, ServiceError) as error:
             self._error(_action_error(error, action.request_id))
             return None
-        except Exception as error:
-            log.exception("action crashed", error=type(error).__name__, **self._names())
+        except Exception:
+            self._plane.logger.exception("action crashed", address=self.address(), **self._names())
             self._error(_crash(action.request_id))
             return None
         return None if waiting is None else self._finish(waiting, action.request_id)
@@ -290,8 +296,8 @@ class Edge(asyncio.Protocol):
             await waiting
         except (ActionError, ServiceError) as error:
             self._error(_action_error(error, request_id))
-        except Exception as error:
-            log.exception("action crashed", error=type(error).__name__, **self._names())
+        except Exception:
+            self._plane.logger.exception("action crashed", address=self.address(), **self._names())
             self._error(_crash(request_id))
 
     def _error(self, error: ActionError) -> None:
@@ -462,8 +468,16 @@ class Edge(asyncio.Protocol):
         self._plane.hub.leave(self._session.claims.room_arn, self)
         self._plane.sweeper.remove(self, self._slot, self._session.claims.session_expires)
         self._plane.metrics.disconnects.labels(why).inc()
-        level = log.debug if why in _ORDINARY else log.info
-        level("connection ended", reason=why.value, **self._names())
+        if why in _ORDINARY or log.is_enabled_for(logging.DEBUG):
+            log.debug("connection ended", reason=why.value, **self._names())
+        else:
+            self._plane.logger.write(
+                "info",
+                "connection ended",
+                {"reason": why.value},
+                address=self.address(),
+                **self._names(),
+            )
 
     def _names(self) -> dict[str, str]:
         """Return what log lines call this connection.

@@ -5,6 +5,7 @@ from collections import Counter
 
 import msgspec
 
+from greenroom.bounded_log import BoundedLog
 from greenroom.chat import Chat
 from greenroom.clock import Clock
 from greenroom.memory import MemoryWatch
@@ -19,7 +20,7 @@ from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
-from greenroom.protocol.handshake import Refusal
+from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.protocol.origins import AllowedOrigins
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
@@ -62,6 +63,8 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     visitors: Visitors = msgspec.field(default_factory=Visitors)
     origins: AllowedOrigins = msgspec.field(default_factory=AllowedOrigins)
     deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
+    logger: BoundedLog = msgspec.field(default_factory=BoundedLog)
+    """Takes the log's lines that clients can cause."""
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     """Connections by account and region that have a place and wait for the store."""
     admitting_of: dict[tuple[str, str], int] = {}
@@ -76,6 +79,14 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             HandshakeRefused: with the status and the reason.
         """
         claims = self._open(token)
+        try:
+            await self._use_up(claims)
+        except HandshakeRefused as refused:
+            refused.room = claims.room_arn
+            raise
+        return claims
+
+    async def _use_up(self, claims: ChatTokenClaims) -> None:
         if self.clock.now_ms() >= claims.token_expires:
             raise Refusal.TOKEN_EXPIRED.error()
         if self.hub.draining:
@@ -98,7 +109,6 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.TOKEN_USED.error()
         if self.hub.draining:
             raise Refusal.UNAVAILABLE.error()
-        return claims
 
     def key_id(self, token: str) -> str:
         """Return which key sealed an admitted token.

@@ -26,8 +26,11 @@ Headers = Iterable[tuple[bytes, bytes]]
 class HandshakeRefused(Exception):
     """The connection is refused before the upgrade: what the HTTP answer says.
 
-    `reason` is the refusal's own name, for logs and metrics.
+    `reason` is the refusal's own name, for logs and metrics; `room` the ARN, where a token whose
+    seal was verified names it.
     """
+
+    room = ""
 
     def __init__(
         self,

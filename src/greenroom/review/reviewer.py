@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
@@ -76,12 +77,18 @@ class HandlerReviewer:
     """A Reviewer that asks the targets of the configuration."""
 
     def __init__(
-        self, targets: Targets, limits: Limits, metrics: Metrics, clock: Clock | None = None
+        self,
+        targets: Targets,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Clock | None = None,
+        lines: BoundedLog | None = None,
     ) -> None:
         self._targets = targets
         self._limits = limits
         self._metrics = metrics
         self._clock = clock or Clock()
+        self._logger = lines or BoundedLog()
         self._handlers: OrderedDict[str, _Handler] = OrderedDict()
         self._timeouts: set[asyncio.Timeout] = set()
         self._under_way = 0
@@ -158,8 +165,8 @@ class HandlerReviewer:
             self._metrics.response_validation_errors.labels(label).inc()
             self._note_failure(handler, "invalid_answer", str(invalid))
             return Outcome.INVALID, None
-        except Exception as error:
-            log.exception("review crashed", uri=handler.uri, error=type(error).__name__)
+        except Exception:
+            self._logger.exception("review crashed", uri=handler.uri)
             self._metrics.invocation_errors.labels(label).inc()
             return Outcome.FAILED, None
         self._note_success(handler)
@@ -212,7 +219,7 @@ class HandlerReviewer:
             raise
         except Exception as error:
             # Also what nobody thought of opens the circuit: the sender must not pay for it.
-            log.exception("review target crashed", uri=uri, error=type(error).__name__)
+            self._logger.exception("review target crashed", uri=uri)
             raise InvocationFailed(Failure.CRASHED, type(error).__name__) from None
 
     @asynccontextmanager

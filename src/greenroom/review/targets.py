@@ -14,6 +14,7 @@ import msgspec
 
 from greenroom.aws.wildcards import glob, tokens
 from greenroom.aws_access import AwsAccess
+from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics
 from greenroom.model.quotas import Quotas
@@ -29,7 +30,12 @@ _PYTHON = re.compile(r"python:((?:[^\W\d]\w*\.)*[^\W\d]\w*:(?:[^\W\d]\w*\.)*[^\W
 
 
 async def open_reviewer(
-    settings: Settings, quotas: Quotas, metrics: Metrics, clock: Clock, access: AwsAccess
+    settings: Settings,
+    quotas: Quotas,
+    metrics: Metrics,
+    clock: Clock,
+    access: AwsAccess,
+    lines: BoundedLog | None = None,
 ) -> HandlerReviewer:
     """Return the reviewer that the settings describe.
 
@@ -52,7 +58,7 @@ async def open_reviewer(
     )
     # In a thread: the operator's own modules may take their time to load.
     targets = await asyncio.to_thread(PatternTargets, settings.table("review_handlers"), build)
-    return HandlerReviewer(targets, limits, metrics, clock)
+    return HandlerReviewer(targets, limits, metrics, clock, lines)
 
 
 class PatternTargets:
