@@ -1,13 +1,16 @@
 """Every IdentityStore: what is kept, what is refused, and that a refusal leaves nothing."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from greenroom.model import identity
 from greenroom.model.identity import (
     AccessKey,
     IdentityKind,
@@ -65,6 +68,31 @@ def key(key_id: str = "AKIA1", user_name: str = "anna", **members: Any) -> Acces
     """Return an access key."""
     members = {"account": ACCOUNT, "sealed_secret": b"\0sealed\xff", "create_date": 1, **members}
     return AccessKey(access_key_id=key_id, user_name=user_name, **members)
+
+
+Kept = User | Role | ManagedPolicy
+
+
+async def created(store: Store, value: Kept) -> None:
+    """Create a user, role or policy."""
+    match value:
+        case User():
+            await store.identities.create_user(value)
+        case Role():
+            await store.identities.create_role(value)
+        case ManagedPolicy():
+            await store.identities.create_policy(value)
+
+
+async def deleted(store: Store, value: Kept) -> None:
+    """Delete a user, role or policy."""
+    match value:
+        case User():
+            await store.identities.delete_user(value.account, value.name)
+        case Role():
+            await store.identities.delete_role(value.account, value.name)
+        case ManagedPolicy():
+            await store.identities.delete_policy(value.account, value.arn)
 
 
 async def test_users_come_back_whole_and_in_any_case(store: Store) -> None:
@@ -284,6 +312,41 @@ async def test_tags_have_a_quota(store: Store) -> None:
         )
     await store.identities.untag_identity(ACCOUNT, USER, "anna", ("a", "absent"))
     assert (await store.identities.get_user(ACCOUNT, "anna")).tags == {"b": "3"}
+
+
+@pytest.mark.parametrize(
+    ("make", "quota", "says"),
+    [
+        (user, 2, "UsersPerAccount: 2"),
+        (role, 1, "RolesPerAccount: 1"),
+        (policy, 3, "PoliciesPerAccount: 3"),
+    ],
+)
+async def test_an_account_has_quotas(
+    store: Store, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Kept], quota: int, says: str
+) -> None:
+    """Users, roles and policies are counted per account, and what is deleted makes place."""
+    assert (USER.quota, ROLE.quota, identity.POLICIES_PER_ACCOUNT) == (5000, 1000, 1500)
+    monkeypatch.setattr(IdentityKind, "quota", property({USER: 2, ROLE: 1}.__getitem__))
+    monkeypatch.setattr(identity, "POLICIES_PER_ACCOUNT", 3)
+    kept = [make(f"n{number}") for number in range(quota)]
+    for each in kept:
+        await created(store, each)
+    with pytest.raises(LimitExceeded, match=says):
+        await created(store, make("more"))
+    await created(store, msgspec.structs.replace(kept[0], account=OTHER))
+    await deleted(store, kept[0])
+    await created(store, make("more"))
+
+
+@pytest.mark.parametrize("make", [user, role, policy])
+async def test_what_is_created_has_a_quota_of_tags(store: Store, make: Callable[..., Kept]) -> None:
+    """Users, roles and policies are not created with more tags than they could be given."""
+    tags = {f"k{number}": "" for number in range(51)}
+    with pytest.raises(LimitExceeded, match="TagsPerResource: 50"):
+        await created(store, make("much", tags=tags))
+    del tags["k50"]
+    await created(store, make("much", tags=tags))
 
 
 async def test_resolutions_hold_everything(store: Store) -> None:

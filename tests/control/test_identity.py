@@ -1,5 +1,6 @@
 """Who is known: what is remembered, what is forgotten, what is noted."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -202,6 +203,33 @@ async def test_uses_that_the_store_refused_are_kept(
         await identities.write_last_used(refuse)
     await identities.write_last_used(record)
     assert written == ["AKIA2"]
+
+
+async def test_uses_whose_write_is_cancelled_are_kept(
+    identities: Identities, time: HandClock
+) -> None:
+    """The service ends while it writes: the last write has all; a later use of a key stays."""
+    writing, written = asyncio.Event(), []
+
+    async def hang(uses: dict[str, LastUsed]) -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    async def record(uses: dict[str, LastUsed]) -> None:
+        written.append(uses)
+
+    for key_id in ("AKIA2", "AKIA3"):
+        identities.note_use(await identities.find(key_id, None), "ivschat", "r")
+    upkeep = asyncio.create_task(identities.write_last_used(hang))
+    await writing.wait()
+    time.advance(1)
+    identities.note_use(await identities.find("AKIA3", None), "iam", "r")
+    upkeep.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upkeep
+    await identities.write_last_used(record)
+    first, later = LastUsed(START_MS, "ivschat", "r"), LastUsed(START_MS + 1000, "iam", "r")
+    assert written == [{"AKIA2": first, "AKIA3": later}]
 
 
 async def test_secrets_are_not_shown(identities: Identities) -> None:
