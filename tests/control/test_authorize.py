@@ -8,8 +8,11 @@ from greenroom.aws.authorization_table import ACCESS
 from greenroom.aws.policy import NO_POLICIES, CompiledPolicies
 from greenroom.aws.request_context import RequestFacts
 from greenroom.control.authorize import authorize, tags_in_store
+from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.principal import Permissions, Principal, PrincipalType
+from greenroom.model.room import Room
+from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory import MemoryStore
 from tests.aws.policies import policies, policy
 
@@ -197,13 +200,76 @@ async def test_tags_on_what_is_created_need_tag_resource(operation: str) -> None
     assert await refusal(operation, statement, parameters={}) == ALLOWED
 
 
-async def test_tags_come_from_the_accounts_own_resources() -> None:
-    """The store is not asked for others' resources; one that is not there has no tags."""
-    tags = tags_in_store(MemoryStore(), ACCOUNT, REGION)
-    for arn in (
-        arn_of("GetRoom"),
-        arn_of("GetRoom").replace(ACCOUNT, "999999999999"),
-        arn_of("GetRoom", "eu-west-1"),
-        "*",
-    ):
-        assert await tags(arn) == {}
+# ------------------------------------------------------------------------------ tags in a store
+
+
+FOREIGN = "999999999999"
+
+
+async def store_with_tagged_rooms() -> MemoryStore:
+    """Return a store with one room of the same id and other tags per account and region."""
+    store = MemoryStore()
+    for number, arn in enumerate(ROOMS):
+        await store.create_room(
+            Room(arn=Arn.parse(arn), tags={"Room": str(number)}, create_time=1, update_time=1), 0
+        )
+    return store
+
+
+ROOMS = (
+    arn_of("GetRoom"),
+    arn_of("GetRoom", "eu-west-1"),
+    arn_of("GetRoom").replace(ACCOUNT, FOREIGN),
+    arn_of("GetRoom", "eu-west-1").replace(ACCOUNT, FOREIGN),
+)
+"""Own, in another region, of another account, and both."""
+
+
+@pytest.mark.parametrize(
+    ("account", "region", "own"),
+    [
+        (ACCOUNT, REGION, 0),
+        (ACCOUNT, "eu-west-1", 1),
+        (FOREIGN, REGION, 2),
+        (FOREIGN, "eu-west-1", 3),
+    ],
+)
+async def test_tags_come_from_the_accounts_own_resources(
+    account: str, region: str, own: int
+) -> None:
+    """Tags are found of a room of the account in the region, and of no other that is there."""
+    tags = tags_in_store(await store_with_tagged_rooms(), account, region)
+    found = [await tags(arn) for arn in ROOMS]
+    assert found == [{"Room": str(own)} if number == own else {} for number in range(4)]
+
+
+@pytest.mark.parametrize("arn", [arn_of("GetRoom", name="ZyXwVu654321"), "*", "arn:aws:s3:::b"])
+async def test_what_is_not_there_has_no_tags(arn: str) -> None:
+    """A room that does not exist, and what is no room, has none: no error tells of it."""
+    tags = tags_in_store(await store_with_tagged_rooms(), ACCOUNT, REGION)
+    assert await tags(arn) == {}
+
+
+async def test_a_store_that_is_down_decides_nothing() -> None:
+    """Tags that cannot be read are not missing tags: a Deny on a tag would not hold."""
+    store = await store_with_tagged_rooms()
+    await store.close()
+    deny = {
+        "Effect": "Deny",
+        "Action": "ivschat:GetRoom",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:ResourceTag/Room": "0"}},
+    }
+    with pytest.raises(StorageUnavailable):
+        await refusal("GetRoom", allow("GetRoom"), deny, tags=tags_in_store(store, ACCOUNT, REGION))
+
+
+async def test_other_faults_are_not_missing_tags_either() -> None:
+    """Only a resource that is not there has no tags; every other error ends the request."""
+
+    async def faulty(_: str) -> Mapping[str, str]:
+        raise RuntimeError("a fault of the store")
+
+    condition = {"StringNotEquals": {"aws:ResourceTag/stage": "live"}}
+    with pytest.raises(RuntimeError):
+        await refusal("GetRoom", allow("GetRoom", Condition=condition), tags=faulty)
