@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import structlog
 
-from greenroom import __version__, credentials, signals, telemetry, tls
+from greenroom import __version__, address_file, credentials, signals, telemetry, tls
+from greenroom.address_file import Address
 from greenroom.application import Application
 from greenroom.aws_access import AwsAccess
 from greenroom.bounded_log import BoundedLog
@@ -496,6 +497,9 @@ def _started(
         listening_on=f"{in_url(host)}:{port}",
     )
     announce(ready)
+    if kept:
+        address = Address(ready.api_url, ready.certificate_to_trust)
+        address_file.write(settings.path("data_dir"), address)
     if certificate is None and not is_loopback(host) and not settings.texts("trusted_proxies"):
         log.warning(
             "no TLS: whoever is on the way reads messages and tokens; give tls_certificate_file and"

@@ -28,8 +28,8 @@ def test_groups(name: str) -> None:
     ("text", "code", "words"),
     [
         (VALID, ExitCode.OK, "valid"),
-        (VALID.replace('"Allow"', '"Permit"'), ExitCode.FAILED, "Effect"),
-        ("{", ExitCode.FAILED, "policy.json"),
+        (VALID.replace('"Allow"', '"Permit"'), ExitCode.USAGE, "Effect"),
+        ("{", ExitCode.USAGE, "policy.json"),
     ],
 )
 def test_policy_check(tmp_path: Path, text: str, code: ExitCode, words: str) -> None:
@@ -47,7 +47,7 @@ def test_trust_policies_are_others(tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text(VALID)
     result = CliRunner().invoke(main, ["admin", "policy", "check", "--trust", str(file)])
-    assert result.exit_code == ExitCode.FAILED
+    assert result.exit_code == ExitCode.USAGE
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from greenroom.cli.access import AccessKey, CommandRefused, find_key
+from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Endpoint
 from greenroom.cli.bench_clients import OPENED, Client, masked
 from greenroom.cli.bench_ledger import FOREIGN, Ledger, Sight, lost
@@ -26,7 +26,6 @@ from greenroom.protocol import frames
 from greenroom.protocol.errors import CloseCode
 from greenroom.protocol.events import encode_error, encode_message
 from greenroom.protocol.handshake import accept_response, parse_upgrade
-from greenroom.settings import load
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/abcdefghijkl"
 
@@ -124,47 +123,6 @@ def test_endpoints(url: str, shown: str, port: int) -> None:
     """An endpoint is a scheme, a host and perhaps a port."""
     endpoint = Endpoint.parse(url)
     assert (endpoint.url, endpoint.port) == (shown, port)
-
-
-# ----------------------------------------------------------------------------------------- key
-
-
-def test_the_key_of_the_environment_comes_first() -> None:
-    """The AWS variables go before the settings, and one alone is refused."""
-    settings = load({"access_key_id": "B" * 16, "secret_access_key": "c" * 16}, {}, None)
-    aws = {"AWS_ACCESS_KEY_ID": "A" * 16, "AWS_SECRET_ACCESS_KEY": "s"}
-    assert find_key(aws, settings) == AccessKey("A" * 16, "s")
-    assert find_key({}, settings) == AccessKey("B" * 16, "c" * 16)
-    with pytest.raises(CommandRefused, match="go together"):
-        find_key({"AWS_ACCESS_KEY_ID": "A" * 16}, settings)
-
-
-def test_the_key_of_the_data_directory(tmp_path: Path) -> None:
-    """The credentials file is read; one without a key is named, and what it holds is not shown."""
-    settings = load({"data_dir": str(tmp_path)}, {}, None)
-    file = tmp_path / "credentials"
-    file.write_text("[greenroom]\naws_access_key_id = A\naws_secret_access_key = s%s\n")
-    assert find_key({}, settings) == AccessKey("A", "s%s")
-    for text in ("[other]\nkey = hidden", "hidden"):
-        file.write_text(text)
-        with pytest.raises(CommandRefused, match="no access key under") as refused:
-            find_key({}, settings)
-        assert "hidden" not in str(refused.value)
-
-
-def test_the_key_of_the_aws_tools_file(tmp_path: Path) -> None:
-    """AWS_SHARED_CREDENTIALS_FILE goes before the data directory; AWS_PROFILE names its section."""
-    settings = load({"data_dir": str(tmp_path / "none")}, {}, None)
-    file = tmp_path / "keys"
-    file.write_text(
-        "[greenroom]\naws_access_key_id = A\naws_secret_access_key = a\n"
-        "[ann]\naws_access_key_id = B\naws_secret_access_key = b\naws_session_token = t\n"
-    )
-    aws = {"AWS_SHARED_CREDENTIALS_FILE": str(file)}
-    assert find_key(aws, settings) == AccessKey("A", "a")
-    assert find_key({**aws, "AWS_PROFILE": "ann"}, settings) == AccessKey("B", "b", "t")
-    with pytest.raises(CommandRefused, match=r"under \[bob\]"):
-        find_key({**aws, "AWS_PROFILE": "bob"}, settings)
 
 
 # ---------------------------------------------------------------------------------- statistics

@@ -71,7 +71,7 @@ def test_life_of_a_user(admin: Admin, service: Service, tmp_path: Path) -> None:
     assert listed["Status"] == "Inactive"
     said(admin("key", "enable", made["AccessKeyId"]))
     assert "team=a" in said(admin("user", "show", "anna"))
-    assert admin("user", "remove", "anna").exit_code == ExitCode.FAILED
+    assert admin("user", "remove", "anna").exit_code == ExitCode.REFUSED
     said(admin("user", "remove", "anna", "--force"))
     assert admin("user", "show", "anna").exit_code == ExitCode.REFUSED
 
@@ -97,7 +97,7 @@ def test_managed_policies(admin: Admin, tmp_path: Path) -> None:
     said(admin("policy", "attach", "shared", "--user", "bert"))
     assert arn in said(admin("policy", "list", "--user", "bert"))
     assert said(admin("simulate", "bert", "ivschat:CreateRoom")).startswith("implicitDeny")
-    assert admin("policy", "remove", "shared").exit_code == ExitCode.FAILED
+    assert admin("policy", "remove", "shared").exit_code == ExitCode.REFUSED
     said(admin("policy", "detach", "shared", "--user", "bert"))
     said(admin("policy", "remove", "shared"))
     assert admin("policy", "attach", "shared", "--user", "bert").exit_code == ExitCode.REFUSED
@@ -142,7 +142,7 @@ def test_who(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["whoami", "--endpoint-url", "http://127.0.0.1:1"], ExitCode.UNREACHABLE),
         (["whoami", "--endpoint-url", "ftp://x"], ExitCode.USAGE),
-        (["user", "add", "not a name"], ExitCode.FAILED),
+        (["user", "add", "not a name"], ExitCode.REFUSED),
         (["user", "add", "u", "--tag", "novalue"], ExitCode.USAGE),
         (["policy", "list", "--user", "u", "--role", "r"], ExitCode.USAGE),
         (["policy", "attach", "p"], ExitCode.USAGE),
@@ -179,3 +179,104 @@ def test_something_else_that_answers(admin: Admin, body: bytes) -> None:
         thread.join()
     assert result.exit_code == ExitCode.UNREACHABLE
     assert "not as Greenroom does" in result.stderr
+
+
+FOREIGN = {
+    "one variable": {"AWS_ACCESS_KEY_ID": "test"},
+    "test keys": {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"},
+    "real keys": {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    },
+    "a profile": {"AWS_PROFILE": "work"},
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_keys_for_aws_are_not_in_the_way(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch, foreign: str
+) -> None:
+    """Keys of the environment that the service does not know are passed over, which is said."""
+    for name, value in FOREIGN[foreign].items():
+        monkeypatch.setenv(name, value)
+    result = admin("whoami")
+    assert said(result) == "arn:aws:iam::123456789012:root\n"
+    noted = "AWS_SECRET_ACCESS_KEY" in FOREIGN[foreign]
+    assert ("does not know the access key" in result.stderr) is noted
+
+
+def test_a_key_that_is_known_is_used(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's key of the environment goes before the root's, whatever it may do."""
+    said(admin("user", "add", "dora"))
+    made = answer(admin("key", "create", "dora", "--json"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", made["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", made["SecretAccessKey"])
+    refused = admin("user", "list")
+    assert (refused.exit_code, "AccessDenied" in refused.stderr) == (ExitCode.REFUSED, True)
+    assert f"{made['AccessKeyId']} of the variable AWS_ACCESS_KEY_ID" in refused.stderr
+
+
+def test_the_directory_is_enough(
+    service: Service, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --data-dir the service on any port is found, and asked with its own key."""
+    monkeypatch.delenv("GREENROOM_DATA_DIR")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    for name, value in FOREIGN["real keys"].items():
+        monkeypatch.setenv(name, value)
+    directory = str(service.ready["data_dir"])
+    for arguments in (
+        ["whoami", "--data-dir", directory],
+        ["--data-dir", directory, "whoami"],
+    ):
+        result = admin(*arguments)
+        assert said(result) == "arn:aws:iam::123456789012:root\n"
+        assert result.stderr == ""
+
+
+def test_a_refused_key_is_named_with_its_place(
+    service: Service, admin: Admin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Which key it was, of which file, and whom it was sent to: all that there is to look at."""
+    (tmp_path / "credentials").write_text(
+        "[greenroom]\naws_access_key_id = AKIAOLD\naws_secret_access_key = hidden-secret\n"
+    )
+    result = admin("whoami", "--data-dir", str(tmp_path), "--endpoint-url", service.api_url)
+    assert result.exit_code == ExitCode.REFUSED
+    assert "InvalidClientTokenId" in result.stderr
+    assert f"access key AKIAOLD of {tmp_path}/credentials [greenroom]" in result.stderr
+    assert service.api_url in result.stderr
+    assert "hidden-secret" not in result.output
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_service_with_a_certificate_of_its_own(
+    tmp_path: Path, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate for development is trusted by who names its directory."""
+    monkeypatch.delenv("GREENROOM_DATA_DIR")
+    with running(tmp_path / "data", "--dev-tls") as service:
+        directory = str(service.ready["data_dir"])
+        assert said(admin("whoami", "--data-dir", directory)).endswith(":root\n")
+    gone = admin("whoami", "--data-dir", directory)
+    assert gone.exit_code == ExitCode.UNREACHABLE
+    assert f"{directory}/address.json" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["user", "show", "nobody"],
+        ["user", "add", "twice"],
+        ["policy", "attach", "nothing", "--user", "twice"],
+        ["token-keys", "kill", "nothing"],
+        ["key", "delete", "AKIAIOSFODNN7EXAMPLE"],
+    ],
+    ids=" ".join,
+)
+def test_whatever_the_service_refuses_is_one_code(admin: Admin, arguments: list[str]) -> None:
+    """What is not there, is there already, or is not valid to the service: 8, as documented."""
+    admin("user", "add", "twice")
+    result = admin(*arguments)
+    assert (result.exit_code, result.stdout) == (ExitCode.REFUSED, ""), result.stderr
+    assert result.stderr.count("\n") == 1

@@ -113,7 +113,8 @@ def test_refusals(service: Service, room: str, case: str, monkeypatch: pytest.Mo
     ended = CliRunner().invoke(
         main,
         ["bench", asked, "--endpoint-url", service.api_url, *options],
-        env={"GREENROOM_DATA_DIR": service.ready["data_dir"], **key},
+        # Beside the key in the directory a foreign one would be passed over.
+        env={"GREENROOM_DATA_DIR": service.ready["data_dir"] if key is own else "nowhere", **key},
     )
     assert (ended.exit_code, ended.stdout) == (code, "")
     assert re.fullmatch(r"Error: [^\n]+\n", ended.stderr), ended.stderr

@@ -1,7 +1,12 @@
-"""The access key with which a command signs its requests to a running service."""
+"""The access key with which a command signs its requests to a running service.
+
+Keys for AWS itself lie where those for a service may lie. So all places are looked through, in
+order, and a key that the service does not know is passed over for the next one, with a note: see
+`known_key`.
+"""
 
 import configparser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,6 +14,9 @@ import msgspec
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.credentials import PROFILE, file_of
 from greenroom.settings import Settings
+
+_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_FILE, _PROFILE = "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE"
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -18,60 +26,127 @@ class AccessKey(msgspec.Struct, frozen=True):
     secret: str
     session_token: str | None = None
     """Of temporary credentials."""
+    origin: str = ""
+    """Where it was found."""
+
+    @property
+    def shown(self) -> str:
+        """Return which key it is, for people; without the secret."""
+        return f"{self.access_key_id} of {self.origin}" if self.origin else self.access_key_id
 
 
 class CommandRefused(Exception):
-    """The command cannot do what it was asked: one clear line, and the code it ends with."""
+    """The command cannot do what it was asked: one clear line, and the code it ends with.
 
-    def __init__(self, message: str, code: ExitCode) -> None:
+    `error` is the service's name for it, where it was the service that refused.
+    """
+
+    def __init__(self, message: str, code: ExitCode, error: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.error = error
 
 
-def find_key(environment: Mapping[str, str], settings: Settings) -> AccessKey:
-    """Return the key of the AWS variables, else of the settings, else of a credentials file.
+class Found(msgspec.Struct, frozen=True):
+    """The keys that were found, the first one first, and why there are not more."""
 
-    The file is that of AWS_SHARED_CREDENTIALS_FILE, else the one in the data directory; the profile
-    in it is that of AWS_PROFILE, else the one that `greenroom serve` writes.
+    keys: Sequence[AccessKey]
+    missing: Sequence[str]
 
-    Raises:
-        CommandRefused: there is none.
+    def some(self) -> Sequence[AccessKey]:
+        """Return the keys.
+
+        Raises:
+            CommandRefused: there is none.
+        """
+        if not self.keys:
+            why = "; ".join(self.missing)
+            raise CommandRefused(
+                f"no access key: set {' and '.join(_VARIABLES)}, or give the service's data"
+                f" directory with --data-dir or GREENROOM_DATA_DIR ({why})",
+                ExitCode.USAGE,
+            )
+        return self.keys
+
+
+def find_keys(
+    environment: Mapping[str, str], settings: Settings, *, only_settings: bool = False
+) -> Found:
+    """Return the keys of the AWS variables, the settings, and the credentials files, in this order.
+
+    The files are that of AWS_SHARED_CREDENTIALS_FILE and the one in the data directory; the profile
+    in them is that of AWS_PROFILE, else the one that `greenroom serve` writes. With `only_settings`
+    the variables of AWS name nothing but the profile.
     """
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    access_key_id, secret = (environment.get(name, "") for name in names)
+    keys: list[AccessKey] = []
+    missing: list[str] = []
+    places = [] if only_settings else [_of_variables(environment)]
+    places.append(_of_settings(settings))
+    if _FILE in environment and not only_settings:
+        profile = environment.get(_PROFILE) or PROFILE
+        places.append(_read(Path(environment[_FILE]).expanduser(), (profile,)))
+    places.append(_of_data_dir(environment, settings))
+    for found in places:
+        if isinstance(found, AccessKey):
+            keys.append(found)
+        elif found:
+            missing.append(found)
+    return Found(keys, missing)
+
+
+def known_key(
+    keys: Sequence[AccessKey], is_known: Callable[[AccessKey], bool], note: Callable[[str], None]
+) -> AccessKey:
+    """Return the first key that the service knows, else the last one; the service is asked.
+
+    Temporary credentials were taken on purpose: they are not passed over.
+    """
+    *tried, last = keys
+    for key in tried:
+        if key.session_token is not None or is_known(key):
+            return key
+        note(f"the service does not know the access key {key.shown}: looking further")
+    return last
+
+
+def _of_variables(environment: Mapping[str, str]) -> AccessKey | str:
+    access_key_id, secret = (environment.get(name, "") for name in _VARIABLES)
     if access_key_id and secret:
-        return AccessKey(access_key_id, secret, environment.get("AWS_SESSION_TOKEN") or None)
-    if access_key_id or secret:
-        raise CommandRefused(f"{' and '.join(names)} go together", ExitCode.USAGE)
-    given = settings.optional_text("access_key_id")
-    if given is not None:
-        return AccessKey(given, settings.text("secret_access_key"))
-    profile = environment.get("AWS_PROFILE") or PROFILE
-    file = environment.get("AWS_SHARED_CREDENTIALS_FILE") or file_of(settings)
+        token = environment.get("AWS_SESSION_TOKEN") or None
+        return AccessKey(access_key_id, secret, token, "the variable AWS_ACCESS_KEY_ID")
+    return f"{' and '.join(_VARIABLES)} go together" if access_key_id or secret else ""
+
+
+def _of_settings(settings: Settings) -> AccessKey | str:
+    given = settings.values["access_key_id"]
+    if given.value is None:
+        return ""
+    secret = settings.text("secret_access_key")
+    return AccessKey(str(given.value), secret, origin=f"the {given.origin}")
+
+
+def _of_data_dir(environment: Mapping[str, str], settings: Settings) -> AccessKey | str:
+    file = file_of(settings)
     if file is None:
-        return _none("the storage is memory")
-    return _read(Path(file).expanduser(), profile)
+        given = settings.optional_text("access_key_id") is not None
+        return "" if given else "the storage is memory"
+    # A profile of AWS's own files need not be in this one.
+    return _read(Path(file), (environment.get(_PROFILE) or PROFILE, PROFILE))
 
 
-def _read(file: Path, profile: str) -> AccessKey:
+def _read(file: Path, profiles: Sequence[str]) -> AccessKey | str:
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8"))
+        profile = next(each for each in profiles if each in parser)
         section = parser[profile]
         return AccessKey(
             section["aws_access_key_id"],
             section["aws_secret_access_key"],
             section.get("aws_session_token"),
+            f"{file} [{profile}]",
         )
     except OSError as error:
-        return _none(f"{file}: {error.strerror}")
-    except (configparser.Error, KeyError, UnicodeDecodeError):
-        return _none(f"{file} has no access key under [{profile}]")
-
-
-def _none(why: str) -> AccessKey:
-    raise CommandRefused(
-        "no access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or GREENROOM_DATA_DIR to"
-        f" the service's data directory ({why})",
-        ExitCode.USAGE,
-    ) from None
+        return f"{file}: {error.strerror}"
+    except (configparser.Error, KeyError, StopIteration, UnicodeDecodeError):
+        return f"{file} has no access key under [{profiles[0]}]"

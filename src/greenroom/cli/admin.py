@@ -9,6 +9,7 @@ from typing import ClassVar
 import click
 
 from greenroom.cli.groups import LateGroup
+from greenroom.cli.reaching import which_service
 
 GROUPS = {
     "account": "admin_account:account",
@@ -28,10 +29,14 @@ class _Groups(LateGroup):
 
 
 @click.group(cls=_Groups)
-def admin() -> None:
+@which_service
+@click.pass_context
+def admin(ctx: click.Context, /, **which: str | None) -> None:
     """Manage users, roles, policies, keys and the account of a running service.
 
-    The access key is that of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else the one in the data
+    With --data-dir the access key is the one in that directory. Else it is that of
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, if the service knows it, else the one in the data
     directory. `account` and `token-keys` need the root's. Everything else can also be done with
     `aws iam` and `aws sts`.
     """
+    ctx.obj = which

@@ -2,20 +2,19 @@
 
 import functools
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, cast
 
 import click
 
-from greenroom.cli.access import CommandRefused, find_key
-from greenroom.cli.api import Api, Endpoint
+from greenroom.cli.access import CommandRefused
+from greenroom.cli.api import Api
 from greenroom.cli.iam_client import Answer, IamClient
-from greenroom.cli.options import ending, fail, load_settings
+from greenroom.cli.options import ending, fail
+from greenroom.cli.reaching import WHICH, reach, which_service
 from greenroom.control.operator_api import SERVICE
-from greenroom.protocol.addresses import in_url, reachable
-from greenroom.settings import Settings, SettingsRefused
+from greenroom.settings import SettingsRefused
 
 P = ParamSpec("P")
 
@@ -55,19 +54,14 @@ class Admin:
 def admin_command(command: Callable[Concatenate[Admin, P], None]) -> Callable[P, None]:
     """Give a command the service as its first argument, and options that say which and how."""
 
-    @click.option(
-        "--endpoint-url",
-        envvar="AWS_ENDPOINT_URL",
-        help="Where the service is.  [host and port of the settings]",
-    )
+    @which_service
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, nothing else.")
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        url, as_json = kwargs.pop("endpoint_url"), bool(kwargs.pop("as_json"))
+        as_json = bool(kwargs.pop("as_json"))
+        which = {name: cast(str | None, kwargs.pop(name)) for name in WHICH}
         try:
-            settings = load_settings({}, None)
-            endpoint = _endpoint(None if url is None else str(url), settings)
-            key = find_key(os.environ, settings)
+            settings, endpoint, key = reach(which)
             client = IamClient(endpoint, key)
             operator = Api(endpoint, key, settings.text("region"), SERVICE)
             try:
@@ -94,18 +88,6 @@ def pairs(
             raise click.BadParameter(f"must be NAME=VALUE, not {text}")
         found[name] = value
     return found
-
-
-def _endpoint(url: str | None, settings: Settings) -> Endpoint:
-    if url is not None:
-        try:
-            return Endpoint.parse(url)
-        except ValueError as error:
-            raise click.UsageError(f"--endpoint-url {error}") from None
-    shown = in_url(reachable(settings.text("host")))
-    secure = settings.text("dev_tls") == "on" or settings.optional_path("tls_certificate_file")
-    scheme = "https" if secure else "http"
-    return Endpoint.parse(f"{scheme}://{shown}:{settings.number('port')}")
 
 
 def _shown(cell: object) -> str:

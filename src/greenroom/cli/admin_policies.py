@@ -30,7 +30,7 @@ def check(file: Path, *, trust: bool) -> None:
     try:
         (parse_trust_policy if trust else parse_identity_policy)(document_in(file))
     except MalformedPolicyDocument as error:
-        refused = CommandRefused(f"{file}: {error.message}", ExitCode.FAILED)
+        refused = CommandRefused(f"{file}: {error.message}", ExitCode.USAGE)
         raise ending(refused, refused.code) from None
     except CommandRefused as refused:
         raise ending(refused, refused.code) from None

@@ -5,6 +5,7 @@ import json
 import ssl
 import threading
 import time
+from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ THROTTLED_SECONDS = 30
 """How long an operation is tried again that the service throttles."""
 
 _PAUSE_SECONDS = 0.05
-_REFUSED_STATUSES = (401, 403, 404)
+_ABOUT_THE_KEY = (401, 403)
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -32,11 +33,20 @@ class Endpoint(msgspec.Struct, frozen=True):
     secure: bool
     authority: str
     """What the Host header says."""
+    origin: str = ""
+    """Where it was found, unless that goes without saying."""
+    trusted: Path | None = None
+    """The file of a certificate that is signed by itself."""
 
     @property
     def url(self) -> str:
         """Return the URL."""
         return f"{'https' if self.secure else 'http'}://{self.authority}"
+
+    @property
+    def shown(self) -> str:
+        """Return the URL, and where it was found."""
+        return f"{self.url} of {self.origin}" if self.origin else self.url
 
     @classmethod
     def parse(cls, url: str) -> "Endpoint":
@@ -54,9 +64,18 @@ class Endpoint(msgspec.Struct, frozen=True):
         port = parts.port or (443 if secure else 80)
         return cls(parts.hostname, port, secure, parts.netloc)
 
+    def as_found(self, origin: str, trusted: Path | None = None) -> "Endpoint":
+        """Return the same endpoint, with where it was found."""
+        return msgspec.structs.replace(self, origin=origin, trusted=trusted)
+
     def tls(self) -> ssl.SSLContext | None:
         """Return how to check the service's certificate; None without TLS."""
-        return ssl.create_default_context() if self.secure else None
+        if not self.secure:
+            return None
+        context = ssl.create_default_context()
+        if self.trusted is not None and self.trusted.exists():
+            context.load_verify_locations(self.trusted)
+        return context
 
 
 class Api:
@@ -158,11 +177,23 @@ class Api:
         if status < 300:
             return result
         said = result.get("message") or result.get("Message") or result.get("errorMessage") or ""
-        code = ExitCode.REFUSED if status in _REFUSED_STATUSES else ExitCode.FAILED
-        raise CommandRefused(f"the service refused {operation}: {kind}: {said}", code)
+        raise refusal(self.endpoint, self._key, status, operation, (kind, str(said)))
+
+
+def refusal(
+    endpoint: Endpoint, key: AccessKey, status: int, operation: str, error: tuple[str, str]
+) -> CommandRefused:
+    """Return the refusal for an answer that is an error, of which kind and message are given.
+
+    One that is about who asks names the key, and where it was found.
+    """
+    kind, message = error
+    who = f" (access key {key.shown}; {endpoint.shown})" if status in _ABOUT_THE_KEY else ""
+    code = ExitCode.REFUSED if 400 <= status < 500 and status != 429 else ExitCode.FAILED
+    return CommandRefused(f"the service refused {operation}: {kind}: {message}{who}", code, kind)
 
 
 def unreachable(endpoint: Endpoint, error: Exception) -> CommandRefused:
     """Return the refusal for a service that does not answer."""
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return CommandRefused(f"cannot reach {endpoint.url}: {why}", ExitCode.UNREACHABLE)
+    return CommandRefused(f"cannot reach {endpoint.shown}: {why}", ExitCode.UNREACHABLE)

@@ -5,7 +5,6 @@ before anybody connects.
 """
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,20 +13,18 @@ from typing import TypedDict, Unpack
 
 import click
 
-from greenroom.cli.access import AccessKey, CommandRefused, find_key
+from greenroom.cli.access import AccessKey, CommandRefused
 from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.bench_plan import Plan, check_files, check_room_rate, plan_of
 from greenroom.cli.bench_result import Result
 from greenroom.cli.bench_run import Measurement, Progress
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.cli.options import ending, fail, load_settings
+from greenroom.cli.options import ending, fail
 from greenroom.cli.private_server import private_server
 from greenroom.cli.process import allow_files, loop_factory
+from greenroom.cli.reaching import reach
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.settings import SettingsRefused
-
-ENDPOINT = "http://127.0.0.1:8470"
-"""Where `greenroom serve` listens by default."""
 
 SELF_SETTINGS = {"room_message_rates": "off", "request_rates": "off"}
 """What differs from the defaults in the service that `--self` starts."""
@@ -70,13 +67,15 @@ class _Load(TypedDict):
     type=click.IntRange(1),
     help="Clients that also send.  [one for 5 messages a second]",
 )
-@click.option("--endpoint-url", callback=_endpoint, help=f"Where the service is.  [{ENDPOINT}]")
+@click.option("--data-dir", help="Data directory of the service: its address and key are used.")
+@click.option("--endpoint-url", callback=_endpoint, help="Where the service is.  [this machine]")
 @click.option("--region", help="Region to sign requests for.  [the room's]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, nothing else.")
 def bench(
     room: Arn | None,
     endpoint_url: str | None,
     region: str | None,
+    data_dir: str | None,
     *,
     private: bool,
     as_json: bool,
@@ -84,9 +83,8 @@ def bench(
 ) -> None:
     """Measure what the clients of a room would see.
 
-    The access key is that of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else the one in the data
-    directory. Ctrl-C ends early with the result so far. The exit code is 0 only if every message
-    came to every client, once and in order.
+    The service and the access key are found as by `greenroom admin`. Ctrl-C ends early with the
+    result so far. The exit code is 0 only if every message came to every client, once and in order.
     """
     if private == (room is not None):
         raise click.UsageError("give either a ROOM_ARN or --self")
@@ -101,8 +99,7 @@ def bench(
         if room is None:
             result = _measure_private(plan, region, progress)
         else:
-            key = find_key(os.environ, load_settings({}, None))
-            endpoint = Endpoint.parse(endpoint_url or ENDPOINT)
+            _, endpoint, key = reach({"data_dir": data_dir, "endpoint_url": endpoint_url})
             with _api(endpoint, key, region or room.region) as api:
                 result = _measure_room(plan, str(room), api, progress)
     except CommandRefused as refused:

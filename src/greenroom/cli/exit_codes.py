@@ -29,9 +29,12 @@ _MEANINGS = {
         "The service was stopped by SIGTERM or SIGINT and has drained; a measurement found every"
         " message everywhere, once and in order."
     ),
-    ExitCode.FAILED: "Something failed that has no code of its own; the log says what.",
+    ExitCode.FAILED: (
+        "Something failed that has no code of its own; the line, or the log, says what."
+    ),
     ExitCode.USAGE: (
-        "An option, a variable, the configuration file or the identities file is not valid."
+        "An option, a variable, the configuration file, the identities file, or a policy document"
+        " that `greenroom admin policy check` reads is not valid."
     ),
     ExitCode.ADDRESS_REFUSED: "The address is taken, not this machine's, or not allowed.",
     ExitCode.DATA_IN_USE: "Another process uses the data directory.",
@@ -41,7 +44,10 @@ _MEANINGS = {
         "The key of the secrets at rest is missing, malformed, or not the one that sealed them."
     ),
     ExitCode.UNREACHABLE: "The service that the command was sent to does not answer as one.",
-    ExitCode.REFUSED: "The service refused: the access key, or there is no such room.",
+    ExitCode.REFUSED: (
+        "The service refused what was asked: the access key, what it may do, or what the request"
+        " names or holds; the line says which."
+    ),
     ExitCode.NOT_EXACT: (
         "A measurement found connections refused or lost, or messages refused, lost, repeated or"
         " out of order."

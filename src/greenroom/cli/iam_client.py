@@ -18,7 +18,7 @@ from greenroom.aws import sigv4
 from greenroom.aws.query_service import VERSIONS
 from greenroom.aws.shapes import read_model
 from greenroom.cli.access import AccessKey, CommandRefused
-from greenroom.cli.api import TIMEOUT_SECONDS, Endpoint, unreachable
+from greenroom.cli.api import TIMEOUT_SECONDS, Endpoint, refusal, unreachable
 from greenroom.cli.exit_codes import ExitCode
 
 REGION = "us-east-1"
@@ -70,10 +70,7 @@ class IamClient:
         if status < 300:
             return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
         error = answer["Error"]
-        code = ExitCode.REFUSED if status in _REFUSED_STATUSES else ExitCode.FAILED
-        raise CommandRefused(
-            f"the service refused {name}: {error['Code']}: {error['Message']}", code
-        )
+        raise refusal(self.endpoint, self._key, status, name, (error["Code"], error["Message"]))
 
     def all(self, action: str, member: str, **parameters: object) -> list[Any]:
         """Return the items of all pages of a list."""
@@ -114,6 +111,3 @@ class IamClient:
 @lru_cache(maxsize=len(VERSIONS))
 def _model(service: str) -> ServiceModel:
     return ServiceModel(read_model(service, VERSIONS[service]), service)
-
-
-_REFUSED_STATUSES = (401, 403, 404)
