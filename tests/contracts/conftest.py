@@ -1,13 +1,18 @@
 """The adapters that each contract suite runs on."""
 
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from greenroom.storage import sqlite_file
 from greenroom.storage.base import Store
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.sqlite_worker import SqliteWorker
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -20,8 +25,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def hasty_store(directory: Path) -> SqliteStore:
     """Open a store that does not wait for the disk, which no test here can tell."""
-    store = await SqliteStore.open(directory)
-    await store._worker.read(
-        lambda connection: connection.execute("PRAGMA synchronous = OFF").close()
-    )
-    return store
+    reading = partial(sqlite_file.reading, directory)
+    return SqliteStore(await SqliteWorker.start(partial(_hasty, directory), reading))
+
+
+@contextmanager
+def _hasty(directory: Path) -> Iterator[sqlite3.Connection]:
+    with sqlite_file.opened(directory) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        yield connection

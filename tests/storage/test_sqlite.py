@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,8 +43,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 async def query(store: SqliteStore, sql: str) -> list[tuple[object, ...]]:
-    """Run a statement outside of any transaction and return its rows."""
-    return await store._worker.read(lambda connection: connection.execute(sql).fetchall())
+    """Run a statement on the connection that writes and return its rows."""
+    return await store._worker.write(lambda connection: connection.execute(sql).fetchall())
 
 
 async def rooms_of(store: SqliteStore) -> list[Room]:
@@ -116,6 +116,27 @@ async def test_queue_is_bounded(tmp_path: Path) -> None:
     assert len(refused) == store.statistics.refused
     assert len(await rooms_of(store)) == len(created)
     await store.close()
+
+
+async def test_reads_while_another_process_holds_the_lock(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """A write that waits for SQLite's lock keeps no read waiting, and is done in the end."""
+    room = await store.create_room(a_room(name="before"), PLENTY)
+    with closing(sqlite3.connect(tmp_path / "greenroom.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(store.update_room(room.arn, RoomChange(name="after"), NOW))
+        await asyncio.sleep(0)
+        assert (await store.get_room(room.arn)).name == "before"
+        assert await rooms_of(store) == [room]
+        assert await store.get_tags(room.arn) == {}
+        assert await store.kept_secret("none") is None
+        assert (await store.identities.list_users(ACCOUNT, 10)).values == ()
+        assert await store.journal.backlogs() == {}
+        assert not waiting.done()
+        other.execute("ROLLBACK")
+    await waiting
+    assert (await store.get_room(room.arn)).name == "after"
 
 
 async def test_full_database_refuses_and_recovers(store: SqliteStore) -> None:

@@ -1,29 +1,33 @@
-"""Group commit, its failures and its bounds, on a database in memory."""
+"""Group commit, its failures and its bounds; reads beside it."""
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from greenroom.storage.base import StorageUnavailable, StoreForeign
+from greenroom.storage.sqlite import SqliteStore
 from greenroom.storage.sqlite_worker import SqliteWorker
 
 
 class Database:
-    """A database in memory that counts its statements and fails COMMIT when told to."""
+    """A database in a file that counts the statements of writing and fails COMMIT when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         self.statements: list[str] = []
         self.fails = False
         self.closed = False
-        self.connection: sqlite3.Connection
+        self._path = path
 
     @contextmanager
-    def __call__(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Open it."""
         database = self
 
         class Connection(sqlite3.Connection):
@@ -33,45 +37,55 @@ class Database:
                     raise sqlite3.OperationalError("database or disk is full")
                 return super().execute(sql, *parameters)  # type: ignore[arg-type]
 
-        self.connection = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
-        self.connection.execute("CREATE TABLE items (value INTEGER PRIMARY KEY)")
-        yield self.connection
-        self.connection.close()
+        with closing(
+            sqlite3.connect(self._path, isolation_level=None, factory=Connection)
+        ) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("CREATE TABLE items (value INTEGER PRIMARY KEY)")
+            yield connection
         self.closed = True
+
+    def reading(self) -> closing[sqlite3.Connection]:
+        """Open it once more."""
+        return closing(sqlite3.connect(self._path, isolation_level=None))
+
+    async def start(self, bound: int = 100) -> SqliteWorker:
+        """Return a worker on it."""
+        return await SqliteWorker.start(self.writing, self.reading, bound)
 
 
 class Gate:
-    """A call that keeps the worker busy until it is opened, so that others queue up behind it."""
+    """A call that keeps a thread busy until it is opened, so that others queue up behind it."""
 
-    def __init__(self, worker: SqliteWorker) -> None:
+    def __init__(self, run: Callable[[Callable[[sqlite3.Connection], None]], Any]) -> None:
         self._entered = threading.Event()
         self._open = threading.Event()
-        self._task = asyncio.ensure_future(worker.read(self._wait))
+        self._task = asyncio.ensure_future(run(self._wait))
 
     def _wait(self, _connection: sqlite3.Connection) -> None:
         self._entered.set()
         self._open.wait()
 
     async def entered(self) -> None:
-        """Wait until the worker is busy."""
+        """Wait until the thread is busy."""
         await asyncio.to_thread(self._entered.wait)
 
     async def open(self) -> None:
-        """Let the worker go on."""
+        """Let the thread go on."""
         self._open.set()
         await self._task
 
 
 @pytest.fixture
-def database() -> Database:
+def database(tmp_path: Path) -> Database:
     """Give a new database."""
-    return Database()
+    return Database(tmp_path / "items.db")
 
 
 @pytest.fixture
 async def worker(database: Database) -> AsyncIterator[SqliteWorker]:
-    """Give a worker on it that lets 100 calls wait."""
-    started = await SqliteWorker.start(database, bound=100)
+    """Give a worker on it that lets 100 calls of each kind wait."""
+    started = await database.start()
     yield started
     await started.close()
 
@@ -95,30 +109,59 @@ def values(connection: sqlite3.Connection) -> list[int]:
 
 async def test_waiting_calls_share_one_commit(worker: SqliteWorker, database: Database) -> None:
     """Everything that waits is one transaction, in the order of the calls."""
-    gate = Gate(worker)
+    gate = Gate(worker.write)
     await gate.entered()
     calls = [asyncio.ensure_future(worker.write(insert, n)) for n in range(50)]
-    reading = asyncio.ensure_future(worker.read(values))
     calls += [asyncio.ensure_future(worker.write(insert, n)) for n in range(50, 60)]
     await asyncio.sleep(0)
-    assert worker.statistics.waiting == 61
+    assert worker.statistics.waiting == 60
     await gate.open()
     assert await asyncio.gather(*calls) == list(range(60))
-    assert await reading == list(range(50))
-    assert database.statements.count("COMMIT") == 1
-    assert worker.statistics.commits == 1
-    assert worker.statistics.calls == 62
+    # The gate's own is one more.
+    assert database.statements.count("COMMIT") == 2
+    assert worker.statistics.commits == 2
+    assert worker.statistics.calls == 61
+    assert await worker.read(values) == list(range(60))
 
 
-async def test_reads_alone_need_no_transaction(worker: SqliteWorker, database: Database) -> None:
-    """A group without writes neither begins nor commits."""
-    assert await asyncio.gather(*(worker.read(values) for _ in range(5))) == [[]] * 5
-    assert not {"BEGIN IMMEDIATE", "COMMIT"} & set(database.statements)
+async def test_reads_wait_for_no_write(worker: SqliteWorker) -> None:
+    """While a write takes its time, what is committed is read; nothing else is seen."""
+    await worker.write(insert, 1)
+    gate = Gate(worker.write)
+    await gate.entered()
+    waiting = asyncio.ensure_future(worker.write(insert, 2))
+    assert await worker.read(values) == [1]
+    assert not waiting.done()
+    await gate.open()
+    await waiting
+    assert await worker.read(values) == [1, 2]
+
+
+async def test_a_read_sees_one_state(worker: SqliteWorker, database: Database) -> None:
+    """What is committed between two statements of a read is not seen by the second one."""
+    loop = asyncio.get_running_loop()
+
+    def read_twice(connection: sqlite3.Connection) -> tuple[list[int], list[int]]:
+        before = values(connection)
+        asyncio.run_coroutine_threadsafe(worker.write(insert, 1), loop).result()
+        return before, values(connection)
+
+    assert await worker.read(read_twice) == ([], [])
+    assert await worker.read(values) == [1]
+
+
+async def test_reads_write_nothing(tmp_path: Path) -> None:
+    """A function that was given to `read` by mistake cannot change the store."""
+    store = await SqliteStore.open(tmp_path)
+    with pytest.raises(StorageUnavailable) as refused:
+        await store._worker.read(lambda connection: connection.execute("DELETE FROM rooms"))
+    assert "readonly" in str(refused.value.__cause__)
+    await store.close()
 
 
 async def test_one_that_raises_leaves_nothing(worker: SqliteWorker) -> None:
     """A call's error reaches its caller alone; what it did is undone and the others are kept."""
-    gate = Gate(worker)
+    gate = Gate(worker.write)
     await gate.entered()
     writes = [worker.write(insert, 1), worker.write(insert_and_fail, 2), worker.write(insert, 3)]
     calls = asyncio.gather(*writes, worker.write(insert, 1), return_exceptions=True)
@@ -133,26 +176,26 @@ async def test_one_that_raises_leaves_nothing(worker: SqliteWorker) -> None:
 
 
 async def test_failed_commit_fails_every_write(worker: SqliteWorker, database: Database) -> None:
-    """When COMMIT fails no write is kept, none is answered with more than that; reads are right."""
+    """When COMMIT fails no write is kept, and none is answered with more than that."""
     await worker.write(insert, 0)
-    gate = Gate(worker)
+    gate = Gate(worker.write)
     await gate.entered()
     calls = asyncio.gather(
         worker.write(insert, 1),
         worker.write(insert_and_fail, 2),
-        worker.read(values),
         worker.write(insert, 3),
         return_exceptions=True,
     )
     await asyncio.sleep(0)
     database.fails = True
-    await gate.open()
-    one, failed, read, three = await calls
+    with pytest.raises(StorageUnavailable):
+        await gate.open()
+    one, failed, three = await calls
     for error in (one, failed, three):
         assert isinstance(error, StorageUnavailable)
         assert str(error.__cause__) == "database or disk is full"
-    assert read == [0]
-    assert worker.statistics.failed_commits == 1
+    assert await worker.read(values) == [0]
+    assert worker.statistics.failed_commits == 2
 
 
 async def test_works_again_after_a_failure(worker: SqliteWorker, database: Database) -> None:
@@ -176,43 +219,46 @@ async def test_lost_transaction_fails_every_write(worker: SqliteWorker) -> None:
         connection.execute("ROLLBACK")
         raise sqlite3.OperationalError("disk I/O error")
 
-    gate = Gate(worker)
+    gate = Gate(worker.write)
     await gate.entered()
     calls = asyncio.gather(
         worker.write(insert, 1),
         worker.write(lose),
         worker.write(insert, 2),
-        worker.read(values),
         return_exceptions=True,
     )
     await asyncio.sleep(0)
     await gate.open()
-    *writes, read = await calls
-    for error in writes:
+    for error in await calls:
         assert isinstance(error, StorageUnavailable)
         assert str(error.__cause__) == "disk I/O error"
-    assert read == []
+    assert await worker.read(values) == []
     assert await worker.write(insert, 1) == 1
 
 
 async def test_full_queue_refuses_at_once(worker: SqliteWorker) -> None:
     """The call beyond the bound is refused and counted; those that wait are done."""
-    gate = Gate(worker)
+    gate, reading = Gate(worker.write), Gate(worker.read)
     await gate.entered()
+    await reading.entered()
     calls = [asyncio.ensure_future(worker.write(insert, n)) for n in range(100)]
+    reads = [asyncio.ensure_future(worker.read(values)) for _ in range(100)]
     await asyncio.sleep(0)
     with pytest.raises(StorageUnavailable):
         await worker.write(insert, 100)
     with pytest.raises(StorageUnavailable):
         await worker.read(values)
     assert worker.statistics.refused == 2
+    assert worker.statistics.waiting == 200
+    await reading.open()
+    assert await asyncio.gather(*reads) == [[]] * 100
     await gate.open()
     assert len(await asyncio.gather(*calls)) == 100
 
 
 async def test_cancelled_call_is_dropped(worker: SqliteWorker) -> None:
     """A call whose caller is gone before its turn is not made; a running one is no trouble."""
-    gate = Gate(worker)
+    gate = Gate(worker.write)
     await gate.entered()
     calls = [asyncio.ensure_future(worker.write(insert, n)) for n in range(3)]
     await asyncio.sleep(0)
@@ -226,8 +272,8 @@ async def test_cancelled_call_is_dropped(worker: SqliteWorker) -> None:
 
 async def test_close_finishes_what_waits(database: Database) -> None:
     """Calls made before `close` are done, later ones are refused, and the database is closed."""
-    worker = await SqliteWorker.start(database)
-    gate = Gate(worker)
+    worker = await database.start()
+    gate = Gate(worker.write)
     await gate.entered()
     calls = [asyncio.ensure_future(worker.write(insert, n)) for n in range(3)]
     await asyncio.sleep(0)
@@ -241,14 +287,15 @@ async def test_close_finishes_what_waits(database: Database) -> None:
     assert database.closed
 
 
-async def test_start_raises_what_opening_raises() -> None:
-    """An error of the database's opening is the error of `start`."""
+async def test_start_raises_what_opening_raises(database: Database) -> None:
+    """An error of either opening is the error of `start`."""
 
     def refused() -> closing[sqlite3.Connection]:
         raise StoreForeign("no")
 
-    with pytest.raises(StoreForeign, match="no"):
-        await SqliteWorker.start(refused)
+    for writing, reading in ((refused, database.reading), (database.writing, refused)):
+        with pytest.raises(StoreForeign, match="no"):
+            await SqliteWorker.start(writing, reading)
 
 
 async def test_cancelled_start_closes_the_database(database: Database) -> None:
@@ -259,10 +306,10 @@ async def test_cancelled_start_closes_the_database(database: Database) -> None:
     def slow() -> Iterator[sqlite3.Connection]:
         opening.set()
         opened.wait()
-        with database() as connection:
+        with database.writing() as connection:
             yield connection
 
-    starting = asyncio.ensure_future(SqliteWorker.start(slow))
+    starting = asyncio.ensure_future(SqliteWorker.start(slow, database.reading))
     await asyncio.to_thread(opening.wait)
     (thread,) = [each for each in threading.enumerate() if each.name == "sqlite"]
     starting.cancel()
@@ -283,7 +330,7 @@ def test_lost_event_loop_does_not_stop_the_work(database: Database) -> None:
         insert(connection, 1)
 
     async def begin() -> SqliteWorker:
-        worker = await SqliteWorker.start(database)
+        worker = await database.start()
         writing = asyncio.ensure_future(worker.write(insert_late))
         await asyncio.to_thread(reached.wait)
         writing.cancel()
@@ -293,7 +340,8 @@ def test_lost_event_loop_does_not_stop_the_work(database: Database) -> None:
     (thread,) = [each for each in threading.enumerate() if each.name == "sqlite"]
     with structlog.testing.capture_logs():
         released.set()
-        worker._stop()
+        worker._writes.stop()
+        worker._reads.stop()
         thread.join()
     assert database.statements.count("COMMIT") == 1
     assert database.closed

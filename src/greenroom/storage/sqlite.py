@@ -2,6 +2,7 @@
 
 - **Durability.** WAL with `synchronous = FULL`: an answered write also survives a power failure, as
   far as the disk keeps what it has synchronised.
+- **Reads** have a connection of their own and wait for no write.
 - **Order, atomicity, bounds, failures**: see `sqlite_worker`, through which every call goes.
 - **Opening**: see `sqlite_file` for what is refused, and `sqlite_lock` for the directory's lock.
 """
@@ -52,7 +53,9 @@ class SqliteStore:
             StoreUnwritable: the directory or the file cannot be written.
             StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
         """
-        return cls(await SqliteWorker.start(partial(sqlite_file.opened, directory), queue_bound))
+        database = partial(sqlite_file.opened, directory)
+        reading = partial(sqlite_file.reading, directory)
+        return cls(await SqliteWorker.start(database, reading, queue_bound))
 
     @property
     def statistics(self) -> WorkerStatistics:

@@ -31,6 +31,9 @@ APPLICATION_ID = 0x47526F6F
 ALWAYS_CHECKED_BYTES = 32 * 1024 * 1024
 """Files up to this size are checked page by page at every start."""
 
+CACHE_KILOBYTES = 16_384
+"""How much of the database each of the two connections keeps in memory."""
+
 _HEADER = struct.Struct(">16sH6xII28xI4xI20xI4x")
 """SQLite's file format, section 1.3: magic, page size, change counter, pages, user version,
 application id, the change counter for which the page count is valid."""
@@ -48,6 +51,24 @@ def opened(directory: Path) -> Iterator[sqlite3.Connection]:
         StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
     """
     with locked(directory), closing(_open(directory / DATABASE, steps())) as connection:
+        yield connection
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database that this process has open already once more, only to read it.
+
+    Raises:
+        StoreUnwritable: the file cannot be opened.
+    """
+    path = directory / DATABASE
+    try:
+        connection = _connect(path, "mode=rw")
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
+    except sqlite3.Error as error:
+        raise unwritable(path, error) from error
+    with closing(connection):
         yield connection
 
 
@@ -83,7 +104,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
 
 
