@@ -226,8 +226,10 @@ def _query_errors() -> str:
 
 LIMITS = {
     "handshake_timeout_seconds": "408 for a request's headers or its body; 503 for an upgrade that"
-    " waits for the store; a TLS handshake or a PROXY header is cut off",
-    "head_bytes": "431, and the connection is closed",
+    " waits for the store; a TLS handshake or a PROXY header is cut off, and so is a client that"
+    " does not read the answers to its requests",
+    "head_bytes": "431, and the connection is closed; it holds, too, for what a body in chunks has"
+    " between two parts of its content",
     "header_count": "431, and the connection is closed",
     "request_bodies_bytes": "503 for a body of more than 16 KiB that finds no place, the SDKs retry"
     " it; a single body of more than 1 MiB gets 413",

@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import gc
+import socket
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -14,10 +18,15 @@ from greenroom.listener import HeadLimits, Listener
 from greenroom.protocol.addresses import Networks, packed
 from greenroom.protocol.forwarded import TrustedProxies
 from greenroom.visitors import Visitors
-from tests.messaging.stage import Stage, action, frames_of, stage, token
+from tests.messaging.stage import Stage, Transport, action, frames_of, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
 REQUEST = b"GET /path HTTP/1.1\r\nhost: h\r\n\r\n"
+UPGRADE = (
+    b"GET /any/path HTTP/1.1\r\nhost: h\r\nConnection: keep-alive, Upgrade\r\n"
+    b"Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: TOKEN\r\n\r\n"
+)
 
 
 class Port:
@@ -94,6 +103,7 @@ async def port(limits: HeadLimits = LIMITS) -> AsyncIterator[Port]:
         for listener in opened.listeners:
             listener.transport.abort()
         await server.wait_closed()
+        await until(lambda: made.plane.visitors.total == 0)
 
 
 def refusal(body: bytes) -> str:
@@ -203,12 +213,7 @@ async def test_slow_heads(parts: list[bytes]) -> None:
 
 async def test_upgrades_reach_the_messaging_plane() -> None:
     """An upgrade, and frames that came with it, go to the room; the application sees nothing."""
-    head = (
-        b"GET /any/path HTTP/1.1\r\nhost: h\r\nConnection: keep-alive, Upgrade\r\n"
-        b"Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        b"Sec-WebSocket-Protocol: " + token().encode() + b"\r\n\r\n"
-    )
+    head = UPGRADE.replace(b"TOKEN", token().encode())
     async with port() as opened:
         reader, writer = await asyncio.open_connection(*opened.address)
         writer.write(head + action(Content="early", RequestId="r"))
@@ -240,18 +245,211 @@ async def test_other_upgrades_are_requests() -> None:
         assert opened.seen == [("GET", b"/", b"")]
 
 
+@contextlib.asynccontextmanager
+async def connected(opened: Port) -> AsyncIterator[tuple[asyncio.StreamReader, Any]]:
+    """Connect to the port."""
+    reader, writer = await asyncio.open_connection(*opened.address)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
 async def test_upgrade_behind_an_unanswered_request() -> None:
-    """An upgrade that does not wait for the last answer is refused after it, never in it."""
+    """An upgrade that does not wait for the last answer comes after it, never in it."""
+    async with port() as opened, connected(opened) as (reader, writer):
+        opened.hold.clear()
+        writer.write(REQUEST + UPGRADE.replace(b"TOKEN", token().encode()))
+        await asyncio.wait_for(opened.waiting.wait(), 5)
+        assert opened.made.hub.connections == 0
+        opened.hold.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert opened.made.hub.connections == 1
+
+
+async def test_requests_that_do_not_wait_for_answers() -> None:
+    """One read brings thousands: one is looked at, the others wait as bytes, and all are served."""
+    count = 3000
+    async with port() as opened, connected(opened) as (reader, writer):
+        opened.hold.clear()
+        writer.write(REQUEST * count)
+        await asyncio.wait_for(opened.waiting.wait(), 5)
+        (listener,) = opened.listeners
+        for _ in range(20):
+            await asyncio.sleep(0)
+            assert not listener.pipeline
+            assert len(listener._held) <= 2 * 262_144
+        assert len(opened.seen) == 1
+        assert listener.flow.read_paused
+        opened.hold.set()
+        for _ in range(count):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert opened.seen == [("GET", b"/path", b"")] * count
+        assert not listener._held
+        assert not listener.flow.read_paused
+
+
+async def test_what_is_held_does_not_grow() -> None:
+    """While answers are written one by one, no more is read than what was held."""
+    async with port() as opened, connected(opened) as (reader, writer):
+        largest = 0
+        writer.write(REQUEST * 40_000)
+        for _ in range(2000):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            largest = max(largest, len(opened.listeners[0]._held))
+        assert 0 < largest <= 2 * 262_144
+
+
+@pytest.mark.parametrize("cut", range(1, len(REQUEST), 5))
+async def test_requests_cut_anywhere(cut: int) -> None:
+    """Where reads end between requests and in them makes no difference."""
+    last = b"GET /last HTTP/1.1\r\nconnection: close\r\n\r\n"
+    chunked = b"PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    sent = b"POST /a HTTP/1.1\r\ncontent-length: 7\r\n\r\n\r\n\r\nabc" + chunked + REQUEST + last
+    async with port() as opened:
+        status, rest = await opened.exchange(
+            *(sent[at : at + cut] for at in range(0, len(sent), cut))
+        )
+        assert (status, rest.count(b"HTTP/1.1 200 ")) == (200, 3)
+        assert [path for _, path, _ in opened.seen] == [b"/a", b"/c", b"/path", b"/last"]
+        assert [body for _, _, body in opened.seen] == [b"\r\n\r\nabc", b"ab", b"", b""]
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"Host", b"x-amz-date", b"connection", b"a"])
+async def test_trailers(name: bytes) -> None:
+    """Fields behind the body are refused: they would count as if they had come before it."""
+    async with port() as opened:
+        status, body = await opened.exchange(CHUNKED + b"0\r\n" + name + b": x\r\n\r\n")
+        assert (status, refusal(body)) == (400, "A request must not have trailers")
+        assert opened.scopes == [] or b"x" not in dict(opened.scopes[0]["headers"]).values()
+
+
+@pytest.mark.parametrize(
+    "end", [b"0\r\n" + b"x" * 3000, b"0\r\na: " + b"x" * 3000, b"1;a=" + b"x" * 3000, b"0" * 3000]
+)
+async def test_what_stands_around_chunks(end: bytes) -> None:
+    """Whatever is no content of a body in chunks is bounded like a head, and refused at once."""
+    async with port() as opened:
+        status, body = await opened.exchange(CHUNKED + b"1\r\nx\r\n", end)
+        assert status in {400, 431}
+        assert refusal(body)
+
+
+async def test_a_body_of_small_chunks() -> None:
+    """Its frame is larger than the bound, and between two parts of the content it is not."""
+    async with port() as opened:
+        chunks = b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"
+        status, body = await opened.exchange(CHUNKED[:-2] + b"connection: close\r\n\r\n" + chunks)
+        assert (status, body) == (200, b"x" * 5000)
+
+
+async def test_requests_behind_a_body_in_chunks() -> None:
+    """Of these a few begin in one piece: all are answered in order."""
+    last = b"GET /last HTTP/1.1\r\nconnection: close\r\n\r\n"
+    many = b"GET /n HTTP/1.1\r\n\r\n" * 100
+    async with port() as opened:
+        status, rest = await opened.exchange((CHUNKED + b"0\r\n\r\n") * 3 + many + last)
+        assert (status, rest.count(b"HTTP/1.1 200 ")) == (200, 103)
+        assert [path for _, path, _ in opened.seen] == [b"/"] * 3 + [b"/n"] * 100 + [b"/last"]
+
+
+async def test_answers_that_nobody_reads() -> None:
+    """A client that sends requests and reads no answer is let go of in time."""
+    limits = HeadLimits(size=2048, count=10, seconds=0.1)
+    post = b"POST / HTTP/1.1\r\ncontent-length: 60000\r\n\r\n" + bytes(60_000)
+    async with port(limits) as opened:
+        connection = socket.socket()
+        with connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(connection, opened.address)
+            sending = asyncio.create_task(loop.sock_sendall(connection, post * 2000))
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(sending, 10)
+        assert opened.made.plane.visitors.total == 0
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n", b"x\r\n\r\n"])
+async def test_a_last_answer_that_nobody_reads(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is to end with its answer does not wait for ever to be rid of it."""
+    monkeypatch.setattr("greenroom.listener.LINGER_SECONDS", 0.05)
+    async with port(HeadLimits(size=2048, count=10, seconds=0.05)) as opened:
+        listener, transport = opened.accept(), Unread()
+        listener.connection_made(transport)
+        listener.data_received(sent)
+        await asyncio.wait_for(transport.gone.wait(), 10)
+        listener.connection_lost(None)
+
+
+@pytest.mark.parametrize("sent", [REQUEST, REQUEST * 50, (CHUNKED + b"0\r\n\r\n") * 50, b"GET /"])
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_a_connection_that_ended_is_freed_at_once(
+    sent: bytes, error: Exception | None
+) -> None:
+    """Nothing of it waits for the collector of garbage, whatever was left to do."""
     async with port() as opened:
         opened.hold.clear()
-        exchange = asyncio.create_task(
-            opened.exchange(
-                REQUEST + b"GET / HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\n"
-                b"connection: upgrade\r\n\r\n"
-            )
-        )
-        await asyncio.wait_for(opened.waiting.wait(), 5)
-        opened.hold.set()
-        status, rest = await exchange
-        assert status == 200
-        assert rest.startswith(b"HTTP/1.1 400 ")
+        listener = opened.accept()
+        listener.connection_made(Transport())
+        gc.collect()
+        gc.disable()
+        try:
+            listener.data_received(sent)
+            await settle()
+            listener.connection_lost(error)
+            opened.hold.set()
+            ended = weakref.ref(listener)
+            del listener
+            opened.listeners.clear()
+            await settle()
+            assert ended() is None
+        finally:
+            gc.enable()
+
+
+async def test_clients_that_go_with_requests_unanswered() -> None:
+    """Over a socket, too, nothing is left of a client that did not wait for its answers."""
+    async with port() as opened:
+        opened.hold.clear()
+        async with connected(opened) as (_, writer):
+            writer.write(REQUEST * 5000)
+            await asyncio.wait_for(opened.waiting.wait(), 5)
+        listeners = [weakref.ref(each) for each in opened.listeners]
+        opened.listeners.clear()
+        gc.collect()
+        gc.disable()
+        try:
+            opened.hold.set()
+            await until(lambda: listeners[0]() is None)
+        finally:
+            gc.enable()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+class Unread(Transport):
+    """A transport whose peer takes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = asyncio.Event()
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self.written))
+
+    def abort(self) -> None:
+        super().abort()
+        self.gone.set()

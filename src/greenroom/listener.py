@@ -1,9 +1,17 @@
 """The one port: HTTP requests go to the application, WebSocket upgrades to the messaging plane.
 
-uvicorn's protocol class reads the requests. What it leaves open is closed here: the size of a
-request's head, the time a client may take for it and for the body, and answers that are JSON also
-when the request could not be parsed. A refused connection is closed, after the answers to what
-came before on it.
+uvicorn's protocol class reads the requests. What it leaves open is closed here:
+
+- The size of a request's head, and the time a client may take for it, for the body, and to read
+  the answer.
+- Requests that do not wait for the answer before them: they are not looked at until it is written,
+  and nothing is read meanwhile. So a connection holds one request, and what one read brought.
+- Trailers are refused. The service knows no field that may stand there (RFC 9110, section 6.5.1),
+  and what is no content of a body in chunks is bounded like a head.
+- Answers are JSON also when the request could not be parsed. A refused connection is closed, after
+  the answers to what came before on it.
+- Nothing of a connection refers to itself when it has ended: the collector of garbage looks at old
+  objects hardly ever.
 """
 
 import asyncio
@@ -13,6 +21,7 @@ from typing import Any, cast
 import httptools
 import msgspec
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -24,8 +33,11 @@ from greenroom.aws import rest_json
 from greenroom.control.app import CORS, UNKNOWN
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
+from greenroom.messaging.reset import reset
+from greenroom.metrics import UNREAD
 from greenroom.model.errors import ValidationException
 from greenroom.protocol import addresses
+from greenroom.protocol.pieces import Pieces
 from greenroom.visitors import Visit
 
 LINGER_SECONDS = 2.0
@@ -33,8 +45,16 @@ LINGER_SECONDS = 2.0
 unread, and the client would not see why."""
 
 
+MOST_QUEUED = 16
+"""Requests that may begin in one piece of a body in chunks, behind its end."""
+
+
 class HeadLimits(msgspec.Struct, frozen=True):
-    """Bounds on a request's line and headers; the seconds hold for its body once more."""
+    """Bounds on a request's line and headers.
+
+    The size holds, too, for what is no content between two parts of a body in chunks; the seconds
+    for the body and for the answer.
+    """
 
     size: int
     count: int
@@ -48,6 +68,16 @@ class _Refused(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+class _Flow(FlowControl):
+    """Lets nobody read while bytes are held that have not had their turn."""
+
+    holding = False
+
+    def resume_reading(self) -> None:
+        if not self.holding:
+            super().resume_reading()
 
 
 class Listener(HttpToolsProtocol):
@@ -71,56 +101,94 @@ class Listener(HttpToolsProtocol):
         self._plane = plane
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
-        self._in_head = True
-        self._head_size = 0
-        self._head_fed = 0
+        self._unread: asyncio.TimerHandle | None = None
+        self._pieces = Pieces()
+        self._held = b""
         self._refused = False
+        self._ended = False
         self._farewell = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = self._flow = _Flow(transport)
         if self._visit.address:
             self.client = (addresses.shown(self._visit.address), 0)
         self._set_deadline("headers", self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_deadline()
+        self._unset_unread()
+        self._unset_keepalive_if_required()
         self._plane.visitors.leave(self._visit)
         super().connection_lost(exc)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget what waits, and whatever refers to this object."""
+        self._ended = True
+        self._held = b""
+        self.pipeline.clear()
+        self.parser = None  # type: ignore[assignment]
+        if self.cycle is not None:
+            self.cycle.on_response = _nothing
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._in_head:
-            self._head_fed += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._refuse(error)
+        if self._held or self._must_wait():
+            self._hold(self._held + data)
         else:
-            # A name or a value that has not ended is in the parser only.
-            if self._in_head and self._head_fed > self._limits.size:
-                self._answer(431, _TOO_LARGE)
+            self._feed(data)
+
+    def _must_wait(self) -> bool:
+        """Return whether a whole request is there that has no answer yet."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not self._pieces.in_body and not cycle.response_complete
+
+    def _hold(self, data: bytes) -> None:
+        self._held = data
+        self._flow.holding = True
+        self.flow.pause_reading()
+
+    def _feed(self, data: bytes) -> None:
+        """Give the parser one request; what is behind it is held until the answer is written."""
+        start = 0
+        while start < len(data):
+            if self._must_wait():
+                self._hold(data[start:])
+                return
+            end = self._pieces.take(data, start)
+            if self._pieces.overhead > self._limits.size:
+                self._answer(431, _CHUNKS_TOO_LARGE if self._pieces.in_body else _TOO_LARGE)
+                return
+            try:
+                self.parser.feed_data(data[start:end])
+            except httptools.HttpParserUpgrade as upgrade:
+                end = start + upgrade.args[0]
+                if self._should_upgrade():
+                    self._upgrade(data[end:])
+                    return
+            except httptools.HttpParserError as error:
+                self._refuse(error)
+                return
+            start = end
 
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_QUEUED:
+            raise _Refused(400, "Too many requests are sent before their answers")
         self._unset_keepalive_if_required()
         super().on_message_begin()
-        self._head_size = self._head_fed = 0
-        if not self._in_head:
-            self._in_head = True
+        if self._deadline is None:
             self._set_deadline("headers")
 
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._count(len(url))
-
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._pieces.in_body:
+            raise _Refused(400, "A request must not have trailers")
         super().on_header(name, value)
-        self._count(len(name) + len(value) + len(": \r\n"))
+        if len(self.headers) > self._limits.count:
+            raise _Refused(431, _TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         # uvicorn's types hide that there is no cycle before the first request.
@@ -132,19 +200,41 @@ class Listener(HttpToolsProtocol):
             raise _Refused(400, "A request with a body cannot ask for another protocol")
         self._find_client()
         super().on_headers_complete()
-        self._in_head = False
+        self._pieces.head_ended(self.headers)
         self._set_deadline("body")
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.content_came()
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._unset_deadline()
+        self._pieces.request_ended()
         if not self._wants_websocket():
             self._plane.visitors.finish(self._visit)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self._ended:
+            # The connection has ended, with more requests than the one that is told of it.
+            return
         super().on_response_complete()
-        if self._farewell and self.cycle.response_complete and not self.transport.is_closing():
-            self._close_after(self._farewell)
+        if self.transport.is_closing():
+            # It closes when the answer is read, which is not waited for any longer than usual.
+            self._set_unread()
+        elif self.cycle.response_complete:
+            if self._farewell:
+                self._close_after(self._farewell)
+            elif self._held:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Take the next request from what is held, and read again when nothing is."""
+        held, self._held = self._held, b""
+        self._flow.holding = False
+        self._feed(held)
+        if not self._held and not self._refused and not self._ended:
+            self.flow.resume_reading()
 
     def _find_client(self) -> None:
         """Believe a trusted proxy about who its client is, and whether that came over TLS."""
@@ -165,17 +255,13 @@ class Listener(HttpToolsProtocol):
         return self.parser.should_upgrade() and self._should_upgrade()
 
     def _upgrade(self, early: bytes) -> None:
-        if not self._should_upgrade():
-            if early:
-                self.data_received(early)
-            return
         self._unset_deadline()
+        self._unset_unread()
         edge = Edge(self._plane, self.transport, self._visit)
         self.connections.discard(self)
         self.transport.set_protocol(edge)
         edge.begin(self.parser.get_method(), self.headers, early)
-        # The parser refers to this object: without the cut both would wait for the collector.
-        self.parser = None  # type: ignore[assignment]
+        self._let_go()
 
     # Refusals
 
@@ -192,12 +278,11 @@ class Listener(HttpToolsProtocol):
 
     def too_slow(self, part: str) -> None:
         """Refuse a request whose `part` did not arrive in time."""
+        if self._held:
+            # It has arrived, and its turn has not come.
+            self._set_deadline(part)
+            return
         self._answer(408, f"The request {part} took too long")
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > self._limits.size or len(self.headers) > self._limits.count:
-            raise _Refused(431, _TOO_LARGE)
 
     def _refuse(self, error: Exception) -> None:
         why = error.__context__
@@ -217,9 +302,9 @@ class Listener(HttpToolsProtocol):
         # uvicorn's types hide that there is no cycle before the first request.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         unanswered = cycle is not None and not cycle.response_complete
-        if self._in_head and unanswered:
+        if not self._pieces.in_body and unanswered:
             self._farewell = answer
-        elif self._in_head:
+        elif not self._pieces.in_body:
             self._close_after(answer)
         else:
             self.cycle.disconnected = True
@@ -245,13 +330,51 @@ class Listener(HttpToolsProtocol):
         self.transport.write(answer)
         if not self.transport.can_write_eof():
             self.transport.close()
+            self._set_unread()
             return
         self.transport.write_eof()
+        self._flow.holding = False
         self.flow.resume_reading()
-        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.timeout_keep_alive_handler)
+
+    # Answers that nobody reads
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._set_unread()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._unset_unread()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that rests; one that still holds an answer is reset."""
+        if self.transport.get_write_buffer_size():
+            self._reset()
+        else:
+            self.transport.close()
+
+    def _set_unread(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(self._limits.seconds, self._reset)
+
+    def _unset_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _reset(self) -> None:
+        self._plane.metrics.limits_met.labels(UNREAD).inc()
+        reset(self.transport)
+
+
+def _nothing() -> None:
+    """Stand where a connection was called that has ended."""
 
 
 _TOO_LARGE = "The request line and headers are too large"
+_CHUNKS_TOO_LARGE = "What stands around the chunks of the body is too large"
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:

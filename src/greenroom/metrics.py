@@ -33,6 +33,9 @@ MAXIMUM_VALUES = 100
 OTHER = "other"
 """The label of all further ones."""
 
+UNREAD = "handshake_timeout_seconds"
+"""The limit that a client meets who does not read its answers."""
+
 FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Bounds in seconds for what takes less than a second."""
 
@@ -161,7 +164,7 @@ class Metrics:
             "Times that a connection's socket took no more, so that its queue began to grow.",
         )
         self.rooms = self._read_gauge("greenroom_rooms", "Rooms with connections on this node.")
-        _begin_at_zero(self.limits_met, Excess)
+        _begin_at_zero(self.limits_met, (*Excess, UNREAD))
         _begin_at_zero(self.disconnects, DisconnectReason)
         _begin_at_zero(self.handshake_refusals, (each.name.lower() for each in Refusal))
         _begin_at_zero(self.action_errors, (str(int(code)) for code in ErrorCode))

@@ -390,7 +390,8 @@ SETTINGS: tuple[Setting, ...] = (
         "handshake_timeout_seconds",
         10,
         _integer(1, 300),
-        "seconds that a client may take for its request headers, for the body, and to be upgraded",
+        "seconds that a client may take for its request headers, for the body, to be upgraded, and"
+        " to read an answer",
     ),
     Setting(
         "ping_interval_seconds",

@@ -9,10 +9,8 @@
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from enum import IntEnum
@@ -23,6 +21,7 @@ import structlog
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.hub import NO_SOCKET, write_all
 from greenroom.messaging.plane import Plane
+from greenroom.messaging.reset import reset
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
 from greenroom.protocol import addresses, events, frames, handshake
@@ -393,15 +392,7 @@ class Edge(asyncio.Protocol):
         self._transport.resume_reading()
 
     def _reset(self) -> None:
-        """Let go of the socket with all that waits in it.
-
-        An ordinary end would leave what a slow reader does not take to the kernel, for minutes.
-        """
-        connection = self._transport.get_extra_info("socket")
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self._transport.abort()
+        reset(self._transport)
 
     def _close(self, code: int, reason: str, why: DisconnectReason) -> None:
         """Begin the closing handshake; the peer has a few seconds to finish it."""
@@ -494,9 +485,6 @@ class Edge(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def _socket(transport: asyncio.Transport) -> socket.socket:
