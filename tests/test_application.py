@@ -1,22 +1,48 @@
 from typing import Any
 
-import msgspec
+import pytest
 
 from greenroom.application import Application
 
 
-async def test_health_while_draining() -> None:
-    """A load balancer is told not to send more; other paths are not answered here."""
+class Part:
+    """A part of the application that wants one path, and notes what reaches it."""
 
-    class Draining:
-        draining = True
+    def __init__(self, path: bytes = b"") -> None:
+        self._path = path
+        self.reached = 0
 
-    sent: list[Any] = []
+    def wants(self, scope: Any) -> bool:
+        """Return whether it is its path."""
+        return bool(scope["raw_path"] == self._path)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
+    async def __call__(self, *_: Any) -> None:
+        self.reached += 1
 
-    application = Application(None, None, Draining())  # type: ignore[arg-type]
-    await application({"raw_path": b"/health", "method": "GET"}, None, send)  # type: ignore[arg-type]
-    assert sent[0]["status"] == 503
-    assert msgspec.json.decode(sent[1]["body"])["status"] == "draining"
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        (b"/health", "health"),
+        (b"/metrics", "monitoring"),
+        (b"/greenroom/token-keys/list", "operator"),
+        (b"/CreateRoom", "control"),
+        (b"/", "control"),
+    ],
+)
+async def test_each_path_has_its_part(path: bytes, place: str) -> None:
+    """A request reaches one part: what no other wants is the control plane's."""
+    parts = {
+        "health": Part(b"/health"),
+        "monitoring": Part(b"/metrics"),
+        "operator": Part(),
+        "control": Part(),
+    }
+    application = Application(
+        parts["control"],  # type: ignore[arg-type]
+        parts["operator"],  # type: ignore[arg-type]
+        parts["health"],  # type: ignore[arg-type]
+        parts["monitoring"],  # type: ignore[arg-type]
+    )
+    await application({"raw_path": path, "method": "GET"}, None, None)  # type: ignore[arg-type]
+    assert {name for name, part in parts.items() if part.reached} == {place}

@@ -39,6 +39,7 @@ from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
 from greenroom.control.query_api import QueryApi
 from greenroom.control.request_body import Bodies
+from greenroom.health import Health, Part, StoreCheck
 from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
 from greenroom.memory import MemoryWatch, default_bound
@@ -274,7 +275,8 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
         opened.metrics,
         node.control,
     )
-    application = Application(node.control, operator, hub, _monitoring(node))
+    check = StoreCheck(opened.store.check_writable, opened.clock)
+    application = Application(node.control, operator, _health(node, check), _monitoring(node))
     server = HttpServer(
         http_config(settings, application, node.plane),
         functools.partial(
@@ -294,6 +296,7 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
     ):
         await server.serve(sockets=[opened.listening])
         await _drained(hub, spread)
+    check.close()
 
 
 async def _close(node: _Node) -> None:
@@ -412,6 +415,20 @@ def _monitoring(node: _Node) -> Monitoring | None:
         opened.settings.optional_text("metrics_token"),
         local=is_loopback(opened.listening.getsockname()[0]),
         refresh=node.chat_log.observe,
+    )
+
+
+def _health(node: _Node, check: StoreCheck) -> Health:
+    plane, certificate, clock = node.plane, node.opened.certificate, node.opened.clock
+    return Health(
+        check,
+        {
+            Part.CERTIFICATE: lambda: (
+                certificate is not None and not certificate.is_valid(clock.now())
+            ),
+            Part.MEMORY: lambda: plane.memory.pressed,
+            Part.DRAINING: lambda: plane.hub.draining,
+        },
     )
 
 

@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,8 +38,13 @@ class Certificate:
         self._key_file = key_file
         self._timer: asyncio.TimerHandle | None = None
         self._seen = self._stamps()
+        self._valid: tuple[float, float] | None = None
         self.context = _context()
         self._load()
+
+    def is_valid(self, now: float) -> bool:
+        """Return whether clients can accept it at a time, in seconds since the epoch."""
+        return self._valid is None or self._valid[0] <= now < self._valid[1]
 
     def watch(self) -> None:
         """Look at the files now and then, on the running loop."""
@@ -78,7 +84,10 @@ class Certificate:
         """Raise before anything of the context in use is changed."""
         for context in (_context(), self.context):
             _load_into(context, self.file, self._key_file)
-        _warn_of_expiry(self.file)
+        self._valid = _validity(self.file)
+        if self._valid is not None and self._valid[1] <= time.time():
+            ended = datetime.fromtimestamp(self._valid[1], UTC).isoformat()
+            log.warning("the certificate has expired", file=str(self.file), ended=ended)
 
 
 def certificate_of(settings: Settings) -> Certificate | None:
@@ -132,12 +141,12 @@ _REASONS = {
 }
 
 
-def _warn_of_expiry(file: Path) -> None:
+def _validity(file: Path) -> tuple[float, float] | None:
+    """Return from when until when a certificate is valid, where that can be read."""
     from cryptography import x509
 
     try:
-        ends = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+        read = x509.load_pem_x509_certificate(file.read_bytes())
+        return read.not_valid_before_utc.timestamp(), read.not_valid_after_utc.timestamp()
     except (OSError, ValueError):
-        return
-    if ends <= datetime.now(UTC):
-        log.warning("the certificate has expired", file=str(file), ended=ends.isoformat())
+        return None

@@ -570,6 +570,12 @@ class TestSecrets:
 
 
 class TestEnd:
+    async def test_it_can_be_asked_for_a_write(self, store: Store) -> None:
+        """Asking whether writes can be kept changes nothing."""
+        for _ in range(3):
+            await store.check_writable()
+        assert await store.kept_secret("none") is None
+
     async def test_closed_store_answers_nothing(self, store: Store) -> None:
         """After `close`, which may be called twice, every call is refused."""
         room = await store.create_room(a_room(), PLENTY)
@@ -594,6 +600,7 @@ class TestEnd:
             redeem(store, "t", NOW, NOW),
             store.replace_secret("s", b"", b""),
             store.secret("s", b""),
+            store.check_writable(),
         ):
             with pytest.raises(StorageUnavailable) as raised:
                 await call

@@ -253,5 +253,12 @@ class Store(Protocol):
     async def replace_secret(self, name: str, expected: bytes, replacement: bytes) -> bool:
         """Keep the replacement if what is kept is as expected; return whether it was."""
 
+    async def check_writable(self) -> None:
+        """Write something that changes nothing, as durably as all else.
+
+        Raises:
+            StorageUnavailable: no write can be kept now.
+        """
+
     async def close(self) -> None:
         """Finish what was accepted and close. Later calls raise StorageUnavailable."""

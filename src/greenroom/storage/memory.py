@@ -177,6 +177,9 @@ class MemoryStore:
             self._secrets[name] = replacement
         return found
 
+    async def check_writable(self) -> None:
+        self._check_open()
+
     async def close(self) -> None:
         self._closed = True
         self._transactions.close()

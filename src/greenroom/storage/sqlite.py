@@ -149,5 +149,8 @@ class SqliteStore:
     async def replace_secret(self, name: str, expected: bytes, replacement: bytes) -> bool:
         return await self._worker.write(sqlite_marks.replace_secret, name, expected, replacement)
 
+    async def check_writable(self) -> None:
+        await self._worker.write(sqlite_marks.write_nothing)
+
     async def close(self) -> None:
         await self._worker.close()

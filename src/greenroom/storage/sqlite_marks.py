@@ -81,3 +81,9 @@ def _keep(connection: Connection, arn: Arn, tags: dict[str, str]) -> None:
     connection.execute(
         f"UPDATE {_TABLES[arn.type]} SET tags = ? WHERE arn = ?", (json_text(tags), str(arn))
     )
+
+
+def write_nothing(connection: Connection) -> None:
+    """Write the file's header as it is: one page, through the log and to the disk like all else."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute(f"PRAGMA user_version = {version}")

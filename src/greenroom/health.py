@@ -1,0 +1,123 @@
+"""`/health`: whether the process lives, and whether it is ready for viewers.
+
+- `/health/live` is 200 while the process answers at all. A restart would help no other fault.
+- `/health/ready` is 503 while something of `Part` fails, and its body names what. `/health` has the
+  same body, and is 503 only while the service drains.
+- Anybody may ask, as often as he likes: the store is asked for at most one write in `FRESH_SECONDS`
+  for all together, and only while somebody asks. All else is looked up in memory.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from greenroom import __version__
+from greenroom.clock import Clock
+from greenroom.control.asgi import Scope, Send, answer
+from greenroom.storage.base import StorageUnavailable
+
+FRESH_SECONDS = 2.0
+"""How long what the store said is good for."""
+
+PATIENCE_SECONDS = 0.5
+"""How long the store may take to say it: probes mostly give up after a second."""
+
+LIVE, READY, BOTH = b"/health/live", b"/health/ready", b"/health"
+
+
+class Part(StrEnum):
+    """What must be well before viewers are sent here."""
+
+    STORE = "store"
+    CERTIFICATE = "certificate"
+    MEMORY = "memory"
+    DRAINING = "draining"
+
+    @property
+    def meaning(self) -> str:
+        """Return what it means that it fails, in a few words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Part.STORE: "nothing can be written: the disk is full, read-only, or too slow",
+    Part.CERTIFICATE: "the certificate has expired, or is not valid yet",
+    Part.MEMORY: "new connections are refused: the process uses more than memory_bytes",
+    Part.DRAINING: "the service stops",
+}
+
+
+class StoreCheck:
+    """Asks the store for a write now and then, and remembers how that went."""
+
+    def __init__(self, write: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        self._write = write
+        self._clock = clock
+        self._asked = float("-inf")
+        self._asking: asyncio.Task[bool] | None = None
+        self._went_well = False
+
+    async def fails(self) -> bool:
+        """Return whether the store takes no writes; an answer takes `PATIENCE_SECONDS` at most."""
+        now = self._clock.monotonic()
+        if self._asking is None and now >= self._asked + FRESH_SECONDS:
+            self._asked = now
+            self._asking = asyncio.create_task(self._ask())
+        asking = self._asking
+        if asking is not None:
+            await asyncio.wait((asking,), timeout=PATIENCE_SECONDS)
+            self._went_well = asking.done() and asking.result()
+            if asking.done() and self._asking is asking:
+                self._asking = None
+        return not self._went_well
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask(self) -> bool:
+        try:
+            await self._write()
+        except StorageUnavailable:
+            return False
+        return True
+
+
+class Health:
+    """Answers probes, as a part of the ASGI application.
+
+    `failing` says of each part, the store aside, whether it fails now.
+    """
+
+    def __init__(self, store: StoreCheck, failing: Mapping[Part, Callable[[], bool]]) -> None:
+        self._store = store
+        self._failing = failing
+
+    def wants(self, scope: Scope) -> bool:
+        """Return whether a request asks for the health."""
+        asked = scope["raw_path"]
+        return asked in {LIVE, READY, BOTH} and scope["method"] in ("GET", "HEAD")
+
+    async def __call__(self, scope: Scope, send: Send) -> None:
+        """Answer one request."""
+        if scope["raw_path"] == LIVE:
+            await _send(send, 200, "ok", [])
+            return
+        parts = [part for part, fails in self._failing.items() if fails()]
+        if await self._store.fails():
+            parts.insert(0, Part.STORE)
+        draining = Part.DRAINING in parts
+        status = "draining" if draining else "failing" if parts else "ok"
+        unready = draining if scope["raw_path"] == BOTH else bool(parts)
+        await _send(send, 503 if unready else 200, status, parts)
+
+
+async def _send(send: Send, code: int, status: str, parts: list[Part]) -> None:
+    body: dict[str, object] = {"status": status, "version": __version__}
+    if parts:
+        body["failing"] = {part.value: part.meaning for part in parts}
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await answer(send, code, headers, msgspec.json.encode(body))

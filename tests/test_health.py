@@ -1,0 +1,143 @@
+"""`/health`: what is asked of the store and how often, and what the answers say."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from greenroom import health
+from greenroom.health import FRESH_SECONDS, Health, Part, StoreCheck
+from greenroom.storage.base import StorageUnavailable
+from tests.hand_clock import HandClock
+
+
+class Disk:
+    """A store that counts what it is asked to write, and can be full or slow."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+        self.full = False
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def write(self) -> None:
+        """Write, or fail."""
+        self.writes += 1
+        await self.free.wait()
+        if self.full:
+            raise StorageUnavailable("full")
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """Return a clock that stands."""
+    return HandClock()
+
+
+@pytest.fixture
+async def disk() -> Disk:
+    """Return a store that takes writes."""
+    return Disk()
+
+
+async def asked(path: str, check: StoreCheck, **parts: Callable[[], bool]) -> tuple[int, Any]:
+    """Return the status and the body of a probe; what is not named is well."""
+    failing: dict[Part, Callable[[], bool]] = {
+        part: parts.get(part.value, lambda: False) for part in Part if part is not Part.STORE
+    }
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {"raw_path": path.encode(), "method": "GET"}
+    probed = Health(check, failing)
+    assert probed.wants(scope)
+    await probed(scope, send)
+    return sent[0]["status"], msgspec.json.decode(sent[1]["body"])
+
+
+async def test_ready(disk: Disk, clock: HandClock) -> None:
+    """Where all is well every path says so."""
+    check = StoreCheck(disk.write, clock.clock)
+    for path in ("/health", "/health/ready", "/health/live"):
+        status, body = await asked(path, check)
+        assert (status, body["status"], "failing" in body) == (200, "ok", False)
+
+
+@pytest.mark.parametrize("part", [part for part in Part if part is not Part.STORE])
+async def test_a_part_that_fails(part: Part, disk: Disk, clock: HandClock) -> None:
+    """The answer to who asks for readiness is 503 and names it; the process lives nevertheless."""
+    check = StoreCheck(disk.write, clock.clock)
+    failing = {part.value: lambda: True}
+    status, body = await asked("/health/ready", check, **failing)
+    draining = part is Part.DRAINING
+    assert (status, body["status"]) == (503, "draining" if draining else "failing")
+    assert body["failing"] == {part.value: part.meaning}
+    status, body = await asked("/health", check, **failing)
+    assert status == (503 if draining else 200)
+    assert body["failing"] == {part.value: part.meaning}
+    assert (await asked("/health/live", check, **failing))[0] == 200
+
+
+async def test_several_parts_that_fail(disk: Disk, clock: HandClock) -> None:
+    """All are named, and draining goes before the rest as the status."""
+    disk.full = True
+    check = StoreCheck(disk.write, clock.clock)
+    status, body = await asked("/health/ready", check, memory=lambda: True, draining=lambda: True)
+    assert (status, body["status"]) == (503, "draining")
+    assert list(body["failing"]) == ["store", "memory", "draining"]
+
+
+async def test_probes_do_not_write(disk: Disk, clock: HandClock) -> None:
+    """However many ask, the store is asked once in `FRESH_SECONDS`, and not when nobody does."""
+    check = StoreCheck(disk.write, clock.clock)
+    assert disk.writes == 0
+    await asyncio.gather(*(asked("/health/ready", check) for _ in range(100)))
+    assert disk.writes == 1
+    disk.full = True
+    clock.advance(FRESH_SECONDS / 2)
+    assert (await asked("/health/ready", check))[0] == 200
+    clock.advance(FRESH_SECONDS / 2)
+    assert (await asked("/health/ready", check))[0] == 503
+    assert disk.writes == 2
+    disk.full = False
+    clock.advance(FRESH_SECONDS)
+    assert (await asked("/health/ready", check))[0] == 200
+    for _ in range(10):
+        clock.advance(FRESH_SECONDS)
+        await asked("/health/live", check)
+    assert disk.writes == 3
+
+
+async def test_a_store_that_hangs(
+    disk: Disk, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe waits for a moment only, the store is not asked again meanwhile, and may recover."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.01)
+    check = StoreCheck(disk.write, clock.clock)
+    disk.free.clear()
+    for _ in range(3):
+        assert (await asked("/health/ready", check))[0] == 503
+        clock.advance(FRESH_SECONDS)
+    assert disk.writes == 1
+    disk.free.set()
+    assert (await asked("/health/ready", check))[0] == 200
+    disk.free.clear()
+    clock.advance(FRESH_SECONDS)
+    assert (await asked("/health/ready", check))[0] == 503
+    check.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/health"), ("GET", "/health/"), ("GET", "/health/other"), ("GET", "/healthy")],
+)
+def test_other_requests_are_not_probes(
+    method: str, path: str, clock: HandClock, disk: Disk
+) -> None:
+    """They go where all requests go."""
+    probed = Health(StoreCheck(disk.write, clock.clock), {})
+    assert not probed.wants({"raw_path": path.encode(), "method": method})
