@@ -26,7 +26,7 @@ docs: ## Build the documentation into build/docs
 audit: ## Look the locked packages up among the known vulnerabilities; write build/sbom.json
 	@scripts/audit
 
-lock: ## Write requirements/*.txt again (needs uv)
+lock: ## Write requirements/*.txt again
 	@scripts/lock
 
 bench-fanout: ## Measure what it costs to write to everybody in a room; ARGS="--rounds 1" goes to it
@@ -56,4 +56,4 @@ bench-metrics: ## Measure what counting adds to the fan-out
 clean: ## Remove everything that the other targets made; data directories stay
 	@rm -rf .venv build dist tests/interop/node_modules benchmarks/peers/node_modules \
 		.coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	@find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests docs benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -95,7 +95,7 @@ def test_locks_agree_with_the_metadata() -> None:
 
 def _pins(name: str) -> dict[str, str]:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
-    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
+    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))
 
 
 def test_no_file_is_too_long() -> None:
