@@ -20,7 +20,7 @@ from greenroom.protocol.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
 from greenroom.visitors import Refused, Visit
 
 RETRY_SECONDS = 0.5
-"""How long nothing is accepted when the process has no descriptor left."""
+"""How long nothing is accepted when no descriptor, or no memory of the kernel, is left."""
 
 PEEK_SECONDS = 0.02
 """How long the rest of a PROXY header is waited for before it is looked for again."""
@@ -31,7 +31,8 @@ BATCH = 64
 RECEIVE_BYTES = 65_536
 """The kernel's buffer for what arrives over TLS. uvloop keeps what one read of it can fill."""
 
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+_NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger()
 
@@ -62,6 +63,7 @@ class Acceptor:
         self._clock = plane.clock
         self._tasks = plane.tasks
         self._logger = plane.logger
+        self._descriptors = plane.descriptors
         self._entering: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
 
@@ -83,8 +85,7 @@ class Acceptor:
             try:
                 accepted, peer = self._listening.accept()
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._pause(RETRY_SECONDS)
+                self._not_accepted(error.errno or 0)
                 return
             try:
                 visit = self._visitors.enter(addresses.packed(peer[0]), self._clock.monotonic())
@@ -99,6 +100,16 @@ class Acceptor:
             if wait:
                 self._pause(wait)
                 return
+
+    def _not_accepted(self, number: int) -> None:
+        """Wait a while when the machine is to blame, and say so; else nobody is there."""
+        if number in _NO_DESCRIPTOR:
+            self._descriptors.met()
+        elif number in _NO_MEMORY:
+            self._logger.write("warning", "no memory left: new connections wait")
+        else:
+            return
+        self._pause(RETRY_SECONDS)
 
     def _pause(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

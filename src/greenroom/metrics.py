@@ -237,6 +237,11 @@ class Metrics:
             "greenroom_memory_pressure",
             "1 while new connections are refused because the process uses too much memory.",
         )
+        self.descriptor_shortages = self._read_counter(
+            "greenroom_descriptor_shortages",
+            "Times that no descriptor was left for a connection: looked for once a second, and seen"
+            " when a connection with TLS or a PROXY header was to be taken.",
+        )
         self.draining = self._read_gauge(
             "greenroom_draining", "1 when the service stops and takes no connections."
         )

@@ -110,6 +110,7 @@ def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
     metrics.rooms.read = lambda: hub.rooms
     metrics.draining.read = lambda: hub.draining
     metrics.memory_pressure.read = lambda: memory.pressed
+    metrics.descriptor_shortages.read = lambda: plane.descriptors.shortages
     metrics.cached_rooms.read = lambda: len(rooms)
     metrics.evictions.read = lambda: {
         "rooms": rooms.evicted,

@@ -39,6 +39,7 @@ from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
 from greenroom.control.query_api import QueryApi
 from greenroom.control.request_body import Bodies
+from greenroom.descriptors import DescriptorWatch
 from greenroom.health import Health, Part, StoreCheck
 from greenroom.http_server import HttpServer, bound, entrance, http_config
 from greenroom.identity_service import IdentityService
@@ -235,6 +236,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         metrics=metrics,
         moderation=ModerationTrail(identity.audit_log, clock),
         memory=_memory(settings),
+        descriptors=DescriptorWatch(opened.lines),
         visitors=_visitors(opened),
         origins=AllowedOrigins(settings.texts("allowed_origins")),
         logger=opened.lines,
@@ -289,6 +291,7 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
     node.plane.sweeper.start()
     node.lag.start()
     node.plane.memory.start()
+    node.plane.descriptors.start()
     if opened.certificate is not None:
         opened.certificate.watch()
     with signals.handled(
@@ -307,6 +310,7 @@ async def _close(node: _Node) -> None:
     node.plane.sweeper.stop()
     node.lag.stop()
     node.plane.memory.stop()
+    node.plane.descriptors.stop()
     if opened.certificate is not None:
         opened.certificate.stop()
     # First: what is reviewed yet has its record too, and the log's end is bounded.

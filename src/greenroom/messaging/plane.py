@@ -8,6 +8,7 @@ import msgspec
 from greenroom.bounded_log import BoundedLog
 from greenroom.chat import Chat
 from greenroom.clock import Clock
+from greenroom.descriptors import DescriptorWatch
 from greenroom.memory import MemoryWatch
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
@@ -60,6 +61,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     tasks: asyncio.TaskGroup
     metrics: Metrics
     memory: MemoryWatch = msgspec.field(default_factory=MemoryWatch)
+    descriptors: DescriptorWatch = msgspec.field(default_factory=DescriptorWatch)
     visitors: Visitors = msgspec.field(default_factory=Visitors)
     origins: AllowedOrigins = msgspec.field(default_factory=AllowedOrigins)
     deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
