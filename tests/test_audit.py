@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from greenroom import audit
-from greenroom.audit import AuditEntry, AuditLog
+from greenroom.audit import AuditLog
+from greenroom.audit_entry import AuditEntry
 from greenroom.storage.base import StoreUnwritable
 
 

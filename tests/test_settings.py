@@ -301,3 +301,13 @@ def test_which_file(tmp_path: Path) -> None:
     assert config_file(None, environment) == Path("v.toml")
     assert config_file(None, {"GREENROOM_CONFIG": ""}) is None
     assert config_file(None, {}) is None
+
+
+def test_a_number_may_have_another_meaning() -> None:
+    """The audit log's file has a size that makes sense, or none."""
+    for given in (0, "0", 1_048_576):
+        assert load({}, {"GREENROOM_AUDIT_LOG_BYTES": str(given)}, None).number(
+            "audit_log_bytes"
+        ) == int(given)
+    with pytest.raises(SettingsRefused, match=r"must be a whole number from 1048576 to .*, or 0$"):
+        load({}, {"GREENROOM_AUDIT_LOG_BYTES": "1"}, None)

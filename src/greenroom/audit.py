@@ -1,36 +1,43 @@
 """The audit log: who did what to which resource, one JSON line each, appended to a file.
 
-- Lines are written by a thread, in order, many with one call. The file is made with mode 0600 and
-  only ever appended to; `reopen` begins a new one after somebody moved the old one away.
-- **Bound.** `QUEUE_BOUND` lines wait at most. While the disk is merely slow, `record` then waits,
-  and so does the answer to the request. While the disk takes nothing, the file is tried again every
-  second; lines that find the queue full are lost and counted: the log says so when it begins and
+- Lines are written by a thread, in order, many with one call. The file is made with mode 0600, only
+  ever appended to, and rotated (`audit_file`); `reopen` begins a new one after somebody moved the
+  old one away.
+- **Bound.** `QUEUE_BOUND` lines and `QUEUE_BYTES` bytes wait at most. While
+  the disk is merely slow, `record` then waits, and so does the answer to the request. While the
+  disk takes nothing, the file is tried again every second; lines that find the queue full are lost
+  and counted: the log says so when it begins and
   when it ends, and the next line that is written says how many are missing.
 - A line is in the file soon after the answer, not before it: `kill -9` can lose the last ones.
+- A line has a bound of its own (`audit_entry`).
 - Entries hold no content of messages, no tokens and no secrets: their makers see to it.
 """
 
 import asyncio
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import structlog
 
+from greenroom.audit_entry import GAP, AuditEntry, encoded
+from greenroom.audit_file import AuditFile, Rotation
+from greenroom.audit_refusals import Refusals
 from greenroom.storage.base import StoreUnwritable
 
 QUEUE_BOUND = 10_000
 """Lines that may wait."""
 
+QUEUE_BYTES = 16_777_216
+"""Bytes of lines that may wait."""
+
+WRITE_BYTES = 1_048_576
+"""Bytes of lines that are written together, so that no file passes its size."""
+
 RETRY_SECONDS = 1.0
 """Between tries while the file cannot be written."""
-
-SUCCESS = "Success"
-"""The outcome of what was done; else the outcome is the error's code."""
 
 GATHER_SECONDS = 0.01
 """How long a line waits for others before it is written."""
@@ -38,43 +45,29 @@ GATHER_SECONDS = 0.01
 log = structlog.get_logger()
 
 
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One line. What is empty is left out."""
-
-    time: datetime
-    event: str = ""
-    """Name of the operation; empty when the request named none."""
-    outcome: str = ""
-    request_id: str = ""
-    arn: str = ""
-    """Of the principal; empty when it was not proved."""
-    access_key_id: str = ""
-    """As the request named it."""
-    source_ip: str = ""
-    region: str = ""
-    resources: tuple[str, ...] = ()
-    """ARNs."""
-    details: dict[str, object] = {}
-    """What else is worth knowing, by the operation's parameters."""
-    suppressed: int = 0
-    """Lines about requests without proof of who made them that were left out before this one."""
-    lost: int = 0
-    """Lines before this one that the disk did not take."""
-
-
 class AuditLog:
     """Appends entries to a file, in the background."""
 
-    def __init__(self, path: Path, bound: int = QUEUE_BOUND) -> None:
+    def __init__(
+        self,
+        path: Path,
+        rotation: Rotation = Rotation(),  # noqa: B008 - has nothing that changes
+        bound: int = QUEUE_BOUND,
+        size_bound: int = QUEUE_BYTES,
+    ) -> None:
         self._path = path
+        self._file = AuditFile(path, rotation)
         self._bound = bound
-        self._descriptor = -1
+        self._size_bound = size_bound
         self._condition = threading.Condition()
         self._lines: deque[bytes] = deque()
+        self._size = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._reopen = self._closing = self._failing = False
         self._gathering = False
         self._lost = 0
+        self.refusals = Refusals()
+        """Says which lines about refusals are to be recorded."""
         self.lost = 0
         """Lines that were lost since the start."""
         self._thread: threading.Thread | None = None
@@ -87,7 +80,7 @@ class AuditLog:
             StoreUnwritable: the file cannot be opened for appending.
         """
         try:
-            self._descriptor = _opened(self._path)
+            self._file.open()
         except OSError as error:
             raise StoreUnwritable(
                 f"the audit log {self._path} cannot be written: {error.strerror}"
@@ -98,7 +91,7 @@ class AuditLog:
 
     async def record(self, entry: AuditEntry) -> None:
         """Queue the entry; wait while the queue is full and the file can be written."""
-        line = msgspec.json.encode(entry) + b"\n"
+        line = encoded(entry)
         while (waiter := self._queued(line)) is not None:
             await waiter
 
@@ -110,6 +103,9 @@ class AuditLog:
 
     async def close(self) -> None:
         """Write what waits, with one try if the file fails, and close."""
+        left_out = self.refusals.take_all()
+        if left_out:
+            await self.record(AuditEntry(time=datetime.now(UTC), event=GAP, suppressed=left_out))
         with self._condition:
             self._closing = True
             self._condition.notify()
@@ -120,7 +116,7 @@ class AuditLog:
     def _queued(self, line: bytes) -> asyncio.Future[None] | None:
         """Queue or lose the line; return what to wait for when there may be a place later."""
         with self._condition:
-            full = len(self._lines) >= self._bound
+            full = len(self._lines) >= self._bound or self._size >= self._size_bound
             if full and not self._failing and not self._closing:
                 waiter = asyncio.get_running_loop().create_future()
                 self._waiters.append(waiter)
@@ -130,6 +126,7 @@ class AuditLog:
                 self.lost += 1
             else:
                 self._lines.append(line)
+                self._size += len(line)
                 self._gather()
         return None
 
@@ -153,12 +150,15 @@ class AuditLog:
                 while not (rest or self._lines or self._reopen or self._closing):
                     self._condition.wait()
                 reopen, self._reopen = self._reopen, False
-                if not rest:
+                whole = not rest
+                if whole:
                     rest = self._taken()
                 ending = self._closing and not self._lines
             if reopen:
                 self._begin_anew()
             self._tell(self._wake)
+            if whole and rest:
+                self._rotate_if_due(len(rest))
             rest = self._written(rest)
             if rest and not self._closing:
                 with self._condition:
@@ -168,14 +168,17 @@ class AuditLog:
         if rest or self._lines:
             missing = rest.count(b"\n") + len(self._lines)
             log.error("audit log ends with lines that could not be written", lines=missing)
-        os.close(self._descriptor)
+        self._file.close()
 
     def _taken(self) -> bytes:
-        lines = list(self._lines)
-        self._lines.clear()
+        lines, taken = list[bytes](), 0
+        while self._lines and (not lines or taken + len(self._lines[0]) <= WRITE_BYTES):
+            lines.append(self._lines.popleft())
+            taken += len(lines[-1])
+        self._size -= taken
         if lines and self._lost:
-            gap = AuditEntry(time=datetime.now(UTC), event="AuditGap", lost=self._lost)
-            lines.insert(0, msgspec.json.encode(gap) + b"\n")
+            gap = AuditEntry(time=datetime.now(UTC), event=GAP, lost=self._lost)
+            lines.insert(0, encoded(gap))
             self._lost = 0
         return b"".join(lines)
 
@@ -183,7 +186,7 @@ class AuditLog:
         """Write and return what could not be written."""
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                data = self._file.write(data)
         except OSError as error:
             if not self._failing:
                 # Under the lock: who saw it working waits already, and is woken.
@@ -199,12 +202,14 @@ class AuditLog:
 
     def _begin_anew(self) -> None:
         try:
-            descriptor = _opened(self._path)
+            self._file.open()
         except OSError as error:
             log.error("audit log cannot be reopened, the old file goes on", reason=error.strerror)
-            return
-        os.close(self._descriptor)
-        self._descriptor = descriptor
+
+    def _rotate_if_due(self, coming: int) -> None:
+        failed = self._file.rotate_if_due(coming)
+        if failed is not None:
+            log.error("audit log cannot be rotated, the old file goes on", reason=failed.strerror)
 
     def _tell(self, callback: Callable[[], None]) -> None:
         if self._waiters and self._loop is not None and not self._loop.is_closed():
@@ -217,7 +222,3 @@ class AuditLog:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-
-def _opened(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

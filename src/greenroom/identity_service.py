@@ -13,6 +13,7 @@ import structlog
 from greenroom import credentials, identities_file
 from greenroom.accounts import Accounts
 from greenroom.audit import AuditLog
+from greenroom.audit_file import Rotation
 from greenroom.bus.base import AccountSuspended, Bus, Envelope, IdentitiesChanged
 from greenroom.clock import Clock
 from greenroom.control.identity import AccessKey, Identities
@@ -161,6 +162,11 @@ def _audit_log(settings: Settings) -> AuditLog | None:
     given = settings.text("audit_log")
     if given == "off" or (given == "on" and settings.text("storage") == "memory"):
         return None
+    rotation = Rotation(
+        bytes=settings.number("audit_log_bytes"),
+        hours=settings.number("audit_log_hours"),
+        files=settings.number("audit_log_files"),
+    )
     if given == "on":
-        return AuditLog(settings.path("data_dir") / AUDIT_FILE)
-    return AuditLog(Path(given).expanduser())
+        return AuditLog(settings.path("data_dir") / AUDIT_FILE, rotation)
+    return AuditLog(Path(given).expanduser(), rotation)

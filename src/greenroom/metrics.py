@@ -219,7 +219,7 @@ class Metrics:
         )
         self.audit_lines_suppressed = self._read_counter(
             "greenroom_audit_lines_suppressed",
-            "Lines of the audit log about requests without proof of who made them, left out.",
+            "Lines of the audit log about refused requests that were left out, being too many.",
         )
         self.store_calls = self._read_counter("greenroom_store_calls", "Calls of the store.")
         self.store_commits = self._read_counter(

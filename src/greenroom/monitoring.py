@@ -117,7 +117,6 @@ def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
         "message_rates": chat.evicted_rates,
         **control.evicted,
     }
-    metrics.audit_lines_suppressed.read = lambda: control.auditor.suppressed
     metrics.requests.read = lambda: chat.requests
     metrics.messaging_requests.read = lambda: sum(chat.requests.values())
     metrics.deliveries.read = lambda: hub.deliveries
@@ -126,7 +125,8 @@ def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
 
 
 def watch_audit(metrics: Metrics, audit_log: AuditLog) -> None:
-    """Tell the metrics what the audit log lost."""
+    """Tell the metrics what the audit log lost, and what it was not given."""
+    metrics.audit_lines_suppressed.read = lambda: audit_log.refusals.left_out
     metrics.audit_lines_lost.read = lambda: audit_log.lost
 
 

@@ -5,9 +5,7 @@ default. A name that is not in the table is refused wherever it appears, so that
 never passes for a setting.
 """
 
-import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,16 +13,25 @@ from typing import cast
 
 import msgspec
 
-from greenroom.aws.wildcards import glob, tokens
-from greenroom.model.logging_configuration import DestinationKind
-from greenroom.model.quotas import BY_NAME, Quotas, RateProfile
-from greenroom.protocol.addresses import Networks
+from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.protocol.forwarded import ForwardedHeader
 from greenroom.protocol.origins import normalized
+from greenroom.setting_values import Network
+from greenroom.setting_values import destinations as _destinations
+from greenroom.setting_values import either as _either
+from greenroom.setting_values import endpoint as _endpoint
+from greenroom.setting_values import integer as _integer
+from greenroom.setting_values import matching as _matching
+from greenroom.setting_values import network as _network
+from greenroom.setting_values import networks as _networks
+from greenroom.setting_values import one_of as _one_of
+from greenroom.setting_values import path as _path
+from greenroom.setting_values import quotas as _quotas
+from greenroom.setting_values import table as _table
+from greenroom.setting_values import text as _text
+from greenroom.setting_values import texts as _texts
 
 PREFIX = "GREENROOM_"
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingsRefused(Exception):
@@ -62,144 +69,6 @@ class Value(msgspec.Struct, frozen=True):
         if isinstance(self.value, tuple):
             return ", ".join(str(each) for each in self.value)
         return "" if self.value is None else str(self.value)
-
-
-def _text(raw: object) -> str:
-    if not isinstance(raw, str) or not raw or not raw.isprintable():
-        raise ValueError("must be printable text that is not empty")
-    return raw
-
-
-def _path(raw: object) -> Path:
-    try:
-        return Path(_text(raw)).expanduser()
-    except RuntimeError:
-        raise ValueError("begins with a home directory that is not known") from None
-
-
-def _integer(minimum: int, maximum: int) -> Callable[[object], object]:
-    def parse(raw: object) -> int:
-        number = raw
-        if isinstance(raw, str):
-            number = int(raw) if re.fullmatch("[0-9]{1,16}", raw) else None
-        if type(number) is not int or not minimum <= number <= maximum:
-            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
-        return number
-
-    return parse
-
-
-def _matching(pattern: str, rule: str) -> Callable[[object], object]:
-    def parse(raw: object) -> str:
-        if not isinstance(raw, str) or re.fullmatch(pattern, raw) is None:
-            raise ValueError(f"must be {rule}")
-        return raw
-
-    return parse
-
-
-def _one_of(*words: str) -> Callable[[object], object]:
-    return _matching("|".join(words), "one of " + ", ".join(words))
-
-
-def _texts(check: Callable[[str], object]) -> Callable[[object], object]:
-    """Return the parser of a list of texts in the file, or of texts between commas elsewhere."""
-
-    def parse(raw: object) -> tuple[str, ...]:
-        words = [word.strip() for word in raw.split(",")] if isinstance(raw, str) else raw
-        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-            raise ValueError("must be a list of texts")
-        found = tuple(word for word in words if word)
-        for word in found:
-            try:
-                check(word)
-            except ValueError as error:
-                raise ValueError(f"has {word!r}: {error}") from None
-        return found
-
-    return parse
-
-
-def _network(text: str) -> object:
-    return Networks([text])
-
-
-def _quotas(raw: object) -> dict[str, int]:
-    """Parse `[quotas]` of the file, or `name=number,name=number` of the environment."""
-    pairs = _pairs(raw) if isinstance(raw, str) else _flat(raw)
-    quotas = {}
-    for name, number in pairs.items():
-        if name not in BY_NAME:
-            raise ValueError(f"has no quota {name!r}")
-        try:
-            quotas[name] = cast(int, _integer(0, 1_000_000_000)(number))
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-    return quotas
-
-
-def _pairs(text: str) -> dict[str, object]:
-    pairs: dict[str, object] = {}
-    for pair in filter(None, text.split(",")):
-        name, _, number = pair.partition("=")
-        pairs[name.strip()] = number.strip()
-    return pairs
-
-
-def _flat(raw: object) -> dict[str, object]:
-    if not isinstance(raw, dict):
-        # A parse function has one way to refuse.
-        raise ValueError("must be a table of quota names and numbers")  # noqa: TRY004
-    flat: dict[str, object] = {}
-    for name, value in raw.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": number for inner, number in value.items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-_endpoint = _matching(
-    r"https?://[A-Za-z0-9.:\[\]-]{1,255}(/[A-Za-z0-9._~/-]{0,255})?",
-    "a URL of http or https, without a query",
-)
-
-
-def _table(raw: object) -> dict[str, str]:
-    """Parse a table of texts of the file, or `key=text,key=text` of the environment."""
-    pairs = _pairs(raw) if isinstance(raw, str) else raw
-    if not isinstance(pairs, dict):
-        raise ValueError("must be a table of patterns and texts")  # noqa: TRY004 - see _flat
-    for key, text in pairs.items():
-        if not (isinstance(key, str) and key and isinstance(text, str) and text):
-            raise ValueError("must have a text for each pattern; patterns with dots need quotes")
-    return cast(dict[str, str], pairs)
-
-
-def _destinations(raw: object) -> dict[str, str]:
-    """Parse `[chat_log_destinations]` of the file, or `pattern=word,pattern=word`."""
-    pairs = _table(raw)
-    for pattern, word in pairs.items():
-        kind, colon, name = pattern.partition(":")
-        known = any(map(glob(tokens(kind)), DestinationKind))
-        if not (pattern == "*" or (known and colon and name)):
-            kinds = ", ".join(DestinationKind)
-            raise ValueError(f"pattern {pattern!r} must be KIND:NAME, of {kinds}, or *")
-        if word not in {"files", "aws", "auto"}:
-            raise ValueError(f"{pattern} must be one of files, aws, auto")
-    return pairs
-
-
-def _networks(raw: object) -> tuple[Network, ...]:
-    """Parse an array of networks of the file, or `network,network` of the environment."""
-    texts = raw.split(",") if isinstance(raw, str) else raw
-    rule = "must be a list of networks such as 10.0.0.0/8"
-    if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
-        raise ValueError(rule)
-    try:
-        return tuple(ipaddress.ip_network(each.strip()) for each in texts if each)
-    except ValueError as error:
-        raise ValueError(f"{rule} ({error})") from None
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -259,6 +128,24 @@ SETTINGS: tuple[Setting, ...] = (
         "on",
         _text,
         "on writes data_dir/audit.log, off writes none, else the path of the file to append to",
+    ),
+    Setting(
+        "audit_log_bytes",
+        268_435_456,
+        _either(0, _integer(1_048_576, 1_099_511_627_776)),
+        "bytes of the audit log's file, before a new one is begun; 0 leaves that to logrotate",
+    ),
+    Setting(
+        "audit_log_hours",
+        0,
+        _integer(0, 87_600),
+        "hours of the audit log's file, before a new one is begun; 0 is no bound",
+    ),
+    Setting(
+        "audit_log_files",
+        16,
+        _integer(1, 10_000),
+        "full files of the audit log that are kept; the oldest are deleted",
     ),
     # TLS, proxies and web pages
     Setting(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from greenroom import audit_refusals as refusals
 from greenroom.audit import AuditLog
 from greenroom.aws.sigv4 import Request
-from greenroom.control import trail
 from greenroom.control.app import ControlPlane
 from greenroom.control.identity import Identities
 from tests.control.caller import ACCOUNT, KEYS, LAMBDA, STRANGER, Caller
@@ -97,7 +97,7 @@ async def test_requests_without_proof_are_bounded(
     api: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who cannot sign fills no disk: the line after those left out says how many they were."""
-    for _ in range(trail.UNPROVED_PER_SECOND + 20):
+    for _ in range(refusals.UNPROVED_BURST + 20):
         await api.send(Request("POST", "/ListRooms", "", (("host", "h"),), b""))
     api.time.advance(1)
     await api.send(Request("POST", "/ListRooms", "", (("host", "h"),), b""))
@@ -105,9 +105,29 @@ async def test_requests_without_proof_are_bounded(
     assert lines[0]["outcome"] == "MissingAuthenticationTokenException"
     assert "arn" not in lines[0]
     assert sum(line.get("suppressed", 0) for line in lines) + len(lines) == (
-        trail.UNPROVED_PER_SECOND + 21
+        refusals.UNPROVED_BURST + 21
     )
-    assert len(lines) < trail.UNPROVED_PER_SECOND + 15
+    assert len(lines) < refusals.UNPROVED_BURST + 15
+
+
+async def test_refusals_of_a_key_are_bounded(api: Audited) -> None:
+    """A key that may do nothing fills no disk: few lines, short ones, and all are accounted for.
+
+    What others do, and what they are refused, is written all the same.
+    """
+    room = await api.created()
+    tags = {"\u8a9e" * 125 + f"{number:03}": "" for number in range(50)}
+    for _ in range(refusals.CALLER_BURST + 200):
+        answer = await api.call("TagResource", resourceArn=room, tags=tags, account=STRANGER)
+        assert answer.status == 404
+    await api.call("GetRoom", identifier=room + "x")
+    await api.call("DeleteRoom", identifier=room)
+    lines = await api.lines()
+    flood = [line for line in lines if line.get("event") == "TagResource"]
+    assert len(flood) == refusals.CALLER_BURST
+    assert max(len(json.dumps(line, ensure_ascii=False).encode()) for line in flood) < 2_048
+    assert [line["event"] for line in lines[-3:]] == ["GetRoom", "DeleteRoom", "AuditGap"]
+    assert lines[-1]["suppressed"] == 200
 
 
 async def test_lines_without_proof_are_short(api: Audited) -> None:

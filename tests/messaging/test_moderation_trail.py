@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from greenroom.audit import AuditLog
+from greenroom.audit_refusals import CALLER_BURST
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import PendingVerification
 from greenroom.protocol.actions import DeleteMessage
+from tests.hand_clock import HandClock
 
 CLAIMS = ChatTokenClaims("t", "arn:room", "mod", (), {}, 1, 2)
 ACTION = DeleteMessage(id="m1", request_id="r", reason="hush")
@@ -37,6 +39,20 @@ async def test_lines(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
     assert [line["outcome"] for line in lines] == ["Success", "PendingVerification"]
     assert "hush" not in (tmp_path / "audit.log").read_text()
+
+
+async def test_refusals_have_a_bound(tmp_path: Path) -> None:
+    """A moderator who is refused again and again writes some lines, and the rest is counted."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    trail = ModerationTrail(log, HandClock().clock)
+    for _ in range(CALLER_BURST + 50):
+        with pytest.raises(PendingVerification):
+            await trail.follow(CLAIMS, ACTION, refused())
+    await log.close()
+    *lines, last = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert len(lines) == CALLER_BURST
+    assert (last["event"], last["suppressed"]) == ("AuditGap", 50)
 
 
 async def test_without_a_log() -> None:

@@ -13,7 +13,8 @@ from time import perf_counter
 import structlog
 from prometheus_client import Counter, Histogram
 
-from greenroom.audit import SUCCESS, AuditLog
+from greenroom.audit import AuditLog
+from greenroom.audit_entry import SUCCESS
 from greenroom.aws import query, query_xml, rest_json, service, sigv4
 from greenroom.aws.request_context import RequestFacts
 from greenroom.bounded_log import BoundedLog
@@ -70,7 +71,7 @@ class ControlPlane:
         self.logger = lines or BoundedLog()
         self._identities = identities
         self._query_api = query_api
-        self.auditor = Auditor(audit_log, services.clock)
+        self.auditor = Auditor(audit_log, services.clock, self.logger)
         self._throttle = Throttle(services.quotas, services.clock)
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         """Looked up once: by operation and status, of which there are few."""

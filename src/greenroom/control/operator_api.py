@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from greenroom.accounts import Accounts
-from greenroom.audit import SUCCESS
+from greenroom.audit_entry import SUCCESS
 from greenroom.aws import rest_json, sigv4
 from greenroom.clock import Clock
 from greenroom.control.app import UNKNOWN, ControlPlane

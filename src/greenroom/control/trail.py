@@ -1,8 +1,8 @@
 """What the audit log says about a request: gathered along the pipeline, written at its end.
 
 - Written are the operations that change, issue or moderate, and every request that was refused.
-- A request whose maker is not proved costs its sender nothing: of those at most
-  `UNPROVED_PER_SECOND` are written, and the next line says how many were left out.
+- Of refused requests as many are written as `refusals` admits; the next line of the same caller
+  says how many were left out, and the service's log whose they are.
 - Never written: tokens, attributes, reasons, contents, values of tags.
 """
 
@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from greenroom.audit import SUCCESS, AuditEntry, AuditLog
+from greenroom.audit import AuditLog
+from greenroom.audit_entry import SUCCESS, AuditEntry
+from greenroom.audit_refusals import NOBODY, Refusals
+from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
 from greenroom.control.identity import Caller
-from greenroom.rate import TokenBucket
 
-UNPROVED_PER_SECOND = 100
-"""Refused requests a second, without proof of who made them, that are written."""
+LEFT_OUT = "audit lines left out"
+"""What the service's log says when refused requests are too many for the audit log."""
 
 READING = frozenset(
     {
@@ -96,24 +98,19 @@ def new_trail(scope: Mapping[str, Any]) -> Trail:
 class Auditor:
     """Writes trails to the audit log, if there is one."""
 
-    def __init__(self, audit_log: AuditLog | None, clock: Clock) -> None:
+    def __init__(self, audit_log: AuditLog | None, clock: Clock, logger: BoundedLog) -> None:
         self._log = audit_log
         self._clock = clock
-        self._unproved = TokenBucket(UNPROVED_PER_SECOND, clock.monotonic())
-        self._suppressed = 0
-        self.suppressed = 0
-        """Lines that were left out since the start."""
+        self._logger = logger
 
     async def finish(self, trail: Trail, outcome: str = SUCCESS) -> None:
         """Write the request's line, if it has one; `outcome` is a refusal's code."""
         reads = trail.reads or trail.operation in READING
         if self._log is None or (outcome == SUCCESS and reads):
             return
-        if trail.caller is None and not self._unproved.take(self._clock.monotonic()):
-            self._suppressed += 1
-            self.suppressed += 1
+        suppressed = self._suppressed(self._log.refusals, trail, outcome)
+        if suppressed is None:
             return
-        suppressed, self._suppressed = self._suppressed, 0
         await self._log.record(
             AuditEntry(
                 time=datetime.fromtimestamp(self._clock.now(), UTC),
@@ -129,6 +126,19 @@ class Auditor:
                 suppressed=suppressed,
             )
         )
+
+    def _suppressed(self, refusals: Refusals, trail: Trail, outcome: str) -> int | None:
+        """Return how many lines were left out before this one, or None to leave it out, too."""
+        principal = None if trail.caller is None else trail.caller.principal
+        caller = NOBODY if principal is None else principal.principal_arn
+        if outcome == SUCCESS:
+            return refusals.take(caller)
+        suppressed = refusals.admit(caller, self._clock.monotonic())
+        if suppressed is None:
+            self._logger.write(
+                "warning", LEFT_OUT, address=trail.source_ip, caller=caller or "not proved"
+            )
+        return suppressed
 
 
 def _resources(trail: Trail) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ no line: anybody could fill the log with them.
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 
-from greenroom.audit import SUCCESS, AuditEntry, AuditLog
+from greenroom.audit import AuditLog
+from greenroom.audit_entry import SUCCESS, AuditEntry
 from greenroom.clock import Clock
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ServiceError
@@ -31,15 +32,25 @@ class ModerationTrail:
         try:
             await doing
         except ServiceError as error:
-            await self._write(moderator, action, error.code)
+            await self._refuse(moderator, action, error.code)
             raise
         await self._write(moderator, action, SUCCESS)
+
+    async def _refuse(
+        self, moderator: ChatTokenClaims, action: DeleteMessage | DisconnectUser, code: str
+    ) -> None:
+        if self._log is not None:
+            now = self._clock.monotonic()
+            suppressed = self._log.refusals.admit(moderator.room_arn, now)
+            if suppressed is not None:
+                await self._write(moderator, action, code, suppressed)
 
     async def _write(
         self,
         moderator: ChatTokenClaims,
         action: DeleteMessage | DisconnectUser,
         outcome: str,
+        suppressed: int = 0,
     ) -> None:
         if self._log is None:
             return
@@ -56,5 +67,6 @@ class ModerationTrail:
                 request_id=action.request_id,
                 resources=(moderator.room_arn,),
                 details=details,
+                suppressed=suppressed,
             )
         )

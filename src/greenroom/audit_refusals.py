@@ -1,0 +1,91 @@
+"""How many lines the audit log has about what was refused: to each caller, to nobody, and in all.
+
+Whoever has a key, though no permission, and whoever has none, must not fill the disk, nor push out
+what the log keeps of others. A person's mistakes fit into the bursts. What is done is always
+written: its rates are quotas.
+
+- A caller is the user, the role or the root, or a room's moderators together: no number of sessions
+  gives more lines.
+- **Bound.** `MAXIMUM_CALLERS` callers are told apart; of the one that was idle longest the count of
+  lines left out goes to the next line of whomever.
+"""
+
+from collections import OrderedDict
+
+from greenroom.rate import TokenBucket
+
+CALLER_PER_SECOND, CALLER_BURST = 1, 100
+"""Lines of one caller: 1 a second over time, 100 at once."""
+
+UNPROVED_PER_SECOND, UNPROVED_BURST = 5, 100
+"""Lines of all requests together without proof of who made them."""
+
+ALL_PER_SECOND, ALL_BURST = 10, 500
+"""Lines of all callers together."""
+
+MAXIMUM_CALLERS = 1_000
+
+NOBODY = ""
+"""In place of a caller that was not proved."""
+
+
+class _Kept:
+    """One caller's bucket, and how many lines were left out since the last one written."""
+
+    __slots__ = ("bucket", "left_out")
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self.bucket = bucket
+        self.left_out = 0
+
+
+class Refusals:
+    """Decides which lines about refusals are written."""
+
+    def __init__(self) -> None:
+        # They begin full, whatever time it is when the first is asked.
+        self._all = TokenBucket(ALL_PER_SECOND, 0.0, ALL_BURST)
+        self._nobody = _Kept(TokenBucket(UNPROVED_PER_SECOND, 0.0, UNPROVED_BURST))
+        self._callers: OrderedDict[str, _Kept] = OrderedDict()
+        self._forgotten = 0
+        self.left_out = 0
+        """Lines that were left out since the start."""
+
+    def admit(self, caller: str, now: float) -> int | None:
+        """Return how many of the caller's lines were left out before this one.
+
+        None when this one is left out, too.
+        """
+        kept = self._of(caller, now)
+        if kept.bucket.take(now):
+            if caller == NOBODY or self._all.take(now):
+                return self.take(caller)
+            kept.bucket.give_back()
+        kept.left_out += 1
+        self.left_out += 1
+        return None
+
+    def take(self, caller: str) -> int:
+        """Return how many of the caller's lines were left out and not told yet: they are now."""
+        kept = self._nobody if caller == NOBODY else self._callers.get(caller)
+        told, self._forgotten = self._forgotten, 0
+        if kept is not None:
+            told, kept.left_out = told + kept.left_out, 0
+        return told
+
+    def take_all(self) -> int:
+        """Return how many lines of everybody were left out and not told yet: they are now."""
+        return sum(map(self.take, (NOBODY, *self._callers)))
+
+    def _of(self, caller: str, now: float) -> _Kept:
+        if caller == NOBODY:
+            return self._nobody
+        kept = self._callers.get(caller)
+        if kept is None:
+            kept = self._callers[caller] = _Kept(TokenBucket(CALLER_PER_SECOND, now, CALLER_BURST))
+            if len(self._callers) > MAXIMUM_CALLERS:
+                _, idle = self._callers.popitem(last=False)
+                self._forgotten += idle.left_out
+        else:
+            self._callers.move_to_end(caller)
+        return kept

@@ -1,0 +1,81 @@
+"""One line of the audit log: what was done is whole, what was refused is short."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from greenroom.audit_entry import AuditEntry, encoded
+
+
+def line(outcome: str = "Success", **members: Any) -> dict[str, Any]:
+    """Return an entry's line as JSON has it."""
+    entry = AuditEntry(time=datetime(2026, 1, 2, tzinfo=UTC), outcome=outcome, **members)
+    found: dict[str, Any] = json.loads(encoded(entry))
+    return found
+
+
+def test_what_was_done_is_whole() -> None:
+    """The largest policy, 50 tags and ten resources are written as they are."""
+    details = {
+        "policyDocument": "p" * 10_240,
+        "tags": [f"{number:03}" * 30 for number in range(50)],
+        "destinationConfiguration": {"s3": {"bucketName": "logs"}},
+        "setAsDefault": True,
+        "durationSeconds": 900,
+    }
+    resources = tuple(f"arn:{number}" for number in range(10))
+    told = line(details=details, resources=resources)
+    assert (told["details"], told["resources"]) == (details, list(resources))
+
+
+@pytest.mark.parametrize("character", ["x", "\u8a9e", "\U0001f600", "\x01", '"'])
+@pytest.mark.parametrize("outcome", ["Success", "AccessDeniedException"])
+def test_no_line_is_long(outcome: str, character: str) -> None:
+    """Whatever a request names, a refusal has at most 8 KB and all else 128 KB."""
+    long = character * 100_000
+    entry = AuditEntry(
+        time=datetime(2026, 1, 2, tzinfo=UTC),
+        outcome=outcome,
+        request_id=long,
+        arn=long,
+        access_key_id=long,
+        resources=(long,) * 50,
+        details={
+            "tags": [long] * 50,
+            "map": {long + str(number): long for number in range(200)},
+            "text": long,
+            "deep": [[[long]]],
+        },
+    )
+    assert len(encoded(entry)) < (131_072 if outcome == "Success" else 16_384)
+
+
+def test_a_refusal_of_many_long_tags_is_short() -> None:
+    """50 keys of 128 characters, each of three bytes, are a line of less than 2 KB."""
+    entry = AuditEntry(
+        time=datetime(2026, 1, 2, tzinfo=UTC),
+        outcome="AccessDeniedException",
+        details={"tags": ["\u8a9e" * 128 for _ in range(50)]},
+    )
+    assert len(encoded(entry)) < 2_048
+
+
+def test_a_text_that_is_cut_can_be_compared() -> None:
+    """It says how long it was, and its hash."""
+    document = "p" * 9_000
+    told = line("AccessDenied", details={"PolicyDocument": document, "UserName": "ann"})
+    digest = hashlib.sha256(document.encode()).hexdigest()
+    assert told["details"] == {
+        "PolicyDocument": f"{'p' * 64}… (9000 characters, SHA-256 {digest})",
+        "UserName": "ann",
+    }
+
+
+def test_lists_and_maps_say_what_is_missing() -> None:
+    """Beyond the bound there is a number."""
+    told = line(details={"list": list(range(150)), "map": {str(each): 1 for each in range(150)}})
+    assert told["details"]["list"][100:] == ["… 50 more"]
+    assert told["details"]["map"]["…"] == "50 more"
