@@ -1,10 +1,12 @@
 """Connections that need something before their first byte is read as HTTP: PROXY header, TLS.
 
+A request in clear to a port that speaks TLS is told so, in clear: its client shows what it is sent.
 The event loop's own server takes plain connections at less cost. This one accepts sockets itself,
 so that what is to be refused is refused before a handshake costs anything.
 """
 
 import asyncio
+import contextlib
 import errno
 import functools
 import socket
@@ -13,9 +15,15 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from greenroom.aws import rest_json
+from greenroom.control.app import CORS, UNKNOWN
+from greenroom.listener import LINGER_SECONDS
 from greenroom.messaging.plane import Plane
+from greenroom.model.errors import ValidationException
 from greenroom.protocol import addresses
+from greenroom.protocol.errors import TLS_ONLY
 from greenroom.protocol.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
 from greenroom.visitors import Refused, Visit
 
@@ -60,6 +68,7 @@ class Acceptor:
         self._entrance = entrance
         self._protocol = protocol
         self._visitors = plane.visitors
+        self._metrics = plane.metrics
         self._clock = plane.clock
         self._tasks = plane.tasks
         self._logger = plane.logger
@@ -145,6 +154,11 @@ class Acceptor:
         if entrance.context is None:
             await loop.connect_accepted_socket(protocol, accepted)
             return
+        if await _speaks_http(accepted):
+            self._metrics.control_requests.labels(UNKNOWN, 400).inc()
+            await _refuse_http(accepted)
+            self._give_up(accepted, visit)
+            return
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         await loop.connect_accepted_socket(
             protocol,
@@ -176,6 +190,49 @@ class Acceptor:
 
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
+
+
+async def _speaks_http(accepted: socket.socket) -> bool:
+    """Return whether the first byte is a letter, as of every request; TLS begins with no letter."""
+    while True:
+        try:
+            return accepted.recv(1, socket.MSG_PEEK).isalpha()
+        except BlockingIOError:
+            await _readable(accepted)
+
+
+async def _refuse_http(accepted: socket.socket) -> None:
+    """Say in clear what the port speaks, and read on for a moment.
+
+    The kernel resets a connection that is closed with bytes unread, and the client would not see
+    the answer.
+    """
+    accepted.send(_HTTP_REFUSED)
+    accepted.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while await _received(accepted):
+                pass
+
+
+async def _received(accepted: socket.socket) -> bytes:
+    await _readable(accepted)
+    return accepted.recv(RECEIVE_BYTES)
+
+
+def _http_refused() -> bytes:
+    answer = rest_json.serialize_error(ValidationException(TLS_ONLY))
+    headers = (
+        *answer.headers,
+        *CORS,
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"connection", b"close"),
+    )
+    head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+    return STATUS_LINE[answer.status] + head + b"\r\n" + answer.body
+
+
+_HTTP_REFUSED = _http_refused()
 
 
 async def _readable(accepted: socket.socket) -> None:

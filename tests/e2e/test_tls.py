@@ -10,16 +10,22 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
 from greenroom.dev_certificate import CERTIFICATE_NAME, KEY_NAME, dev_certificate
 from tests.e2e.wire import PATIENCE
 from tests.said import until
@@ -162,13 +168,83 @@ def test_old_versions_are_refused(service: Service) -> None:
         context.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
-def test_plain_http_to_the_port_is_only_closed(service: Service) -> None:
-    """Bytes that are no TLS end their connection, and nothing else."""
+def answered(plain: socket.socket) -> bytes:
+    """Return all that comes until the other side closes."""
+    data = b""
+    while more := plain.recv(1000):
+        data += more
+    return data
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n", id="a browser"),
+        pytest.param(
+            b"POST /ListRooms HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", id="an SDK"
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            id="a WebSocket",
+        ),
+        pytest.param(b"G", id="a beginning"),
+    ],
+)
+def test_plain_http_is_told_to_use_tls(service: Service, request_: bytes) -> None:
+    """A request in clear is answered in clear, so that its client shows what is wrong."""
     with peer(service) as plain:
-        plain.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
-            while plain.recv(1000):
-                pass
+        plain.sendall(request_)
+        head, _, body = answered(plain).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"use https:// or wss://" in json.loads(body)["message"].encode()
+    assert f"content-length: {len(body)}".encode() in head
+
+
+def test_who_sends_in_clear_without_end_is_let_go(service: Service) -> None:
+    """What follows the answer is read for a moment only."""
+    with peer(service) as plain, contextlib.suppress(ConnectionError):
+        began = time.monotonic()
+        while time.monotonic() - began < PATIENCE:
+            plain.sendall(b"A" * 1000)
+            time.sleep(0.05)
+        pytest.fail("still connected")
+
+
+def test_bytes_that_are_nothing_are_only_closed(service: Service) -> None:
+    """Bytes that are neither TLS nor HTTP end their connection, and nothing else."""
+    with peer(service) as plain, contextlib.suppress(ConnectionError):
+        plain.sendall(b"\x00\x01\x02")
+        plain.shutdown(socket.SHUT_WR)
+        assert b"HTTP" not in answered(plain)
+
+
+async def test_clients_show_what_they_are_told(service: Service) -> None:
+    """boto3 and the command say that the scheme is the wrong one, either way."""
+    client = boto3.client(
+        "ivschat",
+        endpoint_url=service.api_url.replace("https", "http"),
+        region_name="us-east-1",
+        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
+        aws_secret_access_key="secret",
+    )
+    with pytest.raises(ClientError, match="This port speaks TLS: use https://"):
+        await asyncio.to_thread(client.list_rooms)
+    key = {"AWS_ACCESS_KEY_ID": "A" * 20, "AWS_SECRET_ACCESS_KEY": "s"}
+    for command in (["whoami"], ["token-keys", "list"]):
+        url = service.api_url.replace("https", "http")
+        ended = CliRunner().invoke(main, ["admin", *command, "--endpoint-url", url], env=key)
+        assert ended.exit_code == ExitCode.UNREACHABLE
+        assert "This port speaks TLS: use https://" in ended.stderr
+
+
+def test_tls_to_a_plain_port(tmp_path: Path) -> None:
+    """The command names the other mistake, too."""
+    key = {"AWS_ACCESS_KEY_ID": "A" * 20, "AWS_SECRET_ACCESS_KEY": "s"}
+    with running(tmp_path / "data") as service:
+        url = service.api_url.replace("http", "https")
+        ended = CliRunner().invoke(main, ["admin", "whoami", "--endpoint-url", url], env=key)
+    assert ended.exit_code == ExitCode.UNREACHABLE
+    assert "it does not speak TLS: use http://" in ended.stderr
 
 
 def test_the_handshake_deadline_counts_from_the_accept(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from greenroom.aws import sigv4
 from greenroom.cli.access import AccessKey, CommandRefused
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.protocol.errors import TLS_ONLY
 
 TIMEOUT_SECONDS = 10
 """How long one answer may take."""
@@ -170,10 +171,9 @@ class Api:
         except ValueError:
             result = None
         if not isinstance(result, dict) or (status >= 300 and not kind):
-            raise CommandRefused(
-                f"{self.endpoint.url} answers {operation} with {status}, but not as Greenroom does",
-                ExitCode.UNREACHABLE,
-            )
+            raise foreign(self.endpoint, status, operation)
+        if result.get("message") == TLS_ONLY:
+            raise unreachable(self.endpoint, ValueError(TLS_ONLY))
         if status < 300:
             return result
         said = result.get("message") or result.get("Message") or result.get("errorMessage") or ""
@@ -193,7 +193,21 @@ def refusal(
     return CommandRefused(f"the service refused {operation}: {kind}: {message}{who}", code, kind)
 
 
+def foreign(endpoint: Endpoint, status: int, operation: str) -> CommandRefused:
+    """Return the refusal for an answer that is none of ours."""
+    return CommandRefused(
+        f"{endpoint.shown} answers {operation} with {status}, but not as Greenroom does",
+        ExitCode.UNREACHABLE,
+    )
+
+
+_CLEAR_TEXT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What OpenSSL says of an answer in clear."""
+
+
 def unreachable(endpoint: Endpoint, error: Exception) -> CommandRefused:
     """Return the refusal for a service that does not answer."""
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if getattr(error, "reason", None) in _CLEAR_TEXT:
+        why = "it does not speak TLS: use http://"
     return CommandRefused(f"cannot reach {endpoint.shown}: {why}", ExitCode.UNREACHABLE)

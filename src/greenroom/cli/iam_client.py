@@ -17,9 +17,9 @@ from botocore.serialize import create_serializer
 from greenroom.aws import sigv4
 from greenroom.aws.query_service import VERSIONS
 from greenroom.aws.shapes import read_model
-from greenroom.cli.access import AccessKey, CommandRefused
-from greenroom.cli.api import TIMEOUT_SECONDS, Endpoint, refusal, unreachable
-from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.access import AccessKey
+from greenroom.cli.api import TIMEOUT_SECONDS, Endpoint, foreign, refusal, unreachable
+from greenroom.protocol.errors import TLS_ONLY
 
 REGION = "us-east-1"
 """The region that requests to IAM are signed for."""
@@ -63,10 +63,9 @@ class IamClient:
         except (ResponseParserError, KeyError):  # XML that is no answer of the operation
             answer = {}
         if "ResponseMetadata" not in answer or (status >= 300 and "Error" not in answer):
-            raise CommandRefused(
-                f"{self.endpoint.url} answers {name} with {status}, but not as Greenroom does",
-                ExitCode.UNREACHABLE,
-            )
+            if TLS_ONLY.encode() in text:
+                raise unreachable(self.endpoint, ValueError(TLS_ONLY))
+            raise foreign(self.endpoint, status, name)
         if status < 300:
             return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
         error = answer["Error"]

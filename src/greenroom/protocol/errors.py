@@ -38,6 +38,9 @@ DESCRIPTIONS: dict[ErrorCode, str] = {
 }
 """What each code means, in AWS's words."""
 
+TLS_ONLY = "This port speaks TLS: use https:// or wss:// in place of http:// or ws://"
+"""Who sends a request in clear to a port with a certificate is told this."""
+
 RATE_LIMIT_EXCEEDED = "rate limit exceeded"
 """The text of every 429. AWS's sample applications compare it as a whole."""
 
