@@ -335,6 +335,18 @@ class LoggedScene(Scene):
         assert waiting is not None
         return waiting
 
+    async def with_review(self) -> Chat:
+        """Let the room have a review handler; return a chat with a reviewer."""
+        await self.change(RoomChange(message_review_handler=HandlerChange(uri=TestReview.URI)))
+        return Chat(
+            self.rooms,
+            self.bus,
+            Quotas(RateProfile.OFF),
+            self.time.clock,
+            chat_log=self.logs.log,
+            reviewer=self.reviewer,
+        )
+
     def records(self) -> list[bytes]:
         """Return what the destination keeps."""
         return self.logs.destination().payloads()
@@ -421,6 +433,31 @@ async def test_configurations_that_were_just_removed() -> None:
         stage.send("without waiting")
         await stage.logs.log.stop(5)
         assert [msgspec.json.decode(each)["Content"] for each in stage.records()] == ["recorded"]
+
+
+async def test_what_publishing_raises_reaches_the_caller() -> None:
+    """In a room that logs, too: an error after the record is that of the one who acted."""
+    async with logged() as (stage, _):
+        await stage.bus.start(_refuse)
+        sender = claims_of(room_arn=stage.arn)
+        stage.reviewer.gate.set()
+        reviewed = await stage.with_review()
+        stage.rooms.forget(stage.arn)
+        calls = [
+            stage.chat.send_message(sender, SendMessage("hi"), address),
+            stage.chat.send_event(stage.arn, "e", None),
+            stage.chat.delete_message(stage.arn, "m", None),
+            stage.chat.disconnect_user(stage.arn, "u", None),
+            reviewed.send_message(sender, SendMessage("hi"), address),
+        ]
+        for call in calls:
+            assert call is not None
+            with pytest.raises(ZeroDivisionError):
+                await call
+
+
+def _refuse(_: Envelope) -> None:
+    raise ZeroDivisionError
 
 
 class TestReview:

@@ -50,3 +50,15 @@ def test_nothing_is_left_behind_when_it_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileNotFoundError):
         write_private(tmp_path / "missing" / "file", "new")
+
+
+def test_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked to reach the disk is the whole text, and only then the file gets its name."""
+    path, seen = tmp_path / "secret", list[tuple[int, bool]]()
+
+    def fsync(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_private(path, "x" * 100)
+    assert seen == [(100, False)]

@@ -106,7 +106,10 @@ def test_purposes_are_apart() -> None:
 
 def test_authentic_but_not_claims() -> None:
     """A chat token of another version's claims is refused, not half read."""
-    for payload in (b"", b"\xc0", b"\x97\xa1a", b"\xa2\xff\xff", b"\x91\xa1a"):
+    whole = tokens._CLAIMS_ENCODER.encode(CLAIMS)
+    no_text = whole.replace(b"red", b"r\xffd")
+    assert no_text != whole
+    for payload in (b"", b"\xc0", b"\x97\xa1a", b"\xa2\xff\xff", b"\x91\xa1a", no_text):
         with pytest.raises(TokenMalformed):
             open_claims(RING, RING.seal(CHAT_PURPOSE, payload, NONCE))
 
@@ -279,6 +282,15 @@ def test_ring_as_bytes() -> None:
     assert data[1] == 1
     with pytest.raises(ValueError, match="version"):
         KeyRing.from_bytes(data[:1] + b"\x02" + data[2:])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x93\x01\xa1\xff\x80", b"\x93\x01\xa1a\x81\xa1\xff\xc4\x00"]
+)
+def test_what_is_no_ring(data: bytes) -> None:
+    """Bytes that are no ring are refused as such, also when only a text among them is none."""
+    with pytest.raises(ValueError, match="not a key ring"):
+        KeyRing.from_bytes(data)
 
 
 def test_ring_does_not_show_its_keys() -> None:

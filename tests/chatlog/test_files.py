@@ -193,3 +193,23 @@ async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     await destination.deliver(target, batch)
     await destination.close()
     assert len(contents(tmp_path)) == 3
+
+
+async def test_on_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole file reaches the disk, then it gets its name, then the directory does."""
+    destination = FilesDestination(lambda: tmp_path, 300, 1_000_000)
+    target, batch = a_target(DestinationKind.S3, "bucket"), a_batch(rooms=1)
+    (made,) = objects(target.configuration, batch)
+    path = tmp_path / "bucket" / made.key
+    path.parent.mkdir(parents=True)
+    seen: list[tuple[str, int, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        kind = "directory" if stat.S_ISDIR(status.st_mode) else "file"
+        seen.append((kind, status.st_size if kind == "file" else 0, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    await destination.deliver(target, batch)
+    await destination.close()
+    assert seen == [("file", len(made.body()), False), ("directory", 0, True)]

@@ -3,6 +3,7 @@
 import gzip
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,38 @@ def test_size(batch: list[Record], maximum_bytes: int) -> None:
         size = sum(len(record.payload) for record in each.records)
         assert each.records
         assert size <= maximum_bytes or len(each.records) == 1
+
+
+def test_exact_fits() -> None:
+    """Records fill each object of a batch to the last byte, the second as the first."""
+    for maximum_bytes in (20, 24):
+        sizes = [10, 10, 5, 5, 10, 10, 10]
+        batch = [
+            Record(number, ROOMS[0], LAST_OF_A_MINUTE, b"x" * size)
+            for number, size in enumerate(sizes, 1)
+        ]
+        made = [
+            [len(record.payload) for record in each.records]
+            for each in objects(CONFIGURATION, batch, maximum_bytes)
+        ]
+        assert made == [[10, 10], [5, 5, 10], [10, 10]]
+
+
+@pytest.mark.parametrize(
+    ("time_ns", "minute"),
+    [
+        (LAST_OF_A_MINUTE, "2022/10/14/17/ 20221014T1740Z"),
+        (LAST_OF_A_MINUTE + 1, "2022/10/14/17/ 20221014T1741Z"),
+        (LAST_OF_A_MINUTE + 1 + 19 * 60_000_000_000, "2022/10/14/18/ 20221014T1800Z"),
+        (LAST_OF_A_MINUTE + 19 * 60_000_000_000, "2022/10/14/17/ 20221014T1759Z"),
+    ],
+)
+def test_the_minute_of_a_key(time_ns: int, minute: str) -> None:
+    """A record at hh:mm:00 exactly is of that minute, one a nanosecond earlier of the last."""
+    folder, name = minute.split()
+    made = key(CONFIGURATION, ROOMS[0], Record(7, ROOMS[0], time_ns, b""))
+    assert f"/{folder}" in made
+    assert f"_{name}_" in made
 
 
 def test_the_documented_key() -> None:

@@ -402,6 +402,112 @@ async def test_expiry_loses_nothing() -> None:
         edge.connection_lost(None)
 
 
+@pytest.mark.parametrize("call", [Edge.expire, Edge.revoke])
+async def test_expiry_while_closing(call: Callable[[Edge], None]) -> None:
+    """A close frame is the last one: no ERROR comes behind it, and the end is counted once."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with capture_logs() as logs:
+            edge.disconnect("spam")
+            call(edge)
+            await settle()
+        assert frames_of(transport.take()) == [(0x88, b"\x03\xe8spam")]
+        assert ended(logs) == ["kicked"]
+        errors = made.metrics.registry.get_sample_value
+        assert not errors("greenroom_action_errors_total", {"code": "401"})
+        edge.connection_lost(None)
+
+
+async def test_nothing_counts_behind_the_peers_close() -> None:
+    """The peer's close frame ends the connection, also when we began to close it."""
+    async with stage() as made:
+        for begins in (False, True):
+            edge, transport = await made.connect()
+            if begins:
+                edge.disconnect("spam")
+            transport.take()
+            edge.data_received(
+                client_frame(b"\x03\xe8", 0x88) + client_frame(b"p", 0x89) + action()
+            )
+            closes = [] if begins else [(0x88, b"\x03\xe8")]
+            assert frames_of(transport.take()) == closes
+            assert edge._state is State.CLOSED
+            edge.ping()
+            edge.drop_silent()
+            assert transport.take() == []
+            edge.connection_lost(None)
+        assert made.chat.requests["SendMessage"] == 0
+
+
+async def test_a_crash_behind_the_101(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that cannot join its room is cut off, and leaves nothing behind."""
+    async with stage() as made:
+
+        def join(*_: object) -> None:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr(made.hub, "join", join)
+            edge, transport = made.begin(token())
+            await settle()
+        events = [each["event"] for each in logs]
+        assert events == ["connection opened", "handshake crashed"]
+        assert (transport.written, transport.aborted) == ([], True)
+        edge.connection_lost(None)
+        assert made.hub.connections == 0
+        assert made.plane.visitors.total == 0
+        assert not any(made.sweeper._slots)
+
+
+class Encrypted(Transport):
+    """A transport whose side cannot end alone, as that of TLS."""
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise NotImplementedError
+
+
+async def test_drain_over_tls() -> None:
+    """A connection that has no half end is closed when what waits is written."""
+    async with stage() as made:
+        edge, _ = await made.connect()
+        transport = edge._transport = Encrypted()
+        with capture_logs() as logs:
+            edge.drain()
+        assert (transport.closed, transport.aborted, transport.written) == (True, False, [])
+        assert made.hub.connections == 0
+        assert ended(logs) == ["drain"]
+        edge.connection_lost(None)
+
+
+async def test_a_peer_that_does_not_end_its_side() -> None:
+    """After a drain its socket is let go of when the time for closing is over."""
+    for encrypted in (False, True):
+        async with stage(QUICK) as made:
+            edge, transport = made.begin(token())
+            edge._cancel_timer()
+            await settle()
+            if encrypted:
+                transport = Encrypted()
+                edge._transport = transport
+            edge.drain()
+            await settle()
+            assert transport.aborted
+            edge.connection_lost(None)
+
+
+async def test_a_protocol_fault_over_tls() -> None:
+    """The close frame is written, and the side is not ended: it has no half end."""
+    async with stage() as made:
+        edge, _ = await made.connect()
+        transport = edge._transport = Encrypted()
+        edge.data_received(client_frame(b"x", 0x83))
+        assert close_of(transport)[0] == 1002
+        edge.connection_lost(None)
+
+
 async def test_drain_sends_no_close_frame() -> None:
     """At a restart our side just ends, so that the SDKs connect again; frames go out first."""
     async with stage() as made:

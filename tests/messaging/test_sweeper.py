@@ -144,6 +144,46 @@ def test_removed_by_another_of_its_second(time: HandClock) -> None:
     assert max(first.expiries, second.expiries) <= 1
 
 
+def test_nothing_is_kept_of_who_is_gone(time: HandClock) -> None:
+    """Neither who left nor who expired leaves a second behind; the others' seconds stay."""
+    sweeper = Sweeper(time.clock, 30)
+    peers = [Peer(sweeper, START_MS + 1000 * number) for number in (1, 2, 2, 9)]
+    assert len(sweeper._expiries) == 3
+    peers[0].leave()
+    assert len(sweeper._expiries) == 2
+    peers[1].leave()
+    assert len(sweeper._expiries) == 2
+    ticks(sweeper, time, 3)
+    assert [peer.expiries for peer in peers] == [0, 0, 1, 0]
+    assert len(sweeper._expiries) == 1
+    ticks(sweeper, time, 10)
+    assert sweeper._expiries == {}
+    assert not any(sweeper._slots)
+
+
+def test_who_expires_without_leaving(time: HandClock) -> None:
+    """A second whose connections do not answer their expiry is forgotten all the same."""
+    sweeper = Sweeper(time.clock, 1)
+
+    class Stubborn(Peer):
+        def expire(self) -> None:
+            self.expiries += 1
+
+    peers = [Stubborn(sweeper, START_MS + 1500) for _ in range(3)]
+    ticks(sweeper, time, 5)
+    assert [peer.expiries for peer in peers] == [1, 1, 1]
+    assert sweeper._expiries == {}
+
+
+def test_expiry_is_to_the_millisecond(time: HandClock) -> None:
+    """At the millisecond of its end a session is over, one millisecond earlier it is not."""
+    sweeper = Sweeper(time.clock, 1)
+    peers = [Peer(sweeper, START_MS + milliseconds) for milliseconds in (999, 1000, 1001)]
+    time.advance(1)
+    sweeper.tick()
+    assert [peer.expiries for peer in peers] == [1, 1, 0]
+
+
 async def test_start_and_stop(time: HandClock) -> None:
     """Started, it ticks once a second on the loop; stopped, never again; both can be repeated."""
     sweeper = Sweeper(time.clock, 30)

@@ -50,3 +50,25 @@ def test_listed_networks() -> None:
         "::1": False,
     }.items():
         assert is_permitted(ipaddress.ip_address(address), (LOOPBACK,)) is permitted
+
+
+def test_an_allowance_is_to_the_bit() -> None:
+    """Every form of one listed address is permitted, and none of the next ones."""
+    listed = (ipaddress.ip_network("10.0.0.5/32"),)
+    for last in range(8):
+        forms = {
+            f"10.0.0.{last}",
+            f"::ffff:10.0.0.{last}",
+            f"64:ff9b::10.0.0.{last}",
+            f"::10.0.0.{last}",
+            f"2002:a00:{last:x}::1",
+        }
+        for form in forms:
+            assert is_permitted(ipaddress.ip_address(form), listed) is (last == 5), form
+
+
+def test_the_lowest_addresses_carry_none() -> None:
+    """`::` and `::1` are addresses of their own; from `::2` on they are old forms of IPv4's."""
+    listed = (ipaddress.ip_network("0.0.0.0/8"),)
+    for text, permitted in {"::": False, "::1": False, "::2": True, "::255": True}.items():
+        assert is_permitted(ipaddress.ip_address(text), listed) is permitted, text

@@ -140,6 +140,28 @@ def test_invalid_answers(answer: object) -> None:
     assert invalid(answer)
 
 
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        (b"not json", "it is not valid JSON"),
+        (b'{"ReviewResult":"ALLOW","Content":"\xff"}', "it is not valid JSON"),
+        (b'{"More":' + b"[" * 30_000, "it is not valid JSON"),
+        (b" " * (ANSWER_BYTES + 1), f"it is larger than {ANSWER_BYTES} bytes"),
+        (b" " * ANSWER_BYTES, "it is not valid JSON"),
+        ({"ReviewResult": "allow"}, "ReviewResult must be ALLOW or DENY"),
+        ({}, "Object missing required field `ReviewResult`"),
+        ({"ReviewResult": "ALLOW"}, "Content is required with ALLOW, and must not be empty"),
+        (
+            {"ReviewResult": "ALLOW", "Content": 1},
+            "Expected `str | null`, got `int` - at `$.Content`",
+        ),
+    ],
+)
+def test_the_rule_is_told(answer: object, rule: str) -> None:
+    """What is wrong with an answer is told by its rule, so that its author finds it in the log."""
+    assert invalid(answer) == rule
+
+
 @pytest.mark.parametrize("letter", ["x", "ä", "👩"])
 def test_length(letter: str) -> None:
     """Content has as many code points as the room allows, not one more."""

@@ -349,6 +349,38 @@ async def test_drain() -> None:
     await limited.reviewer.drain(3600)
 
 
+@pytest.mark.parametrize("seconds", [None, 30.0])
+async def test_a_drain_leaves_time(seconds: float | None) -> None:
+    """A review that ends within the drain's time has its verdict; a drain begins no second one."""
+    scene = Scene(Limits(seconds=seconds))
+    gate = scene.target.answer = asyncio.Event()
+    waiting = [asyncio.create_task(scene.ask(FallbackResult.DENY)) for _ in range(2)]
+    await settle()
+    draining = asyncio.create_task(scene.reviewer.drain(20))
+    await settle(50)
+    assert not any(each.done() for each in (*waiting, draining))
+    gate.set()
+    await draining
+    assert [each.result() for each in waiting] == [Allowed("edited", None)] * 2
+    assert scene.target.cancelled == 0
+
+
+async def test_a_drain_gives_nobody_more_time() -> None:
+    """The limit of each review still holds while the service stops."""
+    scene = Scene(Limits(seconds=3600))
+    scene.target.answer = asyncio.Event()
+    waiting = asyncio.create_task(scene.ask(FallbackResult.DENY))
+    await settle()
+    (timeout,) = scene.reviewer._timeouts
+    limit = timeout.when()
+    draining = asyncio.create_task(scene.reviewer.drain(7200))
+    await settle()
+    assert timeout.when() == limit
+    again = asyncio.create_task(scene.reviewer.drain(0))
+    await asyncio.gather(draining, again)
+    assert waiting.result() == Denied(None)
+
+
 async def test_credentials_take_nothing_of_the_limit() -> None:
     """What is found for the first time delays a message, and does not let it pass unreviewed."""
     scene = Scene(Limits(seconds=0.2))

@@ -1,0 +1,53 @@
+"""The pool of connections to endpoints: what a failed request is called."""
+
+import socket
+
+import pytest
+
+from greenroom.metrics import Metrics
+from greenroom.model.room import FallbackResult
+from greenroom.review import client as client_module
+from greenroom.review.base import Denied
+from greenroom.review.client import Client
+from greenroom.review.http import HttpTarget
+from greenroom.review.reviewer import HandlerReviewer, Limits
+from greenroom.review.target import Failure, InvocationFailed
+from tests.review.test_answers import SUBMISSION
+from tests.review.test_http import target
+from tests.review.test_reviewer import OneTarget, room_of
+
+
+async def test_no_request_is_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes longer than any handler may is a failure by that name, and a review of it too.
+
+    Were it none at all, the reviewer would count the handler as one that is never asked.
+    """
+    monkeypatch.setattr(client_module, "LONGEST_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with target(f"http://127.0.0.1:{port}/") as made:
+            await check_time_limit(made)
+
+
+async def check_time_limit(made: HttpTarget) -> None:
+    """See a request to an endpoint that never answers fail, and a review with it."""
+    with pytest.raises(InvocationFailed) as failed:
+        await made.invoke("uri", b"{}")
+    assert failed.value.failure is Failure.TIMED_OUT
+    metrics = Metrics()
+    reviewer = HandlerReviewer(OneTarget(made), Limits(seconds=None), metrics)
+    assert await reviewer.review(room_of(FallbackResult.DENY), SUBMISSION) == Denied(None)
+    count = metrics.registry.get_sample_value
+    assert count("greenroom_review_seconds_count", {"outcome": "timed_out"}) == 1
+    assert not count("greenroom_review_seconds_count", {"outcome": "not_asked"})
+
+
+async def test_an_unreachable_endpoint_is_named() -> None:
+    """The failure says what the system said, and nothing of the request."""
+    client = Client()
+    with pytest.raises(InvocationFailed) as failed:
+        await client.post("http://127.0.0.1:1/secret", b"secret", {})
+    await client.close()
+    assert failed.value.failure is Failure.UNREACHABLE
+    assert failed.value.why.startswith("ClientConnectorError")
+    assert "secret" not in failed.value.why
