@@ -5,15 +5,12 @@ installs. Else that pip does: no wheel, INSTALLER=pip, a setting of pip that uv 
 a failure of uv. What is installed is the same, because every file is known by its hash.
 """
 
-import contextlib
-import fcntl
 import functools
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pip_settings
@@ -26,28 +23,16 @@ say = functools.partial(print, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Install what is missing; a second program that installs here waits for the first."""
+    """Install what is missing; `scripts/install` lets one of these run at a time."""
     name, venv, key = sys.argv[1], ROOT / sys.argv[2], sys.argv[3]
-    with _alone():
-        done = venv / f".installed-{name}"
-        if _is_sound(venv) and done.exists() and done.read_text() == f"{key}\n":
-            return
-        started = time.monotonic()
-        say(f"installing requirements/{name}.txt into {venv.relative_to(ROOT)} ...")
-        tool = _install(name, venv)
-        done.write_text(f"{key}\n")
-        say(f"installed requirements/{name}.txt with {tool} in {time.monotonic() - started:.0f} s")
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Hold a lock: two that install at once would write the same files."""
-    folder = os.open(ROOT / "requirements", os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+    done = venv / f".installed-{name}"
+    if _is_sound(venv) and done.exists() and done.read_text() == f"{key}\n":
+        return
+    started = time.monotonic()
+    say(f"installing requirements/{name}.txt into {venv.relative_to(ROOT)} ...")
+    tool = _install(name, venv)
+    done.write_text(f"{key}\n")
+    say(f"installed requirements/{name}.txt with {tool} in {time.monotonic() - started:.0f} s")
 
 
 def _install(name: str, venv: Path) -> str:

@@ -10,6 +10,8 @@ import os
 import re
 import resource
 import shutil
+import subprocess
+import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -304,6 +306,33 @@ def test_the_readme_has_a_place_for_each_table(name: str, tmp_path: Path) -> Non
     after = rest[rest.index("<!-- end -->") :]
     shown = f"\n### New\n\n![{name}](results/{name}.svg)\n\n"
     assert readme.read_text() == before + marker + shown + after
+
+
+SLOW_COMPILER = """#!/bin/sh
+while [ "$1" != -o ]; do shift; done
+echo "$2" >> "$(dirname "$2")/compiled"
+printf '#!/bin/sh\\n' > "$2"; sleep 0.05; chmod +x "$2"
+"""
+
+
+def test_programs_are_built_once_and_appear_whole(tmp_path: Path) -> None:
+    """Several workers that build at once build each program once, and none runs half of one.
+
+    A program that is executed while the compiler writes it fails with ETXTBSY.
+    """
+    compiler = tmp_path / "cc"
+    compiler.write_text(SLOW_COMPILER)
+    compiler.chmod(0o755)
+    variables = {**os.environ, "CC": str(compiler), "MAKEFLAGS": f"OUT={tmp_path / 'out'}"}
+    command = [sys.executable, "-c", "from benchmarks.processes import build; build()"]
+    workers = [subprocess.Popen(command, cwd=ROOT, env=variables) for _ in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    programs = {"load", "replay", "reference"}
+    compiled = (tmp_path / "out" / "compiled").read_text().split()
+    assert len(compiled) == len(programs), compiled
+    written = {Path(path).name for path in compiled}
+    assert not written & programs, "written under another name, then renamed"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == programs | {"compiled"}
 
 
 def test_configuration_of_the_caller_does_not_reach_servers(
