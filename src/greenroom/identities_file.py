@@ -19,6 +19,7 @@ import msgspec
 
 from greenroom.aws.policy_document import parse_identity_policy, parse_trust_policy
 from greenroom.aws.policy_json import MalformedPolicyDocument
+from greenroom.aws.trust import named_arns
 from greenroom.model.identity import (
     ID_ENTROPY_BYTES,
     POLICY_CHARACTERS,
@@ -206,12 +207,14 @@ class _Reader:
         _check(place, name, 64, role.path, role.tags)
         if not 3600 <= role.max_session_seconds <= 43_200:
             raise _fault(f"{place}.max_session_seconds", "must be from 3600 to 43200")
+        trust = _document(f"{place}.trust", role.trust, parse_trust_policy)
         return Role(
             account=self._context.account,
             name=name,
             id=self._id(IdPrefix.ROLE),
             create_date=self._context.now,
-            trust_policy=_document(f"{place}.trust", role.trust, parse_trust_policy),
+            trust_policy=trust,
+            trusted=dict.fromkeys(named_arns(parse_trust_policy(trust)), ""),
             path=role.path,
             description=role.description,
             max_session_seconds=role.max_session_seconds,

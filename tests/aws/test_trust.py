@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.aws.policy import NO_POLICIES, CompiledPolicies
 from greenroom.aws.policy_document import parse_trust_policy
-from greenroom.aws.trust import CompiledTrustPolicy, Trust
+from greenroom.aws.trust import CompiledTrustPolicy, Trust, named_arns, with_names
 from greenroom.model.principal import AccessRequest, Principal, PrincipalType
 
 ACCOUNT, OTHER = "123456789012", "999999999999"
@@ -29,9 +29,18 @@ SESSION = Principal(
 )
 
 
+IDS = {
+    ALICE.arn: ALICE.user_id,
+    f"arn:aws:iam::{ACCOUNT}:role/Backend": SESSION.user_id[:21],
+    SESSION.arn: SESSION.user_id,
+}
+"""Who had these ARNs when the trust policy was saved."""
+
+
 def trust(
     *statements: Mapping[str, Any],
     principal: Principal = ALICE,
+    trusted: Mapping[str, str] | None = None,
     action: str = "sts:AssumeRole",
     **context: str,
 ) -> Trust:
@@ -40,7 +49,8 @@ def trust(
     document = {"Version": "2012-10-17", "Statement": [{**defaults, **s} for s in statements]}
     values = {key.replace("__", ":"): value for key, value in context.items()}
     request = AccessRequest(action, ROLE, values)
-    return CompiledTrustPolicy(parse_trust_policy(document)).decide(principal, request)
+    ids = IDS if trusted is None else trusted
+    return CompiledTrustPolicy(parse_trust_policy(document), ids).decide(principal, request)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +70,7 @@ def trust(
         ({"AWS": f"arn:aws:iam::{ACCOUNT}:role/Backend"}, Trust.NONE, Trust.PRINCIPAL),
         ({"AWS": SESSION.arn}, Trust.NONE, Trust.PRINCIPAL),
         ({"AWS": SESSION.user_id[:21]}, Trust.NONE, Trust.PRINCIPAL),
+        ({"AWS": SESSION.user_id}, Trust.NONE, Trust.PRINCIPAL),
         ({"Service": "lambda.amazonaws.com"}, Trust.NONE, Trust.NONE),
         ({"Federated": "accounts.google.com"}, Trust.NONE, Trust.NONE),
     ],
@@ -68,6 +79,53 @@ def test_principals(principal: object, of_user: Trust, of_session: Trust) -> Non
     """A principal is trusted by its own name, or with its account."""
     assert trust({"Principal": principal}) is of_user
     assert trust({"Principal": principal}, principal=SESSION) is of_session
+
+
+@pytest.mark.parametrize("principal", [ALICE, SESSION])
+def test_a_later_owner_of_a_name_is_not_trusted(principal: Principal) -> None:
+    """An ARN stands for whom it named when the policy was saved, and for nobody without that."""
+    for arn in IDS:
+        others = {arn: "AIDAOFSOMEBODYBEFORE1"}
+        assert trust({"Principal": {"AWS": arn}}, principal=principal, trusted=others) is Trust.NONE
+        assert trust({"Principal": {"AWS": arn}}, principal=principal, trusted={}) is Trust.NONE
+
+
+def test_who_is_excluded_is_so_by_id() -> None:
+    """A Deny for all but one spares that one, not the next of the name."""
+    deny = {"NotPrincipal": {"AWS": ALICE.arn}, "Effect": "Deny"}
+    allow = {"Principal": {"AWS": ACCOUNT}}
+    assert trust(allow, deny) is Trust.ACCOUNT
+    assert trust(allow, deny, trusted={ALICE.arn: "AIDAOFSOMEBODYBEFORE1"}) is Trust.DENIED
+
+
+def test_named_arns_and_other_names() -> None:
+    """Users, roles and sessions are named by ARN; each can be shown under another name."""
+    account_root = f"arn:aws:iam::{ACCOUNT}:root"
+    document = parse_trust_policy(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": [ACCOUNT, account_root, *IDS], "Service": "a.b"},
+                    "Action": "sts:AssumeRole",
+                },
+                {"Effect": "Deny", "NotPrincipal": {"AWS": ALICE.arn}, "Action": "sts:*"},
+                {"Effect": "Deny", "Principal": "*", "Action": "sts:TagSession"},
+            ],
+        }
+    )
+    assert named_arns(document) == tuple(IDS)
+    renamed = with_names(document, IDS)
+    first, second, third = (each.principals for each in renamed.statements)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    ids = (f"AWS:{each}" for each in (ACCOUNT, account_root, *IDS.values()))
+    assert first.values == (*ids, "Service:a.b")
+    assert (second.values, second.negated) == ((f"AWS:{ALICE.user_id}",), True)
+    assert third == document.statements[2].principals
+    assert with_names(document, {}) == document
 
 
 def test_a_narrowed_session_is_not_trusted_by_its_role_alone() -> None:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from greenroom.aws.policy_json import MalformedPolicyDocument
 from greenroom.model import identity
 from greenroom.model.identity import (
     AccessKey,
@@ -26,6 +27,7 @@ from greenroom.model.identity import (
 from greenroom.model.identity_errors import (
     DeleteConflict,
     EntityAlreadyExists,
+    InvalidInput,
     LimitExceeded,
     NoSuchEntity,
 )
@@ -474,6 +476,99 @@ async def test_declarations_leave_what_they_do_not_own(store: Store) -> None:
         await identities.apply(ACCOUNT, Declared(users=(user("anna"),), policies=(policy(),))) == ()
     )
     assert (await identities.find_access_key("AKIA7")).user_name == "anna"
+
+
+def trusting(name: str, *arns: str, **members: Any) -> Role:
+    """Return a role whose trust policy names these."""
+    return replace(role(name, **members), trusted=dict.fromkeys(arns, ""))
+
+
+async def test_a_trust_policy_keeps_the_ids_of_whom_it_names(store: Store) -> None:
+    """Users, roles and sessions of any account are kept by id; who is gone is told apart."""
+    identities = store.identities
+    await identities.create_user(user(path="/p/"))
+    await identities.create_user(user(account=OTHER, id="AIDAother"))
+    await identities.create_role(role("from"))
+    arns = {
+        user(path="/p/").arn: "AIDAanna",
+        user(account=OTHER).arn: "AIDAother",
+        role("from").arn: "AROAfrom",
+        role("from").session_arn("s"): "AROAfrom:s",
+    }
+    await identities.create_role(trusting("mod", *arns))
+    kept = await identities.get_role(ACCOUNT, "mod")
+    assert kept.trusted == arns
+    assert await identities.present_principals([kept]) == {id_: arn for arn, id_ in arns.items()}
+    await identities.delete_user(ACCOUNT, "anna")
+    await identities.delete_role(ACCOUNT, "from")
+    await identities.create_user(user(id="AIDAsecond", path="/p/"))
+    kept = await identities.get_role(ACCOUNT, "mod")
+    assert kept.trusted == arns
+    assert await identities.present_principals([kept]) == {"AIDAother": user(account=OTHER).arn}
+    change = RoleChange(trust_policy="[]", trusted=(user(path="/p/").arn,))
+    changed = await identities.update_role(ACCOUNT, "mod", change)
+    assert changed.trusted == {user(path="/p/").arn: "AIDAsecond"}
+    same = await identities.update_role(ACCOUNT, "mod", RoleChange(description="d"))
+    assert same.trusted == changed.trusted
+
+
+async def test_a_trust_policy_names_who_is_there(store: Store) -> None:
+    """A name that nobody has is refused, and leaves nothing."""
+    await store.identities.create_role(role("mod"))
+    for arn in (user().arn, role("Mod").arn, role("new").arn, role("no").session_arn("s"), "*"):
+        with pytest.raises(MalformedPolicyDocument, match='"AWS":"'):
+            await store.identities.create_role(trusting("new", arn))
+        change = RoleChange(trust_policy="[]", trusted=(arn,))
+        with pytest.raises(MalformedPolicyDocument):
+            await store.identities.update_role(ACCOUNT, "mod", change)
+    assert await store.identities.get_role(ACCOUNT, "mod") == role("mod")
+    with pytest.raises(NoSuchEntity):
+        await store.identities.get_role(ACCOUNT, "new")
+
+
+async def test_declared_roles_trust_who_is_declared(store: Store) -> None:
+    """Declared roles may name each other; whoever is declared anew under a name is meant again."""
+    identities = store.identities
+    anna, one, two = user(), trusting("one", role("two").arn), trusting("two", user().arn)
+    one = replace(one, trusted={**one.trusted, one.arn: ""})
+    declared = Declared(users=(anna,), roles=(one, two))
+    assert await identities.apply(ACCOUNT, declared) == (
+        "create user anna",
+        "create role one",
+        "create role two",
+    )
+    assert await identities.apply(ACCOUNT, declared) == ()
+    kept = await identities.get_role(ACCOUNT, "one")
+    assert kept.trusted == {two.arn: "AROAtwo", one.arn: "AROAone"}
+    await identities.delete_user(ACCOUNT, "anna")
+    again = replace(declared, users=(replace(anna, id="AIDAagain"),))
+    assert await identities.apply(ACCOUNT, again) == ("create user anna", "update role two: trust")
+    assert (await identities.get_role(ACCOUNT, "two")).trusted == {anna.arn: "AIDAagain"}
+
+
+async def test_declared_roles_trust_others_once(store: Store) -> None:
+    """Who is not declared is whom the policy named first, however often the file is applied."""
+    identities = store.identities
+    declared = Declared(roles=(trusting("mod", user("bob").arn),))
+    with pytest.raises(InvalidInput, match=r"roles\.mod\.trust: Invalid principal"):
+        await identities.apply(ACCOUNT, declared)
+    with pytest.raises(NoSuchEntity):
+        await identities.get_role(ACCOUNT, "mod")
+    await identities.create_user(user("bob"))
+    assert await identities.apply(ACCOUNT, declared) == ("create role mod",)
+    await identities.delete_user(ACCOUNT, "bob")
+    assert await identities.apply(ACCOUNT, declared) == ()
+    await identities.create_user(user("bob", id="AIDAsecond"))
+    assert await identities.apply(ACCOUNT, declared) == ()
+    assert (await identities.get_role(ACCOUNT, "mod")).trusted == {user("bob").arn: "AIDAbob"}
+    both = (user("bob").arn, user("carl").arn)
+    await identities.create_user(user("carl"))
+    changed = Declared(roles=(replace(trusting("mod", *both), trust_policy="[]"),))
+    assert await identities.apply(ACCOUNT, changed) == ("update role mod: trust",)
+    assert (await identities.get_role(ACCOUNT, "mod")).trusted == {
+        user("bob").arn: "AIDAbob",
+        user("carl").arn: "AIDAcarl",
+    }
 
 
 async def test_declared_revocations_stay(store: Store) -> None:

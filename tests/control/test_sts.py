@@ -1,9 +1,12 @@
 """The operations of STS, as botocore sees them, and what the credentials are good for."""
 
+import json
 from hashlib import sha256
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from msgspec.structs import replace
 
 from greenroom.control.identity import Caller
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
@@ -36,6 +39,13 @@ async def assume(iam: IamCaller, caller: Any, **parameters: Any) -> Caller:
     named = {"RoleArn": ROLE, "RoleSessionName": "session", **parameters}
     answer = await iam.sts("AssumeRole", caller, **named)
     return await iam.session(answer["Credentials"])
+
+
+async def shown_trust(iam: IamCaller) -> object:
+    """Return the principals of the role's trust policy as GetRole shows them."""
+    document = (await iam("GetRole", RoleName="r"))["Role"]["AssumeRolePolicyDocument"]
+    found = document if isinstance(document, dict) else json.loads(unquote(document))
+    return found["Statement"][0]["Principal"]
 
 
 def may(caller: Caller, action: str) -> bool:
@@ -97,6 +107,35 @@ async def test_revoking_the_key_ends_what_it_began() -> None:
             await iam.session(credentials)
 
 
+async def test_another_key_under_the_same_id_revives_nothing() -> None:
+    """A file may give a key's id to another user's: what the first one began stays ended."""
+    iam = await with_role()
+    for name in ("anna", "bob"):
+        await iam("CreateUser", UserName=name)
+        await iam("PutUserPolicy", UserName=name, PolicyName="p", PolicyDocument=ASSUME)
+    key_id = (await iam("CreateAccessKey", UserName="anna"))["AccessKey"]["AccessKeyId"]
+    named = {"RoleArn": ROLE, "RoleSessionName": "session"}
+
+    async def begun() -> list[dict[str, Any]]:
+        """Return a session of the key's user, and one that was begun from it."""
+        owner = await iam.resolver.resolve(key_id, None)
+        first = (await iam.sts("AssumeRole", owner, **named))["Credentials"]
+        chained = await iam.sts("AssumeRole", await iam.session(first), **named)
+        return [first, chained["Credentials"]]
+
+    ended = await begun()
+    kept = await iam.store.identities.find_access_key(key_id)
+    await iam("DeleteAccessKey", UserName="anna", AccessKeyId=key_id)
+    iam.time.advance(1)
+    again = replace(kept, user_name="bob", create_date=iam.time.clock.now_ms())
+    await iam.store.identities.create_access_key(again)
+    for credentials in ended:
+        with pytest.raises(UnrecognizedClientException):
+            await iam.session(credentials)
+    for credentials in await begun():
+        await iam.session(credentials)
+
+
 @pytest.mark.parametrize(
     ("trusted", "own", "allowed"),
     [
@@ -116,12 +155,106 @@ async def test_revoking_the_key_ends_what_it_began() -> None:
 )
 async def test_both_sides_decide(trusted: object, own: str | None, allowed: bool) -> None:
     """A trusted account delegates to its policies, a trusted principal needs none of its own."""
-    iam = await with_role(trust(trusted))
+    iam = await with_role()
     anna = await iam.user(document=own)
+    await iam.user("bert")
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=trust(trusted))
     if allowed:
         await assume(iam, anna)
     else:
         assert await code(assume(iam, anna)) == "AccessDenied"
+
+
+async def test_a_later_owner_of_a_name_is_not_trusted() -> None:
+    """A trust policy names somebody: who has the name later is not let in, nor kept out."""
+    iam = IamCaller()
+    bob = await iam.user("bob")
+    document = trust({"AWS": bob.arn})
+    await iam("CreateRole", RoleName="r", AssumeRolePolicyDocument=document)
+    assert await shown_trust(iam) == {"AWS": bob.arn}
+    await assume(iam, bob)
+    await iam("DeleteUser", UserName="bob")
+    assert await shown_trust(iam) == {"AWS": [bob.user_id]}
+    another = await iam.user("bob")
+    assert another.arn == bob.arn
+    assert await code(assume(iam, another)) == "AccessDenied"
+    assert await shown_trust(iam) == {"AWS": [bob.user_id]}
+    (listed,) = (await iam("ListRoles"))["Roles"]
+    assert bob.user_id in listed["AssumeRolePolicyDocument"]
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=document)
+    assert await shown_trust(iam) == {"AWS": another.arn}
+    await assume(iam, another)
+
+
+async def test_a_later_role_of_a_name_is_not_trusted() -> None:
+    """Roles and single sessions of them are named by the role's id, too."""
+    iam = IamCaller()
+    await iam("CreateRole", RoleName="from", Path="/p/", AssumeRolePolicyDocument=trust())
+    of_role = f"arn:aws:iam::{ACCOUNT}:role/p/from"
+    of_session = f"arn:aws:sts::{ACCOUNT}:assumed-role/from/session"
+    document = trust({"AWS": [of_role, of_session]})
+    await iam("CreateRole", RoleName="r", AssumeRolePolicyDocument=document)
+    await assume(iam, await assume(iam, ROOT, RoleArn=of_role))
+    role_id = (await iam("GetRole", RoleName="from"))["Role"]["RoleId"]
+    await iam("DeleteRole", RoleName="from")
+    await iam("CreateRole", RoleName="from", Path="/p/", AssumeRolePolicyDocument=trust())
+    another = await assume(iam, ROOT, RoleArn=of_role)
+    assert await code(assume(iam, another)) == "AccessDenied"
+    assert await shown_trust(iam) == {"AWS": [role_id, f"{role_id}:session"]}
+    gone = trust(await shown_trust(iam))
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=gone)
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        f"arn:aws:iam::{ACCOUNT}:user/nobody",
+        f"arn:aws:iam::{ACCOUNT}:user/ANNA",
+        f"arn:aws:iam::{ACCOUNT}:user/x/anna",
+        f"arn:aws:iam::{ACCOUNT}:role/anna",
+        "arn:aws:iam::210987654321:user/anna",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/nobody/session",
+    ],
+)
+async def test_who_is_not_there_cannot_be_trusted(arn: str) -> None:
+    """A trust policy that names nobody is refused in AWS's words, and changes nothing."""
+    iam = await with_role()
+    await iam.user("anna")
+    saying: dict[str, Any] = {
+        "RoleName": "new",
+        "AssumeRolePolicyDocument": trust({"AWS": [ACCOUNT, arn]}),
+    }
+    for calling in (
+        iam("CreateRole", **saying),
+        iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=trust({"AWS": arn})),
+    ):
+        with pytest.raises(Refused) as error:
+            await calling
+        assert (error.value.code, error.value.message) == (
+            "MalformedPolicyDocument",
+            f'Invalid principal in policy: "AWS":"{arn}"',
+        )
+    assert await shown_trust(iam) == {"AWS": ACCOUNT}
+    assert await code(iam("GetRole", RoleName="new")) == "NoSuchEntity"
+
+
+async def test_a_session_is_narrowed_by_the_very_policy() -> None:
+    """A managed policy that narrows a session is known by its id: a later one widens nothing."""
+    iam = await with_role()
+    made = await iam(
+        "CreatePolicy", PolicyName="narrow", PolicyDocument=policy("ivschat:ListRooms")
+    )
+    arn = made["Policy"]["Arn"]
+    given = {"RoleArn": ROLE, "RoleSessionName": "session", "PolicyArns": [{"arn": arn}]}
+    credentials = (await iam.sts("AssumeRole", ROOT, **given))["Credentials"]
+    session = await iam.session(credentials)
+    assert (may(session, "ivschat:ListRooms"), may(session, "ivschat:CreateRoom")) == (True, False)
+    await iam("DeletePolicy", PolicyArn=arn)
+    wide = policy("ivschat:*")
+    await iam("CreatePolicy", PolicyName="narrow", PolicyDocument=wide)
+    session = await iam.session(credentials)
+    assert not may(session, "ivschat:CreateRoom")
+    assert not may(session, "ivschat:ListRooms")
 
 
 async def test_a_role_that_is_not_there() -> None:

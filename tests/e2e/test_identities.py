@@ -1,6 +1,7 @@
 """Identities in the real process: kept, sealed, declared, suspended, and audited."""
 
 import base64
+import functools
 import json
 import signal
 import subprocess
@@ -41,6 +42,17 @@ def iam(service: Service) -> Any:
         aws_access_key_id=service.ready["access_key_id"],
         aws_secret_access_key=service.ready["secret_access_key"],
         config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
+    )
+
+
+def sts_of(service: Service, key: dict[str, Any]) -> Any:
+    """Return a client of STS for whoever has the key."""
+    return boto3.client(
+        "sts",
+        endpoint_url=service.api_url,
+        region_name="us-east-1",
+        aws_access_key_id=key["access_key_id"],
+        aws_secret_access_key=key["secret"],
     )
 
 
@@ -127,6 +139,56 @@ def test_declared_users_come_and_go(tmp_path: Path) -> None:
         text = service.log.read_text()
         assert "delete user anna" in text
         assert ANNA["secret"] not in text
+
+
+TRUSTING = """
+[roles.mod]
+[roles.mod.trust]
+Version = "2012-10-17"
+[roles.mod.trust.Statement]
+Effect = "Allow"
+Action = "sts:AssumeRole"
+Principal.AWS = "arn:aws:iam::123456789012:user/bob"
+"""
+
+
+def test_a_later_owner_of_a_name_is_not_trusted(tmp_path: Path) -> None:
+    """Declared or made by the API: neither `kill -9` nor SIGHUP lets in who has the name now."""
+    file = tmp_path / "identities.toml"
+    file.write_text("")
+    variables = {"GREENROOM_IDENTITIES_FILE": str(file)}
+    principal = {"AWS": "arn:aws:iam::123456789012:user/bob"}
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+    def outcomes(service: Service, bob: dict[str, Any]) -> set[str]:
+        """Return how it ends that somebody assumes each of the roles."""
+        assume = functools.partial(sts_of(service, bob).assume_role, RoleSessionName="shift")
+        roles = [f"arn:aws:iam::123456789012:role/{name}" for name in ("made", "mod")]
+        return {code_of(functools.partial(assume, RoleArn=role)) for role in roles}
+
+    with running(tmp_path / "data", **variables) as service:
+        root, bob = iam(service), user_with_key(service, "bob")
+        bob_id = root.get_user(UserName="bob")["User"]["UserId"]
+        root.create_role(RoleName="made", AssumeRolePolicyDocument=trust)
+        file.write_text(TRUSTING)
+        service.process.send_signal(signal.SIGHUP)
+        until(lambda: "create role mod" in service.log.read_text(), "the role is there")
+        assert outcomes(service, bob) == {""}
+        root.delete_access_key(UserName="bob", AccessKeyId=bob["access_key_id"])
+        root.delete_user_policy(UserName="bob", PolicyName="all")
+        root.delete_user(UserName="bob")
+        another = user_with_key(service, "bob")
+        assert outcomes(service, another) == {"AccessDenied"}
+    with running(tmp_path / "data", **variables) as service:
+        assert outcomes(service, another) == {"AccessDenied"}
+        service.process.send_signal(signal.SIGHUP)
+        applied = "identities file applied"
+        until(lambda: service.log.read_text().count(applied) > 3, "the file is applied again")
+        assert outcomes(service, another) == {"AccessDenied"}
+        for each in iam(service).list_roles()["Roles"]:
+            shown = each["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
+            assert shown == {"AWS": [bob_id]}
 
 
 def test_a_fault_in_the_file_refuses_the_start(tmp_path: Path) -> None:
@@ -316,13 +378,7 @@ def test_revocation_holds_from_the_next_request_on(tmp_path: Path) -> None:
         trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
         arn = root.create_role(RoleName="mod", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         root.put_role_policy(RoleName="mod", PolicyName="all", PolicyDocument=ALL)
-        sts = boto3.client(
-            "sts",
-            endpoint_url=service.api_url,
-            region_name="us-east-1",
-            aws_access_key_id=anna["access_key_id"],
-            aws_secret_access_key=anna["secret"],
-        )
+        sts = sts_of(service, anna)
 
         def session() -> Callable[[], object]:
             made = sts.assume_role(RoleArn=arn, RoleSessionName="shift")["Credentials"]

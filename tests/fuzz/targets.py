@@ -16,7 +16,7 @@ from greenroom.aws.policy_statement import PolicyDocument, to_json
 from greenroom.aws.query_service import VERSIONS, model, operation
 from greenroom.aws.rest_json import parse
 from greenroom.aws.service import OPERATIONS
-from greenroom.aws.trust import CompiledTrustPolicy
+from greenroom.aws.trust import CompiledTrustPolicy, named_arns, with_names
 from greenroom.identities_file import Context, IdentitiesRefused
 from greenroom.identities_file import parse as parse_identities
 from greenroom.model.chat_token import ChatTokenClaims
@@ -131,7 +131,10 @@ def trust_policy(data: bytes) -> PolicyDocument | None:
         _check_refusal(error)
         return None
     assert parse_trust_policy(to_json(document), None) == document
-    CompiledTrustPolicy(document)
+    arns = named_arns(document)
+    CompiledTrustPolicy(document, dict.fromkeys(arns, "AIDA"))
+    assert with_names(document, {arn: arn for arn in arns}) == document
+    assert not named_arns(with_names(document, dict.fromkeys(arns, "AIDAJQABLZS4A3QDU576Q")))
     return document
 
 

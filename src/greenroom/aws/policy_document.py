@@ -62,7 +62,7 @@ _ACTION = re.compile(r"\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+")
 _STS_ACTION = re.compile(r"(?i)sts:[a-z*?]+")
 _KEY = re.compile(r"[A-Za-z0-9-]+:[^:].*")
 _AWS_PRINCIPAL = re.compile(
-    r"\*|[0-9]{12}|A[A-Z]{3}[A-Z0-9]{8,124}"
+    r"(?a)\*|[0-9]{12}|A[A-Z]{3}[A-Z0-9]{8,124}(:[\w+=,.@-]+)?"
     r"|arn:aws:iam::[0-9]{12}:(root|(user|role)/[\x21-\x29\x2b-\x3e\x40-\x7e]+)"
     r"|arn:aws:sts::[0-9]{12}:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+"
 )
@@ -271,7 +271,8 @@ def _principals(entries: Mapping[str, object], path: str) -> Elements:
         for place, each in _texts(names, f"{path}.{name}.{kind}"):
             if kind == "AWS" and not _AWS_PRINCIPAL.fullmatch(each):
                 raise _fault(
-                    place, "must be *, an account, or the ARN of a user, role or role session"
+                    place,
+                    "must be *, an account, or the ARN or id of a user, role or role session",
                 )
             found.append(f"{kind}:{each}")
     if not found:

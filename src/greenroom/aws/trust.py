@@ -3,13 +3,20 @@
 A trust policy that names a user, role or session allows that principal by itself; one that names
 an account lets the account's own policies decide (IAM User Guide, "AWS JSON policy elements:
 Principal"; "Policy evaluation logic").
+
+ARNs of users, roles and sessions stand for the ids that they had when the policy was saved
+(`Role.trusted`): by its ARN alone nobody is trusted.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
+from msgspec.structs import replace
+
 from greenroom.aws.policy import CompiledStatement
-from greenroom.aws.policy_statement import Effect, PolicyDocument, Statement
+from greenroom.aws.policy_statement import Effect, Elements, PolicyDocument, Statement
 from greenroom.model.principal import AccessRequest, Principal
+from greenroom.model.principal_arn import PrincipalArn
 
 
 class Trust(StrEnum):
@@ -26,9 +33,10 @@ class Trust(StrEnum):
 
 
 class CompiledTrustPolicy:
-    """The trust policy of one role."""
+    """The trust policy of one role; `trusted` has the unique ids of those whom it names by ARN."""
 
-    def __init__(self, document: PolicyDocument) -> None:
+    def __init__(self, document: PolicyDocument, trusted: Mapping[str, str]) -> None:
+        self._trusted = trusted
         self._statements = [
             (statement, CompiledStatement("trust policy", i, statement, document.has_variables))
             for i, statement in enumerate(document.statements)
@@ -39,7 +47,7 @@ class CompiledTrustPolicy:
         trust = Trust.NONE
         action = request.action.lower()
         for statement, compiled in self._statements:
-            named = _named(statement, principal)
+            named = _named(statement, principal, self._trusted)
             if named is Trust.NONE or not compiled.concerns(action):
                 continue
             if not compiled.applies(request.resource, request.context):
@@ -51,12 +59,40 @@ class CompiledTrustPolicy:
         return trust
 
 
-def _named(statement: Statement, principal: Principal) -> Trust:
+def named_arns(document: PolicyDocument) -> tuple[str, ...]:
+    """Return the ARNs by which a trust policy names users, roles and sessions, each once."""
+    entries = [
+        each.partition(":")[2]
+        for statement in document.statements
+        for each in (statement.principals.values if statement.principals else ())
+    ]
+    return tuple(dict.fromkeys(each for each in entries if PrincipalArn.parse(each)))
+
+
+def with_names(document: PolicyDocument, names: Mapping[str, str]) -> PolicyDocument:
+    """Return a trust policy that names those whom it names by ARN as `names` says."""
+    return replace(
+        document, statements=tuple(_renamed(each, names) for each in document.statements)
+    )
+
+
+def _renamed(statement: Statement, names: Mapping[str, str]) -> Statement:
+    principals = statement.principals
+    if principals is None:
+        return statement
+    values = []
+    for each in principals.values:
+        kind, _, name = each.partition(":")
+        values.append(f"{kind}:{names[name]}" if kind == "AWS" and name in names else each)
+    return replace(statement, principals=Elements(tuple(values), principals.negated))
+
+
+def _named(statement: Statement, principal: Principal, trusted: Mapping[str, str]) -> Trust:
     """Return how a statement's Principal element names the principal: NONE when it does not."""
     principals = statement.principals
     if principals is None:
         return Trust.NONE
-    found = {_match(each, principal) for each in principals.values}
+    found = {_match(each, principal, trusted) for each in principals.values}
     if principals.negated:
         # What is not excluded is everybody: their own policies decide, as with an account.
         return Trust.NONE if found != {Trust.NONE} else Trust.ACCOUNT
@@ -66,7 +102,7 @@ def _named(statement: Statement, principal: Principal) -> Trust:
     return Trust.NONE
 
 
-def _match(entry: str, principal: Principal) -> Trust:
+def _match(entry: str, principal: Principal, trusted: Mapping[str, str]) -> Trust:
     if entry in ("*", "AWS:*"):
         return Trust.ACCOUNT
     kind, _, name = entry.partition(":")
@@ -74,9 +110,10 @@ def _match(entry: str, principal: Principal) -> Trust:
         return Trust.NONE  # services and identity providers do not call Greenroom
     if name in (principal.account, f"arn:aws:iam::{principal.account}:root"):
         return Trust.ACCOUNT
-    if name == principal.arn:
+    principal_id = trusted.get(name, name)
+    if principal_id == principal.user_id:
         return Trust.PRINCIPAL
-    if name in (principal.role_arn, principal.user_id.partition(":")[0]):
+    if principal_id == principal.user_id.partition(":")[0]:
         # "Resource-based policies that grant permissions to an IAM role ARN are limited by an
         # implicit deny in a [...] session policy"
         return Trust.ACCOUNT if principal.permissions.is_narrowed else Trust.PRINCIPAL

@@ -1,9 +1,12 @@
 """Policy documents as they come in and go out: checked, and escaped as IAM shows them."""
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from greenroom.aws.policy_document import parse_identity_policy, parse_trust_policy
-from greenroom.model.identity import POLICY_CHARACTERS, document_characters
+from greenroom.aws.policy_statement import to_json
+from greenroom.aws.trust import named_arns, with_names
+from greenroom.model.identity import POLICY_CHARACTERS, Role, document_characters
 from greenroom.model.identity_errors import LimitExceeded
 
 TRUST_CHARACTERS = 2048
@@ -30,15 +33,26 @@ def check_managed(document: str) -> None:
     parse_identity_policy(document)
 
 
-def check_trust(document: str) -> None:
-    """Accept a role's trust policy.
+def check_trust(document: str) -> tuple[str, ...]:
+    """Accept a role's trust policy; return the ARNs of those whom it names.
 
     Raises:
         MalformedPolicyDocument: it is not valid; the message says where.
         LimitExceeded: it is too long.
     """
     _check_size(document, "ACLSizePerRole", TRUST_CHARACTERS)
-    parse_trust_policy(document)
+    return named_arns(parse_trust_policy(document))
+
+
+def trust_shown(role: Role, present: Mapping[str, str]) -> str:
+    """Return a role's trust policy as IAM answers it: who is gone is shown by the unique id.
+
+    `present` has the ARNs, by id, of those who are there.
+    """
+    names = {arn: present.get(id_, id_) for arn, id_ in role.trusted.items()}
+    if all(arn == name for arn, name in names.items()):
+        return document_shown(role.trust_policy)
+    return document_shown(to_json(with_names(parse_trust_policy(role.trust_policy), names)))
 
 
 def document_shown(document: str) -> str:

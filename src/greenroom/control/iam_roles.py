@@ -1,8 +1,12 @@
 """The operations on roles."""
 
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
 from greenroom.control.context import Result
 from greenroom.control.iam_call import IamCall, tags_shown
-from greenroom.control.iam_documents import check_trust, document_shown
+from greenroom.control.iam_documents import check_trust, trust_shown
 from greenroom.model.identity import IdPrefix, Role
 from greenroom.storage.identities import RoleChange
 
@@ -14,7 +18,7 @@ async def create_role(call: IamCall) -> Result:
     """CreateRole."""
     call.refuse_boundary()
     trust = call.text("AssumeRolePolicyDocument")
-    check_trust(trust)
+    named = check_trust(trust)
     role = Role(
         account=call.account,
         name=call.text("RoleName"),
@@ -26,13 +30,14 @@ async def create_role(call: IamCall) -> Result:
         max_session_seconds=call.number("MaxSessionDuration", DEFAULT_SESSION_SECONDS),
         tags=call.tags(),
     )
-    await call.identities.create_role(role)
-    return {"Role": _described(role)}
+    await call.identities.create_role(replace(role, trusted=dict.fromkeys(named, "")))
+    return {"Role": {**_summary(role, {}), **_tags(role)}}
 
 
 async def get_role(call: IamCall) -> Result:
     """GetRole."""
-    return {"Role": _described(await call.identities.get_role(call.account, call.text("RoleName")))}
+    role = await call.identities.get_role(call.account, call.text("RoleName"))
+    return {"Role": {**_summary(role, await _present(call, role)), **_tags(role)}}
 
 
 async def list_roles(call: IamCall) -> Result:
@@ -40,7 +45,8 @@ async def list_roles(call: IamCall) -> Result:
     page = await call.identities.list_roles(
         call.account, call.limit(), call.after(), call.optional_text("PathPrefix") or "/"
     )
-    return call.page("Roles", page, _summary)
+    present = await _present(call, *page.values)
+    return call.page("Roles", page, lambda role: _summary(role, present))
 
 
 async def update_role(call: IamCall) -> Result:
@@ -56,8 +62,7 @@ async def update_role(call: IamCall) -> Result:
 async def update_assume_role_policy(call: IamCall) -> Result:
     """UpdateAssumeRolePolicy: sessions that were begun stay."""
     document = call.text("PolicyDocument")
-    check_trust(document)
-    change = RoleChange(trust_policy=document)
+    change = RoleChange(trusted=check_trust(document), trust_policy=document)
     await call.identities.update_role(call.account, call.text("RoleName"), change)
     return {}
 
@@ -68,18 +73,24 @@ async def delete_role(call: IamCall) -> Result:
     return {}
 
 
-def _described(role: Role) -> Result:
-    return {**_summary(role), "Tags": tags_shown(role.tags)}
+async def _present(call: IamCall, *roles: Role) -> Mapping[str, str]:
+    """Return the ARNs, by id, of those whom the roles trust; most roles trust an account."""
+    naming = [role for role in roles if role.trusted]
+    return await call.identities.present_principals(naming) if naming else {}
 
 
-def _summary(role: Role) -> Result:
+def _tags(role: Role) -> Result:
+    return {"Tags": tags_shown(role.tags)}
+
+
+def _summary(role: Role, present: Mapping[str, str]) -> Result:
     return {
         "Path": role.path,
         "RoleName": role.name,
         "RoleId": role.id,
         "Arn": role.arn,
         "CreateDate": role.create_date,
-        "AssumeRolePolicyDocument": document_shown(role.trust_policy),
+        "AssumeRolePolicyDocument": trust_shown(role, present),
         "Description": role.description or None,
         "MaxSessionDuration": role.max_session_seconds,
     }

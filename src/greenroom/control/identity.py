@@ -55,6 +55,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     principal: Principal
     notes_use: bool = False
     """Whether the last use is noted: of users' long-term keys."""
+    key_created: int = 0
+    """When a user's long-term key was made."""
     session: SessionClaims | None = None
     """Of temporary credentials."""
 

@@ -73,6 +73,7 @@ class Resolver:
             secret_access_key=self._opened(key),
             principal=_user(user, self._permissions(found, None), None),
             notes_use=True,
+            key_created=key.create_date,
         )
 
     async def _of_session(self, access_key_id: str, session_token: str) -> Caller:
@@ -102,6 +103,8 @@ class Resolver:
             parent = found.key
             if parent is None or parent.status is not KeyStatus.ACTIVE:
                 raise UnrecognizedClientException(INVALID)
+            if claims.parent_key_created not in (0, parent.create_date):
+                raise UnrecognizedClientException(INVALID)
 
     def _principal(self, claims: SessionClaims, found: Resolution) -> Principal:
         match found.identity:
@@ -120,7 +123,7 @@ class Resolver:
             documents |= _managed(found, identity.attached_policies)
         session = None
         if claims is not None and (claims.policy is not None or claims.policy_arns):
-            session = _managed(found, claims.policy_arns)
+            session = _managed(found, claims.policy_arns, claims.policy_ids)
             if claims.policy is not None:
                 session[SESSION_POLICY] = claims.policy
         return self._compile(documents, session)
@@ -129,8 +132,10 @@ class Resolver:
         return self._sealer.open(key_context(key.access_key_id), key.sealed_secret).decode()
 
 
-def _managed(found: Resolution, arns: tuple[str, ...]) -> dict[str, str]:
-    return {arn: found.policies[arn].document for arn in arns if arn in found.policies}
+def _managed(found: Resolution, arns: tuple[str, ...], ids: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the documents of managed policies; of these ids only, where they are known."""
+    policies = [found.policies[arn] for arn in arns if arn in found.policies]
+    return {each.arn: each.document for each in policies if not ids or each.id in ids}
 
 
 def _user(user: User, permissions: Permissions, claims: SessionClaims | None) -> Principal:

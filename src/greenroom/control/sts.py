@@ -16,6 +16,7 @@ from greenroom.model.identity import (
     SECRET_ENTROPY_BYTES,
     IdentityKind,
     IdPrefix,
+    ManagedPolicy,
     Role,
     SessionClaims,
     secret_of,
@@ -55,6 +56,7 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
     session_name: str = ""
     policy: str | None = None
     policy_arns: tuple[str, ...] = ()
+    policy_ids: tuple[str, ...] = ()
     tags: dict[str, str] = {}
     transitive_tag_keys: tuple[str, ...] = ()
 
@@ -76,6 +78,7 @@ async def assume_role(call: IamCall) -> Result:
     policy = call.optional_text("Policy")
     if policy is not None:
         _check_policy(policy)
+    narrowing = await _session_policies(call, role.account)
     inherited = _spelled_as(role.tags, handed_on)
     session = _Session(
         account=role.account,
@@ -84,7 +87,8 @@ async def assume_role(call: IamCall) -> Result:
         identity_id=role.id,
         session_name=call.text("RoleSessionName"),
         policy=policy,
-        policy_arns=await _policy_arns(call, role.account),
+        policy_arns=tuple(each.arn for each in narrowing),
+        policy_ids=tuple(each.id for each in narrowing),
         tags={**inherited, **tags},
         transitive_tag_keys=(*inherited, *_transitive(call, tags)),
     )
@@ -121,13 +125,14 @@ async def get_session_token(call: IamCall) -> Result:
 
 def _issued(call: IamCall, seconds: int, session: _Session) -> tuple[Result, int]:
     """Return new credentials, and the length of their session token."""
-    entropy, now = call.services.entropy, call.now_ms()
+    entropy, now, begun_in = call.services.entropy, call.now_ms(), call.session
     claims = SessionClaims(
         access_key_id=call.new_id(IdPrefix.TEMPORARY_KEY),
         secret_access_key=secret_of(entropy(SECRET_ENTROPY_BYTES)),
         issued=now,
         expires=now + seconds * 1000,
-        parent_key_id=(call.access_key_id if call.session is None else call.session.parent_key_id),
+        parent_key_id=begun_in.parent_key_id if begun_in else call.access_key_id,
+        parent_key_created=begun_in.parent_key_created if begun_in else call.caller.key_created,
         **msgspec.structs.asdict(session),
     )
     try:
@@ -157,13 +162,11 @@ def _role_seconds(call: IamCall, role: Role) -> int:
     return seconds
 
 
-async def _policy_arns(call: IamCall, account: str) -> tuple[str, ...]:
-    arns = tuple(str(each.get("arn", "")) for each in call.structures("PolicyArns"))
+async def _session_policies(call: IamCall, account: str) -> list[ManagedPolicy]:
+    arns = [str(each.get("arn", "")) for each in call.structures("PolicyArns")]
     if len(arns) > POLICY_ARNS:
         raise ValidationError(f"A session can have {POLICY_ARNS} managed policies.")
-    for arn in arns:
-        await call.identities.get_policy(account, arn)
-    return arns
+    return [await call.identities.get_policy(account, arn) for arn in arns]
 
 
 def _spelled_as(kept: dict[str, str], tags: dict[str, str]) -> dict[str, str]:

@@ -64,7 +64,8 @@ def _may(call: IamCall, role: Role, action: str, tags: Mapping[str, str]) -> boo
     if keys := call.texts("TransitiveTagKeys"):
         context["sts:transitivetagkeys"] = tuple(keys)
     request = AccessRequest(action, role.arn, with_resource(context, role.arn, role.tags))
-    trust = CompiledTrustPolicy(parse_trust_policy(role.trust_policy)).decide(principal, request)
+    document = parse_trust_policy(role.trust_policy)
+    trust = CompiledTrustPolicy(document, role.trusted).decide(principal, request)
     if trust in (Trust.DENIED, Trust.NONE):
         return False
     if principal.is_root:

@@ -133,6 +133,9 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     create_date: int
     trust_policy: str
+    trusted: dict[str, str] = {}
+    """The unique ids of those whom the trust policy names by ARN, as it was when it was saved; of a
+    session `ROLE_ID:SESSION`. Given to the store with empty ids, which it fills in."""
     path: str = "/"
     description: str = ""
     max_session_seconds: int = 3600
@@ -232,6 +235,10 @@ class SessionClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Managed policies as session policies."""
     tags: dict[str, str] = {}
     transitive_tag_keys: tuple[str, ...] = ()
+    policy_ids: tuple[str, ...] = ()
+    """The unique ids of those managed policies: another one of the same name narrows nothing."""
+    parent_key_created: int = 0
+    """When the parent key was made: another one under the same id, of whomever, is not it."""
 
     def __repr__(self) -> str:
         return f"SessionClaims({self.access_key_id!r}, account={self.account!r})"

@@ -5,6 +5,8 @@ The guarantees are those of `storage.base` (durability, atomicity, order, isolat
 - **Names** are unique per account and kind whatever their case, and found in any case.
 - **References hold.** An attached policy exists; a key's user exists. What is attached, or has
   keys or policies, is not deleted: DeleteConflict.
+- **Trust policies name somebody**, not whoever has the name later: the unique ids of those whom
+  `trusted` names are kept when a role is put. Deleting them is no conflict: nobody is trusted then.
 - **Quotas** (constants of `model.identity`) are counted in the transaction of the insert:
   LimitExceeded.
 - **Lists** are ordered by name, case folded; a page begins after the marker, whatever was created
@@ -51,6 +53,8 @@ class RoleChange(msgspec.Struct, frozen=True, kw_only=True):
     """What to change of a role; None leaves a member as it is."""
 
     trust_policy: str | None = None
+    trusted: tuple[str, ...] = ()
+    """The ARNs that the trust policy names; only together with it."""
     description: str | None = None
     max_session_seconds: int | None = None
 
@@ -124,6 +128,7 @@ class IdentityStore(Protocol):
 
         Raises:
             EntityAlreadyExists, LimitExceeded: as for users.
+            MalformedPolicyDocument: `trusted` names somebody who is not there.
         """
 
     async def get_role(self, account: str, name: str) -> Role:
@@ -143,6 +148,13 @@ class IdentityStore(Protocol):
 
         Raises:
             NoSuchEntity: there is none.
+            MalformedPolicyDocument: `trusted` names somebody who is not there.
+        """
+
+    async def present_principals(self, roles: Sequence[Role]) -> dict[str, str]:
+        """Return the ARNs that those have now whom the roles trust, by the ids in `trusted`.
+
+        Those who are gone are missing.
         """
 
     async def delete_role(self, account: str, name: str) -> None:
@@ -377,4 +389,6 @@ class IdentityStore(Protocol):
             NoSuchEntity: a declared attachment, or a key's user, is not there.
             DeleteConflict: what is no longer declared is still used by what the file does not own.
             LimitExceeded: a quota.
+            InvalidInput: a trust policy names somebody who is neither declared nor there, and was
+                not when the policy was saved first.
         """

@@ -14,7 +14,7 @@ from greenroom.model.identity import (
     Role,
     User,
 )
-from greenroom.storage import identity_declaration
+from greenroom.storage import identity_declaration, identity_resolution, trusted_principals
 from greenroom.storage import identity_rules as rules
 from greenroom.storage.identities import Declared, Page, Resolution, RoleChange
 from greenroom.storage.identity_shelves import Shelves
@@ -71,6 +71,9 @@ class Identities:
 
     async def update_role(self, account: str, name: str, change: RoleChange) -> Role:
         return await self._write(rules.update_role, account, name, change)
+
+    async def present_principals(self, roles: Sequence[Role]) -> dict[str, str]:
+        return await self._read(trusted_principals.present_principals, roles)
 
     async def delete_role(self, account: str, name: str) -> None:
         await self._write(rules.delete, account, IdentityKind.ROLE, name)
@@ -171,7 +174,7 @@ class Identities:
         await self._write(rules.set_default_policy_version, account, arn, version, now)
 
     async def resolve_key(self, access_key_id: str) -> Resolution:
-        return await self._read(rules.resolve_key, access_key_id)
+        return await self._read(identity_resolution.resolve_key, access_key_id)
 
     async def resolve_identity(
         self,
@@ -182,7 +185,7 @@ class Identities:
         parent_key_id: str = "",
     ) -> Resolution:
         return await self._read(
-            rules.resolve_identity, account, kind, name, policy_arns, parent_key_id
+            identity_resolution.resolve_identity, account, kind, name, policy_arns, parent_key_id
         )
 
     async def suspend(self, account: str, now: int) -> None:

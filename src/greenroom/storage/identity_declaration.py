@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from greenroom.aws.policy_json import MalformedPolicyDocument
 from greenroom.model.identity import (
     POLICY_VERSIONS,
     AccessKey,
@@ -18,10 +19,12 @@ from greenroom.model.identity import (
     Role,
     User,
 )
-from greenroom.model.identity_errors import EntityAlreadyExists
+from greenroom.model.identity_errors import EntityAlreadyExists, InvalidInput
+from greenroom.model.principal_arn import PrincipalArn
 from greenroom.storage import identity_rules as rules
 from greenroom.storage.identities import Declared
 from greenroom.storage.identity_shelves import EVERYWHERE, Shelves, folded
+from greenroom.storage.trusted_principals import bound
 
 Value = TypeVar("Value", User | Role, ManagedPolicy, AccessKey)
 
@@ -50,6 +53,8 @@ def apply(shelves: Shelves, account: str, declared: Declared) -> tuple[str, ...]
         _policy(shelves, policy, lines)
     for identity in _identities(declared):
         _identity(shelves, identity, lines)
+    for role in declared.roles:
+        _bind(shelves, role, declared, lines)
     for key in declared.keys:
         _key(shelves, key, lines)
     _account(shelves, account, declared, lines)
@@ -174,7 +179,8 @@ def _identity(shelves: Shelves, wanted: User | Role, lines: list[str]) -> None:
     kept = shelf.get(wanted.account, folded(wanted.name))
     rules.check_inline_policies(kind, wanted.name, wanted.inline_policies)
     if kept is None:
-        rules.create(shelves, replace(wanted, attached_policies=(), managed=True))
+        bare = replace(wanted, attached_policies=(), managed=True)
+        rules.create(shelves, replace(bare, trusted={}) if isinstance(bare, Role) else bare)
         lines.append(f"create {kind} {wanted.name}")
     elif not kept.managed:
         raise _taken(kind, wanted.name)
@@ -199,6 +205,32 @@ def _merged(kept: User | Role, wanted: User | Role) -> User | Role:
     return replace(
         kept, revoked_before=revoked_before, **{name: getattr(wanted, name) for name in said}
     )
+
+
+def _bind(shelves: Shelves, wanted: Role, declared: Declared, lines: list[str]) -> None:
+    """Keep the ids of those whom a trust policy names, when all that is declared is there.
+
+    Who is declared is whoever has the name now. Who is not stays who was named at first: else a
+    later owner of the name would be trusted as soon as the file is applied again.
+    """
+    kept = rules.get_role(shelves, wanted.account, wanted.name)
+    own = {(kind_of(each), folded(each.name)) for each in _identities(declared)}
+    others = {arn: id_ for arn, id_ in kept.trusted.items() if _named(arn) not in own}
+    try:
+        trusted = bound(shelves, wanted.trusted, others)
+    except MalformedPolicyDocument as refused:
+        raise InvalidInput(f"roles.{wanted.name}.trust: {refused.message}") from None
+    if trusted == kept.trusted:
+        return
+    rules.put(shelves, replace(kept, trusted=trusted))
+    created, updated = f"create role {wanted.name}", f"update role {wanted.name}:"
+    if created not in lines and not any(line.startswith(updated) for line in lines):
+        lines.append(f"{updated} trust")
+
+
+def _named(arn: str) -> tuple[IdentityKind, str] | None:
+    found = PrincipalArn.parse(arn)
+    return None if found is None else (found.kind, folded(found.name))
 
 
 def _key(shelves: Shelves, wanted: AccessKey, lines: list[str]) -> None:

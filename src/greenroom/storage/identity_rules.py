@@ -29,8 +29,9 @@ from greenroom.model.identity_errors import (
     LimitExceeded,
     NoSuchEntity,
 )
-from greenroom.storage.identities import Page, Resolution, RoleChange
+from greenroom.storage.identities import Page, RoleChange
 from greenroom.storage.identity_shelves import EVERYWHERE, Shelf, Shelves, attachment_key, folded
+from greenroom.storage.trusted_principals import bound
 
 USES_LATE_MS = 3_600_000
 """A use of a key is noted so late at most; one that is later still was noted by a wrong clock."""
@@ -58,6 +59,8 @@ def create(shelves: Shelves, value: User | Role) -> None:
     if shelf.count(value.account) >= kind.quota:
         raise limit_exceeded(f"{kind.title()}sPerAccount", kind.quota)
     check_tags(value.tags)
+    if isinstance(value, Role):
+        value = replace(value, trusted=bound(shelves, value.trusted))
     put(shelves, value)
 
 
@@ -88,9 +91,11 @@ def list_roles(
 def update_role(shelves: Shelves, account: str, name: str, change: RoleChange) -> Role:
     """Change a role."""
     role = get_role(shelves, account, name)
+    if change.trust_policy is not None:
+        trusted = bound(shelves, change.trusted)
+        role = replace(role, trust_policy=change.trust_policy, trusted=trusted)
     changed = replace(
         role,
-        trust_policy=role.trust_policy if change.trust_policy is None else change.trust_policy,
         description=role.description if change.description is None else change.description,
         max_session_seconds=change.max_session_seconds or role.max_session_seconds,
     )
@@ -360,28 +365,7 @@ def set_default_policy_version(
     shelves.policies.put(account, folded(policy.name), changed)
 
 
-# Resolution, and accounts
-
-
-def resolve_key(shelves: Shelves, access_key_id: str) -> Resolution:
-    """Return all about a long-term key."""
-    key = find_access_key(shelves, access_key_id)
-    user = get_user(shelves, key.account, key.user_name)
-    return _resolution(shelves, key.account, key, user, ())
-
-
-def resolve_identity(
-    shelves: Shelves,
-    account: str,
-    kind: IdentityKind | None,
-    name: str,
-    policy_arns: Sequence[str],
-    parent_key_id: str,
-) -> Resolution:
-    """Return all about a user, role or root."""
-    found = None if kind is None else identity(shelves, account, kind, name)
-    key = shelves.keys.get(EVERYWHERE, parent_key_id)
-    return _resolution(shelves, account, key, found, policy_arns)
+# Accounts
 
 
 def suspend(shelves: Shelves, account: str, now: int) -> None:
@@ -482,20 +466,3 @@ def _no_such_key(access_key_id: str) -> NoSuchEntity:
 def _check_version(policy: ManagedPolicy, version: str) -> None:
     if all(each.id != version for each in policy.versions):
         raise NoSuchEntity(f"Policy {policy.arn} version {version} does not exist.")
-
-
-def _resolution(
-    shelves: Shelves,
-    account: str,
-    key: AccessKey | None,
-    found: User | Role | None,
-    policy_arns: Sequence[str],
-) -> Resolution:
-    policies = {}
-    for arn in (*(found.attached_policies if found else ()), *policy_arns):
-        policy = shelves.policies.get(account, folded(arn.rpartition("/")[2]))
-        if policy is not None and policy.arn == arn:
-            policies[arn] = policy
-    return Resolution(
-        account=account_of(shelves, account), key=key, identity=found, policies=policies
-    )
