@@ -82,8 +82,15 @@ def start(data_dir: Path, *options: str, **variables: str) -> Service:
     Raises:
         RuntimeError: it ended or hung instead; the message holds its log.
     """
+    process, ready_file, log = launch(data_dir, *options, **variables)
+    return Service(process, until_ready(process, ready_file, log), log)
+
+
+def launch(
+    data_dir: Path, *options: str, **variables: str
+) -> tuple["subprocess.Popen[bytes]", Path, Path]:
+    """Start a service and wait for nothing; return it with its ready file and its log."""
     ready_file = data_dir.parent / f"{data_dir.name}.ready.json"
-    ready_file.unlink(missing_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
     command = [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir"]
     command += [str(data_dir), "--ready-file", str(ready_file), *options]
@@ -95,24 +102,32 @@ def start(data_dir: Path, *options: str, **variables: str) -> Service:
             stderr=output,
             env=environment(**variables),
         )
-    return Service(process, until_ready(process, ready_file, log), log)
+    return process, ready_file, log
 
 
 def until_ready(
     process: "subprocess.Popen[bytes]", ready_file: Path, log: Path | None = None
 ) -> dict[str, Any]:
-    """Wait until the service has written the ready file; return what it says.
+    """Wait until the service has written its ready file; return what it says.
 
     Raises:
         RuntimeError: it ended or hung instead; the message holds its log.
     """
     deadline = time.monotonic() + STARTUP_SECONDS
-    while not ready_file.exists():
+    while (ready := _read(ready_file))["pid"] != process.pid:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise RuntimeError(f"the service did not start:\n{log.read_text() if log else ''}")
         time.sleep(0.01)
-    ready: dict[str, Any] = json.loads(ready_file.read_text())
+    return ready
+
+
+def _read(ready_file: Path) -> dict[str, Any]:
+    """Return what the ready file says, whoever wrote it."""
+    try:
+        ready: dict[str, Any] = json.loads(ready_file.read_text())
+    except FileNotFoundError:
+        return {"pid": None}
     return ready
 
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.server import Ready, _limits, serve
+from greenroom.ready import Ready
+from greenroom.server import _limits, serve
 from greenroom.settings import Settings, load
 from greenroom.storage.base import StoreInUse
 

@@ -1,8 +1,7 @@
-"""uvicorn's server with our protocols behind it: the address, the entrance, the configuration."""
+"""uvicorn's server with our protocols behind it: the entrance, and the configuration."""
 
 import asyncio
 import contextlib
-import errno
 import functools
 import socket
 from collections.abc import Callable, Iterator
@@ -16,49 +15,9 @@ from greenroom.door import Door
 from greenroom.listener import HeadLimits
 from greenroom.messaging.plane import Plane
 from greenroom.settings import Settings
+from greenroom.sockets import BACKLOG
 from greenroom.tls import Certificate
 from greenroom.visitors import Visit
-
-
-class AddressRefused(Exception):
-    """The address cannot be listened on: the message is one clear line for the operator."""
-
-
-@contextlib.contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """Listen on the address until the end of the `with` block.
-
-    Raises:
-        AddressRefused: the address is taken or not this machine's.
-    """
-    try:
-        ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except socket.gaierror as error:
-        raise AddressRefused(f"{host} is not an address: {error.strerror}") from None
-    except UnicodeError:
-        raise AddressRefused(f"{host} is not an address: a part is empty or too long") from None
-    listening = socket.socket(family, kind, protocol)
-    with listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(address)
-            listening.listen(4096)
-        except OSError as error:
-            hint = _HINTS.get(error.errno or 0, "")
-            raise AddressRefused(
-                f"cannot listen on {host} port {port}: {error.strerror}{hint}"
-            ) from None
-        yield listening
-
-
-_HINTS = {
-    errno.EADDRINUSE: "; stop what listens there, or give another port: --port 0 takes a free one",
-    errno.EADDRNOTAVAIL: "; --host must be an address of this machine, or of all: 0.0.0.0 or ::",
-    errno.EACCES: "; ports below 1024 need a right that this process has not: give a higher one",
-}
-"""What a person can do about it."""
 
 
 class HttpServer(uvicorn.Server):
@@ -125,7 +84,7 @@ def http_config(settings: Settings, application: Application, plane: Plane) -> u
         server_header=False,
         # uvicorn would believe everybody on this machine, and a variable; see `trusted_proxies`.
         proxy_headers=False,
-        backlog=4096,
+        backlog=BACKLOG,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=settings.number("drain_timeout_seconds"),
     )

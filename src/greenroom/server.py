@@ -1,24 +1,23 @@
 """The composition root, the only module that knows every adapter: open, build, serve, drain, close.
 
 What a process consists of is opened from the bottom up and closed in the opposite order. What can
-be refused without a trace (targets, certificate, address) is looked at before anything is written.
+be refused without a trace (targets, certificate, address) is looked at before anything is written,
+and, in a takeover, before the running process lets go.
 """
 
 import asyncio
 import contextlib
 import functools
 import gc
-import os
 import random
 import resource
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import structlog
 
-from greenroom import __version__, address_file, credentials, signals, telemetry, tls
+from greenroom import __version__, address_file, signals, systemd, telemetry, tls
 from greenroom.address_file import Address
 from greenroom.application import Application
 from greenroom.aws_access import AwsAccess
@@ -34,14 +33,13 @@ from greenroom.cloudwatch import Publisher
 from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
 from greenroom.control.iam_call import IamServices
-from greenroom.control.identity import AccessKey
 from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
 from greenroom.control.query_api import QueryApi
 from greenroom.control.request_body import Bodies
 from greenroom.descriptors import DescriptorWatch
 from greenroom.health import Health, Part, StoreCheck
-from greenroom.http_server import HttpServer, bound, entrance, http_config
+from greenroom.http_server import HttpServer, entrance, http_config
 from greenroom.identity_service import IdentityService
 from greenroom.memory import MemoryWatch, default_bound
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
@@ -54,18 +52,25 @@ from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
 from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_audit, watch_store
 from greenroom.protocol import addresses
-from greenroom.protocol.addresses import Networks, in_url, reachable
+from greenroom.protocol.addresses import Networks
 from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.protocol.origins import AllowedOrigins
+from greenroom.ready import Ready, description
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.rooms_cache import RoomsCache
-from greenroom.settings import Settings
+from greenroom.settings import Settings, SettingsRefused
+from greenroom.sockets import Listening, listening
 from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
+from greenroom.takeover import Predecessor, check_kept, predecessor
+from greenroom.takeover_offer import Offer, Successor
 from greenroom.token_keys import TokenKeys
 from greenroom.visitors import Excess, VisitorLimits, Visitors
+
+HANDOVER_SECONDS = 2
+"""How long requests under way, and destinations of chat logs, may hold up a takeover each."""
 
 LAST_WORDS_SECONDS = 0.3
 """How long the last connections of a drain have for what waits to be written to them."""
@@ -77,28 +82,13 @@ less often than Python's default of 700 new objects."""
 log = structlog.get_logger()
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """What a started service tells about itself."""
-
-    pid: int
-    api_url: str
-    websocket_url: str
-    health_url: str
-    data_dir: str | None
-    credentials_file: str | None
-    access_key_id: str
-    secret_access_key: str
-    secret_given: bool
-    region: str
-    account: str
-    certificate_to_trust: str | None = None
-    """The file of a certificate that is signed by itself, for clients to be told of."""
-    listening_on: str = ""
-    """Host and port; the URLs have one that this machine can connect to."""
-
-
-async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
+async def serve(
+    settings: Settings, announce: Callable[[Ready], None], *, taking_over: bool = False
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    With `taking_over`, in place of the process that runs on the data directory, if one does. In
+    turn, serve until another one takes over; when it fails, serve again.
 
     Raises:
         SettingsRefused: a target of message review, the certificate or the identities file cannot
@@ -108,23 +98,37 @@ async def serve(settings: Settings, announce: Callable[[Ready], None]) -> None:
     """
     lines = BoundedLog()
     asyncio.get_running_loop().set_exception_handler(telemetry.FaultHandler(lines))
-    with bound(settings.text("host"), settings.number("port")) as listening:
-        async with contextlib.AsyncExitStack() as stack:
-            opened = await _open(settings, listening, lines, stack)
-            async with _task_group() as tasks:
-                node = await _build(opened, tasks)
-                await _serve(node, announce)
-                await _close(node)
+    async with _predecessor(settings, taking_over=taking_over) as before:
+        with listening(settings, None if before is None else before.listening) as found:
+            again = await _run(settings, found, lines, before, announce)
+            while again:
+                again = await _run(settings, found, lines, None, _say_nothing)
     lines.close()
     # The last word: a log without it is that of a process that was killed.
     log.info("stopped")
+
+
+async def _run(
+    settings: Settings,
+    found: Listening,
+    lines: BoundedLog,
+    before: Predecessor | None,
+    announce: Callable[[Ready], None],
+) -> bool:
+    """Serve to the end; return whether to serve again, because who was to take over failed."""
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await _open(settings, found, lines, before, stack)
+        async with _task_group() as tasks:
+            node = await _build(opened, tasks)
+            again = await _serve(node, before, announce)
+    return again
 
 
 class _Opened(msgspec.Struct, frozen=True, kw_only=True):
     """What the process holds from the outside world."""
 
     settings: Settings
-    listening: socket.socket
+    listening: Listening
     lines: BoundedLog
     certificate: tls.Certificate | None
     clock: Clock
@@ -140,8 +144,9 @@ class _Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _open(
     settings: Settings,
-    listening: socket.socket,
+    found: Listening,
     lines: BoundedLog,
+    before: Predecessor | None,
     stack: contextlib.AsyncExitStack,
 ) -> _Opened:
     clock, metrics, bus = Clock(), Metrics(), MemoryBus()
@@ -150,6 +155,9 @@ async def _open(
     reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access, lines)
     stack.push_async_callback(reviewer.close)
     certificate = tls.certificate_of(settings)
+    if before is not None:
+        await check_kept(settings)
+        await before.release()
     store = await _open_store(settings)
     stack.push_async_callback(store.close)
     stack.push_async_callback(bus.close)
@@ -162,7 +170,7 @@ async def _open(
     stack.push_async_callback(destinations.close)
     return _Opened(
         settings=settings,
-        listening=listening,
+        listening=found,
         lines=lines,
         certificate=certificate,
         clock=clock,
@@ -265,7 +273,10 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     )
 
 
-async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
+async def _serve(
+    node: _Node, before: Predecessor | None, announce: Callable[[Ready], None]
+) -> bool:
+    """Serve, drain and close; return whether to serve again."""
     opened, hub = node.opened, node.plane.hub
     settings, identity = opened.settings, opened.identity
     operator = OperatorApi(
@@ -279,11 +290,10 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
     )
     check = StoreCheck(opened.store.check_writable, opened.clock)
     application = Application(node.control, operator, _health(node, check), _monitoring(node))
+    offer = _offer(node)
     server = HttpServer(
         http_config(settings, application, node.plane),
-        functools.partial(
-            _started, settings, identity.root, opened.listening, opened.certificate, announce
-        ),
+        functools.partial(_started, opened, offer, before, announce),
         entrance(settings, opened.certificate),
         node.plane,
     )
@@ -294,19 +304,42 @@ async def _serve(node: _Node, announce: Callable[[Ready], None]) -> None:
     node.plane.descriptors.start()
     if opened.certificate is not None:
         opened.certificate.watch()
-    with signals.handled(
-        functools.partial(_stop, server, hub, spread), functools.partial(_hang_up, opened)
+    offer.wanted = functools.partial(_let_go, server, hub)
+    with (
+        contextlib.closing(offer),
+        contextlib.closing(check),
+        signals.handled(
+            functools.partial(_stop, server, hub, spread, offer),
+            functools.partial(_hang_up, opened),
+        ),
     ):
-        await server.serve(sockets=[opened.listening])
+        await server.serve(sockets=opened.listening.copies())
+        if offer.successor is None:
+            opened.listening.close()
+            await _drained(hub, spread)
+            await _close(node)
+            return False
+        taken = await _hand_over(node, offer.successor)
+        hub.drain(spread if taken else 0)
         await _drained(hub, spread)
-    check.close()
+        return not taken and not offer.is_withdrawn
 
 
-async def _close(node: _Node) -> None:
-    """End what runs; what was opened is closed afterwards."""
+async def _hand_over(node: _Node, successor: Successor) -> bool:
+    """Let go of the store and keep the viewers; return whether the other process serves them."""
+    node.plane.hub.hold()
+    await _close(node, HANDOVER_SECONDS)
+    await node.opened.store.close()
+    return await successor.serves()
+
+
+async def _close(node: _Node, delivering: float | None = None) -> None:
+    """End what runs; what was opened is closed afterwards.
+
+    `delivering` bounds the seconds that destinations of chat logs may take, beside the drain's.
+    """
     opened = node.opened
     seconds = opened.settings.number("drain_timeout_seconds")
-    node.plane.hub.drain()
     node.plane.sweeper.stop()
     node.lag.stop()
     node.plane.memory.stop()
@@ -315,7 +348,7 @@ async def _close(node: _Node) -> None:
         opened.certificate.stop()
     # First: what is reviewed yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
-    await node.chat_log.stop(seconds)
+    await node.chat_log.stop(seconds, delivering)
     if node.publishing is not None:
         node.publishing.cancel()
     # The upkeep is a task of the group, which waits for it.
@@ -329,10 +362,42 @@ def _receive(keys: TokenKeys, hub: Hub, identity: IdentityService, envelope: Env
     identity.receive(envelope)
 
 
-def _stop(server: HttpServer, hub: Hub, spread: int) -> None:
+def _stop(server: HttpServer, hub: Hub, spread: int, offer: Offer) -> None:
     log.info("stopping", connections=hub.connections)
+    if offer.successor is None:
+        # A successor is the service's main process by now, and does not stop.
+        systemd.notify(systemd.STOPPING)
+    offer.withdraw("it was told to stop")
     server.should_exit = True
     hub.drain(spread)
+
+
+def _let_go(server: HttpServer, hub: Hub) -> None:
+    """Accept no more, and end requests: who would take over is prepared."""
+    log.info("handing over", connections=hub.connections)
+    server.config.timeout_graceful_shutdown = HANDOVER_SECONDS
+    server.should_exit = True
+
+
+def _offer(node: _Node) -> Offer:
+    opened = node.opened
+    kept = isinstance(opened.store, SqliteStore)
+    directory = opened.settings.path("data_dir") if kept else None
+    return Offer(directory, opened.listening, node.plane.tasks)
+
+
+def _predecessor(
+    settings: Settings, *, taking_over: bool
+) -> contextlib.AbstractAsyncContextManager[Predecessor | None]:
+    if not taking_over:
+        return contextlib.nullcontext()
+    if settings.text("storage") == "memory":
+        raise SettingsRefused("--takeover needs storage sqlite: memory cannot be handed over")
+    return predecessor(settings.path("data_dir"))
+
+
+def _say_nothing(ready: Ready) -> None:
+    """Announce nothing: what was announced at the start still holds."""
 
 
 def _hang_up(opened: _Opened) -> None:
@@ -349,6 +414,7 @@ async def _drained(hub: Hub, spread: int) -> None:
             async with asyncio.timeout(spread + LAST_WORDS_SECONDS):
                 await hub.drained.wait()
         await asyncio.sleep(LAST_WORDS_SECONDS)
+    hub.drain()
 
 
 async def _open_store(settings: Settings) -> Store:
@@ -417,7 +483,7 @@ def _monitoring(node: _Node) -> Monitoring | None:
     return Monitoring(
         opened.metrics,
         opened.settings.optional_text("metrics_token"),
-        local=is_loopback(opened.listening.getsockname()[0]),
+        local=all(map(is_loopback, opened.listening.hosts)),
         refresh=node.chat_log.observe,
     )
 
@@ -488,52 +554,32 @@ def _limit_met(metrics: Metrics, lines: BoundedLog, excess: Excess, address: byt
 
 
 def _started(
-    settings: Settings,
-    key: AccessKey,
-    listening: socket.socket,
-    certificate: tls.Certificate | None,
-    announce: Callable[[Ready], None],
+    opened: _Opened, offer: Offer, before: Predecessor | None, announce: Callable[[Ready], None]
 ) -> None:
     # What was built at the start lives to the end: the collector need not look at it again.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
-    host, port = listening.getsockname()[:2]
-    shown = in_url(reachable(host))
-    kept = settings.text("storage") == "sqlite"
-    secure = "" if certificate is None else "s"
-    ready = Ready(
-        pid=os.getpid(),
-        api_url=f"http{secure}://{shown}:{port}",
-        websocket_url=f"ws{secure}://{shown}:{port}/",
-        health_url=f"http{secure}://{shown}:{port}/health",
-        data_dir=str(settings.path("data_dir").resolve()) if kept else None,
-        credentials_file=credentials.file_of(settings),
-        access_key_id=key.access_key_id,
-        secret_access_key=key.secret_access_key,
-        secret_given=settings.optional_text("secret_access_key") is not None,
-        region=settings.text("region"),
-        account=key.account,
-        certificate_to_trust=_to_trust(settings, certificate),
-        listening_on=f"{in_url(host)}:{port}",
-    )
+    settings, listening = opened.settings, opened.listening
+    ready = description(settings, opened.identity.root, listening, opened.certificate)
+    # First: who waits for the announcement may want to take over at once.
+    offer.start()
     announce(ready)
-    if kept:
+    if ready.data_dir is not None:
         address = Address(ready.api_url, ready.certificate_to_trust)
         address_file.write(settings.path("data_dir"), address)
-    if certificate is None and not is_loopback(host) and not settings.texts("trusted_proxies"):
+    exposed = not all(map(is_loopback, listening.hosts))
+    if opened.certificate is None and exposed and not settings.texts("trusted_proxies"):
         log.warning(
             "no TLS: whoever is on the way reads messages and tokens; give tls_certificate_file and"
             " tls_key_file, or name the proxies that encrypt in trusted_proxies",
             listening_on=ready.listening_on,
         )
     log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
-
-
-def _to_trust(settings: Settings, certificate: tls.Certificate | None) -> str | None:
-    if certificate is None or settings.text("dev_tls") == "off":
-        return None
-    return str(certificate.file)
+    main = () if before is None else (f"MAINPID={ready.pid}",)
+    systemd.notify(systemd.READY, *main)
+    if before is not None:
+        before.serving()
 
 
 @contextlib.asynccontextmanager

@@ -309,8 +309,8 @@ SETTINGS: tuple[Setting, ...] = (
         "drain_spread_seconds",
         2,
         _integer(0, 3600),
-        "seconds over which more than 1,000 WebSockets end when the service stops, so that they do"
-        " not all come back at once; at most drain_timeout_seconds",
+        "seconds over which more than 1,000 WebSockets end when the service stops or is taken over,"
+        " so that they do not all come back at once; at most drain_timeout_seconds",
     ),
     # message review
     Setting(

@@ -21,7 +21,9 @@ from greenroom.storage.base import Store, StoreRefused, StoreUnwritable
 KEY_FILE = "secrets.key"
 """The generated key's file in the data directory. Back it up apart from the database."""
 
-_CHECK = "sealing-check"
+CHECK = "sealing-check"
+"""The name of what is sealed first, to see later whether the key is the same."""
+
 _CHECKED = b"greenroom"
 
 
@@ -78,7 +80,22 @@ async def open_vault(
         SecretsKeyRefused: it is not, or it is missing or malformed; nothing was written.
         StoreUnwritable: the new key's file cannot be written.
     """
-    kept = await store.kept_secret(_CHECK)
+    kept = await store.kept_secret(CHECK)
+    sealer = sealer_of(settings, kept, entropy)
+    if kept is None:
+        await store.secret(CHECK, sealer.seal(CHECK, _CHECKED))
+    return Vault(store, sealer)
+
+
+def sealer_of(
+    settings: Settings, kept: bytes | None, entropy: Callable[[int], bytes] = os.urandom
+) -> Sealer:
+    """Return what seals with the master key; `kept` is the store's `CHECK`, if it has one yet.
+
+    Raises:
+        SecretsKeyRefused: as for `open_vault`.
+        StoreUnwritable: the new key's file cannot be written.
+    """
     key, origin = _given(settings)
     if key is None and settings.text("storage") == "memory":
         key, origin = entropy(MASTER_KEY_BYTES), "memory"
@@ -86,16 +103,15 @@ async def open_vault(
         path = settings.path("data_dir") / KEY_FILE
         key, origin = _from_data_dir(path, entropy, make=kept is None), str(path)
     sealer = Sealer(key)
-    if kept is None:
-        kept = await store.secret(_CHECK, sealer.seal(_CHECK, _CHECKED))
     try:
-        sealer.open(_CHECK, kept)
+        if kept is not None:
+            sealer.open(CHECK, kept)
     except SealBroken:
         raise SecretsKeyRefused(
             f"the secrets in the store were sealed with another key than that of {origin}:"
             " give the right one; nothing was changed"
         ) from None
-    return Vault(store, sealer)
+    return sealer
 
 
 def _given(settings: Settings) -> tuple[bytes | None, str]:

@@ -80,14 +80,19 @@ class JournaledChatLog:
         for configuration, backlog in (await self._journal.backlogs()).items():
             self._delivery(configuration).add(backlog.records, backlog.size, backlog.oldest_ns)
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, seconds: float, delivering: float | None = None) -> None:
         """Append and deliver at once what waits, within a time; log what is left. No record after.
 
-        A destination that fails is not tried twice.
+        A destination that fails is not tried twice. `delivering` is the part of the time that
+        destinations may take at most: what they did not is the next process's.
         """
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as limit:
                 await self._intake.stop()
+                if delivering is not None:
+                    limit.reschedule(
+                        min(limit.when() or 0, asyncio.get_running_loop().time() + delivering)
+                    )
                 self._around.stopping = True
                 for delivery in self._deliveries.values():
                     delivery.hurry()

@@ -37,7 +37,7 @@ _MEANINGS = {
         " that `greenroom admin policy check` reads is not valid."
     ),
     ExitCode.ADDRESS_REFUSED: "The address is taken, not this machine's, or not allowed.",
-    ExitCode.DATA_IN_USE: "Another process uses the data directory.",
+    ExitCode.DATA_IN_USE: "Another process uses the data directory, and does not hand it over.",
     ExitCode.DATA_UNWRITABLE: "The data directory, or the ready file, cannot be written.",
     ExitCode.DATA_FOREIGN: "The data file is damaged, not Greenroom's, or of a newer version.",
     ExitCode.SECRETS_KEY: (

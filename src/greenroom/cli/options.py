@@ -8,8 +8,8 @@ import click
 
 from greenroom import settings
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.http_server import AddressRefused
 from greenroom.settings import Settings, SettingsRefused
+from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.vault import SecretsKeyRefused
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import os
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -20,6 +21,35 @@ def allow_files() -> int | None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if files == resource.RLIM_INFINITY else files
+
+
+def in_background() -> Callable[[], None]:
+    """Go on in a child process; return what tells the parent that the child is ready.
+
+    The parent ends then, with 0; when the child ends before, with the child's exit code.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        if os.read(reading, 1):
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        os._exit(_as_exit_code(os.waitstatus_to_exitcode(status)))
+    os.close(reading)
+
+    def tell() -> None:
+        # Once: the service may become ready again when a takeover failed.
+        with suppress(OSError):
+            os.write(writing, b"1")
+            os.close(writing)
+
+    return tell
+
+
+def _as_exit_code(code: int) -> int:
+    """Return what a shell says of a process that a signal ended."""
+    return code if code >= 0 else 128 - code
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

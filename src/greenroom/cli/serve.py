@@ -1,10 +1,12 @@
 """`greenroom serve`: run the service until it is stopped."""
 
 import asyncio
+import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,21 +14,28 @@ import msgspec
 
 from greenroom import credentials, server, telemetry
 from greenroom.cli.options import fail, load_settings, settings_options
-from greenroom.cli.process import allow_files, loop_factory, map_large_buffers
+from greenroom.cli.process import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.files import write_private
-from greenroom.http_server import AddressRefused
-from greenroom.server import Ready
+from greenroom.ready import Ready
 from greenroom.settings import Settings, SettingsRefused
+from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 
 
 @click.command()
 @settings_options
-def serve(config_file: Path | None, **given: str | None) -> None:
+@click.option(
+    "--takeover",
+    is_flag=True,
+    help="Take the place of the service that runs on the data directory; no client is refused.",
+)
+@click.option("--background", is_flag=True, help="Return when the service is ready; it runs on.")
+def serve(config_file: Path | None, takeover: bool, background: bool, **given: str | None) -> None:
     """Run the service.
 
     Every setting: greenroom config --explain.
     """
+    tell = in_background() if background else None
     try:
         settings = load_settings(given, config_file)
         telemetry.configure(settings.text("log_level"), settings.text("log_format"))
@@ -34,36 +43,49 @@ def serve(config_file: Path | None, **given: str | None) -> None:
         if settings.text("dev_tls") == "on" or settings.optional_path("tls_key_file"):
             map_large_buffers()
         with (
-            _ready_file(settings.optional_path("ready_file")),
+            _ready_file(settings.optional_path("ready_file"), keep=takeover),
             asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
-            runner.run(server.serve(settings, lambda ready: _announce(settings, ready)))
+            announce = partial(_announce, settings, tell=tell)
+            runner.run(server.serve(settings, announce, taking_over=takeover))
     except (SettingsRefused, StoreRefused, AddressRefused) as refused:
         raise fail(refused) from None
 
 
 @contextmanager
-def _ready_file(path: Path | None) -> Iterator[None]:
+def _ready_file(path: Path | None, *, keep: bool) -> Iterator[None]:
     """See that a ready file is there only while the service is, for those who wait for it.
+
+    With `keep`, that of another process stays until this one is ready. In the end it is removed
+    unless it is another's by then.
 
     Raises:
         StoreUnwritable: what an earlier service left behind cannot be removed.
     """
     try:
-        if path is not None:
+        if path is not None and not keep:
             path.unlink(missing_ok=True)
         yield
     except OSError as error:
         raise StoreUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
     finally:
         if path is not None:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+            with suppress(OSError, msgspec.DecodeError):
+                if msgspec.json.decode(path.read_bytes(), type=_Owner).pid == os.getpid():
+                    path.unlink()
 
 
-def _announce(settings: Settings, ready: Ready) -> None:
+class _Owner(msgspec.Struct):
+    """Whose ready file it is."""
+
+    pid: int
+
+
+def _announce(settings: Settings, ready: Ready, tell: Callable[[], None] | None = None) -> None:
     _write_ready_file(settings, ready)
     click.echo(_banner(ready))
+    if tell is not None:
+        tell()
 
 
 def _write_ready_file(settings: Settings, ready: Ready) -> None:

@@ -215,8 +215,9 @@ class Edge(asyncio.Protocol):
     ) -> None:
         try:
             await waiting
-            self._busy = False
-            self._handle(received, index)
+            self._busy = self._plane.hub.held
+            if not self._busy:
+                self._handle(received, index)
             if not self._busy:
                 self._resume()
         except Exception:
@@ -228,6 +229,8 @@ class Edge(asyncio.Protocol):
 
     def _resume(self) -> None:
         """Read again, first what came while nothing could be handled."""
+        if self._plane.hub.held:
+            return
         self._busy = False
         if self._state is State.CLOSED:
             return
@@ -354,6 +357,11 @@ class Edge(asyncio.Protocol):
     def drop_silent(self) -> None:
         """Let go of a peer that no longer answers."""
         self._drop(DisconnectReason.SILENT_PEER)
+
+    def hold(self) -> None:
+        """Handle nothing more that arrives: another process has the store, soon."""
+        self._busy = True
+        self._transport.pause_reading()
 
     def drain(self) -> None:
         """End the connection for a restart: no close frame, so that the SDKs reconnect."""

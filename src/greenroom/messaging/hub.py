@@ -91,6 +91,9 @@ class Connection(Protocol):
     def drain(self) -> None:
         """End the connection for a restart of the node."""
 
+    def hold(self) -> None:
+        """Handle nothing more that arrives."""
+
 
 class _Part:
     """Connections of a room that are written to in one go, as writing wants them.
@@ -253,6 +256,8 @@ class Hub:
         self._rooms: dict[str, _Room] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self.draining = False
+        self.held = False
+        """Whether nothing that arrives is handled any more; see `hold`."""
         self.drained = asyncio.Event()
         """Set when every connection was told to end."""
         self._ending = False
@@ -333,6 +338,16 @@ class Hub:
         else:
             room.actions.append(action)
             self._flush(room)
+
+    def hold(self) -> None:
+        """Let nobody in, and read nothing more from anybody; what is published is delivered.
+
+        Whoever sends meanwhile has no answer and sees the connection end.
+        """
+        self.draining = self.held = True
+        for room in self._rooms.values():
+            for connection in room.connections:
+                connection.hold()
 
     def drain(self, seconds: float = 0) -> None:
         """Deliver what waits, then end every connection; let nobody in from now on.

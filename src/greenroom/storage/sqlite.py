@@ -7,6 +7,8 @@
 - **Opening**: see `sqlite_file` for what is refused, and `sqlite_lock` for the directory's lock.
 """
 
+import asyncio
+import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPag
 from greenroom.storage.identity_calls import Identities
 from greenroom.storage.sqlite_identities import SqliteTransactions
 from greenroom.storage.sqlite_journal import SqliteJournal
+from greenroom.storage.sqlite_lock import unwritable
 from greenroom.storage.sqlite_worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
 
 
@@ -56,6 +59,24 @@ class SqliteStore:
         database = partial(sqlite_file.opened, directory)
         reading = partial(sqlite_file.reading, directory)
         return cls(await SqliteWorker.start(database, reading, queue_bound))
+
+    @staticmethod
+    async def look(directory: Path, secret: str) -> bytes | None:
+        """Return a kept secret while another process has the store open, of a version we know.
+
+        Raises:
+            StoreUnwritable: the file cannot be read.
+            StoreForeign: it is not ours, or of a newer version.
+        """
+
+        def read() -> bytes | None:
+            try:
+                with sqlite_file.shared(directory) as connection:
+                    return sqlite_marks.kept_secret(connection, secret)
+            except sqlite3.Error as error:
+                raise unwritable(directory / sqlite_file.DATABASE, error) from None
+
+        return await asyncio.to_thread(read)
 
     @property
     def statistics(self) -> WorkerStatistics:

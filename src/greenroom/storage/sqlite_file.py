@@ -72,6 +72,25 @@ def reading(directory: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+@contextmanager
+def shared(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Read the directory's database beside the process that has it open.
+
+    Raises:
+        StoreForeign: the file is not ours, or of a newer version.
+        sqlite3.Error: it cannot be read.
+    """
+    path, newest = directory / DATABASE, steps()[-1].number
+    with closing(_connect(path, "mode=ro")) as connection:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise _foreign(path, "is a database of another application")
+        if version > newest:
+            raise _newer(path, version, newest)
+        yield connection
+
+
 def upgrade(connection: sqlite3.Connection, schema: Sequence[Step]) -> None:
     """Run the steps that the database has not seen, each in one transaction with its number."""
     (present,) = connection.execute("PRAGMA user_version").fetchone()

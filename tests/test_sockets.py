@@ -1,6 +1,6 @@
 import pytest
 
-from greenroom.http_server import AddressRefused, bound
+from greenroom.sockets import AddressRefused, bound
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "192.0.2.1"])

@@ -1,0 +1,131 @@
+"""The sockets that the service listens on: bound here, given by systemd, or received in a takeover.
+
+A socket that is closed here ends for its clients only when nobody else holds it: systemd, or the
+process that took over.
+"""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+
+import msgspec
+import structlog
+
+from greenroom import systemd
+from greenroom.settings import Settings
+
+BACKLOG = 65_535
+"""Connections that may wait in the kernel to be accepted; `net.core.somaxconn` may allow fewer."""
+
+log = structlog.get_logger()
+
+
+class AddressRefused(Exception):
+    """The address cannot be listened on: the message is one clear line for the operator."""
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """Sockets that listen, at least one."""
+
+    sockets: list[socket.socket]
+    by_systemd: bool = False
+    """Whether systemd chose their addresses, and not the settings."""
+
+    @property
+    def hosts(self) -> list[str]:
+        """Return the address of each."""
+        return [str(each.getsockname()[0]) for each in self.sockets]
+
+    @property
+    def port(self) -> int:
+        """Return the port of the first."""
+        return int(self.sockets[0].getsockname()[1])
+
+    def copies(self) -> list[socket.socket]:
+        """Return the same sockets under other descriptors, for a server that closes them."""
+        return [each.dup() for each in self.sockets]
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        for each in self.sockets:
+            each.close()
+
+
+@contextlib.contextmanager
+def listening(settings: Settings, received: Listening | None = None) -> Iterator[Listening]:
+    """Listen until the end of the `with` block: on what was received, given, or the settings say.
+
+    Raises:
+        AddressRefused: the address is taken, not this machine's, or not that of the received
+            sockets; or systemd gave what cannot be served on.
+    """
+    host, port = settings.text("host"), settings.number("port")
+    try:
+        given = systemd.listening_sockets()
+    except systemd.SocketsRefused as refused:
+        raise AddressRefused(str(refused)) from None
+    if received is not None:
+        found = received
+        if not received.by_systemd:
+            _check_address(received, host, port)
+    elif given:
+        found = Listening(given, by_systemd=True)
+        log.info("listens on the sockets of systemd, not on host and port", sockets=len(given))
+    else:
+        found = Listening([bound(host, port)])
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on the address.
+
+    Raises:
+        AddressRefused: the address is taken or not this machine's.
+    """
+    family, address = _resolved(host, port)
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        hint = _HINTS.get(error.errno or 0, "")
+        raise AddressRefused(
+            f"cannot listen on {host} port {port}: {error.strerror}{hint}"
+        ) from None
+    return listening
+
+
+_HINTS = {
+    errno.EADDRINUSE: "; stop what listens there, or give another port: --port 0 takes a free one",
+    errno.EADDRNOTAVAIL: "; --host must be an address of this machine, or of all: 0.0.0.0 or ::",
+    errno.EACCES: "; ports below 1024 need a right that this process has not: give a higher one",
+}
+
+
+def _resolved(host: str, port: int) -> tuple[int, tuple[str, int] | tuple[str, int, int, int]]:
+    try:
+        ((family, _, _, _, address), *_) = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise AddressRefused(f"{host} is not an address: {error.strerror}") from None
+    except UnicodeError:
+        raise AddressRefused(f"{host} is not an address: a part is empty or too long") from None
+    return family, address  # type: ignore[return-value]
+
+
+def _check_address(received: Listening, host: str, port: int) -> None:
+    """Refuse a takeover that would change the address: clients know the old one."""
+    _, address = _resolved(host, port)
+    here = received.hosts[0]
+    if here != address[0] or port not in (0, received.port):
+        raise AddressRefused(
+            f"the running process listens on {here} port {received.port}, and a takeover keeps"
+            f" that: the settings say {host} port {port}; stop it to listen elsewhere"
+        )

@@ -1,0 +1,214 @@
+"""What two processes say to each other when one takes over from the other: short packets.
+
+They meet at a socket in the data directory, and each asks the kernel who the other is: it must run
+as the same user, or as root. Descriptors travel beside a packet. Only Linux has all of this.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import struct
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+NAME = "takeover.sock"
+"""The socket's name in the data directory."""
+
+PROTOCOL = 1
+"""The version of the packets; others are refused."""
+
+HELLO_SECONDS = 10.0
+"""How long either waits for what the other can say at once."""
+
+STEP_SECONDS = 60.0
+"""How long either waits for a step that is work."""
+
+PACKET_BYTES = 4_096
+MAXIMUM_SOCKETS = 16
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+class Step(StrEnum):
+    """What a packet says; the first and every second comes from the process that takes over."""
+
+    HELLO = "hello"
+    SOCKETS = "sockets"
+    PREPARED = "prepared"
+    RELEASED = "released"
+    SERVING = "serving"
+    FAILED = "failed"
+
+
+class Packet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One packet; `why` is one line for the operator, with `FAILED`."""
+
+    step: Step
+    protocol: int = PROTOCOL
+    version: str = ""
+    why: str = ""
+    by_systemd: bool = False
+
+
+class PeerGone(Exception):
+    """The other process has ended, or closed its side."""
+
+
+class PeerRefused(Exception):
+    """The other process said that it cannot go on, or something else than it should have."""
+
+
+class Channel:
+    """One side of the conversation."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self.pid, self._uid, _ = _CREDENTIALS.unpack(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        self.received: list[socket.socket] = []
+        """Sockets that came with the packets up to now."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the other process could do to this one whatever it may ask for."""
+        return self._uid in (0, os.geteuid()) or os.geteuid() == 0
+
+    def send(self, packet: Packet, sockets: list[socket.socket] | None = None) -> None:
+        """Send a packet, and sockets with it.
+
+        Raises:
+            PeerGone: nobody takes it.
+        """
+        descriptors = [each.fileno() for each in sockets or ()]
+        try:
+            socket.send_fds(self._connection, [msgspec.json.encode(packet)], descriptors)
+        except OSError as error:
+            raise PeerGone(str(error.strerror)) from None
+
+    async def receive(self, step: Step, seconds: float, sockets: int = 0) -> Packet:
+        """Return the next packet, which must be of this step; sockets are taken up to a number.
+
+        Raises:
+            PeerGone: the other side ended.
+            PeerRefused: it said something else, or nothing in time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await readable(self._connection.fileno())
+        except TimeoutError:
+            raise PeerRefused(f"no answer within {seconds:.0f} seconds") from None
+        packet = self._taken(sockets)
+        if packet.step is Step.FAILED:
+            raise PeerRefused(packet.why)
+        if packet.step is not step or packet.protocol != PROTOCOL:
+            raise PeerRefused(f"its version is {packet.version or 'another'}: stop and start it")
+        return packet
+
+    def _taken(self, sockets: int) -> Packet:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._connection, PACKET_BYTES, sockets)
+        except OSError as error:
+            raise PeerGone(str(error.strerror)) from None
+        for each in descriptors:
+            os.set_inheritable(each, False)
+            self.received.append(socket.socket(fileno=each))
+        if not data:
+            raise PeerGone("its end came")
+        try:
+            return msgspec.json.decode(data, type=Packet)
+        except msgspec.DecodeError:
+            raise PeerRefused("what it says is not understood") from None
+
+    async def gone(self, seconds: float) -> None:
+        """Wait until the other process has ended; after so many seconds end it."""
+        try:
+            process = os.pidfd_open(self.pid)
+        except OSError:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await readable(process)
+        except TimeoutError:
+            with suppress(OSError):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                await readable(process)
+        finally:
+            os.close(process)
+
+    def close(self) -> None:
+        """End this side."""
+        self._connection.close()
+
+
+def is_possible() -> bool:
+    """Return whether this system has what a takeover needs."""
+    return all(hasattr(socket, name) for name in ("SO_PEERCRED", "SOCK_SEQPACKET")) and hasattr(
+        os, "pidfd_open"
+    )
+
+
+async def readable(descriptor: int) -> None:
+    """Wait until there is something to read, or an end."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def met(directory: Path) -> socket.socket | None:
+    """Return a connection to the process that runs on the directory; None when there is none."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with _Short(directory) as short:
+            connection.connect(str(short / NAME))
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def meeting_place(directory: Path) -> socket.socket:
+    """Return the socket in the directory at which to wait; it takes the place of an older one.
+
+    Raises:
+        OSError: it cannot be made there.
+    """
+    waiting = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        waiting.setblocking(False)
+        with _Short(directory) as short:
+            new = short / f".{NAME}.{os.getpid()}"
+            new.unlink(missing_ok=True)
+            waiting.bind(str(new))
+            new.chmod(0o600)
+            waiting.listen(8)
+            new.replace(short / NAME)
+    except BaseException:
+        waiting.close()
+        raise
+    return waiting
+
+
+class _Short:
+    """A path of the directory that is short: a socket's path has at most 107 bytes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> Path:
+        self._descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        return Path(f"/proc/self/fd/{self._descriptor}")
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,316 @@
+"""One process takes over from another on the same data: nobody is refused, nothing is lost.
+
+Where the new process fails, whenever that is, the old one serves on and says why.
+"""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.takeover_channel import NAME
+from tests.e2e.wire import PATIENCE, PING, WebSocket, api_of, token_line, upgrade_bytes
+from tests.said import entries, until
+from tests.service import Service, environment, launch, running, until_ready
+
+JSON = {"GREENROOM_LOG_FORMAT": "json"}
+
+HALF_A_SUCCESSOR = """
+import asyncio, os, sys, time
+from pathlib import Path
+from greenroom.takeover import Predecessor
+
+async def main(directory, step):
+    predecessor = await Predecessor.meet(directory)
+    if step == "released":
+        await predecessor.release()
+    print(step, file=sys.stderr, flush=True)
+    sys.stdin.read()
+    os._exit(0)
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+"""
+"""A new process that goes so far and no further; it ends when its input does."""
+
+
+@contextlib.contextmanager
+def service_of(tmp_path: Path, *options: str, **variables: str) -> Iterator[Service]:
+    """Run a service whose log is JSON; kill what has taken over from it, too."""
+    with running(tmp_path / "data", *options, **JSON, **variables) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def taken_over(service: Service, *options: str, **variables: str) -> Iterator[Service]:
+    """Give the service that took over; the old process must have ended as if it was stopped."""
+    data_dir = Path(service.ready["data_dir"])
+    process, ready_file, log = launch(data_dir, "--takeover", *options, **JSON, **variables)
+    try:
+        after = Service(process, until_ready(process, ready_file, log), log)
+        assert service.process.wait(PATIENCE) == 0
+        yield after
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def half_a_successor(service: Service, step: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Give a new process that has come to this step and stays there."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HALF_A_SUCCESSOR, service.ready["data_dir"], step],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stderr
+        try:
+            assert process.stderr.readline() == f"{step}\n".encode()
+            yield process
+        finally:
+            process.kill()
+
+
+def refused(service: Service, *options: str, **variables: str) -> tuple[int, str]:
+    """Return the exit code and the last line of a takeover that must fail."""
+    data_dir = Path(service.ready["data_dir"])
+    command = [sys.executable, "-m", "greenroom", "serve", "--takeover", "--data-dir"]
+    ended = subprocess.run(
+        [*command, str(data_dir), "--port", service.api_url.rpartition(":")[2], *options],
+        env=environment(**JSON, **variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr.splitlines()[-1]
+
+
+def assert_chats(speaker: WebSocket, text: str) -> None:
+    """Check that a message comes back to who sent it."""
+    speaker.say(Action="SEND_MESSAGE", Content=text, RequestId=text)
+    frame = speaker.read_frame()
+    while frame.first == PING:
+        frame = speaker.read_frame()
+    assert f'"RequestId":"{text}"'.encode() in frame.payload
+
+
+def assert_dropped(viewer: WebSocket) -> None:
+    """Check that the connection ends without a close frame, after which SDKs come back."""
+    assert viewer.read_all().replace(bytes((PING, 0)), b"") == b""
+
+
+def test_a_takeover(tmp_path: Path) -> None:
+    """Address, keys, rooms and used tokens are the same; viewers end uncleanly, as SDKs want it."""
+    with service_of(tmp_path) as old, api_of(old) as api:
+        room = api.room()
+        token = api.token(room)
+        with WebSocket.connect(old, token) as viewer:
+            assert_chats(viewer, "before")
+            with taken_over(old) as new, api_of(new) as later:
+                assert_dropped(viewer)
+                assert {**new.ready, "pid": 0} == {**old.ready, "pid": 0}
+                assert later.call("GetRoom", identifier=room)["arn"] == room
+                with WebSocket(new) as again:
+                    assert again.upgrade(token).status == 409
+                with WebSocket.connect(new, later.token(room)) as again:
+                    assert_chats(again, "after")
+                assert new.stop() == 0
+            assert not (tmp_path / "data.ready.json").exists()
+            assert not (tmp_path / "data" / NAME).exists()
+        (taken,) = entries(new, "taken over")
+        assert taken["process"] == new.ready["pid"]
+
+
+def test_who_comes_meanwhile_waits(tmp_path: Path) -> None:
+    """While nobody has the store, a connection is not refused; the new process answers it."""
+    with service_of(tmp_path) as old, api_of(old) as api:
+        token = api.token(api.room())
+        # The old process waits for this one to serve, and has let go of everything.
+        with half_a_successor(old, "released") as half, WebSocket(old) as waiting:
+            waiting.send(upgrade_bytes(token_line(token)))
+            waiting.socket.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                waiting.read(1)
+            waiting.socket.settimeout(PATIENCE)
+            half.kill()
+            assert waiting.read_answer().status == 101
+        (failed,) = entries(old, "takeover failed, this process serves on")
+        assert failed["process"] == half.pid
+
+
+def test_it_dies_while_it_prepares(tmp_path: Path) -> None:
+    """Nobody notices, and the next one may try."""
+    with service_of(tmp_path) as old, api_of(old) as api:
+        with WebSocket.connect(old, api.token(api.room())) as viewer:
+            with half_a_successor(old, "prepares") as half:
+                half.kill()
+            until(lambda: entries(old, "takeover failed, this process serves on"), "the failure")
+            assert_chats(viewer, "still here")
+        with taken_over(old):
+            pass
+
+
+def other_key(tmp_path: Path) -> dict[str, str]:
+    """Give another key of the secrets at rest."""
+    return {"GREENROOM_SECRETS_KEY": "A" * 43 + "="}
+
+
+def newer_data(tmp_path: Path) -> dict[str, str]:
+    """Mark the data as a newer version's; the running process does not look."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "greenroom.db")) as database:
+        database.execute("PRAGMA user_version = 999")
+    return {}
+
+
+def no_certificate(tmp_path: Path) -> dict[str, str]:
+    """Name a certificate that is not there."""
+    missing = str(tmp_path / "missing.pem")
+    return {"GREENROOM_TLS_CERTIFICATE_FILE": missing, "GREENROOM_TLS_KEY_FILE": missing}
+
+
+def bad_identities(tmp_path: Path) -> dict[str, str]:
+    """Give an identities file that is none."""
+    (tmp_path / "identities.toml").write_text("[users")
+    return {"GREENROOM_IDENTITIES_FILE": str(tmp_path / "identities.toml")}
+
+
+def another_port(tmp_path: Path) -> dict[str, str]:
+    """Ask for another port than the one that clients know."""
+    return {"GREENROOM_PORT": "1"}
+
+
+FAULTS = {
+    "another port": (another_port, ExitCode.ADDRESS_REFUSED, "keeps that"),
+    "another key": (other_key, ExitCode.SECRETS_KEY, "another key"),
+    "newer data": (newer_data, ExitCode.DATA_FOREIGN, "newer version"),
+    "no certificate": (no_certificate, ExitCode.USAGE, "missing.pem"),
+    "identities": (bad_identities, ExitCode.USAGE, "identities.toml"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_cannot_start_is_not_noticed(tmp_path: Path, fault: str) -> None:
+    """It ends with one line; the old process serves its viewers on, and its log says why."""
+    make, code, words = FAULTS[fault]
+    with (
+        service_of(tmp_path) as old,
+        api_of(old) as api,
+        WebSocket.connect(old, api.token(api.room())) as viewer,
+    ):
+        variables = make(tmp_path)
+        options = ("--port", variables.pop("GREENROOM_PORT", old.api_url.rpartition(":")[2]))
+        ended = refused(old, *options, **variables)
+        assert ended[0] == code
+        assert ended[1].startswith("Error: ")
+        assert words in ended[1]
+        until(lambda: entries(old, "takeover failed, this process serves on"), "the failure")
+        (failed,) = entries(old, "takeover failed, this process serves on")
+        assert words in failed["reason"]
+        assert_chats(viewer, "still here")
+
+
+def test_it_fails_with_the_store(tmp_path: Path) -> None:
+    """The old process opens the store again: its viewers come back to it."""
+    with service_of(tmp_path) as old, api_of(old) as api:
+        room = api.room()
+        with WebSocket.connect(old, api.token(room)) as viewer:
+            code, line = refused(old, GREENROOM_AUDIT_LOG=str(tmp_path / "missing" / "audit.log"))
+            assert (code, "audit log" in line) == (ExitCode.DATA_UNWRITABLE, True)
+            assert_dropped(viewer)
+        with api_of(old) as later, WebSocket.connect(old, later.token(room)) as viewer:
+            assert_chats(viewer, "back")
+        (failed,) = entries(old, "takeover failed, this process serves on")
+        assert "audit log" in failed["reason"]
+        with taken_over(old):
+            pass
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    """The second is told who is first."""
+    with service_of(tmp_path) as old, half_a_successor(old, "prepares") as first:
+        code, line = refused(old)
+        assert code == ExitCode.DATA_IN_USE
+        assert f"process {first.pid} is taking over already" in line
+        assert old.process.poll() is None
+
+
+def test_it_is_stopped_meanwhile(tmp_path: Path) -> None:
+    """SIGTERM is meant: no other process goes on."""
+    with service_of(tmp_path) as old, half_a_successor(old, "prepares"):
+        assert old.stop() == 0
+
+
+@pytest.mark.parametrize("before", ["nothing", "a process that was killed"])
+def test_nothing_to_take_over(tmp_path: Path, before: str) -> None:
+    """It starts as it would without the option."""
+    if before != "nothing":
+        with service_of(tmp_path):
+            pass
+        assert (tmp_path / "data" / NAME).exists()
+    with service_of(tmp_path, "--takeover") as service, api_of(service) as api:
+        api.room()
+        assert entries(service, "nothing to take over: no process runs on the data directory")
+
+
+def test_memory_is_not_handed_over(tmp_path: Path) -> None:
+    """What would be forgotten is not taken over: it is refused, not half done."""
+    with service_of(tmp_path) as old:
+        code, line = refused(old, GREENROOM_STORAGE="memory")
+        assert (code, "storage sqlite" in line) == (ExitCode.USAGE, True)
+    memory = running(tmp_path / "none", GREENROOM_STORAGE="memory")
+    with memory as service:
+        assert service.stop() == 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_only_its_user_may(tmp_path: Path) -> None:
+    """The meeting place is the owner's, also where the path is longer than a socket's may be."""
+    directory = tmp_path / ("long" * 30)
+    with running(directory, **JSON) as old:
+        place = directory / NAME
+        assert len(str(place)) > 107
+        assert place.stat().st_mode & 0o777 == 0o600
+        assert directory.stat().st_mode & 0o777 == 0o700
+        with taken_over(old):
+            pass
+
+
+def test_with_tls(tmp_path: Path) -> None:
+    """The new process has read the certificate before the old one lets go."""
+    with service_of(tmp_path, "--dev-tls") as old, taken_over(old, "--dev-tls") as new:
+        assert new.ready["certificate_to_trust"] == old.ready["certificate_to_trust"]
+        new.boto3(attempts=3).list_rooms()
+
+
+def test_in_the_background(tmp_path: Path) -> None:
+    """The command returns when the service is ready, and the service runs on."""
+    with service_of(tmp_path) as old:
+        ready_file = tmp_path / "data.ready.json"
+        command = [sys.executable, "-m", "greenroom", "serve", "--takeover", "--background"]
+        options = ["--port", "0", "--data-dir", old.ready["data_dir"]]
+        ended = subprocess.run(
+            [*command, *options, "--ready-file", str(ready_file)],
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert ended.returncode == 0
+        assert old.process.wait(PATIENCE) == 0
+        pid = int(ready_file.read_text().partition('"pid": ')[2].partition(",")[0])
+        assert pid != old.process.pid
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not ready_file.exists(), "the end")
+        code, line = refused(old, "--background", GREENROOM_STORAGE="memory")
+        assert (code, "storage sqlite" in line) == (ExitCode.USAGE, True)

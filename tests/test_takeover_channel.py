@@ -1,0 +1,96 @@
+"""What two processes say to each other: who the other is, and what it may say next."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greenroom.takeover_channel import (
+    NAME,
+    Channel,
+    Packet,
+    PeerGone,
+    PeerRefused,
+    Step,
+    meeting_place,
+    met,
+)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Channel, Channel]]:
+    """Give both ends of a channel."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channels = Channel(one), Channel(other)
+    yield channels
+    for channel in channels:
+        channel.close()
+        for each in channel.received:
+            each.close()
+
+
+async def test_sockets_travel(pair: tuple[Channel, Channel]) -> None:
+    """The other side gets the same sockets, which no child inherits, and no more than it takes."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        for most in (1, 0):
+            pair[0].send(Packet(Step.SOCKETS, by_systemd=True), [listening])
+            assert (await pair[1].receive(Step.SOCKETS, 1, most)).by_systemd
+            (taken,) = pair[1].received
+            assert taken.getsockname() == listening.getsockname()
+            assert not os.get_inheritable(taken.fileno())
+
+
+@pytest.mark.parametrize(
+    ("packet", "why"),
+    [
+        (Packet(Step.FAILED, why="no room"), "no room"),
+        (Packet(Step.SERVING, version="9.9"), "its version is 9.9"),
+        (Packet(Step.PREPARED, protocol=2, version="9.9"), "its version is 9.9"),
+    ],
+)
+async def test_another_step(pair: tuple[Channel, Channel], packet: Packet, why: str) -> None:
+    """What is not the next step ends the takeover, with the reason."""
+    pair[0].send(packet)
+    with pytest.raises(PeerRefused, match=why):
+        await pair[1].receive(Step.PREPARED, 1)
+
+
+async def test_no_step(pair: tuple[Channel, Channel]) -> None:
+    """Silence, nonsense and an end are told apart."""
+    with pytest.raises(PeerRefused, match="no answer within"):
+        await pair[1].receive(Step.PREPARED, 0.01)
+    pair[0]._connection.send(b"nonsense")
+    with pytest.raises(PeerRefused, match="not understood"):
+        await pair[1].receive(Step.PREPARED, 1)
+    pair[0].close()
+    with pytest.raises(PeerGone):
+        await pair[1].receive(Step.PREPARED, 1)
+    with pytest.raises(PeerGone):
+        pair[1].send(Packet(Step.PREPARED))
+
+
+def test_who_is_trusted(pair: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same user, and root; root may take over from others, too."""
+    for own, other, trusted in ((7, 7, True), (7, 0, True), (0, 7, True), (7, 8, False)):
+        monkeypatch.setattr(os, "geteuid", lambda own=own: own)
+        monkeypatch.setattr(pair[0], "_uid", other)
+        assert pair[0].is_trusted is trusted
+
+
+def test_the_meeting_place(tmp_path: Path) -> None:
+    """It is its owner's alone, replaces what an earlier process left, and may be deep."""
+    directory = tmp_path / ("deep" * 40)
+    directory.mkdir()
+    assert met(directory) is None
+    assert met(tmp_path / "missing") is None
+    meeting_place(directory).close()
+    assert met(directory) is None, "nobody waits there"
+    with meeting_place(directory):
+        assert (directory / NAME).stat().st_mode & 0o777 == 0o600
+        assert [each.name for each in directory.iterdir()] == [NAME]
+        found = met(directory)
+        assert found
+        with found:
+            assert Channel(found).pid == os.getpid()
