@@ -20,6 +20,7 @@ from greenroom.control.identity import AccessKey, Identities
 from greenroom.control.identity_resolver import Resolver
 from greenroom.control.permissions import compile_policies
 from greenroom.identities_file import IdentitiesRefused
+from greenroom.model.identity import IdentityKind
 from greenroom.model.identity_errors import IdentityError
 from greenroom.settings import Settings
 from greenroom.storage.base import StorageUnavailable, Store
@@ -83,6 +84,15 @@ class IdentityService:
             self.identities.forget(envelope.account)
         elif isinstance(envelope, AccountSuspended):
             self.accounts.receive(envelope)
+
+    async def end_sessions(self, kind: IdentityKind | None, name: str) -> None:
+        """End the sessions of a user, a role or (None) the root: the next request is refused.
+
+        Raises:
+            NoSuchEntity: there is no such user or role.
+        """
+        await self._store.identities.end_sessions(self.root.account, kind, name)
+        self._bus.publish(IdentitiesChanged(self.root.account))
 
     def hang_up(self) -> None:
         """Open the audit log anew, and apply the identities file soon."""

@@ -287,6 +287,7 @@ async def _serve(
         opened.clock,
         opened.metrics,
         node.control,
+        identity.end_sessions,
     )
     check = StoreCheck(opened.store.check_writable, opened.clock)
     application = Application(node.control, operator, _health(node, check), _monitoring(node))

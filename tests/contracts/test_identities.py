@@ -386,6 +386,23 @@ async def test_revocation_never_goes_back(store: Store) -> None:
     assert (await identities.resolve_identity(ACCOUNT, None, "")).account.revoked_before == 5
 
 
+async def test_ended_sessions_are_counted(store: Store) -> None:
+    """For users, roles and the root, each by itself; declaring them again ends nothing more."""
+    identities = store.identities
+    await identities.apply(ACCOUNT, Declared(users=(user(),), roles=(role(),)))
+    for kind, name in ((USER, "Anna"), (ROLE, "mod"), (ROLE, "MOD"), (None, "")):
+        await identities.end_sessions(ACCOUNT, kind, name)
+    for kind in (USER, ROLE):
+        with pytest.raises(NoSuchEntity):
+            await identities.end_sessions(ACCOUNT, kind, "nobody")
+    tagged = Declared(users=(user(tags={"k": "v"}),), roles=(role(path="/p/"),))
+    await identities.apply(ACCOUNT, tagged)
+    assert (await identities.get_user(ACCOUNT, "anna")).sessions_ended == 1
+    assert (await identities.get_role(ACCOUNT, "mod")).sessions_ended == 2
+    assert (await identities.resolve_identity(ACCOUNT, None, "")).account.sessions_ended == 1
+    assert (await identities.resolve_identity(OTHER, None, "")).account.sessions_ended == 0
+
+
 async def test_suspension(store: Store) -> None:
     """An account is suspended since the first time, until it is resumed."""
     assert await store.identities.suspended_accounts() == frozenset()

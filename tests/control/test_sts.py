@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from greenroom.control.identity import Caller
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
+from greenroom.model.identity import IdentityKind
 from greenroom.model.principal import AccessRequest, Outcome, PrincipalType
 from tests.control.iam_caller import ACCOUNT, ROOT, IamCaller, Refused, policy, trust
 
@@ -134,6 +135,44 @@ async def test_another_key_under_the_same_id_revives_nothing() -> None:
             await iam.session(credentials)
     for credentials in await begun():
         await iam.session(credentials)
+
+
+async def test_ended_sessions_of_a_role_are_refused() -> None:
+    """What was issued until then is refused, whatever the clock says; what comes later is good."""
+    iam = await with_role()
+    anna = await iam.user(document=ASSUME)
+    named = {"RoleArn": ROLE, "RoleSessionName": "session"}
+    iam.time.jump(7200)  # a clock that is ahead dates sessions in the future
+    before = (await iam.sts("AssumeRole", anna, **named))["Credentials"]
+    iam.time.jump(-7200)
+    await iam.session(before)
+    await iam.store.identities.end_sessions(ACCOUNT, IdentityKind.ROLE, "r")
+    with pytest.raises(ExpiredTokenException):
+        await iam.session(before)
+    await assume(iam, anna)
+    await iam.store.identities.end_sessions(ACCOUNT, IdentityKind.ROLE, "r")
+    with pytest.raises(ExpiredTokenException):
+        await iam.session(before)
+
+
+@pytest.mark.parametrize("kind", [IdentityKind.USER, None])
+async def test_ended_sessions_of_users_and_the_root_are_refused(kind: IdentityKind | None) -> None:
+    """The same of GetSessionToken; sessions of others stay."""
+    iam = await with_role()
+    anna = await iam.user(document=ASSUME)
+    callers = {IdentityKind.USER: anna, None: ROOT}
+    others = {IdentityKind.USER: None, None: IdentityKind.USER}
+    tokens = {
+        each: (await iam.sts("GetSessionToken", caller))["Credentials"]
+        for each, caller in callers.items()
+    }
+    role = await iam.sts("AssumeRole", anna, RoleArn=ROLE, RoleSessionName="session")
+    await iam.store.identities.end_sessions(ACCOUNT, kind, "anna" if kind else "")
+    with pytest.raises(ExpiredTokenException):
+        await iam.session(tokens[kind])
+    await iam.session(tokens[others[kind]])
+    await iam.session(role["Credentials"])
+    await iam.session((await iam.sts("GetSessionToken", callers[kind]))["Credentials"])
 
 
 @pytest.mark.parametrize(

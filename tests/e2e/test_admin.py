@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from greenroom.cli.exit_codes import ExitCode
@@ -250,6 +252,57 @@ def test_a_refused_key_is_named_with_its_place(
     assert result.stderr.count("\n") == 1
 
 
+def session_client(service: Service, credentials: Any) -> Any:
+    """Return a client of a session."""
+    return boto3.client(
+        "ivschat",
+        endpoint_url=service.api_url,
+        region_name="us-east-1",
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
+
+
+def test_sessions_are_ended_at_once(admin: Admin, service: Service, tmp_path: Path) -> None:
+    """A session that is in use is refused from the next request on; a new one is not."""
+    said(admin("role", "add", "shift"))
+    said(admin("policy", "put", "all", document(tmp_path), "--role", "shift"))
+    sts = boto3.client(
+        "sts",
+        endpoint_url=service.api_url,
+        region_name="us-east-1",
+        aws_access_key_id=service.ready["access_key_id"],
+        aws_secret_access_key=service.ready["secret_access_key"],
+    )
+    role = {"RoleArn": "arn:aws:iam::123456789012:role/shift", "RoleSessionName": "late"}
+
+    def of_role() -> Any:
+        return session_client(service, sts.assume_role(**role)["Credentials"])
+
+    def of_root() -> Any:
+        return session_client(service, sts.get_session_token()["Credentials"])
+
+    for begin, arguments, sentence in (
+        (of_role, ("role", "end-sessions", "SHIFT"), "ended the sessions of role SHIFT\n"),
+        (of_root, ("account", "end-sessions"), "ended the sessions of the root\n"),
+    ):
+        sessions = [begin(), begin()]
+        for session in sessions:
+            session.list_rooms()
+        assert said(admin(*arguments)) == sentence
+        for session in sessions:
+            with pytest.raises(ClientError, match="ExpiredTokenException"):
+                session.list_rooms()
+        begin().list_rooms()
+    audit = Path(service.ready["data_dir"], "audit.log").read_text()
+    lines = [json.loads(line) for line in audit.splitlines() if "EndSessions" in line]
+    assert [each.get("details") for each in lines] == [{"RoleName": "SHIFT"}, None]
+    refused = admin("role", "end-sessions", "nobody")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (ExitCode.REFUSED, 1)
+    assert "The role with name nobody cannot be found." in refused.stderr
+
+
 def test_a_service_with_a_certificate_of_its_own(
     tmp_path: Path, admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +324,7 @@ def test_a_service_with_a_certificate_of_its_own(
         ["policy", "attach", "nothing", "--user", "twice"],
         ["token-keys", "kill", "nothing"],
         ["key", "delete", "AKIAIOSFODNN7EXAMPLE"],
+        ["user", "end-sessions", "nobody"],
     ],
     ids=" ".join,
 )

@@ -31,6 +31,14 @@ def resume(admin: Admin) -> None:
     _tell(admin, "resume")
 
 
+@account.command("end-sessions")
+@admin_command
+def end_sessions(admin: Admin) -> None:
+    """End all sessions of the root: temporary credentials that its access key got."""
+    answer = admin.operate("sessions/end", kind="root")
+    admin.say("ended the sessions of the root", answer)
+
+
 def _tell(admin: Admin, request: str) -> None:
     answer = admin.operate(f"account/{request}")
     state = "suspended" if answer["suspended"] else "active"

@@ -63,6 +63,15 @@ def trust_(admin: Admin, name: str, file: Path) -> None:
     admin.say(f"set the trust policy of role {name}", {"RoleName": name})
 
 
+@role.command("end-sessions")
+@click.argument("name")
+@admin_command
+def end_sessions(admin: Admin, name: str) -> None:
+    """End all sessions of a role: who acts in it must assume it again."""
+    answer = admin.operate("sessions/end", kind="role", name=name)
+    admin.say(f"ended the sessions of role {name}", answer)
+
+
 @role.command("remove")
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Take policies away first.")

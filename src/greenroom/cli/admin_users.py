@@ -53,6 +53,15 @@ def show(admin: Admin, name: str) -> None:
     admin.table(("USER", found["UserName"]), rows, everything)
 
 
+@user.command("end-sessions")
+@click.argument("name")
+@admin_command
+def end_sessions(admin: Admin, name: str) -> None:
+    """End all sessions of a user: temporary credentials that the user got."""
+    answer = admin.operate("sessions/end", kind="user", name=name)
+    admin.say(f"ended the sessions of user {name}", answer)
+
+
 @user.command("remove")
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Take keys and policies away first.")

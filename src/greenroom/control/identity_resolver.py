@@ -2,8 +2,8 @@
 
 - A long-term key is its user's while it is Active.
 - Temporary credentials are who their claims name, while that user or role is the very one that was
-  named, nothing has revoked credentials of their time, and the long-term key that they go back to
-  is Active. They never may more than the identity may now.
+  named, nothing has revoked credentials of their time or ended the sessions, and the long-term key
+  that they go back to is Active. They never may more than the identity may now.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -97,7 +97,8 @@ class Resolver:
         kept = found.identity
         if kept is not None and kept.id != claims.identity_id:
             raise UnrecognizedClientException(INVALID)
-        if claims.issued < (found.account if kept is None else kept).revoked_before:
+        holder = found.account if kept is None else kept
+        if claims.issued < holder.revoked_before or claims.sessions_ended != holder.sessions_ended:
             raise ExpiredTokenException(EXPIRED)
         if claims.parent_key_id and claims.parent_key_id not in self._root_key_ids:
             parent = found.key

@@ -1,4 +1,4 @@
-"""`/greenroom/...`: the operator's requests, about the keys of chat tokens and the account.
+"""`/greenroom/...`: the operator's requests, about keys of chat tokens, the account and sessions.
 
 They are signed like those of the API, for a service of their own, so that neither signature is good
 for the other; only the root access key may make them. A path on the one port needs nothing that a
@@ -6,6 +6,7 @@ remote operator, a container or a store in memory lacks, as a socket in the data
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +25,7 @@ from greenroom.model.errors import (
     ServiceError,
     ValidationException,
 )
+from greenroom.model.identity import IdentityKind
 from greenroom.token_keys import TokenKeys
 from greenroom.tokens import KeyInfo
 
@@ -34,6 +36,10 @@ SERVICE = "greenroom"
 BODY_BYTES = 4096
 
 _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+
+
+EndSessions = Callable[[IdentityKind | None, str], Awaitable[None]]
+"""Ends the sessions of the user, the role or (None) the root of the name, on every node."""
 
 
 class TokenKeysAnswer(msgspec.Struct, rename="camel"):
@@ -51,6 +57,18 @@ class AccountAnswer(msgspec.Struct, rename="camel"):
 
 class _Kill(msgspec.Struct, rename="camel"):
     key_id: str
+
+
+class SessionsAnswer(msgspec.Struct, rename="camel"):
+    """Whose sessions were ended."""
+
+    kind: str
+    name: str
+
+
+class _EndSessions(msgspec.Struct):
+    kind: Literal["user", "role", "root"]
+    name: str = ""
 
 
 class _Operation(msgspec.Struct, frozen=True):
@@ -73,6 +91,7 @@ class OperatorApi:
         clock: Clock,
         metrics: Metrics,
         control: ControlPlane,
+        end_sessions: EndSessions,
     ) -> None:
         """Make the API; audit log, memory for bodies and logger are those of the control plane."""
         self._keys = keys
@@ -84,6 +103,7 @@ class OperatorApi:
         self._metrics = metrics
         self._bodies = control.bodies
         self._logger = control.logger
+        self._end_sessions = end_sessions
         self._operations: Mapping[bytes, _Operation] = {
             b"token-keys/list": _Operation("ListTokenKeys", self._list_keys, reads=True),
             b"token-keys/rotate": _Operation("RotateTokenKey", self._rotate_key),
@@ -91,6 +111,7 @@ class OperatorApi:
             b"account/show": _Operation("ShowAccount", self._show_account, reads=True),
             b"account/suspend": _Operation("SuspendAccount", self._suspend_account),
             b"account/resume": _Operation("ResumeAccount", self._resume_account),
+            b"sessions/end": _Operation("EndSessions", self._end),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,3 +190,18 @@ class OperatorApi:
     async def _resume_account(self, body: bytes, trail: Trail) -> AccountAnswer:
         await self._accounts.resume(self._root.account)
         return await self._show_account(body, trail)
+
+    # Sessions
+
+    async def _end(self, body: bytes, trail: Trail) -> SessionsAnswer:
+        try:
+            asked = msgspec.json.decode(body, type=_EndSessions)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ValidationException(
+                "The body must be JSON with a kind, which is user, role or root, and a name."
+            ) from None
+        kind = None if asked.kind == "root" else IdentityKind(asked.kind)
+        if kind is not None:
+            trail.parameters = {f"{kind.title()}Name": asked.name}
+        await self._end_sessions(kind, asked.name)
+        return SessionsAnswer(asked.kind, asked.name)

@@ -57,6 +57,7 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None = None
     policy_arns: tuple[str, ...] = ()
     policy_ids: tuple[str, ...] = ()
+    sessions_ended: int = 0
     tags: dict[str, str] = {}
     transitive_tag_keys: tuple[str, ...] = ()
 
@@ -86,6 +87,7 @@ async def assume_role(call: IamCall) -> Result:
         name=role.name,
         identity_id=role.id,
         session_name=call.text("RoleSessionName"),
+        sessions_ended=role.sessions_ended,
         policy=policy,
         policy_arns=tuple(each.arn for each in narrowing),
         policy_ids=tuple(each.id for each in narrowing),
@@ -111,11 +113,14 @@ async def get_session_token(call: IamCall) -> Result:
     if call.session is not None:
         raise AccessDeniedException("Cannot call GetSessionToken with session credentials")
     seconds = call.number("DurationSeconds", USER_SECONDS)
+    kind, name = (None, "") if principal.is_root else (IdentityKind.USER, principal.user_name or "")
+    found = await call.identities.resolve_identity(principal.account, kind, name)
     session = _Session(
         account=principal.account,
-        kind=None if principal.is_root else IdentityKind.USER,
-        name=principal.user_name or "",
+        kind=kind,
+        name=name,
         identity_id="" if principal.is_root else principal.user_id,
+        sessions_ended=(found.identity or found.account).sessions_ended,
     )
     # "If the duration is longer than one hour, the session for AWS account owners defaults to one
     # hour."

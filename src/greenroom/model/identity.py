@@ -101,7 +101,8 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A user, with all that says what the user may do.
 
-    `revoked_before`: temporary credentials that were issued earlier are refused. `managed`: the
+    `revoked_before`: temporary credentials that were issued earlier are refused. `sessions_ended`:
+    how often all were ended; those that were issued at another count are refused. `managed`: the
     identities file owns it.
     """
 
@@ -117,6 +118,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """ARNs, in the order of attachment."""
     access_key_ids: tuple[str, ...] = ()
     revoked_before: int = 0
+    sessions_ended: int = 0
     managed: bool = False
 
     @property
@@ -143,6 +145,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     inline_policies: dict[str, str] = {}
     attached_policies: tuple[str, ...] = ()
     revoked_before: int = 0
+    sessions_ended: int = 0
     managed: bool = False
 
     @property
@@ -203,12 +206,13 @@ class Attachment(msgspec.Struct, frozen=True):
 class Account(msgspec.Struct, frozen=True):
     """What is kept of an account itself; `suspended` is since when, None when it is not.
 
-    `revoked_before` is about the root's temporary credentials.
+    `revoked_before` and `sessions_ended` are about the root's temporary credentials.
     """
 
     id: str
     suspended: int | None = None
     revoked_before: int = 0
+    sessions_ended: int = 0
 
 
 class SessionClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -239,6 +243,8 @@ class SessionClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The unique ids of those managed policies: another one of the same name narrows nothing."""
     parent_key_created: int = 0
     """When the parent key was made: another one under the same id, of whomever, is not it."""
+    sessions_ended: int = 0
+    """How often sessions of the user, role or root had been ended when this one began."""
 
     def __repr__(self) -> str:
         return f"SessionClaims({self.access_key_id!r}, account={self.account!r})"

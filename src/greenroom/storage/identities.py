@@ -195,6 +195,13 @@ class IdentityStore(Protocol):
             NoSuchEntity: there is none.
         """
 
+    async def end_sessions(self, account: str, kind: IdentityKind | None, name: str) -> None:
+        """Refuse all temporary credentials issued until now, whatever any clock said.
+
+        Raises:
+            NoSuchEntity: there is none.
+        """
+
     async def put_inline_policy(
         self, account: str, kind: IdentityKind, name: str, policy_name: str, document: str
     ) -> None:

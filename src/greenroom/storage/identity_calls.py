@@ -93,6 +93,9 @@ class Identities:
     ) -> None:
         await self._write(rules.revoke_sessions, account, kind, name, before)
 
+    async def end_sessions(self, account: str, kind: IdentityKind | None, name: str) -> None:
+        await self._write(rules.end_sessions, account, kind, name)
+
     async def put_inline_policy(
         self, account: str, kind: IdentityKind, name: str, policy_name: str, document: str
     ) -> None:

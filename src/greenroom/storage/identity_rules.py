@@ -147,6 +147,17 @@ def revoke_sessions(
         put(shelves, replace(found, revoked_before=max(before, found.revoked_before)))
 
 
+def end_sessions(shelves: Shelves, account: str, kind: IdentityKind | None, name: str) -> None:
+    """Refuse all temporary credentials issued until now."""
+    if kind is None:
+        kept = account_of(shelves, account)
+        ended = replace(kept, sessions_ended=kept.sessions_ended + 1)
+        shelves.accounts.put(EVERYWHERE, account, ended)
+    else:
+        found = identity(shelves, account, kind, name)
+        put(shelves, replace(found, sessions_ended=found.sessions_ended + 1))
+
+
 def put_inline_policy(
     shelves: Shelves, account: str, kind: IdentityKind, name: str, policy: str, document: str
 ) -> None:
