@@ -1,10 +1,18 @@
+import gc
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from greenroom import memory
-from greenroom.memory import MemoryWatch
+from greenroom.memory import (
+    PRESSED_SHARE,
+    RESTING_CPU,
+    RESTING_SECONDS,
+    RESTING_SHARE,
+    Collector,
+    MemoryWatch,
+)
 
 
 class Machine:
@@ -47,6 +55,114 @@ def test_freed_memory_is_given_back_while_pressed() -> None:
     machine.freed = 1000
     watch.look()
     assert (machine.used, watch.pressed) == (500, False)
+
+
+class Garbage:
+    """A collector's world: what a collection costs and frees, and clocks that a test moves."""
+
+    def __init__(self, machine: Machine, takes: float = 0.1) -> None:
+        self.machine = machine
+        self.takes = takes
+        self.now = self.cpu = 0.0
+        self.bytes = 0
+        self.collections = 0
+        self.due = True
+        self.collector = Collector(
+            self.collect, lambda: self.due, lambda: self.now, lambda: self.cpu
+        )
+
+    def collect(self) -> None:
+        """Free the garbage; what is free is given back later."""
+        self.collections += 1
+        self.now += self.takes
+        self.machine.freed += self.bytes
+        self.bytes = 0
+
+    def pass_by(self, seconds: float, busy: float = 0.0) -> None:
+        """Let time pass, of which a share is computed."""
+        self.now += seconds
+        self.cpu += seconds * busy
+
+    def watch(self, bound: int) -> MemoryWatch:
+        """Return a watch over the machine."""
+        machine = self.machine
+        return MemoryWatch(bound, lambda: machine.used, machine.release, self.collector)
+
+
+def test_garbage_is_collected_before_anybody_is_refused() -> None:
+    """What an attacker left behind does not refuse those who come after him."""
+    garbage = Garbage(Machine())
+    watch = garbage.watch(1000)
+    garbage.machine.used, garbage.bytes = 1500, 800
+    garbage.pass_by(1, busy=1)
+    with capture_logs() as logs:
+        watch.look()
+    assert (garbage.machine.used, watch.pressed, logs) == (700, False, [])
+
+
+def test_collections_under_pressure_take_a_hundredth_of_the_time() -> None:
+    """What is no garbage is looked at again and again, but not all the time."""
+    garbage = Garbage(Machine())
+    watch = garbage.watch(1000)
+    garbage.machine.used = 1500
+    for _ in range(100):
+        garbage.pass_by(1, busy=1)
+        watch.look()
+    assert watch.pressed
+    assert garbage.collections * garbage.takes <= garbage.now * PRESSED_SHARE + garbage.takes
+    garbage.bytes = 1000
+    garbage.pass_by(garbage.takes / PRESSED_SHARE)
+    watch.look()
+    assert not watch.pressed
+
+
+@pytest.mark.parametrize("bound", [0, 1 << 40])
+def test_garbage_is_collected_at_rest(bound: int) -> None:
+    """A process that has nothing to do gives back what is left, with and without a bound."""
+    garbage = Garbage(Machine(), takes=0.005)
+    watch = garbage.watch(bound)
+    garbage.machine.used, garbage.bytes = 1500, 800
+    garbage.pass_by(1, busy=2 * RESTING_CPU)
+    watch.look()
+    assert garbage.collections == 0
+    garbage.pass_by(1, busy=RESTING_CPU / 2)
+    watch.look()
+    assert (garbage.collections, garbage.machine.used) == (1, 700)
+    for _ in range(RESTING_SECONDS - 2):
+        garbage.pass_by(1)
+        watch.look()
+    assert garbage.collections == 1
+    garbage.pass_by(3)
+    watch.look()
+    assert garbage.collections == 2
+    garbage.due = False
+    garbage.pass_by(RESTING_SECONDS)
+    watch.look()
+    assert garbage.collections == 2
+
+
+def test_long_collections_at_rest_are_rare() -> None:
+    """Where there is much to look at, rest is not disturbed for it."""
+    garbage = Garbage(Machine(), takes=0.3)
+    watch = garbage.watch(0)
+    for _ in range(int(0.3 / RESTING_SHARE)):
+        garbage.pass_by(1)
+        watch.look()
+    assert garbage.collections == 1
+
+
+def test_what_the_collector_says() -> None:
+    """Something is due once enough objects were made for the collector to have looked at some."""
+    before = gc.get_threshold()
+    gc.set_threshold(100, 1000, 1000)
+    try:
+        gc.collect()
+        assert not memory._has_grown()
+        kept: list[list[int]] = [[] for _ in range(1000)]
+        assert memory._has_grown()
+        assert len(kept) == 1000
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_no_bound() -> None:

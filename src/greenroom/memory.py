@@ -3,13 +3,19 @@
 - The bound is a setting; by default nine tenths of what the container, or the machine, has.
 - Above the bound the node is pressed: it refuses new connections and keeps the old ones. Below
   95 % of it, it takes new ones again. In between nothing changes, so that it does not flutter.
-- While pressed, memory that was freed is given back to the machine, which the C library does not
-  always do by itself.
+- Before it is pressed, and while it is, garbage is collected, and memory that was freed is given
+  back to the machine, which the C library does not always do by itself.
+- So it is when the process rests: the collector looks at old objects hardly ever, and what a flood
+  left would stay for ever.
+- A collection takes the longer the more objects there are, and nothing else runs meanwhile: it may
+  take a hundredth of the time under pressure, and a ten-thousandth at rest.
 """
 
 import asyncio
 import ctypes
+import gc
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,10 +31,62 @@ RELEASED = 0.95
 LOOK_SECONDS = 1
 """How often it is measured."""
 
+PRESSED_SHARE, RESTING_SHARE = 0.01, 0.0001
+"""How much of the time collections may take."""
+
+RESTING_SECONDS = 60
+"""How long there is none at rest in any case."""
+
+RESTING_CPU = 0.05
+"""A process that uses less of a processor rests."""
+
 _UNBOUNDED = 1 << 60
 """Control groups write "no limit" as a number that no machine has."""
 
 log = structlog.get_logger()
+
+
+class Collector:
+    """Collects garbage of every age, when it may; the clocks are arguments, in seconds."""
+
+    def __init__(
+        self,
+        collect: Callable[[], object] = gc.collect,
+        is_due: Callable[[], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._collect = collect
+        self._is_due = is_due or _has_grown
+        self._clock = clock
+        self._cpu = cpu
+        self._looked = (clock(), cpu())
+        self._ended = float("-inf")
+        self._taken = 0.0
+
+    def rests(self) -> bool:
+        """Return whether the process did next to nothing since this was asked the last time."""
+        before, self._looked = self._looked, (self._clock(), self._cpu())
+        passed, used = (now - then for now, then in zip(self._looked, before, strict=True))
+        return used < passed * RESTING_CPU
+
+    def collect(self, share: float, pause: float = 0.0) -> bool:
+        """Collect if something is due, within a share of the time and after a pause in seconds.
+
+        Return whether it was done.
+        """
+        begun = self._clock()
+        if begun < self._ended + max(pause, self._taken / share) or not self._is_due():
+            return False
+        self._collect()
+        self._ended = self._clock()
+        self._taken = self._ended - begun
+        return True
+
+
+def _has_grown() -> bool:
+    """Return whether there are many objects that the collector has not looked at every age of."""
+    return any(gc.get_count()[1:])
 
 
 class MemoryWatch:
@@ -39,10 +97,12 @@ class MemoryWatch:
         bound: int = 0,
         resident: Callable[[], int] | None = None,
         release: Callable[[], None] | None = None,
+        collector: "Collector | None" = None,
     ) -> None:
         self._bound = bound
         self._resident = resident or resident_bytes
         self._release = release or give_back
+        self._collector = collector or Collector()
         self._timer: asyncio.TimerHandle | None = None
         self.pressed = False
 
@@ -58,16 +118,19 @@ class MemoryWatch:
 
     def look(self) -> None:
         """Measure."""
-        if not self._bound:
-            return
-        used = self._resident()
-        if self.pressed:
+        rests = self._collector.rests()
+        if self._bound and (self.pressed or self._resident() > self._bound):
+            self._collector.collect(PRESSED_SHARE)
             self._release()
-            used = self._resident()
-            if used < self._bound * RELEASED:
-                self.pressed = False
-                log.warning("memory pressure is over", bytes=used, bound=self._bound)
-        elif used > self._bound:
+            self._judge(self._resident())
+        elif rests and self._collector.collect(RESTING_SHARE, RESTING_SECONDS):
+            self._release()
+
+    def _judge(self, used: int) -> None:
+        if self.pressed and used < self._bound * RELEASED:
+            self.pressed = False
+            log.warning("memory pressure is over", bytes=used, bound=self._bound)
+        elif not self.pressed and used > self._bound:
             self.pressed = True
             log.error("memory pressure: new connections are refused", bytes=used, bound=self._bound)
 
