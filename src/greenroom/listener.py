@@ -5,7 +5,8 @@ uvicorn's protocol class reads the requests. What it leaves open is closed here:
 - The size of a request's head, and the time a client may take for it, for the body, and to read
   the answer.
 - Requests that do not wait for the answer before them: they are not looked at until it is written,
-  and nothing is read meanwhile. So a connection holds one request, and what one read brought.
+  and nothing is read meanwhile. So a connection holds one request, and what one read brought. Of
+  all that is held by all connections a few are taken in each turn of the loop.
 - Trailers are refused. The service knows no field that may stand there (RFC 9110, section 6.5.1),
   and what is no content of a body in chunks is bounded like a head.
 - Answers are JSON also when the request could not be parsed. A refused connection is closed, after
@@ -226,15 +227,21 @@ class Listener(HttpToolsProtocol):
             if self._farewell:
                 self._close_after(self._farewell)
             elif self._held:
-                self._go_on()
+                self._plane.turns.wait(self._go_on)
 
     def _go_on(self) -> None:
         """Take the next request from what is held, and read again when nothing is."""
+        if self._is_over():
+            return
         held, self._held = self._held, b""
         self._flow.holding = False
         self._feed(held)
-        if not self._held and not self._refused and not self._ended:
+        if not self._held and not self._is_over():
             self.flow.resume_reading()
+
+    def _is_over(self) -> bool:
+        """Return whether no further request is taken: it is closed, refused, or a WebSocket."""
+        return self._ended or self._refused or self.transport.is_closing()
 
     def _find_client(self) -> None:
         """Believe a trusted proxy about who its client is, and whether that came over TLS."""

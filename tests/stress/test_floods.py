@@ -1,9 +1,10 @@
 """Floods: whatever peers throw at the process, those who chat go on, and memory has its bound.
 
-What healthy clients wait for their echo is measured before and during; clients and flood share one
-process and two cores with the service, so the numbers are reported and not judged. What is judged:
-every message of a healthy client is delivered, nobody healthy is dropped, the process lives, its
-memory stays under the bound that the scenario states, and afterwards it is as before.
+What is judged: every message of a healthy client is delivered, nobody healthy is dropped, the
+process lives, its memory stays under the bound that the scenario states, and afterwards it is as
+before: `KEPT` is what may stay. An innocent client in a process of its own waits for its echo and
+for `/health` at most `WORST_RATIO` times as long as before. What the healthy clients wait who share
+their process with the flood is reported and not judged.
 """
 
 import asyncio
@@ -22,11 +23,15 @@ from tests.conftest import Measured
 from tests.e2e.wire import PING, TEXT, client_frame, upgrade_bytes
 from tests.service import Service
 from tests.stress.conftest import Scaled
+from tests.stress.onlooking import WORST_RATIO, looking_on
 from tests.stress.process import connections_at_stop, descriptors, resident, serving
-from tests.stress.viewers import Crowd, Speaker, Viewer, at_once, until
+from tests.stress.viewers import Crowd, Speaker, Stream, Viewer, at_once, until
 
 HEALTHY = 20
 MEBIBYTE = 1_048_576
+KEPT = 60 * MEBIBYTE
+"""What the process may still have more when the attacker has left."""
+
 SECONDS = 1.0
 """How long each flood lasts."""
 
@@ -152,6 +157,67 @@ async def pings_unread(flood: Flood) -> None:
         viewer.transport.abort()
 
 
+GETS = (
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"OPTIONS / HTTP/1.1\r\nHost: h\r\nAccess-Control-Request-Headers: " + b"x" * 999 + b"\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+)
+
+
+async def pipelined_requests(flood: Flood) -> None:
+    """Clients that send requests as fast as they can, and read the answers."""
+    streams = [await flood.crowd.stream() for _ in range(20)]
+    ends = flood.ends
+    while time.monotonic() < ends:
+        for stream in streams:
+            if stream.ended:
+                continue
+            request = flood.chance.choice(GETS)
+            if stream.transport.get_write_buffer_size() < 65_536:
+                stream.transport.write(request * (65_536 // len(request)))
+        await asyncio.sleep(0.01)
+    await end(streams)
+
+
+async def pipelined_requests_unread(flood: Flood) -> None:
+    """Clients that send as much as is taken, then nothing, and read no answer."""
+    streams = [await flood.crowd.stream(receive_buffer=4096) for _ in range(flood.peers // 25)]
+    for stream in streams:
+        request = flood.chance.choice(GETS)
+        stream.transport.pause_reading()
+        stream.transport.write(request * (4 * MEBIBYTE // len(request)))
+    await asyncio.sleep(SECONDS)
+    await end(streams)
+
+
+async def trailers(flood: Flood) -> None:
+    """Clients whose bodies end with fields that never end; refused ones come again."""
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    rests, ends = (b"x" * 65_536, b"x: y\r\n" * 9_000, b"x:" + b"y" * 65_536), flood.ends
+
+    async def offend() -> None:
+        rest = flood.chance.choice(rests)
+        while time.monotonic() < ends:
+            stream = await flood.crowd.stream()
+            stream.transport.write(head)
+            while not stream.ended and time.monotonic() < ends:
+                if stream.transport.get_write_buffer_size() < MEBIBYTE:
+                    stream.transport.write(rest)
+                await asyncio.sleep(0.005)
+            stream.transport.abort()
+
+    await at_once(offend() for _ in range(10))
+
+
+async def end(streams: list[Stream]) -> None:
+    """Let go of streams."""
+    for stream in streams:
+        stream.transport.abort()
+    await until(lambda: all(each.ended for each in streams), "the clients are gone")
+
+
 async def leave(viewers: list[Viewer]) -> None:
     """Let go of clients."""
     for viewer in viewers:
@@ -168,6 +234,9 @@ FLOODS: dict[Callable[[Flood], Coroutine[None, None, None]], int] = {
     unfinished_messages: 60,
     drip: 40,
     pings_unread: 60,
+    pipelined_requests: 60,
+    pipelined_requests_unread: 80,
+    trailers: 60,
 }
 """Each flood, and by how many MiB the process may grow at most: at scale 1, with 2,000 peers."""
 
@@ -183,21 +252,31 @@ async def test_flood(
     """Those who chat lose nothing, and the process is afterwards as it was before."""
     limits = {"GREENROOM_HANDSHAKE_TIMEOUT_SECONDS": str(HANDSHAKE_SECONDS)}
     async with serving(tmp_path, **limits) as (service, crowd):
-        room, flooded = (str(service.boto3().create_room()["arn"]) for _ in range(2))
+        room, flooded, quiet = (str(service.boto3().create_room()["arn"]) for _ in range(3))
         speakers = await crowd.speakers(room, HEALTHY)
-        before = await waits(speakers, lambda: len(speakers[0].echoed) >= 15)
-        memory, files = resident(service), descriptors(service)
-        flooding = asyncio.create_task(flood(Flood(service, crowd, flooded, chance, scaled(2000))))
-        peak = asyncio.create_task(highest(service, flooding))
-        during = await waits(speakers, flooding.done)
-        await flooding
+        async with looking_on(service, crowd.token(quiet, "onlooker")) as onlooker:
+            before = await waits(speakers, lambda: len(speakers[0].echoed) >= 15)
+            alone = await onlooker.waits()
+            memory, files = resident(service), descriptors(service)
+            flooding = asyncio.create_task(
+                flood(Flood(service, crowd, flooded, chance, scaled(2000)))
+            )
+            peak = asyncio.create_task(highest(service, flooding))
+            during = await waits(speakers, flooding.done)
+            await flooding
+            met = await onlooker.waits()
         growth = (await peak - memory) / MEBIBYTE
         measured(f"{flood.__name__}: p99 before, ms", round(before * 1000, 1))
         measured(f"{flood.__name__}: p99 during, ms", round(during * 1000, 1))
+        measured(f"{flood.__name__}: innocent before, ms", round(alone.usual * 1000, 1))
+        measured(f"{flood.__name__}: innocent during, ms", round(met.usual * 1000, 1))
         measured(f"{flood.__name__}: grown by MiB", round(growth, 1))
         assert not any(each.viewer.ended for each in speakers), "a healthy client was dropped"
         assert growth < FLOODS[flood] * max(1.0, scaled(100) / 100)
+        assert met.ratio(alone) <= WORST_RATIO
         await until(lambda: descriptors(service) <= files + 3, "all descriptors are free again")
+        await until(lambda: resident(service) < memory + KEPT, "the memory is free again")
+        measured(f"{flood.__name__}: kept MiB", round((resident(service) - memory) / MEBIBYTE, 1))
         await waits(speakers, lambda: True)
         assert await asyncio.to_thread(connections_at_stop, service) == HEALTHY
 

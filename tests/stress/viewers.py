@@ -34,6 +34,7 @@ AT_ONCE = 200
 SESSION_SECONDS = 3600
 
 T = TypeVar("T")
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class Seen(msgspec.Struct, rename="pascal", frozen=True):
@@ -153,6 +154,20 @@ class Viewer(asyncio.Protocol):
             raise AssertionError(f"not a frame of the service: {first:#x} {payload!r}")
 
 
+class Stream(asyncio.Protocol):
+    """One connection whose answers nobody looks at."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
+
+
 class Speaker:
     """A connection that sends, and knows what became of it."""
 
@@ -241,6 +256,13 @@ class Crowd:
         Raises:
             OSError: the service cannot be reached.
         """
+        return await self._connect(lambda: Viewer(self, request), receive_buffer)
+
+    async def stream(self, receive_buffer: int | None = None) -> Stream:
+        """Connect, for whatever bytes; raises as `begin` does."""
+        return await self._connect(Stream, receive_buffer)
+
+    async def _connect(self, protocol: Callable[[], P], receive_buffer: int | None) -> P:
         connection = socket.socket()
         try:
             connection.setblocking(False)
@@ -252,8 +274,8 @@ class Crowd:
         except BaseException:
             connection.close()
             raise
-        _, viewer = await loop.create_connection(lambda: Viewer(self, request), sock=connection)
-        return viewer
+        _, made = await loop.create_connection(protocol, sock=connection)
+        return made
 
     async def attempt(self, token: str, receive_buffer: int | None = None) -> Viewer:
         """Connect with a token; return the connection with its answer, whatever it is."""

@@ -3,7 +3,8 @@
 - An idle connection keeps no frame decoder: it is made when bytes arrive and let go when empty.
 - Actions of one connection are handled in order. While one waits (for a room to be loaded, for a
   moderation request) nothing more is read, so the bound on memory is one read of the socket.
-- Of what one read brings, `TURN_BYTES` are handled at once: a flood delays the others no more.
+- Of what one read brings, `TURN_BYTES` are handled at once, and of all the rest a little in each
+  turn of the loop (`turns`): a flood delays the others no more.
 - What is queued for a reader is bounded. A reader that lets its queue pass the bound is dropped
   without a close frame, which it could not read anyway.
 """
@@ -38,7 +39,7 @@ from greenroom.protocol.errors import (
 from greenroom.protocol.session import Session
 from greenroom.visitors import Refused, Visit
 
-TURN_BYTES = 4_096
+TURN_BYTES = 1_024
 """Bytes of one connection that are handled before the others have their turn."""
 
 log = structlog.get_logger()
@@ -196,7 +197,7 @@ class Edge(asyncio.Protocol):
             # The others' turn: one peer's thousand small frames must not hold them up.
             self._busy = True
             self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._resume)
+            self._plane.turns.wait(self._resume)
 
     def _handle(self, received: Sequence[frames.Event], start: int) -> None:
         """Handle frames in order; when one must wait, stop reading until it is done."""

@@ -15,6 +15,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
+from greenroom.messaging.turns import Turns
 from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -65,6 +66,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
     visitors: Visitors = msgspec.field(default_factory=Visitors)
     origins: AllowedOrigins = msgspec.field(default_factory=AllowedOrigins)
     deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
+    turns: Turns = msgspec.field(default_factory=Turns)
     logger: BoundedLog = msgspec.field(default_factory=BoundedLog)
     """Takes the log's lines that clients can cause."""
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)

@@ -1,0 +1,70 @@
+"""What an innocent client in another process waits for, from the process of the tests."""
+
+import asyncio
+import contextlib
+import json
+import statistics
+import sys
+from collections.abc import AsyncIterator
+from typing import Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tests.service import Service
+
+WORST_RATIO = 10
+"""How many times longer than before an innocent client may wait in a flood."""
+
+LEAST_SECONDS = 0.002
+"""A shorter wait counts as this one: the ratio is about floods, not about a quiet machine."""
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """The times, in seconds, that the client waited for its echoes and for `/health`."""
+
+    echoes: list[float]
+    answers: list[float]
+
+    @property
+    def usual(self) -> float:
+        """Return the median of the waits of the kind that takes longer."""
+        return max(map(statistics.median, (self.echoes, self.answers)))
+
+    def ratio(self, before: Self) -> float:
+        """Return how many times longer the usual wait is than before."""
+        return self.usual / max(before.usual, LEAST_SECONDS)
+
+
+class Onlooker:
+    """The client, which waits all the time."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def waits(self) -> Waits:
+        """Return the waits since the last time."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(b"\n")
+        line = await self._process.stdout.readline()
+        assert line, "an innocent client was dropped"
+        return msgspec.convert(json.loads(line), Waits)
+
+
+@contextlib.asynccontextmanager
+async def looking_on(service: Service, token: str) -> AsyncIterator[Onlooker]:
+    """Have somebody chat from a process of his own."""
+    url = urlsplit(service.api_url)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.stress.onlooker", str(url.hostname), str(url.port), token),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 24,
+    )
+    try:
+        yield Onlooker(process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
