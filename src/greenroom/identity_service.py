@@ -5,7 +5,9 @@ accounts are suspended; at a hang-up signal it applies the identities file again
 """
 
 import asyncio
+import contextlib
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -13,6 +15,7 @@ import structlog
 from greenroom import credentials, identities_file
 from greenroom.accounts import Accounts
 from greenroom.audit import AuditLog
+from greenroom.audit_entry import SUCCESS, AuditEntry
 from greenroom.audit_file import Rotation
 from greenroom.bus.base import AccountSuspended, Bus, Envelope, IdentitiesChanged
 from greenroom.clock import Clock
@@ -32,6 +35,9 @@ UPKEEP_SECONDS = 60.0
 
 AUDIT_FILE = "audit.log"
 """The audit log's name in the data directory."""
+
+APPLIED = "ApplyIdentitiesFile"
+"""The event of the audit log's lines about what the identities file changed."""
 
 log = structlog.get_logger()
 
@@ -68,10 +74,13 @@ class IdentityService:
         """
         service = cls(settings, store, bus, clock, await open_vault(settings, store))
         await service._find_keys()
-        await service._apply_file()
-        await service.accounts.refresh()
-        if service.audit_log is not None:
-            service.audit_log.start()
+        async with contextlib.AsyncExitStack() as stack:
+            if service.audit_log is not None:
+                service.audit_log.start()
+                stack.push_async_callback(service.audit_log.close)
+            await service._apply_file()
+            await service.accounts.refresh()
+            stack.pop_all()
         return service
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
@@ -139,6 +148,7 @@ class IdentityService:
                     await self._apply_file()
                 except (IdentitiesRefused, StorageUnavailable) as refused:
                     log.error("identities file not applied", reason=str(refused))
+                    await self._audit(type(refused).__name__, reason=str(refused))
             await self._write_last_used()
             # The store says in the log when it begins to fail; the next round tries again.
             with suppress(StorageUnavailable):
@@ -160,12 +170,30 @@ class IdentityService:
         except IdentityError as error:
             raise IdentitiesRefused(f"{path}: {error.message}") from None
         for change in changes:
-            log.info("identities file", change=change)
+            log.info("identities file", change=change.what)
+            said = {"before": change.before, "after": change.after}
+            differs = {name: values for name, values in said.items() if values}
+            await self._audit(SUCCESS, change.arn, change=change.what, **differs)
         log.info("identities file applied", file=str(path), changes=len(changes))
         if changes:
             self._bus.publish(IdentitiesChanged(account))
         if declared.suspended is not None:
             self._bus.publish(AccountSuspended(account, declared.suspended))
+
+    async def _audit(self, outcome: str, arn: str = "", **details: object) -> None:
+        """Write what the identities file changed, or that it was refused."""
+        if self.audit_log is None:
+            return
+        file = str(self._settings.optional_path("identities_file"))
+        await self.audit_log.record(
+            AuditEntry(
+                time=datetime.fromtimestamp(self._clock.now(), UTC),
+                event=APPLIED,
+                outcome=outcome,
+                resources=(arn,) if arn else (),
+                details={"file": file, **details},
+            )
+        )
 
 
 def _audit_log(settings: Settings) -> AuditLog | None:

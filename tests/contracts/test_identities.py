@@ -1,7 +1,7 @@
 """Every IdentityStore: what is kept, what is refused, and that a refusal leaves nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ from greenroom.model.identity_errors import (
     NoSuchEntity,
 )
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.identities import Declared, RoleChange
+from greenroom.storage.identities import Change, Declared, RoleChange
 from greenroom.storage.memory import MemoryStore
 
 ACCOUNT, OTHER = "123456789012", "210987654321"
@@ -437,6 +437,11 @@ async def test_closed(store: Store) -> None:
 # What the identities file declares
 
 
+def told(changes: Iterable[Change]) -> tuple[str, ...]:
+    """Return the lines about changes."""
+    return tuple(change.what for change in changes)
+
+
 async def test_declared_changes_are_told_once(store: Store) -> None:
     """Applying twice changes nothing the second time; each change is one line without content."""
     declared = Declared(
@@ -445,16 +450,16 @@ async def test_declared_changes_are_told_once(store: Store) -> None:
         policies=(policy(),),
         keys=(key(),),
     )
-    assert await store.identities.apply(ACCOUNT, declared) == (
+    assert told(await store.identities.apply(ACCOUNT, declared)) == (
         "create policy chat",
         "create user anna",
         f"attach {policy().arn} to user anna",
         "create role mod",
         "create access key AKIA1 of user anna",
     )
-    assert await store.identities.apply(ACCOUNT, declared) == ()
+    assert told(await store.identities.apply(ACCOUNT, declared)) == ()
     changed = replace(declared, policies=(policy(document="[]"),), roles=(), keys=())
-    assert await store.identities.apply(ACCOUNT, changed) == (
+    assert told(await store.identities.apply(ACCOUNT, changed)) == (
         "delete access key AKIA1 of user anna",
         "delete role mod",
         "update policy chat: document",
@@ -469,10 +474,40 @@ async def test_declared_differences_have_names_only(store: Store) -> None:
     await store.identities.apply(ACCOUNT, Declared(users=(first,), keys=(key(),)))
     second = user(tags={"team": "b", "same": "s"}, inline_policies={"kept": "{}", "new": "{}"})
     inactive = replace(key(), status=KeyStatus.INACTIVE)
-    assert await store.identities.apply(ACCOUNT, Declared(users=(second,), keys=(inactive,))) == (
+    assert told(
+        await store.identities.apply(ACCOUNT, Declared(users=(second,), keys=(inactive,)))
+    ) == (
         "update user anna: tags team, policies gone new",
         "update access key AKIA1 of user anna: status",
     )
+
+
+async def test_declared_changes_hold_what_was_and_what_is(store: Store) -> None:
+    """Whoever audits sees documents and tags before and after, of whom, and no secret."""
+    first = user(tags={"team": "a", "same": "s"}, inline_policies={"kept": "{}", "gone": "{}"})
+    everything = Declared(users=(first,), policies=(policy(),), keys=(key(),))
+    created = {each.what: each for each in await store.identities.apply(ACCOUNT, everything)}
+    assert created["create policy chat"] == Change(
+        "create policy chat",
+        policy().arn,
+        after={"path": policy().path, "document": policy().document},
+    )
+    second = user(tags={"team": "b", "same": "s"}, inline_policies={"kept": "{}", "new": "[]"})
+    changed = Declared(users=(second,), policies=(policy(document="[]"),))
+    dropped, document, tags = await store.identities.apply(ACCOUNT, changed)
+    assert dropped == Change("delete access key AKIA1 of user anna")
+    assert (document.before, document.after) == (
+        {"document": policy().document},
+        {"document": "[]"},
+    )
+    assert (tags.arn, tags.before, tags.after) == (
+        first.arn,
+        {"tags": {"team": "a"}, "policies": {"gone": "{}"}},
+        {"tags": {"team": "b"}, "policies": {"new": "[]"}},
+    )
+    told_secrets = str([created, dropped, document, tags])
+    assert "sealed" not in told_secrets
+    assert "secret" not in told_secrets
 
 
 async def test_declarations_leave_what_they_do_not_own(store: Store) -> None:
@@ -549,17 +584,20 @@ async def test_declared_roles_trust_who_is_declared(store: Store) -> None:
     anna, one, two = user(), trusting("one", role("two").arn), trusting("two", user().arn)
     one = replace(one, trusted={**one.trusted, one.arn: ""})
     declared = Declared(users=(anna,), roles=(one, two))
-    assert await identities.apply(ACCOUNT, declared) == (
+    assert told(await identities.apply(ACCOUNT, declared)) == (
         "create user anna",
         "create role one",
         "create role two",
     )
-    assert await identities.apply(ACCOUNT, declared) == ()
+    assert told(await identities.apply(ACCOUNT, declared)) == ()
     kept = await identities.get_role(ACCOUNT, "one")
     assert kept.trusted == {two.arn: "AROAtwo", one.arn: "AROAone"}
     await identities.delete_user(ACCOUNT, "anna")
     again = replace(declared, users=(replace(anna, id="AIDAagain"),))
-    assert await identities.apply(ACCOUNT, again) == ("create user anna", "update role two: trust")
+    assert told(await identities.apply(ACCOUNT, again)) == (
+        "create user anna",
+        "update role two: trust",
+    )
     assert (await identities.get_role(ACCOUNT, "two")).trusted == {anna.arn: "AIDAagain"}
 
 
@@ -572,16 +610,16 @@ async def test_declared_roles_trust_others_once(store: Store) -> None:
     with pytest.raises(NoSuchEntity):
         await identities.get_role(ACCOUNT, "mod")
     await identities.create_user(user("bob"))
-    assert await identities.apply(ACCOUNT, declared) == ("create role mod",)
+    assert told(await identities.apply(ACCOUNT, declared)) == ("create role mod",)
     await identities.delete_user(ACCOUNT, "bob")
-    assert await identities.apply(ACCOUNT, declared) == ()
+    assert told(await identities.apply(ACCOUNT, declared)) == ()
     await identities.create_user(user("bob", id="AIDAsecond"))
-    assert await identities.apply(ACCOUNT, declared) == ()
+    assert told(await identities.apply(ACCOUNT, declared)) == ()
     assert (await identities.get_role(ACCOUNT, "mod")).trusted == {user("bob").arn: "AIDAbob"}
     both = (user("bob").arn, user("carl").arn)
     await identities.create_user(user("carl"))
     changed = Declared(roles=(replace(trusting("mod", *both), trust_policy="[]"),))
-    assert await identities.apply(ACCOUNT, changed) == ("update role mod: trust",)
+    assert told(await identities.apply(ACCOUNT, changed)) == ("update role mod: trust",)
     assert (await identities.get_role(ACCOUNT, "mod")).trusted == {
         user("bob").arn: "AIDAbob",
         user("carl").arn: "AIDAcarl",
@@ -592,19 +630,19 @@ async def test_declared_revocations_stay(store: Store) -> None:
     """What the file revokes stays revoked when the file no longer says so."""
     one = Declared(users=(user(revoked_before=5),), revoked_before=7)
     await store.identities.apply(ACCOUNT, Declared(users=(user(),)))
-    assert await store.identities.apply(ACCOUNT, one) == (
+    assert told(await store.identities.apply(ACCOUNT, one)) == (
         "update user anna: revoke_sessions_before",
         f"revoke sessions of the root of account {ACCOUNT}",
     )
-    assert await store.identities.apply(ACCOUNT, one) == ()
-    assert await store.identities.apply(ACCOUNT, Declared(users=(user(),))) == ()
+    assert told(await store.identities.apply(ACCOUNT, one)) == ()
+    assert told(await store.identities.apply(ACCOUNT, Declared(users=(user(),)))) == ()
     assert (await store.identities.get_user(ACCOUNT, "anna")).revoked_before == 5
 
 
 async def test_declared_suspension(store: Store) -> None:
     """An account is suspended and resumed as the file says, and left when it says nothing."""
     lines = [
-        await store.identities.apply(ACCOUNT, Declared(suspended=suspended, now=3))
+        told(await store.identities.apply(ACCOUNT, Declared(suspended=suspended, now=3)))
         for suspended in (False, True, True, None, False)
     ]
     assert lines == [(), (f"suspend account {ACCOUNT}",), (), (), (f"resume account {ACCOUNT}",)]

@@ -52,7 +52,7 @@ async def test_changes_are_written_and_reading_is_not(api: Audited) -> None:
         "accessKeyId": f"AKIA{ACCOUNT}",
         "region": "us-east-1",
         "resources": [room],
-        "details": {"name": "lobby"},
+        "details": {"name": "lobby", "messageReviewHandler": {"uri": LAMBDA}, "tags": ["team"]},
     }
     assert (deleted["event"], deleted["resources"]) == ("DeleteRoom", [room])
 

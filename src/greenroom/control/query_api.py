@@ -7,7 +7,7 @@ from greenroom.aws import query, query_service, query_xml
 from greenroom.aws.identity_access import FREE_ACTIONS
 from greenroom.aws.request_context import RequestFacts
 from greenroom.aws.rest_json import Response
-from greenroom.control.context import Result
+from greenroom.control.audit_details import issued, made
 from greenroom.control.iam_authorize import authorize
 from greenroom.control.iam_call import IamCall, IamServices
 from greenroom.control.iam_operations import OPERATIONS
@@ -57,16 +57,10 @@ class QueryApi:
         if action not in FREE_ACTIONS and not served.decides:
             await authorize(call, action)
         result = await served.handler(call)
-        trail.parameters = {**parameters, **_issued(result)}
+        trail.parameters, trail.result = {**parameters, **issued(result)}, made(result)
         if served.changes:
             self._changed(call.account)
         return query_xml.serialize(operation, result, trail.request_id)
-
-
-def _issued(result: Result) -> dict[str, object]:
-    """Return the id of the key that was made, for the audit log; never its secret."""
-    made = result.get("AccessKey") or result.get("Credentials")
-    return {"AccessKeyId": made["AccessKeyId"]} if isinstance(made, dict) else {}
 
 
 def service_of(scope: Mapping[str, Any]) -> str | None:

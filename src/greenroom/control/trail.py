@@ -3,7 +3,7 @@
 - Written are the operations that change, issue or moderate, and every request that was refused.
 - Of refused requests as many are written as `refusals` admits; the next line of the same caller
   says how many were left out, and the service's log whose they are.
-- Never written: tokens, attributes, reasons, contents, values of tags.
+- Which parameters: `audit_details`.
 """
 
 import uuid
@@ -16,6 +16,7 @@ from greenroom.audit_entry import SUCCESS, AuditEntry
 from greenroom.audit_refusals import NOBODY, Refusals
 from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
+from greenroom.control.audit_details import details, resources
 from greenroom.control.identity import Caller
 
 LEFT_OUT = "audit lines left out"
@@ -31,33 +32,6 @@ READING = frozenset(
     }
 )
 """Operations of which successes are not written."""
-
-IDENTIFIERS = (
-    *("roomIdentifier", "identifier", "resourceArn", "loggingConfigurationIdentifier"),
-    *("PolicyArn", "RoleArn"),
-)
-"""Parameters that name a resource."""
-
-DETAILS: Mapping[str, tuple[str, ...]] = {
-    "CreateChatToken": ("userId", "capabilities", "sessionDurationInMinutes"),
-    "CreateLoggingConfiguration": ("name",),
-    "CreateRoom": ("name",),
-    "DeleteMessage": ("id",),
-    "DisconnectUser": ("userId",),
-    "KillTokenKey": ("keyId",),
-    "SendEvent": ("eventName",),
-    "TagResource": ("tags",),
-    "UntagResource": ("tagKeys",),
-    "UpdateLoggingConfiguration": ("name",),
-    "UpdateRoom": ("name",),
-}
-"""Parameters worth knowing, by operation; of maps the keys."""
-
-IAM_DETAILS = (
-    *("UserName", "RoleName", "PolicyName", "VersionId"),
-    *("AccessKeyId", "Status", "RoleSessionName", "TagKeys"),
-)
-"""Parameters worth knowing of every operation of IAM and STS."""
 
 
 class Trail:
@@ -86,7 +60,7 @@ class Trail:
         known = {"request_id": self.request_id, "operation": self.operation}
         if self.caller is not None:
             known |= {"account": self.caller.account, "region": self.region}
-        resource = next(iter(_resources(self)), "")
+        resource = next(iter(resources(self.parameters, self.result)), "")
         return {name: value for name, value in (known | {"resource": resource}).items() if value}
 
 
@@ -121,8 +95,8 @@ class Auditor:
                 access_key_id=trail.access_key_id,
                 source_ip=trail.source_ip,
                 region=trail.region,
-                resources=_resources(trail),
-                details=_details(trail),
+                resources=resources(trail.parameters, trail.result),
+                details=details(trail.operation, trail.parameters, done=outcome == SUCCESS),
                 suppressed=suppressed,
             )
         )
@@ -139,21 +113,3 @@ class Auditor:
                 "warning", LEFT_OUT, address=trail.source_ip, caller=caller or "not proved"
             )
         return suppressed
-
-
-def _resources(trail: Trail) -> tuple[str, ...]:
-    named = (trail.parameters.get(name) for name in IDENTIFIERS)
-    found = [each for each in named if isinstance(each, str)]
-    made = trail.result.get("arn")
-    if isinstance(made, str) and made not in found:
-        found.append(made)
-    return tuple(found)
-
-
-def _details(trail: Trail) -> dict[str, object]:
-    details: dict[str, object] = {}
-    for name in DETAILS.get(trail.operation, IAM_DETAILS):
-        value = trail.parameters.get(name)
-        if value is not None:
-            details[name] = sorted(value) if isinstance(value, dict) else value
-    return details

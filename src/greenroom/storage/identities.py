@@ -79,6 +79,19 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """As `revoke_sessions` for the root; those of users and roles are in the values."""
 
 
+class Change(msgspec.Struct, frozen=True):
+    """One change that the identities file made."""
+
+    what: str
+    """A line without documents, values of tags and secrets: `create user anna`."""
+    arn: str = ""
+    """Of the user, role or policy; empty for what has none."""
+    before: dict[str, object] = {}
+    """What differs, as it was: documents and values of tags too, but no secret."""
+    after: dict[str, object] = {}
+    """The same as it is now."""
+
+
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """All that says who somebody is and what they may do, as of one moment.
 
@@ -385,11 +398,10 @@ class IdentityStore(Protocol):
     async def suspended_accounts(self) -> frozenset[str]:
         """Return every account that is suspended."""
 
-    async def apply(self, account: str, declared: Declared) -> tuple[str, ...]:
+    async def apply(self, account: str, declared: Declared) -> tuple[Change, ...]:
         """Make what the identities file owns exactly what it declares, in one transaction.
 
-        Returns one line per change, without documents and secrets (`create user anna`); none when
-        nothing differs. What the file does not own is not touched.
+        Returns each change; none when nothing differs. What the file does not own is not touched.
 
         Raises:
             EntityAlreadyExists: a name or key id is taken by something that the file does not own.

@@ -16,7 +16,7 @@ from greenroom.model.identity import (
 )
 from greenroom.storage import identity_declaration, identity_resolution, trusted_principals
 from greenroom.storage import identity_rules as rules
-from greenroom.storage.identities import Declared, Page, Resolution, RoleChange
+from greenroom.storage.identities import Change, Declared, Page, Resolution, RoleChange
 from greenroom.storage.identity_shelves import Shelves
 
 P = ParamSpec("P")
@@ -200,5 +200,5 @@ class Identities:
     async def suspended_accounts(self) -> frozenset[str]:
         return await self._read(rules.suspended_accounts)
 
-    async def apply(self, account: str, declared: Declared) -> tuple[str, ...]:
+    async def apply(self, account: str, declared: Declared) -> tuple[Change, ...]:
         return await self._write(identity_declaration.apply, account, declared)

@@ -1,0 +1,123 @@
+"""Which parameters of a request the audit log tells: who redirected what, and who widened what.
+
+- Of the ivschat API: where chat logs and reviews go, limits, whom a token is for. Never tokens,
+  attributes, reasons, contents, nor values of tags.
+- Of IAM and STS: policies whole, tags with their values, because policies trust them, and what
+  temporary credentials may. Never secrets.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+
+IDENTIFIERS = (
+    *("roomIdentifier", "identifier", "resourceArn", "loggingConfigurationIdentifier"),
+    *("PolicyArn", "RoleArn", "PolicySourceArn"),
+)
+"""Parameters that name a resource."""
+
+_LOGGING = ("name", "destinationConfiguration", "tags")
+_ROOM = (
+    *("name", "loggingConfigurationIdentifiers", "maximumMessageLength"),
+    *("maximumMessageRatePerSecond", "messageReviewHandler", "tags"),
+)
+
+DETAILS: Mapping[str, tuple[str, ...]] = {
+    "CreateChatToken": ("userId", "capabilities", "sessionDurationInMinutes"),
+    "CreateLoggingConfiguration": _LOGGING,
+    "CreateRoom": _ROOM,
+    "DeleteMessage": ("id",),
+    "DisconnectUser": ("userId",),
+    "KillTokenKey": ("keyId",),
+    "SendEvent": ("eventName",),
+    "TagResource": ("tags",),
+    "UntagResource": ("tagKeys",),
+    "UpdateLoggingConfiguration": _LOGGING,
+    "UpdateRoom": _ROOM,
+}
+"""Parameters worth knowing, by operation."""
+
+IAM_DETAILS = (
+    *("UserName", "RoleName", "PolicyName", "Path", "VersionId", "SetAsDefault", "AccessKeyId"),
+    *("Status", "MaxSessionDuration", "DurationSeconds", "RoleSessionName", "Tags", "TagKeys"),
+    *("TransitiveTagKeys", "PolicyArns", "PolicyDocument", "AssumeRolePolicyDocument", "Policy"),
+)
+"""Parameters worth knowing of every operation of IAM and STS."""
+
+
+def resources(parameters: Mapping[str, object], result: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the ARNs that a request named, and that of what it made."""
+    named = (parameters.get(name) for name in IDENTIFIERS)
+    found = [each for each in named if isinstance(each, str)]
+    made = result.get("arn")
+    if isinstance(made, str) and made not in found:
+        found.append(made)
+    return tuple(found)
+
+
+def details(operation: str, parameters: Mapping[str, object], *, done: bool) -> dict[str, object]:
+    """Return what else is worth knowing of a request; `done` says that it was not refused."""
+    found: dict[str, object] = {}
+    for name in DETAILS.get(operation, IAM_DETAILS):
+        value = parameters.get(name)
+        if value is not None:
+            shown = _SHOWN.get(name)
+            found[name] = value if shown is None else shown(value, done)
+    return found
+
+
+def issued(result: Mapping[str, object]) -> dict[str, object]:
+    """Return what IAM or STS made, by the parameters that would name it; never its secret."""
+    found: dict[str, object] = {}
+    for kind, member in (
+        ("AccessKey", "AccessKeyId"),
+        ("Credentials", "AccessKeyId"),
+        ("PolicyVersion", "VersionId"),
+    ):
+        made = result.get(kind)
+        if isinstance(made, dict) and member in made:
+            found[member] = made[member]
+    return found
+
+
+def made(result: Mapping[str, object]) -> dict[str, object]:
+    """Return the ARN of what IAM or STS made."""
+    for kind in ("User", "Role", "Policy", "AssumedRoleUser"):
+        value = result.get(kind)
+        if isinstance(value, dict) and "Arn" in value:
+            return {"arn": value["Arn"]}
+    return {}
+
+
+def _keys(tags: object, _done: bool) -> object:
+    return sorted(tags) if isinstance(tags, dict) else tags
+
+
+def _pairs(tags: object, _done: bool) -> object:
+    """Return tags as a map; IAM has them as a list."""
+    if not isinstance(tags, list):
+        return tags
+    return {str(tag.get("Key")): tag.get("Value") for tag in tags if isinstance(tag, dict)}
+
+
+def _arns(policies: object, _done: bool) -> object:
+    if not isinstance(policies, list):
+        return policies
+    return [each.get("arn") for each in policies if isinstance(each, dict)]
+
+
+def _document(text: object, done: bool) -> object:
+    """Return a policy without white space, which its quota does not count."""
+    if not done or not isinstance(text, str):
+        return text
+    return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+
+
+_SHOWN: Mapping[str, Callable[[object, bool], object]] = {
+    "tags": _keys,
+    "Tags": _pairs,
+    "PolicyArns": _arns,
+    "PolicyDocument": _document,
+    "AssumeRolePolicyDocument": _document,
+    "Policy": _document,
+}
+"""How parameters are told that are not told as they are."""

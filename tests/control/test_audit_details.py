@@ -1,0 +1,122 @@
+"""What the audit log tells of a request: enough to say who redirected and who widened what."""
+
+import json
+from typing import Any
+
+import pytest
+
+from greenroom.aws import query_service, service
+from greenroom.control.audit_details import (
+    DETAILS,
+    IAM_DETAILS,
+    details,
+    issued,
+    made,
+    resources,
+)
+from greenroom.control.iam_operations import OPERATIONS
+
+POLICY = '{ "Version": "2012-10-17",\n "Statement": [] }'
+SHORT = '{"Version":"2012-10-17","Statement":[]}'
+
+UNTOLD = {
+    "attributes", "content", "reason", "filterRules", "maxResults", "nextToken",
+    # the caller's own words, of which nothing depends
+    "Description", "ExternalId",
+    # lists and what they are cut by
+    "Marker", "MaxItems", "PathPrefix", "Scope", "OnlyAttached", "PolicyUsageFilter",
+    "EntityFilter",
+    # refused when they are given
+    "PermissionsBoundary", "SerialNumber", "TokenCode", "SourceIdentity", "ProvidedContexts",
+    "MinimumSessionTokenSize",
+    # questions, which change nothing
+    "ActionNames", "CallerArn", "ContextEntries", "PermissionsBoundaryPolicyInputList",
+    "OrderedOrganizationPolicyInputList", "PolicyInputList", "PolicyExclusionList",
+    "ResourceArns", "ResourceHandlingOption", "ResourceOwner", "ResourcePolicy",
+}  # fmt: skip
+"""Parameters that no line has, and nobody need miss."""
+
+NAMED = {
+    "roomIdentifier", "identifier", "resourceArn", "loggingConfigurationIdentifier",
+    "PolicyArn", "RoleArn", "PolicySourceArn",
+}  # fmt: skip
+"""Parameters that are in `resources`."""
+
+
+@pytest.mark.parametrize("name", sorted(service.OPERATIONS))
+def test_every_parameter_is_told_or_named_here(name: str) -> None:
+    """A new parameter of the ivschat API is told, or somebody decided that it is not."""
+    members = set(service.OPERATIONS[name].input.members)
+    told = set(DETAILS.get(name, ())) | NAMED | UNTOLD
+    if name.startswith("List"):
+        told |= {"messageReviewHandlerUri", "name", "loggingConfigurationIdentifier"}
+    assert members <= told
+
+
+@pytest.mark.parametrize("action", sorted(OPERATIONS))
+def test_every_parameter_of_iam_is_told_or_named_here(action: str) -> None:
+    """The same of IAM and STS."""
+    shape = query_service.operation(*action.split(":")).input
+    members = set() if shape is None else set(shape.members)
+    assert members <= set(IAM_DETAILS) | NAMED | UNTOLD
+
+
+def test_where_chat_goes() -> None:
+    """The destination of logs, the handler of reviews and the logs of a room are told."""
+    destination = {"s3": {"bucketName": "elsewhere"}}
+    given: dict[str, Any] = {"destinationConfiguration": destination, "tags": {"b": "x", "a": "y"}}
+    for operation in ("CreateLoggingConfiguration", "UpdateLoggingConfiguration"):
+        assert details(operation, given, done=True) == {
+            "destinationConfiguration": destination,
+            "tags": ["a", "b"],
+        }
+    room = {
+        "loggingConfigurationIdentifiers": ["arn:1"],
+        "messageReviewHandler": {"uri": "arn:2", "fallbackResult": "ALLOW"},
+        "maximumMessageRatePerSecond": 9,
+    }
+    assert details("UpdateRoom", room, done=True) == room
+
+
+def test_what_policies_became() -> None:
+    """A document is whole, without white space; tags have values, sessions their limits."""
+    given = {
+        "PolicyDocument": POLICY,
+        "AssumeRolePolicyDocument": POLICY,
+        "Policy": POLICY,
+        "PolicyArns": [{"arn": "arn:1"}, {"arn": "arn:2"}],
+        "Tags": [{"Key": "team", "Value": "red"}],
+        "SetAsDefault": True,
+    }
+    assert details("CreatePolicyVersion", given, done=True) == {
+        "PolicyDocument": SHORT,
+        "AssumeRolePolicyDocument": SHORT,
+        "Policy": SHORT,
+        "PolicyArns": ["arn:1", "arn:2"],
+        "Tags": {"team": "red"},
+        "SetAsDefault": True,
+    }
+
+
+def test_what_was_refused_need_not_be_a_policy() -> None:
+    """What is no JSON is told as it is: the line's bound cuts it."""
+    assert details("CreatePolicy", {"PolicyDocument": "{{"}, done=False) == {"PolicyDocument": "{{"}
+
+
+def test_what_was_made() -> None:
+    """Ids of keys and versions are details, ARNs are resources; secrets are neither."""
+    key = {"AccessKeyId": "AKIA1", "SecretAccessKey": "secret"}
+    assert issued({"AccessKey": key}) == issued({"Credentials": key}) == {"AccessKeyId": "AKIA1"}
+    assert issued({"PolicyVersion": {"VersionId": "v2"}}) == {"VersionId": "v2"}
+    assert issued({}) == made({}) == {}
+    role = {"Role": {"Arn": "arn:role", "RoleName": "mod"}}
+    assert resources({"RoleName": "mod"}, made(role)) == ("arn:role",)
+    assert resources({"identifier": "arn:a"}, {"arn": "arn:a"}) == ("arn:a",)
+
+
+def test_documents_are_kept_exactly() -> None:
+    """Taking white space out changes nothing else."""
+    document = '{"Statement": [{"Sid": "a", "Condition": {"StringEquals": {"k:a": "\u8a9e  x"}}}]}'
+    (told,) = details("CreatePolicy", {"PolicyDocument": document}, done=True).values()
+    assert json.loads(str(told)) == json.loads(document)
+    assert "\u8a9e  x" in str(told)
