@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.conftest import Measured
 from tests.e2e.wire import PATIENCE, Answer, Api, Closed, WebSocket, api_of
@@ -378,3 +379,38 @@ def test_acknowledged_writes_survive_kill(tmp_path: Path, measured: Measured) ->
         service.kill()
     assert "crashed" not in service.log.read_text()
     measured("acknowledged_writes", ledger.answers)
+
+
+def lose_log(data: Path) -> None:
+    """Delete the log."""
+    (data / "greenroom.db-wal").unlink()
+
+
+def damage_log(data: Path) -> None:
+    """Overwrite a page early in the log."""
+    with (data / "greenroom.db-wal").open("r+b") as file:
+        file.seek(5_000)
+        file.write(b"\xa5" * 1_000)
+
+
+def lose_database(data: Path) -> None:
+    """Delete the database with its log: the key is left."""
+    for path in data.glob("greenroom.db*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("lose", [lose_log, damage_log, lose_database])
+def test_lost_writes_are_noticed(tmp_path: Path, lose: "Callable[[Path], None]") -> None:
+    """A start that would roll acknowledged writes back is refused with one line, each time."""
+    data = tmp_path / "data"
+    service = start(data)
+    with api_of(service) as api:
+        for _ in range(3):
+            api.room()
+    service.kill()
+    lose(data)
+    service.log.unlink()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"greenroom\.db (lacks|would lose|is missing)"):
+            start(data)
+    assert service.log.read_text().count("\n") == 2

@@ -293,6 +293,132 @@ def test_lost_file_with_a_log_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path).startswith("is missing or empty but its write-ahead log is not:")
 
 
+LOG = f"{DATABASE}-wal"
+
+FRAME = 24 + 4096
+
+LONG_INSERT = "INSERT INTO secrets VALUES (hex(randomblob(8)), randomblob(9000))"
+
+
+def damaged_log(damage: Callable[[bytearray], None], directory: Path) -> None:
+    """Make a store whose process was killed after some transactions, and damage its log."""
+    kill_while_open(directory, *(LONG_INSERT,) * 5)
+    content = bytearray((directory / LOG).read_bytes())
+    assert len(content) > 15 * FRAME
+    damage(content)
+    (directory / LOG).write_bytes(content)
+
+
+LOG_DAMAGES = {
+    "header": (wipe(0, 32, 0), "no valid header"),
+    "one bit of the header": (wipe(17, 18, 0xFF), "no valid header"),
+    "first page": (wipe(32 + 100, 32 + 200, 0), "damaged behind frame 0 of"),
+    "first frame's header": (wipe(32, 56, 0), "damaged behind frame 0 of"),
+    "a page inside": (wipe(32 + 5 * FRAME + 100, 32 + 5 * FRAME + 900, 0xA5), "behind frame"),
+    "many pages": (wipe(32 + FRAME, 32 + 8 * FRAME, 0), "damaged behind frame"),
+}
+
+
+@pytest.mark.parametrize(("damage", "why"), LOG_DAMAGES.values(), ids=LOG_DAMAGES)
+@pytest.mark.parametrize("boot", ["same", "another"])
+def test_damaged_log_is_refused(
+    tmp_path: Path, damage: Callable[[bytearray], None], why: str, boot: str
+) -> None:
+    """What was committed is not rolled back because a part of the log before it is damaged."""
+    damaged_log(damage, tmp_path)
+    if boot == "another":
+        (tmp_path / "lock").write_text("7\nlogged of another run\n")
+    message = refusal(tmp_path)
+    assert message.startswith("would lose what was answered (")
+    assert why in message
+    assert message == refusal(tmp_path)
+
+
+def last_page(content: bytearray) -> None:
+    """Damage the last page of a log."""
+    content[-100:] = bytes(100)
+
+
+def test_torn_end_of_a_log(tmp_path: Path) -> None:
+    """What a power failure may have torn was not answered; without one, nothing tears it."""
+    damaged_log(last_page, tmp_path)
+    assert "damaged behind frame" in refusal(tmp_path)
+    (tmp_path / "lock").write_text("7\nlogged of another run\n")
+    with opened(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (4,)
+
+
+def test_unfinished_end_of_a_log(tmp_path: Path) -> None:
+    """A process that is killed in the middle of a transaction leaves frames without an end."""
+    damaged_log(lambda content: content.__delitem__(slice(-FRAME - 100, None)), tmp_path)
+    with opened(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (4,)
+
+
+def test_a_log_that_was_begun_anew(tmp_path: Path) -> None:
+    """What is left of merged frames behind the present ones is no damage."""
+    kill_while_open(tmp_path, *(LONG_INSERT,) * 5, "PRAGMA wal_checkpoint", "DELETE FROM secrets")
+    kill_while_open(tmp_path)
+    with opened(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("left", [None, b"", b"short"])
+def test_lost_log_is_refused(tmp_path: Path, left: bytes | None) -> None:
+    """A log that a killed process must have left is missed, until the operator goes on without."""
+    kill_while_open(tmp_path, "INSERT INTO secrets VALUES ('a', 'b')")
+    (tmp_path / LOG).unlink()
+    (tmp_path / f"{DATABASE}-shm").unlink()
+    if left is not None:
+        (tmp_path / LOG).write_bytes(left)
+    for _ in range(2):
+        assert refusal(tmp_path).startswith(f"lacks {LOG}, which was there when")
+    (tmp_path / "lock").unlink()
+    with opened(tmp_path):
+        pass
+
+
+def test_a_process_that_was_killed_at_once(tmp_path: Path) -> None:
+    """A log is there from the opening on: it is missed also when nothing was written."""
+    kill_while_open(tmp_path)
+    (tmp_path / LOG).unlink()
+    assert refusal(tmp_path).startswith(f"lacks {LOG}")
+
+
+def test_database_newer_than_its_log_is_refused(tmp_path: Path) -> None:
+    """A log is not applied to a database that a later process has written."""
+    kill_while_open(tmp_path, "INSERT INTO secrets VALUES ('a', 'b')")
+    log = (tmp_path / LOG).read_bytes()
+    for n in range(3):
+        with opened(tmp_path) as connection:
+            connection.execute("INSERT INTO secrets VALUES (?, 'b')", (str(n),))
+    (tmp_path / LOG).write_bytes(log)
+    assert "it is newer than its write-ahead log" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["secrets.key", "credentials", "lock"])
+def test_missing_database_is_refused(tmp_path: Path, name: str) -> None:
+    """Nothing begins anew beside what only an earlier store can have left."""
+    kill_while_open(tmp_path)
+    for path in tmp_path.iterdir():
+        if path.name != name:
+            path.unlink()
+    (tmp_path / name).touch()
+    message = refusal(tmp_path)
+    assert message.startswith(f"is missing or empty, but {name} lies beside it: restore")
+    (tmp_path / name).unlink()
+    with opened(tmp_path):
+        pass
+
+
+def test_orderly_end_leaves_no_note(tmp_path: Path) -> None:
+    """A store that was closed in order needs no log."""
+    with opened(tmp_path):
+        assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()}\nlogged ")
+    assert (tmp_path / "lock").read_bytes() == b""
+    assert not (tmp_path / LOG).exists()
+
+
 def damage_inside(path: Path) -> None:
     """Overwrite a page that opening a database does not read."""
     with path.open("r+b") as file:

@@ -39,7 +39,10 @@ _MEANINGS = {
     ExitCode.ADDRESS_REFUSED: "The address is taken, not this machine's, or not allowed.",
     ExitCode.DATA_IN_USE: "Another process uses the data directory, and does not hand it over.",
     ExitCode.DATA_UNWRITABLE: "The data directory, or the ready file, cannot be written.",
-    ExitCode.DATA_FOREIGN: "The data file is damaged, not Greenroom's, or of a newer version.",
+    ExitCode.DATA_FOREIGN: (
+        "The data file, or its log, is damaged or missing; or it is not Greenroom's, or of a newer"
+        " version."
+    ),
     ExitCode.SECRETS_KEY: (
         "The key of the secrets at rest is missing, malformed, or not the one that sealed them."
     ),

@@ -4,6 +4,8 @@
   renamed, so the final name never holds half of one.
 - **A file that is not ours is never written**, not even by recovery: what decides is read first,
   without SQLite or through a read-only connection that leaves no file behind.
+- A database that must have been there is missed: one whose key lies there, one whose log a killed
+  process left. So is the end of a log that SQLite would throw away; see `sqlite_log`.
 - A file shorter than its header says is damaged. Every page is checked (`PRAGMA quick_check`) when
   the last process did not close the database, or when that is quick: up to `ALWAYS_CHECKED_BYTES`.
   A larger file that was closed properly is opened without that check, so that starting stays fast.
@@ -18,9 +20,10 @@ from pathlib import Path
 
 import msgspec
 
+from greenroom.storage import sqlite_log
 from greenroom.storage.base import StoreForeign, StoreRefused
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite_lock import in_use, locked, unwritable
+from greenroom.storage.sqlite_lock import LOCK, Lock, in_use, locked, unwritable
 
 DATABASE = "greenroom.db"
 """The database file's name in its directory."""
@@ -33,6 +36,11 @@ ALWAYS_CHECKED_BYTES = 32 * 1024 * 1024
 
 CACHE_KILOBYTES = 16_384
 """How much of the database each of the two connections keeps in memory."""
+
+MADE_WITH_STORE = ("secrets.key", "credentials")
+"""Files of the data directory that are made only after the database: see `vault`, `credentials`."""
+
+_LOGS = ("-wal", "-journal")
 
 _HEADER = struct.Struct(">16sH6xII28xI4xI20xI4x")
 """SQLite's file format, section 1.3: magic, page size, change counter, pages, user version,
@@ -50,8 +58,14 @@ def opened(directory: Path) -> Iterator[sqlite3.Connection]:
         StoreUnwritable: the directory or the file cannot be written.
         StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
     """
-    with locked(directory), closing(_open(directory / DATABASE, steps())) as connection:
-        yield connection
+    path = directory / DATABASE
+    with locked(directory) as lock, closing(_open(path, steps(), lock)) as connection:
+        lock.note_log(not sqlite_log.holds_nothing(_beside(path, "-wal")))
+        try:
+            yield connection
+        finally:
+            # Closing merges the log and removes it.
+            lock.note_log(False)
 
 
 @contextmanager
@@ -101,9 +115,9 @@ def upgrade(connection: sqlite3.Connection, schema: Sequence[Step]) -> None:
             )
 
 
-def _open(path: Path, schema: Sequence[Step]) -> sqlite3.Connection:
+def _open(path: Path, schema: Sequence[Step], lock: Lock) -> sqlite3.Connection:
     try:
-        if not _examine(path, schema[-1].number):
+        if not _examine(path, schema[-1].number, lock):
             _create(path, schema)
         connection = _connect(path, "mode=rw")
     except OSError as error:
@@ -111,7 +125,9 @@ def _open(path: Path, schema: Sequence[Step]) -> sqlite3.Connection:
     try:
         _prepare(connection)
         upgrade(connection, schema)
+        _begin_log(connection)
     except sqlite3.Error as error:
+        lock.note_log(False)
         connection.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise in_use(path.parent) from error
@@ -125,6 +141,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def _begin_log(connection: sqlite3.Connection) -> None:
+    """Write one transaction, so that a log without any is never right while the store is open."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    try:
+        connection.execute(f"PRAGMA user_version = {version}")
+    except sqlite3.OperationalError as error:
+        # The store of a full disk can be read.
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            raise
 
 
 def _connect(path: Path, parameters: str) -> sqlite3.Connection:
@@ -177,13 +204,14 @@ class _Header(msgspec.Struct, frozen=True):
         return size * self.pages if self.changes == self.pages_valid_for else 0
 
 
-def _examine(path: Path, newest: int) -> bool:
+def _examine(path: Path, newest: int, lock: Lock) -> bool:
     """Return whether the file is a database of ours; False when there is none yet."""
-    logged = any(_size(_beside(path, suffix)) for suffix in ("-wal", "-journal"))
+    logged = any(_size(_beside(path, suffix)) for suffix in _LOGS)
     size = _size(path)
     if not size:
         if logged:
             raise _foreign(path, "is missing or empty but its write-ahead log is not")
+        _check_nothing_is_left(path, lock)
         return False
     header = _read_header(path)
     if header is None or header.magic != _MAGIC:
@@ -196,8 +224,36 @@ def _examine(path: Path, newest: int) -> bool:
         raise _newer(path, header.user_version, newest)
     if not logged and size < header.bytes():
         raise _damaged(path, f"{size} bytes of {header.bytes()}")
-    _check_contents(path, newest, logged=logged, every_page=logged or size <= ALWAYS_CHECKED_BYTES)
+    _check_with_log(path, header, newest, lock, every_page=logged or size <= ALWAYS_CHECKED_BYTES)
     return True
+
+
+def _check_with_log(
+    path: Path, header: _Header, newest: int, lock: Lock, *, every_page: bool
+) -> None:
+    """See that nothing of the log is missing, and that both can be read."""
+    log = _beside(path, "-wal")
+    if lock.must_have_log and sqlite_log.holds_nothing(log):
+        raise _log_missing(path, log)
+    logged = any(_size(_beside(path, suffix)) for suffix in _LOGS)
+    recovered = _check_contents(path, newest, logged=logged, every_page=every_page)
+    if recovered is not None and log.exists():
+        fault = sqlite_log.fault(log, recovered, header.changes, same_boot=lock.same_boot)
+        if fault is not None:
+            raise _log_damaged(path, log, fault)
+
+
+def _check_nothing_is_left(path: Path, lock: Lock) -> None:
+    """Refuse to begin anew beside what only a store that was there before can have left."""
+    left = [name for name in MADE_WITH_STORE if (path.parent / name).is_file()]
+    if lock.must_have_log:
+        left.append(LOCK)
+    if left:
+        names = " and ".join(left)
+        raise StoreForeign(
+            f"{path} is missing or empty, but {names} lies beside it: restore the database from a"
+            f" backup; to begin anew, move {names} away or choose another data directory"
+        )
 
 
 def _read_header(path: Path) -> _Header | None:
@@ -218,10 +274,11 @@ def _is_blank(path: Path) -> bool:
             return False
 
 
-def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) -> None:
+def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) -> int | None:
     """Read the database as it is with its log, which only a read-only connection can do safely.
 
-    Without a log the file is immutable for the moment, and SQLite makes no files beside it.
+    Without a log the file is immutable for the moment, and SQLite makes no files beside it. With
+    one, return how many of its frames were taken, if SQLite says so.
     """
     shared = _beside(path, "-shm")
     keep_shared = shared.exists()
@@ -230,6 +287,7 @@ def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) 
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             check = "PRAGMA quick_check(1)" if every_page else "SELECT count(*) FROM sqlite_master"
             (result,) = connection.execute(check).fetchone()
+            recovered = sqlite_log.recovered_frames(shared) if logged else None
     except sqlite3.Error as error:
         raise _damaged(path, str(error)) from error
     finally:
@@ -240,6 +298,7 @@ def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) 
         raise _damaged(path, str(result).splitlines()[-1])
     if version > newest:
         raise _newer(path, version, newest)
+    return recovered
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -260,6 +319,21 @@ def _foreign(path: Path, why: str) -> StoreRefused:
 def _damaged(path: Path, why: str) -> StoreRefused:
     return StoreForeign(
         f"{path} is damaged ({why}): restore it from a backup, or choose another data directory"
+    )
+
+
+def _log_missing(path: Path, log: Path) -> StoreRefused:
+    return StoreForeign(
+        f"{path} lacks {log.name}, which was there when the service was killed: what was answered"
+        f" last would be lost. Put it back; if another program has merged it, or to go on without,"
+        f" remove {path.with_name(LOCK)}"
+    )
+
+
+def _log_damaged(path: Path, log: Path, why: str) -> StoreRefused:
+    return StoreForeign(
+        f"{path} would lose what was answered ({why}): restore both from a backup; to go on with"
+        f" what {path.name} holds by itself, move {log.name} and {LOCK} away"
     )
 
 

@@ -1,19 +1,68 @@
-"""The lock on a store's directory: one process at a time."""
+"""The lock on a store's directory: one process at a time, and whether the last one left in order.
+
+The locked file holds the process id of the holder. Below it stands, while a write-ahead log must
+lie beside the database, in which run of the machine that is. What a killed process left there tells
+the next one that the log must still be there.
+"""
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from greenroom.storage.base import StoreInUse, StoreUnwritable
 
 LOCK = "lock"
-"""The locked file's name; it holds the process id of the holder."""
+"""The locked file's name."""
+
+_LOGGED = "logged "
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Lock:
+    """A lock that is held; made by `locked`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._left = _second_line(descriptor)
+        self._boot = _boot()
+        self._write(self._left)
+
+    @property
+    def must_have_log(self) -> bool:
+        """Return whether the last process was ended while there was a log."""
+        return self._left.startswith(_LOGGED)
+
+    @property
+    def same_boot(self) -> bool:
+        """Return whether that was in this run of the machine; False where nobody knows."""
+        return bool(self._boot) and self._left == _LOGGED + self._boot
+
+    def note_log(self, there: bool) -> None:
+        """Note that there is a log from now on, or that there soon may be none."""
+        self._left = _LOGGED + self._boot if there else ""
+        self._write(self._left)
+        if not there:
+            # After a power failure the note must not be there any more when the log is not.
+            os.fsync(self._descriptor)
+
+    def let_go(self) -> None:
+        """Take the process id away; what is noted of the log stays."""
+        self._write(self._left, holder="")
+
+    def _write(self, noted: str, holder: str | None = None) -> None:
+        text = f"{os.getpid() if holder is None else holder}\n{noted}\n".encode()
+        # A full disk keeps nobody from starting: the lock holds without it. Nothing is cut off
+        # before, so that what is noted is not lost then.
+        with suppress(OSError):
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text) if text.strip() else 0)
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[Lock]:
     """Hold the directory's lock; make the directory, for its owner only, when it is missing.
 
     The operating system drops the lock when the process dies.
@@ -28,10 +77,11 @@ def locked(directory: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise in_use(directory, _holder(descriptor)) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
+        lock = Lock(descriptor)
+        try:
+            yield lock
+        finally:
+            lock.let_go()
     finally:
         os.close(descriptor)
 
@@ -75,5 +125,21 @@ def _open(directory: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    text = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+    text = _text(descriptor).partition("\n")[0].strip()
     return text if text.isdigit() else ""
+
+
+def _second_line(descriptor: int) -> str:
+    return _text(descriptor).partition("\n")[2].strip()
+
+
+def _text(descriptor: int) -> str:
+    return os.pread(descriptor, 100, 0).decode("ascii", "replace")
+
+
+def _boot() -> str:
+    """Return what names this run of the machine, "" where the system does not tell."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
