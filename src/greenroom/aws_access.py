@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +18,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
+
+from greenroom.aws_environment import endpoint_variable
 
 CREDENTIALS_REFUSED = frozenset(
     {
@@ -54,6 +57,11 @@ class Service(StrEnum):
         """Return the name of the setting that holds the service's endpoint."""
         return f"{self.value}_endpoint"
 
+    @property
+    def id(self) -> str:
+        """Return AWS's name for it, as variables have it: `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`."""
+        return "CLOUDWATCH_LOGS" if self is Service.LOGS else self.name
+
 
 class Credentials(msgspec.Struct, frozen=True):
     """What requests are signed with."""
@@ -78,6 +86,8 @@ class AwsAccess:
     ) -> None:
         self._endpoints = dict(endpoints)
         self._own_key_id: str | None = None
+        self.found_own_key = False
+        """Whether the credentials that were found last are those of this service itself."""
         self._read_seconds = read_seconds
         self._attempts = attempts
         self._turns = asyncio.Semaphore(THREADS)
@@ -88,7 +98,8 @@ class AwsAccess:
     def disown(self, key_id: str) -> None:
         """Count a key as no credentials: that of this service itself, which is nobody's to AWS.
 
-        Its users put it where AWS's tools look.
+        Its users put it where AWS's tools look. Where a service has an endpoint of its own, that is
+        perhaps an emulator, which takes any key: there it counts.
         """
         self._own_key_id = key_id
 
@@ -124,13 +135,16 @@ class AwsAccess:
         """Return whether the service has an endpoint of its own."""
         return service in self._endpoints
 
-    async def credentials(self, *, anew: bool = False) -> Credentials | None:
-        """Return the credentials that the chain finds, unless they are this service's own.
+    async def credentials(
+        self, service: Service | None = None, *, anew: bool = False
+    ) -> Credentials | None:
+        """Return the credentials that the chain finds for a service.
 
+        Those of this service itself count only where the other one has an endpoint of its own.
         Asking takes seconds, and waits for no other call. `anew` looks for them where they were
         found already: they were refused.
         """
-        return await self._in_thread(lambda: self._credentials(anew=anew), _nothing)
+        return await self._in_thread(lambda: self._credentials(service, anew=anew), _nothing)
 
     async def endpoint(self, service: Service, region: str) -> str:
         """Return the URL of a service in a region, without a slash at the end."""
@@ -168,17 +182,27 @@ class AwsAccess:
             raise
         return await outcome
 
-    def _credentials(self, *, anew: bool) -> Credentials | None:
+    def _credentials(self, service: Service | None, *, anew: bool) -> Credentials | None:
         if anew:
             self._forget()
         with self._lock:
             found = self._opened().get_credentials()
+        self.found_own_key = False
         if found is None:
             return None
         frozen = found.get_frozen_credentials()
-        if not frozen.access_key or not frozen.secret_key or frozen.access_key == self._own_key_id:
+        if not frozen.access_key or not frozen.secret_key:
+            return None
+        self.found_own_key = frozen.access_key == self._own_key_id
+        if self.found_own_key and not self._is_elsewhere(service):
             return None
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def _is_elsewhere(self, service: Service | None) -> bool:
+        """Return whether somebody said that the service is not AWS's own."""
+        if service is None or service in self._endpoints:
+            return service is not None
+        return endpoint_variable(os.environ, service.id) is not None
 
     def _forget(self) -> None:
         """Find credentials and make clients anew; the old ones may be in use."""

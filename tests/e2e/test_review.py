@@ -46,6 +46,10 @@ async def review(event):
 
 def denies(event):
     return {"ReviewResult": "DENY", "Attributes": {"Reason": "by python"}}
+
+def as_in_lambda(event, context):
+    content = f"{context.function_name}: {event['Content']}"
+    return {"ReviewResult": "ALLOW", "Content": content}
 """
 
 _hanging = threading.Event()
@@ -161,6 +165,7 @@ def service(
         "*:function:http-resets": f"http://localhost:{endpoint.server_address[1]}/resets",
         "*:function:http-*": f"http://localhost:{endpoint.server_address[1]}/review",
         "*:function:refused-connection": "http://127.0.0.1:1/",
+        "*:function:python-lambda": "python:handlers_of_an_operator:as_in_lambda",
         "*:function:python-review": "python:handlers_of_an_operator:review",
         "*:function:python-*": "python:handlers_of_an_operator:denies",
         "*:function:never-asked": "none",
@@ -321,7 +326,12 @@ def test_failures(
 
 
 @pytest.mark.parametrize(
-    ("function", "content"), [("http-review", "http: hello"), ("python-review", "python: hello")]
+    ("function", "content"),
+    [
+        ("http-review", "http: hello"),
+        ("python-review", "python: hello"),
+        ("python-lambda", "python-lambda: hello"),
+    ],
 )
 def test_other_targets(service: Service, function: str, content: str) -> None:
     """An HTTP endpoint and a Python function review as a Lambda function does."""
@@ -411,6 +421,71 @@ def test_a_review_under_way_at_the_end(
             assert service.stop() == 0
             member.hear()
         assert "crashed" not in service.log.read_text()
+
+
+OWN = {
+    "AWS_ACCESS_KEY_ID": ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+    "AWS_SECRET_ACCESS_KEY": ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+    "GREENROOM_ACCESS_KEY_ID": ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+    "GREENROOM_SECRET_ACCESS_KEY": ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+}
+"""One key for the service and for an emulator, as is natural beside one."""
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({}, "no AWS credentials were found"),
+        (OWN, "are Greenroom's own root key, and `lambda_endpoint` is not set"),
+    ],
+    ids=["no credentials", "own key"],
+)
+@pytest.mark.parametrize("fallback", ["ALLOW", "DENY"])
+def test_a_handler_that_can_never_run(
+    tmp_path: Path, variables: dict[str, str], why: str, fallback: str
+) -> None:
+    """It is refused as the real service refuses it, and says what is missing; nothing was made."""
+    with running(tmp_path / "data", **variables) as service:
+        client = service.boto3()
+        room = client.create_room()["arn"]
+        handler = {"uri": arn("review"), "fallbackResult": fallback}
+        for call, names in ((client.create_room, {}), (client.update_room, {"identifier": room})):
+            with pytest.raises(
+                ClientError, match=r"uri failed .* invalid lambda permission: "
+            ) as no:
+                call(messageReviewHandler=handler, **names)
+            assert no.value.response["Error"]["Code"] == "ValidationException"
+            assert why in no.value.response["Error"]["Message"]
+        assert [each["arn"] for each in client.list_rooms()["rooms"]] == [room]
+        assert "messageReviewHandler" not in client.get_room(identifier=room)
+
+
+def test_the_services_own_key_and_an_endpoint(functions: LambdaEndpoint, tmp_path: Path) -> None:
+    """With an endpoint that somebody named the key is good for reviews, as it is for chat logs."""
+    settings = {
+        "GREENROOM_LAMBDA_ENDPOINT": functions.url,
+        "GREENROOM_QUOTAS": f"message_review_milliseconds={LIMIT_MILLISECONDS}",
+    }
+    with running(tmp_path / "data", **OWN, **settings) as service:
+        with Room(service, "edits", "DENY").member() as member:
+            member.say("hello")
+            assert member.hear()["Content"] == "hello!"
+        assert "no_credentials" not in service.log.read_text()
+
+
+def test_a_function_that_takes_no_event_refuses_the_start(tmp_path: Path) -> None:
+    """It is called with an event, and with a context if it takes one: nothing else can work."""
+    (tmp_path / "unfit_handlers.py").write_text("def review(event, context, more):\n    pass\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    with (
+        pytest.raises(RuntimeError, match=r"review\(event, context, more\) cannot be called"),
+        running(
+            tmp_path / "data",
+            GREENROOM_REVIEW_HANDLERS="*=python:unfit_handlers:review",
+            PYTHONPATH=path,
+        ),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("target", ["lamda", "python:no_such_module:f", "http://127.0.0.1:9/"])

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from structlog.testing import capture_logs
 
 from greenroom.aws_access import AwsAccess, Credentials, Service
 from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget
@@ -150,13 +151,54 @@ async def test_problem(endpoint: LambdaEndpoint) -> None:
 async def test_without_credentials(
     endpoint: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without credentials nothing is sent, and nothing is held against a function."""
+    """Without credentials nothing is sent, and no function can be a room's handler."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     async with target_of(endpoint.url) as made:
         assert await failure(made, "missing") == (Failure.NO_CREDENTIALS, "")
-        assert await made.problem(arn("missing")) is None
+        problem = await made.problem(arn("missing"))
+        assert problem == f"{INVALID_PERMISSION}: {Failure.NO_CREDENTIALS.meaning}"
     assert endpoint.connections == 0
+
+
+@pytest.mark.parametrize("explicit", ["setting", "variable", "variable for all", ""])
+async def test_the_services_own_key(
+    endpoint: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch, explicit: str
+) -> None:
+    """It invokes functions of an emulator, whose endpoint somebody named; AWS does not know it."""
+    endpoint.functions["review"] = lambda event, context: 1
+    if explicit.startswith("variable"):
+        name = "AWS_ENDPOINT_URL" if explicit.endswith("all") else "AWS_ENDPOINT_URL_LAMBDA"
+        monkeypatch.setenv(name, endpoint.url)
+    async with target_of(endpoint.url if explicit == "setting" else None) as made:
+        made._session._access.disown(KEYS[0])
+        if explicit:
+            assert await made.problem(arn("review")) is None
+            assert await made.invoke(arn("review"), EVENT) == b"1"
+        else:
+            assert await failure(made, "review") == (Failure.OWN_CREDENTIALS, "")
+            problem = await made.problem(arn("review"))
+            assert problem == f"{INVALID_PERMISSION}: {Failure.OWN_CREDENTIALS.meaning}"
+
+
+async def test_credentials_that_lambda_refuses(
+    endpoint: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that are not the ones of Lambda invoke nothing, which is said at once."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "foreign")
+    async with target_of(endpoint.url) as made:
+        problem = await made.problem(arn("review"))
+        assert problem == f"{INVALID_PERMISSION}: 403 InvalidSignatureException"
+    endpoint.bad_signatures = 0
+
+
+async def test_a_check_that_fails_is_logged() -> None:
+    """What cannot be found out is held against no function, and the log says so."""
+    with capture_logs() as logs:
+        async with target_of("http://127.0.0.1:1") as made:
+            assert await made.problem(arn("review")) is None
+    (line,) = logs
+    assert (line["event"], line["failure"]) == ("review handler not checked", "unreachable")
 
 
 async def test_a_session_token_is_sent(
@@ -209,7 +251,9 @@ class Chain(AwsAccess):
         super().__init__({})
         self.found = list(found)
 
-    async def credentials(self, *, anew: bool = False) -> Credentials | None:
+    async def credentials(
+        self, service: Service | None = None, *, anew: bool = False
+    ) -> Credentials | None:
         return self.found[0]
 
 

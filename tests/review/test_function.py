@@ -62,6 +62,31 @@ def odd(event):
 def surrogate(event):
     return "\\ud800"
 
+def as_in_lambda(event, context):
+    return [event, context.function_name, context.invoked_function_arn, context.aws_request_id,
+            context.get_remaining_time_in_millis()]
+
+async def as_in_lambda_on_loop(event, context):
+    return as_in_lambda(event, context)
+
+class Reviewer:
+    def handler(self, event, context):
+        return event
+
+reviewer = Reviewer()
+
+def with_an_option(event, attempts=3):
+    return attempts
+
+def takes_nothing():
+    pass
+
+def takes_three(event, context, more):
+    pass
+
+def by_name(*, event):
+    pass
+
 not_callable = 1
 """
 
@@ -161,6 +186,31 @@ async def test_threads_end() -> None:
     assert worker.daemon
     await made.close()
     await asyncio.to_thread(worker.join)
+
+
+@pytest.mark.parametrize("name", ["as_in_lambda", "as_in_lambda_on_loop"])
+async def test_handlers_as_lambda_has_them(name: str) -> None:
+    """A function of an event and a context gets both: who it is, and how long it has."""
+    made = FunctionTarget(f"handlers_of_a_test:{name}", 2.0)
+    uri = "arn:aws:lambda:us-east-1:123456789012:function:review:live"
+    event, function_name, arn, request_id, left = json.loads(await made.invoke(uri, b'{"a":1}'))
+    assert (event, function_name, arn) == ({"a": 1}, "review", uri)
+    assert len(request_id) == 36
+    assert 0 < left <= 2000
+    await made.close()
+
+
+async def test_other_forms_that_take_an_event() -> None:
+    """A method counts without its object, and an argument with a default is the function's own."""
+    assert await target("reviewer.handler").invoke("uri", b"1") == b"1"
+    assert await target("with_an_option").invoke("uri", b"1") == b"3"
+
+
+@pytest.mark.parametrize("name", ["takes_nothing", "takes_three", "by_name"])
+def test_functions_that_take_no_event(name: str) -> None:
+    """What could never be called is refused at the start, with its signature."""
+    with pytest.raises(FunctionMissing, match=rf"{name}\(.* cannot be called with an event, nor"):
+        target(name)
 
 
 @pytest.mark.parametrize(

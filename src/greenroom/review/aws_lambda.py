@@ -8,6 +8,7 @@ from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
 import msgspec
+import structlog
 from botocore.exceptions import BotoCoreError
 
 from greenroom.aws.canonical import Request
@@ -23,15 +24,18 @@ INVALID_PERMISSION = "invalid lambda permission"
 
 NOT_FOUND = "lambda function not found"
 
-_PROBLEMS = {
-    (403, "AccessDeniedException"): INVALID_PERMISSION,
-    (404, "ResourceNotFoundException"): NOT_FOUND,
-}
+_PROBLEMS = {403: INVALID_PERMISSION, 404: NOT_FOUND}
+_EXPECTED = ("AccessDeniedException", "ResourceNotFoundException")
 _FAILURES = {
     403: Failure.FORBIDDEN,
     404: Failure.NOT_FOUND,
     429: Failure.THROTTLED,
 }
+
+_NOBODY = (Failure.NO_CREDENTIALS, Failure.OWN_CREDENTIALS)
+"""Failures that no retry mends: there is nobody whom Lambda would let invoke anything."""
+
+log = structlog.get_logger()
 
 
 class _Function(msgspec.Struct, frozen=True):
@@ -75,9 +79,18 @@ class LambdaTarget:
     async def problem(self, uri: str) -> str | None:
         try:
             answer = await self._send(uri, b"{}", "DryRun")
-        except InvocationFailed:
+        except InvocationFailed as failed:
+            if failed.failure in _NOBODY:
+                return f"{INVALID_PERMISSION}: {failed.failure.meaning}"
+            log.warning("review handler not checked", uri=uri, failure=failed.failure.value)
             return None
-        return _PROBLEMS.get((answer.status, _error(answer)))
+        error = _error(answer)
+        problem = _PROBLEMS.get(answer.status)
+        if problem is None and answer.status >= 300:
+            log.warning("review handler not checked", uri=uri, status=answer.status, error=error)
+        if problem is None or error in _EXPECTED:
+            return problem
+        return f"{problem}: {answer.status} {error}".rstrip()
 
     async def close(self) -> None:
         self._session.close()
@@ -87,7 +100,8 @@ class LambdaTarget:
         function = _Function.of(uri)
         credentials = await self._session.credentials()
         if credentials is None:
-            raise InvocationFailed(Failure.NO_CREDENTIALS)
+            own = self._session.found_own_key
+            raise InvocationFailed(Failure.OWN_CREDENTIALS if own else Failure.NO_CREDENTIALS)
         try:
             endpoint = await self._session.endpoint(function.region)
         except (BotoCoreError, ValueError, RuntimeError) as error:

@@ -44,6 +44,11 @@ class AwsSession:
                 await asyncio.shield(asking)
         return self._credentials
 
+    @property
+    def found_own_key(self) -> bool:
+        """Whether there are none because those that were found are this service's own."""
+        return self._access.found_own_key
+
     def distrust(self) -> None:
         """Ask for the credentials again before the next use: they were refused."""
         self._asked = None
@@ -80,7 +85,7 @@ class AwsSession:
         """Ask the chain: environment, files, container, instance, and what those name."""
         refused, self._refused = self._refused, False
         try:
-            self._credentials = await self._access.credentials(anew=refused)
+            self._credentials = await self._access.credentials(self._service, anew=refused)
         except (BotoCoreError, OSError, ValueError, RuntimeError) as error:
             log.warning("no AWS credentials", service=self._service, error=type(error).__name__)
             self._credentials = None

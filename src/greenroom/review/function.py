@@ -1,6 +1,7 @@
 """A Python callable as a review handler: `module:function`, for development and for embedding.
 
-- It is loaded once, at the start. It gets the event as a dict and returns the answer as one.
+- It is loaded once, at the start. It gets the event as a dict, and a context if it takes two
+  arguments, as Lambda's handlers do; it returns the answer as a dict.
 - A coroutine function runs on the event loop: it must not block. Any other function runs in one of
   `THREADS` threads; when all are busy the handler counts as one that cannot be invoked. A function
   that outlives the time limit keeps its thread until it returns.
@@ -8,12 +9,15 @@
 """
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import json
 import queue
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -24,7 +28,10 @@ from greenroom.review.target import Failure, InvocationFailed
 THREADS = 16
 """Functions that run at a time."""
 
-Handler = Callable[[dict[str, object]], object]
+LAMBDA_SECONDS = 900.0
+"""How long Lambda lets a function run: what a context says where reviews have no limit."""
+
+Handler = Callable[..., object]
 
 log = structlog.get_logger()
 
@@ -33,16 +40,45 @@ class FunctionMissing(Exception):
     """There is no such function; the text says what is missing."""
 
 
+class Context:
+    """What Lambda gives a handler beside the event, as far as there is such a thing here.
+
+    Source: AWS Lambda Developer Guide, "Using the Lambda context object to retrieve Python function
+    information".
+    """
+
+    function_version = "$LATEST"
+    memory_limit_in_mb = "128"
+    identity = None
+    client_context = None
+
+    def __init__(self, uri: str, seconds: float | None) -> None:
+        self.invoked_function_arn = uri
+        self.function_name = uri.split(":")[6] if uri.count(":") >= 6 else uri
+        self.aws_request_id = str(uuid.uuid4())
+        self.log_group_name = f"/aws/lambda/{self.function_name}"
+        self.log_stream_name = "greenroom"
+        self._ends = time.monotonic() + (LAMBDA_SECONDS if seconds is None else seconds)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how long an answer is still waited for."""
+        return max(0, round((self._ends - time.monotonic()) * 1000))
+
+
 class FunctionTarget:
     """Calls one function, whatever the ARN."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, seconds: float | None = None) -> None:
         """Load `module:function`; modules in the working directory are found, too.
 
+        `seconds` is how long its answer is waited for.
+
         Raises:
-            FunctionMissing: it cannot be loaded.
+            FunctionMissing: it cannot be loaded, or not be called with an event.
         """
         self._handler = _loaded(name)
+        self._wants_context = _wants_context(name, self._handler)
+        self._seconds = seconds
         called = getattr(self._handler, "__call__", None)  # noqa: B004 - of an object with one
         self._is_async = inspect.iscoroutinefunction(self._handler) or (
             inspect.iscoroutinefunction(called)
@@ -53,12 +89,14 @@ class FunctionTarget:
         pass
 
     async def invoke(self, uri: str, event: bytes) -> bytes:
-        parsed = json.loads(event)
+        arguments: tuple[object, ...] = (json.loads(event),)
+        if self._wants_context:
+            arguments = (*arguments, Context(uri, self._seconds))
         try:
             if self._is_async:
-                answer = await self._awaited(parsed)
+                answer = await self._awaited(arguments)
             else:
-                answer = await self._threads.run(lambda: self._handler(parsed))
+                answer = await self._threads.run(lambda: self._handler(*arguments))
             return json.dumps(answer).encode()
         except InvocationFailed:
             raise
@@ -72,9 +110,9 @@ class FunctionTarget:
     async def close(self) -> None:
         self._threads.close()
 
-    async def _awaited(self, event: dict[str, object]) -> object:
+    async def _awaited(self, arguments: tuple[object, ...]) -> object:
         try:
-            answer = self._handler(event)
+            answer = self._handler(*arguments)
             return await answer if isinstance(answer, Awaitable) else answer
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -101,6 +139,21 @@ def _loaded(name: str) -> Handler:
     if not callable(found):
         raise FunctionMissing(f"{name} cannot be called")
     return found
+
+
+def _wants_context(name: str, handler: Handler) -> bool:
+    """Return whether a function takes an event and a context, and not an event alone."""
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):  # of a function of C that does not tell
+        return False
+    for count in (1, 2):
+        with contextlib.suppress(TypeError):
+            signature.bind(*range(count))
+            return count == 2
+    raise FunctionMissing(
+        f"{name}{signature} cannot be called with an event, nor with an event and a context"
+    )
 
 
 Call = Callable[[], object]

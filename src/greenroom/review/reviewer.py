@@ -37,8 +37,9 @@ STEADY_SECONDS = 10.0
 PREPARE_SECONDS = 2.0
 """How long finding credentials may take, once: a start must not let messages pass unreviewed."""
 
-PROBLEM_SECONDS = 2.0
-"""How long the check of a function may take when a room is created or updated."""
+PROBLEM_SECONDS = 5.0
+"""How long the check of a function may take when a room is created or updated: finding out that a
+machine has no AWS credentials takes two."""
 
 log = structlog.get_logger()
 
@@ -116,6 +117,7 @@ class HandlerReviewer:
                 target = await self._targets.find(uri)
                 return None if target is None else await target.problem(uri)
         except TimeoutError:
+            log.warning("review handler not checked", uri=uri, failure=Failure.TIMED_OUT.value)
             return None
         except Exception as error:
             log.exception("check of a review handler crashed", error=type(error).__name__)

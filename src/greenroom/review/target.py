@@ -13,6 +13,7 @@ class Failure(StrEnum):
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
     NO_CREDENTIALS = "no_credentials"
+    OWN_CREDENTIALS = "own_credentials"
     THROTTLED = "throttled"
     HANDLER_ERROR = "handler_error"
     BAD_STATUS = "bad_status"
@@ -33,6 +34,10 @@ _MEANINGS = {
     Failure.NOT_FOUND: "Lambda has no such function, alias or version",
     Failure.FORBIDDEN: "Lambda refused the credentials, or they may not invoke the function",
     Failure.NO_CREDENTIALS: "no AWS credentials were found",
+    Failure.OWN_CREDENTIALS: (
+        "the AWS credentials that were found are Greenroom's own root key, and `lambda_endpoint` is"
+        " not set"
+    ),
     Failure.THROTTLED: "Lambda or the endpoint answered 429",
     Failure.HANDLER_ERROR: "the function raised an error",
     Failure.BAD_STATUS: "any other status but 200, redirects among them",

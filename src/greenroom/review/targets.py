@@ -43,15 +43,17 @@ async def open_reviewer(
         SettingsRefused: a target cannot be used.
     """
     allowed = settings.networks("review_http_allowed_networks")
+    milliseconds = quotas["message_review_milliseconds"]
+    seconds = milliseconds / 1000 if milliseconds else None
     build = _Builder(
         clock=clock,
         secret=settings.optional_text("review_http_secret"),
         allowed=allowed,
         access=access,
+        seconds=seconds,
     )
-    milliseconds = quotas["message_review_milliseconds"]
     limits = Limits(
-        seconds=milliseconds / 1000 if milliseconds else None,
+        seconds=seconds,
         concurrency=settings.number("review_concurrency"),
         circuit_failures=settings.number("review_circuit_failures"),
         circuit_seconds=settings.number("review_circuit_seconds"),
@@ -114,6 +116,8 @@ class _Builder(msgspec.Struct, frozen=True, kw_only=True):
     secret: str | None
     allowed: Sequence[Network]
     access: AwsAccess
+    seconds: float | None
+    """The time limit of reviews."""
 
     def __call__(self, text: str) -> Late | None:
         if text == "none":
@@ -121,7 +125,7 @@ class _Builder(msgspec.Struct, frozen=True, kw_only=True):
         if text == "lambda":
             return Late(self._lambda)
         if match := _PYTHON.fullmatch(text):
-            return _function(match[1])
+            return _function(match[1], self.seconds)
         if text.startswith(("http://", "https://")):
             return self._http(text)
         # No more than its beginning: it may be a URL with a secret in it.
@@ -151,9 +155,9 @@ class _Builder(msgspec.Struct, frozen=True, kw_only=True):
         return Late(make)
 
 
-def _function(name: str) -> Late:
+def _function(name: str, seconds: float | None) -> Late:
     try:
-        target = FunctionTarget(name)
+        target = FunctionTarget(name, seconds)
     except FunctionMissing as missing:
         raise SettingsRefused(f"review_handlers: python:{name}: {missing}") from None
     return Late(lambda: target)
