@@ -212,6 +212,24 @@ class TestStates:
             await scene.advance(61)
             assert await scene.state_of(configuration) is State.UPDATE_FAILED
 
+    async def test_a_state_that_cannot_be_moved_at_the_end(self) -> None:
+        """With nothing left to deliver the run still waits, and does not ask again and again."""
+        store = SlowStore()
+        async with Scene(store).running() as scene:
+            configuration = await self.failed(scene)
+            await scene.advance(INTERVAL + 60)
+            assert await scene.state_of(configuration) is State.UPDATE_FAILED
+            store.unavailable.add("move")
+            store.asked.clear()
+            scene.destination().failure = None
+            await scene.advance(600, 100)
+            assert len(scene.destination().payloads()) == 1
+            assert 5 < store.asked.count("move") < 30
+            assert store.asked.count("get") <= 1
+            store.unavailable.clear()
+            await scene.advance(61)
+            assert await scene.state_of(configuration) is State.ACTIVE
+
     async def test_a_state_that_somebody_else_has_moved(self) -> None:
         """Theirs stays; what it is now is read once, and then the delivery goes on."""
         store = SlowStore()
@@ -400,15 +418,17 @@ class TestPauses:
         store = FullStore()
         async with Scene(store).running() as scene:
             configuration = await scene.configuration()
-            await scene.records(room_of(configuration), 1)
+            scene.destination().batch_bytes = SIZE
+            scene.destination().gate.clear()
+            await scene.records(room_of(configuration), 2)
+            await scene.settle()
             store.disk.full = True
-            await scene.advance(INTERVAL + 300)
+            scene.destination().gate.set()
+            await scene.advance(300)
+            scene.destination().gate.clear()
             store.disk.full = False
             await scene.advance(61)
-            assert len(scene.destination().payloads()) == 1
-            await scene.records(room_of(configuration), 1)
-            scene.destination().gate.clear()
-            await scene.advance(INTERVAL + 1)
+            assert scene.destination().attempts == 2
             store.disk.full = True
             scene.destination().gate.set()
             await scene.settle()

@@ -67,6 +67,16 @@ async def test_the_same_batch_again(stage: Stage, destination: Destination) -> N
         assert sorted(kept) == sorted(first)
 
 
+async def test_a_batch_that_was_kept_is_given_again(stage: Stage, destination: Destination) -> None:
+    """A destination remembers of a batch that it kept nothing: given again, it is kept again."""
+    target, batch = await stage.target(), a_batch(rooms=2)
+    for _ in range(2):
+        await destination.deliver(target, batch)
+        assert destination._progress._batches == {}  # type: ignore[attr-defined]
+    kept = Counter(each for some in await stage.lines(target) for each in some)
+    assert set(kept.values()) == {1 if stage.exactly_once else 2}
+
+
 async def test_batches_of_one_minute(stage: Stage, destination: Destination) -> None:
     """One batch never takes the place of another, nor one configuration's of another's."""
     target, batch = await stage.target(), a_batch(rooms=1)
