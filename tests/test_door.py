@@ -72,6 +72,8 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
         pytest.param(HEAD + b"Bad Header\x00: x\r\n\r\n", id="malformed"),
         pytest.param(HEAD + b"X: " + b"x" * 2048 + b"\r\n\r\n", id="too large"),
         pytest.param(HEAD + b"X: y\r\n" * 10 + b"\r\n", id="too many"),
+        pytest.param(HEAD.replace(b"/any", b"http://other/") + b"\r\n", id="another authority"),
+        pytest.param(HEAD + b"Host: other\r\n\r\n", id="two hosts"),
         pytest.param(b"\x16\x03\x01", id="not HTTP"),
     ],
 )

@@ -126,7 +126,7 @@ async def test_trusted_proxies_name_the_client(
 ) -> None:
     """The application sees the client that a trusted proxy names, and nobody else's word."""
     async with port() as opened:
-        visitors = Visitors(proxies=TrustedProxies(Networks(trusted)))
+        visitors = Visitors(proxies=TrustedProxies(Networks(trusted), proto=True))
         opened.made.plane = msgspec.structs.replace(opened.made.plane, visitors=visitors)
         await opened.exchange(
             b"GET / HTTP/1.1\r\nx-forwarded-for: 203.0.113.1, 192.0.2.1\r\n"
@@ -134,6 +134,53 @@ async def test_trusted_proxies_name_the_client(
         )
         (scope,) = opened.scopes
         assert (scope["client"][0], scope["scheme"]) == (client, scheme)
+
+
+@pytest.mark.parametrize("proto", [False, True])
+@pytest.mark.parametrize("relayed", [False, True])
+async def test_what_is_believed(proto: bool, relayed: bool) -> None:
+    """A scheme is, of proxies that write it; nothing is of a connection that they only relay."""
+    async with port() as opened:
+        visitors = Visitors(proxies=TrustedProxies(Networks(["127.0.0.1"]), proto=proto))
+        opened.made.plane = msgspec.structs.replace(opened.made.plane, visitors=visitors)
+        listener, transport = opened.accept(), Transport()
+        listener._visit.is_relayed = relayed
+        listener.connection_made(transport)
+        listener.data_received(
+            b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: https\r\n\r\n"
+        )
+        await opened.waiting.wait()
+        (scope,) = opened.scopes
+        client = "127.0.0.1" if relayed else "192.0.2.1"
+        assert (scope["client"][0], scope["scheme"] == "https") == (client, proto and not relayed)
+        listener.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET http://other/ HTTP/1.1\r\nhost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: h\r\nHost: other\r\n\r\n",
+        b"CONNECT h:80 HTTP/1.1\r\nhost: h:80\r\n\r\n",
+        UPGRADE.replace(b"/any/path", b"http://other/any/path"),
+        UPGRADE.replace(b"host: h\r\n", b"host: h\r\nhost: other\r\n"),
+    ],
+)
+async def test_requests_for_somebody_else(head: bytes) -> None:
+    """A request whose target and `Host` do not agree is refused, as an upgrade, too."""
+    async with port() as opened:
+        status, body = await opened.exchange(head)
+        assert status == 400
+        assert "Host" in refusal(body)
+        assert opened.seen == []
+
+
+async def test_a_target_in_absolute_form() -> None:
+    """A URL with the authority that `Host` names is the request for its path."""
+    async with port() as opened:
+        head = b"GET http://H:80/path HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+        assert (await opened.exchange(head))[0] == 200
+        assert opened.seen == [("GET", b"/path", b"")]
 
 
 async def test_requests_reach_the_application() -> None:

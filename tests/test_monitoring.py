@@ -30,6 +30,7 @@ async def ask(
         "client": (peer, 0),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
+    scope["headers"] = [(b"host", b"127.0.0.1:8470"), *scope["headers"]]
     assert monitor.wants(scope)
     await monitor(scope, asyncio.Future, send)
     start, end = sent
@@ -80,6 +81,7 @@ async def test_who_may_read(
         ("127.0.0.1", "x-forwarded-for", 401),
         ("127.0.0.1", "forwarded", 401),
         ("127.0.0.1", "via", 401),
+        ("127.0.0.1", "x-forwarded-proto", 401),
     ],
 )
 async def test_what_a_proxy_here_passes_on_is_not_local(
@@ -89,6 +91,22 @@ async def test_what_a_proxy_here_passes_on_is_not_local(
     headers = {} if header is None else {header: "192.0.2.1"}
     monitor = Monitoring(Metrics(), None, local=True)
     assert (await ask(monitor, peer=peer, **headers))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((host, 200) for host in ("localhost", "LOCALHOST:8470", "127.0.0.1", "127.1.2.3:1")),
+        *((host, 200) for host in ("[::1]", "[::1]:8470")),
+        *((host, 401) for host in ("evil.com", "evil.com:8470", "", ":8470", "localhost.evil.com")),
+        *((host, 401) for host in ("127.0.0.1.evil.com", "192.0.2.1", "0.0.0.0", "[::]", "[", "]")),
+        *((host, 401) for host in ("localhost:80:80", "evil.com\xff", "127.0.0.1@evil.com")),
+    ],
+)
+async def test_names_that_others_gave_this_machine(host: str, status: int) -> None:
+    """A page whose own name leads to this machine reads nothing: a browser says that name."""
+    monitor = Monitoring(Metrics(), None, local=True)
+    assert (await ask(monitor, host=host))[0] == status
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

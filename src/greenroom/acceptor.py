@@ -184,6 +184,8 @@ class Acceptor:
                 await asyncio.sleep(PEEK_SECONDS)
             seen = len(data)
         accepted.recv(header.size)
+        # Of a header without an address nobody knows whose words follow: they are not the proxy's.
+        visit.is_relayed = not header.address
         if header.address:
             self._visitors.enter_behind_proxy(visit, header.address, self._clock.monotonic())
 

@@ -17,6 +17,7 @@ from greenroom.listener import HeadLimits, Listener
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.protocol import addresses
+from greenroom.protocol.target import fault_of
 from greenroom.visitors import Refused, Visit
 
 _WEBSOCKET = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
@@ -81,7 +82,11 @@ class Door(asyncio.Protocol):
         end = data.find(b"\r\n\r\n") + 4
         if 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):
             head = _Head()
-            if head.is_upgrade(data[:end]) and len(head.headers) <= self._limits.count:
+            if (
+                head.is_upgrade(data[:end])
+                and len(head.headers) <= self._limits.count
+                and fault_of(head.target, head.headers) is None
+            ):
                 self._leave()
                 edge = Edge(self._plane, self._transport, self._visit)
                 self._transport.set_protocol(edge)
@@ -166,11 +171,15 @@ def peer_of(transport: asyncio.BaseTransport) -> bytes:
 class _Head:
     """What the parser tells about one request."""
 
-    __slots__ = ("headers", "method")
+    __slots__ = ("headers", "method", "target")
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.method = b""
+        self.target = b""
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))

@@ -39,6 +39,7 @@ from greenroom.metrics import UNREAD
 from greenroom.model.errors import ValidationException
 from greenroom.protocol import addresses
 from greenroom.protocol.pieces import Pieces
+from greenroom.protocol.target import fault_of
 from greenroom.visitors import Visit
 
 LINGER_SECONDS = 2.0
@@ -192,6 +193,9 @@ class Listener(HttpToolsProtocol):
             raise _Refused(431, _TOO_LARGE)
 
     def on_headers_complete(self) -> None:
+        fault = fault_of(self.url, self.headers)
+        if fault is not None:
+            raise _Refused(400, fault)
         # uvicorn's types hide that there is no cycle before the first request.
         earlier = cast("RequestResponseCycle | None", self.cycle)
         if self._wants_websocket() and earlier is not None and not earlier.response_complete:
@@ -245,9 +249,9 @@ class Listener(HttpToolsProtocol):
 
     def _find_client(self) -> None:
         """Believe a trusted proxy about who its client is, and whether that came over TLS."""
-        proxies, peer = self._plane.visitors.proxies, self._visit.address
-        if proxies:
-            origin = proxies.origin(peer, self.headers)
+        visitors, peer = self._plane.visitors, self._visit.address
+        if visitors.proxies:
+            origin = visitors.origin(self._visit, self.headers)
             if origin.address != peer:
                 self.scope["client"] = (addresses.shown(origin.address), 0)
             if origin.secure is not None:

@@ -3,12 +3,15 @@
 - A service on a loopback address shows them to everybody on the machine; any other only to who
   sends `Authorization: Bearer` with the `metrics_token`. A token that is set is always asked for.
 - A proxy on the same machine makes nobody local: what it forwards, by its headers or by the address
-  that it is trusted to tell, needs the token.
+  that it is trusted to tell, needs the token; so does everything behind the PROXY protocol.
+- Nor does a name: a page of others that a browser on the machine shows can have its own name lead
+  to a loopback address, and read what is there. `Host` must be one of those, or localhost.
 - The numbers are read on the event loop, because their owners change them there.
 """
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from time import perf_counter
@@ -27,7 +30,10 @@ from greenroom.readings import Distribution
 LAG_SECONDS = 0.25
 """How often the lag of the event loop is taken."""
 
-REFUSED = b"metrics need Authorization: Bearer with the metrics_token of the service\n"
+REFUSED = (
+    b"metrics need Authorization: Bearer with the metrics_token of the service, or, where it has"
+    b" none, a request on its machine to a loopback address or localhost\n"
+)
 
 
 class StoreStatistics(Protocol):
@@ -90,10 +96,30 @@ class Monitoring:
 
 def _is_from_here(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     peer = (scope.get("client") or ("",))[0]
-    return bool(peer) and is_loopback(peer) and not _FORWARDING & headers.keys()
+    return (
+        bool(peer)
+        and is_loopback(peer)
+        and _names_this_machine(headers.get(b"host", b""))
+        and not _FORWARDING & headers.keys()
+    )
 
 
-_FORWARDING = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+def _names_this_machine(host: bytes) -> bool:
+    name = re.sub(rb":[0-9]*\Z", b"", host.strip()).decode("latin-1").lower()
+    if name == "localhost":
+        return True
+    try:
+        return is_loopback(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+    except ValueError:
+        return False
+
+
+_FORWARDING = frozenset(
+    {
+        *(b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
+        *(b"x-forwarded-server", b"x-real-ip"),
+    }
+)
 """Headers of requests that a proxy passed on."""
 
 

@@ -484,7 +484,8 @@ def _monitoring(node: _Node) -> Monitoring | None:
     return Monitoring(
         opened.metrics,
         opened.settings.optional_text("metrics_token"),
-        local=all(map(is_loopback, opened.listening.hosts)),
+        local=all(map(is_loopback, opened.listening.hosts))
+        and opened.settings.text("proxy_protocol") == "off",
         refresh=node.chat_log.observe,
     )
 
@@ -544,6 +545,7 @@ def _visitors(opened: _Opened) -> Visitors:
     proxies = TrustedProxies(
         Networks(settings.texts("trusted_proxies")),
         ForwardedHeader(settings.text("forwarded_header")),
+        proto=settings.text("forwarded_proto") == "on",
     )
     return Visitors(limits, proxies, functools.partial(_limit_met, opened.metrics, opened.lines))
 

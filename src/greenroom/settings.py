@@ -171,7 +171,13 @@ SETTINGS: tuple[Setting, ...] = (
         "forwarded_header",
         ForwardedHeader.X_FORWARDED_FOR.value,
         _one_of(*(header.value for header in ForwardedHeader)),
-        "header in which trusted proxies name the client; x-forwarded-proto goes with the first",
+        "header in which trusted proxies name the client",
+    ),
+    Setting(
+        "forwarded_proto",
+        "off",
+        _one_of("on", "off"),
+        "whether trusted proxies overwrite X-Forwarded-Proto; off does not read it",
     ),
     Setting(
         "proxy_protocol",
@@ -531,9 +537,21 @@ def load(
     ):
         raise SettingsRefused("access_key_id and secret_access_key go together: give both or none")
     _check_tls(settings)
-    if settings.text("proxy_protocol") == "on" and not settings.texts("trusted_proxies"):
-        raise SettingsRefused("proxy_protocol needs trusted_proxies: nobody else is believed")
+    _check_proxies(settings)
     return settings
+
+
+def _check_proxies(settings: Settings) -> None:
+    for name in ("proxy_protocol", "forwarded_proto"):
+        if settings.text(name) == "on" and not settings.texts("trusted_proxies"):
+            raise SettingsRefused(f"{name} needs trusted_proxies: nobody else is believed")
+    if (
+        settings.text("forwarded_proto") == "on"
+        and settings.text("forwarded_header") != ForwardedHeader.X_FORWARDED_FOR.value
+    ):
+        raise SettingsRefused(
+            "forwarded_proto goes with x-forwarded-for: the header forwarded has a proto of its own"
+        )
 
 
 def _check_tls(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from enum import StrEnum
 import msgspec
 
 from greenroom.protocol import addresses
-from greenroom.protocol.forwarded import TrustedProxies
+from greenroom.protocol.forwarded import Headers, Origin, TrustedProxies
 
 RECENT_ADDRESSES = 65_536
 """Addresses whose new connections are counted within one second; further ones are not."""
@@ -55,14 +55,16 @@ class Refused(Exception):
 class Visit:
     """One connection that was not turned away. `let_go` is called when it must make place.
 
-    `is_held` says that there is a protocol that will be told of the connection's end.
+    `is_held` says that there is a protocol that will be told of the connection's end;
+    `is_relayed`, that a trusted proxy passes on what somebody sends of whom it told nothing.
     """
 
-    __slots__ = ("address", "is_held", "let_go", "unfinished")
+    __slots__ = ("address", "is_held", "is_relayed", "let_go", "unfinished")
 
     def __init__(self, address: bytes) -> None:
         self.address = address
         self.is_held = False
+        self.is_relayed = False
         self.let_go: Callable[[], None] | None = None
         self.unfinished = True
 
@@ -155,6 +157,12 @@ class Visitors:
             self._unfinished[visit] = None
             self._unfinished_of[addresses.site(address)] += 1
         self._add(address)
+
+    def origin(self, visit: Visit, headers: Headers) -> Origin:
+        """Return where a request of the connection came from; header names are lower-case."""
+        if visit.is_relayed:
+            return Origin(visit.address)
+        return self.proxies.origin(visit.address, headers)
 
     def finish(self, visit: Visit) -> None:
         """Note that the visit has shown what it wants."""

@@ -501,6 +501,20 @@ def test_a_large_head_in_pieces(service: Service, peer: Peer) -> None:
     assert peer.read_answer().status == 200
 
 
+def test_a_target_for_somebody_else(service: Service, peer: Peer) -> None:
+    """A URL as the target must name the same as `Host`; no request has two of those."""
+    request = list_rooms(service)
+    host = re.search(rb"host: (\S+)", request)
+    assert host
+    own = request.replace(b" /", b" http://" + host[1] + b"/", 1)
+    peer.send(own)
+    assert peer.read_answer().status == 200
+    peer.send(request.replace(b" /", b" http://example.com/", 1))
+    refused(peer.read_answer(), 400, "ValidationException")
+    twice = request.replace(b"host: ", b"host: example.com\r\nhost: ", 1)
+    refused(ask(service, twice), 400, "ValidationException")
+
+
 def test_clients_that_go_away(service: Service) -> None:
     """Half a head, half a body, a reset, and nothing at all: nobody waits for the rest."""
     request = list_rooms(service, b'{"maxResults":1}')

@@ -14,7 +14,7 @@ TOKEN = "a-token-of-the-operator"
 def scrape(service: Service, method: str = "GET", **headers: str) -> Answer:
     """Return what `/metrics` answers."""
     with Peer(service) as peer:
-        peer.send(http_bytes(method, "/metrics", headers))
+        peer.send(http_bytes(method, "/metrics", {"host": "localhost", **headers}))
         return peer.read_answer(method)
 
 
@@ -84,6 +84,13 @@ def test_beyond_this_machine_a_token_is_needed(tmp_path: Path) -> None:
     with running(tmp_path / "closed", **variables, GREENROOM_METRICS_TOKEN=TOKEN) as service:
         assert scrape(service).status == 401
         assert scrape(service, authorization=f"Bearer {TOKEN}").status == 200
+
+
+def test_a_page_with_a_name_of_its_own_needs_the_token(tmp_path: Path) -> None:
+    """A name that leads to this machine, as any page's may, is not this machine's."""
+    with running(tmp_path / "data", GREENROOM_STORAGE="memory") as service:
+        assert scrape(service, host="evil.com:8470").status == 401
+        assert scrape(service, host="127.0.0.1:8470").status == 200
 
 
 def test_a_proxy_on_this_machine_needs_the_token(tmp_path: Path) -> None:

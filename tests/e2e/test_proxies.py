@@ -222,11 +222,39 @@ def test_without_a_header_the_connection_ends(behind: Service, first: bytes) -> 
         assert peer.read_all() == b""
 
 
-def test_proxy_protocol_needs_trusted_proxies(tmp_path: Path) -> None:
+def test_a_client_behind_an_unknown_header_has_no_address_of_its_own(tmp_path: Path) -> None:
+    """Neither for limits nor for what this machine alone may read does it count what it claims."""
+    variables = {
+        "GREENROOM_TRUSTED_PROXIES": "127.0.0.1",
+        "GREENROOM_PROXY_PROTOCOL": "on",
+        "GREENROOM_CONNECTIONS_PER_ADDRESS": "1",
+    }
+    with (
+        running(tmp_path / "data", **variables) as service,
+        api_of(service) as api,
+        ExitStack() as stack,
+    ):
+        api.preface = version_2("192.0.2.99")
+        token, claim = api.token(api.room()), b"X-Forwarded-For: " + ANN.encode()
+        with through(service, version_1(ANN)) as first:
+            first.send(HEALTH)
+            assert first.read_answer().status == 200
+            # The address is full; that this is another one's claim of it makes no difference.
+            peer = stack.enter_context(through(service, b"PROXY UNKNOWN\r\n"))
+            peer.send(upgrade_bytes(token_line(token), claim))
+            assert peer.read_answer().status == 101
+        for header in (b"PROXY UNKNOWN\r\n", version_2(ANN, local=True), version_1("127.0.0.1")):
+            with through(service, header) as peer:
+                peer.send(http_bytes("GET", "/metrics", {"host": "localhost"}))
+                assert peer.read_answer().status == 401
+
+
+@pytest.mark.parametrize("name", ["proxy_protocol", "forwarded_proto"])
+def test_whom_to_believe_needs_trusted_proxies(tmp_path: Path, name: str) -> None:
     """A start without anybody to believe is refused."""
     with (
-        pytest.raises(RuntimeError, match="proxy_protocol needs trusted_proxies"),
-        running(tmp_path / "data", GREENROOM_PROXY_PROTOCOL="on"),
+        pytest.raises(RuntimeError, match=f"{name} needs trusted_proxies"),
+        running(tmp_path / "data", **{f"GREENROOM_{name.upper()}": "on"}),
     ):
         pass
 
@@ -268,7 +296,8 @@ def status(service: Service, *lines: str) -> int:
 
 def test_policies_see_the_client_behind_a_proxy(tmp_path: Path) -> None:
     """`aws:SourceIp` and `aws:SecureTransport` are what the trusted proxy says, and nobody else."""
-    with watched(tmp_path, GREENROOM_TRUSTED_PROXIES="127.0.0.1") as service:
+    trusted = {"GREENROOM_TRUSTED_PROXIES": "127.0.0.1"}
+    with watched(tmp_path, GREENROOM_FORWARDED_PROTO="on", **trusted) as service:
         home, secure = "X-Forwarded-For: 192.0.2.9", "X-Forwarded-Proto: https"
         assert status(service, home, secure) == 200
         assert status(service, home) == 403
@@ -280,8 +309,10 @@ def test_policies_see_the_client_behind_a_proxy(tmp_path: Path) -> None:
         assert status(service) == 403
         audit = tmp_path / "data" / "audit.log"
         until(lambda: '"sourceIp":"203.0.113.1"' in audit.read_text(), "its address is in a line")
-    with watched(tmp_path) as service:
-        assert status(service, home, secure) == 403
+    for variables in ({}, trusted):
+        # Nobody is believed; then, a proxy that may pass on what the client says of TLS.
+        with watched(tmp_path, **variables) as service:
+            assert status(service, home, secure) == 403
 
 
 def test_policies_see_the_client_behind_a_tcp_proxy(tmp_path: Path) -> None:
@@ -296,6 +327,11 @@ def test_policies_see_the_client_behind_a_tcp_proxy(tmp_path: Path) -> None:
             with through(service, version_2(address)) as peer:
                 peer.send(rooms(service, *lines))
                 assert peer.read_answer().status == expected
+        for header in (b"PROXY UNKNOWN\r\n", version_2(ANN, local=True)):
+            # The proxy says nothing of whose headers these are.
+            with through(service, header) as peer:
+                peer.send(rooms(service, "X-Forwarded-For: 192.0.2.9"))
+                assert peer.read_answer().status == 403
         with through(service, version_2("192.0.2.9")) as peer:
             peer.send(version_2("192.0.2.9") + HEALTH)
             assert peer.read_answer().status == 400

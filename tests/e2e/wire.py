@@ -161,6 +161,8 @@ class Api:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._peer: Peer | None = None
+        self.preface = b""
+        """What a proxy sends first on each connection."""
 
     def request(self, operation: str, **parameters: Any) -> Answer:
         """Perform an operation; return the answer, whatever it says.
@@ -170,6 +172,7 @@ class Api:
         """
         if self._peer is None:
             self._peer = Peer(self._service)
+            self._peer.send(self.preface)
         try:
             self._peer.socket.sendall(signed(self._service, operation, **parameters))
             return self._peer.read_answer()

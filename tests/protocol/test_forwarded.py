@@ -6,7 +6,7 @@ from greenroom.protocol.addresses import Networks, packed, shown
 from greenroom.protocol.forwarded import ForwardedHeader, Origin, TrustedProxies
 
 PROXY, OUTER, CLIENT, LIE = "10.0.0.1", "10.0.0.2", "192.0.2.1", "203.0.113.66"
-X = TrustedProxies(Networks(["10.0.0.0/8", "2001:db8::/32"]))
+X = TrustedProxies(Networks(["10.0.0.0/8", "2001:db8::/32"]), proto=True)
 RFC = TrustedProxies(Networks(["10.0.0.0/8", "2001:db8::/32"]), ForwardedHeader.FORWARDED)
 
 
@@ -78,6 +78,13 @@ def test_only_the_configured_header_is_read() -> None:
 def test_x_forwarded_proto(lines: str, proto: str | None, secure: bool | None) -> None:
     """The scheme is the one of the hop that named the client."""
     assert X.origin(packed(PROXY), xff(lines, proto=proto)).secure is secure
+
+
+def test_x_forwarded_proto_is_not_read_unless_the_proxies_write_it() -> None:
+    """A proxy that passes it on as the client wrote it makes nobody secure."""
+    proxies = TrustedProxies(Networks(["10.0.0.0/8"]))
+    headers = xff(CLIENT, proto="https")
+    assert proxies.origin(packed(PROXY), headers) == Origin(packed(CLIENT), None)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ class Edge(asyncio.Protocol):
         visitors, visit = self._plane.visitors, self._visit
         if visit is None or not visitors.proxies:
             return
-        address = visitors.proxies.origin(visit.address, headers).address
+        address = visitors.origin(visit, headers).address
         if address != visit.address:
             try:
                 visitors.enter_behind_proxy(visit, address, self._plane.clock.monotonic())

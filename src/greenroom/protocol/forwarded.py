@@ -3,7 +3,8 @@
 A proxy adds the address that it was called from at the right end; everything left of it may be the
 client's invention. So the walk goes from right to left, as long as the hops are trusted, and the
 first address that is not is the client's. A hop that says nothing readable ends the walk. Only the
-one header that the proxies are known to write is read: they pass the other one on as it came.
+one header that the proxies are known to write is read: they pass the other one on as it came. So
+is `X-Forwarded-Proto`: it names no hop, and one that a proxy passes on looks like its own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,15 +34,19 @@ class Origin(msgspec.Struct, frozen=True):
 class TrustedProxies:
     """Which peers are believed, and about what."""
 
-    __slots__ = ("_header", "_networks")
+    __slots__ = ("_header", "_networks", "_proto")
 
     def __init__(
         self,
         networks: Networks = Networks(),  # noqa: B008 - has nothing that changes
         header: ForwardedHeader = ForwardedHeader.X_FORWARDED_FOR,
+        *,
+        proto: bool = False,
     ) -> None:
+        """Believe these, about what the header says; `proto` says that they write that, too."""
         self._networks = networks
         self._header = header
+        self._proto = proto
 
     def __bool__(self) -> bool:
         return bool(self._networks)
@@ -71,7 +76,7 @@ class TrustedProxies:
             for line in lines:
                 yield from map(_of_element, _split_from_right(line, ","))
             return
-        schemes = [value for name, value in values if name == _PROTO]
+        schemes = [value for name, value in values if name == _PROTO and self._proto]
         proto = [_is_secure(each) for each in ",".join(schemes).split(",")][::-1] if schemes else []
         place = 0
         for line in lines:
