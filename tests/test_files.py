@@ -62,3 +62,30 @@ def test_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "fsync", fsync)
     write_private(path, "x" * 100)
     assert seen == [(100, False)]
+
+
+def test_what_is_there_already_is_not_written(tmp_path: Path) -> None:
+    """A file that has the text and the mode is left alone; another text or mode is not."""
+    path = tmp_path / "secret"
+    write_private(path, "text")
+    first = path.stat().st_ino
+    write_private(path, "text")
+    assert path.stat().st_ino == first
+    write_private(path, "text ")
+    assert path.read_text() == "text "
+    path.chmod(0o640)
+    write_private(path, "text ")
+    assert mode(path) == 0o600
+
+
+def test_a_link_is_replaced(tmp_path: Path) -> None:
+    """A link to a file with the same text is no such file, nor is a pipe."""
+    path, target = tmp_path / "secret", tmp_path / "elsewhere"
+    write_private(target, "text")
+    path.symlink_to(target)
+    write_private(path, "text")
+    assert not path.is_symlink()
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    write_private(path, "text")
+    assert path.is_file()

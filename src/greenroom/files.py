@@ -1,15 +1,20 @@
 """Files that appear whole, or not at all."""
 
 import os
+import stat
 from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file atomically, readable by its owner only (mode 0600).
 
+    One that is so already is left alone: a full disk is no reason to fail then.
+
     Raises:
         OSError: the directory cannot be written.
     """
+    if _is_private(path, text.encode()):
+        return
     temporary = path.parent / f".{path.name}.{os.getpid()}"
     # Always a new file: one that lies there may be a link, or readable by others.
     temporary.unlink(missing_ok=True)
@@ -23,3 +28,14 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_private(path: Path, content: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        private = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o600
+        return private and status.st_uid == os.geteuid() and file.read(len(content) + 1) == content

@@ -15,6 +15,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     LoggingConfigurationState,
 )
+from greenroom.storage.base import StorageUnavailable
 from tests.control.caller import ACCOUNT, Caller
 from tests.storage.values import NOW, a_configuration
 
@@ -175,6 +176,22 @@ async def test_between_two_states(state: State) -> None:
     ):
         assert refused.error() == (409, "ConflictException")
         assert refused.body["resourceType"] == "LOGGING_CONFIGURATION"
+
+
+async def test_finish_interrupted_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes nothing keeps no service from starting; the next start does it."""
+    api = Caller()
+    kept = a_configuration(State.CREATING)
+    await api.store.create_logging_configuration(kept, 0)
+
+    async def refuse(*_: object) -> None:
+        raise StorageUnavailable("full")
+
+    with monkeypatch.context() as full:
+        full.setattr(api.store, "move_logging_configuration", refuse)
+        await finish_interrupted(api.store, api.chat_log, api.time.clock)
+    await finish_interrupted(api.store, api.chat_log, api.time.clock)
+    assert (await api.store.get_logging_configuration(kept.arn)).state is State.ACTIVE
 
 
 async def test_finish_interrupted() -> None:

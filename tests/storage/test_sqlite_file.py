@@ -513,7 +513,7 @@ def test_creation_without_space_is_refused(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patched:
         patched.setattr(sqlite_file, "_connect", small)
-        with pytest.raises(StoreUnwritable, match="database or disk is full"), opened(tmp_path):
+        with pytest.raises(StoreUnwritable, match="the disk is full: make room"), opened(tmp_path):
             pass
     assert not (tmp_path / DATABASE).exists()
     make(tmp_path)

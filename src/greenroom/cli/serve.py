@@ -19,7 +19,7 @@ from greenroom.files import write_private
 from greenroom.ready import Ready
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused
-from greenroom.storage.base import StoreRefused, StoreUnwritable
+from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
 
 
 @click.command()
@@ -50,6 +50,10 @@ def serve(config_file: Path | None, takeover: bool, background: bool, **given: s
             runner.run(server.serve(settings, announce, taking_over=takeover))
     except (SettingsRefused, StoreRefused, AddressRefused) as refused:
         raise fail(refused) from None
+    except StorageUnavailable as error:
+        # At the start something must be kept that is not kept yet: a key, the identities file.
+        why = StoreUnwritable(f"the store cannot be written: {error.__cause__ or error}")
+        raise fail(why) from None
 
 
 @contextmanager

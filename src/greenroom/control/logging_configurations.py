@@ -30,7 +30,7 @@ from greenroom.model.logging_configuration import (
     State,
 )
 from greenroom.model.tags import tag_count_errors
-from greenroom.storage.base import Store
+from greenroom.storage.base import StorageUnavailable, Store
 
 DEFAULT_PAGE = 50
 """Configurations on a page (API reference, ListLoggingConfigurations)."""
@@ -127,11 +127,19 @@ async def finish_interrupted(store: Store, chat_log: ChatLog, clock: Clock) -> N
 async def _finish(
     store: Store, chat_log: ChatLog, clock: Clock, configuration: LoggingConfiguration
 ) -> None:
-    if configuration.state is not State.DELETING:
-        await _checked(store, chat_log, clock, configuration)
-        chat_log.changed(configuration.arn)
-    elif await chat_log.finish(configuration.arn):
-        await store.finish_delete_logging_configuration(configuration.arn)
+    try:
+        if configuration.state is not State.DELETING:
+            await _checked(store, chat_log, clock, configuration)
+            chat_log.changed(configuration.arn)
+        elif await chat_log.finish(configuration.arn):
+            await store.finish_delete_logging_configuration(configuration.arn)
+    except StorageUnavailable:
+        # The next start tries again: a full disk must not keep this one from serving.
+        log.warning(
+            "logging configuration stays unfinished",
+            logging_configuration=str(configuration.arn),
+            state=configuration.state.value,
+        )
 
 
 async def _checked(

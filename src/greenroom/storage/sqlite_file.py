@@ -23,7 +23,7 @@ import msgspec
 from greenroom.storage import sqlite_log
 from greenroom.storage.base import StoreForeign, StoreRefused
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite_lock import LOCK, Lock, in_use, locked, unwritable
+from greenroom.storage.sqlite_lock import LOCK, Lock, in_use, is_full, locked, unwritable
 
 DATABASE = "greenroom.db"
 """The database file's name in its directory."""
@@ -289,7 +289,7 @@ def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) 
             (result,) = connection.execute(check).fetchone()
             recovered = sqlite_log.recovered_frames(shared) if logged else None
     except sqlite3.Error as error:
-        raise _damaged(path, str(error)) from error
+        raise unwritable(path, error) if is_full(error) else _damaged(path, str(error)) from error
     finally:
         if not keep_shared:
             with suppress(OSError):

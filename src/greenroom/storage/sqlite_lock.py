@@ -5,8 +5,10 @@ lie beside the database, in which run of the machine that is. What a killed proc
 the next one that the log must still be there.
 """
 
+import errno
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,8 +59,8 @@ class Lock:
         # A full disk keeps nobody from starting: the lock holds without it. Nothing is cut off
         # before, so that what is noted is not lost then.
         with suppress(OSError):
-            os.pwrite(self._descriptor, text, 0)
-            os.ftruncate(self._descriptor, len(text) if text.strip() else 0)
+            if os.pwrite(self._descriptor, text, 0) == len(text):
+                os.ftruncate(self._descriptor, len(text) if text.strip() else 0)
 
 
 @contextmanager
@@ -101,10 +103,24 @@ def unwritable(path: Path, error: Exception) -> StoreUnwritable:
             f"{_in_the_way(path)} is not a directory: give one that is, or that can be made,"
             " with --data-dir or GREENROOM_DATA_DIR"
         )
+    if is_full(error):
+        return StoreUnwritable(
+            f"{path} cannot be written, the disk is full: make room (a start needs some for the"
+            " database's index), or choose another data directory"
+        )
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return StoreUnwritable(
         f"{path} cannot be written ({reason}): make it writable, or choose another data directory"
     )
+
+
+def is_full(error: Exception) -> bool:
+    """Return whether it was for want of space."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # Told so when the index of the log does not fit.
+    full = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode in full
 
 
 def _in_the_way(path: Path) -> Path:
