@@ -5,6 +5,7 @@ import os
 import msgspec
 
 from greenroom import credentials
+from greenroom.chatlog.choice import chosen
 from greenroom.control.identity import AccessKey
 from greenroom.protocol.addresses import in_url, reachable
 from greenroom.settings import Settings
@@ -30,6 +31,8 @@ class Ready(msgspec.Struct, frozen=True):
     """The file of a certificate that is signed by itself, for clients to be told of."""
     listening_on: str = ""
     """Host and port; the URLs have one that this machine can connect to."""
+    chat_logs: str = ""
+    """Where chat logs go, and why."""
 
 
 def description(
@@ -54,6 +57,7 @@ def description(
         account=key.account,
         certificate_to_trust=_to_trust(settings, certificate),
         listening_on=", ".join(f"{in_url(each)}:{port}" for each in listening.hosts),
+        chat_logs=chosen(settings, os.environ, key.access_key_id).shown,
     )
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import os
 import random
 import resource
 import secrets
@@ -26,6 +27,7 @@ from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
+from greenroom.chatlog.choice import chosen
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
@@ -565,24 +567,37 @@ def _started(
     gc.enable()
     settings, listening = opened.settings, opened.listening
     ready = description(settings, opened.identity.root, listening, opened.certificate)
-    # First: who waits for the announcement may want to take over at once.
-    offer.start()
-    announce(ready)
     if ready.data_dir is not None:
         address = Address(ready.api_url, ready.certificate_to_trust)
         address_file.write(settings.path("data_dir"), address)
-    exposed = not all(map(is_loopback, listening.hosts))
+    _warn(opened, ready)
+    # First: who waits for the announcement may want to take over at once.
+    offer.start()
+    announce(ready)
+    log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
+    main = () if before is None else (f"MAINPID={ready.pid}",)
+    systemd.notify(systemd.READY, *main)
+    if before is not None:
+        before.serving()
+
+
+def _warn(opened: _Opened, ready: Ready) -> None:
+    """Say once what nobody may have meant."""
+    settings = opened.settings
+    exposed = not all(map(is_loopback, opened.listening.hosts))
     if opened.certificate is None and exposed and not settings.texts("trusted_proxies"):
         log.warning(
             "no TLS: whoever is on the way reads messages and tokens; give tls_certificate_file and"
             " tls_key_file, or name the proxies that encrypt in trusted_proxies",
             listening_on=ready.listening_on,
         )
-    log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
-    main = () if before is None else (f"MAINPID={ready.pid}",)
-    systemd.notify(systemd.READY, *main)
-    if before is not None:
-        before.serving()
+    choice = chosen(settings, os.environ, ready.access_key_id)
+    if choice.by_environment:
+        log.warning(
+            "chat logs go to AWS, because AWS credentials are in the environment: say whether that"
+            " is meant with chat_log_destinations, *=aws or *=files",
+            credentials=choice.why,
+        )
 
 
 @contextlib.asynccontextmanager

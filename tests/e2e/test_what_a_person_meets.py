@@ -10,7 +10,12 @@ import pytest
 from tests.e2e.wire import PATIENCE
 from tests.service import Service, running
 
-JSON = {"GREENROOM_LOG_FORMAT": "json"}
+JSON = {
+    "GREENROOM_LOG_FORMAT": "json",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials",
+    "AWS_CONFIG_FILE": "/nowhere/config",
+}
+"""A log that can be read, and nothing of whoever runs the tests."""
 
 
 def warnings(service: Service) -> list[dict[str, Any]]:
@@ -50,3 +55,29 @@ def test_no_warning_without_reason(
     """What stays on the machine, or is encrypted by a proxy, warns of nothing."""
     with running(tmp_path / "data", *options, **JSON, **variables) as service:
         assert warnings(service) == []
+
+
+def test_keys_in_the_environment_decide_where_chat_logs_go(tmp_path: Path) -> None:
+    """The banner, the ready file and a warning say that, and by which key; no start is silent."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "hidden-test-secret"}
+    with running(tmp_path / "data", **JSON, **keys) as service:
+        (warning,) = warnings(service)
+        assert warning["event"].startswith("chat logs go to AWS, because AWS credentials are in")
+        assert warning["credentials"] == "the access key test of the variable AWS_ACCESS_KEY_ID"
+        told = "AWS (the access key test of the variable AWS_ACCESS_KEY_ID)"
+        assert service.ready["chat_logs"] == told
+        text = service.log.read_text()
+        assert f"Chat logs  {told}\n" in text
+        assert "hidden-test-secret" not in text
+
+
+@pytest.mark.parametrize("settings", ["*=files", "*=aws", ""])
+def test_a_choice_that_somebody_made(tmp_path: Path, settings: str) -> None:
+    """What the settings say, or no key is there to decide, is shown without a warning."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"} if settings else {}
+    variables = {"GREENROOM_CHAT_LOG_DESTINATIONS": settings} if settings else {}
+    with running(tmp_path / "data", **JSON, **keys, **variables) as service:
+        assert warnings(service) == []
+        where = service.ready["chat_logs"]
+        files = f"files in {tmp_path}/data/chat-logs"
+        assert where == (f"{settings} (chat_log_destinations)" if settings else files)

@@ -162,8 +162,14 @@ class ChosenDestination:
     async def _decided(self) -> Destination:
         if self._automatic is None:
             with told():
-                at_hand = self._access.has_endpoint(SERVICES[self._kind])
-                at_hand = at_hand or await self._access.credentials() is not None
+                has_endpoint = self._access.has_endpoint(SERVICES[self._kind])
+                at_hand = has_endpoint or await self._access.credentials() is not None
+            if at_hand and not has_endpoint:
+                log.warning(
+                    "chat logs of this kind go to AWS because AWS credentials were found: say so"
+                    " with chat_log_destinations, or say files",
+                    kind=str(self._kind),
+                )
             self._automatic = self._remote if at_hand else self._files
         return self._automatic
 

@@ -110,6 +110,7 @@ def _banner(ready: Ready) -> str:
         f"                    WebSocket  {ready.websocket_url}",
         f"                    Health     {ready.health_url}",
         f"                    Data       {ready.data_dir or 'in memory, forgotten at the end'}",
+        f"                    Chat logs  {ready.chat_logs}",
         f"                    Access key {ready.access_key_id}",
         f"                    Secret     {_secret(ready)}",
         *_certificate(ready),
