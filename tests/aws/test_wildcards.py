@@ -1,12 +1,15 @@
 import itertools
 import string
+import sys
+from collections.abc import Callable
 from functools import lru_cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.wildcards import Token, Wildcard, arn, glob, resource, tokens
+from greenroom.aws import wildcards
+from greenroom.aws.wildcards import Matcher, Token, Wildcard, arn, glob, resource, tokens
 
 PATTERNS = st.text("ab:*?", max_size=12)
 TEXTS = st.text("ab:", max_size=12)
@@ -35,6 +38,13 @@ def naive(pattern: list[Token], text: str, final: frozenset[int] | None = None) 
     return match(0, 0)
 
 
+def final_stars(pattern: str) -> frozenset[int]:
+    """Return the places of the stars that end a segment."""
+    return frozenset(
+        i for i, c in enumerate(pattern) if c == "*" and pattern[i + 1 : i + 2] in ("", ":")
+    )
+
+
 @given(PATTERNS, TEXTS)
 def test_glob_matches_what_trying_everything_matches(pattern: str, text: str) -> None:
     """The quick matcher and the naive one agree."""
@@ -44,10 +54,7 @@ def test_glob_matches_what_trying_everything_matches(pattern: str, text: str) ->
 @given(PATTERNS, TEXTS)
 def test_resource_matches_what_trying_everything_matches(pattern: str, text: str) -> None:
     """A star at the end of a segment goes over colons, another star and a ? do not."""
-    final = frozenset(
-        i for i, c in enumerate(pattern) if c == "*" and pattern[i + 1 : i + 2] in ("", ":")
-    )
-    assert resource(tokens(pattern))(text) == naive(tokens(pattern), text, final)
+    assert resource(tokens(pattern))(text) == naive(tokens(pattern), text, final_stars(pattern))
 
 
 @given(st.text(max_size=30))
@@ -56,6 +63,49 @@ def test_text_without_wildcards_matches_itself_only(text: str) -> None:
     for build in (glob, resource):
         assert build([text] if text else [])(text)
         assert not build([text] if text else [])(text + "x")
+
+
+@given(PATTERNS, TEXTS)
+def test_walking_matches_what_trying_everything_matches(pattern: str, text: str) -> None:
+    """So does the way that is taken where searching would take long, for both kinds."""
+    parsed = tokens(pattern)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(wildcards, "STEPS", 0)
+        assert glob(parsed)(text) is naive(parsed, text)
+        assert resource(parsed)(text) is naive(parsed, text, final_stars(pattern))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("*" + "a?" * 1_000 + "b*", "a" * 65_000),
+        ("arn:" + "a*:" * 1_000 + "b", "arn:" + "a:" * 1_000),
+        ("arn:" + "*a?" * 600 + ":b", "arn:" + "a" * 2_000),
+        ("arn:" + "a*:" * 300 + "*a?a?" * 300 + "b", "arn:" + "a:" * 500 + "a" * 1_000),
+    ],
+)
+@pytest.mark.parametrize("build", [glob, resource])
+def test_matching_is_linear(
+    build: Callable[[list[Token]], Matcher], pattern: str, text: str
+) -> None:
+    """Twice the text takes about twice the time, whatever the pattern; never the square of it."""
+    matches = build(tokens(pattern))
+
+    def steps(given: str) -> int:
+        count = 0
+
+        def note(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(note)
+        try:
+            matches(given)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert steps(text) < 20 * len(text) + 20 * len(pattern)
 
 
 @pytest.mark.parametrize("build", [glob, resource, arn])

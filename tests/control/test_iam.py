@@ -1,5 +1,6 @@
 """The operations of IAM, as botocore sees them."""
 
+import base64
 from typing import Any
 from urllib.parse import unquote
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 
 from greenroom.aws import query_service
+from greenroom.control import iam_simulation
 from greenroom.control.iam_operations import OPERATIONS
 from greenroom.model.principal import PrincipalType
 from tests.control.iam_caller import ACCOUNT, IamCaller, Refused, policy, trust
@@ -431,6 +433,99 @@ async def test_large_simulations() -> None:
     long = policy(*(f"ivschat:Get{number:020}" for number in range(2000)))
     simulating = iam("SimulateCustomPolicy", PolicyInputList=[long, long], ActionNames=["a:b"])
     assert await refused(simulating) == "InvalidInput"
+
+
+SLOW = "*" + "a?" * 40 + "b"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"ForAllValues:StringLike": {"aws:thing": [SLOW + "*"] * 100}},
+        {"ForAnyValue:StringNotLike": {"aws:thing": [f"{SLOW}{number}*" for number in range(100)]}},
+    ],
+)
+async def test_simulations_have_a_budget(
+    condition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes too long is refused by its name, with the pair; others go on."""
+    monkeypatch.setattr(iam_simulation, "STEP_SECONDS", 0.005)
+    iam = IamCaller()
+    document = policy("ivschat:Get*", Condition=condition)
+    values = ["a" * 4_096 for _ in range(200)]
+    entry = {
+        "ContextKeyName": "aws:thing",
+        "ContextKeyValues": values,
+        "ContextKeyType": "stringList",
+    }
+    with pytest.raises(Refused, match=r"of ivschat:GetRoom on .* takes too long") as refusal:
+        await iam(
+            "SimulateCustomPolicy",
+            PolicyInputList=[document],
+            ActionNames=["ivschat:GetRoom"],
+            ContextEntries=[entry],
+        )
+    assert (refusal.value.code, refusal.value.status) == ("InvalidInput", 400)
+    answer = await iam(
+        "SimulateCustomPolicy", PolicyInputList=[CREATE_ROOM], ActionNames=["ivschat:CreateRoom"]
+    )
+    assert answer["EvaluationResults"][0]["EvalDecision"] == "allowed"
+
+
+async def test_all_pairs_of_a_simulation_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pairs that are quick have an end, too."""
+    monkeypatch.setattr(iam_simulation, "TOTAL_SECONDS", 0.01)
+    iam = IamCaller()
+    simulating = iam(
+        "SimulateCustomPolicy",
+        PolicyInputList=[policy(*(f"ivschat:Get{number:03}*" for number in range(300)))] * 5,
+        ActionNames=[f"ivschat:{number}" for number in range(1_000)],
+        MaxItems=1_000,
+    )
+    assert await refused(simulating) == "InvalidInput"
+
+
+async def test_a_marker_far_away_is_found_at_once() -> None:
+    """A page begins where it begins, without a walk through all pairs before it."""
+    iam = IamCaller()
+    names = [f"ivschat:{number}" for number in range(2_000)]
+    answer = await iam(
+        "SimulateCustomPolicy",
+        PolicyInputList=[CREATE_ROOM],
+        ActionNames=names,
+        ResourceArns=[f"arn:aws:ivschat:::{number}" for number in range(2_000)],
+        Marker=base64.urlsafe_b64encode(b"3999999").decode(),
+    )
+    (last,) = answer["EvaluationResults"]
+    assert (last["EvalActionName"], last["EvalResourceName"]) == (
+        names[-1],
+        "arn:aws:ivschat:::1999",
+    )
+    assert not answer["IsTruncated"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"PolicyInputList": [policy(*(f"ivschat:Get{number:020}" for number in range(400)))]},
+        {"ContextEntries": [{"ContextKeyName": "aws:thing", "ContextKeyValues": ["x" * 5_000]}]},
+    ],
+)
+async def test_what_is_too_large_to_be_simulated(given: dict[str, Any]) -> None:
+    """A policy that nobody could have, and a value that no request has, are refused."""
+    iam = IamCaller()
+    given = {"PolicyInputList": [CREATE_ROOM], **given}
+    code = await refused(iam("SimulateCustomPolicy", ActionNames=["a:b"], **given))
+    assert code in {"InvalidInput", "MalformedPolicyDocument"}
+
+
+async def test_a_long_inline_policy_is_not_parsed() -> None:
+    """It is refused by its length, which is known at once."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="u")
+    long = policy(*(f"ivschat:Get{number:020}" for number in range(3000)))
+    putting = iam("PutUserPolicy", UserName="u", PolicyName="p", PolicyDocument=long)
+    assert await refused(putting) == "LimitExceeded"
 
 
 async def test_simulations_in_pages() -> None:

@@ -1,11 +1,14 @@
 """Request rates: per account, region and operation, with a bounded memory."""
 
+import contextlib
+
 import pytest
 
 from greenroom.control import throttle
 from greenroom.control.throttle import Throttle
 from greenroom.model.errors import ThrottlingException
-from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.model.iam_errors import Throttling
+from greenroom.model.quotas import CALLER_RATE, IDENTITY_RATE, Quotas, RateProfile
 from tests.hand_clock import HandClock
 
 
@@ -46,3 +49,34 @@ def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ThrottlingException):
             throttled.take("GetRoom", "loud", "a")
     assert (len(throttled._buckets), throttled.evicted) == (3, 18)
+
+
+def taken(throttled: Throttle, times: int, caller: str, service: str = "sts") -> int:
+    """Return how many of a caller's requests were served."""
+    served = 0
+    for _ in range(times):
+        with contextlib.suppress(Throttling):
+            throttled.take_of_service(service, "1", caller)
+            served += 1
+    return served
+
+
+def test_iam_and_sts_have_a_rate_for_each_caller() -> None:
+    """One who asks without end is refused; others, and the other service, go on; it refills."""
+    time = HandClock()
+    throttled = Throttle(Quotas(), time.clock)
+    assert taken(throttled, 1000, "mallory") == CALLER_RATE
+    assert taken(throttled, 1000, "mallory", "iam") == CALLER_RATE
+    assert taken(throttled, 10, "ann") == 10
+    time.advance(1)
+    assert taken(throttled, 1000, "mallory") == CALLER_RATE
+
+
+def test_iam_and_sts_have_a_rate_for_all() -> None:
+    """Many keys are no way around it, and who is refused for all loses nothing of his own."""
+    time = HandClock()
+    throttled = Throttle(Quotas(), time.clock)
+    assert sum(taken(throttled, 30, f"user-{number}") for number in range(20)) == IDENTITY_RATE
+    time.advance(10)
+    assert taken(throttled, 1000, "user-19") == CALLER_RATE
+    assert taken(Throttle(Quotas(RateProfile.OFF), time.clock), 1000, "mallory") == 1000

@@ -5,6 +5,8 @@ import pytest
 from greenroom.aws.service import OPERATIONS
 from greenroom.model.quotas import (
     BY_NAME,
+    CALLER_RATE,
+    IDENTITY_RATE,
     QUOTAS,
     RELAXED_RATE,
     Quotas,
@@ -14,9 +16,9 @@ from greenroom.model.quotas import (
 
 
 def test_every_operation_has_a_rate() -> None:
-    """The table names the operations of the service model, each once."""
+    """The table names the operations of the service model, IAM and STS, each once."""
     rates = {quota.name for quota in QUOTAS if quota.name.startswith("requests_per_second.")}
-    assert rates == {request_rate_name(name) for name in OPERATIONS}
+    assert rates == {request_rate_name(name) for name in (*OPERATIONS, "iam", "sts")}
     assert len(BY_NAME) == len(QUOTAS)
 
 
@@ -26,7 +28,10 @@ def test_profiles(quota: object) -> None:
     name, aws = getattr(quota, "name", ""), getattr(quota, "aws", 0)
     rate = getattr(quota, "is_request_rate", False)
     assert Quotas(RateProfile.AWS)[name] == aws
-    assert Quotas()[name] == (RELAXED_RATE if rate else aws)
+    relaxed = RELAXED_RATE
+    if name.endswith((".iam", ".sts")):
+        relaxed = CALLER_RATE if "caller" in name else IDENTITY_RATE
+    assert Quotas()[name] == (relaxed if rate else aws)
     assert Quotas(RateProfile.OFF)[name] == (0 if rate else aws)
     for override in (0, 7):
         assert Quotas(RateProfile.AWS, {name: override})[name] == override

@@ -9,11 +9,12 @@ are found once and kept: a decision then looks at resources and conditions only.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ParamSpec
 
 import msgspec
 
 from greenroom.aws import wildcards
-from greenroom.aws.policy_conditions import Test, compile_condition
+from greenroom.aws.policy_conditions import Meter, Test, compile_condition
 from greenroom.aws.policy_statement import Effect, Elements, PolicyDocument, Statement
 from greenroom.aws.policy_variables import Context, fixed, keys, resolve, template
 from greenroom.aws.wildcards import tokens
@@ -25,6 +26,8 @@ from greenroom.model.principal import (
     Outcome,
     PolicyKind,
 )
+
+P = ParamSpec("P")
 
 MAX_ACTIONS = 256
 """Actions whose statements are kept for one set of policies; at the bound they are forgotten."""
@@ -41,15 +44,23 @@ class CompiledStatement:
         "_actions", "_not_actions", "_resource", "_tests", "deny", "matched", "uses_resource_tags",
     )  # fmt: skip
 
-    def __init__(self, policy_id: str, index: int, statement: Statement, variables: bool) -> None:
+    def __init__(
+        self,
+        policy_id: str,
+        index: int,
+        statement: Statement,
+        variables: bool,
+        meter: Meter | None = None,
+    ) -> None:
         self.matched = MatchedStatement(policy_id, index, statement.sid)
         self.deny = statement.effect is Effect.DENY
         self.uses_resource_tags = _uses_resource_tags(statement, variables)
-        self._actions = [wildcards.glob(tokens(each.lower())) for each in statement.actions.values]
+        actions = [wildcards.glob(tokens(each.lower())) for each in statement.actions.values]
+        self._actions = [_metered(each, meter) for each in actions]
         self._not_actions = statement.actions.negated
-        self._resource = _resource_test(statement.resources, variables)
+        self._resource = _resource_test(statement.resources, variables, meter)
         self._tests: Sequence[Test] = [
-            compile_condition(each, variables=variables, deny=self.deny)
+            compile_condition(each, variables=variables, deny=self.deny, meter=meter)
             for each in statement.conditions
         ]
 
@@ -68,11 +79,16 @@ class CompiledStatement:
 
 
 class CompiledPolicy:
-    """The statements of one document."""
+    """The statements of one document.
 
-    def __init__(self, policy_id: str, document: PolicyDocument) -> None:
+    A `meter` is called before each pattern that is matched. With none, deciding costs less.
+    """
+
+    def __init__(
+        self, policy_id: str, document: PolicyDocument, meter: Meter | None = None
+    ) -> None:
         self.statements = [
-            CompiledStatement(policy_id, i, statement, document.has_variables)
+            CompiledStatement(policy_id, i, statement, document.has_variables, meter)
             for i, statement in enumerate(document.statements)
         ]
 
@@ -182,11 +198,24 @@ def _statements(policies: Iterable[CompiledPolicy]) -> list[CompiledStatement]:
     return [statement for policy in policies for statement in policy.statements]
 
 
-def _resource_test(resources: Elements | None, variables: bool) -> ResourceTest | None:
+def _metered(test: Callable[P, bool], meter: Meter | None) -> Callable[P, bool]:
+    if meter is None:
+        return test
+
+    def metered(*given: P.args, **named: P.kwargs) -> bool:
+        meter()
+        return test(*given, **named)
+
+    return metered
+
+
+def _resource_test(
+    resources: Elements | None, variables: bool, meter: Meter | None
+) -> ResourceTest | None:
     """Return a test of the resource, or None when every resource passes."""
     if resources is None or (resources.values == ("*",) and not resources.negated):
         return None
-    tests = [_one_resource(text, variables) for text in resources.values]
+    tests = [_metered(_one_resource(text, variables), meter) for text in resources.values]
     if len(tests) == 1 and not resources.negated:
         return tests[0]
     negated = resources.negated

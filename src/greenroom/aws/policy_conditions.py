@@ -83,7 +83,13 @@ def qualified(text: str) -> Qualified:
     return Qualified(quantifier, name, rest != name)
 
 
-def compile_condition(condition: Condition, *, variables: bool, deny: bool) -> Test:
+Meter = Callable[[], None]
+"""Called before each value is looked at; it may raise to end an evaluation that takes too long."""
+
+
+def compile_condition(
+    condition: Condition, *, variables: bool, deny: bool, meter: Meter | None = None
+) -> Test:
     """Return the test of one line of a Condition element.
 
     Raises:
@@ -95,6 +101,8 @@ def compile_condition(condition: Condition, *, variables: bool, deny: bool) -> T
         return _null_test(key, condition.values)
     kind = OPERATORS[parts.name]
     tests = [kind.compile(value, variables) for value in condition.values]
+    if meter is not None:
+        tests = [_metered(test, meter) for test in tests]
     holds = _one_of(tests, kind.negated)
     missing = parts.if_exists or (parts.quantifier == "ForAllValues")
     if not parts.quantifier:
@@ -148,6 +156,14 @@ def _key_test(key: str, holds: ValueTest, *, missing: bool, every: bool) -> Test
         return among(holds(each, context) for each in value)
 
     return test
+
+
+def _metered(test: ValueTest, meter: Meter) -> ValueTest:
+    def metered(value: str, context: Context) -> bool:
+        meter()
+        return test(value, context)
+
+    return metered
 
 
 def _one_of(tests: list[ValueTest], negated: bool) -> ValueTest:

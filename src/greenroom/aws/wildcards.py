@@ -1,8 +1,9 @@
 """Match text against the patterns of policies: `*` is any text, `?` any one character.
 
 A pattern is a list of tokens, so that text from a policy variable stays literal whatever it holds.
-No pattern takes more steps than its length times the text's: pieces between stars are searched for
-from the left, and the leftmost place is always as good as a later one.
+Pieces between stars are searched for from the left, and the leftmost place is always as good as a
+later one. Where that could take more than `STEPS` steps, which no pattern of an honest policy does,
+the text is walked once, with the places of the pattern that it may be at as bits of a number.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,9 @@ Token = str | Wildcard
 Matcher = Callable[[str], bool]
 
 _ARN_PARTS = 6
+
+STEPS = 4_096
+"""Steps that searching may take; beyond, walking is quicker whatever the pattern."""
 
 
 def tokens(text: str) -> list[Token]:
@@ -63,7 +67,12 @@ def resource(pattern: Iterable[Token]) -> Matcher:
     ]
 
     def matches(text: str) -> bool:
-        return can_match(text) and _match_parts(parts, text.split(":"))
+        if not can_match(text):
+            return False
+        values = text.split(":")
+        if len(parts) * len(values) > STEPS:
+            return _walk(pattern, text, segments=True)
+        return _match_parts(parts, values)
 
     return matches
 
@@ -206,12 +215,15 @@ class _Glob:
     """A pattern with a `?`, or with a star before its end."""
 
     def __init__(self, pattern: list[Token]) -> None:
+        self._pattern = pattern
         stars = [i for i, token in enumerate(pattern) if token is Wildcard.ANY]
         runs = [_Run(pattern[a + 1 : b]) for a, b in pairwise([-1, *stars, len(pattern)])]
         self._first, self._last = runs[0], runs[-1]
         self._middle = runs[1:-1]
         self._exact = not stars
         self._least = sum(run.length for run in runs)
+        # A piece with `?` may begin at every place, and fail late.
+        self._texts = max((len(run.texts) for run in self._middle), default=0)
 
     def matches(self, text: str) -> bool:
         """Return whether the whole text matches."""
@@ -220,9 +232,45 @@ class _Glob:
         place, end = self._first.length, len(text) - self._last.length
         if len(text) < self._least or not self._first.at(text, 0) or not self._last.at(text, end):
             return False
+        if self._texts > 1 and self._texts * len(text) > STEPS:
+            return _walk(self._pattern, text, segments=False)
         for run in self._middle:
             place = run.find(text, place, end)
             if place < 0:
                 return False
             place += run.length
         return True
+
+
+def _walk(pattern: Sequence[Token], text: str, *, segments: bool) -> bool:
+    """Match by one walk over the text. With `segments`, wildcards stay between colons.
+
+    Only the star at the end of a segment does not then. Bit i of `places` says that the text so far
+    may be what the first i characters of the pattern stand for; stars keep a place, and are none.
+    """
+    characters: dict[str, int] = {}
+    ones = everywhere = within = 0
+    bit = 1
+    for index, token in enumerate(pattern):
+        if token is Wildcard.ONE:
+            ones |= bit
+            bit <<= 1
+        elif token is Wildcard.ANY:
+            following = pattern[index + 1] if index + 1 < len(pattern) else ":"
+            if not segments or (isinstance(following, str) and following.startswith(":")):
+                everywhere |= bit
+            else:
+                within |= bit
+        else:
+            for character in token:
+                characters[character] = characters.get(character, 0) | bit
+                bit <<= 1
+    places = 1
+    for character in text:
+        colon = segments and character == ":"
+        steps = characters.get(character, 0) | (0 if colon else ones)
+        stays = everywhere | (0 if colon else within)
+        places = ((places & steps) << 1) | (places & stays)
+        if not places:
+            return False
+    return bool(places & bit)

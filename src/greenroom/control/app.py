@@ -173,7 +173,8 @@ class ControlPlane:
         caller, region = await self._authenticated(request, trail, name)
         content_type = _content_type(scope["headers"])
         form = query.read_form(scope["query_string"], content_type, request.body)
-        return await api.respond(name, form, caller, self._facts(scope, region), trail)
+        facts = self._facts(scope, region)
+        return await api.respond(name, form, caller, facts, trail, self._throttle)
 
     async def _authenticated(
         self, request: sigv4.Request, trail: Trail, name: str

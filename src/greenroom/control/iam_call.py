@@ -10,6 +10,7 @@ from greenroom.aws.request_context import RequestFacts
 from greenroom.clock import Clock
 from greenroom.control.context import Result
 from greenroom.control.identity import Caller
+from greenroom.control.turns import Turns
 from greenroom.model.errors import FieldError
 from greenroom.model.iam_errors import ValidationError
 from greenroom.model.identity import (
@@ -43,6 +44,7 @@ class IamServices(msgspec.Struct, frozen=True, kw_only=True):
     """Seals the secrets of access keys."""
     ring: KeyRing
     """Seals temporary credentials."""
+    simulations: Turns = msgspec.field(default_factory=Turns)
 
 
 class IamCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from greenroom.aws.policy_document import parse_identity_policy, parse_trust_policy
+from greenroom.aws.policy_document import (
+    ROLE_INLINE_SIZE,
+    parse_identity_policy,
+    parse_trust_policy,
+)
 from greenroom.aws.policy_statement import to_json
 from greenroom.aws.trust import named_arns, with_names
 from greenroom.model.identity import POLICY_CHARACTERS, Role, document_characters
@@ -18,7 +22,9 @@ def check_inline(document: str) -> None:
 
     Raises:
         MalformedPolicyDocument: it is not valid; the message says where.
+        LimitExceeded: it is longer than all of a role may be: that takes no time to find out.
     """
+    _check_size(document, "InlinePolicySize", ROLE_INLINE_SIZE)
     parse_identity_policy(document)
 
 

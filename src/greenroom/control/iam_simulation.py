@@ -1,17 +1,17 @@
 """SimulatePrincipalPolicy and SimulateCustomPolicy: what policies say to requests not made.
 
-Only the page that is asked for is evaluated, and other work gets its turn between evaluations.
+Only the page that is asked for is evaluated. One simulation runs at a time, in slices between which
+other work gets its turn, and within `STEP_SECONDS` and `TOTAL_SECONDS` of CPU time.
 """
 
-import asyncio
-from collections.abc import Iterator, Mapping
-from itertools import islice, product
+from collections.abc import Iterable, Iterator, Mapping
 
 from greenroom.aws.policy import CompiledPolicies, CompiledPolicy
 from greenroom.aws.policy_document import parse_identity_policy
 from greenroom.aws.request_context import RequestFacts, request_context, with_resource
 from greenroom.control.context import Result
 from greenroom.control.iam_call import IamCall
+from greenroom.control.turns import Budget, TookTooLong
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.identity_errors import InvalidInput, NoSuchEntity
 from greenroom.model.letter_case import without_case
@@ -26,6 +26,18 @@ from greenroom.model.principal import (
 GIVEN_CHARACTERS = 131_072
 """Characters of all policies in one request: what one may have (IAM API reference)."""
 
+POLICY_CHARACTERS = 10_240
+"""Characters of one of them, white space not counted: no policy can have more."""
+
+VALUE_CHARACTERS = 4_096
+"""Characters of one value of the context."""
+
+STEP_SECONDS = 0.02
+"""CPU time that one pair of action and resource may take: a thousand times what is usual."""
+
+TOTAL_SECONDS = 1.0
+"""CPU time that all pairs of one request may take."""
+
 _UNSUPPORTED = (
     "PermissionsBoundaryPolicyInputList",
     "OrderedOrganizationPolicyInputList",
@@ -36,29 +48,45 @@ _UNSUPPORTED = (
 
 async def simulate_custom_policy(call: IamCall) -> Result:
     """SimulateCustomPolicy: the given policies only."""
-    policies = CompiledPolicies(_given(call))
-    return await _results(call, policies, {})
+    async with call.services.simulations.turn(STEP_SECONDS, TOTAL_SECONDS) as budget:
+        policies = CompiledPolicies(await _compiled(_given(call), budget))
+        return await _results(call, budget, policies, {})
 
 
 async def simulate_principal_policy(call: IamCall) -> Result:
     """SimulatePrincipalPolicy: those of a user or role, and the given ones."""
     holder, attached = await _source(call)
     documents = _documents(holder, attached)
-    compiled = [CompiledPolicy(id_, parse_identity_policy(text)) for id_, text in documents]
-    policies = CompiledPolicies([*compiled, *_given(call)])
     # The request that is thought of has no address, and no user agent.
     facts = RequestFacts(region=call.facts.region, now=call.facts.now, secure=call.facts.secure)
-    return await _results(call, policies, request_context(_as_principal(holder, policies), facts))
+    async with call.services.simulations.turn(STEP_SECONDS, TOTAL_SECONDS) as budget:
+        policies = CompiledPolicies(await _compiled([*documents, *_given(call)], budget))
+        context = request_context(_as_principal(holder, policies), facts)
+        return await _results(call, budget, policies, context)
 
 
-def _given(call: IamCall) -> list[CompiledPolicy]:
+async def _compiled(documents: Iterable[tuple[str, str]], budget: Budget) -> list[CompiledPolicy]:
+    compiled = []
+    try:
+        for id_, text in documents:
+            document = parse_identity_policy(text, POLICY_CHARACTERS)
+            await budget.rest()
+            compiled.append(CompiledPolicy(id_, document, budget.check))
+            await budget.rest()
+    except TookTooLong:
+        raise _too_long("") from None
+    return compiled
+
+
+def _given(call: IamCall) -> list[tuple[str, str]]:
+    """Return the documents of the request by what results call them."""
     for name in _UNSUPPORTED:
         if call.parameters.get(name):
             raise InvalidInput(f"{name} is not supported.")
     if sum(map(len, call.texts("PolicyInputList"))) > GIVEN_CHARACTERS:
         raise InvalidInput(f"PolicyInputList may have {GIVEN_CHARACTERS} characters.")
     return [
-        CompiledPolicy(f"PolicyInputList.{number}", parse_identity_policy(text))
+        (f"PolicyInputList.{number}", text)
         for number, text in enumerate(call.texts("PolicyInputList"), 1)
     ]
 
@@ -102,21 +130,35 @@ def _as_principal(holder: User | Role, policies: CompiledPolicies) -> Principal:
 
 
 async def _results(
-    call: IamCall, policies: CompiledPolicies, context: Mapping[str, ContextValue]
+    call: IamCall,
+    budget: Budget,
+    policies: CompiledPolicies,
+    context: Mapping[str, ContextValue],
 ) -> Result:
     context = {**context, **_entries(call)}
-    pairs = product(call.texts("ActionNames"), call.texts("ResourceArns") or ["*"])
-    begin, limit = call.number_after(), call.limit()
-    page = list(islice(pairs, begin, begin + limit + 1))
+    actions, resources = call.texts("ActionNames"), call.texts("ResourceArns") or ["*"]
+    begin, count = call.number_after(), len(actions) * len(resources)
+    end = min(begin + call.limit(), count)
     results = []
-    for action, resource in page[:limit]:
-        decision = policies.decide(
-            AccessRequest(action, resource, {**with_resource({}, resource), **context})
-        )
+    for number in range(begin, end):
+        action, resource = actions[number // len(resources)], resources[number % len(resources)]
+        try:
+            await budget.rest()
+            decision = policies.decide(
+                AccessRequest(action, resource, {**with_resource({}, resource), **context})
+            )
+        except TookTooLong:
+            raise _too_long(f" of {action} on {resource}") from None
         results.append(_result(action, resource, decision))
-        await asyncio.sleep(0)
-    following = str(begin + limit) if len(page) > limit else None
-    return call.answer("EvaluationResults", results, following)
+    return call.answer("EvaluationResults", results, str(end) if end < count else None)
+
+
+def _too_long(what: str) -> InvalidInput:
+    return InvalidInput(
+        f"The simulation{what} takes too long: a pair of action and resource may take"
+        f" {STEP_SECONDS * 1000:.0f} milliseconds, all pairs of a request {TOTAL_SECONDS:.0f}"
+        " second. Give shorter policies, or fewer pairs with MaxItems."
+    )
 
 
 def _entries(call: IamCall) -> dict[str, ContextValue]:
@@ -125,6 +167,8 @@ def _entries(call: IamCall) -> dict[str, ContextValue]:
         values = entry.get("ContextKeyValues")
         if not isinstance(values, list) or not isinstance(entry.get("ContextKeyName"), str):
             raise InvalidInput("A context entry needs ContextKeyName and ContextKeyValues.")
+        if max(map(len, values), default=0) > VALUE_CHARACTERS:
+            raise InvalidInput(f"ContextKeyValues may have {VALUE_CHARACTERS} characters each.")
         several = str(entry.get("ContextKeyType", "")).endswith("List") or len(values) != 1
         key = without_case(str(entry["ContextKeyName"]))
         entries[key] = tuple(values) if several else values[0]

@@ -1,24 +1,29 @@
-"""Request rates of the API, per account, region and operation."""
+"""Request rates of the APIs: ivschat's per account, region and operation, IAM's and STS's in all.
+
+Those of IAM and STS hold for each caller, and for the account: regions and operations are no way
+around them, sessions neither.
+"""
 
 from collections import OrderedDict
 
 from greenroom.clock import Clock
 from greenroom.model.arn import ResourceType
 from greenroom.model.errors import ThrottlingException
-from greenroom.model.quotas import Quotas, request_rate_name
+from greenroom.model.iam_errors import Throttling
+from greenroom.model.quotas import Quotas, caller_rate_name, request_rate_name
 from greenroom.rate import TokenBucket
 
 _MAXIMUM_BUCKETS = 10_000
 
 
 class Throttle:
-    """One token bucket per account, region and operation, the least recently used ones dropped."""
+    """Token buckets, the least recently used ones dropped."""
 
     def __init__(self, quotas: Quotas, clock: Clock) -> None:
         self._quotas = quotas
         self._clock = clock
         self.evicted = 0
-        self._buckets: OrderedDict[tuple[str, str, str], TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, ...], TokenBucket] = OrderedDict()
 
     def take(self, operation: str, account: str, region: str) -> None:
         """Count one request.
@@ -27,25 +32,47 @@ class Throttle:
             ThrottlingException: the rate is used up. Every SDK retries it.
         """
         limit = self._quotas[request_rate_name(operation)]
-        if not limit:
-            return
-        now = self._clock.monotonic()
-        key = (account, region, operation)
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(limit, now)
-            if len(self._buckets) > _MAXIMUM_BUCKETS:
-                self._buckets.popitem(last=False)
-                self.evicted += 1
-        else:
-            self._buckets.move_to_end(key)
-        if not bucket.take(now):
+        if not self._bucket(limit, account, region, operation).take(self._clock.monotonic()):
             raise ThrottlingException(
                 f"Rate exceeded: {operation} allows {limit} requests per second",
                 resource_id=account,
                 resource_type=_resource_type(operation).wire_name,
                 limit=limit,
             )
+
+    def take_of_service(self, service: str, account: str, caller: str) -> None:
+        """Count one request of IAM or STS; the caller is the user, the role or the root.
+
+        Raises:
+            Throttling: a rate is used up. Every SDK retries it.
+        """
+        now = self._clock.monotonic()
+        each, all_ = (
+            self._quotas[caller_rate_name(service)],
+            self._quotas[request_rate_name(service)],
+        )
+        own = self._bucket(each, account, service, caller)
+        if not own.take(now):
+            raise Throttling(f"Rate exceeded: a caller may make {each} requests per second")
+        if not self._bucket(all_, account, service).take(now):
+            own.give_back()
+            raise Throttling(f"Rate exceeded: an account may make {all_} requests per second")
+
+    def _bucket(self, limit: int, *key: str) -> TokenBucket:
+        if not limit:
+            return _UNLIMITED
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(limit, self._clock.monotonic())
+            if len(self._buckets) > _MAXIMUM_BUCKETS:
+                self._buckets.popitem(last=False)
+                self.evicted += 1
+        else:
+            self._buckets.move_to_end(key)
+        return bucket
+
+
+_UNLIMITED = TokenBucket(0, 0.0)
 
 
 def _resource_type(operation: str) -> ResourceType:

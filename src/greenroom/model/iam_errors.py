@@ -7,7 +7,8 @@ IdentityError
 ├── MalformedInput          400
 ├── ValidationError         400     its parameters
 ├── InvalidClientTokenId    403     what temporary credentials cannot do
-└── PackedPolicyTooLarge    400     session policies
+├── PackedPolicyTooLarge    400     session policies
+└── Throttling              400     rates
 
 MalformedPolicyDocument belongs to those who read documents (`aws.policy_document`).
 
@@ -59,3 +60,7 @@ class InvalidClientTokenId(IdentityError):
 
 class PackedPolicyTooLarge(IdentityError):
     """Session policies and session tags are larger than a session may carry."""
+
+
+class Throttling(IdentityError):
+    """A rate was exceeded. The SDKs retry it."""

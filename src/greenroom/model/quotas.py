@@ -23,6 +23,14 @@ RELAXED_RATE = 1000
 that create many rooms in a row; 1,000 only stops a loop that has run away."""
 
 
+IDENTITY_RATE = 200
+"""Requests per second of IAM, and of STS, in the relaxed profile: each costs more than one of the
+ivschat API, and any key may make some of them."""
+
+CALLER_RATE = 50
+"""Requests per second of IAM, and of STS, of one user, role or root."""
+
+
 class Quota(msgspec.Struct, frozen=True):
     """One limit: its name in the configuration, AWS's default and what it counts."""
 
@@ -30,12 +38,14 @@ class Quota(msgspec.Struct, frozen=True):
     aws: int
     meaning: str
     is_request_rate: bool = False
+    relaxed: int = RELAXED_RATE
+    """The relaxed profile's rate."""
 
     def value(self, profile: RateProfile) -> int:
         """Return the limit under a profile; only request rates differ between profiles."""
         if not self.is_request_rate or profile is RateProfile.AWS:
             return self.aws
-        return RELAXED_RATE if profile is RateProfile.RELAXED else 0
+        return self.relaxed if profile is RateProfile.RELAXED else 0
 
 
 _REQUESTS_PER_SECOND = {
@@ -57,6 +67,16 @@ _REQUESTS_PER_SECOND = {
     "UpdateLoggingConfiguration": 3,
     "UpdateRoom": 5,
 }
+
+
+_OF_A_SERVICE = {"iam": "IAM", "sts": "STS"}
+
+_STS_PER_SECOND = 600
+
+
+def caller_rate_name(service: str) -> str:
+    """Return the name of the request-rate quota of each caller of IAM or STS."""
+    return f"requests_per_second_per_caller.{service}"
 
 
 def request_rate_name(operation: str) -> str:
@@ -98,6 +118,28 @@ QUOTAS: tuple[Quota, ...] = (
     *(
         Quota(request_rate_name(name), rate, f"{name} requests per second", is_request_rate=True)
         for name, rate in _REQUESTS_PER_SECOND.items()
+    ),
+    # AWS states the rate of STS only ("IAM and AWS STS quotas"); the others are what it does not
+    # state, so that no key without permissions takes the CPU.
+    *(
+        Quota(
+            request_rate_name(service),
+            _STS_PER_SECOND if service == "sts" else IDENTITY_RATE,
+            f"requests of {name} per second",
+            is_request_rate=True,
+            relaxed=IDENTITY_RATE,
+        )
+        for service, name in _OF_A_SERVICE.items()
+    ),
+    *(
+        Quota(
+            caller_rate_name(service),
+            CALLER_RATE,
+            f"requests of {name} per second of one user, role or root",
+            is_request_rate=True,
+            relaxed=CALLER_RATE,
+        )
+        for service, name in _OF_A_SERVICE.items()
     ),
 )
 
