@@ -311,3 +311,28 @@ def test_a_number_may_have_another_meaning() -> None:
         ) == int(given)
     with pytest.raises(SettingsRefused, match=r"must be a whole number from 1048576 to .*, or 0$"):
         load({}, {"GREENROOM_AUDIT_LOG_BYTES": "1"}, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "served"),
+    [
+        ({}, {"us-east-1"}),
+        ({"region": "eu-west-1"}, {"eu-west-1"}),
+        (
+            {"region": "eu-west-1", "regions": "us-east-1, ap-south-1"},
+            {"eu-west-1", "us-east-1", "ap-south-1"},
+        ),
+        ({"regions": "*"}, None),
+        ({"regions": "eu-west-1,*"}, None),
+    ],
+)
+def test_regions(flags: dict[str, object], served: set[str] | None) -> None:
+    """The region itself, what is named beside it, or any."""
+    assert load(flags, {}, None).served_regions() == served
+
+
+@pytest.mark.parametrize("text", ["EU", "us_east_1", "us-east-*", "a" * 33])
+def test_wrong_regions(text: str) -> None:
+    """A region looks like one: a typing error or a pattern is refused."""
+    with pytest.raises(SettingsRefused, match=r"regions has .*: must be a region such as"):
+        load({"regions": f"eu-west-1,{text}"}, {}, None)

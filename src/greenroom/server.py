@@ -81,6 +81,9 @@ GC_THRESHOLDS = (10_000, 20, 50)
 """Connections are many objects that live long, and make no cycles: the collector looks at them
 less often than Python's default of 700 new objects."""
 
+REGIONS_NAMED = 8
+"""Regions that one line of the log names."""
+
 log = structlog.get_logger()
 
 
@@ -162,6 +165,7 @@ async def _open(
         await before.release()
     store = await _open_store(settings)
     stack.push_async_callback(store.close)
+    await _warn_of_regions(settings, store)
     stack.push_async_callback(bus.close)
     if settings.text("dev_tls") == "on":
         certificate = _dev_certificate(settings)
@@ -254,7 +258,13 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     query_api = _query_api(services, identity)
     bodies = Bodies(settings.number("request_bodies_bytes"))
     control = ControlPlane(
-        services, identity.identities, identity.audit_log, query_api, bodies, opened.lines
+        services,
+        identity.identities,
+        identity.audit_log,
+        query_api,
+        bodies,
+        opened.lines,
+        settings.served_regions(),
     )
     await bus.start(functools.partial(_receive, keys, hub, identity))
     identity.start(tasks)
@@ -424,6 +434,18 @@ async def _open_store(settings: Settings) -> Store:
     if settings.text("storage") == "memory":
         return MemoryStore()
     return await SqliteStore.open(settings.path("data_dir"))
+
+
+async def _warn_of_regions(settings: Settings, store: Store) -> None:
+    """Say which rooms no request reaches, because the settings no longer serve their region."""
+    served = settings.served_regions()
+    unserved = set() if served is None else await store.regions_in_use() - served
+    if unserved:
+        log.warning(
+            "rooms in regions that are not served: name these in the setting regions",
+            regions=", ".join(sorted(unserved)[:REGIONS_NAMED]),
+            count=len(unserved),
+        )
 
 
 def _open_sender(settings: Settings, stack: contextlib.AsyncExitStack) -> BulkSender | None:

@@ -71,6 +71,9 @@ class Value(msgspec.Struct, frozen=True):
         return "" if self.value is None else str(self.value)
 
 
+_region = _matching("[a-z0-9-]{1,32}", "a region such as us-east-1")
+
+
 SETTINGS: tuple[Setting, ...] = (
     # where it is, and what it keeps
     Setting("host", "127.0.0.1", _text, "address to listen on"),
@@ -87,8 +90,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "region",
         "us-east-1",
-        _matching("[a-z0-9-]{1,32}", "a region such as us-east-1"),
-        "region in the printed lines; requests are served in the region they are signed for",
+        _region,
+        "region that requests are to be signed for, and rooms are in",
+    ),
+    Setting(
+        "regions",
+        (),
+        _texts(lambda text: text == "*" or _region(text)),
+        "further regions to serve, each a world of its own with quotas of its own; * serves any,"
+        " which test systems need",
     ),
     Setting(
         "account",
@@ -503,6 +513,11 @@ class Settings:
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a setting that is a list of texts."""
         return cast(tuple[str, ...], self.values[name].value)
+
+    def served_regions(self) -> frozenset[str] | None:
+        """Return the regions that requests may be signed for; None for any."""
+        further = self.texts("regions")
+        return None if "*" in further else frozenset((self.text("region"), *further))
 
     def quotas(self) -> Quotas:
         """Return the quotas in force."""

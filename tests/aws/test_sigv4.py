@@ -474,6 +474,30 @@ def test_the_scope_must_be_the_requests(changed: tuple[str, str], sentence: str)
     assert caught.value.message == sentence
 
 
+@pytest.mark.parametrize(
+    ("regions", "served"),
+    [
+        (frozenset({"eu-west-1"}), "eu-west-1."),
+        (frozenset({"eu-west-1", "ap-south-1"}), "ap-south-1, eu-west-1."),
+        (
+            frozenset(f"r-{number}" for number in range(9)),
+            "r-0, r-1, r-2, r-3, r-4, r-5, r-6, r-7 and more.",
+        ),
+    ],
+)
+def test_a_region_that_is_not_served(regions: frozenset[str], served: str) -> None:
+    """AWS's sentence, and which regions are served; any is where none are given."""
+    request = signed(POST)
+    authorization = authorization_of(request)
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        verify(request, authorization, SECRET, NOW, "ivschat", regions)
+    assert caught.value.message == (
+        f"Credential should be scoped to a valid region, not 'us-east-1': served here: {served}"
+    )
+    verify(request, authorization, SECRET, NOW, "ivschat", {*regions, "us-east-1"})
+    verify(request, authorization, SECRET, NOW, "ivschat", None)
+
+
 def test_every_fault_of_the_scope_is_named() -> None:
     """A client with two mistakes learns both."""
     request = signed(POST, service="s3")

@@ -57,6 +57,19 @@ async def attached_room(store: Store, state: State) -> Room:
     return room
 
 
+async def test_regions_in_use(store: Store) -> None:
+    """Those with a room or a logging configuration of whomever, and no others that were asked."""
+    of_rooms, of_logs = room_arn(region="eu-rooms-1"), configuration_arn(region="eu-logs-1")
+    await store.list_rooms(new_account(), "eu-asked-1", RoomFilter(), 1)
+    assert not await store.regions_in_use() & {"eu-rooms-1", "eu-logs-1", "eu-asked-1"}
+    await store.create_room(a_room(arn=of_rooms), PLENTY)
+    await store.create_logging_configuration(a_configuration(arn=of_logs), PLENTY)
+    found = await store.regions_in_use()
+    assert found & {"eu-rooms-1", "eu-logs-1", "eu-asked-1"} == {"eu-rooms-1", "eu-logs-1"}
+    await store.delete_room(of_rooms)
+    assert "eu-rooms-1" not in await store.regions_in_use()
+
+
 class TestRooms:
     async def test_is_read_back_whole(self, store: Store) -> None:
         """A room comes back with every member as it was given."""

@@ -76,7 +76,7 @@ def tester(
 ) -> Iterator[Subject]:
     """Give a service, with TLS or without, and a user with tags."""
     data_dir = tmp_path_factory.mktemp("conditions") / "data"
-    with running(data_dir, GREENROOM_DEV_TLS=request.param) as service:
+    with running(data_dir, GREENROOM_DEV_TLS=request.param, GREENROOM_REGIONS="*") as service:
         found = Subject(service, {})
         root = found.root("iam")
         root.create_user(UserName="tester", Path="/qa/", Tags=[{"Key": "Team", "Value": "red"}])

@@ -108,7 +108,7 @@ def test_users_survive_kill_9(tmp_path: Path) -> None:
 
 def test_last_use_is_kept_at_the_end(tmp_path: Path) -> None:
     """When a key was last used is known after a restart."""
-    with running(tmp_path / "data") as service:
+    with running(tmp_path / "data", GREENROOM_REGIONS="eu-west-1") as service:
         key = user_with_key(service, "anna")
         service.boto3(**key, region="eu-west-1").list_rooms()
         assert service.stop() == ExitCode.OK

@@ -17,7 +17,11 @@ _REGIONS = (f"test-region-{number}" for number in itertools.count())
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service that limits neither request rates nor logging configurations."""
-    settings = {"GREENROOM_REQUEST_RATES": "off", "GREENROOM_QUOTAS": "logging_configurations=0"}
+    settings = {
+        "GREENROOM_REGIONS": "*",
+        "GREENROOM_REQUEST_RATES": "off",
+        "GREENROOM_QUOTAS": "logging_configurations=0",
+    }
     data_dir = tmp_path_factory.mktemp("a service") / "data"
     with running(data_dir, **settings, **NO_REVIEW) as started:
         yield from _checked(started)
@@ -27,7 +31,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def aws_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with AWS's own request rates."""
     data_dir = tmp_path_factory.mktemp("aws-service") / "data"
-    with running(data_dir, GREENROOM_REQUEST_RATES="aws", **NO_REVIEW) as started:
+    settings = {"GREENROOM_REGIONS": "*", "GREENROOM_REQUEST_RATES": "aws"}
+    with running(data_dir, **settings, **NO_REVIEW) as started:
         yield from _checked(started)
 
 

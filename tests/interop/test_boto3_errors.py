@@ -38,7 +38,7 @@ def small_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]
     """Return a service with small quotas."""
     data_dir = tmp_path_factory.mktemp("small-service") / "data"
     quotas = "rooms=2,logging_configurations=1,tags_per_resource=3"
-    with running(data_dir, GREENROOM_QUOTAS=quotas) as started:
+    with running(data_dir, GREENROOM_QUOTAS=quotas, GREENROOM_REGIONS="*") as started:
         yield started
 
 

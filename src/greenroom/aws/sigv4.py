@@ -11,6 +11,7 @@
 
 import hmac
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -49,6 +50,7 @@ NEVER_SIGNED = frozenset(
 
 _TERMINATOR = "aws4_request"
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
+_REGIONS_NAMED = 8
 _ONCE = frozenset({"host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"})
 
 
@@ -58,10 +60,12 @@ def verify(
     secret: str,
     now: float,
     service: str = "ivschat",
+    regions: Collection[str] | None = None,
 ) -> None:
     """Accept the request if it was signed with the secret, for this service, at this time.
 
-    `authorization` is the request's own; `now` is in seconds since the epoch.
+    `authorization` is the request's own; `now` is in seconds since the epoch; `regions` are those
+    that are served, None any.
 
     Raises:
         SignatureDoesNotMatch: the credential scope is not the one of this request.
@@ -69,7 +73,7 @@ def verify(
         IncompleteSignatureException: a header that has one meaning is given twice.
         InvalidSignatureException: another secret, request or time.
     """
-    _check_scope(authorization, service)
+    _check_scope(authorization, service, regions)
     _check_time(authorization, now)
     headers = _signed_headers(request, frozenset(authorization.signed_headers))
     _check_payload(request, headers)
@@ -128,11 +132,18 @@ def sign(
 # -------------------------------------------------------------------------------------- checks
 
 
-def _check_scope(authorization: Authorization, service: str) -> None:
-    date, timestamp = authorization.date, authorization.timestamp
+def _check_scope(
+    authorization: Authorization, service: str, regions: Collection[str] | None
+) -> None:
+    date, timestamp, region = authorization.date, authorization.timestamp, authorization.region
     problems = []
-    if not _REGION.fullmatch(authorization.region):
+    if not _REGION.fullmatch(region):
         problems.append("Credential should be scoped to a valid region.")
+    elif regions is not None and region not in regions:
+        problems.append(
+            f"Credential should be scoped to a valid region, not '{region}':"
+            f" served here: {_few(regions)}."
+        )
     if authorization.service != service:
         problems.append(f"Credential should be scoped to correct service: '{service}'.")
     if authorization.terminator != _TERMINATOR:
@@ -144,6 +155,11 @@ def _check_scope(authorization: Authorization, service: str) -> None:
         )
     if problems:
         raise SignatureDoesNotMatch(" ".join(problems))
+
+
+def _few(regions: Collection[str]) -> str:
+    named = ", ".join(sorted(regions)[:_REGIONS_NAMED])
+    return named if len(regions) <= _REGIONS_NAMED else f"{named} and more"
 
 
 def _check_time(authorization: Authorization, now: float) -> None:

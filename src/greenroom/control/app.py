@@ -7,6 +7,7 @@ share the first steps and go on in `query_api`.
 """
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -35,6 +36,9 @@ from greenroom.model.errors import (
 
 SERVICE = "ivschat"
 """The service that requests are signed for."""
+
+GLOBAL_REGION = "us-east-1"
+"""What requests to IAM, and to the one endpoint of STS for all regions, are signed for."""
 
 _PENDING = "PendingVerification"
 """Declared by every operation that a suspended account may not perform."""
@@ -65,12 +69,16 @@ class ControlPlane:
         query_api: QueryApi | None = None,
         bodies: Bodies | None = None,
         lines: BoundedLog | None = None,
+        regions: Collection[str] | None = None,
     ) -> None:
+        """Make the plane; `regions` are those that are served, None any."""
         self._services = services
         self.bodies = bodies or Bodies()
         self.logger = lines or BoundedLog()
         self._identities = identities
         self._query_api = query_api
+        self._regions = regions
+        self._regions_of_iam = None if regions is None else {GLOBAL_REGION, *regions}
         self.auditor = Auditor(audit_log, services.clock, self.logger)
         self._throttle = Throttle(services.quotas, services.clock)
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
@@ -186,7 +194,8 @@ class ControlPlane:
             authorization.access_key_id, authorization.session_token
         )
         now = self._services.clock.now()
-        sigv4.verify(request, authorization, caller.secret_access_key, now, name)
+        regions = self._regions if name == SERVICE else self._regions_of_iam
+        sigv4.verify(request, authorization, caller.secret_access_key, now, name, regions)
         trail.caller, trail.region = caller, authorization.region
         self._identities.note_use(caller, name, authorization.region)
         return caller, authorization.region

@@ -244,6 +244,9 @@ class Store(Protocol):
         and across restarts. Marks are kept until an hour after the token's expiry at least.
         """
 
+    async def regions_in_use(self) -> frozenset[str]:
+        """Return every region in which any account has a room or a logging configuration."""
+
     async def secret(self, name: str, candidate: bytes) -> bytes:
         """Return the secret kept under the name; when there is none, keep the candidate."""
 

@@ -162,6 +162,11 @@ class MemoryStore:
         heapq.heappush(marks, (expires, token_id))
         return True
 
+    async def regions_in_use(self) -> frozenset[str]:
+        self._check_open()
+        regions = self._regions.items()
+        return frozenset(name for (_, name), kept in regions if kept.rooms or kept.configurations)
+
     async def secret(self, name: str, candidate: bytes) -> bytes:
         self._check_open()
         return self._secrets.setdefault(name, candidate)

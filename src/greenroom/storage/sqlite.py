@@ -25,6 +25,7 @@ from greenroom.storage import (
     rules,
     sqlite_file,
     sqlite_marks,
+    sqlite_regions,
     sqlite_rooms,
 )
 from greenroom.storage import (
@@ -144,6 +145,9 @@ class SqliteStore:
 
     async def unfinished_logging_configurations(self) -> list[LoggingConfiguration]:
         return await self._worker.read(configurations.unfinished)
+
+    async def regions_in_use(self) -> frozenset[str]:
+        return await self._worker.read(sqlite_regions.in_use)
 
     async def get_tags(self, arn: Arn) -> dict[str, str]:
         return await self._worker.read(sqlite_marks.get_tags, arn)

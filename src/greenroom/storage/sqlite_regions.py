@@ -27,6 +27,15 @@ def find(connection: Connection, account: str, region: str) -> Region | None:
     return None if row is None else Region(*row)
 
 
+def in_use(connection: Connection) -> frozenset[str]:
+    """Return every region in which any account has a room or a logging configuration."""
+    rows = connection.execute(
+        "SELECT DISTINCT region FROM regions WHERE rooms > 0"
+        " OR EXISTS (SELECT 1 FROM logging_configurations AS each WHERE each.region = regions.key)"
+    )
+    return frozenset(region for (region,) in rows)
+
+
 def find_or_create(connection: Connection, account: str, region: str) -> Region:
     """Return the region, which is there afterwards."""
     found = find(connection, account, region)

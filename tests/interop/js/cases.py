@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 PROGRAM_SECONDS = 110
 
 LIMITS = {
+    "GREENROOM_REGIONS": "*",
     "GREENROOM_REQUEST_RATES": "aws",
     "GREENROOM_QUOTAS": "requests_per_second.CreateLoggingConfiguration=0",
 }
