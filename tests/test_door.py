@@ -68,7 +68,6 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
     [
         pytest.param(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n", id="request"),
         pytest.param(HEAD, id="part of a head"),
-        pytest.param(HEAD.replace(b"Connection: Upgrade\r\n", b"") + b"\r\n", id="no connection"),
         pytest.param(HEAD + b"Bad Header\x00: x\r\n\r\n", id="malformed"),
         pytest.param(HEAD + b"X: " + b"x" * 2048 + b"\r\n\r\n", id="too large"),
         pytest.param(HEAD + b"X: y\r\n" * 10 + b"\r\n", id="too many"),

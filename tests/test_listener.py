@@ -284,6 +284,42 @@ async def test_refused_upgrade() -> None:
         assert (status, msgspec.json.decode(body)["ErrorCode"]) == (426, 426)
 
 
+@pytest.mark.parametrize(
+    ("lost", "missing"),
+    [
+        ((b"Connection: keep-alive, Upgrade\r\n",), "Connection: upgrade"),
+        ((b"Upgrade: WebSocket\r\n",), "Upgrade: websocket"),
+        (
+            (b"Connection: keep-alive, Upgrade\r\n", b"Upgrade: WebSocket\r\n"),
+            "Upgrade: websocket, Connection: upgrade",
+        ),
+        ((b"keep-alive, Upgrade",), "Connection: upgrade"),
+        ((b"WebSocket\r",), "Upgrade: websocket"),
+    ],
+)
+async def test_a_websocket_whose_upgrade_was_lost(lost: tuple[bytes, ...], missing: str) -> None:
+    """What a proxy did not pass on is named, and is no fault of the token, which stays good."""
+    head = UPGRADE.replace(b"TOKEN", token().encode())
+    for line in lost:
+        head = head.replace(line, b"" if line.endswith(b"\n") else b"close" + line[9:10])
+    async with port() as opened:
+        status, body = await opened.exchange(head)
+        said = msgspec.json.decode(body)
+        assert (status, said["Type"], said["ErrorCode"]) == (426, "ERROR", 426)
+        assert said["ErrorMessage"].endswith(f". Missing: {missing}")
+        refusals = opened.made.metrics.registry.get_sample_value
+        assert refusals("greenroom_handshake_refusals_total", {"reason": "upgrade"}) == 1
+        assert opened.seen == []
+
+
+async def test_a_websocket_whose_connection_header_was_split() -> None:
+    """A proxy that adds a `Connection` of its own does not take the client's away."""
+    head = UPGRADE.replace(b"keep-alive, Upgrade", b"Upgrade\r\nConnection: keep-alive")
+    async with port() as opened, connected(opened) as (reader, writer):
+        writer.write(head.replace(b"TOKEN", token().encode()))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+
+
 async def test_other_upgrades_are_requests() -> None:
     """Who asks for another protocol, as some clients do for HTTP/2, is served as usual."""
     head = b"GET / HTTP/1.1\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n"

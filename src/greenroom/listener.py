@@ -38,6 +38,7 @@ from greenroom.messaging.reset import reset
 from greenroom.metrics import UNREAD
 from greenroom.model.errors import ValidationException
 from greenroom.protocol import addresses
+from greenroom.protocol.handshake import asks_for_websocket, is_for_websocket
 from greenroom.protocol.pieces import Pieces
 from greenroom.protocol.target import fault_of
 from greenroom.visitors import Visit
@@ -70,6 +71,10 @@ class _Refused(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+class _ForWebSocket(Exception):
+    """Raised inside the parser's callbacks: the messaging plane says what the request lacks."""
 
 
 class _Flow(FlowControl):
@@ -144,8 +149,12 @@ class Listener(HttpToolsProtocol):
 
     def _must_wait(self) -> bool:
         """Return whether a whole request is there that has no answer yet."""
+        return not self._pieces.in_body and self._is_unanswered()
+
+    def _is_unanswered(self) -> bool:
+        # uvicorn's types hide that there is no cycle before the first request.
         cycle = cast("RequestResponseCycle | None", self.cycle)
-        return cycle is not None and not self._pieces.in_body and not cycle.response_complete
+        return cycle is not None and not cycle.response_complete
 
     def _hold(self, data: bytes) -> None:
         self._held = data
@@ -196,11 +205,12 @@ class Listener(HttpToolsProtocol):
         fault = fault_of(self.url, self.headers)
         if fault is not None:
             raise _Refused(400, fault)
-        # uvicorn's types hide that there is no cycle before the first request.
-        earlier = cast("RequestResponseCycle | None", self.cycle)
-        if self._wants_websocket() and earlier is not None and not earlier.response_complete:
+        wants = self._wants_websocket()
+        if (wants or is_for_websocket(self.headers)) and self._is_unanswered():
             raise _Refused(400, "An upgrade cannot be asked for before the last answer is there")
-        if self.parser.should_upgrade() and not self._should_upgrade() and _has_body(self.headers):
+        if not wants and is_for_websocket(self.headers):
+            raise _ForWebSocket
+        if self.parser.should_upgrade() and not wants and _has_body(self.headers):
             # The parser would take the body for the other protocol's bytes.
             raise _Refused(400, "A request with a body cannot ask for another protocol")
         self._find_client()
@@ -259,8 +269,8 @@ class Listener(HttpToolsProtocol):
 
     # Upgrades
 
-    def _should_upgrade_to_ws(self) -> bool:
-        return True
+    def _should_upgrade(self) -> bool:
+        return asks_for_websocket(self.headers)
 
     def _wants_websocket(self) -> bool:
         return self.parser.should_upgrade() and self._should_upgrade()
@@ -297,7 +307,9 @@ class Listener(HttpToolsProtocol):
 
     def _refuse(self, error: Exception) -> None:
         why = error.__context__
-        if isinstance(why, _Refused):
+        if isinstance(why, _ForWebSocket):
+            self._upgrade(b"")
+        elif isinstance(why, _Refused):
             self._answer(why.status, why.message)
         else:
             self._answer(400, "The request is not valid HTTP/1.1")
@@ -309,10 +321,7 @@ class Listener(HttpToolsProtocol):
         self._refused = True
         self._plane.metrics.control_requests.labels(UNKNOWN, status).inc()
         self._unset_deadline()
-        answer = self._error(status, message)
-        # uvicorn's types hide that there is no cycle before the first request.
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        unanswered = cycle is not None and not cycle.response_complete
+        answer, unanswered = self._error(status, message), self._is_unanswered()
         if not self._pieces.in_body and unanswered:
             self._farewell = answer
         elif not self._pieces.in_body:

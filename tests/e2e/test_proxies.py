@@ -25,7 +25,7 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
-from tests.said import until
+from tests.said import samples, until
 from tests.service import Service, running
 
 ANN, BOB = "192.0.2.1", "2001:db8::2"
@@ -121,6 +121,28 @@ def test_nobody_is_believed_by_default(tmp_path: Path) -> None:
         for _ in range(3):
             line = b"X-Forwarded-For: " + ANN.encode()
             assert upgrade(service, api, stack, line).status == 101
+
+
+def test_a_proxy_that_drops_the_upgrade(tmp_path: Path) -> None:
+    """It gets its fault told, not one of credentials; the refusal is counted, the token good."""
+    with running(tmp_path / "data") as service, api_of(service) as api, ExitStack() as stack:
+        token = api.token(api.room())
+        request = upgrade_bytes(token_line(token))
+        for lost in (b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n"):
+            request = request.replace(lost, b"")
+            for version in (b"HTTP/1.1", b"HTTP/1.0"):
+                peer = stack.enter_context(Peer(service))
+                peer.send(request.replace(b"HTTP/1.1", version))
+                answer = peer.read_answer()
+                assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+                assert (
+                    lost.split(b":")[0].decode() in answer.json["ErrorMessage"].split("Missing")[1]
+                )
+                assert peer.read_all() == b""
+        assert samples(service)["greenroom_handshake_refusals_total:upgrade"] == 4
+        peer = stack.enter_context(Peer(service))
+        peer.send(upgrade_bytes(token_line(token)))
+        assert peer.read_answer().status == 101
 
 
 # ------------------------------------------------------------------------------ PROXY protocol

@@ -35,8 +35,13 @@ RING = KeyRing({"k": bytes(32)}, "k")
 LIMITS = Limits(
     outbound_bytes=65_536, frame_bytes=16_384, handshake_seconds=3600, close_seconds=3600
 )
-KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
-VERSION = (b"sec-websocket-version", b"13")
+UPGRADE = (
+    (b"connection", b"Upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+)
+"""The headers of an upgrade request without a token."""
 PING = b"\x89\x00"
 
 _numbers = itertools.count(1)
@@ -168,7 +173,7 @@ class Stage:
         transport = Transport()
         self.transports.append(transport)
         edge = Edge(self.plane, transport)
-        headers = [KEY, VERSION]
+        headers = [*UPGRADE]
         if token is not None:
             headers.append((b"sec-websocket-protocol", token.encode()))
         edge.begin(method, headers, early)

@@ -20,11 +20,10 @@ from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
 from tests.hand_clock import START_MS
 from tests.messaging.stage import (
-    KEY,
     LIMITS,
     PING,
     ROOM,
-    VERSION,
+    UPGRADE,
     Transport,
     action,
     claims_of,
@@ -573,7 +572,7 @@ async def _upgrade_behind_answers(waiting: int, bound: int) -> None:
             edge = Edge(made.plane, transport)
             transport.set_protocol(edge)
             protocols = (b"sec-websocket-protocol", token().encode())
-            edge.begin(b"GET", [KEY, VERSION, protocols], b"")
+            edge.begin(b"GET", [*UPGRADE, protocols], b"")
             await settle(30)
             received = b""
             if waiting:

@@ -12,7 +12,7 @@ from greenroom.protocol.forwarded import TrustedProxies
 from greenroom.protocol.handshake import Refusal
 from greenroom.protocol.origins import AllowedOrigins
 from greenroom.visitors import VisitorLimits, Visitors
-from tests.messaging.stage import KEY, LIMITS, VERSION, Stage, Transport, settle, stage, token
+from tests.messaging.stage import LIMITS, UPGRADE, Stage, Transport, settle, stage, token
 
 PROXY = packed("10.0.0.1")
 PROXIES = TrustedProxies(Networks(["10.0.0.0/8"]))
@@ -23,7 +23,7 @@ def begin(made: Stage, peer: bytes, *headers: tuple[bytes, bytes]) -> tuple[Edge
     transport = Transport()
     edge = Edge(made.plane, transport, made.plane.visitors.enter(peer, 0.0))
     offered = (b"sec-websocket-protocol", token().encode())
-    edge.begin(b"GET", [KEY, VERSION, offered, *headers], b"")
+    edge.begin(b"GET", [*UPGRADE, offered, *headers], b"")
     return edge, transport
 
 

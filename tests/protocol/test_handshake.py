@@ -15,6 +15,8 @@ from greenroom.protocol.handshake import (
     Refusal,
     Upgrade,
     accept_response,
+    asks_for_websocket,
+    is_for_websocket,
     parse_upgrade,
     refusal_response,
 )
@@ -53,6 +55,41 @@ def refused(headers: list[Header], method: bytes = b"GET") -> HandshakeRefused:
 def test_accepted() -> None:
     """A browser's request gives its key and its token."""
     assert parse_upgrade(b"GET", request()) == Upgrade(KEY, TOKEN.decode())
+
+
+@pytest.mark.parametrize(
+    ("connection", "upgrade", "missing"),
+    [
+        ([], [], "Upgrade: websocket, Connection: upgrade"),
+        ([b"keep-alive"], [b"websocket"], "Connection: upgrade"),
+        ([b"upgrades"], [b"websocket"], "Connection: upgrade"),
+        ([b"Upgrade"], [b"websockets"], "Upgrade: websocket"),
+        ([b"Upgrade"], [], "Upgrade: websocket"),
+        ([b"keep-alive , UPGRADE"], [b"h2c,\tWebSocket"], None),
+        ([b"Upgrade", b"close"], [b"h2c", b"websocket"], None),
+    ],
+)
+def test_what_asks_for_the_upgrade(
+    connection: list[bytes], upgrade: list[bytes], missing: str | None
+) -> None:
+    """Both headers are needed, a word among others in each; what is missing is named."""
+    headers = [each for each in request() if each[0] not in {b"connection", b"upgrade"}]
+    assert is_for_websocket(headers)
+    headers += [(b"connection", each) for each in connection]
+    headers += [(b"upgrade", each) for each in upgrade]
+    assert asks_for_websocket(headers) is (missing is None)
+    if missing is None:
+        assert parse_upgrade(b"GET", headers).key == KEY
+        return
+    refusal = refused(headers)
+    assert (refusal.reason, refusal.status) == ("upgrade", 426)
+    assert refusal.message.endswith(f"must pass both. Missing: {missing}")
+    assert ("Upgrade", "websocket") in refusal.headers
+
+
+def test_what_is_not_for_a_websocket() -> None:
+    """A request of the API has none of its headers."""
+    assert not is_for_websocket([(b"host", b"h"), (b"connection", b"upgrade"), (b"upgrade", b"x")])
 
 
 def test_accept_response() -> None:

@@ -4,7 +4,9 @@ The token is the only subprotocol that a client offers, and the one that is acce
 to a room", Amazon IVS Chat Messaging API Reference). The header is read in linear time, and
 nothing of it is answered with before it is known to be a token of RFC 7230.
 
-That the request asks for an upgrade to `websocket` was seen by the HTTP parser that routed it.
+A request for a WebSocket is one that asks for the upgrade, or has a header that only such have: the
+first is lost where a proxy does not pass on what is about the connection, and that must not look
+like a fault of the token.
 """
 
 import binascii
@@ -65,6 +67,12 @@ class Refusal(Enum):
     ROOM_GONE = (404, "ResourceNotFoundException", "The room of the chat token does not exist")
     TOKEN_USED = (409, "ConflictException", "The chat token was used before; each is good once")
     TOKEN_EXPIRED = (410, "ExpiredTokenException", "The chat token has expired")
+    UPGRADE = (
+        426,
+        "UpgradeRequiredException",
+        "A WebSocket needs 'Upgrade: websocket' and 'Connection: Upgrade': proxies must pass both",
+        (("Upgrade", "websocket"),),
+    )
     VERSION = (
         426,
         "UpgradeRequiredException",
@@ -88,9 +96,10 @@ class Refusal(Enum):
     )
     UNAVAILABLE = (503, "ServiceUnavailableException", "The service cannot take connections now")
 
-    def error(self) -> HandshakeRefused:
-        """Return the exception to raise."""
-        return HandshakeRefused(self.name.lower(), *self.value)
+    def error(self, more: str = "") -> HandshakeRefused:
+        """Return the exception to raise; `more` ends its message."""
+        status, name, message, *headers = self.value
+        return HandshakeRefused(self.name.lower(), status, name, message + more, *headers)
 
 
 class Upgrade(msgspec.Struct, frozen=True):
@@ -100,11 +109,22 @@ class Upgrade(msgspec.Struct, frozen=True):
     token: str
 
 
+def asks_for_websocket(headers: Headers) -> bool:
+    """Return whether a request asks for the upgrade to a WebSocket; header names are lower-case."""
+    return not _missing(headers)
+
+
+def is_for_websocket(headers: Headers) -> bool:
+    """Return whether a request has what only one for a WebSocket has."""
+    return any(name in _WEBSOCKET for name, _ in headers)
+
+
 def parse_upgrade(method: bytes, headers: Headers) -> Upgrade:
-    """Read an upgrade request; header names are lower-case.
+    """Read a request for a WebSocket; header names are lower-case.
 
     Raises:
-        HandshakeRefused: see `Refusal`: METHOD, VERSION, KEY and the first three of the token.
+        HandshakeRefused: see `Refusal`: METHOD, UPGRADE, VERSION, KEY and the first three of the
+            token.
     """
     keys: list[bytes] = []
     versions: list[bytes] = []
@@ -115,6 +135,8 @@ def parse_upgrade(method: bytes, headers: Headers) -> Upgrade:
             wanted[name].append(value)
     if method != b"GET":
         raise Refusal.METHOD.error()
+    if missing := _missing(headers):
+        raise Refusal.UPGRADE.error(f". Missing: {', '.join(missing)}")
     if len(versions) != 1 or versions[0].strip(_BLANK) != b"13":
         raise Refusal.VERSION.error()
     if len(keys) != 1 or not _is_key(key := keys[0].strip(_BLANK)):
@@ -158,6 +180,10 @@ _ACCEPT = (
 _KEY = b"sec-websocket-key"
 _VERSION = b"sec-websocket-version"
 _PROTOCOL = b"sec-websocket-protocol"
+_WEBSOCKET = frozenset({_KEY, _VERSION, _PROTOCOL})
+_ASKING = {b"upgrade": b"websocket", b"connection": b"upgrade"}
+"""The headers that ask for the upgrade, and the word that must be in each."""
+
 _BLANK = b" \t"
 _KEY_BYTES = 16
 _KEY_LENGTH = 24
@@ -178,6 +204,20 @@ _PHRASES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
+
+
+def _missing(headers: Headers) -> list[str]:
+    """Return what of the headers that ask for the upgrade is not there."""
+    there = {name for name, value in headers if name in _ASKING and _ASKING[name] in _words(value)}
+    return [
+        f"{name.decode().title()}: {word.decode()}"
+        for name, word in _ASKING.items()
+        if name not in there
+    ]
+
+
+def _words(value: bytes) -> list[bytes]:
+    return [each.strip(_BLANK) for each in value.lower().split(b",")]
 
 
 def _is_key(text: bytes) -> bool:
