@@ -105,6 +105,19 @@ def launch(
     return process, ready_file, log
 
 
+def take_over(service: Service, *options: str, **variables: str) -> Service:
+    """Start a service in the place of a running one, and wait until the old process has ended.
+
+    Raises:
+        RuntimeError: the new one did not start; the old one goes on.
+    """
+    data_dir = Path(service.ready["data_dir"])
+    process, ready_file, log = launch(data_dir, "--takeover", *options, **variables)
+    after = Service(process, until_ready(process, ready_file, log), log)
+    assert service.process.wait(STARTUP_SECONDS) == 0
+    return after
+
+
 def until_ready(
     process: "subprocess.Popen[bytes]", ready_file: Path, log: Path | None = None
 ) -> dict[str, Any]:

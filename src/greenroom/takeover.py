@@ -3,7 +3,7 @@
 1. The new process says `hello` and gets the listening sockets. Both go on: the one serves, the
    other prepares all that can be prepared without the store, and says `prepared`.
 2. The running one accepts no more (who comes waits in the kernel), answers the requests under way,
-   lets its viewers be silent, closes the store, and says `released`.
+   refuses what viewers send, closes the store, and says `released`.
 3. The new one opens the store, accepts, and says `serving`.
 4. The old one drops its viewers, a few at a time: each comes back to a service that answers.
 

@@ -18,7 +18,7 @@ from greenroom.cli.exit_codes import ExitCode
 from greenroom.takeover_channel import NAME
 from tests.e2e.wire import PATIENCE, PING, WebSocket, api_of, token_line, upgrade_bytes
 from tests.said import entries, until
-from tests.service import Service, environment, launch, running, until_ready
+from tests.service import Service, environment, running, take_over
 
 JSON = {"GREENROOM_LOG_FORMAT": "json"}
 
@@ -50,15 +50,11 @@ def service_of(tmp_path: Path, *options: str, **variables: str) -> Iterator[Serv
 @contextlib.contextmanager
 def taken_over(service: Service, *options: str, **variables: str) -> Iterator[Service]:
     """Give the service that took over; the old process must have ended as if it was stopped."""
-    data_dir = Path(service.ready["data_dir"])
-    process, ready_file, log = launch(data_dir, "--takeover", *options, **JSON, **variables)
+    after = take_over(service, *options, **JSON, **variables)
     try:
-        after = Service(process, until_ready(process, ready_file, log), log)
-        assert service.process.wait(PATIENCE) == 0
         yield after
     finally:
-        process.kill()
-        process.wait()
+        after.kill()
 
 
 @contextlib.contextmanager
@@ -132,11 +128,21 @@ def test_a_takeover(tmp_path: Path) -> None:
 
 
 def test_who_comes_meanwhile_waits(tmp_path: Path) -> None:
-    """While nobody has the store, a connection is not refused; the new process answers it."""
+    """While nobody has the store a message is refused, and a connection waits for who opens it."""
     with service_of(tmp_path) as old, api_of(old) as api:
-        token = api.token(api.room())
-        # The old process waits for this one to serve, and has let go of everything.
-        with half_a_successor(old, "released") as half, WebSocket(old) as waiting:
+        room = api.room()
+        token = api.token(room)
+        # The old process waits for the new one to serve, and has let go of everything.
+        with (
+            WebSocket.connect(old, api.token(room)) as viewer,
+            half_a_successor(old, "released") as half,
+            WebSocket(old) as waiting,
+        ):
+            viewer.say(Action="SEND_MESSAGE", Content="lost?", RequestId="7")
+            answer = viewer.read_frame()
+            while answer.first == PING:
+                answer = viewer.read_frame()
+            assert b'"RequestId":"7","ErrorCode":500' in answer.payload
             waiting.send(upgrade_bytes(token_line(token)))
             waiting.socket.settimeout(0.3)
             with pytest.raises(TimeoutError):

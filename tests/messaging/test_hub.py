@@ -55,9 +55,6 @@ class Listener:
         self.log.append("revoked")
         self.leave()
 
-    def hold(self) -> None:
-        self.held = True
-
     def drain(self) -> None:
         self.log.append("drained")
         self.leave()

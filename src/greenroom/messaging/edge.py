@@ -216,9 +216,8 @@ class Edge(asyncio.Protocol):
     ) -> None:
         try:
             await waiting
-            self._busy = self._plane.hub.held
-            if not self._busy:
-                self._handle(received, index)
+            self._busy = False
+            self._handle(received, index)
             if not self._busy:
                 self._resume()
         except Exception:
@@ -230,8 +229,6 @@ class Edge(asyncio.Protocol):
 
     def _resume(self) -> None:
         """Read again, first what came while nothing could be handled."""
-        if self._plane.hub.held:
-            return
         self._busy = False
         if self._state is State.CLOSED:
             return
@@ -266,6 +263,10 @@ class Edge(asyncio.Protocol):
                 self._expire(error.request_id)
             else:
                 self._error(error)
+            return None
+        if self._plane.hub.held:
+            # Another process has the store. The SDK would wait for an answer for ever.
+            self._error(ActionError(500, _NOT_NOW, action.request_id))
             return None
         try:
             waiting = self._perform(action)
@@ -358,11 +359,6 @@ class Edge(asyncio.Protocol):
     def drop_silent(self) -> None:
         """Let go of a peer that no longer answers."""
         self._drop(DisconnectReason.SILENT_PEER)
-
-    def hold(self) -> None:
-        """Handle nothing more that arrives: another process has the store, soon."""
-        self._busy = True
-        self._transport.pause_reading()
 
     def drain(self) -> None:
         """End the connection for a restart: no close frame, so that the SDKs reconnect."""
@@ -520,6 +516,9 @@ _ORDINARY = frozenset(
 """Ends that say nothing about a fault: logged at debug level."""
 
 
+_NOT_NOW = "The service cannot take the request now"
+
+
 def _crash(request_id: str) -> ActionError:
     """Return the ERROR for a fault of ours: the connection, and the node, go on."""
     return ActionError(500, "An internal error occurred", request_id)
@@ -533,4 +532,4 @@ def _action_error(error: ActionError | ServiceError, request_id: str) -> ActionE
         return ActionError(404, "The room cannot be found", request_id)
     if error.status < 500:
         return ActionError(error.status, error.message, request_id)
-    return ActionError(500, "The service cannot take the request now", request_id)
+    return ActionError(500, _NOT_NOW, request_id)

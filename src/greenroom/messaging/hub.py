@@ -91,9 +91,6 @@ class Connection(Protocol):
     def drain(self) -> None:
         """End the connection for a restart of the node."""
 
-    def hold(self) -> None:
-        """Handle nothing more that arrives."""
-
 
 class _Part:
     """Connections of a room that are written to in one go, as writing wants them.
@@ -257,7 +254,7 @@ class Hub:
         self._counts: Counter[tuple[str, str]] = Counter()
         self.draining = False
         self.held = False
-        """Whether nothing that arrives is handled any more; see `hold`."""
+        """Whether every action is refused; see `hold`."""
         self.drained = asyncio.Event()
         """Set when every connection was told to end."""
         self._ending = False
@@ -340,14 +337,8 @@ class Hub:
             self._flush(room)
 
     def hold(self) -> None:
-        """Let nobody in, and read nothing more from anybody; what is published is delivered.
-
-        Whoever sends meanwhile has no answer and sees the connection end.
-        """
+        """Let nobody in, and refuse every action; what is under way is done, and delivered."""
         self.draining = self.held = True
-        for room in self._rooms.values():
-            for connection in room.connections:
-                connection.hold()
 
     def drain(self, seconds: float = 0) -> None:
         """Deliver what waits, then end every connection; let nobody in from now on.

@@ -1,0 +1,358 @@
+"""New processes take over again and again while rooms chat: all come back, nothing is lost.
+
+Viewers do as Amazon's SDK does: at the end of a connection they connect again at once, with a fresh
+token, and after four refusals in a row they are gone for good. Beside them is that SDK itself,
+unmodified, and sends. With STRESS_SCALE=50 there are 5,000 viewers, ten SDKs and ten takeovers.
+"""
+
+import asyncio
+import gzip
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.conftest import Measured
+from tests.interop import messaging_driver
+from tests.interop.messaging_driver import Refused, Room, Rooms, Thrown
+from tests.said import assert_no_faults
+from tests.service import Service, start, take_over
+from tests.stress.conftest import Scaled
+from tests.stress.process import UNTHROTTLED
+from tests.stress.viewers import Crowd, Viewer, at_once, percentile, seen, until
+
+ATTEMPTS = 4
+"""Connections that the SDK tries one after another before it gives up."""
+
+PACE = 0.25
+"""Seconds from one message of a sender to its next."""
+
+AGAIN = 0.05
+"""Seconds until a sender tries again what was refused."""
+
+BETWEEN = 1.0
+"""Seconds of chat between two takeovers, when everybody is back."""
+
+BUCKET = "archive"
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """A message that the service answered for."""
+
+    id: str
+    sent: float
+    answered: float
+    connection: int
+    """The sender's connection that the answer came over: each is to the next process."""
+
+
+class Returners(Crowd):
+    """A crowd whose members come back until it is told to leave."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.lost: list[BaseException] = []
+        self.leaving = False
+
+    def coming_back(self, connecting: Coroutine[object, object, None]) -> None:
+        """Let a viewer connect again, unless all leave."""
+        if self.leaving:
+            connecting.close()
+            return
+        task = asyncio.create_task(connecting)
+        self._tasks.add(task)
+        task.add_done_callback(self._note)
+
+    def _note(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.lost.append(error)
+
+
+class Returning:
+    """A viewer that comes back, and knows what it has seen and for how long it was away."""
+
+    def __init__(self, crowd: Returners, room: str, user: str) -> None:
+        self._crowd, self.room, self._user = crowd, room, user
+        self.used: list[str] = []
+        """The tokens that were accepted."""
+        self.texts: list[bytes] = []
+        self.away: list[float] = []
+        """Seconds from the end of each connection until the next was open."""
+        self.opened: list[float] = []
+        """When each connection was open."""
+        self.silence: list[float] = []
+        """How long nothing came, around each time that it was away."""
+        self.refusals: Counter[int] = Counter()
+        """Attempts that were not answered with 101, by status; 0 is none."""
+        self.viewer: Viewer | None = None
+        self._heard = self._ended = 0.0
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the connection is open."""
+        return self.viewer is not None and not self.viewer.ended
+
+    async def enter(self) -> None:
+        """Connect for the first time, and come back from then on."""
+        await self._connect()
+
+    async def _connect(self) -> None:
+        for _ in range(ATTEMPTS):
+            token = self._crowd.token(self.room, self._user)
+            try:
+                viewer = await self._crowd.attempt(token)
+            except OSError:
+                self.refusals[0] += 1
+                continue
+            if viewer.status == 101:
+                self._open(token, viewer)
+                return
+            self.refusals[viewer.status] += 1
+        raise AssertionError(f"a viewer is lost: {dict(self.refusals)}")
+
+    def _open(self, token: str, viewer: Viewer) -> None:
+        self.used.append(token)
+        self.viewer = viewer
+        self.opened.append(time.monotonic())
+        if self.away:
+            self.away[-1] = self.opened[-1] - self._ended
+        viewer.on_text = self._hear
+        viewer.on_end = self._end
+        for text in viewer.texts:
+            self._hear(text)
+        if viewer.ended:
+            self._end()
+
+    def _hear(self, text: bytes) -> None:
+        now = time.monotonic()
+        if len(self.silence) < len(self.away):
+            self.silence.append(now - self._heard)
+        self._heard = now
+        self.texts.append(text)
+
+    def _end(self) -> None:
+        self._ended = time.monotonic()
+        self.away.append(float("inf"))
+        self._crowd.coming_back(self._connect())
+
+
+class Sender:
+    """One SDK that says something again and again, and notes what the service acknowledged."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.acknowledged: list[Acknowledged] = []
+        self.refused = 0
+        self.unanswered = 0
+        """Messages that were on their way when the connection ended."""
+        self.longest = 0.0
+        """The longest time from one acknowledgement to the next."""
+
+    @property
+    def connection(self) -> int:
+        """The number of the SDK's connection, from zero."""
+        return len(self.room.seen("connect")) - 1
+
+    async def talk(self) -> None:
+        """Send until cancelled."""
+        for number in itertools.count():
+            sent = time.monotonic()
+            message = await self._say(f"{self.room.name} {number}")
+            now = time.monotonic()
+            if message is None:
+                await asyncio.sleep(AGAIN)
+                continue
+            if self.acknowledged:
+                self.longest = max(self.longest, now - self.acknowledged[-1].answered)
+            self.acknowledged.append(Acknowledged(message["id"], sent, now, self.connection))
+            await asyncio.sleep(max(0.0, sent + PACE - now))
+
+    async def _say(self, text: str) -> Any:
+        """Send one message; return what came back, None when it was refused or has no answer."""
+        connection = self.connection
+        answer = asyncio.create_task(self.room.send(text))
+        while not answer.done():
+            await asyncio.wait((answer,), timeout=AGAIN)
+            if self.connection != connection and not answer.done():
+                # The SDK never settles what was sent over an earlier connection.
+                answer.cancel()
+                self.unanswered += 1
+                return None
+        try:
+            return await answer
+        except (Refused, Thrown):
+            self.refused += 1
+            return None
+
+
+class Backend:
+    """The application's token provider: it asks the service, as often as boto3 does by itself."""
+
+    def __init__(self, service: Service, room: str, user: str) -> None:
+        self._client = service.boto3(attempts=5)
+        self._asked = {"roomIdentifier": room, "userId": user, "capabilities": ["SEND_MESSAGE"]}
+
+    async def __call__(self) -> Mapping[str, str]:
+        """Return a fresh token."""
+        answer = await asyncio.to_thread(self._client.create_chat_token, **self._asked)
+        return {"token": str(answer["token"])}
+
+
+@asynccontextmanager
+async def talking(rooms: Rooms, service: Service, arns: list[str]) -> AsyncIterator[list[Sender]]:
+    """Let an SDK in each room send."""
+    senders = [
+        Sender(await rooms.enter(arn, provider=Backend(service, arn, "sdk"))) for arn in arns
+    ]
+    tasks = [asyncio.create_task(each.talk()) for each in senders]
+    yield senders
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(result, asyncio.CancelledError), result
+
+
+def make_rooms(service: Service, count: int) -> list[str]:
+    """Create rooms whose chat is logged."""
+    api = service.boto3()
+    log = api.create_logging_configuration(destinationConfiguration={"s3": {"bucketName": BUCKET}})[
+        "arn"
+    ]
+    return [
+        str(api.create_room(loggingConfigurationIdentifiers=[log])["arn"]) for _ in range(count)
+    ]
+
+
+def on_record(data: Path) -> Counter[str]:
+    """Return how often the chat log has each message."""
+    objects = (data / "chat-logs" / BUCKET).rglob("*.log.gz")
+    lines = (line for each in objects for line in gzip.decompress(each.read_bytes()).splitlines())
+    return Counter(json.loads(line)["payload"]["Id"] for line in lines)
+
+
+async def used_again(crowd: Crowd, tokens: list[str]) -> list[int]:
+    """Return the answers to tokens that were accepted before; 410 are too old by now."""
+    answers = await at_once(crowd.attempt(token) for token in tokens)
+    for each in answers:
+        each.transport.abort()
+    return [each.status for each in answers]
+
+
+async def taken_at_once(crowd: Crowd, tokens: list[str]) -> list[int]:
+    """Show each token in two connections at the same time; return how often each was accepted."""
+    answers = await at_once(
+        (crowd.attempt(token) for token in tokens for _ in range(2)), limit=2 * len(tokens)
+    )
+    for each in answers:
+        each.transport.abort()
+    return [
+        sum(each.status == 101 for each in answers[index : index + 2])
+        for index in range(0, len(answers), 2)
+    ]
+
+
+async def test_takeovers_lose_nobody(tmp_path: Path, scaled: Scaled, measured: Measured) -> None:
+    """Every SDK and viewer is back, what was acknowledged is delivered and on record, once."""
+    sdks, takeovers = min(10, scaled(2)), min(10, scaled(3))
+    settings = {**UNTHROTTLED, "GREENROOM_CHAT_LOG_OBJECT_SECONDS": "1"}
+    service = await asyncio.to_thread(start, tmp_path / "data", **settings)
+    try:
+        arns = make_rooms(service, sdks)
+        async with (
+            messaging_driver.running("messaging_node.mjs") as sdk,
+            Returners(service) as crowd,
+        ):
+            viewers = [
+                Returning(crowd, arns[number % sdks], f"viewer-{number}")
+                for number in range(scaled(100))
+            ]
+            await at_once(each.enter() for each in viewers)
+            rooms = Rooms(sdk, service)
+            async with talking(rooms, service, arns) as senders:
+                for number in range(takeovers):
+                    await asyncio.sleep(BETWEEN)
+                    service = await once(number, service, settings, crowd, viewers)
+                await asyncio.sleep(BETWEEN)
+            report(measured, viewers, senders)
+            for sender in senders:
+                assert await sender.room.state() == "connected"
+                assert sender.room.seen("disconnect") == []
+                assert len(sender.room.seen("connect")) == 1 + takeovers
+            assert crowd.lost == []
+            assert_delivered(viewers, senders, arns)
+            crowd.leaving = True
+            await rooms.leave()
+        assert await asyncio.to_thread(service.stop) == 0
+        times = on_record(tmp_path / "data")
+        for each in (message for sender in senders for message in sender.acknowledged):
+            assert times[each.id] == 1, "an acknowledged message is not on record once"
+        assert_no_faults(service)
+    finally:
+        service.kill()
+
+
+async def once(
+    number: int,
+    service: Service,
+    settings: dict[str, str],
+    crowd: Returners,
+    viewers: list[Returning],
+) -> Service:
+    """Let a new process take over; return it when everybody is back."""
+    tokens = [crowd.token(viewers[0].room, "twice") for _ in range(20)]
+    # One of a pair may come to the old process, and the other to the new one.
+    twice = asyncio.create_task(taken_at_once(crowd, tokens))
+    after = await asyncio.to_thread(take_over, service, **settings)
+
+    def are_back() -> bool:
+        return all(each.is_here and len(each.opened) == number + 2 for each in viewers)
+
+    await until(lambda: crowd.lost or are_back(), "everybody is back")
+    assert crowd.lost == []
+    assert max(await twice) <= 1, "a token was accepted twice"
+    again = await used_again(crowd, [each.used[-2] for each in viewers])
+    assert set(again) <= {409, 410}, "a used token was accepted by the next process"
+    return after
+
+
+def assert_delivered(viewers: list[Returning], senders: list[Sender], arns: list[str]) -> None:
+    """Check that a viewer misses no acknowledged message but those before it was back.
+
+    Nobody is dropped before the old process acknowledges nothing more, so what came over the same
+    connection's process reached it, unless it was sent before the viewer's connection was open.
+    """
+    for viewer in viewers:
+        ids = Counter(seen(text).id for text in viewer.texts)
+        assert max(ids.values()) == 1, "a message came twice"
+        for message in senders[arns.index(viewer.room)].acknowledged:
+            before = message.sent < viewer.opened[message.connection]
+            assert ids[message.id] or before, "an acknowledged message is missing"
+
+
+def report(measured: Measured, viewers: list[Returning], senders: list[Sender]) -> None:
+    """Show how long anybody was away."""
+    away = [each for viewer in viewers for each in viewer.away]
+    silence = [each for viewer in viewers for each in viewer.silence]
+    refusals: Counter[int] = Counter()
+    for viewer in viewers:
+        refusals += viewer.refusals
+    measured("takeover: viewers without a connection, longest ms", round(max(away) * 1000))
+    measured("takeover: the same, median ms", round(percentile(away, 0.5) * 1000))
+    measured("takeover: viewers without a message, longest ms", round(max(silence) * 1000))
+    measured("takeover: the same, median ms", round(percentile(silence, 0.5) * 1000))
+    answers = max(sender.longest for sender in senders)
+    measured("takeover: SDKs without an answer, longest ms", round(answers * 1000))
+    measured("takeover: attempts refused, by status", dict(refusals))
+    for what in ("refused", "unanswered"):
+        number = sum(getattr(sender, what) for sender in senders)
+        measured(f"takeover: messages of SDKs {what}", number)
+    acknowledged = sum(len(sender.acknowledged) for sender in senders)
+    measured("takeover: messages of SDKs acknowledged", acknowledged)
