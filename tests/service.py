@@ -136,10 +136,10 @@ def until_ready(
 
 
 def _read(ready_file: Path) -> dict[str, Any]:
-    """Return what the ready file says, whoever wrote it."""
+    """Return what the ready file says, if it is one, whoever wrote it."""
     try:
         ready: dict[str, Any] = json.loads(ready_file.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):
         return {"pid": None}
     return ready
 

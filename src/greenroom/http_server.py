@@ -48,6 +48,14 @@ class HttpServer(uvicorn.Server):
                 acceptor.start()
         self._tell()
 
+    def stop_accepting(self) -> None:
+        """Take no more connections, from this instant on; the rest is `shutdown`'s."""
+        self.should_exit = True
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        for server in self.servers:
+            server.close()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for acceptor in self._acceptors:
             acceptor.stop()

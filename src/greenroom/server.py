@@ -322,7 +322,7 @@ async def _serve(
         contextlib.closing(offer),
         contextlib.closing(check),
         signals.handled(
-            functools.partial(_stop, server, hub, spread, offer),
+            functools.partial(_stop, opened, server, hub, spread, offer),
             functools.partial(_hang_up, opened),
         ),
     ):
@@ -375,13 +375,15 @@ def _receive(keys: TokenKeys, hub: Hub, identity: IdentityService, envelope: Env
     identity.receive(envelope)
 
 
-def _stop(server: HttpServer, hub: Hub, spread: int, offer: Offer) -> None:
+def _stop(opened: _Opened, server: HttpServer, hub: Hub, spread: int, offer: Offer) -> None:
     log.info("stopping", connections=hub.connections)
     if offer.successor is None:
         # A successor is the service's main process by now, and does not stop.
         systemd.notify(systemd.STOPPING)
     offer.withdraw("it was told to stop")
-    server.should_exit = True
+    # First: who is dropped comes back at once, and would be refused again and again.
+    server.stop_accepting()
+    opened.listening.close()
     hub.drain(spread)
 
 

@@ -95,7 +95,8 @@ def launched(cwd: Path, *options: str, **variables: str) -> "Iterator[tuple[Serv
 
 def snapshot(directory: Path) -> dict[str, bytes]:
     """Return what the files of a directory hold, its lock aside."""
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "lock"}
+    files = (path for path in directory.iterdir() if path.is_file() and path.name != "lock")
+    return {path.name: path.read_bytes() for path in files}
 
 
 # ------------------------------------------------------------------------------------- asking

@@ -95,7 +95,7 @@ def test_users_survive_kill_9(tmp_path: Path) -> None:
         service.boto3(**key).create_room(name="lobby")
     finally:
         service.kill()
-    files = [each for each in data_dir.iterdir() if each.name != "credentials"]
+    files = [each for each in data_dir.iterdir() if each.is_file() and each.name != "credentials"]
     for secret in (key["secret"], service.ready["secret_access_key"]):
         assert not [each for each in files if secret.encode() in each.read_bytes()]
     with running(data_dir) as again:

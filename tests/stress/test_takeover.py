@@ -1,8 +1,8 @@
-"""New processes take over again and again while rooms chat: all come back, nothing is lost.
+"""New processes come again and again while rooms chat: all come back, nothing is lost.
 
 Viewers do as Amazon's SDK does: at the end of a connection they connect again at once, with a fresh
 token, and after four refusals in a row they are gone for good. Beside them is that SDK itself,
-unmodified, and sends. With STRESS_SCALE=50 there are 5,000 viewers, ten SDKs and ten takeovers.
+unmodified, and sends. With STRESS_SCALE=50 there are 5,000 viewers, ten SDKs and ten processes.
 """
 
 import asyncio
@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.conftest import Measured
+from tests.e2e.wire import PATIENCE
 from tests.interop import messaging_driver
 from tests.interop.messaging_driver import Refused, Room, Rooms, Thrown
 from tests.said import assert_no_faults
-from tests.service import Service, start, take_over
+from tests.service import Service
 from tests.stress.conftest import Scaled
 from tests.stress.process import UNTHROTTLED
 from tests.stress.viewers import Crowd, Viewer, at_once, percentile, seen, until
+from tests.unit import Unit, made_in
 
 ATTEMPTS = 4
 """Connections that the SDK tries one after another before it gives up."""
@@ -88,12 +91,14 @@ class Returning:
         """Seconds from the end of each connection until the next was open."""
         self.opened: list[float] = []
         """When each connection was open."""
+        self.ended: list[float] = []
+        """When each connection ended."""
         self.silence: list[float] = []
         """How long nothing came, around each time that it was away."""
         self.refusals: Counter[int] = Counter()
         """Attempts that were not answered with 101, by status; 0 is none."""
         self.viewer: Viewer | None = None
-        self._heard = self._ended = 0.0
+        self._heard = 0.0
 
     @property
     def is_here(self) -> bool:
@@ -123,7 +128,7 @@ class Returning:
         self.viewer = viewer
         self.opened.append(time.monotonic())
         if self.away:
-            self.away[-1] = self.opened[-1] - self._ended
+            self.away[-1] = self.opened[-1] - self.ended[-1]
         viewer.on_text = self._hear
         viewer.on_end = self._end
         for text in viewer.texts:
@@ -139,7 +144,7 @@ class Returning:
         self.texts.append(text)
 
     def _end(self) -> None:
-        self._ended = time.monotonic()
+        self.ended.append(time.monotonic())
         self.away.append(float("inf"))
         self._crowd.coming_back(self._connect())
 
@@ -153,8 +158,6 @@ class Sender:
         self.refused = 0
         self.unanswered = 0
         """Messages that were on their way when the connection ended."""
-        self.longest = 0.0
-        """The longest time from one acknowledgement to the next."""
 
     @property
     def connection(self) -> int:
@@ -170,10 +173,17 @@ class Sender:
             if message is None:
                 await asyncio.sleep(AGAIN)
                 continue
-            if self.acknowledged:
-                self.longest = max(self.longest, now - self.acknowledged[-1].answered)
             self.acknowledged.append(Acknowledged(message["id"], sent, now, self.connection))
             await asyncio.sleep(max(0.0, sent + PACE - now))
+
+    def gaps(self) -> list[float]:
+        """Return the time between the last answer of each connection and the first of the next."""
+        pairs = itertools.pairwise(self.acknowledged)
+        return [
+            after.answered - before.answered
+            for before, after in pairs
+            if after.connection != before.connection
+        ]
 
     async def _say(self, text: str) -> Any:
         """Send one message; return what came back, None when it was refused or has no answer."""
@@ -259,61 +269,76 @@ async def taken_at_once(crowd: Crowd, tokens: list[str]) -> list[int]:
     ]
 
 
-async def test_takeovers_lose_nobody(tmp_path: Path, scaled: Scaled, measured: Measured) -> None:
-    """Every SDK and viewer is back, what was acknowledged is delivered and on record, once."""
-    sdks, takeovers = min(10, scaled(2)), min(10, scaled(3))
+@pytest.mark.parametrize("way", ["takeover", "restart"])
+async def test_nobody_is_lost(tmp_path: Path, scaled: Scaled, measured: Measured, way: str) -> None:
+    """Every SDK and viewer is back, what was acknowledged is delivered and on record, once.
+
+    A restart is the way of systemd, which keeps the socket while no process runs.
+    """
+    sdks, times = min(10, scaled(2)), min(10, scaled(3 if way == "takeover" else 1))
     settings = {**UNTHROTTLED, "GREENROOM_CHAT_LOG_OBJECT_SECONDS": "1"}
-    service = await asyncio.to_thread(start, tmp_path / "data", **settings)
-    try:
-        arns = make_rooms(service, sdks)
-        async with (
-            messaging_driver.running("messaging_node.mjs") as sdk,
-            Returners(service) as crowd,
-        ):
-            viewers = [
-                Returning(crowd, arns[number % sdks], f"viewer-{number}")
-                for number in range(scaled(100))
-            ]
-            await at_once(each.enter() for each in viewers)
-            rooms = Rooms(sdk, service)
-            async with talking(rooms, service, arns) as senders:
-                for number in range(takeovers):
+    with made_in(tmp_path) as unit:
+        service = await asyncio.to_thread(unit.start, settings)
+        try:
+            arns = make_rooms(service, sdks)
+            async with (
+                messaging_driver.running("messaging_node.mjs") as sdk,
+                Returners(service) as crowd,
+            ):
+                viewers = [
+                    Returning(crowd, arns[number % sdks], f"viewer-{number}")
+                    for number in range(scaled(100))
+                ]
+                await at_once(each.enter() for each in viewers)
+                rooms = Rooms(sdk, service)
+                async with talking(rooms, service, arns) as senders:
+                    for _ in range(times):
+                        await asyncio.sleep(BETWEEN)
+                        service = await once(unit, way, service, settings, crowd, viewers)
                     await asyncio.sleep(BETWEEN)
-                    service = await once(number, service, settings, crowd, viewers)
-                await asyncio.sleep(BETWEEN)
-            report(measured, viewers, senders)
-            for sender in senders:
-                assert await sender.room.state() == "connected"
-                assert sender.room.seen("disconnect") == []
-                assert len(sender.room.seen("connect")) == 1 + takeovers
-            assert crowd.lost == []
-            assert_delivered(viewers, senders, arns)
-            crowd.leaving = True
-            await rooms.leave()
-        assert await asyncio.to_thread(service.stop) == 0
-        times = on_record(tmp_path / "data")
-        for each in (message for sender in senders for message in sender.acknowledged):
-            assert times[each.id] == 1, "an acknowledged message is not on record once"
-        assert_no_faults(service)
-    finally:
-        service.kill()
+                report(measured, way, viewers, senders)
+                for sender in senders:
+                    assert await sender.room.state() == "connected"
+                    assert sender.room.seen("disconnect") == []
+                    assert len(sender.room.seen("connect")) == 1 + times
+                assert crowd.lost == []
+                assert_delivered(viewers, senders, arns)
+                crowd.leaving = True
+                await rooms.leave()
+            assert await asyncio.to_thread(service.stop) == 0
+            assert_on_record(tmp_path / "data", senders)
+            assert_no_faults(service)
+        finally:
+            service.kill()
+
+
+def replaced(unit: Unit, way: str, service: Service, settings: dict[str, str]) -> Service:
+    """Return the next process of the service, which is ready; the one before has ended."""
+    if way == "restart":
+        assert service.stop() == 0
+        return unit.start(settings)
+    after = unit.start(settings, given=False, takeover=True)
+    assert service.process.wait(PATIENCE) == 0
+    return after
 
 
 async def once(
-    number: int,
+    unit: Unit,
+    way: str,
     service: Service,
     settings: dict[str, str],
     crowd: Returners,
     viewers: list[Returning],
 ) -> Service:
-    """Let a new process take over; return it when everybody is back."""
+    """Let a new process come; return it when everybody is back."""
+    number = len(viewers[0].opened) + 1
     tokens = [crowd.token(viewers[0].room, "twice") for _ in range(20)]
     # One of a pair may come to the old process, and the other to the new one.
     twice = asyncio.create_task(taken_at_once(crowd, tokens))
-    after = await asyncio.to_thread(take_over, service, **settings)
+    after = await asyncio.to_thread(replaced, unit, way, service, settings)
 
     def are_back() -> bool:
-        return all(each.is_here and len(each.opened) == number + 2 for each in viewers)
+        return all(each.is_here and len(each.opened) == number for each in viewers)
 
     await until(lambda: crowd.lost or are_back(), "everybody is back")
     assert crowd.lost == []
@@ -324,35 +349,49 @@ async def once(
 
 
 def assert_delivered(viewers: list[Returning], senders: list[Sender], arns: list[str]) -> None:
-    """Check that a viewer misses no acknowledged message but those before it was back.
+    """Check that a viewer has every message that was acknowledged while it was connected.
 
-    Nobody is dropped before the old process acknowledges nothing more, so what came over the same
-    connection's process reached it, unless it was sent before the viewer's connection was open.
+    In a takeover nobody is dropped before the old process acknowledges nothing more.
     """
     for viewer in viewers:
         ids = Counter(seen(text).id for text in viewer.texts)
         assert max(ids.values()) == 1, "a message came twice"
         for message in senders[arns.index(viewer.room)].acknowledged:
-            before = message.sent < viewer.opened[message.connection]
-            assert ids[message.id] or before, "an acknowledged message is missing"
+            number = message.connection
+            before = message.sent < viewer.opened[number]
+            after = number < len(viewer.ended) and message.answered > viewer.ended[number]
+            assert ids[message.id] or before or after, "an acknowledged message is missing"
 
 
-def report(measured: Measured, viewers: list[Returning], senders: list[Sender]) -> None:
-    """Show how long anybody was away."""
-    away = [each for viewer in viewers for each in viewer.away]
-    silence = [each for viewer in viewers for each in viewer.silence]
-    refusals: Counter[int] = Counter()
-    for viewer in viewers:
-        refusals += viewer.refusals
-    measured("takeover: viewers without a connection, longest ms", round(max(away) * 1000))
-    measured("takeover: the same, median ms", round(percentile(away, 0.5) * 1000))
-    measured("takeover: viewers without a message, longest ms", round(max(silence) * 1000))
-    measured("takeover: the same, median ms", round(percentile(silence, 0.5) * 1000))
-    answers = max(sender.longest for sender in senders)
-    measured("takeover: SDKs without an answer, longest ms", round(answers * 1000))
-    measured("takeover: attempts refused, by status", dict(refusals))
+def assert_on_record(data: Path, senders: list[Sender]) -> None:
+    """Check that the chat log has each acknowledged message once."""
+    times = on_record(data)
+    for message in (each for sender in senders for each in sender.acknowledged):
+        assert times[message.id] == 1, "an acknowledged message is not on record once"
+
+
+def report(measured: Measured, way: str, viewers: list[Returning], senders: list[Sender]) -> None:
+    """Show how long anybody was away: the longest of each time, least to most, and the median."""
+    figures: dict[str, object] = {}
+    for what, of_one in (
+        ("without a connection", [viewer.away for viewer in viewers]),
+        ("without a message", [viewer.silence for viewer in viewers]),
+        ("SDKs without an answer", [sender.gaps() for sender in senders]),
+    ):
+        longest = sorted(max(times) for times in zip(*of_one, strict=False))
+        median = percentile(itertools.chain(*of_one), 0.5)
+        figures[f"ms {what}: longest"] = _ranged([1000 * each for each in longest])
+        figures[f"ms {what}: median"] = round(1000 * median)
+    figures["attempts refused, by status"] = dict(
+        sum((viewer.refusals for viewer in viewers), Counter())
+    )
     for what in ("refused", "unanswered"):
-        number = sum(getattr(sender, what) for sender in senders)
-        measured(f"takeover: messages of SDKs {what}", number)
-    acknowledged = sum(len(sender.acknowledged) for sender in senders)
-    measured("takeover: messages of SDKs acknowledged", acknowledged)
+        figures[f"messages {what}"] = sum(getattr(sender, what) for sender in senders)
+    figures["messages acknowledged"] = sum(len(sender.acknowledged) for sender in senders)
+    for name, value in figures.items():
+        measured(f"{way}: {name}", value)
+
+
+def _ranged(values: list[float]) -> str:
+    ordered = sorted(values)
+    return f"{ordered[len(ordered) // 2]:.0f} ({ordered[0]:.0f}-{ordered[-1]:.0f})"
