@@ -46,6 +46,8 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     request_id: str = ""
     arn: str = ""
     """Of the principal; empty when it was not proved."""
+    principal_id: str = ""
+    """The principal's unique id, which nobody else ever has: of a session `ROLE_ID:SESSION`."""
     access_key_id: str = ""
     """As the request named it."""
     source_ip: str = ""

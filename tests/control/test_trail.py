@@ -49,6 +49,7 @@ async def test_changes_are_written_and_reading_is_not(api: Audited) -> None:
         "event": "CreateRoom",
         "outcome": "Success",
         "arn": f"arn:aws:iam::{ACCOUNT}:root",
+        "principalId": ACCOUNT,
         "accessKeyId": f"AKIA{ACCOUNT}",
         "region": "us-east-1",
         "resources": [room],
@@ -104,6 +105,7 @@ async def test_requests_without_proof_are_bounded(
     lines = await api.lines()
     assert lines[0]["outcome"] == "MissingAuthenticationTokenException"
     assert "arn" not in lines[0]
+    assert "principalId" not in lines[0]
     assert sum(line.get("suppressed", 0) for line in lines) + len(lines) == (
         refusals.UNPROVED_BURST + 21
     )

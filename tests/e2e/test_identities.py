@@ -430,6 +430,7 @@ def test_the_audit_log(tmp_path: Path, given: str) -> None:
     with running(tmp_path / "data", **variables) as service:
         key = user_with_key(service, "anna")
         room = service.boto3(**key).create_room()["arn"]
+        anna_id = iam(service).get_user(UserName="anna")["User"]["UserId"]
         token = service.token(room, "ben")
         assert code_of(service.boto3(access_key_id="AKIANOBODY").list_rooms)
         until(lambda: path.read_text().count("\n") == 6, "six lines")
@@ -449,6 +450,7 @@ def test_the_audit_log(tmp_path: Path, given: str) -> None:
         ("", "UnrecognizedClientException"),
     ]
     assert lines[3]["arn"] == "arn:aws:iam::123456789012:user/anna"
+    assert lines[3]["principalId"] == anna_id
     assert lines[3]["sourceIp"] == "127.0.0.1"
     assert lines[4]["details"]["userId"] == "ben"
     for secret in (token, key["secret"], service.ready["secret_access_key"]):

@@ -92,6 +92,7 @@ class Auditor:
                 outcome=outcome,
                 request_id=trail.request_id,
                 arn="" if trail.caller is None else trail.caller.principal.arn,
+                principal_id="" if trail.caller is None else trail.caller.principal.user_id,
                 access_key_id=trail.access_key_id,
                 source_ip=trail.source_ip,
                 region=trail.region,
