@@ -7,9 +7,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from greenroom import monitoring
 from greenroom.metrics import Metrics
-from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch_store
+from greenroom.monitoring import Monitoring, is_loopback, watch_store
 from greenroom.storage.sqlite_worker import WorkerStatistics
 
 TOKEN = "0123456789abcdef"
@@ -156,20 +155,3 @@ def test_the_store_is_read() -> None:
     watch_store(metrics, lambda: WorkerStatistics(5, 4, 3, 2, 1))
     names = ("calls_total", "commits_total", "failures_total", "refused_total", "waiting")
     assert [value(f"greenroom_store_{name}") for name in names] == [5, 4, 3, 2, 1]
-
-
-async def test_loop_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lag is taken again and again, until it is stopped."""
-    monkeypatch.setattr(monitoring, "LAG_SECONDS", 0)
-    lag = Metrics().loop_lag_seconds
-    timer = LoopLag(lag)
-    timer.stop()
-    timer.start()
-    for _ in range(10):
-        await asyncio.sleep(0)
-    timer.stop()
-    seen = lag.count
-    assert seen > 1
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert lag.count == seen

@@ -250,6 +250,10 @@ class Metrics:
             "How late a timer came: what everybody waits for the one thread that serves them.",
             FAST,
         )
+        self.loop_stalls = self._read_counter(
+            "greenroom_loop_stalls",
+            "Times that this timer was more than 50 milliseconds late: all were held up.",
+        )
         self.cached_rooms = self._read_gauge("greenroom_cached_rooms", "Rooms in memory.")
         self.evictions = self._read_counter(
             "greenroom_evictions",

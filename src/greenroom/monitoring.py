@@ -9,12 +9,10 @@
 - The numbers are read on the event loop, because their owners change them there.
 """
 
-import asyncio
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
-from time import perf_counter
 from typing import Protocol
 
 from prometheus_client.exposition import choose_encoder
@@ -23,12 +21,9 @@ from greenroom import __version__
 from greenroom.audit import AuditLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
+from greenroom.loop_lag import LoopLag
 from greenroom.messaging.plane import Plane
 from greenroom.metrics import Metrics
-from greenroom.readings import Distribution
-
-LAG_SECONDS = 0.25
-"""How often the lag of the event loop is taken."""
 
 REFUSED = (
     b"metrics need Authorization: Bearer with the metrics_token of the service, or, where it has"
@@ -156,6 +151,11 @@ def watch_audit(metrics: Metrics, audit_log: AuditLog) -> None:
     metrics.audit_lines_lost.read = lambda: audit_log.lost
 
 
+def watch_loop(metrics: Metrics, lag: LoopLag) -> None:
+    """Tell the metrics how often the event loop was held up."""
+    metrics.loop_stalls.read = lambda: lag.stalls
+
+
 def watch_store(metrics: Metrics, statistics: Callable[[], StoreStatistics]) -> None:
     """Tell the metrics how to learn what a store did."""
     metrics.store_calls.read = lambda: statistics().calls
@@ -163,29 +163,6 @@ def watch_store(metrics: Metrics, statistics: Callable[[], StoreStatistics]) -> 
     metrics.store_failures.read = lambda: statistics().failed_commits
     metrics.store_refused.read = lambda: statistics().refused
     metrics.store_waiting.read = lambda: statistics().waiting
-
-
-class LoopLag:
-    """Observes how late the event loop runs what is due: one timer."""
-
-    def __init__(self, lag: Distribution) -> None:
-        self._lag = lag
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Begin to observe."""
-        due = perf_counter() + LAG_SECONDS
-        self._timer = asyncio.get_running_loop().call_later(LAG_SECONDS, self._observe, due)
-
-    def stop(self) -> None:
-        """Observe no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _observe(self, due: float) -> None:
-        self._lag.observe(max(0.0, perf_counter() - due))
-        self.start()
 
 
 async def _answer(

@@ -43,6 +43,7 @@ from greenroom.descriptors import DescriptorWatch
 from greenroom.health import Health, Part, StoreCheck
 from greenroom.http_server import HttpServer, entrance, http_config
 from greenroom.identity_service import IdentityService
+from greenroom.loop_lag import LoopLag
 from greenroom.memory import MemoryWatch, default_bound
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.hub import SLICE, Hub
@@ -52,7 +53,14 @@ from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
-from greenroom.monitoring import LoopLag, Monitoring, is_loopback, watch, watch_audit, watch_store
+from greenroom.monitoring import (
+    Monitoring,
+    is_loopback,
+    watch,
+    watch_audit,
+    watch_loop,
+    watch_store,
+)
 from greenroom.protocol import addresses
 from greenroom.protocol.addresses import Networks
 from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
@@ -269,6 +277,8 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     await bus.start(functools.partial(_receive, keys, hub, identity))
     identity.start(tasks)
     watch(metrics, plane, control)
+    lag = LoopLag(metrics.loop_lag_seconds)
+    watch_loop(metrics, lag)
     if identity.audit_log is not None:
         watch_audit(metrics, identity.audit_log)
     if isinstance(store, SqliteStore):
@@ -280,7 +290,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         control=control,
         keys=keys,
         chat_log=chat_log,
-        lag=LoopLag(metrics.loop_lag_seconds),
+        lag=lag,
         publishing=_publishing(opened, tasks),
     )
 
