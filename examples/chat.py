@@ -20,4 +20,13 @@ async def chat(room: dict[str, str], user: str) -> None:
 
 
 _, file, user = sys.argv
-asyncio.run(chat(json.loads(Path(file).read_text()), user))
+try:
+    asyncio.run(chat(json.loads(Path(file).read_text()), user))
+except websockets.InvalidStatus as refused:
+    # The answer to a refused connection says why.
+    why = json.loads(refused.response.body)["ErrorMessage"]
+    sys.exit(f"refused with {refused.response.status_code}: {why}")
+except (OSError, ValueError, KeyError, websockets.ConnectionClosed) as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+except KeyboardInterrupt:
+    pass
