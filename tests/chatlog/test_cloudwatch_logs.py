@@ -61,6 +61,27 @@ def test_events_of_a_call() -> None:
     assert [len(batch) for batch in batches(events)] == [MAXIMUM_EVENTS, MAXIMUM_EVENTS, 1]
 
 
+def test_exact_fits() -> None:
+    """Calls are filled to the last byte and millisecond, the second as the first; not beyond."""
+    half = Event(1, b"x" * (MAXIMUM_BYTES // 2 - 26))
+    assert [len(batch) for batch in batches([half] * 5)] == [2, 2, 1]
+    larger = Event(1, half.message + b"x")
+    assert [len(batch) for batch in batches([half, larger])] == [1, 1]
+    day = [Event(time, b"") for time in (0, MAXIMUM_SPAN_MS - 1, MAXIMUM_SPAN_MS)]
+    assert [len(batch) for batch in batches(day)] == [2, 1]
+
+
+def test_the_largest_record() -> None:
+    """A record that fills an event to the last byte is sent, one byte more is too large."""
+    room = room_arn()
+    small = b'{"Type":"EVENT","x":""}'
+    (event,), _ = events_of([Record(1, room, 1, small)])
+    for more, too_large in ((0, 0), (1, 1)):
+        filling = b"x" * (MAXIMUM_BYTES - event.size + more)
+        record = Record(1, room, 1, b'{"Type":"EVENT","x":"' + filling + b'"}')
+        assert events_of([record])[1] == too_large
+
+
 @given(st.lists(st.integers(0, 20_000_000), max_size=20))
 def test_order(times: list[int]) -> None:
     """Events are in the order of their times, those of one millisecond in that of the records."""

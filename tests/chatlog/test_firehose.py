@@ -44,6 +44,13 @@ def test_records_of_a_call() -> None:
     assert [len(batch) for batch in batches([b"x"] * 1001)] == [MAXIMUM_RECORDS, 500, 1]
 
 
+def test_exact_fits() -> None:
+    """Calls are filled to the last byte, the second as the first, and not beyond."""
+    half = b"x" * (MAXIMUM_BYTES // 2)
+    assert [len(batch) for batch in batches([half] * 5)] == [2, 2, 1]
+    assert [len(batch) for batch in batches([half, half + b"x"])] == [1, 1]
+
+
 class Stream:
     """A delivery stream that fails some records of each call: those at the given places."""
 
@@ -143,6 +150,20 @@ async def test_too_large(aws_credentials: None) -> None:
         assert await FirehoseDestination(access, 5).deliver(TARGET, batch) == 1
         await access.close()
     assert stream.taken == [line(batch[1]) + b"\n"]
+
+
+async def test_the_largest_record(aws_credentials: None) -> None:
+    """A record that has exactly the bytes that Firehose takes is sent, one more is not."""
+    stream, room = Stream([]), room_arn()
+    overhead = len(line(Record(1, room, 1, b'{"Type":"EVENT","x":""}')) + b"\n")
+    with answering.server(stream.answer) as url:
+        access = access_to(url)
+        for more, refused in ((0, 0), (1, 1)):
+            filling = b"x" * (MAXIMUM_RECORD_BYTES - overhead + more)
+            record = Record(1, room, 1, b'{"Type":"EVENT","x":"' + filling + b'"}')
+            assert await FirehoseDestination(access, 5).deliver(TARGET, [record]) == refused
+        await access.close()
+    assert [len(data) for data in stream.taken] == [MAXIMUM_RECORD_BYTES]
 
 
 @pytest.mark.parametrize("status", ["CREATING", "DELETING", "SUSPENDED"])
