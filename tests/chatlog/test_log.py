@@ -347,7 +347,7 @@ async def limit_pages(store: SqliteStore, pages: int) -> None:
     def limit(connection: Connection) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
-    await store._worker.read(limit)
+    await store._worker.write(limit)
 
 
 class TestOrder:

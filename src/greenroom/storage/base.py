@@ -4,7 +4,9 @@
   later instant. When it raises, nothing of it is kept.
 - **Atomicity.** Each call is one transaction: a quota is counted and the row inserted, a
   configuration is found unused and deleted, with nothing in between.
-- **Order.** Calls made one after another by one caller take effect in that order.
+- **Order.** Writing calls take effect in the order in which they are made, also when nobody waits
+  in between. A reading call sees every write that was answered before it was made; one that is
+  still under way it may see or not.
 - **Isolation.** Nothing of another account or region is ever returned or changed: resources are
   named by their whole ARN, lists by account and region.
 - **Lists.** A listing walks the rooms as they were ordered when its first page was made: each room
