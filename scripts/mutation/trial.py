@@ -1,0 +1,135 @@
+"""One change made in a copy of the tree, and tests run on it in a fork of this process.
+
+The process has imported pytest and the libraries before it forks: that saves a second each time.
+It never imports the package itself, nor any test.
+"""
+
+import contextlib
+import importlib
+import os
+import re
+import resource
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+from scripts.mutation.changes import Change
+
+COPIED = ("src", "tests", "scripts", "docs", "examples", "deploy", "benchmarks", "requirements",
+          "changelog.d", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md",
+          "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "NOTICE")  # fmt: skip
+LIBRARIES = ("aiohttp", "botocore.session", "botocore.client", "click", "cryptography.x509",
+             "hypothesis", "moto.server", "msgspec", "prometheus_client", "pytest_asyncio",
+             "structlog", "uvicorn", "uvloop", "websockets")  # fmt: skip
+MAXIMUM_MEMORY = 3 << 30
+"""Bytes that a test may take: a loop that a change made endless is not to fill the machine."""
+
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::[^\[\s]+)", re.MULTILINE)
+
+
+class Outcome(StrEnum):
+    """What a change came to."""
+
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    """The tests took so much longer that they were ended; that counts as killed."""
+    SURVIVED = "survived"
+
+
+class Result(NamedTuple):
+    """An outcome, and the test that killed if one said so."""
+
+    outcome: Outcome
+    killer: str | None
+
+
+class Trials:
+    """Tries changes in a copy of the tree at `tree`."""
+
+    def __init__(self, root: Path, tree: Path) -> None:
+        self.tree = tree
+        self._output = tree / "output.txt"
+        self._made = 0
+        for name in COPIED:
+            source = root / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("node_modules", "__pycache__")
+                shutil.copytree(source, tree / name, ignore=ignored)
+            elif source.exists():
+                shutil.copy2(source, tree / name)
+        (tree / ".venv").symlink_to(sys.prefix)
+        os.environ["PYTHONPATH"] = str(tree / "src")
+        for name in LIBRARIES:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    def tried(self, change: Change, tests: Sequence[str], seconds: float, slowest: float) -> Result:
+        """Make a change, run tests that take so long without it, and take the change back."""
+        path = self.tree / "src" / "greenroom" / change.path
+        source = path.read_bytes()
+        self._write(path, change.made(source))
+        try:
+            return self.run(tests, seconds, slowest)
+        finally:
+            self._write(path, source)
+
+    def run(self, tests: Sequence[str], seconds: float, slowest: float) -> Result:
+        """Run tests on the tree as it is; one that takes far too long has failed, too.
+
+        They take `seconds` in all, the slowest of them `slowest`, where nothing is changed.
+        """
+        until = time.monotonic() + 30 + 6 * seconds
+        child = os.fork()
+        if not child:
+            self._become_pytest(tests, slowest)
+        status: int | None = None
+        while status is None and time.monotonic() < until:
+            done, waited = os.waitpid(child, os.WNOHANG)
+            status = os.waitstatus_to_exitcode(waited) if done else None
+            time.sleep(0.01)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # with whatever the tests have started
+        if status is None:
+            os.waitpid(child, 0)
+            return Result(Outcome.TIMED_OUT, None)
+        if status in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            return Result(Outcome.SURVIVED, None)
+        found = _FAILED.search(self._output.read_text(errors="replace"))
+        return Result(Outcome.KILLED, found[1] if found else None)
+
+    def _write(self, path: Path, source: bytes) -> None:
+        """Write a module, with a time at which no compiled one was made: they go by seconds."""
+        self._made += 1
+        path.write_bytes(source)
+        os.utime(path, (self._made, self._made))
+
+    def _become_pytest(self, tests: Sequence[str], slowest: float) -> NoReturn:
+        code = 3
+        try:
+            os.setsid()
+            os.chdir(self.tree)
+            output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            resource.setrlimit(resource.RLIMIT_DATA, (MAXIMUM_MEMORY, MAXIMUM_MEMORY))
+            for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
+                del sys.modules[name]
+            sys.path[:] = [str(self.tree / "src"), *(each for each in sys.path[1:] if each)]
+            code = int(pytest.main([
+                *tests, "-x", "-q", "-rfE", "--tb=no", "--assert=plain", "-p", "no:cacheprovider",
+                "-p", "no:cov", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+                f"--timeout={8 + 4 * slowest:.0f}",
+            ]))  # fmt: skip
+        except BaseException:  # noqa: BLE001 - a fork must never go on as its parent
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)

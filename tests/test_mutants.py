@@ -1,0 +1,180 @@
+"""The command that changes the code at random: what it changes, and how it judges."""
+
+import random
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from scripts.mutation.__main__ import Tried, drawn, verdict
+from scripts.mutation.changes import Change, changes_of
+from scripts.mutation.table import read_table
+from scripts.mutation.trial import Outcome
+
+ROOT = Path(__file__).resolve().parent.parent
+ENDS = (Outcome.KILLED, Outcome.TIMED_OUT)
+
+
+def changed(body: str) -> list[str]:
+    """Return all changes of a function's body, as `old -> new`."""
+    source = f"async def f(a, b, c):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n".encode()
+    found = changes_of("m.py", source)
+    for change in found:
+        compile(change.made(source), "m", "exec")
+    return [f"{change.old} -> {change.new}" for change in found]
+
+
+@pytest.mark.parametrize(
+    ("body", "changes"),
+    [
+        ("return a < b", ["a < b -> a <= b", "a < b -> a >= b", "return a < b -> pass"]),
+        ("x = a == b", ["a == b -> a != b"]),
+        ("x = a is not  b", ["a is not  b -> a is  b"]),
+        ("x = a in (b)", ["a in (b) -> a not in (b)"]),
+        ("x = a and b and c", ["a and b and c -> a and b or c", "a and b and c -> a or b and c"]),
+        ("x = not a", ["not a -> bool(a)"]),
+        ("x = b'%b' % a", []),
+        ("x = a + 1", ["a + 1 -> a - 1", "1 -> 2"]),
+        ("x = True", ["True -> False"]),
+        ("x = min(a, b)", ["min -> max"]),
+        ("a.b = c", ["a.b = c -> pass"]),
+        ("a += b", ["a += b -> pass"]),
+        ("await a()", ["await a() -> pass"]),
+        ("log.warning('x', count=1)", []),
+        ("x = f'{a + 1}'", []),
+        ("x: int | None = a", []),
+        ("assert a == b", []),
+        ("if a:\n    b()", ["a -> not (a)", "b() -> pass"]),
+        ("for x in a:\n    break", ["break -> continue"]),
+        ("a()\nreturn", ["a() -> pass"]),
+        ("if a: return\nb()", ["a -> not (a)", "return -> pass", "b() -> pass"]),
+        (
+            "try:\n    a()\nexcept KeyError:\n    raise",
+            ["a() -> pass", "KeyError -> ()", "KeyError -> Exception", "raise -> pass"],
+        ),
+    ],
+)
+def test_changes(body: str, changes: list[str]) -> None:
+    """Each kind of code has its changes, and what tests need not notice has none."""
+    assert sorted(changed(body)) == sorted(changes)
+
+
+def test_only_functions_are_changed() -> None:
+    """Constants of modules and classes stay; methods have the name of their class."""
+    source = b"A = 1 + 1\nclass C:\n    b: int = 2\n    def f(self, x=3):\n        return 4 + x\n"
+    found = changes_of("m.py", source)
+    assert {change.where for change in found} == {"C.f"}
+    assert {change.old for change in found} == {"3", "4", "4 + x", "return 4 + x"}
+
+
+def test_a_change_is_the_same_wherever_it_stands() -> None:
+    """What an equivalent is called by survives lines that are added above it, and a move."""
+    source = b"def f(a):\n    return a > 1\n"
+    before, after = changes_of("m.py", source), changes_of("n/m.py", b"import os\n\n" + source)
+    assert [each.key for each in before] == [each.key for each in after]
+
+
+def test_the_table_is_true() -> None:
+    """Every equivalent is a change of today's code, once, with a reason; every path exists."""
+    table = read_table()
+    found = Counter(each.key for some in table.changes(ROOT).values() for each in some)
+    stale = [key for key in table.equivalents if key not in found]
+    assert stale == [], "no code has these any more: take them out of table.toml"
+    assert all(len(reason) > 10 for reason in table.equivalents.values())
+    named = {
+        *table.tests,
+        *table.left_out_tests,
+        *(each for of in table.groups for each in of.also),
+    }
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def some_changes(count: int) -> list[Change]:
+    """Return so many changes."""
+    source = b"def f(a):\n" + b"".join(b"    a(%d)\n" % number for number in range(count // 2))
+    found = changes_of("m.py", source)
+    assert len(found) == count
+    return found
+
+
+def test_a_seed_draws_the_same_again() -> None:
+    """Each group has its share, but a number at least; the same seed gives the same sample."""
+    changes = {"large": some_changes(900), "small": some_changes(100), "tiny": some_changes(4)}
+    first, again, other = (drawn(changes, 100, 20, random.Random(seed)) for seed in (1, 1, 2))
+    assert first == again != other
+    assert Counter(group for group, _ in first) == {"large": 90, "small": 20, "tiny": 4}
+    assert len(set(first)) == len(first)
+
+
+@pytest.mark.parametrize(
+    ("survived", "good"), [((0, 0), True), ((3, 0), True), ((0, 2), False), ((5, 1), False)]
+)
+def test_the_bar(survived: tuple[int, int], good: bool) -> None:
+    """97 % over all and 95 % in each group; what was ended by its time counts as killed."""
+    (change, *_) = some_changes(2)
+    tried = [
+        Tried(group, change, Outcome.SURVIVED if number < count else ENDS[number % 2])
+        for group, total, count in (("a", 100, survived[0]), ("b", 30, survived[1]))
+        for number in range(total)
+    ]
+    rates, is_good = verdict(tried)
+    assert is_good is good
+    assert ("below" in rates) is not good
+
+
+SMALL = "def bigger(a, b):\n    if a > b:\n        return a\n    return b\n"
+TESTS = "from greenroom.small import bigger\n\ndef test_it():\n    assert bigger(1, 2) == 2\n"
+TABLE = """
+tests = ["tests"]
+left_out_tests = []
+left_out = []
+[[group]]
+name = "all"
+modules = ["*"]
+"""
+EQUIVALENT = """
+[[equivalent]]
+where = "bigger"
+line = "if a > b:"
+old = "a > b"
+new = "a >= b"
+reason = "of two that are equal either is the bigger one"
+"""
+
+
+def run(root: Path, table: str, tests: str) -> tuple[int, str]:
+    """Run the command on a small project."""
+    for path, text in {
+        "src/greenroom/__init__.py": "",
+        "src/greenroom/small.py": SMALL,
+        "tests/test_small.py": tests,
+        "pyproject.toml": "",
+        "table.toml": table,
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    command = [sys.executable, "-m", "scripts.mutation", "--all", "--root", str(root)]
+    result = subprocess.run(
+        [*command, "--table", str(root / "table.toml")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stderr == ""
+    return result.returncode, result.stdout
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """It prints what survives and fails; with a test, and the equivalent told, it succeeds."""
+    code, said = run(tmp_path / "a", TABLE, TESTS)
+    assert code == 1
+    assert "-        return a\n+        pass" in said
+    assert "+    if a >= b:" in said
+    assert "below 97 %" in said
+    more = "    assert bigger(4, 3) == 4\n"
+    code, said = run(tmp_path / "b", TABLE + EQUIVALENT, TESTS + more)
+    assert (code, "survived:" in said) == (0, False), said
