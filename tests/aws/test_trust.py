@@ -101,13 +101,18 @@ def test_who_is_excluded_is_so_by_id() -> None:
 def test_named_arns_and_other_names() -> None:
     """Users, roles and sessions are named by ARN; each can be shown under another name."""
     account_root = f"arn:aws:iam::{ACCOUNT}:root"
+    other_user = f"arn:aws:iam::{ACCOUNT}:user/other"
     document = parse_trust_policy(
         {
             "Version": "2012-10-17",
             "Statement": [
                 {
                     "Effect": "Allow",
-                    "Principal": {"AWS": [ACCOUNT, account_root, *IDS], "Service": "a.b"},
+                    "Principal": {
+                        "AWS": [ACCOUNT, account_root, *IDS],
+                        "Service": "a.b",
+                        "Federated": [other_user, ALICE.arn],
+                    },
                     "Action": "sts:AssumeRole",
                 },
                 {"Effect": "Deny", "NotPrincipal": {"AWS": ALICE.arn}, "Action": "sts:*"},
@@ -122,7 +127,8 @@ def test_named_arns_and_other_names() -> None:
     assert second is not None
     assert third is not None
     ids = (f"AWS:{each}" for each in (ACCOUNT, account_root, *IDS.values()))
-    assert first.values == (*ids, "Service:a.b")
+    others = ("Service:a.b", f"Federated:{other_user}", f"Federated:{ALICE.arn}")
+    assert first.values == (*ids, *others)
     assert (second.values, second.negated) == ((f"AWS:{ALICE.user_id}",), True)
     assert third == document.statements[2].principals
     assert with_names(document, {}) == document

@@ -62,11 +62,12 @@ class CompiledTrustPolicy:
 def named_arns(document: PolicyDocument) -> tuple[str, ...]:
     """Return the ARNs by which a trust policy names users, roles and sessions, each once."""
     entries = [
-        each.partition(":")[2]
+        each.partition(":")
         for statement in document.statements
         for each in (statement.principals.values if statement.principals else ())
     ]
-    return tuple(dict.fromkeys(each for each in entries if PrincipalArn.parse(each)))
+    named = [arn for kind, _, arn in entries if kind == "AWS" and PrincipalArn.parse(arn)]
+    return tuple(dict.fromkeys(named))
 
 
 def with_names(document: PolicyDocument, names: Mapping[str, str]) -> PolicyDocument:
