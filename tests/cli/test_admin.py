@@ -12,7 +12,9 @@ from greenroom.cli.admin import GROUPS, admin
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 
-VALID = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"}}'
+VALID = """
+{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ivschat:GetRoom","Resource":"*"}}
+"""
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -40,6 +42,25 @@ def test_policy_check(tmp_path: Path, text: str, code: ExitCode, words: str) -> 
     assert result.exit_code == code
     assert words in result.output
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "words"),
+    [
+        ("ivschat:CreateRom", ExitCode.USAGE, "did you mean ivschat:CreateRoom?"),
+        ("ivschat:Create*", ExitCode.OK, "valid"),
+        ("s3:GetObject", ExitCode.OK, "Note: "),
+    ],
+)
+def test_policy_check_knows_actions(
+    tmp_path: Path, action: str, code: ExitCode, words: str
+) -> None:
+    """A misspelt action is refused, and one of another service noted."""
+    file = tmp_path / "policy.json"
+    file.write_text(VALID.replace("ivschat:GetRoom", action))
+    result = CliRunner().invoke(main, ["admin", "policy", "check", str(file)])
+    assert result.exit_code == code
+    assert words in result.output
 
 
 def test_trust_policies_are_others(tmp_path: Path) -> None:

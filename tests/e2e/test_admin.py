@@ -148,6 +148,7 @@ def test_who(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
         (["user", "add", "u", "--tag", "novalue"], ExitCode.USAGE),
         (["policy", "list", "--user", "u", "--role", "r"], ExitCode.USAGE),
         (["policy", "attach", "p"], ExitCode.USAGE),
+        (["simulate", "u", "ivschat:CreateRom"], ExitCode.USAGE),
         (["nothing"], ExitCode.USAGE),
     ],
 )

@@ -1,11 +1,14 @@
 """`greenroom admin policy`."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from greenroom.aws.known_actions import unknown_actions
 from greenroom.aws.policy_document import parse_identity_policy, parse_trust_policy
 from greenroom.aws.policy_json import MalformedPolicyDocument
+from greenroom.aws.policy_statement import PolicyDocument
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.admin_options import Admin, admin_command
 from greenroom.cli.exit_codes import ExitCode
@@ -26,9 +29,10 @@ def policy() -> None:
 @click.argument("file", type=_FILE)
 @click.option("--trust", is_flag=True, help="It is a role's trust policy.")
 def check(file: Path, *, trust: bool) -> None:
-    """Check a policy document without a service."""
+    """Check a policy document without a service: its form, and that its actions exist."""
     try:
-        (parse_trust_policy if trust else parse_identity_policy)(document_in(file))
+        document = (parse_trust_policy if trust else parse_identity_policy)(document_in(file))
+        _check_actions(file, document)
     except MalformedPolicyDocument as error:
         refused = CommandRefused(f"{file}: {error.message}", ExitCode.USAGE)
         raise ending(refused, refused.code) from None
@@ -51,6 +55,10 @@ def put(admin: Admin, name: str, file: Path, user: str | None, role: str | None)
     """
     _one_holder(user, role)
     document = document_in(file)
+    with suppress(MalformedPolicyDocument):  # the service says it better
+        for unknown in unknown_actions(parse_identity_policy(document)):
+            if not unknown.is_of_another_service:
+                click.echo(f"Note: {file}: {unknown}", err=True)
     if user is not None:
         admin.call("iam:PutUserPolicy", UserName=user, PolicyName=name, PolicyDocument=document)
         admin.say(f"put policy {name} of user {user}", {"UserName": user, "PolicyName": name})
@@ -138,6 +146,21 @@ def document_in(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise CommandRefused(f"{file}: {why}", ExitCode.USAGE) from None
+
+
+def _check_actions(file: Path, document: PolicyDocument) -> None:
+    """Note what has no effect here; refuse what has none anywhere.
+
+    Raises:
+        CommandRefused: an action is misspelt.
+    """
+    found = list(unknown_actions(document))
+    for unknown in found:
+        if not unknown.is_mistake:
+            click.echo(f"Note: {file}: {unknown}", err=True)
+    mistakes = "; ".join(str(each) for each in found if each.is_mistake)
+    if mistakes:
+        raise CommandRefused(f"{file}: {mistakes}", ExitCode.USAGE)
 
 
 def _put_managed(admin: Admin, name: str, document: str) -> None:

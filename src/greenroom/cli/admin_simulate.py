@@ -2,6 +2,7 @@
 
 import click
 
+from greenroom.aws.known_actions import unknown
 from greenroom.cli.admin_options import Admin, admin_command, pairs
 
 
@@ -27,6 +28,9 @@ def simulate(
 
     Nothing is done. What policies need to know about the request is given with --context.
     """
+    mistake = unknown(action)
+    if mistake is not None:
+        raise click.UsageError(str(mistake))
     holder = (
         admin.call("iam:GetRole", RoleName=user)["Role"]
         if is_role

@@ -22,7 +22,9 @@ TIMEOUT_SECONDS = 10
 THROTTLED_SECONDS = 30
 """How long an operation is tried again that the service throttles."""
 
-_PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.05
+"""Between two tries."""
+
 _ABOUT_THE_KEY = (401, 403)
 
 
@@ -103,9 +105,9 @@ class Api:
         deadline = time.monotonic() + THROTTLED_SECONDS
         while True:
             status, kind, text = self._exchange(f"/{operation}", body)
-            if status != 429 or time.monotonic() > deadline:
+            if not is_throttled(kind) or time.monotonic() > deadline:
                 return self._result(operation, status, kind, text)
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
 
     def peer(self) -> tuple[str, int]:
         """Return the address that answers: of several that a name has, the one in use."""
@@ -180,6 +182,11 @@ class Api:
         raise refusal(self.endpoint, self._key, status, operation, (kind, str(said)))
 
 
+def is_throttled(kind: str) -> bool:
+    """Return whether an error says that there were too many requests: IVS Chat's name, or IAM's."""
+    return kind.startswith("Throttling")
+
+
 def refusal(
     endpoint: Endpoint, key: AccessKey, status: int, operation: str, error: tuple[str, str]
 ) -> CommandRefused:
@@ -189,7 +196,8 @@ def refusal(
     """
     kind, message = error
     who = f" (access key {key.shown}; {endpoint.shown})" if status in _ABOUT_THE_KEY else ""
-    code = ExitCode.REFUSED if 400 <= status < 500 and status != 429 else ExitCode.FAILED
+    is_refused = 400 <= status < 500 and not is_throttled(kind)
+    code = ExitCode.REFUSED if is_refused else ExitCode.FAILED
     return CommandRefused(f"the service refused {operation}: {kind}: {message}{who}", code, kind)
 
 

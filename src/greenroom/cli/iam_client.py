@@ -17,8 +17,17 @@ from botocore.serialize import create_serializer
 from greenroom.aws import sigv4
 from greenroom.aws.query_service import VERSIONS
 from greenroom.aws.shapes import read_model
-from greenroom.cli.access import AccessKey
-from greenroom.cli.api import TIMEOUT_SECONDS, Endpoint, foreign, refusal, unreachable
+from greenroom.cli.access import AccessKey, CommandRefused
+from greenroom.cli.api import (
+    PAUSE_SECONDS,
+    THROTTLED_SECONDS,
+    TIMEOUT_SECONDS,
+    Endpoint,
+    foreign,
+    is_throttled,
+    refusal,
+    unreachable,
+)
 from greenroom.protocol.errors import TLS_ONLY
 
 REGION = "us-east-1"
@@ -45,11 +54,36 @@ class IamClient:
         )
 
     def call(self, action: str, **parameters: object) -> Answer:
-        """Return the result of an action: `iam:CreateUser`.
+        """Return the result of an action: `iam:CreateUser`; who is throttled tries again.
 
         Raises:
             CommandRefused: the service cannot be reached, or it answers with an error.
         """
+        deadline = time.monotonic() + THROTTLED_SECONDS
+        while True:
+            try:
+                return self._call(action, **parameters)
+            except CommandRefused as refused:
+                if not is_throttled(refused.error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE_SECONDS)
+
+    def all(self, action: str, member: str, **parameters: object) -> list[Any]:
+        """Return the items of all pages of a list."""
+        items: list[Any] = []
+        marker: str | None = None
+        while True:
+            page = self.call(action, Marker=marker, **parameters)
+            items += page[member]
+            marker = page.get("Marker")
+            if marker is None:
+                return items
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _call(self, action: str, **parameters: object) -> Answer:
         service, _, name = action.partition(":")
         model = _model(service).operation_model(name)
         given = {name: value for name, value in parameters.items() if value is not None}
@@ -70,21 +104,6 @@ class IamClient:
             return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
         error = answer["Error"]
         raise refusal(self.endpoint, self._key, status, name, (error["Code"], error["Message"]))
-
-    def all(self, action: str, member: str, **parameters: object) -> list[Any]:
-        """Return the items of all pages of a list."""
-        items: list[Any] = []
-        marker: str | None = None
-        while True:
-            page = self.call(action, Marker=marker, **parameters)
-            items += page[member]
-            marker = page.get("Marker")
-            if marker is None:
-                return items
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
 
     def _exchange(self, service: str, body: bytes) -> tuple[int, bytes]:
         headers = {"host": self.endpoint.authority, "content-type": _FORM}
