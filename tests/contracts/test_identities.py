@@ -195,6 +195,17 @@ async def test_last_use_follows_the_clock(store: Store) -> None:
     assert (await store.identities.find_access_key("AKIA1")).last_used == use
 
 
+async def test_a_use_goes_with_the_very_key(store: Store) -> None:
+    """What was noted of a key before another was made under its id is not that one's use."""
+    await store.identities.create_user(user())
+    await store.identities.create_access_key(key(create_date=50_000))
+    before, use = LastUsed(49_999, "iam", "us-east-1"), LastUsed(50_000, "ivschat", "us-east-1")
+    await store.identities.record_last_used({"AKIA1": before})
+    assert (await store.identities.find_access_key("AKIA1")).last_used is None
+    await store.identities.record_last_used({"AKIA1": use})
+    assert (await store.identities.find_access_key("AKIA1")).last_used == use
+
+
 async def test_last_use_never_goes_back(store: Store) -> None:
     """The latest use stays; a key that is gone is passed over."""
     await store.identities.create_user(user())

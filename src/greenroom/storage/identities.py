@@ -293,8 +293,9 @@ class IdentityStore(Protocol):
         """
 
     async def record_last_used(self, uses: dict[str, LastUsed]) -> None:
-        """Note the last uses by key id; keys that are gone, or were used later, are passed over.
+        """Note the last uses by key id.
 
+        Keys that are gone, or were made or used later, are passed over.
         A use that is later by an hour and more was noted by a clock that was ahead: it is replaced.
         """
 

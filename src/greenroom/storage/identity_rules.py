@@ -265,8 +265,14 @@ def record_last_used(shelves: Shelves, uses: dict[str, LastUsed]) -> None:
     """Note last uses."""
     for access_key_id, use in uses.items():
         key = shelves.keys.get(EVERYWHERE, access_key_id)
-        if key is not None and _is_newer(use, key.last_used):
+        if key is not None and _is_of(use, key) and _is_newer(use, key.last_used):
             shelves.keys.put(EVERYWHERE, access_key_id, replace(key, last_used=use))
+
+
+def _is_of(use: LastUsed, key: AccessKey) -> bool:
+    """Return whether the use is not of a key that was under this id before."""
+    made = key.create_date
+    return made <= use.date or is_set_back(made, use.date, USES_LATE_MS)
 
 
 def _is_newer(use: LastUsed, last: LastUsed | None) -> bool:
