@@ -9,13 +9,14 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from greenroom import __version__
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.groups import LateGroup
+from greenroom.cli.streams import OutputFailed, end_of, take_streams
 
 COMMANDS = {
     "admin": "admin:admin",
@@ -32,6 +33,14 @@ class _Commands(LateGroup):
     """A group that says in one line what is wrong with an option, like every other refusal."""
 
     late: ClassVar[Mapping[str, str]] = COMMANDS
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line, whatever its streams are."""
+        take_streams()
+        try:
+            return super().main(*args, **options)
+        except OutputFailed as failed:
+            sys.exit(end_of(failed))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

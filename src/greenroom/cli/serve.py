@@ -15,6 +15,7 @@ import msgspec
 from greenroom import credentials, server, telemetry
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.process import allow_files, in_background, loop_factory, map_large_buffers
+from greenroom.cli.streams import say_if_possible
 from greenroom.files import write_private
 from greenroom.ready import Ready
 from greenroom.settings import Settings, SettingsRefused
@@ -69,9 +70,10 @@ def _ready_file(path: Path | None, *, keep: bool) -> Iterator[None]:
     try:
         if path is not None and not keep:
             path.unlink(missing_ok=True)
-        yield
     except OSError as error:
         raise StoreUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
+    try:
+        yield
     finally:
         if path is not None:
             with suppress(OSError, msgspec.DecodeError):
@@ -87,7 +89,7 @@ class _Owner(msgspec.Struct):
 
 def _announce(settings: Settings, ready: Ready, tell: Callable[[], None] | None = None) -> None:
     _write_ready_file(settings, ready)
-    click.echo(_banner(ready))
+    say_if_possible(_banner(ready))
     if tell is not None:
         tell()
 
