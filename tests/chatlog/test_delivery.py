@@ -14,9 +14,9 @@ from greenroom.model.logging_configuration import LoggingConfiguration, State
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
 from greenroom.storage.memory import MemoryStore
-from tests.chatlog.scene import INTERVAL, FullJournal, FullStore, Scene, room_of
+from tests.chatlog.scene import INTERVAL, Alarm, FullJournal, FullStore, Scene, room_of
 from tests.chatlog.test_log import moved, value
-from tests.storage.values import NOW
+from tests.storage.values import NOW, a_room
 
 SIZE = 30
 """Bytes of a record's payload that the scene makes."""
@@ -129,8 +129,10 @@ class TestEnd:
             payloads = await scene.records(room_of(configuration), 1)
             await scene.advance(INTERVAL + 1)
             store.unavailable.add("get")
+            store.asked.clear()
             await moved(scene, configuration.arn, "new")
-            await scene.settle()
+            await scene.advance(60, 60)
+            assert 2 <= store.asked.count("get") <= 8
             store.unavailable.clear()
             scene.destination("old").failure = None
             await scene.advance(61)
@@ -185,6 +187,26 @@ class TestEnd:
             payloads = await scene.records(room_of(configuration), 1)
             await scene.advance(INTERVAL + 1)
             assert scene.destination().payloads() == payloads
+
+    async def test_a_queue_that_another_has_emptied_at_its_bound(self) -> None:
+        """What cannot be dropped because it is not there is not dropped for ever."""
+        async with Scene(MemoryStore()).running(Bounds(size=SIZE)) as scene:
+            configuration = await scene.configuration()
+            scene.destination().batch_bytes = 10 * SIZE
+            scene.log._appended([Entry(a_room().arn, (configuration.arn,), 1, b"x" * 2 * SIZE)])
+            await scene.settle()
+            await scene.advance(INTERVAL + 1)
+            assert scene.log.depths() == []
+
+    async def test_an_emptied_queue_of_a_deleted_configuration(self) -> None:
+        """It is given up as well: nothing is left to drop."""
+        async with Scene(MemoryStore()).running() as scene:
+            configuration = await scene.configuration()
+            await scene.records(room_of(configuration), 2)
+            await scene.store.journal.drop(configuration.arn, 0)
+            await delete(scene, configuration)
+            await scene.settle()
+            assert scene.log.depths() == []
 
 
 class TestStates:
@@ -243,8 +265,10 @@ class TestStates:
             )
             store.asked.clear()
             store.moving.set()
-            await scene.advance(200)
+            with structlog.testing.capture_logs() as lines:
+                await scene.advance(200)
             assert store.asked == ["get"]
+            assert lines == []
             assert await scene.state_of(configuration) is State.UPDATING
 
     async def test_a_deletion_is_given_up_when_its_time_is_over(self) -> None:
@@ -260,6 +284,26 @@ class TestStates:
             assert await scene.state_of(configuration) is State.DELETING
             await scene.advance(61)
             assert await scene.state_of(configuration) is State.DELETE_FAILED
+
+    async def test_what_comes_after_a_deletion_that_was_given_up(self) -> None:
+        """The configuration is as any other again: its records wait for their interval."""
+        async with Scene(MemoryStore()).running() as scene:
+            configuration = await scene.configuration()
+            scene.destination().fail()
+            await scene.records(room_of(configuration), 1)
+            await scene.store.begin_delete_logging_configuration(configuration.arn, NOW)
+            assert not await scene.log.finish(configuration.arn)
+            await scene.advance(DELETION_SECONDS + 61, 60)
+            assert await scene.state_of(configuration) is State.DELETE_FAILED
+            scene.destination().gate.clear()
+            scene.destination().failure = None
+            await scene.advance(61)
+            await scene.records(room_of(configuration), 1)
+            scene.destination().gate.set()
+            await scene.advance(INTERVAL - 1)
+            assert len(scene.destination().payloads()) == 1
+            await scene.advance(2)
+            assert len(scene.destination().payloads()) == 2
 
     async def test_a_deletion_without_failures_is_never_given_up(self) -> None:
         """A destination that takes long is not one that fails."""
@@ -303,6 +347,35 @@ class TestCounts:
                 await scene.advance(INTERVAL)
             (told,) = [line for line in lines if line["event"] == "chat log records dropped"]
             assert (told["since"][-8:], told["until"][-8:]) == (":20.001Z", ":22.003Z")
+
+    async def test_drops_are_told_when_the_run_ends(self) -> None:
+        """What was dropped within a minute after a line is not kept back for a next time."""
+        async with Scene(MemoryStore()).running() as scene:
+            configuration = await scene.configuration()
+            scene.destination().refuses = 1
+            scene.destination().batch_bytes = 2 * SIZE
+            with structlog.testing.capture_logs() as lines:
+                await scene.records(room_of(configuration), 6)
+                await scene.settle()
+            told = [line["records"] for line in lines if "since" in line]
+            assert told == [1, 2]
+            assert scene.log.depths() == []
+
+    async def test_drops_are_told_while_records_wait(self) -> None:
+        """After a minute, without another drop."""
+        async with Scene(MemoryStore()).running(Bounds(size=2 * SIZE)) as scene:
+            configuration = await scene.configuration()
+            scene.destination().batch_bytes = SIZE
+            scene.destination().fail()
+            with structlog.testing.capture_logs() as lines:
+                for _ in range(2):
+                    await scene.records(room_of(configuration), 3)
+                    await scene.advance(5)
+                await scene.advance(200)
+            told = [line["records"] for line in lines if "since" in line]
+            assert len(told) == 2
+            assert sum(told) == 4
+            assert scene.log.depths()[0].records == 2
 
     async def test_over_many_batches(self) -> None:
         """Depths follow the journal through batches, failures and drops."""
@@ -471,6 +544,31 @@ class TestPauses:
                 ]
                 * 2
             )
+
+
+class CountingAlarm(Alarm):
+    """Counts how often it is waited for."""
+
+    waits = 0
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        self.waits += 1
+        await super().wait(event, seconds)
+
+
+async def test_nobody_is_woken_twice_for_one_reason() -> None:
+    """A delivery that was woken waits again, for its next reason or its time."""
+    scene = Scene(MemoryStore())
+    alarm = scene.alarm = CountingAlarm(scene.time)
+    async with scene.running():
+        configuration = await scene.configuration()
+        scene.destination().fail()
+        await scene.records(room_of(configuration), 3)
+        await scene.advance(INTERVAL + 200)
+        alarm.waits = 0
+        scene.log.changed(configuration.arn)
+        await scene.advance(50, 50)
+        assert alarm.waits < 20
 
 
 class CountingJournal(FullJournal):

@@ -50,6 +50,8 @@ def test_no_two_names_share_a_directory(some: list[str]) -> None:
 
 def test_plain_names_stay() -> None:
     """A bucket's name is its directory's; a log group's has its slashes encoded."""
+    assert directory_name("x" * 200) == "x" * 200
+    assert len(directory_name("x" * 201)) == 200
     assert directory_name("my-bucket.logs_1") == "my-bucket.logs_1"
     assert directory_name("/aws/ivs-chat") == "%2Faws%2Fivs-chat"
 

@@ -16,7 +16,7 @@ import pytest
 from greenroom.storage import sqlite_file
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite_file import APPLICATION_ID, DATABASE, opened, upgrade
+from greenroom.storage.sqlite_file import APPLICATION_ID, DATABASE, opened, reading, upgrade
 
 NEWEST = steps()[-1].number
 
@@ -478,6 +478,12 @@ def test_unwritable_place_is_refused(tmp_path: Path, blocked: str) -> None:
     with pytest.raises(expected, match=re.escape(str(directory))) as raised, opened(directory):
         pass
     assert "\n" not in str(raised.value)
+
+
+def test_reading_what_cannot_be_opened(tmp_path: Path) -> None:
+    """A database that is gone when it is to be read is an error of the store's, by its name."""
+    with pytest.raises(StoreUnwritable, match=DATABASE), reading(tmp_path):
+        pytest.fail("there is nothing to read")
 
 
 @pytest.mark.parametrize("path", ["file", "file/below"])

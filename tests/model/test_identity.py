@@ -1,0 +1,21 @@
+"""The quotas of identities, as the IAM User Guide has them ("IAM and AWS STS quotas")."""
+
+import pytest
+
+from greenroom.model import identity
+from greenroom.model.identity import IdentityKind
+
+
+@pytest.mark.parametrize(
+    ("kind", "inline_characters", "quota"),
+    [(IdentityKind.USER, 2048, 5000), (IdentityKind.ROLE, 10_240, 1000)],
+)
+def test_quotas(kind: IdentityKind, inline_characters: int, quota: int) -> None:
+    """Each kind has the real service's numbers."""
+    assert (kind.inline_characters, kind.quota) == (inline_characters, quota)
+    assert kind.name_length == 64
+
+
+def test_quotas_of_policies() -> None:
+    """So have managed policies."""
+    assert (identity.POLICY_CHARACTERS, identity.POLICIES_PER_ACCOUNT) == (6144, 1500)
