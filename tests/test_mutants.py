@@ -77,6 +77,14 @@ def test_a_change_is_the_same_wherever_it_stands() -> None:
     assert [each.key for each in before] == [each.key for each in after]
 
 
+def test_short_lines_are_told_apart() -> None:
+    """A lone `return` is called by the line before it, since a function may have several."""
+    body = b"    if a:\n        return\n    if b:\n        return\n    a()\n"
+    found = changes_of("m.py", b"def f(a, b):\n" + body)
+    lines = [change.line for change in found if change.old == "return"]
+    assert lines == ["if a: / return", "if b: / return"]
+
+
 def test_the_table_is_true() -> None:
     """Every equivalent is a change of today's code, once, with a reason; every path exists."""
     table = read_table()

@@ -23,7 +23,7 @@ BAR_OVER_ALL = 97.0
 BAR_IN_A_GROUP = 95.0
 FIRST_SECONDS = 12.0
 """How long the tests take, at most, that are tried first."""
-MORE_SECONDS = 120.0
+MORE_SECONDS = 40.0
 """And those that a change meets which has survived the first."""
 PROGRESS = 25
 """After how many changes a line says how far it is."""
@@ -110,7 +110,7 @@ class Run:
         left = [test for test in tests if test not in set(first)]
         more = [*self._selection.within(left, MORE_SECONDS), *group.also]
         taken = self._selection.seconds(first), self._selection.longest(first)
-        for chosen, times in ((first, taken), (more, (MORE_SECONDS, MORE_SECONDS / 4))):
+        for chosen, times in ((first, taken), (more, (MORE_SECONDS, MORE_SECONDS))):
             if not chosen:
                 continue
             result = self._trials.tried(change, chosen, *times)
@@ -125,7 +125,7 @@ class Run:
         if not killers:
             return True
         seconds = self._selection.seconds(killers) + MORE_SECONDS
-        result = self._trials.run(killers, seconds, MORE_SECONDS / 4)
+        result = self._trials.run(killers, seconds, MORE_SECONDS)
         if result.outcome is not Outcome.SURVIVED:
             print(f"{result.killer or 'a test that has killed'} fails without any change, too")
         return result.outcome is Outcome.SURVIVED

@@ -52,7 +52,8 @@ class Change:
     """One change of one file: the bytes from `start` to `end` become `new`.
 
     `where` is the function's qualified name and `lines` are its lines; `line` is the text of the
-    line that begins the change. None of what identifies a change moves with the lines above it.
+    line that begins the change, of a single word with the line before. None of what identifies a
+    change moves with the lines above it.
     """
 
     path: str
@@ -261,11 +262,15 @@ class _Finder(ast.NodeVisitor):
         if not self._functions:
             return
         start, end = self._span(node)
-        first = self._starts[node.lineno - 1]
-        line = self._source[first : self._starts[node.lineno]].decode().strip()
+        line = self._line(node.lineno)
+        if " " not in line:  # `return` alone is many: the line before it tells them apart
+            line = f"{self._line(node.lineno - 1)} / {line}"
         where, lines = ".".join(self._names), self._functions[-1]
         old = self._text(node)
         self.found.append(Change(self._path, where, lines, node.lineno, line, start, end, old, new))
+
+    def _line(self, number: int) -> str:
+        return self._source[self._starts[number - 1] : self._starts[number]].decode().strip()
 
     def _text(self, node: ast.expr | ast.stmt) -> str:
         start, end = self._span(node)
