@@ -11,31 +11,27 @@ class Part:
     def __init__(self, path: bytes = b"") -> None:
         self._path = path
         self.reached = 0
+        self.scope: Any = None
 
     def wants(self, scope: Any) -> bool:
         """Return whether it is its path."""
         return bool(scope["raw_path"] == self._path)
 
-    async def __call__(self, *_: Any) -> None:
+    def has(self, path: bytes) -> bool:
+        """Return whether it is its path."""
+        return path == self._path
+
+    async def __call__(self, scope: Any, *_: Any) -> None:
         self.reached += 1
+        self.scope = scope
 
 
-@pytest.mark.parametrize(
-    ("path", "place"),
-    [
-        (b"/health", "health"),
-        (b"/metrics", "monitoring"),
-        (b"/greenroom/token-keys/list", "operator"),
-        (b"/CreateRoom", "control"),
-        (b"/", "control"),
-    ],
-)
-async def test_each_path_has_its_part(path: bytes, place: str) -> None:
-    """A request reaches one part: what no other wants is the control plane's."""
+def application_of(base_path: str = "") -> tuple[Application, dict[str, Part]]:
+    """Return an application, and its parts by name."""
     parts = {
         "health": Part(b"/health"),
         "monitoring": Part(b"/metrics"),
-        "operator": Part(),
+        "operator": Part(b"/greenroom/token-keys/list"),
         "control": Part(),
     }
     application = Application(
@@ -43,6 +39,49 @@ async def test_each_path_has_its_part(path: bytes, place: str) -> None:
         parts["operator"],  # type: ignore[arg-type]
         parts["health"],  # type: ignore[arg-type]
         parts["monitoring"],  # type: ignore[arg-type]
+        base_path,
     )
-    await application({"raw_path": path, "method": "GET"}, None, None)  # type: ignore[arg-type]
-    assert {name for name, part in parts.items() if part.reached} == {place}
+    return application, parts
+
+
+async def reached(application: Application, parts: dict[str, Part], path: bytes) -> set[str]:
+    """Return which parts a request reaches."""
+    scope = {"raw_path": path, "method": "GET", "query_string": b"", "headers": []}
+    await application(scope, None, None)  # type: ignore[arg-type]
+    return {name for name, part in parts.items() if part.reached}
+
+
+PATHS = [
+    (b"/health", "health"),
+    (b"/metrics", "monitoring"),
+    (b"/greenroom/token-keys/list", "operator"),
+    (b"/greenroom/nothing", "operator"),
+    (b"/CreateRoom", "control"),
+    (b"/", "control"),
+]
+
+
+@pytest.mark.parametrize(("path", "place"), PATHS)
+@pytest.mark.parametrize("front", [b"", b"/", b"//"])
+async def test_each_path_has_its_part(path: bytes, place: str, front: bytes) -> None:
+    """A request reaches one part: what no other wants is the control plane's."""
+    assert await reached(*application_of(), front + path) == {place}
+
+
+@pytest.mark.parametrize(("path", "place"), PATHS)
+@pytest.mark.parametrize("base", ["/chat", "/api/v1", "/greenroom"])
+@pytest.mark.parametrize("front", ["", "{}", "/{}/", "{}/"])
+async def test_below_the_base_path(path: bytes, place: str, base: str, front: str) -> None:
+    """Everything is there, too, and where it always is."""
+    if (base, front, path) == ("/greenroom", "", b"/greenroom/nothing"):
+        place = "control"
+    application, parts = application_of(base)
+    assert await reached(application, parts, front.format(base).encode() + path) == {place}
+
+
+async def test_what_was_signed() -> None:
+    """The control plane learns of both: what is asked for, and what a signature may be about."""
+    application, parts = application_of("/chat")
+    await reached(application, parts, b"/chat/CreateRoom")
+    scope = parts["control"].scope
+    assert (scope["raw_path"], scope["signed_paths"]) == (b"/CreateRoom", (b"/chat/CreateRoom",))

@@ -3,12 +3,17 @@
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send
 from greenroom.control.operator_api import PREFIX, OperatorApi
+from greenroom.front_page import FrontPage
 from greenroom.health import Health
 from greenroom.monitoring import Monitoring
+from greenroom.protocol.base_path import BasePath
 
 
 class Application:
-    """`/health`, `/metrics`, the operator's requests, else the control plane."""
+    """`/health`, `/metrics`, the operator's requests, a browser's `/`, else the control plane.
+
+    All of them below the base path, too.
+    """
 
     def __init__(
         self,
@@ -16,19 +21,26 @@ class Application:
         operator: OperatorApi,
         health: Health,
         monitoring: Monitoring | None = None,
+        base_path: str = "",
     ) -> None:
         self._control = control
         self._operator = operator
         self._health = health
         self._monitoring = monitoring
+        self._base_path = BasePath(base_path, operator.has)
+        self._front_page = FrontPage(base_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        paths = self._base_path.paths(scope["raw_path"])
+        scope["raw_path"], scope["signed_paths"] = paths.asked, paths.signed
         if self._health.wants(scope):
             await self._health(scope, send)
         elif self._monitoring is not None and self._monitoring.wants(scope):
             await self._monitoring(scope, receive, send)
         elif scope["raw_path"].startswith(PREFIX):
             await self._operator(scope, receive, send)
+        elif self._front_page.wants(scope):
+            await self._front_page(send)
         else:
             await self._control(scope, receive, send)

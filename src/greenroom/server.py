@@ -312,7 +312,13 @@ async def _serve(
         identity.end_sessions,
     )
     check = StoreCheck(opened.store.check_writable, opened.clock)
-    application = Application(node.control, operator, _health(node, check), _monitoring(node))
+    application = Application(
+        node.control,
+        operator,
+        _health(node, check),
+        _monitoring(node),
+        settings.optional_text("base_path") or "",
+    )
     offer = _offer(node)
     server = HttpServer(
         http_config(settings, application, node.plane),

@@ -14,6 +14,7 @@ from typing import cast
 import msgspec
 
 from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.protocol.base_path import checked as _base_path
 from greenroom.protocol.forwarded import ForwardedHeader
 from greenroom.protocol.origins import normalized
 from greenroom.setting_values import Network
@@ -170,6 +171,12 @@ SETTINGS: tuple[Setting, ...] = (
         "off",
         _one_of("on", "off"),
         "TLS with a certificate of its own for this machine, kept in data_dir; for development",
+    ),
+    Setting(
+        "base_path",
+        None,
+        _base_path,
+        "path of the endpoint URLs that clients have, such as /chat; a proxy may pass it on or not",
     ),
     Setting(
         "trusted_proxies",

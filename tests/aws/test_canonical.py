@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from greenroom.aws.canonical import (
     Request,
     canonical_path,
+    canonical_paths,
     canonical_queries,
     canonical_request,
     query_pairs,
@@ -119,3 +120,12 @@ def test_any_text_has_a_canonical_form(path: str, query: str, value: str) -> Non
         assert form.isascii()
         if "\n" not in value:
             assert canonical_request(request, form, {"host": [value]}).endswith(EMPTY.encode())
+
+
+def test_paths_as_clients_sign_them() -> None:
+    """Empty segments do not count, and do for one client; each path that may be meant has both."""
+    request = Request("GET", "//a//b%20", "", (), b"", ("/a", "/c//"))
+    forms = list(canonical_paths(request))
+    assert forms == ["/a/b%2520", "//a//b%2520", "/a", "/c/", "/c//"]
+    for path in forms:
+        assert canonical_request(request, "", {}, path).split(b"\n")[1] == path.encode()

@@ -545,6 +545,17 @@ def test_a_presigned_request_is_good_until_its_expiry() -> None:
         accept(request, NOW - WINDOW_SECONDS - 1)
 
 
+def test_a_path_that_was_changed_on_the_way() -> None:
+    """The signature may be about another path that the request may have had, and about no other."""
+    request, replace = signed(POST), msgspec.structs.replace
+    changed = replace(request, raw_path="/other")
+    with pytest.raises(InvalidSignatureException):
+        accept(changed)
+    with pytest.raises(InvalidSignatureException):
+        accept(replace(changed, other_paths=("/another", request.raw_path + "x")))
+    accept(replace(changed, other_paths=("/another", request.raw_path)))
+
+
 def test_a_wrong_clock_is_told_before_a_wrong_secret() -> None:
     """A client corrects its clock first; then it can learn about the rest."""
     with pytest.raises(InvalidSignatureException, match="Signature expired"):

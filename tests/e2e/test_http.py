@@ -134,6 +134,26 @@ def test_health(service: Service) -> None:
     refused(posted, 403, "MissingAuthenticationTokenException")
 
 
+def test_the_page_for_browsers(service: Service) -> None:
+    """Who opens the address reads what this is, and nothing of what he sent; others get JSON."""
+    accept = {"host": "evil.example", "accept": "text/html,*/*;q=0.8", "user-agent": "<script>"}
+    answer = ask(service, http_bytes("GET", "/", accept))
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none';")
+    assert b"Amazon IVS Chat" in answer.body
+    for word in (b"evil.example", b"script"):
+        assert word not in answer.body
+    assert ask(service, http_bytes("HEAD", "/", accept), method="HEAD").status == 200
+    again = ask(service, http_bytes("GET", "/", {**accept, "host": "other"}))
+    assert again.body == answer.body
+    for other in (
+        http_bytes("GET", "/", {"host": "h", "accept": "*/*"}),
+        http_bytes("GET", "/ListRooms", accept),
+        http_bytes("POST", "/", accept),
+    ):
+        refused(ask(service, other), 403, "MissingAuthenticationTokenException")
+
+
 # ------------------------------------------------------------------------------------- operations
 
 
@@ -143,7 +163,8 @@ def test_health(service: Service) -> None:
         ("POST", "/NoSuchOperation"),
         ("POST", "/listrooms"),
         ("POST", "/ListRooms/"),
-        ("POST", "//ListRooms"),
+        ("POST", "/x//ListRooms"),
+        ("POST", "/chat/ListRooms"),
         ("POST", "/"),
         ("GET", "/ListRooms"),
         ("PUT", "/ListRooms"),
@@ -164,6 +185,14 @@ def test_unknown_operation(service: Service, method: str, path: str) -> None:
     else:
         body = refused(answer, 400, "ValidationException")
         assert (body["reason"], "fieldList" in body) == ("UNKNOWN_OPERATION", False)
+
+
+@pytest.mark.parametrize("path", ["//ListRooms", "///ListRooms"])
+def test_slashes_at_the_beginning(service: Service, path: str) -> None:
+    """A client that joins an endpoint with a slash at its end and a path means the path."""
+    assert ask(service, signed_bytes(service, "POST", path)).status == 200
+    health = ask(service, http_bytes("GET", "//health", {"host": "h"}))
+    assert health.json["status"] == "ok"
 
 
 def test_an_arn_in_the_path_may_be_plain_or_encoded(service: Service) -> None:

@@ -145,6 +145,74 @@ def test_a_proxy_that_drops_the_upgrade(tmp_path: Path) -> None:
         assert peer.read_answer().status == 101
 
 
+# ------------------------------------------------------------------------------------ base path
+
+
+@pytest.fixture(scope="module", params=["/chat", "/greenroom"])
+def based(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Return a service whose clients have a path in their endpoint."""
+    path = request.param
+    with running(tmp_path_factory.mktemp("based") / "data", GREENROOM_BASE_PATH=path) as service:
+        service.ready["base"] = path
+        yield service
+
+
+def exchange(service: Service, request: bytes) -> Answer:
+    """Return the answer to a request on a connection of its own."""
+    with Peer(service) as peer:
+        peer.send(request)
+        return peer.read_answer()
+
+
+def test_everything_is_below_the_base_path(based: Service) -> None:
+    """The API, WebSockets, health, metrics, the operator's requests and a browser's page."""
+    base = based.ready["base"]
+    for front in (base, "", "/", f"{base}/"):
+        for path in ("/health", "/metrics"):
+            assert exchange(based, http_bytes("GET", front + path, {"host": "h:1"})).status in {
+                *(200, 401)
+            }
+        assert exchange(based, signed_bytes(based, "POST", f"{front}/ListRooms")).status == 200
+        keys = f"{front}/greenroom/token-keys/list"
+        asked = signed_bytes(based, "POST", keys, scope="greenroom")
+        assert exchange(based, asked).status == 200
+    page = exchange(based, http_bytes("GET", base, {"host": "h", "accept": "text/html"}))
+    assert f'href="{base}/health"'.encode() in page.body
+    with api_of(based) as api, Peer(based) as peer:
+        token = api.token(api.room())
+        peer.send(upgrade_bytes(token_line(token), path=base.encode()))
+        assert peer.read_answer().status == 101
+
+
+def test_a_signature_covers_the_base_path_where_a_proxy_cut_it_off(based: Service) -> None:
+    """What was signed with it is good without it; what was signed for another path is not."""
+    base = based.ready["base"]
+    for signed, arrived, expected in (
+        (f"{base}/ListRooms", "/ListRooms", 200),
+        (f"{base}/ListRooms", "//ListRooms", 200),
+        (f"{base}/GetRoom", "/ListRooms", 403),
+        (f"{base}{base}/ListRooms", "/ListRooms", 403),
+        ("/ListRooms", f"{base}/ListRooms", 403),
+        ("/other/ListRooms", "/ListRooms", 403),
+    ):
+        request = signed_bytes(based, "POST", signed, b"{}")
+        request = request.replace(signed.encode() + b" ", arrived.encode() + b" ", 1)
+        assert exchange(based, request).status == expected, (signed, arrived)
+
+
+@pytest.mark.parametrize("path", ["chat", "/chat/", "/health", "/Chat", "/a/../b"])
+def test_a_base_path_that_is_none(tmp_path: Path, path: str) -> None:
+    """It is refused with the rule, before anything is written."""
+    with (
+        pytest.raises(RuntimeError, match="GREENROOM_BASE_PATH must"),
+        running(tmp_path / "data", GREENROOM_BASE_PATH=path),
+    ):
+        pass
+    assert not (tmp_path / "data").exists()
+
+
 # ------------------------------------------------------------------------------ PROXY protocol
 
 

@@ -35,6 +35,8 @@ class Request(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     """Names in lower case, in order, repeated ones each for itself."""
     body: bytes
+    other_paths: tuple[str, ...] = ()
+    """What may have been the path before something on the way changed it."""
 
 
 def canonical_path(raw_path: str) -> str:
@@ -51,6 +53,18 @@ def canonical_path(raw_path: str) -> str:
     if kept and raw_path.endswith("/"):
         path += "/"
     return quote(path.encode("latin-1", "replace"), safe="/-_.~")
+
+
+def canonical_paths(request: Request) -> Iterator[str]:
+    """Return the forms of the path that clients sign.
+
+    The SDK for JavaScript v2 leaves empty segments in it, which it sends where an endpoint ends
+    with slashes.
+    """
+    for raw_path in (request.raw_path, *request.other_paths):
+        yield canonical_path(raw_path)
+        if "//" in raw_path:
+            yield quote(raw_path.encode("latin-1", "replace"), safe="/-_.~")
 
 
 def query_pairs(query_string: str) -> list[Pair]:
@@ -77,8 +91,12 @@ def canonical_queries(pairs: list[Pair]) -> Iterator[str]:
         yield _joined(pairs)
 
 
-def canonical_request(request: Request, query: str, headers: Mapping[str, list[str]]) -> bytes:
+def canonical_request(
+    request: Request, query: str, headers: Mapping[str, list[str]], path: str | None = None
+) -> bytes:
     """Return the canonical request, with one of its canonical queries and its signed headers.
+
+    `path` is one of its canonical paths, by default the first.
 
     Raises:
         IncompleteSignatureException: a line break hides in the method or in a header.
@@ -86,7 +104,7 @@ def canonical_request(request: Request, query: str, headers: Mapping[str, list[s
     names = sorted(headers)
     lines = [
         request.method,
-        canonical_path(request.raw_path),
+        canonical_path(request.raw_path) if path is None else path,
         query,
         *[f"{name}:{','.join([_trimmed(value) for value in headers[name]])}" for name in names],
         "",

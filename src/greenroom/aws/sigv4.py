@@ -1,7 +1,8 @@
 """Sign requests with AWS Signature Version 4, and verify the signatures of others.
 
-- A verified request has these parts as their signer had them: method, path, query, body, `host`,
-  every `x-amz-*` header but those in `ADDED_ON_THE_WAY`, and the headers that it names as signed.
+- A verified request has these parts as their signer had them: method, path or one of its
+  `other_paths`, query, body, `host`, every `x-amz-*` header but those in `ADDED_ON_THE_WAY`, and
+  the headers that it names as signed.
 - The body is always hashed: `UNSIGNED-PAYLOAD` and the streaming forms, which are S3's, are
   refused with InvalidSignatureException.
 - Errors come in the order scope, time, headers, body, signature: a client with a wrong clock
@@ -15,11 +16,13 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
+from itertools import product
 
 from greenroom.aws.authorization import ALGORITHM, Authorization, authorization_of
 from greenroom.aws.canonical import (
     SIGNATURE_PARAMETER,
     Request,
+    canonical_paths,
     canonical_queries,
     canonical_request,
     query_pairs,
@@ -82,8 +85,8 @@ def verify(
     pairs = query_pairs(request.query_string)
     if authorization.expires is not None:
         pairs = [pair for pair in pairs if pair[0] != SIGNATURE_PARAMETER]
-    for query in canonical_queries(pairs):
-        canonical = canonical_request(request, query, headers)
+    for path, query in product(canonical_paths(request), canonical_queries(pairs)):
+        canonical = canonical_request(request, query, headers, path)
         signature = _signature(key, authorization.timestamp, scope, canonical)
         if hmac.compare_digest(signature, authorization.signature):
             return

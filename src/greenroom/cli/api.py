@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import ssl
 import threading
 import time
@@ -28,6 +29,9 @@ PAUSE_SECONDS = 0.05
 _ABOUT_THE_KEY = (401, 403)
 
 
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """Where a service is: the API and the WebSockets are on one port."""
 
@@ -36,6 +40,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     secure: bool
     authority: str
     """What the Host header says."""
+    path: str = ""
+    """What all paths begin with: the service's `base_path`."""
     origin: str = ""
     """Where it was found, unless that goes without saying."""
     trusted: Path | None = None
@@ -44,7 +50,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """Return the URL."""
-        return f"{'https' if self.secure else 'http'}://{self.authority}"
+        return f"{'https' if self.secure else 'http'}://{self.authority}{self.path}"
 
     @property
     def shown(self) -> str:
@@ -53,7 +59,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, url: str) -> "Endpoint":
-        """Read `http://HOST:PORT`, or `https://HOST:PORT`.
+        """Read `http://HOST:PORT`, or `https://HOST:PORT`, with a path behind it or none.
 
         Raises:
             ValueError: it is something else.
@@ -61,11 +67,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
             raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
-        if parts.path.strip("/") or parts.query or parts.fragment:
-            raise ValueError("must end after the port: requests are signed for the paths as sent")
+        if parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
+            raise ValueError("must end after the port, or after a path such as /chat")
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
-        return cls(parts.hostname, port, secure, parts.netloc)
+        return cls(parts.hostname, port, secure, parts.netloc, parts.path.rstrip("/"))
 
     def as_found(self, origin: str, trusted: Path | None = None) -> "Endpoint":
         """Return the same endpoint, with where it was found."""
@@ -104,7 +110,7 @@ class Api:
         body = json.dumps(parameters).encode()
         deadline = time.monotonic() + THROTTLED_SECONDS
         while True:
-            status, kind, text = self._exchange(f"/{operation}", body)
+            status, kind, text = self._exchange(f"{self.endpoint.path}/{operation}", body)
             if not is_throttled(kind) or time.monotonic() > deadline:
                 return self._result(operation, status, kind, text)
             time.sleep(PAUSE_SECONDS)

@@ -25,10 +25,10 @@ OPENED = ""
 """What a client's answer is when its connection was accepted."""
 
 
-def upgrade_request(authority: str, token: str, key: bytes) -> bytes:
+def upgrade_request(authority: str, token: str, key: bytes, path: str = "/") -> bytes:
     """Return the request that opens a WebSocket with a chat token."""
     return (
-        f"GET / HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key.decode()}\r\n"
         f"Sec-WebSocket-Protocol: {token}\r\n\r\n"
     ).encode("ascii")
@@ -53,10 +53,15 @@ class Client(asyncio.Protocol):
     __slots__ = ("_answer", "_early", "_key", "_request", "is_open", "sight", "transport")
 
     def __init__(
-        self, ledger: Ledger, authority: str, token: str, answer: asyncio.Future[str]
+        self,
+        ledger: Ledger,
+        authority: str,
+        token: str,
+        answer: asyncio.Future[str],
+        path: str = "/",
     ) -> None:
         self._key = b64encode(os.urandom(16))
-        self._request = upgrade_request(authority, token, self._key)
+        self._request = upgrade_request(authority, token, self._key, path)
         self._early = b""
         self.sight = Sight(ledger)
         self.is_open = False

@@ -141,7 +141,7 @@ class Measurement:
         loop = asyncio.get_running_loop()
         endpoint, (host, port) = self._api.endpoint, self._address
         answer: asyncio.Future[str] = loop.create_future()
-        client = Client(self._ledger, endpoint.authority, token, answer)
+        client = Client(self._ledger, endpoint.authority, token, answer, f"{endpoint.path}/")
         name = endpoint.host if endpoint.secure else None
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):

@@ -107,7 +107,8 @@ class IamClient:
 
     def _exchange(self, service: str, body: bytes) -> tuple[int, bytes]:
         headers = {"host": self.endpoint.authority, "content-type": _FORM}
-        request = sigv4.Request("POST", "/", "", tuple(headers.items()), body)
+        path = f"{self.endpoint.path}/"
+        request = sigv4.Request("POST", path, "", tuple(headers.items()), body)
         key = self._key
         signed = sigv4.sign(
             request,
@@ -119,7 +120,7 @@ class IamClient:
             key.session_token,
         )
         try:
-            self._connection.request("POST", "/", body, headers | signed)
+            self._connection.request("POST", path, body, headers | signed)
             answer = self._connection.getresponse()
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -142,7 +142,7 @@ class ControlPlane:
     async def _respond(self, scope: Scope, receive: Receive, trail: Trail) -> rest_json.Response:
         request = signed_request(scope, await self.bodies.read(receive))
         caller, region = await self._authenticated(request, trail, SERVICE)
-        operation, uri = service.route(request.method, request.raw_path)
+        operation, uri = service.route(request.method, scope["raw_path"].decode("latin-1"))
         trail.operation = operation.name
         self._throttle.take(operation.name, caller.account, region)
         parameters = rest_json.parse(

@@ -114,6 +114,10 @@ class OperatorApi:
             b"sessions/end": _Operation("EndSessions", self._end),
         }
 
+    def has(self, path: bytes) -> bool:
+        """Return whether the path is that of one of its operations."""
+        return path.startswith(PREFIX) and path.removeprefix(PREFIX) in self._operations
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         trail, outcome = new_trail(scope), SUCCESS

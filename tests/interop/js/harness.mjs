@@ -96,8 +96,8 @@ function shown(value) {
 // -------------------------------------------------------------------------------- the chat itself
 
 /** Opens a chat connection until the case ends; `next()` waits for a frame, `closed` for the end. */
-export async function join(token) {
-  const socket = new globalThis.WebSocket(settings.websocketUrl, token);
+export async function join(token, url = settings.websocketUrl) {
+  const socket = new globalThis.WebSocket(url, token);
   chats.push(socket);
   const frames = [];
   const waiting = [];

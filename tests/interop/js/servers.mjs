@@ -66,3 +66,19 @@ export function forwarding(endpoint) {
   });
   return { server, targets };
 }
+
+/** A reverse proxy that cuts a path off before it passes requests on, with the Host as it came. */
+export function cutting(endpoint, path) {
+  const { hostname, port } = new URL(endpoint);
+  return http.createServer((request, response) => {
+    const cut = request.url.startsWith(path) ? request.url.slice(path.length) || "/" : request.url;
+    const onward = http.request(
+      { hostname, port, method: request.method, path: cut, headers: request.headers },
+      (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+      },
+    );
+    request.pipe(onward);
+  });
+}
