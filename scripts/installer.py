@@ -119,7 +119,10 @@ def _uv_installs(venv: Path, locks: list[Path]) -> bool:
     _make(venv, with_pip=False)
     options = ["--no-index"] if pip_settings.no_index(settings) else []
     project = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-    wanted = [_from(locks), project] if venv == ROOT / ".venv" else [_from(locks)]
+    locked = _from(locks)
+    if "constraint" in settings:  # uv requires hashes of constraints too; the locks are complete
+        locked[0] = "--no-deps"
+    wanted = [locked, project] if venv == ROOT / ".venv" else [locked]
     try:
         if _has_uv() and all(_run_uv(venv, [*options, *each], variables) for each in wanted):
             return True

@@ -219,6 +219,14 @@ def test_uv_installs(checkout: Checkout) -> None:
     assert checkout.install() == "", "what was done is skipped"
 
 
+def test_constraints_of_the_user_hold(checkout: Checkout) -> None:
+    """Where uv requires hashes, it wants them of constraints, too; those of the lock are enough."""
+    checkout.install(PIP_CONSTRAINT="limits.txt")
+    told = checkout.told.read_text().splitlines()
+    assert "--no-deps" in told
+    assert "--require-hashes" not in told
+
+
 def test_pip_installs_where_uv_fails(checkout: Checkout) -> None:
     """A uv that ends with an error is told of, and pip installs the same."""
     said = checkout.install(UV_STATUS="2")
