@@ -2,7 +2,7 @@
 
 Whoever has a key, though no permission, and whoever has none, must not fill the disk, nor push out
 what the log keeps of others. A person's mistakes fit into the bursts. What is done is always
-written: its rates are quotas.
+written, its rates are quotas; but not all of what everybody may do: GetSessionToken.
 
 - A caller is the user, the role or the root, or a room's moderators together: no number of sessions
   gives more lines.

@@ -1,6 +1,7 @@
 """The operations of IAM, as botocore sees them."""
 
 import base64
+import itertools
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,6 +11,8 @@ import pytest
 from greenroom.aws import query_service
 from greenroom.control import iam_simulation
 from greenroom.control.iam_operations import OPERATIONS
+from greenroom.control.query_api import QueryApi
+from greenroom.control.turns import Turns
 from greenroom.model.principal import PrincipalType
 from tests.control.iam_caller import ACCOUNT, IamCaller, Refused, policy, trust
 
@@ -435,36 +438,42 @@ async def test_large_simulations() -> None:
     assert await refused(simulating) == "InvalidInput"
 
 
-SLOW = "*" + "a?" * 40 + "b"
+def counted(iam: IamCaller) -> IamCaller:
+    """Let each look at the clock be a microsecond of CPU time."""
+    looks = itertools.count()
+    turns = Turns(lambda: next(looks) / 1_000_000)
+    iam.api = QueryApi(msgspec.structs.replace(iam.services, simulations=turns), iam.changed.append)
+    return iam
 
 
 @pytest.mark.parametrize(
-    "condition",
+    ("policies", "values", "what"),
     [
-        {"ForAllValues:StringLike": {"aws:thing": [SLOW + "*"] * 100}},
-        {"ForAnyValue:StringNotLike": {"aws:thing": [f"{SLOW}{number}*" for number in range(100)]}},
+        (100, 200, "of ivschat:GetRoom on \\* takes"),
+        (300, 1, None),
     ],
 )
-async def test_simulations_have_a_budget(
-    condition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_simulations_have_a_budget(policies: int, values: int, what: str | None) -> None:
     """What takes too long is refused by its name, with the pair; others go on."""
-    monkeypatch.setattr(iam_simulation, "STEP_SECONDS", 0.005)
-    iam = IamCaller()
-    document = policy("ivschat:Get*", Condition=condition)
-    values = ["a" * 4_096 for _ in range(200)]
+    iam = counted(IamCaller())
+    asked = [f"{number:05}*" for number in range(policies)]
+    condition = {"ForAllValues:StringLike": {"aws:thing": asked}}
     entry = {
         "ContextKeyName": "aws:thing",
-        "ContextKeyValues": values,
+        "ContextKeyValues": [f"{policies - 1:05}x"] * values,
         "ContextKeyType": "stringList",
     }
-    with pytest.raises(Refused, match=r"of ivschat:GetRoom on .* takes too long") as refusal:
-        await iam(
-            "SimulateCustomPolicy",
-            PolicyInputList=[document],
-            ActionNames=["ivschat:GetRoom"],
-            ContextEntries=[entry],
-        )
+    simulating = iam(
+        "SimulateCustomPolicy",
+        PolicyInputList=[policy("ivschat:Get*", Condition=condition)],
+        ActionNames=["ivschat:GetRoom"],
+        ContextEntries=[entry],
+    )
+    if what is None:
+        assert (await simulating)["EvaluationResults"][0]["EvalDecision"] == "allowed"
+        return
+    with pytest.raises(Refused, match=what) as refusal:
+        await simulating
     assert (refusal.value.code, refusal.value.status) == ("InvalidInput", 400)
     answer = await iam(
         "SimulateCustomPolicy", PolicyInputList=[CREATE_ROOM], ActionNames=["ivschat:CreateRoom"]
@@ -472,10 +481,21 @@ async def test_simulations_have_a_budget(
     assert answer["EvaluationResults"][0]["EvalDecision"] == "allowed"
 
 
+async def test_a_policy_that_takes_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by the name that results have for it."""
+    monkeypatch.setattr(iam_simulation, "STEP_SECONDS", 0.0001)
+    long = policy(*(f"ivschat:Get{number:03}*" for number in range(200)))
+    simulating = counted(IamCaller())(
+        "SimulateCustomPolicy", PolicyInputList=[CREATE_ROOM, long], ActionNames=["a:b"]
+    )
+    with pytest.raises(Refused, match=r"of PolicyInputList\.2 takes too long"):
+        await simulating
+
+
 async def test_all_pairs_of_a_simulation_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pairs that are quick have an end, too."""
     monkeypatch.setattr(iam_simulation, "TOTAL_SECONDS", 0.01)
-    iam = IamCaller()
+    iam = counted(IamCaller())
     simulating = iam(
         "SimulateCustomPolicy",
         PolicyInputList=[policy(*(f"ivschat:Get{number:03}*" for number in range(300)))] * 5,

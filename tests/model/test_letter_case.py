@@ -40,3 +40,21 @@ def test_one_character_stays_one() -> None:
         found = without_case(letter)
         assert len(found) == 1
         assert found == letter or found.upper() == letter
+
+
+def test_a_text_costs_no_call_for_each_character() -> None:
+    """Fifty tags of another script are looked at in a moment: any key may send them."""
+    calls = 0
+
+    def note(_frame: object, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    text = "\u8a9e" * 5_000
+    sys.setprofile(note)
+    try:
+        without_case(text)
+        without_case("\u00c4" + text)
+    finally:
+        sys.setprofile(None)
+    assert calls < 10

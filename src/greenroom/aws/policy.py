@@ -14,7 +14,7 @@ from typing import ParamSpec
 import msgspec
 
 from greenroom.aws import wildcards
-from greenroom.aws.policy_conditions import Meter, Test, compile_condition
+from greenroom.aws.policy_conditions import Meter, Test, compile_condition, each_metered
 from greenroom.aws.policy_statement import Effect, Elements, PolicyDocument, Statement
 from greenroom.aws.policy_variables import Context, fixed, keys, resolve, template
 from greenroom.aws.wildcards import tokens
@@ -55,7 +55,8 @@ class CompiledStatement:
         self.matched = MatchedStatement(policy_id, index, statement.sid)
         self.deny = statement.effect is Effect.DENY
         self.uses_resource_tags = _uses_resource_tags(statement, variables)
-        actions = [wildcards.glob(tokens(each.lower())) for each in statement.actions.values]
+        named = each_metered(statement.actions.values, meter)
+        actions = [wildcards.glob(tokens(each.lower())) for each in named]
         self._actions = [_metered(each, meter) for each in actions]
         self._not_actions = statement.actions.negated
         self._resource = _resource_test(statement.resources, variables, meter)
@@ -81,7 +82,8 @@ class CompiledStatement:
 class CompiledPolicy:
     """The statements of one document.
 
-    A `meter` is called before each pattern that is matched. With none, deciding costs less.
+    A `meter` is called before each pattern that is compiled, and each time that one is matched.
+    With none, deciding costs less.
     """
 
     def __init__(
@@ -215,7 +217,8 @@ def _resource_test(
     """Return a test of the resource, or None when every resource passes."""
     if resources is None or (resources.values == ("*",) and not resources.negated):
         return None
-    tests = [_metered(_one_resource(text, variables), meter) for text in resources.values]
+    named = each_metered(resources.values, meter)
+    tests = [_metered(_one_resource(text, variables), meter) for text in named]
     if len(tests) == 1 and not resources.negated:
         return tests[0]
     negated = resources.negated

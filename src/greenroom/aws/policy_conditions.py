@@ -15,7 +15,7 @@ import binascii
 import ipaddress
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -100,7 +100,7 @@ def compile_condition(
     if parts.is_null:
         return _null_test(key, condition.values)
     kind = OPERATORS[parts.name]
-    tests = [kind.compile(value, variables) for value in condition.values]
+    tests = [kind.compile(value, variables) for value in each_metered(condition.values, meter)]
     if meter is not None:
         tests = [_metered(test, meter) for test in tests]
     holds = _one_of(tests, kind.negated)
@@ -156,6 +156,14 @@ def _key_test(key: str, holds: ValueTest, *, missing: bool, every: bool) -> Test
         return among(holds(each, context) for each in value)
 
     return test
+
+
+def each_metered(values: Iterable[str], meter: Meter | None) -> Iterator[str]:
+    """Yield the values, with the meter called before each."""
+    for value in values:
+        if meter is not None:
+            meter()
+        yield value
 
 
 def _metered(test: ValueTest, meter: Meter) -> ValueTest:

@@ -46,6 +46,7 @@ class QueryApi:
         if served is None:
             raise query.unknown(name, query_service.VERSIONS[service])
         trail.operation, trail.reads = name, not (served.changes or served.issues)
+        trail.is_free = action in FREE_ACTIONS
         if throttle is not None:
             throttle.take_of_service(service, caller.account, caller.principal.principal_arn)
         operation = query_service.operation(service, name)

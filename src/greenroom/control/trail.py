@@ -38,8 +38,8 @@ class Trail:
     """What is known of one request so far."""
 
     __slots__ = (
-        "access_key_id", "caller", "operation", "parameters", "reads", "region", "request_id",
-        "result", "source_ip",
+        "access_key_id", "caller", "is_free", "operation", "parameters", "reads", "region",
+        "request_id", "result", "source_ip",
     )  # fmt: skip
 
     def __init__(self, request_id: str, source_ip: str) -> None:
@@ -50,6 +50,8 @@ class Trail:
         self.caller: Caller | None = None
         """Set with the region when the signature is verified: before, that has any length."""
         self.operation = ""
+        self.is_free = False
+        """Whether everybody may do it: of that, as of refusals, not every line is written."""
         self.reads = False
         """Whether an operation beside those in `READING` changes and issues nothing."""
         self.parameters: Mapping[str, object] = {}
@@ -106,7 +108,7 @@ class Auditor:
         """Return how many lines were left out before this one, or None to leave it out, too."""
         principal = None if trail.caller is None else trail.caller.principal
         caller = NOBODY if principal is None else principal.principal_arn
-        if outcome == SUCCESS:
+        if outcome == SUCCESS and not trail.is_free:
             return refusals.take(caller)
         suppressed = refusals.admit(caller, self._clock.monotonic())
         if suppressed is None:
