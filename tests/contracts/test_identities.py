@@ -616,7 +616,7 @@ async def test_declared_roles_trust_others_once(store: Store) -> None:
     """Who is not declared is whom the policy named first, however often the file is applied."""
     identities = store.identities
     declared = Declared(roles=(trusting("mod", user("bob").arn),))
-    with pytest.raises(InvalidInput, match=r"roles\.mod\.trust: Invalid principal"):
+    with pytest.raises(InvalidInput, match=r"roles\.mod\.trust: Invalid principal .* nobody"):
         await identities.apply(ACCOUNT, declared)
     with pytest.raises(NoSuchEntity):
         await identities.get_role(ACCOUNT, "mod")

@@ -256,7 +256,8 @@ def _bind(shelves: Shelves, wanted: Role, declared: Declared, changes: list[Chan
     try:
         trusted = bound(shelves, wanted.trusted, others)
     except MalformedPolicyDocument as refused:
-        raise InvalidInput(f"roles.{wanted.name}.trust: {refused.message}") from None
+        reason = f"{refused.message}: nobody has this ARN"
+        raise InvalidInput(f"roles.{wanted.name}.trust: {reason}") from None
     if trusted == kept.trusted:
         return
     rules.put(shelves, replace(kept, trusted=trusted))
