@@ -47,14 +47,15 @@ def ticks(sweeper: Sweeper, time: HandClock, count: int) -> None:
         sweeper.tick()
 
 
-def test_one_ping_per_interval(time: HandClock) -> None:
+@pytest.mark.parametrize("interval", [6, 7])
+def test_one_ping_per_interval(time: HandClock, interval: int) -> None:
     """Each connection is pinged once in every interval, wherever its slot lies."""
-    sweeper = Sweeper(time.clock, 7)
+    sweeper = Sweeper(time.clock, interval)
     peers = [Peer(sweeper) for _ in range(200)]
     for rounds in range(1, 6):
         for peer in peers:
             peer.heard = True
-        ticks(sweeper, time, 7)
+        ticks(sweeper, time, interval)
         assert {peer.pings for peer in peers} == {rounds}
     assert len({peer.slot for peer in peers}) > 1
     assert not any(peer.drops for peer in peers)
