@@ -335,6 +335,28 @@ def test_programs_are_built_once_and_appear_whole(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == programs | {"compiled"}
 
 
+def test_each_table_says_of_how_many_rounds_it_is() -> None:
+    """Measurements differ in their rounds, so only the tables name them."""
+    text = README.read_text()
+    for name in TABLES:
+        plan = json.loads((README.parent / "results" / f"{name}.json").read_text())["plan"]
+        table = text.partition(f"<!-- table: {name} -->")[2].partition("<!-- end -->")[0]
+        assert f"medians of {plan['rounds']} runs" in table, name
+    assert not re.search(r"median of (?!the )\w+ rounds", text)
+
+
+def test_the_projects_page_says_which_connects_it_counts() -> None:
+    """Two measurements have a cost of connecting: of how many connections stands beside each."""
+    text = (ROOT / "README.md").read_text()
+    peers = (README.parent / "results" / "peers.md").read_text()
+    opened = (README.parent / "results" / "connect.md").read_text()
+    (few,) = re.findall(r"^\| Greenroom \|.*\| (\d+) \| \d+% \|$", peers, re.MULTILINE)
+    assert "per connect, of 1,000 |" in text
+    assert f"| **{few}** |" in text
+    (many,) = re.findall(r"^\| Greenroom \| ([\d.]+) ", opened, re.MULTILINE)
+    assert f"| accepting a connection, of 5,000, all in | {float(many):.0f} µs" in text
+
+
 def test_configuration_of_the_caller_does_not_reach_servers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,6 +1,7 @@
 """The documentation says what the code says."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,19 @@ def test_tables_are_those_of_the_code(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
     assert text == _tables().rewritten(text)
+
+
+def test_no_page_counts_on_a_second_node() -> None:
+    """A service is one process: nothing that is said may need another one beside it."""
+    root = DOCS.parent
+    pages = [root / "README.md", *DOCS.rglob("*.md"), root / "deploy" / "prometheus" / "alerts.yml"]
+    elsewhere = re.compile(r"\b(another|other|every|add a|one)\s+nodes?\b|\bnodes\b")
+    found = [
+        f"{page.relative_to(root)}: {match.group()}"
+        for page in pages
+        for match in elsewhere.finditer(page.read_text("utf-8"))
+    ]
+    assert found == []
 
 
 def test_every_table_is_shown() -> None:
