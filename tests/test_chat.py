@@ -13,7 +13,12 @@ import structlog
 from greenroom.bus.base import Deliver, Disconnect, Envelope
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import DEFAULT_KICK_REASON, Chat, _Limits
-from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
+from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
+from greenroom.model.errors import (
+    PendingVerification,
+    ResourceNotFoundException,
+    ThrottlingException,
+)
 from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import HandlerChange, Room, RoomChange
@@ -57,7 +62,7 @@ class Scene:
     def __init__(self, room: Room, *, room_rates: bool = True, **quotas: int) -> None:
         self.time, self.store, self.room = HandClock(), MemoryStore(), room
         self.arn = str(room.arn)
-        self.rooms = RoomsCache(self.store)
+        self.rooms = RoomsCache(self.store, clock=self.time.clock)
         bus = MemoryBus()
         settled = Quotas(RateProfile.OFF, quotas, room_rates)
         self.reviewer = HandReviewer()
@@ -279,6 +284,61 @@ async def test_disconnect_user(reason: str | None, closes_with: str | None) -> N
     (frame,) = stage.frames()
     assert frame["EventName"] == "aws:DISCONNECT_USER"
     assert frame["Attributes"] == {"UserId": "bob", **({"Reason": reason} if reason else {})}
+
+
+async def deleted(**options: Any) -> Scene:
+    """Return a scene whose room is deleted, with everybody still in it."""
+    stage = await scene(**options)
+    await stage.store.delete_room(stage.room.arn)
+    stage.rooms.note_deleted(stage.arn)
+    return stage
+
+
+async def test_disconnect_user_of_a_deleted_room() -> None:
+    """Connections stay, and can be ended as long as there may be some; nothing else goes on."""
+    stage = await deleted(disconnect_user_rate=1)
+    await stage.chat.disconnect_user(stage.arn, "bob", "spam")
+    (envelope,) = stage.published
+    assert isinstance(envelope, Disconnect)
+    assert (envelope.room, envelope.user_id, envelope.reason) == (stage.arn, "bob", "spam")
+    with pytest.raises(ThrottlingException):
+        await stage.chat.disconnect_user(stage.arn, "bob", None)
+    for refused in (
+        stage.chat.delete_message(stage.arn, "m", None),
+        stage.chat.send_event(stage.arn, "e", None),
+        stage.chat.disconnect_user(str(room_arn()), "bob", None),
+    ):
+        with pytest.raises(ResourceNotFoundException):
+            await refused
+    stage.time.advance(LONGEST_SESSION_SECONDS)
+    with pytest.raises(ResourceNotFoundException):
+        await stage.chat.disconnect_user(stage.arn, "bob", None)
+    assert len(stage.published) == 1
+
+
+async def test_a_suspended_account_in_a_deleted_room() -> None:
+    """Who was suspended hears that, in a room that is gone too, and disconnects nobody."""
+    stage = await deleted()
+
+    def suspended(_account: str) -> None:
+        raise PendingVerification("pending")
+
+    chat = Chat(stage.rooms, stage.bus, Quotas(), stage.time.clock, check_account=suspended)
+    sender, action = claims_of(room_arn=stage.arn), SendMessage("hi")
+    waiting = chat.send_message(sender, action, address)
+    assert waiting is not None
+    with pytest.raises(PendingVerification):
+        await waiting
+    with pytest.raises(PendingVerification):
+        chat.send_message(sender, action, address)
+    for refused in (
+        chat.delete_message(stage.arn, "m", None),
+        chat.send_event(stage.arn, "e", None),
+        chat.disconnect_user(stage.arn, "bob", None),
+    ):
+        with pytest.raises(PendingVerification):
+            await refused
+    assert stage.published == []
 
 
 async def test_moderation_rates() -> None:

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room, RoomChange
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
+from tests.hand_clock import HandClock
 from tests.messaging.stage import GatedStore, settle
 from tests.storage.values import NOW, a_room
 
@@ -157,3 +159,32 @@ async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
     cache.forget(str(one.arn))
     cache.forget(str(one.arn))
     assert (cache.knows(str(one.arn)), cache.knows(str(other.arn))) == (False, True)
+
+
+async def test_deleted_rooms_are_remembered(store: GatedStore) -> None:
+    """For as long as a session may last; at the bound the first is forgotten, and counted."""
+    time = HandClock()
+    cache = RoomsCache(store, maximum=2, clock=time.clock)
+    cache.note_deleted("a")
+    time.advance(LONGEST_SESSION_SECONDS - 1)
+    assert cache.may_have_connections("a")
+    assert not cache.may_have_connections("b")
+    time.advance(1)
+    assert not cache.may_have_connections("a")
+    for name in "bc":
+        cache.note_deleted(name)
+    assert cache.evicted_deleted == 0
+    cache.note_deleted("d")
+    assert cache.evicted_deleted == 1
+    assert [each for each in "abcd" if cache.may_have_connections(each)] == ["c", "d"]
+
+
+async def test_a_deleted_room_is_no_longer_known(store: GatedStore) -> None:
+    """What was cached of it, and what a load under way is about to learn, is dropped."""
+    room = await known(store)
+    cache, arn = RoomsCache(store), str(room.arn)
+    await cache.get(arn)
+    await store.delete_room(room.arn)
+    cache.note_deleted(arn)
+    with pytest.raises(ResourceNotFoundException):
+        await cache.get(arn)

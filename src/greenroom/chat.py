@@ -19,8 +19,9 @@ import structlog
 from greenroom.bus.base import ACTIONS, Bus, Deliver, Disconnect
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
+from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
-from greenroom.model.errors import ThrottlingException
+from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
 from greenroom.model.message import IdSource, new_id
 from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
@@ -84,9 +85,14 @@ class Chat:
             PendingVerification: the account is suspended; so for the other actions.
             ThrottlingException: the room or the account sends too much.
         """
-        if self._rooms.knows(sender.room_arn):
-            return self._accept(self._rooms.peek(sender.room_arn), sender, action, address)
-        return self._send_when_known(sender, action, address)
+        if not self._rooms.knows(sender.room_arn):
+            return self._send_when_known(sender, action, address)
+        try:
+            room = self._rooms.peek(sender.room_arn)
+        except ResourceNotFoundException:
+            self._check_account(Arn.parse(sender.room_arn).account)
+            raise
+        return self._accept(room, sender, action, address)
 
     async def delete_message(
         self, room_arn: str, message_id: str, reason: str | None, request_id: str = ""
@@ -99,9 +105,9 @@ class Chat:
             ResourceNotFoundException: there is no such room.
             ThrottlingException: the account deletes too much.
         """
-        room = await self._rooms.get(room_arn)
+        room = await self._room(room_arn)
         self._check_account(room.arn.account)
-        self._limits.take("delete_message_rate", room, self._clock.monotonic())
+        self._limits.take("delete_message_rate", room.arn, self._clock.monotonic())
         attributes = events.delete_message_attributes(message_id, reason)
         event_id, payload, time_ns = self._event(events.DELETE_MESSAGE, attributes, request_id)
         waiting = self._publish(room, Deliver(room_arn, payload, "DeleteMessage"), time_ns)
@@ -114,15 +120,17 @@ class Chat:
     ) -> None:
         """Tell the room that a user is disconnected, then close all connections of the user there.
 
-        A user without connections is no error.
+        A user without connections is no error. A room that was deleted keeps its connections, and
+        they can be closed; what happens there is in no chat log.
 
         Raises:
-            ResourceNotFoundException: there is no such room.
+            ResourceNotFoundException: there is no such room, and nobody can still be in it.
             ThrottlingException: the account disconnects too much.
         """
-        room = await self._rooms.get(room_arn)
-        self._check_account(room.arn.account)
-        self._limits.take("disconnect_user_rate", room, self._clock.monotonic())
+        room = await self._room_or_deleted(room_arn)
+        arn = Arn.parse(room_arn) if room is None else room.arn
+        self._check_account(arn.account)
+        self._limits.take("disconnect_user_rate", arn, self._clock.monotonic())
         attributes = events.disconnect_user_attributes(user_id, reason)
         _, payload, time_ns = self._event(events.DISCONNECT_USER, attributes, request_id)
         kick = Disconnect(room_arn, payload, user_id, reason or DEFAULT_KICK_REASON)
@@ -138,7 +146,7 @@ class Chat:
         Raises:
             ResourceNotFoundException: there is no such room.
         """
-        room = await self._rooms.get(room_arn)
+        room = await self._room(room_arn)
         self._check_account(room.arn.account)
         event_id, payload, time_ns = self._event(name, attributes, "")
         waiting = self._publish(room, Deliver(room_arn, payload, "SendEvent"), time_ns)
@@ -146,10 +154,36 @@ class Chat:
             await waiting
         return event_id
 
+    async def _room(self, room_arn: str) -> Room:
+        """Return the room.
+
+        Raises:
+            PendingVerification: there is none, and the account is suspended, which counts more.
+            ResourceNotFoundException: there is none.
+        """
+        try:
+            return await self._rooms.get(room_arn)
+        except ResourceNotFoundException:
+            self._check_account(Arn.parse(room_arn).account)
+            raise
+
+    async def _room_or_deleted(self, room_arn: str) -> Room | None:
+        """Return the room, None for one that was deleted under its connections.
+
+        Raises:
+            ResourceNotFoundException: there is neither.
+        """
+        try:
+            return await self._rooms.get(room_arn)
+        except ResourceNotFoundException:
+            if not self._rooms.may_have_connections(room_arn):
+                raise
+            return None
+
     async def _send_when_known(
         self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
     ) -> None:
-        room = await self._rooms.get(sender.room_arn)
+        room = await self._room(sender.room_arn)
         waiting = self._accept(room, sender, action, address)
         if waiting is not None:
             await waiting
@@ -224,13 +258,15 @@ class Chat:
         return event_id, payload, time_ns
 
     def _publish(
-        self, room: Room, envelope: Deliver | Disconnect, time_ns: int
+        self, room: Room | None, envelope: Deliver | Disconnect, time_ns: int
     ) -> Awaitable[None] | None:
         """Publish what was accepted, its record first; return what to wait for, if anything."""
         self.requests[envelope.action] += 1
         chat_log = self._chat_log
-        if chat_log is not None and (
-            room.logging_configuration_identifiers or chat_log.must_wait(room.arn)
+        if (
+            room is not None
+            and chat_log is not None
+            and (room.logging_configuration_identifiers or chat_log.must_wait(room.arn))
         ):
             publish = partial(self._bus.publish, envelope)
             return chat_log.record(room, envelope.payload, time_ns, publish)
@@ -270,23 +306,23 @@ class _Limits:
 
     def take_message(self, room_arn: str, room: Room, now: float) -> None:
         if not self._quotas.room_rates:
-            self.take("send_message_rate", room, now)
+            self.take("send_message_rate", room.arn, now)
             return
         limit = room.maximum_message_rate_per_second
         bucket = self._room(room_arn, limit, now)
         if not bucket.take(now):
-            raise _throttled(room, limit)
+            raise _throttled(room.arn, limit)
         try:
-            self.take("send_message_rate", room, now)
+            self.take("send_message_rate", room.arn, now)
         except ThrottlingException:
             bucket.give_back()
             raise
 
-    def take(self, quota: str, room: Room, now: float) -> None:
+    def take(self, quota: str, room: Arn, now: float) -> None:
         limit = self._quotas[quota]
         if not limit:
             return
-        key = (quota, room.arn.account, room.arn.region)
+        key = (quota, room.account, room.region)
         bucket = self._accounts.get(key)
         if bucket is None:
             bucket = self._accounts[key] = TokenBucket(limit, now)
@@ -305,10 +341,10 @@ class _Limits:
         return bucket
 
 
-def _throttled(room: Room, limit: int) -> ThrottlingException:
+def _throttled(room: Arn, limit: int) -> ThrottlingException:
     return ThrottlingException(
         errors.RATE_LIMIT_EXCEEDED,
-        resource_id=room.arn.id,
-        resource_type=room.arn.type.wire_name,
+        resource_id=room.id,
+        resource_type=room.type.wire_name,
         limit=limit,
     )

@@ -257,7 +257,8 @@ class Metrics:
         self.cached_rooms = self._read_gauge("greenroom_cached_rooms", "Rooms in memory.")
         self.evictions = self._read_counter(
             "greenroom_evictions",
-            "Entries that a full cache gave up, or had no place for: rooms, message_rates of rooms,"
+            "Entries that a full cache gave up, or had no place for: rooms, deleted_rooms that may"
+            " have connections yet, message_rates of rooms,"
             " request_rates of callers, callers, unknown_keys that were asked for, and key_uses"
             " that wait to be written.",
             "cache",

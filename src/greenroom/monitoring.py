@@ -135,6 +135,7 @@ def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
     metrics.cached_rooms.read = lambda: len(rooms)
     metrics.evictions.read = lambda: {
         "rooms": rooms.evicted,
+        "deleted_rooms": rooms.evicted_deleted,
         "message_rates": chat.evicted_rates,
         **control.evicted,
     }

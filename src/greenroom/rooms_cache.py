@@ -3,12 +3,16 @@
 - An entry is dropped when the bus says that its room changed; nobody polls.
 - A load that was under way when its room changed is not kept: its answer may be the old one.
 - At the bound the least recently loaded entry goes, and is counted in `evicted`.
+- Which rooms were deleted is remembered for as long as a connection to one may last; at the bound
+  the one that was deleted first goes, and is counted in `evicted_deleted`.
 """
 
 import asyncio
 from collections import OrderedDict
 
+from greenroom.clock import Clock
 from greenroom.model.arn import Arn
+from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room
 from greenroom.storage.base import Store
@@ -20,10 +24,15 @@ MAXIMUM_ROOMS = 10_000
 class RoomsCache:
     """Rooms by their ARN; absence is remembered too."""
 
-    def __init__(self, store: Store, maximum: int = MAXIMUM_ROOMS) -> None:
+    def __init__(
+        self, store: Store, maximum: int = MAXIMUM_ROOMS, clock: Clock | None = None
+    ) -> None:
         self._store = store
         self._maximum = maximum
-        self.evicted = 0
+        self._clock = clock or Clock()
+        self.evicted = self.evicted_deleted = 0
+        # When, on the monotonic clock, the last connection of each has ended.
+        self._deleted: OrderedDict[str, float] = OrderedDict()
         self._rooms: OrderedDict[str, Room | None] = OrderedDict()
         self._loads: dict[str, asyncio.Task[Room | None]] = {}
 
@@ -67,6 +76,18 @@ class RoomsCache:
         """Drop what is known of the room, and what a load under way is about to learn."""
         self._rooms.pop(arn, None)
         self._loads.pop(arn, None)
+
+    def note_deleted(self, arn: str) -> None:
+        """Forget the room, and remember that there was one: it may have connections yet."""
+        self.forget(arn)
+        self._deleted[arn] = self._clock.monotonic() + LONGEST_SESSION_SECONDS
+        if len(self._deleted) > self._maximum:
+            _, until = self._deleted.popitem(last=False)
+            self.evicted_deleted += until > self._clock.monotonic()
+
+    def may_have_connections(self, arn: str) -> bool:
+        """Return whether the room was deleted so lately that somebody may still be in it."""
+        return self._deleted.get(arn, 0.0) > self._clock.monotonic()
 
     async def _load(self, arn: str) -> Room | None:
         this = asyncio.current_task()

@@ -215,7 +215,7 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True):
 async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     settings, store, bus, clock = opened.settings, opened.store, opened.bus, opened.clock
     identity, metrics, quotas = opened.identity, opened.metrics, settings.quotas()
-    rooms = RoomsCache(store)
+    rooms = RoomsCache(store, clock=clock)
     hub = Hub(rooms, metrics, opened.sender)
     keys = await TokenKeys.open(identity.vault, bus, clock, tasks)
     chat_log = await _start_chat_log(opened, tasks)

@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from greenroom.bus.base import Bus, Deliver, Disconnect, Envelope, RoomChanged
+from greenroom.bus.base import Bus, Deliver, Disconnect, Envelope, RoomChanged, RoomDeleted
 from greenroom.bus.memory import MemoryBus
 
 ENVELOPES: list[Envelope] = [
     Deliver("room", b"{}", "SendMessage"),
     Disconnect("room", b"{}", "user", "why"),
     RoomChanged("room"),
+    RoomDeleted("room"),
 ]
 
 

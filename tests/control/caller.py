@@ -18,6 +18,7 @@ from greenroom.bus.base import (
     Disconnect,
     Envelope,
     RoomChanged,
+    RoomDeleted,
     RoomEnvelope,
 )
 from greenroom.bus.memory import MemoryBus
@@ -134,7 +135,7 @@ class Caller:
         def receive(envelope: Envelope) -> None:
             if isinstance(envelope, AccountSuspended):
                 self.accounts.receive(envelope)
-            elif isinstance(envelope, Deliver | Disconnect | RoomChanged):
+            elif isinstance(envelope, Deliver | Disconnect | RoomChanged | RoomDeleted):
                 self.published.append(envelope)
                 self.rooms.forget(envelope.room)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.bus.base import RoomChanged
+from greenroom.bus.base import RoomChanged, RoomDeleted
 from tests.control.caller import ACCOUNT, LAMBDA, STRANGER, Caller
 
 HANDLER = {"uri": LAMBDA, "fallbackResult": "DENY"}
@@ -125,11 +125,11 @@ async def test_delete() -> None:
     api = await Caller().listening()
     arn = await api.created()
     assert (await api.call("DeleteRoom", identifier=arn)).status == 204
-    assert api.published == [RoomChanged(arn)]
+    assert api.published == [RoomDeleted(arn)]
     assert (await api.call("GetRoom", identifier=arn)).status == 404
     assert (await api.call("DeleteRoom", identifier=arn)).status == 404
     assert (await api.call("UpdateRoom", identifier=arn)).status == 404
-    assert api.published == [RoomChanged(arn)]
+    assert api.published == [RoomDeleted(arn)]
     assert (await api.call("ListRooms")).body == {"rooms": []}
 
 

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from greenroom.bus.base import Deliver, Disconnect, RoomChanged, TokenKeysChanged
+from greenroom.bus.base import Deliver, Disconnect, RoomChanged, RoomDeleted, TokenKeysChanged
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import BulkSender
 from greenroom.messaging.hub import Hub
@@ -319,6 +319,13 @@ async def test_room_changed_reaches_the_cache() -> None:
     await rooms.get(HERE)
     Hub(rooms, Metrics()).receive(RoomChanged(HERE))
     assert not rooms.knows(HERE)
+
+
+async def test_room_deleted_reaches_the_cache() -> None:
+    """A deletion makes this node ask the store again, and remember that there was a room."""
+    rooms = RoomsCache(MemoryStore())
+    Hub(rooms, Metrics()).receive(RoomDeleted(HERE))
+    assert rooms.may_have_connections(HERE)
 
 
 @pytest.mark.parametrize("burst", [1, 10])

@@ -35,7 +35,13 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Forget what is cached of the room: it was updated or deleted."""
+    """Forget what is cached of the room: it was updated."""
+
+    room: str
+
+
+class RoomDeleted(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Forget what is cached of the room: it is gone. Its connections stay, and can be ended."""
 
     room: str
 
@@ -59,7 +65,7 @@ class TokenKeysChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     killed: str
 
 
-RoomEnvelope = Deliver | Disconnect | RoomChanged
+RoomEnvelope = Deliver | Disconnect | RoomChanged | RoomDeleted
 """What the hub takes."""
 
 Envelope = RoomEnvelope | TokenKeysChanged | IdentitiesChanged | AccountSuspended

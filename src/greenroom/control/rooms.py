@@ -4,7 +4,7 @@ from typing import cast
 
 from msgspec import UNSET
 
-from greenroom.bus.base import RoomChanged
+from greenroom.bus.base import RoomChanged, RoomDeleted
 from greenroom.control.context import Call, Result
 from greenroom.control.pages import PageToken
 from greenroom.model.arn import ResourceType
@@ -84,7 +84,7 @@ async def delete_room(call: Call) -> Result:
     """DeleteRoom: connections stay open, publishing on them answers 404 (Chat User Guide, FAQs)."""
     arn = call.resource("identifier")
     await call.services.store.delete_room(arn)
-    call.services.bus.publish(RoomChanged(str(arn)))
+    call.services.bus.publish(RoomDeleted(str(arn)))
     return {}
 
 

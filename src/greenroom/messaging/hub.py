@@ -35,6 +35,7 @@ from greenroom.bus.base import (
     Disconnect,
     Envelope,
     RoomChanged,
+    RoomDeleted,
     TokenKeysChanged,
 )
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
@@ -380,6 +381,8 @@ class Hub:
                 self._disconnect(room, envelope)
         elif isinstance(envelope, RoomChanged):
             self._cache.forget(envelope.room)
+        elif isinstance(envelope, RoomDeleted):
+            self._cache.note_deleted(envelope.room)
         elif isinstance(envelope, TokenKeysChanged) and envelope.killed:
             everybody = (each for room in self._rooms.values() for each in room.connections)
             self._revoke([each for each in everybody if each.key_id == envelope.killed])

@@ -11,6 +11,10 @@ DEFAULT_SESSION_MINUTES = 60
 """Session duration when the request names none (API reference, CreateChatToken)."""
 
 
+LONGEST_SESSION_SECONDS = 180 * 60
+"""No session is longer, whatever a request names (API reference, CreateChatToken)."""
+
+
 class Capability(StrEnum):
     """What a token's bearer may do beside viewing messages, which everybody may."""
 
