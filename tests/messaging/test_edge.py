@@ -15,6 +15,12 @@ from greenroom.bus.base import Deliver, RoomChanged
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import TURN_BYTES, Edge, State
 from greenroom.messaging.hub import NO_SOCKET
+from greenroom.model.errors import (
+    InternalServerException,
+    PendingVerification,
+    ServiceUnavailableException,
+)
+from greenroom.protocol.errors import ActionError
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
@@ -279,6 +285,34 @@ async def test_storage_unavailable() -> None:
         (error,) = texts(transport.take())
         assert (error["ErrorCode"], error["RequestId"]) == (500, "r")
         assert "/var" not in error["ErrorMessage"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (PendingVerification("suspended"), 403, "suspended"),
+        (InternalServerException("secret"), 500, "The service cannot take the request now"),
+        (ServiceUnavailableException("secret"), 500, "The service cannot take the request now"),
+        (ActionError(406, "rude", "r"), 406, "rude"),
+    ],
+)
+async def test_errors_of_the_shared_rules(
+    error: Exception, code: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the sender may know is told in its own words; what is our business is not."""
+
+    def refuse(*_: object) -> object:
+        raise error
+
+    async with stage() as made:
+        edge, transport = await made.connect()
+        monkeypatch.setattr(made.chat, "send_message", refuse)
+        edge.data_received(action(RequestId="r"))
+        (told,) = texts(transport.take())
+        assert (told["ErrorCode"], told["ErrorMessage"]) == (code, message)
+        assert told["RequestId"] == "r"
+        count = made.metrics.registry.get_sample_value
+        assert count("greenroom_action_errors_total", {"code": str(code)}) == 1
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -737,7 +771,7 @@ async def test_ping_and_silence() -> None:
             edge.data_received(client_frame(b"", 0x8A))
             for _ in range(9):
                 made.sweeper.tick()
-        assert set(transport.take()) == {PING}
+        assert transport.take() == [PING] * 4
         assert (transport.aborted, transport.closed) == (True, False)
         assert ended(logs) == ["silent_peer"]
         edge.connection_lost(None)
