@@ -232,7 +232,7 @@ LIMITS = {
     " between two parts of its content",
     "header_count": "431, and the connection is closed",
     "request_bodies_bytes": "503 for a body of more than 16 KiB that finds no place, the SDKs retry"
-    " it; a single body of more than 1 MiB gets 413",
+    " it; a single body of more than 1 MiB, of IAM and STS of more than 384 KiB, gets 413",
     "frame_bytes": "close code 1009; it holds for a frame and for the message of its fragments",
     "outbound_queue_bytes": "the reader is dropped without a close frame (`slow_reader`)",
     "ping_interval_seconds": "a peer that is silent for two of them is dropped (`silent_peer`)",

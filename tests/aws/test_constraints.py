@@ -1,4 +1,5 @@
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.constraints import FAILURES_REPORTED, PATTERNS, check
+from greenroom.aws.constraints import FAILURES_REPORTED, ITEMS_LOOKED_AT, PATTERNS, check
 from greenroom.aws.service import API_VERSION, OPERATIONS
 from greenroom.aws.shapes import ListShape, MapShape, Shape, StringShape, StructureShape, read_model
 from greenroom.model.errors import FieldError
@@ -282,12 +283,13 @@ def test_the_number_of_reported_failures_is_bounded() -> None:
     """A request made of failures does not get an answer many times its size."""
     tags = dict.fromkeys(map(str, range(10_000)), 0)
     identifiers = [0] * 10_000
-    for value in (
-        {"tags": tags},
-        {"loggingConfigurationIdentifiers": identifiers},
-        {"tags": tags, "loggingConfigurationIdentifiers": identifiers},
+    twice = {"k" * 129 + str(number): 0 for number in range(50)}
+    for value, most in (
+        ({"tags": tags}, 51),
+        ({"loggingConfigurationIdentifiers": identifiers}, 4),
+        ({"tags": twice, "loggingConfigurationIdentifiers": identifiers}, FAILURES_REPORTED),
     ):
-        assert len(check(OPERATIONS["CreateRoom"].input, value, "")) == FAILURES_REPORTED
+        assert len(check(OPERATIONS["CreateRoom"].input, value, "")) == most
 
 
 def test_a_long_key_is_cut_in_the_path() -> None:
@@ -332,3 +334,39 @@ def test_messages_never_hold_values(name: str) -> None:
     ]
     assert errors
     assert not [error for error in errors if "HUSH" in error.message + error.name]
+
+
+@pytest.mark.parametrize(
+    ("operation", "given"),
+    [
+        (
+            "TagResource",
+            {"resourceArn": ROOM + "a", "tags": {str(each): "" for each in range(9_000)}},
+        ),
+        ("CreateRoom", {"loggingConfigurationIdentifiers": [CONFIGURATION + "a"] * 9_000}),
+        (
+            "CreateChatToken",
+            {
+                "roomIdentifier": ROOM + "a",
+                "userId": "u",
+                "attributes": {str(each): "" for each in range(9_000)},
+            },
+        ),
+    ],
+)
+def test_of_very_many_items_few_are_looked_at(operation: str, given: dict[str, Any]) -> None:
+    """A body can hold hundreds of thousands: that they are too many is known at once."""
+    calls = 0
+
+    def note(_frame: object, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    shape = OPERATIONS[operation].input
+    sys.setprofile(note)
+    try:
+        (failed,) = check(shape, given, "")
+    finally:
+        sys.setprofile(None)
+    assert "at most" in failed.message
+    assert calls < 6 * ITEMS_LOOKED_AT

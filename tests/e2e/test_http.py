@@ -14,6 +14,7 @@ from tests.service import Service, running
 
 REQUEST_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 BODY_BYTES = 1_048_576
+FORM_BYTES = 393_216
 HEAD_BYTES = 65_536
 
 
@@ -266,6 +267,17 @@ def test_a_body_that_is_too_large(service: Service, peer: Peer) -> None:
     refused(peer.read_answer(), 413, "RequestEntityTooLargeException")
     peer.send(list_rooms(service))
     assert peer.read_answer().status == 200
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 413)])
+def test_the_largest_form(service: Service, more: int, status: int) -> None:
+    """A form of IAM and STS has a bound of its own: what is escaped takes longer to read."""
+    body = b"Action=GetCallerIdentity&Version=2011-06-15&X="
+    body += b"%41" * ((FORM_BYTES - len(body)) // 3)
+    body += b"a" * (FORM_BYTES - len(body) + more)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    request = signed_bytes(service, "POST", "/", body, headers=form, scope="sts")
+    assert ask(service, request).status == status
 
 
 def test_a_chunked_body_that_is_too_large(service: Service, peer: Peer) -> None:

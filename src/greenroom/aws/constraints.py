@@ -11,6 +11,7 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 
 import msgspec
 
@@ -19,6 +20,10 @@ from greenroom.model.errors import FieldError
 
 FAILURES_REPORTED = 100
 """The bound on one answer: 50 tags can fail with key and value."""
+
+ITEMS_LOOKED_AT = 4_096
+"""Items of a list or a map that are looked at where the model has no bound: no valid request has as
+many, and a body can have hundreds of thousands."""
 
 KEY_SHOWN = 128
 """Code points of a map's key that appear in a field's path: the longest legal tag key."""
@@ -34,6 +39,7 @@ PATTERNS = {
 }
 """Patterns that stand in for the model's, by the name of their shape."""
 
+_Bounds = Callable[[int, str, list[FieldError]], None]
 _Check = Callable[[object, str, list[FieldError]], None]
 
 
@@ -119,14 +125,15 @@ def _structure(shape: StructureShape, words: Wording) -> _Check:
 
 def _list(shape: ListShape, words: Wording) -> _Check:
     check_item = _compiled(shape.member, words)
-    check_size = _bounds(shape, words.fewer_items, words.more_items)
+    most = _most(shape)
+    check_size = _size_check(shape, most, words.fewer_items, words.more_items)
 
     def check_list(value: object, path: str, errors: list[FieldError]) -> None:
         if not isinstance(value, list):
             errors.append(FieldError(path, "must be an array"))
             return
         check_size(len(value), path, errors)
-        for index, item in enumerate(value, words.first_index):
+        for index, item in enumerate(value[:most], words.first_index):
             if item is None:
                 errors.append(FieldError(words.item.format(path, index), "must not be null"))
             else:
@@ -139,14 +146,17 @@ def _list(shape: ListShape, words: Wording) -> _Check:
 
 def _map(shape: MapShape, words: Wording) -> _Check:
     check_key, check_value = _compiled(shape.key, words), _compiled(shape.value, words)
-    check_size = _bounds(shape, "must have at least {} entries", "must have at most {} entries")
+    most = _most(shape)
+    check_size = _size_check(
+        shape, most, "must have at least {} entries", "must have at most {} entries"
+    )
 
     def check_map(value: object, path: str, errors: list[FieldError]) -> None:
         if not isinstance(value, dict):
             errors.append(FieldError(path, "must be an object"))
             return
         check_size(len(value), path, errors)
-        for key, item in value.items():
+        for key, item in islice(value.items(), most):
             entry = f"{path}.{_shown(key)}"
             before = len(errors)
             check_key(key, entry, errors)
@@ -204,8 +214,19 @@ def _boolean(value: object, path: str, errors: list[FieldError]) -> None:
         errors.append(FieldError(path, "must be true or false"))
 
 
-def _bounds(shape: Shape, below: str, above: str) -> Callable[[int, str, list[FieldError]], None]:
-    minimum, maximum = shape.metadata.get("min"), shape.metadata.get("max")
+def _most(shape: Shape) -> int:
+    return int(shape.metadata.get("max", ITEMS_LOOKED_AT))
+
+
+def _size_check(shape: Shape, most: int, below: str, above: str) -> _Bounds:
+    return _between(shape.metadata.get("min"), most, below, above)
+
+
+def _bounds(shape: Shape, below: str, above: str) -> _Bounds:
+    return _between(shape.metadata.get("min"), shape.metadata.get("max"), below, above)
+
+
+def _between(minimum: int | None, maximum: int | None, below: str, above: str) -> _Bounds:
 
     def check_bounds(size: int, path: str, errors: list[FieldError]) -> None:
         if minimum is not None and size < minimum:

@@ -26,7 +26,7 @@ from greenroom.control.context import Call, Services
 from greenroom.control.identity import Caller, Identities
 from greenroom.control.operations import HANDLERS
 from greenroom.control.query_api import QueryApi, service_of
-from greenroom.control.request_body import Bodies, TooManyBodies
+from greenroom.control.request_body import FORM_BYTES, Bodies, TooManyBodies
 from greenroom.control.throttle import Throttle
 from greenroom.control.trail import Auditor, Trail, new_trail
 from greenroom.model.errors import (
@@ -177,7 +177,7 @@ class ControlPlane:
     async def _respond_query(
         self, api: QueryApi, name: str, scope: Scope, receive: Receive, trail: Trail
     ) -> rest_json.Response:
-        request = signed_request(scope, await self.bodies.read(receive))
+        request = signed_request(scope, await self.bodies.read(receive, FORM_BYTES))
         caller, region = await self._authenticated(request, trail, name)
         content_type = _content_type(scope["headers"])
         form = query.read_form(scope["query_string"], content_type, request.body)

@@ -16,6 +16,9 @@ from greenroom.model.errors import (
 BODY_BYTES = 1_048_576
 """The largest request body. The largest valid one, 50 full tags all escaped, has about 230 KB."""
 
+FORM_BYTES = 393_216
+"""The largest form of IAM and STS: 131,072 characters of policies, all escaped."""
+
 DISCARDED_BYTES = 67_108_864
 """How much of a body that is refused is read before the refusal goes out."""
 
