@@ -236,6 +236,59 @@ async def test_circuit() -> None:
     assert scene.count("greenroom_review_circuits_open") == 0
 
 
+async def test_a_failing_function_closes_the_circuit() -> None:
+    """A probe that reached the function has found it, whatever it made of the message."""
+    scene = Scene(Limits(seconds=None, circuit_failures=2, circuit_seconds=5))
+    scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
+    for _ in range(2):
+        await scene.ask()
+    assert scene.count("greenroom_review_circuits_open") == 1
+    scene.time.advance(5)
+    scene.target.answer = InvocationFailed(Failure.HANDLER_ERROR)
+    for _ in range(3):
+        await scene.ask()
+    assert scene.count("greenroom_review_circuits_open") == 0
+    assert len(scene.target.asked) == 5
+
+
+async def test_an_open_circuit_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no longer among those that are open."""
+    monkeypatch.setattr("greenroom.review.reviewer.MAXIMUM_HANDLERS", 2)
+    scene = Scene(Limits(seconds=None, circuit_failures=1))
+    scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
+    for number in range(2):
+        await scene.ask(uri=f"{URI}{number}")
+    assert scene.count("greenroom_review_circuits_open") == 2
+    scene.target.answer = EDITED
+    await scene.ask(uri=URI)
+    assert scene.count("greenroom_review_circuits_open") == 1
+
+
+async def test_places_are_given_back() -> None:
+    """As many invocations are under way at a time after others have ended as before."""
+    scene = Scene(Limits(seconds=None, concurrency=2))
+    for _ in range(3):
+        gate = scene.target.answer = asyncio.Event()
+        scene.target.asked.clear()
+        waiting = [asyncio.create_task(scene.ask()) for _ in range(6)]
+        await settle()
+        assert len(scene.target.asked) == 2
+        gate.set()
+        await asyncio.gather(*waiting)
+
+
+async def test_how_long_reviews_take_is_measured() -> None:
+    """From the message to the verdict, by its outcome."""
+    scene = Scene()
+    gate = scene.target.answer = asyncio.Event()
+    waiting = asyncio.create_task(scene.ask())
+    await settle()
+    scene.time.advance(0.25)
+    gate.set()
+    await waiting
+    assert scene.count("greenroom_review_seconds_sum", outcome="allowed") == 0.25
+
+
 async def test_a_failing_function_is_still_asked() -> None:
     """A function that raises at messages was invoked: one user cannot switch it off for all."""
     scene = Scene(Limits(seconds=None, circuit_failures=3))
@@ -318,7 +371,9 @@ async def test_problem() -> None:
     scene.target.why = "invalid lambda permission"
     assert await scene.reviewer.problem(URI) == "invalid lambda permission"
     scene.target.why = RuntimeError("x")
-    assert await scene.reviewer.problem(URI) is None
+    with capture_logs() as logs:
+        assert await scene.reviewer.problem(URI) is None
+    assert [line["event"] for line in logs] == ["check of a review handler crashed"]
     assert await Scene(is_asked=False).reviewer.problem(URI) is None
 
 
@@ -353,6 +408,7 @@ async def test_drain() -> None:
 async def test_a_drain_leaves_time(seconds: float | None) -> None:
     """A review that ends within the drain's time has its verdict; a drain begins no second one."""
     scene = Scene(Limits(seconds=seconds))
+    assert await scene.ask() == Allowed("edited", None)
     gate = scene.target.answer = asyncio.Event()
     waiting = [asyncio.create_task(scene.ask(FallbackResult.DENY)) for _ in range(2)]
     await settle()
