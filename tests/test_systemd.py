@@ -74,6 +74,15 @@ def test_systemd_is_told(
         assert told.recv(100) == b"READY=1\nMAINPID=1"
 
 
+def test_who_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full queue loses the message and stops nobody."""
+    monkeypatch.setattr(systemd, "PATIENCE_SECONDS", 0.001)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "notify"))
+        for _ in range(1000):
+            notify(systemd.READY, path=str(tmp_path / "notify"))
+
+
 def test_nobody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without systemd, or when it does not listen, nothing happens."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)

@@ -12,6 +12,9 @@ from contextlib import suppress
 FIRST_DESCRIPTOR = 3
 """The first socket's, by the protocol."""
 
+PATIENCE_SECONDS = 0.5
+"""How long systemd may take to read what was told before."""
+
 READY = "READY=1"
 STOPPING = "STOPPING=1"
 
@@ -39,11 +42,13 @@ def listening_sockets(
 
 
 def notify(*lines: str, path: str | None = None) -> None:
-    """Tell systemd; what it does not take is lost, as the protocol has it."""
+    """Tell systemd; what it does not take within `PATIENCE_SECONDS` is lost."""
     path = os.environ.get("NOTIFY_SOCKET") if path is None else path
     if not path:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection, suppress(OSError):
+        # Few messages fit into its queue, and the event loop waits.
+        connection.settimeout(PATIENCE_SECONDS)
         connection.connect("\0" + path[1:] if path.startswith("@") else path)
         connection.send("\n".join(lines).encode())
 
