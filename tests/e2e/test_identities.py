@@ -478,6 +478,7 @@ def test_moderation_by_chat_users_is_audited(tmp_path: Path) -> None:
         ("DisconnectUser", {"moderator": "mod", "userId": "troll"}),
     ]
     assert lines[2]["resources"] == [room]
+    assert lines[2]["sourceIp"] == "127.0.0.1"
     assert "hush" not in path.read_text()
 
 
@@ -487,3 +488,24 @@ def test_no_audit_log(tmp_path: Path) -> None:
         service.boto3().create_room()
         service.stop()
     assert not (tmp_path / "data" / "audit.log").exists()
+
+
+def test_sdks_retry_what_is_too_fast(tmp_path: Path) -> None:
+    """Beyond the rate of IAM and STS the answer is Throttling, which an SDK tries again."""
+
+    def client(attempts: int) -> Any:
+        return boto3.client(
+            "sts",
+            endpoint_url=service.api_url,
+            region_name="us-east-1",
+            aws_access_key_id=service.ready["access_key_id"],
+            aws_secret_access_key=service.ready["secret_access_key"],
+            config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}),
+        )
+
+    with running(tmp_path, GREENROOM_QUOTAS="requests_per_second_per_caller.sts=2") as service:
+        once, patient = client(1), client(10)
+        codes = [code_of(once.get_caller_identity) for _ in range(20)]
+        assert set(codes) == {"", "Throttling"}
+        for _ in range(3):
+            assert patient.get_caller_identity()["Account"] == "123456789012"

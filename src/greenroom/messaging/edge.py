@@ -288,12 +288,12 @@ class Edge(asyncio.Protocol):
                 deleting = chat.delete_message(
                     claims.room_arn, action.id, action.reason, action.request_id
                 )
-                return self._plane.moderation.follow(claims, action, deleting)
+                return self._plane.moderation.follow(claims, action, deleting, self.address())
             case DisconnectUser():
                 disconnecting = chat.disconnect_user(
                     claims.room_arn, action.user_id, action.reason, action.request_id
                 )
-                return self._plane.moderation.follow(claims, action, disconnecting)
+                return self._plane.moderation.follow(claims, action, disconnecting, self.address())
 
     async def _finish(self, waiting: Awaitable[object], request_id: str) -> None:
         try:

@@ -27,29 +27,35 @@ class ModerationTrail:
         moderator: ChatTokenClaims,
         action: DeleteMessage | DisconnectUser,
         doing: Awaitable[object],
+        source_ip: str = "",
     ) -> None:
         """Wait for what is being done, and write what came of it."""
         try:
             await doing
         except ServiceError as error:
-            await self._refuse(moderator, action, error.code)
+            await self._refuse(moderator, action, error.code, source_ip)
             raise
-        await self._write(moderator, action, SUCCESS)
+        await self._write(moderator, action, SUCCESS, source_ip)
 
     async def _refuse(
-        self, moderator: ChatTokenClaims, action: DeleteMessage | DisconnectUser, code: str
+        self,
+        moderator: ChatTokenClaims,
+        action: DeleteMessage | DisconnectUser,
+        code: str,
+        source_ip: str,
     ) -> None:
         if self._log is not None:
             now = self._clock.monotonic()
             suppressed = self._log.refusals.admit(moderator.room_arn, now)
             if suppressed is not None:
-                await self._write(moderator, action, code, suppressed)
+                await self._write(moderator, action, code, source_ip, suppressed)
 
     async def _write(
         self,
         moderator: ChatTokenClaims,
         action: DeleteMessage | DisconnectUser,
         outcome: str,
+        source_ip: str,
         suppressed: int = 0,
     ) -> None:
         if self._log is None:
@@ -65,6 +71,7 @@ class ModerationTrail:
                 event=event,
                 outcome=outcome,
                 request_id=action.request_id,
+                source_ip=source_ip,
                 resources=(moderator.room_arn,),
                 details=details,
                 suppressed=suppressed,
