@@ -14,7 +14,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.listener import HeadLimits, Listener
+from greenroom.listener import HELD_BYTES, HeadLimits, Listener
 from greenroom.protocol.addresses import Networks, packed
 from greenroom.protocol.forwarded import TrustedProxies
 from greenroom.visitors import Visitors
@@ -353,7 +353,7 @@ async def test_upgrade_behind_an_unanswered_request() -> None:
 
 async def test_requests_that_do_not_wait_for_answers() -> None:
     """One read brings thousands: one is looked at, the others wait as bytes, and all are served."""
-    count = 3000
+    count = HELD_BYTES // len(REQUEST)
     async with port() as opened, connected(opened) as (reader, writer):
         opened.hold.clear()
         writer.write(REQUEST * count)
@@ -362,7 +362,7 @@ async def test_requests_that_do_not_wait_for_answers() -> None:
         for _ in range(20):
             await asyncio.sleep(0)
             assert not listener.pipeline
-            assert len(listener._held) <= 2 * 262_144
+            assert len(listener._held) <= HELD_BYTES
         assert len(opened.seen) == 1
         assert listener.flow.read_paused
         opened.hold.set()
@@ -373,15 +373,45 @@ async def test_requests_that_do_not_wait_for_answers() -> None:
         assert not listener.flow.read_paused
 
 
+async def test_too_many_requests_before_their_answers() -> None:
+    """What has no place to wait is refused, after the answers to what came before."""
+    async with port() as opened:
+        status, rest = await opened.exchange(REQUEST * (HELD_BYTES // len(REQUEST) * 2))
+        assert status == 200
+        *_, last = rest.split(b"HTTP/1.1 ")
+        assert last.startswith(b"400 ")
+        assert refusal(last.partition(b"\r\n\r\n")[2]).startswith("Too many requests")
+        assert len(opened.seen) < 2 * HELD_BYTES // len(REQUEST)
+
+
 async def test_what_is_held_does_not_grow() -> None:
-    """While answers are written one by one, no more is read than what was held."""
+    """While answers are written one by one, no more is read than what has a place."""
     async with port() as opened, connected(opened) as (reader, writer):
-        largest = 0
-        writer.write(REQUEST * 40_000)
-        for _ in range(2000):
+        writer.write(REQUEST * 1000)
+        for _ in range(4000):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-            largest = max(largest, len(opened.listeners[0]._held))
-        assert 0 < largest <= 2 * 262_144
+            writer.write(REQUEST)
+            assert len(opened.listeners[0]._held) <= HELD_BYTES
+
+
+async def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
+    """A connection that rests holds no head, whether its answer or its body ended first."""
+    large = b"x-large: " + b"x" * 1500 + b"\r\n"
+    requests = (
+        REQUEST.replace(b"\r\n\r\n", b"\r\n" + large + b"\r\n"),
+        CHUNKED.replace(b"host", large + b"host") + b"1\r\nx\r\n0\r\n\r\n",
+    )
+    async with port() as opened, connected(opened) as (reader, writer):
+        for request in requests * 2:
+            writer.write(request)
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0)
+            (listener,) = opened.listeners
+            kept = (listener.headers, listener.url, listener.scope, listener.cycle.scope)
+            assert not any(kept)
+        await asyncio.sleep(0.01)
+        writer.write(UPGRADE.replace(b"TOKEN", token().encode()))
+        await reader.readuntil(b"HTTP/1.1 101 ")
 
 
 @pytest.mark.parametrize("cut", range(1, len(REQUEST), 5))
@@ -443,7 +473,7 @@ async def test_requests_behind_a_body_in_chunks() -> None:
 async def test_answers_that_nobody_reads() -> None:
     """A client that sends requests and reads no answer is let go of in time."""
     limits = HeadLimits(size=2048, count=10, seconds=0.1)
-    post = b"POST / HTTP/1.1\r\ncontent-length: 60000\r\n\r\n" + bytes(60_000)
+    post = b"POST / HTTP/1.1\r\ncontent-length: 30000\r\n\r\n" + bytes(30_000)
     async with port(limits) as opened:
         connection = socket.socket()
         with connection:
@@ -451,9 +481,14 @@ async def test_answers_that_nobody_reads() -> None:
             connection.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(connection, opened.address)
-            sending = asyncio.create_task(loop.sock_sendall(connection, post * 2000))
+
+            async def send_on() -> None:
+                for _ in range(2000):
+                    await loop.sock_sendall(connection, post)
+                    await asyncio.sleep(0.001)
+
             with pytest.raises(ConnectionError):
-                await asyncio.wait_for(sending, 10)
+                await asyncio.wait_for(send_on(), 20)
         assert opened.made.plane.visitors.total == 0
 
 
@@ -502,7 +537,7 @@ async def test_clients_that_go_with_requests_unanswered() -> None:
     async with port() as opened:
         opened.hold.clear()
         async with connected(opened) as (_, writer):
-            writer.write(REQUEST * 5000)
+            writer.write(REQUEST * 2000)
             await asyncio.wait_for(opened.waiting.wait(), 5)
         listeners = [weakref.ref(each) for each in opened.listeners]
         opened.listeners.clear()

@@ -78,6 +78,8 @@ class Door(asyncio.Protocol):
             # because uvloop begins to read whatever is asked for before.
             self._held += data
             self._transport.pause_reading()
+            if len(self._held) > self._limits.size:
+                self._transport.abort()
             return
         end = data.find(b"\r\n\r\n") + 4
         if 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):

@@ -5,8 +5,9 @@ uvicorn's protocol class reads the requests. What it leaves open is closed here:
 - The size of a request's head, and the time a client may take for it, for the body, and to read
   the answer.
 - Requests that do not wait for the answer before them: they are not looked at until it is written,
-  and nothing is read meanwhile. So a connection holds one request, and what one read brought. Of
+  and nothing is read meanwhile. So a connection holds one request, and `HELD_BYTES` behind it. Of
   all that is held by all connections a few are taken in each turn of the loop.
+- A connection that rests between two requests keeps nothing of the last one.
 - Trailers are refused. The service knows no field that may stand there (RFC 9110, section 6.5.1),
   and what is no content of a body in chunks is bounded like a head.
 - Answers are JSON also when the request could not be parsed. A refused connection is closed, after
@@ -21,6 +22,7 @@ from typing import Any, cast
 
 import httptools
 import msgspec
+from uvicorn._types import HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
@@ -47,6 +49,9 @@ LINGER_SECONDS = 2.0
 """How long a refused connection is still read: the kernel resets one that is closed with bytes
 unread, and the client would not see why."""
 
+
+HELD_BYTES = 65_536
+"""What may come before its turn: hundreds of requests. More is refused."""
 
 MOST_QUEUED = 16
 """Requests that may begin in one piece of a body in chunks, behind its end."""
@@ -157,6 +162,10 @@ class Listener(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _hold(self, data: bytes) -> None:
+        if len(data) > HELD_BYTES:
+            self._held = b""
+            self._answer(400, _TOO_MANY)
+            return
         self._held = data
         self._flow.holding = True
         self.flow.pause_reading()
@@ -188,7 +197,7 @@ class Listener(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_QUEUED:
-            raise _Refused(400, "Too many requests are sent before their answers")
+            raise _Refused(400, _TOO_MANY)
         self._unset_keepalive_if_required()
         super().on_message_begin()
         if self._deadline is None:
@@ -228,6 +237,7 @@ class Listener(HttpToolsProtocol):
         if not self._wants_websocket():
             self._plane.visitors.finish(self._visit)
         super().on_message_complete()
+        self._forget_request()
 
     def on_response_complete(self) -> None:
         if self._ended:
@@ -242,6 +252,16 @@ class Listener(HttpToolsProtocol):
                 self._close_after(self._farewell)
             elif self._held:
                 self._plane.turns.wait(self._go_on)
+            self._forget_request()
+
+    def _forget_request(self) -> None:
+        """Let go of a request that is over: its head may be large, and the next one far away."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or self._pieces.in_body or not cycle.response_complete:
+            return
+        if cycle.scope is self.scope:  # else the head of another one has begun
+            self.headers, self.url = [], b""
+            self.scope = cycle.scope = _NO_SCOPE
 
     def _go_on(self) -> None:
         """Take the next request from what is held, and read again when nothing is."""
@@ -389,10 +409,15 @@ class Listener(HttpToolsProtocol):
         reset(self.transport)
 
 
+_NO_SCOPE = cast("HTTPScope", {})
+"""What is left of a request that is over."""
+
+
 def _nothing() -> None:
     """Stand where a connection was called that has ended."""
 
 
+_TOO_MANY = "Too many requests are sent before their answers"
 _TOO_LARGE = "The request line and headers are too large"
 _CHUNKS_TOO_LARGE = "What stands around the chunks of the body is too large"
 

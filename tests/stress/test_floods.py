@@ -182,12 +182,28 @@ async def pipelined_requests(flood: Flood) -> None:
 
 
 async def pipelined_requests_unread(flood: Flood) -> None:
-    """Clients that send as much as is taken, then nothing, and read no answer."""
-    streams = [await flood.crowd.stream(receive_buffer=4096) for _ in range(flood.peers // 25)]
-    for stream in streams:
+    """Clients that send as much as has a place, or far more, then nothing, and read no answer."""
+    streams = [await flood.crowd.stream(receive_buffer=4096) for _ in range(flood.peers // 10)]
+    for number, stream in enumerate(streams):
         request = flood.chance.choice(GETS)
         stream.transport.pause_reading()
-        stream.transport.write(request * (4 * MEBIBYTE // len(request)))
+        stream.transport.write(request * ((60_000, 4 * MEBIBYTE)[number % 2] // len(request)))
+    await asyncio.sleep(SECONDS)
+    await end(streams)
+
+
+async def kept_connections(flood: Flood) -> None:
+    """Clients that send a request with a large head, read its answer, and stay."""
+    more = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 600) for number in range(100))
+    request = b"GET /health HTTP/1.1\r\nHost: h\r\n" + more + b"\r\n"
+
+    async def stay() -> Stream:
+        stream = await flood.crowd.stream()
+        stream.transport.write(request)
+        await until(lambda: stream.received, "it is answered")
+        return stream
+
+    streams = await at_once((stay() for _ in range(flood.peers // 2)), limit=20)
     await asyncio.sleep(SECONDS)
     await end(streams)
 
@@ -235,7 +251,8 @@ FLOODS: dict[Callable[[Flood], Coroutine[None, None, None]], int] = {
     drip: 40,
     pings_unread: 60,
     pipelined_requests: 60,
-    pipelined_requests_unread: 80,
+    pipelined_requests_unread: 60,
+    kept_connections: 40,
     trailers: 60,
 }
 """Each flood, and by how many MiB the process may grow at most: at scale 1, with 2,000 peers."""

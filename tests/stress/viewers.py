@@ -159,10 +159,14 @@ class Stream(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.ended = False
+        self.received = 0
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
