@@ -12,13 +12,7 @@ from typing import Literal
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(
-    [
-        ROOT / "README.md",
-        *(ROOT / "docs" / "tutorial").glob("*.md"),
-        *(ROOT / "docs" / "howto").glob("*.md"),
-    ]
-)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 NEEDS = (
     "AWS", "systemd", "a container engine", "a browser", "another machine", "root", "minutes",
