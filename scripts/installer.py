@@ -89,7 +89,7 @@ def _run_pip(venv: Path, what: list[str]) -> None:
     command = _pip(venv, "install", "--progress-bar", "off", *what)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pip:
         for line in pip.stdout or ():
-            count += line.startswith("Collecting ")
+            count += line.startswith(("Collecting ", "Processing "))
             if live:
                 sys.stderr.write(f"\r\033[K  {count} packages: {line.strip()[:60]}")
             elif time.monotonic() - said > SAY_EVERY_SECONDS:
