@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -188,6 +189,25 @@ def test_a_stop_between_rename_and_open_loses_nothing(
     append(file, b"two\n")
     assert path.read_bytes() == b"two\n"
     assert names(path) == ["audit.log", "audit.log.000001"]
+
+
+def test_two_processes_write_to_one_file(made: Made, path: Path) -> None:
+    """As in a takeover: whoever rotates, no file is overwritten, and no line is lost."""
+    lines = [b"%d %05d %b\n" % (who, number, b"x" * 40) for who in (1, 2) for number in range(600)]
+
+    def write(own: list[bytes]) -> None:
+        file = made(bytes=500, files=10_000)
+        for line in own:
+            assert append(file, line) is None
+        file.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write, lines[:600]), pool.submit(write, lines[600:])]:
+            done.result()
+    kept = [
+        line for name in names(path) for line in (path.parent / name).read_bytes().splitlines(True)
+    ]
+    assert sorted(kept) == lines
 
 
 def test_what_is_no_file_is_not_rotated(tmp_path: Path) -> None:

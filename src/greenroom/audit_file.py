@@ -3,12 +3,14 @@
 - A full file gets the next number behind its name, `audit.log.000042`; beyond the bound the lowest
   numbers are deleted. One rename is all that rotation is: whenever the machine stops, each line is
   in one file. The old file and the directory are on the disk before the new file is begun.
+- Several processes may write to one file, as in a takeover: one of them puts it aside.
 - Somebody else may move the file away and call `reopen`, as logrotate does, or cut it to nothing.
 - What is no ordinary file, such as `/dev/stdout`, is never rotated.
 - Not safe for several threads.
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import stat
@@ -108,13 +110,21 @@ class AuditFile:
 
     def _rotate(self) -> None:
         os.fsync(self._descriptor)
-        if self._is_in_place():
-            numbers = sorted(self._numbers())
-            following = numbers[-1] + 1 if numbers else 1
-            self._path.rename(self._numbered(following))
-            for number in [*numbers, following][: -self._rotation.files]:
-                self._numbered(number).unlink(missing_ok=True)
-        self.open()
+        # A process that is being taken over writes to the same file, until it ends.
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            if self._is_in_place():
+                self._put_aside()
+            self.open()
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _put_aside(self) -> None:
+        numbers = sorted(self._numbers())
+        following = numbers[-1] + 1 if numbers else 1
+        self._path.rename(self._numbered(following))
+        for number in [*numbers, following][: -self._rotation.files]:
+            self._numbered(number).unlink(missing_ok=True)
 
     def _is_in_place(self) -> bool:
         """Return whether the name is that of the open file: else somebody else rotated it."""
