@@ -571,3 +571,18 @@ class Unread(Transport):
     def abort(self) -> None:
         super().abort()
         self.gone.set()
+
+
+async def test_answers_wait_for_a_peer_that_does_not_read() -> None:
+    """While the transport holds bytes the application waits, and goes on when they are gone."""
+    async with port() as opened:
+        listener = opened.accept()
+        listener.connection_made(Transport())
+        for paused in (True, False, True):
+            (listener.pause_writing if paused else listener.resume_writing)()
+            assert listener.flow.write_paused is paused
+            assert (listener._unread is not None) is paused
+        unread = listener._unread
+        assert unread is not None
+        listener.connection_lost(None)
+        assert unread.cancelled()

@@ -1,3 +1,4 @@
+import asyncio
 import gc
 from pathlib import Path
 
@@ -190,3 +191,16 @@ def test_the_smallest_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(memory, "_CONTROL_GROUPS", (unlimited,))
     monkeypatch.setattr(memory, "_machine", lambda: 0)
     assert memory.default_bound() == 0
+
+
+async def test_start_and_stop() -> None:
+    """Started, it looks once a second; stopped, never again, also when it never began."""
+    watch = MemoryWatch()
+    watch.stop()
+    watch.start()
+    timer = watch._timer
+    assert timer is not None
+    assert 0.5 < timer.when() - asyncio.get_running_loop().time() <= memory.LOOK_SECONDS
+    watch.stop()
+    assert timer.cancelled()
+    assert watch._timer is None

@@ -21,9 +21,9 @@ from scripts.mutation.trial import Outcome, Trials
 ROOT = Path(__file__).resolve().parents[2]
 BAR_OVER_ALL = 97.0
 BAR_IN_A_GROUP = 95.0
-FIRST_SECONDS = 12.0
+FIRST_SECONDS = 6.0
 """How long the tests take, at most, that are tried first."""
-MORE_SECONDS = 40.0
+MORE_SECONDS = 30.0
 """And those that a change meets which has survived the first."""
 PROGRESS = 25
 """After how many changes a line says how far it is."""
