@@ -76,6 +76,12 @@ def test_a_text_that_is_cut_can_be_compared() -> None:
 
 def test_lists_and_maps_say_what_is_missing() -> None:
     """Beyond the bound there is a number."""
-    told = line(details={"list": list(range(150)), "map": {str(each): 1 for each in range(150)}})
+    told = line(
+        details={
+            "list": list(range(150)),
+            "map": {str(each): 1 for each in range(150)},
+            "text": "x" * 16_384,
+        }
+    )
     assert told["details"]["list"][100:] == ["… 50 more"]
     assert told["details"]["map"]["…"] == "50 more"

@@ -23,6 +23,9 @@ DONE_CHARACTERS = 16_384
 REFUSED_CHARACTERS = 512
 """Characters of all details of what was refused."""
 
+SHORT_BYTES = 1_024
+"""A line of this size about what was refused needs no cut."""
+
 KEPT_CHARACTERS = 64
 """What is kept of a text that is cut."""
 
@@ -64,8 +67,12 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
 
 
 def encoded(entry: AuditEntry) -> bytes:
-    """Return the entry's line, within its bound."""
-    most = DONE_CHARACTERS if entry.outcome in (SUCCESS, "") else REFUSED_CHARACTERS
+    """Return the entry's line, within its bound; almost all are, as they are."""
+    line = msgspec.json.encode(entry) + b"\n"
+    done = entry.outcome in (SUCCESS, "")
+    most = DONE_CHARACTERS if done else REFUSED_CHARACTERS
+    if len(line) <= (most if done else SHORT_BYTES):
+        return line
     bounded = msgspec.structs.replace(
         entry,
         request_id=_cut(entry.request_id, NAMED_CHARACTERS),
