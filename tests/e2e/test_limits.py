@@ -204,6 +204,20 @@ def test_bodies_that_are_read_at_once(tmp_path: Path) -> None:
             assert "request failed" not in service.log.read_text()
 
 
+def test_the_memory_that_an_attacker_took(tmp_path: Path) -> None:
+    """Eight connections, a quarter of a megabyte each: when they have gone, viewers come in."""
+    with limited(tmp_path, memory_bytes=200_000_000) as service, ExitStack() as stack:
+        api = stack.enter_context(api_of(service))
+        token = api.token(api.room())
+        with ExitStack() as attack:
+            for _ in range(8):
+                attack.enter_context(Peer(service)).send(b"GET / HTTP/1.1\r\n\r\n" * 14_000)
+            time.sleep(1.5)  # The memory is looked at once a second.
+        time.sleep(1.5)
+        assert upgraded(service, token, stack).status == 101
+        assert entries(service, "memory pressure: new connections are refused") == []
+
+
 @pytest.fixture
 def api(few: Service) -> Iterator[Api]:
     """Return a client of the service with few places."""
