@@ -1,6 +1,8 @@
 """`greenroom config`: every setting, its value, and where the value came from."""
 
+import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,15 +19,21 @@ from greenroom.settings import Settings, SettingsRefused
 @click.command()
 @settings_options
 @click.option("--explain", is_flag=True, help="Also say what each setting means.")
-def config(config_file: Path | None, explain: bool, **given: str | None) -> None:
+@click.option("--check", is_flag=True, help="Open all that serve would open, and change nothing.")
+def config(config_file: Path | None, explain: bool, check: bool, **given: str | None) -> None:
     """Show every setting, its value and its origin.
 
-    With the options of `greenroom serve` it shows what that command would use.
+    With the options of `greenroom serve` it shows what that command would use. With --check it says
+    instead whether that command could start: files, keys, modules, certificate, address and data
+    are looked at. A service that runs on the data directory may go on.
     """
     try:
         settings = load_settings(given, config_file)
     except SettingsRefused as refused:
         raise fail(refused) from None
+    if check:
+        _check(settings)
+        return
     notes = environment_notes(settings, os.environ)
     rows = [
         (value.setting, *notes.get(name, (value.shown(), value.origin)))
@@ -37,6 +45,21 @@ def config(config_file: Path | None, explain: bool, **given: str | None) -> None
         click.echo(f"{setting.name:{names}}  {text or '-':{shown}}  {origin}")
         if explain:
             click.echo(f"{'':{names}}  {setting.meaning} ({setting.variable})\n")
+
+
+def _check(settings: Settings) -> None:
+    """Print what was found; end with the first fault, and the code that serve would end with."""
+    from greenroom import start_check
+
+    # Functions of message review are imported, and nothing is to lie beside their modules.
+    sys.dont_write_bytecode = True
+    found = asyncio.run(start_check.check(settings))
+    names = max(len(each.part) for each in found)
+    for each in found:
+        click.echo(f"{'ok' if each.refused is None else 'NO':4}{each.part:{names}}  {each.said}")
+    for each in found:
+        if each.refused is not None:
+            raise fail(each.refused)
 
 
 def environment_notes(

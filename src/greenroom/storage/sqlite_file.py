@@ -23,7 +23,7 @@ import msgspec
 from greenroom.storage import sqlite_log
 from greenroom.storage.base import StoreForeign, StoreRefused
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite_lock import LOCK, Lock, in_use, is_full, locked, unwritable
+from greenroom.storage.sqlite_lock import LOCK, Left, Lock, in_use, is_full, locked, unwritable
 
 DATABASE = "greenroom.db"
 """The database file's name in its directory."""
@@ -117,7 +117,7 @@ def upgrade(connection: sqlite3.Connection, schema: Sequence[Step]) -> None:
 
 def _open(path: Path, schema: Sequence[Step], lock: Lock) -> sqlite3.Connection:
     try:
-        if not _examine(path, schema[-1].number, lock):
+        if not examine(path, schema[-1].number, lock):
             _create(path, schema)
         connection = _connect(path, "mode=rw")
     except OSError as error:
@@ -204,9 +204,15 @@ class _Header(msgspec.Struct, frozen=True):
         return size * self.pages if self.changes == self.pages_valid_for else 0
 
 
-def _examine(path: Path, newest: int, lock: Lock) -> bool:
-    """Return whether the file is a database of ours; False when there is none yet."""
-    logged = any(_size(_beside(path, suffix)) for suffix in _LOGS)
+def examine(path: Path, newest: int, lock: Left) -> bool:
+    """Return whether the file is a database of ours; False when there is none yet.
+
+    Nothing is written.
+
+    Raises:
+        StoreForeign: it is damaged, not ours, or of a newer version.
+    """
+    logged = has_log(path)
     size = _size(path)
     if not size:
         if logged:
@@ -229,13 +235,13 @@ def _examine(path: Path, newest: int, lock: Lock) -> bool:
 
 
 def _check_with_log(
-    path: Path, header: _Header, newest: int, lock: Lock, *, every_page: bool
+    path: Path, header: _Header, newest: int, lock: Left, *, every_page: bool
 ) -> None:
     """See that nothing of the log is missing, and that both can be read."""
     log = _beside(path, "-wal")
     if lock.must_have_log and sqlite_log.holds_nothing(log):
         raise _log_missing(path, log)
-    logged = any(_size(_beside(path, suffix)) for suffix in _LOGS)
+    logged = has_log(path)
     recovered = _check_contents(path, newest, logged=logged, every_page=every_page)
     if recovered is not None and log.exists():
         fault = sqlite_log.fault(log, recovered, header.changes, same_boot=lock.same_boot)
@@ -243,7 +249,7 @@ def _check_with_log(
             raise _log_damaged(path, log, fault)
 
 
-def _check_nothing_is_left(path: Path, lock: Lock) -> None:
+def _check_nothing_is_left(path: Path, lock: Left) -> None:
     """Refuse to begin anew beside what only a store that was there before can have left."""
     left = [name for name in MADE_WITH_STORE if (path.parent / name).is_file()]
     if lock.must_have_log:
@@ -274,6 +280,29 @@ def _is_blank(path: Path) -> bool:
             return False
 
 
+@contextmanager
+def untouched(path: Path, *, logged: bool) -> Iterator[sqlite3.Connection]:
+    """Read a database that nobody has open, and leave no file behind.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    shared = _beside(path, "-shm")
+    keep_shared = shared.exists()
+    try:
+        with closing(_connect(path, "mode=ro" if logged else "immutable=1")) as connection:
+            yield connection
+    finally:
+        if not keep_shared:
+            with suppress(OSError):
+                shared.unlink(missing_ok=True)
+
+
+def has_log(path: Path) -> bool:
+    """Return whether what was written last is in a file beside the database."""
+    return any(_size(_beside(path, suffix)) for suffix in _LOGS)
+
+
 def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) -> int | None:
     """Read the database as it is with its log, which only a read-only connection can do safely.
 
@@ -281,19 +310,14 @@ def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) 
     one, return how many of its frames were taken, if SQLite says so.
     """
     shared = _beside(path, "-shm")
-    keep_shared = shared.exists()
     try:
-        with closing(_connect(path, "mode=ro" if logged else "immutable=1")) as connection:
+        with untouched(path, logged=logged) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             check = "PRAGMA quick_check(1)" if every_page else "SELECT count(*) FROM sqlite_master"
             (result,) = connection.execute(check).fetchone()
             recovered = sqlite_log.recovered_frames(shared) if logged else None
     except sqlite3.Error as error:
         raise unwritable(path, error) if is_full(error) else _damaged(path, str(error)) from error
-    finally:
-        if not keep_shared:
-            with suppress(OSError):
-                shared.unlink(missing_ok=True)
     if every_page and result != "ok":
         raise _damaged(path, str(result).splitlines()[-1])
     if version > newest:

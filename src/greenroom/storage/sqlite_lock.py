@@ -23,14 +23,12 @@ _LOGGED = "logged "
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Lock:
-    """A lock that is held; made by `locked`."""
+class Left:
+    """What the last process left in the locked file."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._left = _second_line(descriptor)
+    def __init__(self, noted: str) -> None:
+        self._left = noted
         self._boot = _boot()
-        self._write(self._left)
 
     @property
     def must_have_log(self) -> bool:
@@ -41,6 +39,15 @@ class Lock:
     def same_boot(self) -> bool:
         """Return whether that was in this run of the machine; False where nobody knows."""
         return bool(self._boot) and self._left == _LOGGED + self._boot
+
+
+class Lock(Left):
+    """A lock that is held; made by `locked`."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(_second_line(descriptor))
+        self._descriptor = descriptor
+        self._write(self._left)
 
     def note_log(self, there: bool) -> None:
         """Note that there is a log from now on, or that there soon may be none."""
@@ -84,6 +91,28 @@ def locked(directory: Path) -> Iterator[Lock]:
             yield lock
         finally:
             lock.let_go()
+    finally:
+        os.close(descriptor)
+
+
+def look(directory: Path) -> tuple[str, Left]:
+    """Return the process id of the lock's holder, "" when there is none, and what is left.
+
+    Raises:
+        StoreUnwritable: the lock's file cannot be read.
+    """
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return "", Left("")
+    except OSError as error:
+        raise unwritable(directory / LOCK, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor) or "unknown", Left("")
+    else:
+        return "", Left(_second_line(descriptor))
     finally:
         os.close(descriptor)
 

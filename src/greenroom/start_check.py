@@ -1,0 +1,173 @@
+"""Open all that a start would open, and change nothing: `greenroom config --check`.
+
+Every part is looked at, also when one before it fails, so that all faults are told at once. Python
+functions of message review are imported, as a start does. A service that runs on the data directory
+already is no fault: this is what one asks before it is restarted.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from greenroom import identities_file, tls
+from greenroom.aws_access import AwsAccess
+from greenroom.chatlog.destinations import endpoints, open_destinations
+from greenroom.clock import Clock
+from greenroom.identities_file import IdentitiesRefused
+from greenroom.metrics import Metrics
+from greenroom.model.identity_errors import IdentityError
+from greenroom.review.targets import open_reviewer
+from greenroom.sealing import MASTER_KEY_BYTES, Sealer
+from greenroom.settings import Settings, SettingsRefused
+from greenroom.sockets import AddressRefused, bound
+from greenroom.storage.base import StoreRefused, StoreUnwritable
+from greenroom.storage.memory import MemoryStore
+from greenroom.storage.sqlite_inspection import Inspection, inspect
+from greenroom.vault import CHECK, KEY_FILE, sealer_of
+
+REFUSALS = (SettingsRefused, StoreRefused, AddressRefused)
+"""What a start is refused with."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What there is to say of one part: `refused` is why a start would end."""
+
+    part: str
+    said: str
+    refused: Exception | None = None
+
+
+async def check(settings: Settings) -> list[Finding]:
+    """Return what was found of each part that the settings name."""
+    checked = _Check(settings)
+    return [found for part in checked.parts() if (found := await _found(*part)) is not None]
+
+
+async def _found(name: str, look: "Callable[[], Awaitable[str]]") -> Finding | None:
+    try:
+        said = await look()
+    except REFUSALS as refused:
+        return Finding(name, " ".join(str(refused).split()), refused)
+    return Finding(name, said) if said else None
+
+
+class _Check:
+    """Looks at the parts; each returns what to say, "" for nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = Inspection()
+        self._sealer: Sealer | None = None
+
+    def parts(self) -> "list[tuple[str, Callable[[], Awaitable[str]]]]":
+        """Return the parts in the order in which one needs another."""
+        return [
+            ("data_dir", self._data_dir),
+            ("address", self._address),
+            ("secrets_key", self._secrets_key),
+            ("identities_file", self._identities_file),
+            ("tls_certificate_file", self._certificate),
+            ("review_handlers", self._review_handlers),
+            ("chat_log_dir", self._chat_logs),
+            ("audit_log", self._audit_log),
+            ("ready_file", self._ready_file),
+        ]
+
+    async def _data_dir(self) -> str:
+        if self._settings.text("storage") == "memory":
+            return "none: the storage is memory"
+        directory = self._settings.path("data_dir")
+        self._store = inspect(directory, CHECK)
+        if self._store.holder:
+            return f"{directory}: process {self._store.holder} runs on it"
+        return f"{directory}" if self._store.exists else f"{directory}: there is no store yet"
+
+    async def _address(self) -> str:
+        host, port = self._settings.text("host"), self._settings.number("port")
+        if self._store.holder:
+            return f"{host} port {port}: not tried, since process {self._store.holder} runs"
+        bound(host, port).close()
+        return f"{host} port {port}"
+
+    async def _secrets_key(self) -> str:
+        settings = self._settings
+        given = [settings.values[name].value for name in ("secrets_key", "secrets_key_file")]
+        file = settings.path("data_dir") / KEY_FILE
+        if self._store.kept is None and not any(given) and not file.exists():
+            # A start would make one.
+            self._sealer = Sealer(bytes(MASTER_KEY_BYTES))
+            return ""
+        self._sealer = sealer_of(settings, self._store.kept)
+        return "opens what is kept" if self._store.kept is not None else "can be used"
+
+    async def _identities_file(self) -> str:
+        file = self._settings.optional_path("identities_file")
+        if file is None or self._sealer is None:
+            return ""
+        account = self._settings.text("account")
+        context = identities_file.of_process(account, Clock().now_ms(), self._sealer)
+        declared = identities_file.read(file, context)
+        if not self._store.exists:
+            try:
+                await MemoryStore().identities.apply(account, declared)
+            except IdentityError as error:
+                raise IdentitiesRefused(f"{file}: {error.message}") from None
+        return f"{file}: {len(declared.users)} users, {len(declared.roles)} roles"
+
+    async def _certificate(self) -> str:
+        certificate = tls.certificate_of(self._settings)
+        if certificate is None:
+            return ""
+        valid = "" if certificate.is_valid(Clock().now()) else ", which is not valid now"
+        return f"{certificate.file}{valid}"
+
+    async def _review_handlers(self) -> str:
+        settings, access = self._settings, AwsAccess(endpoints(self._settings))
+        reviewer = await open_reviewer(settings, settings.quotas(), Metrics(), Clock(), access)
+        await reviewer.close()
+        await access.close()
+        number = len(settings.table("review_handlers"))
+        return f"{number} patterns" if number else ""
+
+    async def _chat_logs(self) -> str:
+        access = AwsAccess(endpoints(self._settings))
+        await open_destinations(self._settings, access).close()
+        await access.close()
+        directory = self._settings.optional_path("chat_log_dir")
+        if directory is not None and directory.exists() and not _is_writable(directory):
+            raise StoreUnwritable(f"chat_log_dir {directory} cannot be written")
+        return "" if directory is None else str(directory)
+
+    async def _audit_log(self) -> str:
+        given = self._settings.text("audit_log")
+        return "" if given in ("on", "off") else _place(Path(given), "the audit log")
+
+    async def _ready_file(self) -> str:
+        file = self._settings.optional_path("ready_file")
+        return "" if file is None else _place(file, "the ready file", replaced=True)
+
+
+def _place(file: Path, name: str, *, replaced: bool = False) -> str:
+    """See that a file can be written, or put in the place of the one that is there.
+
+    Raises:
+        StoreUnwritable: it cannot.
+    """
+    file, why = file.expanduser(), None
+    if file.is_dir():
+        why = "is a directory"
+    elif file.exists() and not replaced:
+        why = None if os.access(file, os.W_OK) else "cannot be written"
+    elif not file.parent.is_dir():
+        why = f"lies in {file.parent}, which is no directory"
+    elif not _is_writable(file.parent):
+        why = f"lies in {file.parent}, which cannot be written"
+    if why is not None:
+        raise StoreUnwritable(f"{name} {file} {why}")
+    return str(file)
+
+
+def _is_writable(directory: Path) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK)

@@ -1,0 +1,56 @@
+"""Look at the store of a directory as a start would, and change nothing."""
+
+import os
+import sqlite3
+from errno import EACCES
+from pathlib import Path
+
+import msgspec
+
+from greenroom.storage import sqlite_file, sqlite_lock, sqlite_marks
+from greenroom.storage.schema import steps
+from greenroom.storage.sqlite_lock import unwritable
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What there is."""
+
+    exists: bool = False
+    """Whether there is a database."""
+    holder: str = ""
+    """Process id of who has it open, "" when nobody has."""
+    kept: bytes | None = None
+    """The secret that was asked for."""
+
+
+def inspect(directory: Path, secret: str) -> Inspection:
+    """Look at the directory's store, also beside the process that has it open.
+
+    Raises:
+        StoreUnwritable: the directory cannot be made or written, or the file not be read.
+        StoreForeign: the file is damaged, not ours, or of a newer version.
+    """
+    if not os.path.lexists(directory):
+        above = next((each for each in directory.absolute().parents if each.exists()), Path("/"))
+        _check_writable(above)
+        return Inspection()
+    _check_writable(directory)
+    holder, left = sqlite_lock.look(directory)
+    path = directory / sqlite_file.DATABASE
+    try:
+        if holder:
+            with sqlite_file.shared(directory) as connection:
+                return Inspection(True, holder, sqlite_marks.kept_secret(connection, secret))
+        if not sqlite_file.examine(path, steps()[-1].number, left):
+            return Inspection()
+        with sqlite_file.untouched(path, logged=sqlite_file.has_log(path)) as connection:
+            return Inspection(True, "", sqlite_marks.kept_secret(connection, secret))
+    except (OSError, sqlite3.Error) as error:
+        raise unwritable(path, error) from error
+
+
+def _check_writable(directory: Path) -> None:
+    if not directory.is_dir():
+        raise unwritable(directory, NotADirectoryError())
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise unwritable(directory, OSError(EACCES, os.strerror(EACCES)))

@@ -1,0 +1,258 @@
+"""`greenroom config --check`: it refuses what a start refuses, and changes nothing."""
+
+import hashlib
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from greenroom import telemetry
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
+from greenroom.dev_certificate import dev_certificate
+from tests.e2e.wire import PATIENCE
+from tests.service import environment, running
+
+DATA = "data"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the data directory of a service that was stopped."""
+    directory = tmp_path_factory.mktemp("kept") / DATA
+    with running(directory) as service:
+        service.boto3().create_room()
+        assert service.stop() == 0
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Start where nothing is, and leave the process's logging and path alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(telemetry, "configure", lambda *_: None)
+    for name in ("GREENROOM_CONFIG", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run(*arguments: str, **variables: str) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(main, arguments, env=variables)
+
+
+def checked(*options: str, **variables: str) -> Result:
+    """Run the check on a free port."""
+    return run("config", "--check", "--port", "0", "--data-dir", DATA, *options, **variables)
+
+
+def state(directory: Path) -> dict[str, tuple[str, int, int]]:
+    """Return what lies in a directory: contents, modes, and when each was written."""
+    return {
+        str(path.relative_to(directory)): (
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+        )
+        for path in directory.rglob("*")
+    }
+
+
+def test_a_first_start(here: Path) -> None:
+    """Where nothing is yet a start could begin; the check makes nothing of it."""
+    result = checked()
+    assert (result.exit_code, result.stderr) == (ExitCode.OK, "")
+    assert "data_dir  data: there is no store yet" in result.stdout
+    assert state(here) == {}
+
+
+def test_what_is_kept(here: Path, kept: Path) -> None:
+    """Database and key are opened, and nothing is changed, whatever else the settings name."""
+    shutil.copytree(kept, here / DATA)
+    (here / "handlers_to_check.py").write_text("def review(event, context):\n    return {}\n")
+    (here / "identities.toml").write_text("[users.ann]\n[roles]\n")
+    certificate, key = dev_certificate(here / "tls", "localhost")
+    before = state(here)
+    result = checked(
+        GREENROOM_IDENTITIES_FILE="identities.toml",
+        GREENROOM_REVIEW_HANDLERS="*=python:handlers_to_check:review",
+        GREENROOM_TLS_CERTIFICATE_FILE=str(certificate),
+        GREENROOM_TLS_KEY_FILE=str(key),
+        GREENROOM_AUDIT_LOG=str(here / "audit.log"),
+        GREENROOM_READY_FILE="ready.json",
+        GREENROOM_CHAT_LOG_DIR="logs",
+    )
+    assert (result.exit_code, result.stderr) == (ExitCode.OK, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert {line[0] for line in lines} == {"ok"}
+    assert [line[1] for line in lines] == [
+        *("data_dir", "address", "secrets_key", "identities_file", "tls_certificate_file"),
+        *("review_handlers", "chat_log_dir", "audit_log", "ready_file"),
+    ]
+    assert "identities.toml: 1 users, 0 roles" in result.stdout
+    assert state(here) == before
+
+
+def file(name: str, text: str = "") -> Callable[[Path], object]:
+    """Return what makes a file."""
+    return lambda here: (here / name).write_text(text)
+
+
+def foreign_database(here: Path) -> None:
+    """Have another application's database in the data directory."""
+    (here / DATA).mkdir()
+    with sqlite3.connect(here / DATA / "greenroom.db") as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "variables", "code"),
+    [
+        pytest.param(file(DATA), {}, ExitCode.DATA_UNWRITABLE, id="a file as data directory"),
+        pytest.param(foreign_database, {}, ExitCode.DATA_FOREIGN, id="another's database"),
+        pytest.param(
+            file("id.toml", "x = 1"),
+            {"GREENROOM_IDENTITIES_FILE": "id.toml"},
+            ExitCode.USAGE,
+            id="identities file",
+        ),
+        pytest.param(
+            file("id.toml", '[users.ann]\nattach = ["arn:aws:iam::123456789012:policy/none"]\n'),
+            {"GREENROOM_IDENTITIES_FILE": "id.toml"},
+            ExitCode.USAGE,
+            id="a policy that is not there",
+        ),
+        pytest.param(
+            file("none"),
+            {"GREENROOM_REVIEW_HANDLERS": "*=python:no_such_module:f"},
+            ExitCode.USAGE,
+            id="a module that is not there",
+        ),
+        pytest.param(
+            file("key.pem"),
+            {"GREENROOM_TLS_CERTIFICATE_FILE": "key.pem", "GREENROOM_TLS_KEY_FILE": "key.pem"},
+            ExitCode.USAGE,
+            id="certificate",
+        ),
+        pytest.param(
+            file("key"), {"GREENROOM_SECRETS_KEY_FILE": "key"}, ExitCode.SECRETS_KEY, id="key file"
+        ),
+        pytest.param(
+            file("none"), {"GREENROOM_HOST": "192.0.2.1"}, ExitCode.ADDRESS_REFUSED, id="address"
+        ),
+        pytest.param(
+            file("logs"),
+            {"GREENROOM_CHAT_LOG_DIR": "logs"},
+            ExitCode.USAGE,
+            id="chat log directory",
+        ),
+    ],
+)
+def test_it_refuses_what_a_start_refuses(
+    here: Path, prepare: Callable[[Path], object], variables: dict[str, str], code: ExitCode
+) -> None:
+    """With the same line and the same code; the check leaves all as it is."""
+    prepare(here)
+    before = state(here)
+    result = checked(**variables)
+    assert state(here) == before
+    assert result.exit_code == code
+    assert any(line.startswith("NO  ") for line in result.stdout.splitlines())
+    started = run("serve", "--port", "0", "--data-dir", DATA, **variables)
+    assert (started.exit_code, started.stderr) == (code, result.stderr)
+
+
+@pytest.mark.parametrize("name", ["GREENROOM_AUDIT_LOG", "GREENROOM_READY_FILE"])
+@pytest.mark.parametrize("place", [".", "missing/file", "plain/file"])
+def test_files_that_could_not_be_written(here: Path, name: str, place: str) -> None:
+    """They are named with what is wrong, and a start ends with the same code."""
+    (here / "plain").write_text("")
+    result = checked(**{name: str(here / place)})
+    assert result.exit_code == ExitCode.DATA_UNWRITABLE
+    assert str(here) in result.stderr
+    started = subprocess.run(
+        [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir", DATA],
+        env=environment(**{name: str(here / place)}),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert started.returncode == ExitCode.DATA_UNWRITABLE
+
+
+def test_all_faults_are_told_at_once(here: Path) -> None:
+    """Each has its line, and the first one decides the code."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = checked(
+            *("--port", str(taken.getsockname()[1])),
+            GREENROOM_IDENTITIES_FILE="missing.toml",
+            GREENROOM_REVIEW_HANDLERS="*=python:no_such_module:f",
+        )
+    assert result.exit_code == ExitCode.ADDRESS_REFUSED
+    faults = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("NO")]
+    assert faults == ["address", "identities_file", "review_handlers"]
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("lost", ["secrets.key", "greenroom.db"])
+def test_a_part_of_the_data_that_is_lost(here: Path, kept: Path, lost: str) -> None:
+    """A key without its database, or a database without its key, is refused as at a start."""
+    shutil.copytree(kept, here / DATA)
+    (here / DATA / lost).unlink()
+    before = state(here)
+    result = checked()
+    assert state(here) == before
+    started = run("serve", "--port", "0", "--data-dir", DATA)
+    assert result.exit_code == started.exit_code != ExitCode.OK
+    assert result.stderr == started.stderr
+
+
+def test_after_a_kill(here: Path) -> None:
+    """What a killed service left is read with its log, and the log stays for the start."""
+    with running(here / DATA) as service:
+        arn = service.boto3().create_room()["arn"]
+        service.kill()
+    before = state(here)
+    result = checked()
+    assert (result.exit_code, result.stderr) == (ExitCode.OK, "")
+    # The index of the log is made anew by whoever reads it.
+    index = f"{DATA}/greenroom.db-shm"
+    assert {**state(here), index: ""} == {**before, index: ""}
+    with running(here / DATA) as service:
+        assert service.boto3().get_room(identifier=arn)["arn"] == arn
+
+
+def test_beside_a_running_service(here: Path) -> None:
+    """The service that is to be restarted is no fault, and notices nothing."""
+    (here / "id.toml").write_text("[users.ann]\n")
+    with running(here / DATA) as service:
+        port = service.api_url.rpartition(":")[2]
+        result = checked("--port", port, GREENROOM_IDENTITIES_FILE="id.toml")
+        assert (result.exit_code, result.stderr) == (ExitCode.OK, "")
+        assert f"process {service.process.pid} runs" in result.stdout
+        assert service.boto3().create_room()["arn"]
+        assert service.stop() == 0
+
+
+def test_the_real_command(here: Path) -> None:
+    """The process ends with the code, says one line on standard error, and makes no file."""
+    (here / "handlers_to_check.py").write_text("def review(event):\n    return {}\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "greenroom", "config", "--check", "--port", "0"],
+        env=environment(GREENROOM_REVIEW_HANDLERS="*=python:handlers_to_check:review"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "review_handlers  1 patterns" in ended.stdout
+    assert list(state(here)) == ["handlers_to_check.py"]
