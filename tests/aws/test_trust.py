@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,6 +97,37 @@ def test_who_is_excluded_is_so_by_id() -> None:
     allow = {"Principal": {"AWS": ACCOUNT}}
     assert trust(allow, deny) is Trust.ACCOUNT
     assert trust(allow, deny, trusted={ALICE.arn: "AIDAOFSOMEBODYBEFORE1"}) is Trust.DENIED
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"Principal": {"AWS": OTHER}},
+        {"Principal": "*", "Action": "sts:TagSession"},
+        {"Principal": "*", "Condition": {"StringEquals": {"sts:ExternalId": "x"}}},
+        {"Principal": {"AWS": OTHER}, "Effect": "Deny"},
+        {"Principal": "*", "Action": "sts:TagSession", "Effect": "Deny"},
+        {
+            "Principal": "*",
+            "Effect": "Deny",
+            "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+        },
+    ],
+)
+def test_statements_about_others_stand_in_nobodys_way(other: Mapping[str, Any]) -> None:
+    """Every statement counts, whatever stands before or behind it: order says nothing."""
+    allow, deny = {"Principal": {"AWS": ALICE.arn}}, {"Principal": "*", "Effect": "Deny"}
+    for some in itertools.permutations((allow, other)):
+        assert trust(*some) is Trust.PRINCIPAL
+    for some in itertools.permutations((allow, other, deny)):
+        assert trust(*some) is Trust.DENIED
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_nearer_name_counts(order: int) -> None:
+    """Who is trusted by name and with the account is so by name, in whichever order."""
+    statements = [{"Principal": {"AWS": ACCOUNT}}, {"Principal": {"AWS": ALICE.arn}}]
+    assert trust(*statements[::order]) is Trust.PRINCIPAL
 
 
 def test_named_arns_and_other_names() -> None:
