@@ -101,6 +101,23 @@ async def test_odd_names(endpoint: LambdaEndpoint, name: str) -> None:
         )
 
 
+async def test_a_fault_of_ours_is_no_failure_of_the_endpoint(
+    endpoint: LambdaEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What botocore says of a region is unreachable; anything else is the reviewer's to log."""
+
+    async def endpoint_of(error: Exception) -> str:
+        raise error
+
+    async with target_of(endpoint.url) as made:
+        error: Exception = ValueError("no such region")
+        monkeypatch.setattr(made._session, "endpoint", lambda _: endpoint_of(error))
+        assert await failure(made, "review") == (Failure.UNREACHABLE, "ValueError")
+        error = ZeroDivisionError()
+        with pytest.raises(ZeroDivisionError):
+            await made.invoke(arn("review"), EVENT)
+
+
 async def test_failures(endpoint: LambdaEndpoint) -> None:
     """Every answer but the function's own is a failure that says which."""
 
