@@ -813,6 +813,23 @@ def test_claims_differ() -> None:
     assert claims_of().token_id != claims_of().token_id
 
 
+@pytest.mark.parametrize("size", [TURN_BYTES - 4, 5_000, 16_000])
+@pytest.mark.parametrize("cut", [None, 1, 3, 7, TURN_BYTES])
+async def test_a_large_frame_waits_for_no_turn(size: int, cut: int | None) -> None:
+    """It is one frame: whoever sends it is not behind those who send thousands."""
+    async with stage() as plane:
+        edge, transport = await plane.connect()
+        flooding, _ = await plane.connect("bob")
+        flooding.data_received(client_frame(b"x", 0x89) * 5_000)
+        frame = client_frame(b"x" * 20, 0x89) + client_frame(b"{" + b" " * size)
+        for part in (frame,) if cut is None else (frame[:cut], frame[cut:]):
+            edge.data_received(part)
+        pong, error = transport.take()
+        assert pong == b"\x8a\x14" + b"x" * 20
+        assert b'"ErrorCode":400' in error
+        assert transport.reading
+
+
 async def test_a_flood_has_its_turns() -> None:
     """Of a large read a kilobyte is handled at once, the rest in order, after the others.
 
@@ -823,7 +840,7 @@ async def test_a_flood_has_its_turns() -> None:
         other, others = await plane.connect("bob")
         pings = [client_frame(b"%05d" % number, 0x89) for number in range(2_000)]
         edge.data_received(b"".join(pings))
-        handled = TURN_BYTES // len(pings[0])
+        handled = -(-TURN_BYTES // len(pings[0]))
         assert len(transport.written) == handled
         assert not transport.reading
         other.data_received(client_frame(b"me", 0x89))

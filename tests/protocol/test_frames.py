@@ -517,3 +517,15 @@ def test_agrees_with_the_websockets_library(head: bytes, rest: bytes) -> None:
 def _close_parts(payload: bytes) -> tuple[int | None, str]:
     parsed = oracle.Close.parse(payload)
     return (parsed.code if payload else None), parsed.reason
+
+
+@pytest.mark.parametrize("size", [0, 5, 125, 126, 700, 65_000])
+def test_what_a_frame_lacks(size: int) -> None:
+    """Fed what it asks for, a decoder comes to the end of the frame, and never beyond it."""
+    data, decoder, fed = client(TEXT, b"x" * size), FrameDecoder(), 1
+    received = decoder.feed(data[:1])
+    while lacking := decoder.lacking:
+        received += decoder.feed(data[fed : fed + lacking])
+        fed += lacking
+    assert fed == len(data)
+    assert received == [Text(b"x" * size)]

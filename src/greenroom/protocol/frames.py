@@ -122,6 +122,11 @@ class FrameDecoder:
         """Return how many bytes wait for more."""
         return len(self._buffer or b"") + len(self._message or b"")
 
+    @property
+    def lacking(self) -> int:
+        """Return how many bytes at least the frame lacks that has begun; 0 between two frames."""
+        return 0 if self._buffer is None else self._wanted - len(self._buffer)
+
     def feed(self, data: bytes) -> list[Event]:
         """Return what the bytes complete, in order. A fault is returned, never raised."""
         events: list[Event] = []
