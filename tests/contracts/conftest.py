@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.storage import sqlite_file
 from greenroom.storage.base import Store
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.sqlite_file import DatabaseFile
 from greenroom.storage.sqlite_worker import SqliteWorker
 
 
@@ -25,12 +25,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def hasty_store(directory: Path) -> SqliteStore:
     """Open a store that does not wait for the disk, which no test here can tell."""
-    reading = partial(sqlite_file.reading, directory)
-    return SqliteStore(await SqliteWorker.start(partial(_hasty, directory), reading))
+    file = DatabaseFile(directory)
+    return SqliteStore(await SqliteWorker.start(partial(_hasty, file), file.reading))
 
 
 @contextmanager
-def _hasty(directory: Path) -> Iterator[sqlite3.Connection]:
-    with sqlite_file.opened(directory) as connection:
+def _hasty(file: DatabaseFile) -> Iterator[sqlite3.Connection]:
+    with file.writing() as connection:
         connection.execute("PRAGMA synchronous = OFF")
         yield connection

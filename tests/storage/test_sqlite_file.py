@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,14 @@ import pytest
 from greenroom.storage import sqlite_file
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite_file import APPLICATION_ID, DATABASE, opened, reading, upgrade
+from greenroom.storage.sqlite_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
 
 NEWEST = steps()[-1].number
+
+
+def opened(directory: Path) -> AbstractContextManager[sqlite3.Connection]:
+    """Open the directory's database for writing."""
+    return DatabaseFile(directory).writing()
 
 
 def make(directory: Path) -> Path:
@@ -42,10 +47,12 @@ def kill_while_open(directory: Path, *statements: str) -> None:
     """Open the store in another process, run the statements and kill it with SIGKILL."""
     program = f"""
 import os, pathlib, signal
-from greenroom.storage.sqlite_file import opened
-with opened(pathlib.Path({str(directory)!r})) as connection:
+from greenroom.storage.sqlite_file import DatabaseFile
+file = DatabaseFile(pathlib.Path({str(directory)!r}))
+with file.writing() as connection:
     for statement in {statements!r}:
         connection.execute(statement)
+        file.committed()
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program], check=False)
@@ -117,8 +124,8 @@ def test_opening_in_another_process_is_refused(tmp_path: Path) -> None:
     """Another process is refused too, and a killed one leaves the directory free."""
     program = f"""
 import pathlib
-from greenroom.storage.sqlite_file import opened
-with opened(pathlib.Path({str(tmp_path)!r})):
+from greenroom.storage.sqlite_file import DatabaseFile
+with DatabaseFile(pathlib.Path({str(tmp_path)!r})).writing():
     print("open", flush=True)
     input()
 """
@@ -378,20 +385,22 @@ def test_lost_log_is_refused(tmp_path: Path, left: bytes | None) -> None:
         pass
 
 
-def test_a_process_that_was_killed_at_once(tmp_path: Path) -> None:
-    """A log is there from the opening on: it is missed also when nothing was written."""
+def test_a_process_that_wrote_nothing(tmp_path: Path) -> None:
+    """A log without anything in it is not missed: nothing was answered."""
     kill_while_open(tmp_path)
-    (tmp_path / LOG).unlink()
-    assert refusal(tmp_path).startswith(f"lacks {LOG}")
+    kill_while_open(tmp_path, "DELETE FROM secrets WHERE name = 'none'")
+    (tmp_path / LOG).unlink(missing_ok=True)
+    with opened(tmp_path):
+        pass
 
 
 def test_database_newer_than_its_log_is_refused(tmp_path: Path) -> None:
-    """A log is not applied to a database that a later process has written."""
-    kill_while_open(tmp_path, "INSERT INTO secrets VALUES ('a', 'b')")
+    """A log is not applied to a database that a later process has made longer."""
+    kill_while_open(tmp_path, LONG_INSERT)
     log = (tmp_path / LOG).read_bytes()
-    for n in range(3):
+    for _ in range(3):
         with opened(tmp_path) as connection:
-            connection.execute("INSERT INTO secrets VALUES (?, 'b')", (str(n),))
+            connection.execute(LONG_INSERT)
     (tmp_path / LOG).write_bytes(log)
     assert "it is newer than its write-ahead log" in refusal(tmp_path)
 
@@ -399,7 +408,7 @@ def test_database_newer_than_its_log_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["secrets.key", "credentials", "lock"])
 def test_missing_database_is_refused(tmp_path: Path, name: str) -> None:
     """Nothing begins anew beside what only an earlier store can have left."""
-    kill_while_open(tmp_path)
+    kill_while_open(tmp_path, LONG_INSERT)
     for path in tmp_path.iterdir():
         if path.name != name:
             path.unlink()
@@ -413,7 +422,12 @@ def test_missing_database_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_orderly_end_leaves_no_note(tmp_path: Path) -> None:
     """A store that was closed in order needs no log."""
-    with opened(tmp_path):
+    file = DatabaseFile(tmp_path)
+    with file.writing() as connection:
+        file.committed()
+        assert (tmp_path / "lock").read_text().split() == [str(os.getpid())]
+        connection.execute(LONG_INSERT)
+        file.committed()
         assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()}\nlogged ")
     assert (tmp_path / "lock").read_bytes() == b""
     assert not (tmp_path / LOG).exists()
@@ -482,7 +496,7 @@ def test_unwritable_place_is_refused(tmp_path: Path, blocked: str) -> None:
 
 def test_reading_what_cannot_be_opened(tmp_path: Path) -> None:
     """A database that is gone when it is to be read is an error of the store's, by its name."""
-    with pytest.raises(StoreUnwritable, match=DATABASE), reading(tmp_path):
+    with pytest.raises(StoreUnwritable, match=DATABASE), DatabaseFile(tmp_path).reading():
         pytest.fail("there is nothing to read")
 
 

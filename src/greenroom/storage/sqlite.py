@@ -10,7 +10,6 @@
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -33,6 +32,7 @@ from greenroom.storage import (
 )
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
 from greenroom.storage.identity_calls import Identities
+from greenroom.storage.sqlite_file import DatabaseFile
 from greenroom.storage.sqlite_identities import SqliteTransactions
 from greenroom.storage.sqlite_journal import SqliteJournal
 from greenroom.storage.sqlite_lock import unwritable
@@ -57,9 +57,9 @@ class SqliteStore:
             StoreUnwritable: the directory or the file cannot be written.
             StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
         """
-        database = partial(sqlite_file.opened, directory)
-        reading = partial(sqlite_file.reading, directory)
-        return cls(await SqliteWorker.start(database, reading, queue_bound))
+        file = DatabaseFile(directory)
+        worker = await SqliteWorker.start(file.writing, file.reading, queue_bound, file.committed)
+        return cls(worker)
 
     @staticmethod
     async def look(directory: Path, secret: str) -> bytes | None:

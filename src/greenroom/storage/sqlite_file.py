@@ -49,41 +49,62 @@ application id, the change counter for which the page count is valid."""
 _MAGIC = b"SQLite format 3\0"
 
 
-@contextmanager
-def opened(directory: Path) -> Iterator[sqlite3.Connection]:
-    """Open the directory's database for this process alone; close it and its log at the end.
+class DatabaseFile:
+    """A directory's database, which is opened twice: to write, and then to read beside that."""
 
-    Raises:
-        StoreInUse: another process has it open.
-        StoreUnwritable: the directory or the file cannot be written.
-        StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
-    """
-    path = directory / DATABASE
-    with locked(directory) as lock, closing(_open(path, steps(), lock)) as connection:
-        lock.note_log(not sqlite_log.holds_nothing(_beside(path, "-wal")))
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._path = directory / DATABASE
+        self._lock: Lock | None = None
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Open it for this process alone; close it and its log at the end.
+
+        Raises:
+            StoreInUse: another process has it open.
+            StoreUnwritable: the directory or the file cannot be written.
+            StoreForeign: the file is damaged, not ours, or of a newer version; it was not touched.
+        """
+        with (
+            locked(self._directory) as lock,
+            closing(_open(self._path, steps(), lock)) as connection,
+        ):
+            self._lock = lock
+            if self._has_log():
+                lock.note_log(True)
+            try:
+                yield connection
+            finally:
+                # Closing merges the log and removes it.
+                self._lock = None
+                lock.note_log(False)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Open it, while it is open for writing, only to read it.
+
+        Raises:
+            StoreUnwritable: the file cannot be opened.
+        """
         try:
+            connection = _connect(self._path, "mode=rw")
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
+        except sqlite3.Error as error:
+            raise unwritable(self._path, error) from error
+        with closing(connection):
             yield connection
-        finally:
-            # Closing merges the log and removes it.
-            lock.note_log(False)
 
+    def committed(self) -> None:
+        """Note, behind the first commit that wrote something, that there is a log from now on."""
+        lock = self._lock
+        if lock is not None and self._has_log():
+            lock.note_log(True)
+            self._lock = None
 
-@contextmanager
-def reading(directory: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database that this process has open already once more, only to read it.
-
-    Raises:
-        StoreUnwritable: the file cannot be opened.
-    """
-    path = directory / DATABASE
-    try:
-        connection = _connect(path, "mode=rw")
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
-    except sqlite3.Error as error:
-        raise unwritable(path, error) from error
-    with closing(connection):
-        yield connection
+    def _has_log(self) -> bool:
+        return not sqlite_log.holds_nothing(_beside(self._path, "-wal"))
 
 
 @contextmanager
@@ -125,7 +146,6 @@ def _open(path: Path, schema: Sequence[Step], lock: Lock) -> sqlite3.Connection:
     try:
         _prepare(connection)
         upgrade(connection, schema)
-        _begin_log(connection)
     except sqlite3.Error as error:
         lock.note_log(False)
         connection.close()
@@ -141,17 +161,6 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
-
-
-def _begin_log(connection: sqlite3.Connection) -> None:
-    """Write one transaction, so that a log without any is never right while the store is open."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    try:
-        connection.execute(f"PRAGMA user_version = {version}")
-    except sqlite3.OperationalError as error:
-        # The store of a full disk can be read.
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            raise
 
 
 def _connect(path: Path, parameters: str) -> sqlite3.Connection:

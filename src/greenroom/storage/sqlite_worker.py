@@ -42,15 +42,27 @@ class WorkerStatistics(msgspec.Struct, frozen=True):
 class SqliteWorker:
     """Runs functions of a connection on a thread: `await worker.write(function, *arguments)`."""
 
-    def __init__(self, database: Database, reading: Database, bound: int) -> None:
+    def __init__(
+        self, database: Database, reading: Database, bound: int, committed: Callable[[], None]
+    ) -> None:
+        self._committed = committed
         self._writes = SqliteThread("sqlite", database, self._commit_together, bound)
         self._reads = SqliteThread("sqlite-reads", reading, _read_together, bound)
         self._commits = self._failed_commits = 0
 
     @classmethod
-    async def start(cls, database: Database, reading: Database, bound: int = QUEUE_BOUND) -> Self:
-        """Open the database, and then once more for reading; what either raises is raised here."""
-        worker = cls(database, reading, bound)
+    async def start(
+        cls,
+        database: Database,
+        reading: Database,
+        bound: int = QUEUE_BOUND,
+        committed: Callable[[], None] = lambda: None,
+    ) -> Self:
+        """Open the database, and then once more for reading; what either raises is raised here.
+
+        `committed` is called on the writing thread after each commit, before it is answered.
+        """
+        worker = cls(database, reading, bound, committed)
         await worker._writes.start()
         try:
             await worker._reads.start()
@@ -113,6 +125,7 @@ class SqliteWorker:
         try:
             _transact(connection, calls)
             self._commits += 1
+            self._committed()
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller is answered
             self._failed_commits += 1
             with suppress(sqlite3.Error):
