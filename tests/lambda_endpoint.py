@@ -7,6 +7,9 @@ they fail there: an exception is a 200 with `X-Amz-Function-Error`.
 
 import contextlib
 import json
+import os
+import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -68,6 +71,8 @@ class LambdaEndpoint:
         self.invocations: list[Invocation] = []
         self.bad_signatures = 0
         self.connections = 0
+        self.resets = False
+        """Whether a connection that has answered once is reset when it is used again."""
         self.session_tokens: set[str] = set()
         self._server = _Server(("127.0.0.1", 0), _Requests)
         self._server.endpoint = self
@@ -126,12 +131,18 @@ class _Server(Server):
 class _Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server  # type: ignore[mutable-override]
+    has_answered = False
 
     def setup(self) -> None:
         self.server.endpoint.connections += 1
         super().setup()
 
     def do_POST(self) -> None:
+        if self.server.endpoint.resets and self.has_answered:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+            raise ConnectionResetError
+        self.has_answered = True
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
             self._check_signature(body)

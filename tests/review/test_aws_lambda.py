@@ -74,6 +74,17 @@ async def test_invoke(endpoint: LambdaEndpoint) -> None:
     assert endpoint.connections == 1
 
 
+async def test_a_kept_connection_that_is_reset(endpoint: LambdaEndpoint) -> None:
+    """It costs no review: the function is invoked on a fresh one."""
+    endpoint.functions["review"] = lambda event, context: "reviewed"
+    endpoint.resets = True
+    async with target_of(endpoint.url) as made:
+        for _ in range(3):
+            assert await made.invoke(arn("review"), EVENT) == b'"reviewed"'
+    assert len(endpoint.invocations) == 3
+    assert endpoint.connections == 3
+
+
 @pytest.mark.parametrize("qualifier", ["live", "17", "$LATEST"])
 async def test_qualifiers(endpoint: LambdaEndpoint, qualifier: str) -> None:
     """An alias or a version in the ARN is invoked, not the function without it."""
