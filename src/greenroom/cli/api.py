@@ -27,6 +27,7 @@ PAUSE_SECONDS = 0.05
 """Between two tries."""
 
 _ABOUT_THE_KEY = (401, 403)
+_UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
@@ -202,6 +203,8 @@ def refusal(
     """
     kind, message = error
     who = f" (access key {key.shown}; {endpoint.shown})" if status in _ABOUT_THE_KEY else ""
+    if kind in _UNKNOWN_KEY:
+        who += "; --data-dir DIR takes the service's own key"
     is_refused = 400 <= status < 500 and not is_throttled(kind)
     code = ExitCode.REFUSED if is_refused else ExitCode.FAILED
     return CommandRefused(f"the service refused {operation}: {kind}: {message}{who}", code, kind)

@@ -82,12 +82,21 @@ class LambdaTarget:
         except InvocationFailed as failed:
             if failed.failure in _NOBODY:
                 return f"{INVALID_PERMISSION}: {failed.failure.meaning}"
-            log.warning("review handler not checked", uri=uri, failure=failed.failure.value)
+            log.warning(
+                "review handler not checked: while it fails, fallbackResult decides",
+                uri=uri,
+                failure=failed.failure.value,
+            )
             return None
         error = _error(answer)
         problem = _PROBLEMS.get(answer.status)
         if problem is None and answer.status >= 300:
-            log.warning("review handler not checked", uri=uri, status=answer.status, error=error)
+            log.warning(
+                "review handler not checked: while it fails, fallbackResult decides",
+                uri=uri,
+                status=answer.status,
+                error=error,
+            )
         if problem is None or error in _EXPECTED:
             return problem
         return f"{problem}: {answer.status} {error}".rstrip()

@@ -117,7 +117,11 @@ class HandlerReviewer:
                 target = await self._targets.find(uri)
                 return None if target is None else await target.problem(uri)
         except TimeoutError:
-            log.warning("review handler not checked", uri=uri, failure=Failure.TIMED_OUT.value)
+            log.warning(
+                "review handler not checked: while it fails, fallbackResult decides",
+                uri=uri,
+                failure=Failure.TIMED_OUT.value,
+            )
             return None
         except Exception as error:
             log.exception("check of a review handler crashed", error=type(error).__name__)
