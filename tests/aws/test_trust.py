@@ -116,11 +116,12 @@ def test_who_is_excluded_is_so_by_id() -> None:
 )
 def test_statements_about_others_stand_in_nobodys_way(other: Mapping[str, Any]) -> None:
     """Every statement counts, whatever stands before or behind it: order says nothing."""
-    allow, deny = {"Principal": {"AWS": ALICE.arn}}, {"Principal": "*", "Effect": "Deny"}
+    allow: Mapping[str, Any] = {"Principal": {"AWS": ALICE.arn}}
+    deny: Mapping[str, Any] = {"Principal": "*", "Effect": "Deny"}
     for some in itertools.permutations((allow, other)):
         assert trust(*some) is Trust.PRINCIPAL
-    for some in itertools.permutations((allow, other, deny)):
-        assert trust(*some) is Trust.DENIED
+    for all_three in itertools.permutations((allow, other, deny)):
+        assert trust(*all_three) is Trust.DENIED
 
 
 @pytest.mark.parametrize("order", [1, -1])
