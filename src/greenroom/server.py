@@ -414,7 +414,9 @@ def _offer(node: _Node) -> Offer:
     opened = node.opened
     kept = isinstance(opened.store, SqliteStore)
     directory = opened.settings.path("data_dir") if kept else None
-    return Offer(directory, opened.listening, node.plane.tasks)
+    offer = Offer(directory, opened.listening, node.plane.tasks)
+    offer.unfit = lambda: "chat logs wait in memory for the disk" if node.chat_log.is_behind else ""
+    return offer
 
 
 def _predecessor(

@@ -127,9 +127,15 @@ class Channel:
 
     async def gone(self, seconds: float) -> None:
         """Wait until the other process has ended; after so many seconds end it."""
+        if self.pid == os.getpid():
+            return
         try:
             process = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
         except OSError:
+            # A kernel before 5.3, which cannot say it: a process ends soon after its side.
+            await asyncio.sleep(min(seconds, 1.0))
             return
         try:
             async with asyncio.timeout(seconds):

@@ -57,8 +57,8 @@ class Successor:
 class Offer:
     """Waits for a process that wants to take over, in the directory of the store.
 
-    Without a directory nothing is offered. `wanted` is called when one is prepared: `successor` is
-    set then, and the caller lets go.
+    Without a directory nothing is offered. `unfit` says why this process cannot be taken over now,
+    if so. `wanted` is called when one is prepared: `successor` is set then, and the caller lets go.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Offer:
         self._directory = directory
         self._listening = listening
         self._group = tasks
+        self.unfit: Callable[[], str] = str
         self.wanted: Callable[[], None] = lambda: None
         self._waiting: socket.socket | None = None
         self._place: tuple[int, int] | None = None
@@ -102,6 +103,8 @@ class Offer:
         """Wait no more, and leave nothing behind but what is another's already."""
         for task in self._tasks:
             task.cancel()
+        if self._busy is not None:
+            self._busy.close()
         if self._waiting is None or self._directory is None:
             return
         self._waiting.close()
@@ -133,12 +136,9 @@ class Offer:
         if not channel.is_trusted:
             raise PeerRefused("it runs as another user")
         hello = await channel.receive(Step.HELLO, HELLO_SECONDS)
-        why = self._withdrawn
+        self._check(channel, self._withdrawn or self.unfit())
         if self._busy is not None:
-            why = f"process {self._busy.pid} is taking over already"
-        if why:
-            _refuse(channel, why)
-            raise PeerRefused(why)
+            self._check(channel, f"process {self._busy.pid} is taking over already")
         self._busy = channel
         log.info("takeover begins", process=channel.pid, version=hello.version)
         listening = self._listening
@@ -147,8 +147,16 @@ class Offer:
             listening.sockets,
         )
         await channel.receive(Step.PREPARED, STEP_SECONDS)
+        self._check(channel, self._withdrawn or self.unfit())
         self.successor = Successor(channel)
         self.wanted()
+
+    @staticmethod
+    def _check(channel: Channel, why: str) -> None:
+        """Refuse, for a reason if there is one."""
+        if why:
+            _refuse(channel, why)
+            raise PeerRefused(why)
 
 
 def _refuse(channel: Channel, why: str) -> None:

@@ -630,6 +630,23 @@ class TestStop:
                 await scene.log.stop(0.01)
             assert [line["log_level"] for line in lines] == ["info", "error"]
 
+    async def test_the_next_process_delivers(self) -> None:
+        """In a takeover destinations get a part of the time, and the journal all that it needs."""
+        store = FullStore()
+        async with Scene(store).running() as scene:
+            configuration = await scene.configuration()
+            scene.destination().gate.clear()
+            store.disk.gate.clear()
+            waiting = scene.record(room_of(configuration), 1)
+            stopping = asyncio.create_task(scene.log.stop(60, 0.01))
+            done, _ = await asyncio.wait((stopping,), timeout=0.1)
+            assert not done
+            store.disk.gate.set()
+            async with asyncio.timeout(5):
+                await stopping
+                await waiting
+            assert await store.journal.backlogs()
+
     async def test_a_full_disk_is_tried_once_more(self) -> None:
         """What it does not take then is dropped, counted and told."""
         store = FullStore()

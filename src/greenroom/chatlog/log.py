@@ -138,6 +138,11 @@ class JournaledChatLog:
         if delivery is not None:
             delivery.changed()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether accepted records wait in memory, because the store does not take them."""
+        return self._intake.behind
+
     def depths(self) -> list[Depth]:
         """Return what waits for each configuration for which something waits."""
         return [

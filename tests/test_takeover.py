@@ -1,0 +1,107 @@
+"""Both sides of a takeover in one process, where the real one is hard to bring into a state."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.sockets import Listening
+from greenroom.takeover import Predecessor, TakeoverRefused
+from greenroom.takeover_channel import NAME
+from greenroom.takeover_offer import Offer
+
+
+@asynccontextmanager
+async def offering(directory: Path) -> AsyncIterator[Offer]:
+    """Give the offer of a process that serves."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with asyncio.TaskGroup() as tasks:
+            with closing(Offer(directory, Listening([listening], by_systemd=True), tasks)) as offer:
+                offer.start()
+                yield offer
+
+
+async def met(directory: Path) -> Predecessor:
+    """Return the process that serves, which lets itself be taken over."""
+    predecessor = await Predecessor.meet(directory)
+    assert predecessor is not None
+    return predecessor
+
+
+async def test_who_cannot_let_go(tmp_path: Path) -> None:
+    """The reason is told, and later it may be possible."""
+    async with offering(tmp_path) as offer:
+        offer.unfit = lambda: "the disk is full"
+        with pytest.raises(
+            TakeoverRefused, match=r"process \d+ is not taken over: the disk is full"
+        ):
+            await Predecessor.meet(tmp_path)
+        offer.unfit = str
+        first = await met(tmp_path)
+        assert first.listening.by_systemd
+        with pytest.raises(TakeoverRefused, match="is taking over already"):
+            await Predecessor.meet(tmp_path)
+        first.listening.close()
+        offer.unfit = lambda: "the disk is full"
+        with pytest.raises(TakeoverRefused, match="the disk is full"):
+            await first.release()
+        first.close()
+        assert offer.successor is None
+
+
+async def test_it_lets_go(tmp_path: Path) -> None:
+    """The caller is told once the other is prepared, and the other once the store is closed."""
+    async with offering(tmp_path) as offer:
+        wanted = asyncio.Event()
+        offer.wanted = wanted.set
+        predecessor = await met(tmp_path)
+        releasing = asyncio.create_task(predecessor.release())
+        await wanted.wait()
+        assert offer.successor is not None
+        assert not releasing.done()
+        serves = asyncio.create_task(offer.successor.serves())
+        await releasing
+        assert not serves.done()
+        predecessor.listening.close()
+        predecessor.serving()
+        assert await serves
+
+
+async def test_it_is_told_to_stop(tmp_path: Path) -> None:
+    """Who prepares hears it when it is prepared, and whoever comes later at once."""
+    async with offering(tmp_path) as offer:
+        predecessor = await met(tmp_path)
+        offer.withdraw("it was told to stop")
+        with pytest.raises(TakeoverRefused, match="told to stop"):
+            await predecessor.release()
+        predecessor.listening.close()
+        predecessor.close()
+        with pytest.raises(TakeoverRefused, match="told to stop"):
+            await Predecessor.meet(tmp_path)
+
+
+async def test_the_place_is_the_next_ones(tmp_path: Path) -> None:
+    """A process leaves the meeting place alone when another has taken it."""
+    async with offering(tmp_path), offering(tmp_path):
+        assert (tmp_path / NAME).exists()
+    assert not (tmp_path / NAME).exists()
+    async with offering(tmp_path) as old:
+        async with offering(tmp_path) as new:
+            old.close()
+            assert (tmp_path / NAME).exists()
+        assert not (tmp_path / NAME).exists()
+        assert new.successor is None
+
+
+async def test_where_it_cannot_be_offered(tmp_path: Path) -> None:
+    """The service serves all the same, and the log says why it cannot be taken over."""
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "file").touch()
+    with capture_logs() as lines:
+        async with offering(tmp_path):
+            pass
+    assert [line["event"] for line in lines] == ["cannot be taken over"]
