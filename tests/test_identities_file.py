@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,6 +159,32 @@ def test_the_documented_example() -> None:
     found = declared(example)
     assert [user.name for user in found.users] == ["web"]
     assert found.users[0].attached_policies == (found.policies[0].arn,)
+
+
+@pytest.mark.parametrize(
+    ("key_id", "good"),
+    [("A" * 15, False), ("A" * 16, True), ("A" * 128, True), ("A" * 129, False), ("Ä" * 20, False)],
+)
+def test_the_id_of_a_key(key_id: str, good: bool) -> None:
+    """It has 16 to 128 letters and digits of ASCII."""
+    text = f'[users.a]\nkeys = [{{ id = "{key_id}", secret_variable = "ANNA_SECRET" }}]\n'
+    if good:
+        assert parse(text, CONTEXT, DOCS).users
+    else:
+        with pytest.raises(IdentitiesRefused, match="must be 16 to 128 letters and digits"):
+            parse(text, CONTEXT, DOCS)
+
+
+@pytest.mark.parametrize(("length", "good"), [(15, False), (16, True), (128, True), (129, False)])
+def test_the_secret_of_a_key(length: int, good: bool) -> None:
+    """It has 16 to 128 printable characters."""
+    context = msgspec.structs.replace(CONTEXT, environment={"ANNA_SECRET": "s" * length})
+    text = f'[users.a]\nkeys = [{{ id = "{"A" * 16}", secret_variable = "ANNA_SECRET" }}]\n'
+    if good:
+        assert parse(text, context, DOCS).users
+    else:
+        with pytest.raises(IdentitiesRefused, match="16 to 128 printable characters"):
+            parse(text, context, DOCS)
 
 
 @given(st.text() | st.sampled_from(WHOLE.splitlines()).flatmap(lambda line: st.just(WHOLE + line)))

@@ -256,6 +256,16 @@ def test_printing_is_stable(document: dict[str, Any]) -> None:
     assert to_json(parse_identity_policy(text)) == text
 
 
+def test_the_id_of_a_trust_policy_is_kept() -> None:
+    """It has one if it was given one, and none else."""
+    trusting = {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}
+    document = {"Version": "2012-10-17", "Id": "mine", "Statement": trusting}
+    printed = json.loads(to_json(parse_trust_policy(document)))
+    assert printed["Id"] == "mine"
+    del document["Id"]
+    assert "Id" not in json.loads(to_json(parse_trust_policy(document)))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("Allow"),
     lambda inner: (
