@@ -204,3 +204,17 @@ async def test_start_and_stop() -> None:
     watch.stop()
     assert timer.cancelled()
     assert watch._timer is None
+
+
+def test_whether_it_was_collected_is_told() -> None:
+    """Who asks gives memory back after a collection, and not each time that there was none."""
+    garbage = Garbage(Machine())
+    assert garbage.collector.collect(1.0, pause=10.0)
+    garbage.pass_by(9)
+    assert not garbage.collector.collect(1.0, pause=10.0)
+    garbage.pass_by(1)
+    garbage.due = False
+    assert not garbage.collector.collect(1.0, pause=10.0)
+    garbage.due = True
+    assert garbage.collector.collect(1.0, pause=10.0)
+    assert garbage.collections == 2

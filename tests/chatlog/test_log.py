@@ -647,6 +647,34 @@ class TestStop:
                 await waiting
             assert await store.journal.backlogs()
 
+    @pytest.mark.parametrize(("seconds", "delivering"), [(0.01, 3600.0), (3600.0, 0.01)])
+    async def test_the_part_of_the_time_for_destinations(
+        self, seconds: float, delivering: float
+    ) -> None:
+        """It ends the wait for them, and never prolongs the whole."""
+        async with Scene(MemoryStore()).running() as scene:
+            configuration = await scene.configuration()
+            scene.destination().gate.clear()
+            await scene.records(room_of(configuration), 3)
+            async with asyncio.timeout(20):
+                await scene.log.stop(seconds, delivering)
+            assert scene.log.depths()[0].records == 3
+
+    async def test_the_part_for_destinations_is_not_for_the_journal(self) -> None:
+        """What waits for the store is appended, also when destinations have no time at all."""
+        store = FullStore()
+        async with Scene(store).running() as scene:
+            configuration = await scene.configuration()
+            store.disk.gate.clear()
+            waiting = scene.record(room_of(configuration), 1)
+            stopping = asyncio.create_task(scene.log.stop(20, 0.0))
+            await scene.settle_briefly()
+            assert not stopping.done()
+            store.disk.gate.set()
+            await stopping
+            assert waiting.done()
+            assert (await store.journal.backlogs())[configuration.arn].records == 1
+
     async def test_a_full_disk_is_tried_once_more(self) -> None:
         """What it does not take then is dropped, counted and told."""
         store = FullStore()
