@@ -26,7 +26,7 @@ GLOBAL_KEYS: Mapping[str, str] = MappingProxyType(
         "aws:RequestTag/KEY": "tag in the request: Create operations with tags, TagResource",
         "aws:ResourceAccount": "account in the resource's ARN",
         "aws:ResourceTag/KEY": "tag of the resource, where it exists already",
-        "aws:SecureTransport": "`true` over TLS, else `false`",
+        "aws:SecureTransport": "`true` over TLS, also to a proxy (`forwarded_proto`), else `false`",
         "aws:SourceIp": "the caller's address",
         "aws:TagKeys": "keys of the tags in the request, several",
         "aws:TokenIssueTime": "when temporary credentials were issued; with these only",
