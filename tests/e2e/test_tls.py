@@ -210,6 +210,15 @@ def test_who_sends_in_clear_without_end_is_let_go(service: Service) -> None:
         pytest.fail("still connected")
 
 
+def test_plain_http_behind_a_tcp_proxy(tmp_path: Path) -> None:
+    """What the proxy says of its client comes first; the client is told all the same."""
+    settings = {"GREENROOM_PROXY_PROTOCOL": "on", "GREENROOM_TRUSTED_PROXIES": "127.0.0.1"}
+    with running(tmp_path / "data", "--dev-tls", **settings) as service, peer(service) as plain:
+        plain.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n")
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"This port speaks TLS" in answered(plain)
+
+
 def test_bytes_that_are_nothing_are_only_closed(service: Service) -> None:
     """Bytes that are neither TLS nor HTTP end their connection, and nothing else."""
     with peer(service) as plain, contextlib.suppress(ConnectionError):

@@ -374,7 +374,10 @@ async def test_problem() -> None:
     with capture_logs() as logs:
         assert await scene.reviewer.problem(URI) is None
     assert [line["event"] for line in logs] == ["check of a review handler crashed"]
-    assert await Scene(is_asked=False).reviewer.problem(URI) is None
+    with capture_logs() as logs:
+        assert await Scene(is_asked=False).reviewer.problem(URI) is None
+    (line,) = logs
+    assert line["event"] == "review handler is never asked: fallbackResult decides"
 
 
 async def test_problem_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,10 @@ class HandlerReviewer:
         try:
             async with asyncio.timeout(PROBLEM_SECONDS):
                 target = await self._targets.find(uri)
-                return None if target is None else await target.problem(uri)
+                if target is None:
+                    log.info("review handler is never asked: fallbackResult decides", uri=uri)
+                    return None
+                return await target.problem(uri)
         except TimeoutError:
             log.warning(
                 "review handler not checked: while it fails, fallbackResult decides",
