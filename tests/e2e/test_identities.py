@@ -301,7 +301,7 @@ def test_an_account_is_suspended_by_command(tmp_path: Path) -> None:
         keys = {"AWS_ACCESS_KEY_ID": anna["access_key_id"], "AWS_SECRET_ACCESS_KEY": anna["secret"]}
         assert "AccessDenied" in command(service, "account", "suspend", code=8, **keys)
         command(service, "token-keys", "rotate")
-        command(service, "token-keys", "kill", "no\nkey", code=1)
+        command(service, "token-keys", "kill", "no\nkey", code=8)
         service.stop()
     lines = [json.loads(line) for line in (data_dir / "audit.log").read_text().splitlines()]
     root = "arn:aws:iam::123456789012:root"

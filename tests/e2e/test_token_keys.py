@@ -156,7 +156,7 @@ def test_killing_the_current_key_makes_another(service: Service, api: Api) -> No
 
 def test_commands_that_are_refused(service: Service) -> None:
     """A key that is not there, a wrong access key, no service: one line and the documented code."""
-    refused = command(service, "kill", "none", code=1)
+    refused = command(service, "kill", "none", code=8)
     assert "There is no token key of that id" in refused.stderr
     wrong = command(service, "list", code=8, AWS_SECRET_ACCESS_KEY="x" * 40)
     assert "SignatureDoesNotMatch" in wrong.stderr or "InvalidSignature" in wrong.stderr
