@@ -112,3 +112,16 @@ def test_never_more_than_capacity_and_rate(
     granted = sum(bucket.take(now) for now in moments)
     passed = sum(max(after - before, 0) for before, after in pairwise(moments))
     assert granted <= (capacity + rate * passed) * (1 + 1e-9)
+
+
+def test_several_tokens_at_once() -> None:
+    """What costs more takes more, at most all that the bucket holds, and may be given back."""
+    bucket = TokenBucket(10, 0.0)
+    assert bucket.take(0.0, 6)
+    assert not bucket.take(0.0, 6)
+    assert bucket.take(0.0, 4)
+    bucket.give_back(4)
+    assert bucket.take(0.0, 4)
+    assert not bucket.take(0.5, 1_000)
+    assert bucket.take(1.0, 1_000)
+    assert not bucket.take(1.0)

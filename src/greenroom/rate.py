@@ -19,8 +19,11 @@ class TokenBucket:
         self._fill = self._capacity
         self._last = now
 
-    def take(self, now: float) -> bool:
-        """Take one token; return whether there was one. A refused take costs nothing."""
+    def take(self, now: float, tokens: float = 1.0) -> bool:
+        """Take tokens; return whether there were as many. A refused take costs nothing.
+
+        More than the bucket can hold are taken as all of it.
+        """
         rate = self._rate
         if rate <= 0:
             return True
@@ -30,15 +33,17 @@ class TokenBucket:
         if elapsed > 0:
             fill += elapsed * rate
             fill = min(fill, self._capacity)
-        if fill < 1:
-            self._fill = fill
-            return False
-        self._fill = fill - 1
+        if fill < tokens:
+            if fill < self._capacity:
+                self._fill = fill
+                return False
+            tokens = fill
+        self._fill = fill - tokens
         return True
 
-    def give_back(self) -> None:
-        """Return a token that was taken for something that was refused afterwards."""
-        self._fill = min(self._fill + 1, self._capacity)
+    def give_back(self, tokens: float = 1.0) -> None:
+        """Return tokens that were taken for something that was refused afterwards."""
+        self._fill = min(self._fill + tokens, self._capacity)
 
     def change(self, rate: float) -> None:
         """Allow another rate from now on; what is in the bucket stays, up to the new capacity."""

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from greenroom.control import throttle
-from greenroom.control.throttle import Throttle
+from greenroom.control.throttle import BODY_BYTES, Throttle
 from greenroom.model.errors import ThrottlingException
 from greenroom.model.iam_errors import Throttling
 from greenroom.model.quotas import CALLER_RATE, IDENTITY_RATE, Quotas, RateProfile
@@ -80,3 +80,19 @@ def test_iam_and_sts_have_a_rate_for_all() -> None:
     time.advance(10)
     assert taken(throttled, 1000, "user-19") == CALLER_RATE
     assert taken(Throttle(Quotas(RateProfile.OFF), time.clock), 1000, "mallory") == 1000
+
+
+def test_large_bodies_count_as_several_requests() -> None:
+    """Who sends as much as may be sent has few of a second's requests, but never none."""
+    time = HandClock()
+    throttled = Throttle(Quotas(), time.clock)
+    served = 0
+    for _ in range(100):
+        with contextlib.suppress(Throttling):
+            throttled.take_of_service("sts", "1", "mallory", 24 * BODY_BYTES)
+            served += 1
+    assert served == CALLER_RATE // 25
+    few = Throttle(Quotas(overrides={"requests_per_second.GetRoom": 2}), time.clock)
+    few.take("GetRoom", "1", "a", 64 * BODY_BYTES)
+    with pytest.raises(ThrottlingException):
+        few.take("GetRoom", "1", "a")

@@ -19,12 +19,15 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
+from typing import TypeVar
 
 import msgspec
 
 from greenroom.aws import wildcards
 from greenroom.aws.policy_variables import Context, Variable, fixed, resolve, template
 from greenroom.model.letter_case import without_case
+
+T = TypeVar("T")
 
 Test = Callable[[Context], bool]
 """Whether one operator and key hold in a request."""
@@ -158,7 +161,7 @@ def _key_test(key: str, holds: ValueTest, *, missing: bool, every: bool) -> Test
     return test
 
 
-def each_metered(values: Iterable[str], meter: Meter | None) -> Iterator[str]:
+def each_metered(values: Iterable[T], meter: Meter | None) -> Iterator[T]:
     """Yield the values, with the meter called before each."""
     for value in values:
         if meter is not None:

@@ -8,7 +8,7 @@ Source: IAM User Guide, "Grammar of the IAM JSON policy language" and "IAM and A
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from greenroom.aws.policy_conditions import Condition, compile_condition
+from greenroom.aws.policy_conditions import Condition, Meter, compile_condition, each_metered
 from greenroom.aws.policy_json import JsonNumber, JsonObject, MalformedPolicyDocument, load
 from greenroom.aws.policy_statement import (
     OLD_VERSION,
@@ -34,16 +34,19 @@ TRUST_POLICY_SIZE = 2_048
 
 
 def parse_identity_policy(
-    document: str | Mapping[str, object], limit: int | None = None
+    document: str | Mapping[str, object],
+    limit: int | None = None,
+    meter: Meter | None = None,
 ) -> PolicyDocument:
     """Read an identity-based or session policy.
 
-    `limit` is the number of characters that it may have, white space not counted.
+    `limit` is the number of characters that it may have, white space not counted; `meter` is called
+    before each value is checked.
 
     Raises:
         MalformedPolicyDocument: it breaks a rule; the message says where and which.
     """
-    return _Parser(trust=False).document(load(document, limit))
+    return _Parser(trust=False, meter=meter).document(load(document, limit))
 
 
 def parse_trust_policy(
@@ -74,8 +77,9 @@ _STATEMENT = ("Sid", "Effect", "Action", "NotAction", "Condition")
 class _Parser:
     """Checks one document; `trust` says which kind it must be."""
 
-    def __init__(self, *, trust: bool) -> None:
+    def __init__(self, *, trust: bool, meter: Meter | None = None) -> None:
         self._trust = trust
+        self._meter = meter
         self._variables = False
 
     def document(self, value: object) -> PolicyDocument:
@@ -97,7 +101,10 @@ class _Parser:
             return (self._statement(value, "Statement"),)
         if not value:
             raise _fault("Statement", "must hold a statement")
-        found = tuple(self._statement(each, f"Statement[{i}]") for i, each in enumerate(value))
+        found = tuple(
+            self._statement(each, f"Statement[{i}]")
+            for i, each in each_metered(enumerate(value), self._meter)
+        )
         sids: set[str] = set()
         for i, statement in enumerate(found):
             if statement.sid in sids:
@@ -139,7 +146,7 @@ class _Parser:
     def _actions(self, entries: Mapping[str, object], path: str) -> Elements:
         name, value = _either(entries, path, "Action")
         values = _texts(value, f"{path}.{name}")
-        for place, action in values:
+        for place, action in each_metered(values, self._meter):
             if not _ACTION.fullmatch(action):
                 raise _fault(place, "must be * or SERVICE:ACTION, with * and ? in the action only")
             if self._trust and not _STS_ACTION.fullmatch(action):
@@ -149,7 +156,7 @@ class _Parser:
     def _resources(self, entries: Mapping[str, object], path: str) -> Elements:
         name, value = _either(entries, path, "Resource")
         values = _texts(value, f"{path}.{name}")
-        for place, resource in values:
+        for place, resource in each_metered(values, self._meter):
             _check_resource(resource, place, self._variables)
         return Elements(tuple(resource for _, resource in values), name.startswith("Not"))
 
@@ -173,7 +180,8 @@ class _Parser:
             raise _fault(where, str(error)) from None
         if not _KEY.fullmatch(condition.key):
             raise _fault(f"{where}.{condition.key}", "is not a condition key: SERVICE:NAME")
-        for place, value in zip(places, condition.values, strict=True):
+        placed = zip(places, condition.values, strict=True)
+        for place, value in each_metered(placed, self._meter):
             one = Condition(condition.operator, condition.key, (value,))
             try:
                 compile_condition(one, variables=self._variables, deny=False)

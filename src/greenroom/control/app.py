@@ -144,7 +144,7 @@ class ControlPlane:
         caller, region = await self._authenticated(request, trail, SERVICE)
         operation, uri = service.route(request.method, scope["raw_path"].decode("latin-1"))
         trail.operation = operation.name
-        self._throttle.take(operation.name, caller.account, region)
+        self._throttle.take(operation.name, caller.account, region, len(request.body))
         parameters = rest_json.parse(
             operation,
             uri,
@@ -179,10 +179,12 @@ class ControlPlane:
     ) -> rest_json.Response:
         request = signed_request(scope, await self.bodies.read(receive, FORM_BYTES))
         caller, region = await self._authenticated(request, trail, name)
+        # Before the form is read: that is what a large one costs.
+        arn = caller.principal.principal_arn
+        self._throttle.take_of_service(name, caller.account, arn, len(request.body))
         content_type = _content_type(scope["headers"])
         form = query.read_form(scope["query_string"], content_type, request.body)
-        facts = self._facts(scope, region)
-        return await api.respond(name, form, caller, facts, trail, self._throttle)
+        return await api.respond(name, form, caller, self._facts(scope, region), trail)
 
     async def _authenticated(
         self, request: sigv4.Request, trail: Trail, name: str

@@ -12,7 +12,6 @@ from greenroom.control.iam_authorize import authorize
 from greenroom.control.iam_call import IamCall, IamServices
 from greenroom.control.iam_operations import OPERATIONS
 from greenroom.control.identity import Caller
-from greenroom.control.throttle import Throttle
 from greenroom.control.trail import Trail
 from greenroom.model.iam_errors import InvalidClientTokenId
 from greenroom.model.principal import PrincipalType
@@ -33,9 +32,8 @@ class QueryApi:
         caller: Caller,
         facts: RequestFacts,
         trail: Trail,
-        throttle: Throttle | None = None,
     ) -> Response:
-        """Perform one operation, and note in the trail which; `throttle` counts it.
+        """Perform one operation, and note in the trail which.
 
         Raises:
             ServiceError: it cannot, or the caller may not.
@@ -47,8 +45,6 @@ class QueryApi:
             raise query.unknown(name, query_service.VERSIONS[service])
         trail.operation, trail.reads = name, not (served.changes or served.issues)
         trail.is_free = action in FREE_ACTIONS
-        if throttle is not None:
-            throttle.take_of_service(service, caller.account, caller.principal.principal_arn)
         operation = query_service.operation(service, name)
         trail.parameters = parameters = query.parse(operation, form)
         call = IamCall(

@@ -1,7 +1,7 @@
 """Request rates of the APIs: ivschat's per account, region and operation, IAM's and STS's in all.
 
 Those of IAM and STS hold for each caller, and for the account: regions and operations are no way
-around them, sessions neither.
+around them, sessions neither. What has a large body counts as several requests, as it costs.
 """
 
 from collections import OrderedDict
@@ -12,6 +12,9 @@ from greenroom.model.errors import ThrottlingException
 from greenroom.model.iam_errors import Throttling
 from greenroom.model.quotas import Quotas, caller_rate_name, request_rate_name
 from greenroom.rate import TokenBucket
+
+BODY_BYTES = 16_384
+"""Bytes of a body that one request may have; each further piece of this size counts once more."""
 
 _MAXIMUM_BUCKETS = 10_000
 
@@ -25,14 +28,15 @@ class Throttle:
         self.evicted = 0
         self._buckets: OrderedDict[tuple[str, ...], TokenBucket] = OrderedDict()
 
-    def take(self, operation: str, account: str, region: str) -> None:
-        """Count one request.
+    def take(self, operation: str, account: str, region: str, size: int = 0) -> None:
+        """Count one request, whose body has so many bytes.
 
         Raises:
             ThrottlingException: the rate is used up. Every SDK retries it.
         """
         limit = self._quotas[request_rate_name(operation)]
-        if not self._bucket(limit, account, region, operation).take(self._clock.monotonic()):
+        bucket = self._bucket(limit, account, region, operation)
+        if not bucket.take(self._clock.monotonic(), _weight(size)):
             raise ThrottlingException(
                 f"Rate exceeded: {operation} allows {limit} requests per second",
                 resource_id=account,
@@ -40,22 +44,22 @@ class Throttle:
                 limit=limit,
             )
 
-    def take_of_service(self, service: str, account: str, caller: str) -> None:
+    def take_of_service(self, service: str, account: str, caller: str, size: int = 0) -> None:
         """Count one request of IAM or STS; the caller is the user, the role or the root.
 
         Raises:
             Throttling: a rate is used up. Every SDK retries it.
         """
-        now = self._clock.monotonic()
+        now, tokens = self._clock.monotonic(), _weight(size)
         each, all_ = (
             self._quotas[caller_rate_name(service)],
             self._quotas[request_rate_name(service)],
         )
         own = self._bucket(each, account, service, caller)
-        if not own.take(now):
+        if not own.take(now, tokens):
             raise Throttling(f"Rate exceeded: a caller may make {each} requests per second")
-        if not self._bucket(all_, account, service).take(now):
-            own.give_back()
+        if not self._bucket(all_, account, service).take(now, tokens):
+            own.give_back(tokens)
             raise Throttling(f"Rate exceeded: an account may make {all_} requests per second")
 
     def _bucket(self, limit: int, *key: str) -> TokenBucket:
@@ -73,6 +77,10 @@ class Throttle:
 
 
 _UNLIMITED = TokenBucket(0, 0.0)
+
+
+def _weight(size: int) -> float:
+    return 1.0 + size // BODY_BYTES
 
 
 def _resource_type(operation: str) -> ResourceType:
