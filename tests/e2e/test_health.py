@@ -1,6 +1,7 @@
 """Probes of the real process: what they say while something is not as it should be."""
 
 import json
+import os
 import sqlite3
 import ssl
 import time
@@ -101,4 +102,19 @@ def test_an_expired_certificate(
         status, body = probe(service, "/health/ready")
         assert status == (200 if valid else 503)
         assert list(body.get("failing", {})) == ([] if valid else ["certificate"])
+        assert probe(service, "/health/live")[0] == 200
+
+
+def test_too_little_memory(tmp_path: Path) -> None:
+    """A process that is larger than it may be takes no viewers, and names the part."""
+    ballast = 'ballast = b"x" * 90_000_000\n\ndef review(event):\n    return {}\n'
+    (tmp_path / "heavy_handlers.py").write_text(ballast)
+    settings = {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        "GREENROOM_REVIEW_HANDLERS": "*=python:heavy_handlers:review",
+        "GREENROOM_MEMORY_BYTES": str(64 * 1024 * 1024),
+    }
+    with running(tmp_path / "data", **settings) as service:
+        until(lambda: probe(service)[0] == 503, "it is not ready")
+        assert list(probe(service)[1]["failing"]) == ["memory"]
         assert probe(service, "/health/live")[0] == 200
