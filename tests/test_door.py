@@ -1,6 +1,7 @@
 """The first bytes of a connection: which go straight to the messaging plane, and which do not."""
 
 import asyncio
+import gc
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,9 @@ from uvicorn.server import ServerState
 
 from greenroom.door import Door
 from greenroom.listener import HeadLimits, Listener
+from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
+from greenroom.visitors import Visit
 from tests.messaging.stage import Stage, Transport, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
@@ -106,6 +109,40 @@ async def test_the_end_of_a_silent_connection() -> None:
         door.connection_lost(None)
         assert not state.connections
         assert not made.plane.deadlines
+
+
+@pytest.mark.parametrize("ends_as", ["nothing", "too slow", "request", "refused", "upgrade"])
+async def test_nothing_is_left_of_a_connection(ends_as: str) -> None:
+    """Whatever became of it, it is free when it has ended, without the collector of garbage."""
+    async with stage() as made:
+        gc.collect()
+        gc.disable()
+        try:
+            await come_and_go(made, ends_as)
+            made.transports.clear()
+            await settle()
+            kinds = (Door, Listener, Edge, Recorder, Deadline, Visit)
+            assert not [each for each in gc.get_objects() if isinstance(each, kinds)]
+        finally:
+            gc.enable()
+
+
+async def come_and_go(made: Stage, ends_as: str) -> None:
+    """Have a connection come, do something, and end."""
+    door, transport, _ = opened(made)
+    sent = {
+        "request": b"GET / HTTP/1.1\r\nhost: h\r\n\r\n",
+        "refused": b"GET / HTTP/1.1\r\nhost\r\n\r\n",
+        "upgrade": head(),
+    }
+    transport.protocol = door
+    if ends_as in sent:
+        door.data_received(sent[ends_as])
+    elif ends_as == "too slow":
+        door._silent()
+    await settle()
+    transport.protocol.connection_lost(None)
+    transport.protocol = None
 
 
 async def test_uvicorn_makes_doors() -> None:

@@ -13,7 +13,11 @@ RESOLUTION = 0.1
 
 
 class Deadline:
-    """Something that is done unless it is cancelled before."""
+    """Something that is done unless it is cancelled before.
+
+    Whoever has one may be what it calls: afterwards it refers to nothing, so that the two are free
+    without the collector of garbage.
+    """
 
     __slots__ = ("_callback", "_slot")
 
@@ -25,12 +29,17 @@ class Deadline:
     def cancel(self) -> None:
         """Do it no more."""
         self._slot.discard(self)
+        self._callback = _nothing
 
     def pass_by(self) -> None:
         """Do it, unless it was cancelled or done."""
-        if self in self._slot:
-            self._slot.discard(self)
-            self._callback()
+        callback = self._callback
+        self.cancel()
+        callback()
+
+
+def _nothing() -> None:
+    """Stand where a callback was that is over."""
 
 
 class Deadlines:
