@@ -18,13 +18,16 @@ PATIENCE = 20.0
 
 def shortages(peer: Peer) -> float:
     """Return what the metric says, on a connection that is open already."""
-    peer.send(http_bytes("GET", "/metrics", {"host": "localhost"}))
+    peer.send(
+        http_bytes("GET", "/metrics", {"host": "localhost", "authorization": f"Bearer {TOKEN}"})
+    )
     text = peer.read_answer().body.decode()
     (line,) = [each for each in text.splitlines() if each.startswith(METRIC)]
     return float(line.split()[1])
 
 
 METRIC = "greenroom_descriptor_shortages_total"
+TOKEN = "token-of-the-tests-of-descriptors"
 
 
 @pytest.mark.parametrize("proxy_protocol", ["off", "on"], ids=["loop", "acceptor"])
@@ -33,6 +36,7 @@ def test_no_descriptor_is_left(tmp_path: Path, proxy_protocol: str) -> None:
     variables = {
         "GREENROOM_PROXY_PROTOCOL": proxy_protocol,
         "GREENROOM_TRUSTED_PROXIES": "192.0.2.1",
+        "GREENROOM_METRICS_TOKEN": TOKEN,
         "GREENROOM_LOG_FORMAT": "json",
     }
     with running(tmp_path / "data", **variables) as service, Peer(service) as peer:
