@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -166,37 +166,47 @@ def test_it_dies_while_it_prepares(tmp_path: Path) -> None:
             pass
 
 
-def other_key(tmp_path: Path) -> dict[str, str]:
+Fault = Callable[[Path], contextlib.AbstractContextManager[dict[str, str]]]
+
+
+@contextlib.contextmanager
+def other_key(directory: Path) -> Iterator[dict[str, str]]:
     """Give another key of the secrets at rest."""
-    return {"GREENROOM_SECRETS_KEY": "A" * 43 + "="}
+    yield {"GREENROOM_SECRETS_KEY": "A" * 43 + "="}
 
 
-def newer_data(tmp_path: Path) -> dict[str, str]:
-    """Mark the data as a newer version's; the running process does not look."""
-    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "greenroom.db")) as database:
+@contextlib.contextmanager
+def newer_data(directory: Path) -> Iterator[dict[str, str]]:
+    """Mark the data as a newer version's for a while; the running process does not look."""
+    with contextlib.closing(sqlite3.connect(directory / "data" / "greenroom.db")) as database:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
         database.execute("PRAGMA user_version = 999")
-    return {}
+        yield {}
+        database.execute(f"PRAGMA user_version = {version}")
 
 
-def no_certificate(tmp_path: Path) -> dict[str, str]:
+@contextlib.contextmanager
+def no_certificate(directory: Path) -> Iterator[dict[str, str]]:
     """Name a certificate that is not there."""
-    missing = str(tmp_path / "missing.pem")
-    return {"GREENROOM_TLS_CERTIFICATE_FILE": missing, "GREENROOM_TLS_KEY_FILE": missing}
+    missing = str(directory / "missing.pem")
+    yield {"GREENROOM_TLS_CERTIFICATE_FILE": missing, "GREENROOM_TLS_KEY_FILE": missing}
 
 
-def bad_identities(tmp_path: Path) -> dict[str, str]:
+@contextlib.contextmanager
+def bad_identities(directory: Path) -> Iterator[dict[str, str]]:
     """Give an identities file that is none."""
-    (tmp_path / "identities.toml").write_text("[users")
-    return {"GREENROOM_IDENTITIES_FILE": str(tmp_path / "identities.toml")}
+    (directory / "identities.toml").write_text("[users")
+    yield {"GREENROOM_IDENTITIES_FILE": str(directory / "identities.toml")}
 
 
-def another_port(tmp_path: Path) -> dict[str, str]:
-    """Ask for another port than the one that clients know."""
-    return {"GREENROOM_PORT": "1"}
+@contextlib.contextmanager
+def another_host(directory: Path) -> Iterator[dict[str, str]]:
+    """Ask for another address than the one that clients know."""
+    yield {"GREENROOM_HOST": "127.0.0.2"}
 
 
-FAULTS = {
-    "another port": (another_port, ExitCode.ADDRESS_REFUSED, "keeps that"),
+FAULTS: dict[str, tuple[Fault, ExitCode, str]] = {
+    "another host": (another_host, ExitCode.ADDRESS_REFUSED, "a takeover keeps that"),
     "another key": (other_key, ExitCode.SECRETS_KEY, "another key"),
     "newer data": (newer_data, ExitCode.DATA_FOREIGN, "newer version"),
     "no certificate": (no_certificate, ExitCode.USAGE, "missing.pem"),
@@ -204,24 +214,30 @@ FAULTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Give a service that new processes fail to take over."""
+    with service_of(tmp_path_factory.mktemp("old")) as service:
+        yield service
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_cannot_start_is_not_noticed(tmp_path: Path, fault: str) -> None:
+def test_what_cannot_start_is_not_noticed(old: Service, fault: str) -> None:
     """It ends with one line; the old process serves its viewers on, and its log says why."""
     make, code, words = FAULTS[fault]
+    directory, failure = old.log.parent, "takeover failed, this process serves on"
     with (
-        service_of(tmp_path) as old,
         api_of(old) as api,
         WebSocket.connect(old, api.token(api.room())) as viewer,
+        make(directory) as variables,
     ):
-        variables = make(tmp_path)
-        options = ("--port", variables.pop("GREENROOM_PORT", old.api_url.rpartition(":")[2]))
-        ended = refused(old, *options, **variables)
+        failures = len(entries(old, failure))
+        ended = refused(old, **variables)
         assert ended[0] == code
         assert ended[1].startswith("Error: ")
         assert words in ended[1]
-        until(lambda: entries(old, "takeover failed, this process serves on"), "the failure")
-        (failed,) = entries(old, "takeover failed, this process serves on")
-        assert words in failed["reason"]
+        until(lambda: len(entries(old, failure)) > failures, "the failure")
+        assert words in entries(old, failure)[-1]["reason"]
         assert_chats(viewer, "still here")
 
 
@@ -241,13 +257,13 @@ def test_it_fails_with_the_store(tmp_path: Path) -> None:
             pass
 
 
-def test_two_at_once(tmp_path: Path) -> None:
+def test_two_at_once(old: Service) -> None:
     """The second is told who is first."""
-    with service_of(tmp_path) as old, half_a_successor(old, "prepares") as first:
+    with half_a_successor(old, "prepares") as first:
         code, line = refused(old)
         assert code == ExitCode.DATA_IN_USE
         assert f"process {first.pid} is taking over already" in line
-        assert old.process.poll() is None
+    assert old.process.poll() is None
 
 
 def test_it_is_stopped_meanwhile(tmp_path: Path) -> None:
@@ -268,14 +284,12 @@ def test_nothing_to_take_over(tmp_path: Path, before: str) -> None:
         assert entries(service, "nothing to take over: no process runs on the data directory")
 
 
-def test_memory_is_not_handed_over(tmp_path: Path) -> None:
+def test_memory_is_not_handed_over(old: Service, tmp_path: Path) -> None:
     """What would be forgotten is not taken over: it is refused, not half done."""
-    with service_of(tmp_path) as old:
-        code, line = refused(old, GREENROOM_STORAGE="memory")
-        assert (code, "storage sqlite" in line) == (ExitCode.USAGE, True)
-    memory = running(tmp_path / "none", GREENROOM_STORAGE="memory")
-    with memory as service:
-        assert service.stop() == 0
+    code, line = refused(old, GREENROOM_STORAGE="memory")
+    assert (code, "storage sqlite" in line) == (ExitCode.USAGE, True)
+    with running(tmp_path / "none", GREENROOM_STORAGE="memory") as memory:
+        assert memory.stop() == 0
     assert not (tmp_path / "none").exists()
 
 
