@@ -74,6 +74,8 @@ def trust(
         ({"AWS": SESSION.user_id}, Trust.NONE, Trust.PRINCIPAL),
         ({"Service": "lambda.amazonaws.com"}, Trust.NONE, Trust.NONE),
         ({"Federated": "accounts.google.com"}, Trust.NONE, Trust.NONE),
+        ({"Service": ACCOUNT}, Trust.NONE, Trust.NONE),
+        ({"Federated": [ALICE.user_id, SESSION.user_id]}, Trust.NONE, Trust.NONE),
     ],
 )
 def test_principals(principal: object, of_user: Trust, of_session: Trust) -> None:

@@ -53,6 +53,14 @@ def test_nobody_else_is_believed(peer: str, proxies: TrustedProxies) -> None:
     assert proxies.origin(packed(peer), headers) == Origin(packed(peer), None)
 
 
+def test_who_is_trusted() -> None:
+    """The networks say it; without any nobody is."""
+    assert X
+    assert packed(PROXY) in X
+    assert packed(CLIENT) not in X
+    assert not TrustedProxies()
+
+
 def test_only_the_configured_header_is_read() -> None:
     """The proxy passes the other header on as the client wrote it."""
     headers = [*xff(CLIENT, proto="http"), (b"forwarded", f"for={LIE};proto=https".encode())]
@@ -73,6 +81,8 @@ def test_only_the_configured_header_is_read() -> None:
         (f"{CLIENT}, {OUTER}", "https", True),
         (f"{CLIENT}, {OUTER}", "https, http", True),
         (f"{LIE}, {CLIENT}", "https, http", False),
+        (f"{LIE}, {CLIENT}, {OUTER}", "http, https, http", True),
+        (f"{LIE}, {CLIENT}, {OUTER}", "https, http, https", False),
     ],
 )
 def test_x_forwarded_proto(lines: str, proto: str | None, secure: bool | None) -> None:
@@ -98,6 +108,15 @@ def test_x_forwarded_proto_is_not_read_unless_the_proxies_write_it() -> None:
         pytest.param(f'for="{LIE}, for={CLIENT}', CLIENT, None, id="an open quote"),
         pytest.param(f'for="{LIE}\\", for={CLIENT}', CLIENT, None, id="an escaped quote"),
         pytest.param(f'for="a,b;c", for={CLIENT}', CLIENT, None, id="separators in quotes"),
+        pytest.param(f'for="{CLIENT}"', CLIENT, None, id="quoted without a port"),
+        pytest.param(f'for="{CLIENT}2', PROXY, None, id="a quote that never ends"),
+        pytest.param(f'for={CLIENT}"', PROXY, None, id="a quote that never begins"),
+        pytest.param(f'for={CLIENT};by="a,b"', CLIENT, None, id="a comma in quotes"),
+        pytest.param(f'for={CLIENT};by="a;for={LIE}"', CLIENT, None, id="a pair in quotes"),
+        pytest.param(f'for={CLIENT};by="a\\",b"', CLIENT, None, id="an escape in quotes"),
+        pytest.param(f'by="x";for={CLIENT}', CLIENT, None, id="quotes on the left"),
+        pytest.param(f'for={LIE};by="x", for={CLIENT}', CLIENT, None, id="an element of quotes"),
+        pytest.param(f'for={CLIENT};by="x", for={OUTER};by="y"', CLIENT, None, id="quotes in all"),
         pytest.param("for=_hidden", PROXY, None, id="hidden"),
         pytest.param("for=unknown;proto=https", PROXY, None, id="unknown"),
         pytest.param("proto=https", PROXY, None, id="no address"),

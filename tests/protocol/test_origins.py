@@ -69,12 +69,31 @@ def test_who_is_no_browser_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["null", "*", "https://*.example.com:", "https://a.com/", "a.com", "app://x", " "]
+    "origin",
+    [
+        *("null", "*", "https://*.example.com:", "https://a.com/", "a.com", "app://x", " "),
+        *("https://a b.com", "https://a.com ", "https://a\tb.com", "https://a.com\n"),
+        *("https://ä.com", "//a.com:80", "://a.com:80"),
+    ],
 )
 def test_what_is_no_origin_is_not_listed(origin: str) -> None:
     """A list with something else in it is refused at the start."""
     with pytest.raises(ValueError, match=r"origin|ort"):
         normalized(origin)
+
+
+@pytest.mark.parametrize(
+    ("origin", "shown"),
+    [
+        ("https://a.com", "https://a.com:443"),
+        ("HTTP://A.com", "http://a.com:80"),
+        ("https://[2001:DB8::1]", "https://[2001:db8::1]:443"),
+        ("http://127.0.0.1:81", "http://127.0.0.1:81"),
+    ],
+)
+def test_how_an_origin_is_written(origin: str, shown: str) -> None:
+    """Lower case, the port always, an IPv6 address in brackets and nothing else."""
+    assert normalized(origin) == shown
 
 
 @given(st.binary(max_size=80))

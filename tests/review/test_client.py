@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from aiohttp import web
 
 from greenroom.metrics import Metrics
 from greenroom.model.room import FallbackResult
@@ -13,7 +14,7 @@ from greenroom.review.http import HttpTarget
 from greenroom.review.reviewer import HandlerReviewer, Limits
 from greenroom.review.target import Failure, InvocationFailed
 from tests.review.test_answers import SUBMISSION
-from tests.review.test_http import target
+from tests.review.test_http import serving, target
 from tests.review.test_reviewer import OneTarget, room_of
 
 
@@ -51,3 +52,28 @@ async def test_an_unreachable_endpoint_is_named() -> None:
     assert failed.value.failure is Failure.UNREACHABLE
     assert failed.value.why.startswith("ClientConnectorError")
     assert "secret" not in failed.value.why
+
+
+async def test_connecting_follows_nothing() -> None:
+    """A connection that is opened for later goes to the endpoint, and nowhere that it says."""
+    requests: list[str] = []
+
+    async def elsewhere(request: web.BaseRequest) -> web.StreamResponse:
+        requests.append("elsewhere")
+        return web.Response()
+
+    async with serving(elsewhere) as other:
+
+        async def moved(request: web.BaseRequest) -> web.StreamResponse:
+            requests.append(request.method)
+            location = f"http://127.0.0.1:{other}/"
+            return web.Response(status=302, headers={"Location": location})
+
+        client = Client()
+        async with serving(moved) as port:
+            session = client._session = client._opened(keep=True)
+            client._connect(session, f"http://127.0.0.1:{port}/")
+            assert client._connecting is not None
+            await client._connecting
+            await client.close()
+    assert requests == ["HEAD"]
