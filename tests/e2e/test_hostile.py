@@ -158,8 +158,8 @@ HANDSHAKES = {
     "no version": (b"Sec-WebSocket-Version", b"X-Version", 426),
     "version": (b"Version: 13", b"Version: 8", 426),
     "version with more": (b"Version: 13", b"Version: 13, 8", 426),
-    "other protocol": (b"Upgrade: websocket", b"Upgrade: h2c", 403),
-    "no upgrade": (b"Connection: Upgrade", b"Connection: close", 403),
+    "other protocol": (b"Upgrade: websocket", b"Upgrade: h2c", 426),
+    "no upgrade": (b"Connection: Upgrade", b"Connection: close", 426),
 }
 
 
