@@ -1,18 +1,56 @@
 """Both sides of a takeover in one process, where the real one is hard to bring into a state."""
 
 import asyncio
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from greenroom import takeover_offer
 from greenroom.sockets import Listening
 from greenroom.takeover import Predecessor, TakeoverRefused
 from greenroom.takeover_channel import NAME
 from greenroom.takeover_offer import Offer
+
+HALF_A_SUCCESSOR = """
+import asyncio, sys
+from pathlib import Path
+from greenroom.takeover import Predecessor
+
+async def main(directory):
+    predecessor = await Predecessor.meet(directory)
+    await predecessor.release()
+    sys.stdin.read()
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+"""A new process that takes the store, and hangs."""
+
+HalfASuccessor = Callable[[Path], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def half_a_successor() -> Iterator[HalfASuccessor]:
+    """Return a function that starts a process which gets so far and no further."""
+    with ExitStack() as stack:
+
+        def begin(directory: Path) -> "subprocess.Popen[bytes]":
+            process = subprocess.Popen(
+                [sys.executable, "-c", HALF_A_SUCCESSOR, str(directory)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield begin
 
 
 @asynccontextmanager
@@ -69,6 +107,21 @@ async def test_it_lets_go(tmp_path: Path) -> None:
         predecessor.listening.close()
         predecessor.serving()
         assert await serves
+
+
+async def test_the_new_process_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_a_successor: HalfASuccessor
+) -> None:
+    """It holds the store by now: it is ended, so that the old one can open that again."""
+    async with offering(tmp_path) as offer:
+        wanted = asyncio.Event()
+        offer.wanted = wanted.set
+        process = half_a_successor(tmp_path)
+        await wanted.wait()
+        assert offer.successor is not None
+        monkeypatch.setattr(takeover_offer, "STEP_SECONDS", 0.01)
+        assert not await offer.successor.serves()
+        assert process.wait() == -signal.SIGKILL
 
 
 async def test_it_is_told_to_stop(tmp_path: Path) -> None:

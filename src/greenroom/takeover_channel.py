@@ -62,6 +62,10 @@ class PeerRefused(Exception):
     """The other process said that it cannot go on, or something else than it should have."""
 
 
+class PeerSilent(PeerRefused):
+    """The other process did not say its next word in time."""
+
+
 class Channel:
     """One side of the conversation."""
 
@@ -96,13 +100,14 @@ class Channel:
 
         Raises:
             PeerGone: the other side ended.
-            PeerRefused: it said something else, or nothing in time.
+            PeerRefused: it said something else.
+            PeerSilent: it said nothing in time.
         """
         try:
             async with asyncio.timeout(seconds):
                 await readable(self._connection.fileno())
         except TimeoutError:
-            raise PeerRefused(f"no answer within {seconds:.0f} seconds") from None
+            raise PeerSilent(f"no answer within {seconds:.0f} seconds") from None
         packet = self._taken(sockets)
         if packet.step is Step.FAILED:
             raise PeerRefused(packet.why)

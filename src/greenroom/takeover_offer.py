@@ -19,6 +19,7 @@ from greenroom.takeover_channel import (
     Packet,
     PeerGone,
     PeerRefused,
+    PeerSilent,
     Step,
     is_possible,
     meeting_place,
@@ -47,8 +48,7 @@ class Successor:
             await self._channel.receive(Step.SERVING, STEP_SECONDS)
         except (PeerGone, PeerRefused) as error:
             _log_failure(self._channel, error)
-            hangs = isinstance(error, PeerRefused) and "no answer" in str(error)
-            await self._channel.gone(0 if hangs else END_SECONDS)
+            await self._channel.gone(0 if isinstance(error, PeerSilent) else END_SECONDS)
             return False
         log.info("taken over", process=self.pid)
         return True

@@ -16,7 +16,7 @@ import pytest
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.takeover_channel import NAME
-from tests.e2e.wire import PATIENCE, PING, WebSocket, api_of, token_line, upgrade_bytes
+from tests.e2e.wire import PATIENCE, PING, Peer, WebSocket, api_of, token_line, upgrade_bytes
 from tests.said import entries, until
 from tests.service import Service, environment, running, take_over
 
@@ -310,6 +310,23 @@ def test_with_tls(tmp_path: Path) -> None:
     with service_of(tmp_path, "--dev-tls") as old, taken_over(old, "--dev-tls") as new:
         assert new.ready["certificate_to_trust"] == old.ready["certificate_to_trust"]
         new.boto3(attempts=3).list_rooms()
+
+
+def test_behind_the_proxy_protocol(tmp_path: Path) -> None:
+    """Connections that begin with a PROXY header go to the new process, too."""
+    settings = {
+        "GREENROOM_PROXY_PROTOCOL": "on",
+        "GREENROOM_TRUSTED_PROXIES": "127.0.0.0/8",
+    }
+    request = (
+        b"PROXY TCP4 203.0.113.9 203.0.113.1 4711 80\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    )
+    with service_of(tmp_path, **settings) as old, Peer(old) as early:
+        with taken_over(old, **settings) as new, Peer(new) as late:
+            late.send(request)
+            assert late.read_answer().status == 200
+        # It was accepted, and had said nothing.
+        assert early.read_all() == b""
 
 
 def test_in_the_background(tmp_path: Path) -> None:
