@@ -19,3 +19,21 @@ def test_quotas(kind: IdentityKind, inline_characters: int, quota: int) -> None:
 def test_quotas_of_policies() -> None:
     """So have managed policies."""
     assert (identity.POLICY_CHARACTERS, identity.POLICIES_PER_ACCOUNT) == (6144, 1500)
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("a" * 64, True),
+        ("a" * 65, False),
+        ("", False),
+        ("Az09_+=,.@-", True),
+        ("a b", False),
+        ("a\n", False),
+        ("ä", False),
+        ("a/b", False),
+    ],
+)
+def test_names(name: str, good: bool) -> None:
+    """A name has 1 to so many characters, of the documented ones."""
+    assert identity.is_name(name, 64) is good
