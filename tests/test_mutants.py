@@ -77,8 +77,8 @@ def test_a_change_is_the_same_wherever_it_stands() -> None:
     assert [each.key for each in before] == [each.key for each in after]
 
 
-def test_short_lines_are_told_apart() -> None:
-    """A lone `return` is called by the line before it, since a function may have several."""
+def test_equal_lines_are_told_apart() -> None:
+    """A line that a function has twice is called with the line before it."""
     body = b"    if a:\n        return\n    if b:\n        return\n    a()\n"
     found = changes_of("m.py", b"def f(a, b):\n" + body)
     lines = [change.line for change in found if change.old == "return"]

@@ -52,8 +52,8 @@ class Change:
     """One change of one file: the bytes from `start` to `end` become `new`.
 
     `where` is the function's qualified name and `lines` are its lines; `line` is the text of the
-    line that begins the change, of a single word with the line before. None of what identifies a
-    change moves with the lines above it.
+    line that begins the change, with the line before where a function has it twice. None of what
+    identifies a change moves with the lines above it.
     """
 
     path: str
@@ -262,10 +262,10 @@ class _Finder(ast.NodeVisitor):
         if not self._functions:
             return
         start, end = self._span(node)
-        line = self._line(node.lineno)
-        if " " not in line:  # `return` alone is many: the line before it tells them apart
-            line = f"{self._line(node.lineno - 1)} / {line}"
         where, lines = ".".join(self._names), self._functions[-1]
+        line = self._line(node.lineno)
+        if sum(self._line(number) == line for number in lines) > 1:
+            line = f"{self._line(node.lineno - 1)} / {line}"
         old = self._text(node)
         self.found.append(Change(self._path, where, lines, node.lineno, line, start, end, old, new))
 
