@@ -29,9 +29,14 @@ class Selection:
         self._seconds = seconds
 
     def tests_for(self, change: Change) -> list[str]:
-        """Return the tests that run the changed function: the module's own first, then by time."""
+        """Return the tests that run the changed function: the module's own first, then by time.
+
+        Of a function that runs at an import, whose test nobody knows, all tests of the module.
+        """
         by_line = self._lines.get(change.path, {})
         found = {test for line in change.lines for test in by_line.get(line, ())}
+        if not found:
+            found = {test for tests in by_line.values() for test in tests}
         own = f"test_{Path(change.path).stem}.py"
         return sorted(
             found, key=lambda test: (Path(_file(test)).name != own, self.seconds([test]), test)
