@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.ready import Ready
-from greenroom.server import _limits, serve
+from greenroom.server import serve
 from greenroom.settings import Settings, load
 from greenroom.storage.base import StoreInUse
 
@@ -58,11 +58,3 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
             assert logs[-1]["event"] == "stopped"
     assert not any(secret in str(logs) for secret in secrets)
     assert (tmp_path / "data").exists() is (storage == "sqlite")
-
-
-def test_limits(tmp_path: Path) -> None:
-    """The settings reach the bounds of the connections."""
-    given = {"outbound_queue_bytes": "70000", "frame_bytes": "20000"}
-    limits = _limits(settings(tmp_path, **given, handshake_timeout_seconds="7"))
-    assert (limits.outbound_bytes, limits.frame_bytes) == (70_000, 20_000)
-    assert (limits.handshake_seconds, limits.close_seconds) == (7, 5)

@@ -11,14 +11,13 @@ import functools
 import gc
 import os
 import random
-import resource
 import secrets
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import structlog
 
-from greenroom import __version__, address_file, signals, systemd, telemetry, tls
+from greenroom import __version__, address_file, limits, signals, systemd, telemetry, tls
 from greenroom.address_file import Address
 from greenroom.application import Application
 from greenroom.aws_access import AwsAccess
@@ -26,7 +25,6 @@ from greenroom.bounded_log import BoundedLog
 from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
-from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
 from greenroom.chatlog.choice import chosen
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.chatlog.log import JournaledChatLog
@@ -44,11 +42,10 @@ from greenroom.health import Health, Part, StoreCheck
 from greenroom.http_server import HttpServer, entrance, http_config
 from greenroom.identity_service import IdentityService
 from greenroom.loop_lag import LoopLag
-from greenroom.memory import MemoryWatch, default_bound
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.hub import SLICE, Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
-from greenroom.messaging.plane import Limits, Plane
+from greenroom.messaging.plane import Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.metrics import Metrics
@@ -61,9 +58,6 @@ from greenroom.monitoring import (
     watch_loop,
     watch_store,
 )
-from greenroom.protocol import addresses
-from greenroom.protocol.addresses import Networks
-from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.protocol.origins import AllowedOrigins
 from greenroom.ready import Ready, description
 from greenroom.review.reviewer import HandlerReviewer
@@ -77,7 +71,6 @@ from greenroom.storage.sqlite import SqliteStore
 from greenroom.takeover import Predecessor, check_kept, predecessor
 from greenroom.takeover_offer import Offer, Successor
 from greenroom.token_keys import TokenKeys
-from greenroom.visitors import Excess, VisitorLimits, Visitors
 
 HANDOVER_SECONDS = 2
 """How long requests under way, and destinations of chat logs, may hold up a takeover each."""
@@ -253,13 +246,13 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         quotas=quotas,
         clock=clock,
         ids=new_id,
-        limits=_limits(settings),
+        limits=limits.connection_limits(settings),
         tasks=tasks,
         metrics=metrics,
         moderation=ModerationTrail(identity.audit_log, clock),
-        memory=_memory(settings),
+        memory=limits.memory_watch(settings),
         descriptors=DescriptorWatch(opened.lines),
-        visitors=_visitors(opened),
+        visitors=limits.visitors(settings, metrics, opened.lines),
         origins=AllowedOrigins(settings.texts("allowed_origins")),
         logger=opened.lines,
     )
@@ -494,7 +487,7 @@ async def _start_chat_log(opened: _Opened, tasks: asyncio.TaskGroup) -> Journale
         tasks,
         clock=opened.clock,
         random=random.random,
-        bounds=_bounds(opened.settings),
+        bounds=limits.journal_bounds(opened.settings),
         metrics=opened.metrics,
     )
     await chat_log.start()
@@ -546,58 +539,6 @@ def _health(node: _Node, check: StoreCheck) -> Health:
             Part.DRAINING: lambda: plane.hub.draining,
         },
     )
-
-
-def _bounds(settings: Settings) -> Bounds:
-    return Bounds(
-        size=settings.number("journal_bytes"),
-        age_ns=settings.number("journal_age_hours") * NANOSECONDS_PER_HOUR,
-        memory=settings.number("journal_memory_bytes"),
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        outbound_bytes=settings.number("outbound_queue_bytes"),
-        frame_bytes=settings.number("frame_bytes"),
-        handshake_seconds=settings.number("handshake_timeout_seconds"),
-        close_seconds=settings.number("close_timeout_seconds"),
-        connections=settings.number("connections_per_node"),
-        connections_per_room=settings.number("connections_per_room"),
-        connections_per_user=settings.number("connections_per_user"),
-    )
-
-
-def _memory(settings: Settings) -> MemoryWatch:
-    bound = settings.optional_number("memory_bytes")
-    return MemoryWatch(default_bound() if bound is None else bound)
-
-
-def _visitors(opened: _Opened) -> Visitors:
-    settings = opened.settings
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unfinished = settings.number("unfinished_connections")
-    limits = VisitorLimits(
-        connections=settings.number("connections_per_node"),
-        connections_per_address=settings.number("connections_per_address"),
-        a_second=settings.number("new_connections_per_second"),
-        a_second_per_address=settings.number("new_connections_per_second_per_address"),
-        # Who dawdles must not take the descriptors of all others.
-        unfinished=min(unfinished, files // 2) if files > 0 else unfinished,
-        unfinished_per_address=settings.number("unfinished_connections_per_address"),
-    )
-    proxies = TrustedProxies(
-        Networks(settings.texts("trusted_proxies")),
-        ForwardedHeader(settings.text("forwarded_header")),
-        proto=settings.text("forwarded_proto") == "on",
-    )
-    return Visitors(limits, proxies, functools.partial(_limit_met, opened.metrics, opened.lines))
-
-
-def _limit_met(metrics: Metrics, lines: BoundedLog, excess: Excess, address: bytes) -> None:
-    metrics.limits_met.labels(excess.value).inc()
-    kind = {"limit": excess.value}
-    lines.write("warning", "connection limit met", kind, address=addresses.shown(address))
 
 
 def _started(
