@@ -14,7 +14,10 @@ from greenroom.metrics import Metrics
 from greenroom.protocol.errors import DisconnectReason
 from greenroom.protocol.handshake import Refusal
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+RUNBOOKS = "docs/howto/runbooks.md"
+COMMANDS = ("systemctl ", "aws ", "greenroom admin ")
 DASHBOARD = json.loads((DEPLOY / "grafana" / "greenroom.json").read_text())
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
 
@@ -155,9 +158,31 @@ def test_alerts_tell_what_to_do() -> None:
     for rule in ALERTS:
         assert re.fullmatch("Greenroom[A-Za-z]+", rule["alert"])
         assert rule["labels"]["severity"] in {"critical", "warning"}
-        assert rule["annotations"].keys() == {"summary", "description"}
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
         assert "$labels." in rule["annotations"]["summary"]
         assert rule["annotations"]["description"].count(".") >= 2
+
+
+def test_every_alert_has_its_runbook() -> None:
+    """Each alert names a section that exists; no section is about an alert that does not."""
+    page = ROOT / RUNBOOKS
+    sections = re.findall(r"^## (Greenroom\w+)$", page.read_text(), re.MULTILINE)
+    assert sections == [rule["alert"] for rule in ALERTS]
+    for rule in ALERTS:
+        assert rule["annotations"]["runbook_url"] == f"{RUNBOOKS}#{rule['alert'].lower()}"
+        assert "runbook_url" not in rule["annotations"]["description"]
+
+
+def test_runbooks_name_what_there_is() -> None:
+    """Figures in the runbooks exist, and the log lines that they quote are written somewhere."""
+    text = (ROOT / RUNBOOKS).read_text()
+    figures = set(re.findall(r"`((?:greenroom|ivschat|process)_[a-z_]+)`", text))
+    assert figures
+    assert figures <= {re.sub("_bucket$", "", name) for name in existing()}
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    for line in re.findall(r"`([a-z]+(?: [a-z]+)+)`", text):
+        if not line.startswith(COMMANDS):
+            assert f'"{line}' in source, line
 
 
 @pytest.mark.parametrize(
