@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.control.identity import AccessKey
-from greenroom.files import write_private
+from greenroom.process.files import write_private
 from greenroom.settings import Settings
 from greenroom.storage.base import StoreUnwritable
 from greenroom.vault import Vault

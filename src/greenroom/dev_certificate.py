@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from greenroom.files import write_private
+from greenroom.process.files import write_private
 
 LIFETIME = timedelta(days=365)
 SPARE = timedelta(days=30)

@@ -5,9 +5,9 @@ import resource
 
 from greenroom.bounded_log import BoundedLog
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
-from greenroom.memory import MemoryWatch, default_bound
 from greenroom.messaging.plane import Limits
 from greenroom.metrics import Metrics
+from greenroom.process.memory_pressure import MemoryWatch, default_bound
 from greenroom.protocol import addresses
 from greenroom.protocol.addresses import Networks
 from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies

@@ -17,8 +17,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import structlog
 
-from greenroom import __version__, address_file, limits, signals, systemd, telemetry, tls
-from greenroom.address_file import Address
+from greenroom import __version__, limits, telemetry, tls
 from greenroom.application import Application
 from greenroom.aws_access import AwsAccess
 from greenroom.bounded_log import BoundedLog
@@ -58,6 +57,8 @@ from greenroom.monitoring import (
     watch_loop,
     watch_store,
 )
+from greenroom.process import address_file, signals, systemd
+from greenroom.process.address_file import Address
 from greenroom.protocol.origins import AllowedOrigins
 from greenroom.ready import Ready, description
 from greenroom.review.reviewer import HandlerReviewer

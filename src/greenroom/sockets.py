@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 import structlog
 
-from greenroom import systemd
+from greenroom.process import systemd
 from greenroom.settings import Settings
 
 BACKLOG = 65_535

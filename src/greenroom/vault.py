@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from greenroom.files import write_private
+from greenroom.process.files import write_private
 from greenroom.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed
 from greenroom.settings import Settings
 from greenroom.storage.base import Store, StoreRefused, StoreUnwritable

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 import pytest
 
-from greenroom import address_file
-from greenroom.address_file import Address
 from greenroom.cli.reaching import find_endpoint
+from greenroom.process import address_file
+from greenroom.process.address_file import Address
 from greenroom.settings import Settings, load
 
 HERE = "http://127.0.0.1:4000"

@@ -21,9 +21,9 @@ from greenroom.cli.bench_run import Measurement, Progress
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import ending, fail
 from greenroom.cli.private_server import private_server
-from greenroom.cli.process import allow_files, loop_factory
 from greenroom.cli.reaching import reach
 from greenroom.model.arn import Arn, ResourceType
+from greenroom.process.event_loop import allow_files, loop_factory
 from greenroom.settings import SettingsRefused
 
 SELF_SETTINGS = {"room_message_rates": "off", "request_rates": "off"}

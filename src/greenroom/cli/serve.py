@@ -14,9 +14,9 @@ import msgspec
 
 from greenroom import credentials, server, telemetry
 from greenroom.cli.options import fail, load_settings, settings_options
-from greenroom.cli.process import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.cli.streams import say_if_possible
-from greenroom.files import write_private
+from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
+from greenroom.process.files import write_private
 from greenroom.ready import Ready
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused

@@ -9,7 +9,6 @@ from greenroom.bounded_log import BoundedLog
 from greenroom.chat import Chat
 from greenroom.clock import Clock
 from greenroom.descriptors import DescriptorWatch
-from greenroom.memory import MemoryWatch
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
@@ -22,6 +21,7 @@ from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
+from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.protocol.origins import AllowedOrigins
 from greenroom.rooms_cache import RoomsCache

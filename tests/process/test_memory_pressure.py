@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom import memory
-from greenroom.memory import (
+from greenroom.process import memory_pressure
+from greenroom.process.memory_pressure import (
     PRESSED_SHARE,
     RESTING_CPU,
     RESTING_SECONDS,
@@ -158,9 +158,9 @@ def test_what_the_collector_says() -> None:
     gc.set_threshold(100, 1000, 1000)
     try:
         gc.collect()
-        assert not memory._has_grown()
+        assert not memory_pressure._has_grown()
         kept: list[list[int]] = [[] for _ in range(1000)]
-        assert memory._has_grown()
+        assert memory_pressure._has_grown()
         assert len(kept) == 1000
     finally:
         gc.set_threshold(*before)
@@ -175,9 +175,9 @@ def test_no_bound() -> None:
 
 def test_this_process() -> None:
     """What the system tells is plausible: this process has memory, and less than it may have."""
-    memory.give_back()
+    memory_pressure.give_back()
     if Path("/proc/self/statm").exists():
-        assert 1 << 20 < memory.resident_bytes() < memory.default_bound()
+        assert 1 << 20 < memory_pressure.resident_bytes() < memory_pressure.default_bound()
 
 
 def test_the_smallest_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,11 +186,13 @@ def test_the_smallest_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     group.write_text("1000000\n")
     unlimited.write_text("9223372036854771712\n")
     wordy.write_text("max\n")
-    monkeypatch.setattr(memory, "_CONTROL_GROUPS", (unlimited, wordy, tmp_path / "none", group))
-    assert memory.default_bound() == 900_000
-    monkeypatch.setattr(memory, "_CONTROL_GROUPS", (unlimited,))
-    monkeypatch.setattr(memory, "_machine", lambda: 0)
-    assert memory.default_bound() == 0
+    monkeypatch.setattr(
+        memory_pressure, "_CONTROL_GROUPS", (unlimited, wordy, tmp_path / "none", group)
+    )
+    assert memory_pressure.default_bound() == 900_000
+    monkeypatch.setattr(memory_pressure, "_CONTROL_GROUPS", (unlimited,))
+    monkeypatch.setattr(memory_pressure, "_machine", lambda: 0)
+    assert memory_pressure.default_bound() == 0
 
 
 async def test_start_and_stop() -> None:
@@ -200,7 +202,7 @@ async def test_start_and_stop() -> None:
     watch.start()
     timer = watch._timer
     assert timer is not None
-    assert 0.5 < timer.when() - asyncio.get_running_loop().time() <= memory.LOOK_SECONDS
+    assert 0.5 < timer.when() - asyncio.get_running_loop().time() <= memory_pressure.LOOK_SECONDS
     watch.stop()
     assert timer.cancelled()
     assert watch._timer is None

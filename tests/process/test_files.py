@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.files import write_private
+from greenroom.process.files import write_private
 
 
 def mode(path: Path) -> int:

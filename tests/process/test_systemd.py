@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from greenroom import systemd
-from greenroom.systemd import SocketsRefused, listening_sockets, notify
+from greenroom.process import systemd
+from greenroom.process.systemd import SocketsRefused, listening_sockets, notify
 
 
 @pytest.fixture

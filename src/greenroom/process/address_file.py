@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.files import write_private
+from greenroom.process.files import write_private
 
 NAME = "address.json"
 """The file's name in the data directory."""

@@ -1,0 +1,1 @@
+"""What the process is to the machine: signals, files, memory, event loop."""
