@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from greenroom.acceptor import Acceptor, Entrance, _speaks_http
-from greenroom.visitors import Visit
+from greenroom.network.visitors import Visit
 from tests.messaging.stage import settle, stage
 
 PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)

@@ -14,7 +14,7 @@ from greenroom.door import Door
 from greenroom.listener import HeadLimits, Listener
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
-from greenroom.visitors import Visit
+from greenroom.network.visitors import Visit
 from tests.messaging.stage import Stage, Transport, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)

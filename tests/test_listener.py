@@ -15,9 +15,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from greenroom.listener import HELD_BYTES, HeadLimits, Listener
-from greenroom.protocol.addresses import Networks, packed
-from greenroom.protocol.forwarded import TrustedProxies
-from greenroom.visitors import Visitors
+from greenroom.network.addresses import Networks, packed
+from greenroom.network.forwarded import TrustedProxies
+from greenroom.network.visitors import Visitors
 from tests.messaging.stage import Stage, Transport, action, frames_of, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)

@@ -22,10 +22,10 @@ from greenroom.control.app import CORS, UNKNOWN
 from greenroom.listener import LINGER_SECONDS
 from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException
-from greenroom.protocol import addresses
+from greenroom.network import addresses
+from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
+from greenroom.network.visitors import Refused, Visit
 from greenroom.protocol.errors import TLS_ONLY
-from greenroom.protocol.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
-from greenroom.visitors import Refused, Visit
 
 RETRY_SECONDS = 0.5
 """How long nothing is accepted when no descriptor, or no memory of the kernel, is left."""

@@ -19,7 +19,7 @@ from types import TracebackType
 
 import structlog
 
-from greenroom.protocol import addresses
+from greenroom.network import addresses
 
 QUIET_SECONDS = 10.0
 """At most one line of each kind in this time, after the first."""

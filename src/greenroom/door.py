@@ -16,9 +16,9 @@ from uvicorn.server import ServerState
 from greenroom.listener import HeadLimits, Listener
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
-from greenroom.protocol import addresses
+from greenroom.network import addresses
+from greenroom.network.visitors import Refused, Visit
 from greenroom.protocol.target import fault_of
-from greenroom.visitors import Refused, Visit
 
 _WEBSOCKET = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 

@@ -14,10 +14,10 @@ from greenroom.application import Application
 from greenroom.door import Door
 from greenroom.listener import HeadLimits
 from greenroom.messaging.plane import Plane
+from greenroom.network.visitors import Visit
 from greenroom.settings import Settings
 from greenroom.sockets import BACKLOG
 from greenroom.tls import Certificate
-from greenroom.visitors import Visit
 
 
 class HttpServer(uvicorn.Server):

@@ -22,10 +22,10 @@ from prometheus_client import (
 )
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
+from greenroom.network.visitors import Excess
 from greenroom.protocol.errors import DisconnectReason, ErrorCode
 from greenroom.protocol.handshake import Refusal
 from greenroom.readings import Distribution, Process, Reading
-from greenroom.visitors import Excess
 
 MAXIMUM_VALUES = 100
 """Values of one label that are told apart."""

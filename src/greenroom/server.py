@@ -57,9 +57,9 @@ from greenroom.monitoring import (
     watch_loop,
     watch_store,
 )
+from greenroom.network.origins import AllowedOrigins
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
-from greenroom.protocol.origins import AllowedOrigins
 from greenroom.ready import Ready, description
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer

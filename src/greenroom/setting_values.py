@@ -12,7 +12,7 @@ from typing import cast
 from greenroom.aws.wildcards import glob, tokens
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.model.quotas import BY_NAME
-from greenroom.protocol.addresses import Networks
+from greenroom.network.addresses import Networks
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -14,9 +14,9 @@ from typing import cast
 import msgspec
 
 from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.network.forwarded import ForwardedHeader
+from greenroom.network.origins import normalized
 from greenroom.protocol.base_path import checked as _base_path
-from greenroom.protocol.forwarded import ForwardedHeader
-from greenroom.protocol.origins import normalized
 from greenroom.setting_values import Network
 from greenroom.setting_values import destinations as _destinations
 from greenroom.setting_values import either as _either

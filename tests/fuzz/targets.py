@@ -22,8 +22,10 @@ from greenroom.identities_file import parse as parse_identities
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ServiceError
 from greenroom.model.principal import AccessRequest, ContextValue
-from greenroom.protocol.addresses import UNKNOWN, Networks
-from greenroom.protocol.forwarded import ForwardedHeader, TrustedProxies
+from greenroom.network.addresses import UNKNOWN, Networks
+from greenroom.network.forwarded import ForwardedHeader, TrustedProxies
+from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, ProxyHeader
+from greenroom.network.proxy_protocol import parse as parse_proxy
 from greenroom.protocol.frames import (
     MAXIMUM_FRAGMENTS,
     MAXIMUM_MESSAGE,
@@ -38,8 +40,6 @@ from greenroom.protocol.handshake import (
     parse_upgrade,
     refusal_response,
 )
-from greenroom.protocol.proxy_protocol import MAXIMUM_BYTES, ProxyFault, ProxyHeader
-from greenroom.protocol.proxy_protocol import parse as parse_proxy
 from greenroom.sealing import Sealer
 from greenroom.storage.identities import Declared
 from greenroom.tokens import KeyRing, TokenRejected, open_claims

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from greenroom.messaging.edge import Edge
-from greenroom.protocol.addresses import Networks, packed
-from greenroom.protocol.forwarded import TrustedProxies
+from greenroom.network.addresses import Networks, packed
+from greenroom.network.forwarded import TrustedProxies
+from greenroom.network.origins import AllowedOrigins
+from greenroom.network.visitors import VisitorLimits, Visitors
 from greenroom.protocol.handshake import Refusal
-from greenroom.protocol.origins import AllowedOrigins
-from greenroom.visitors import VisitorLimits, Visitors
 from tests.messaging.stage import LIMITS, UPGRADE, Stage, Transport, settle, stage, token
 
 PROXY = packed("10.0.0.1")

@@ -10,8 +10,8 @@ from greenroom.cli.access import AccessKey, CommandRefused, find_keys, known_key
 from greenroom.cli.api import Endpoint
 from greenroom.cli.iam_client import IamClient
 from greenroom.cli.options import load_settings
+from greenroom.network.addresses import in_url, reachable
 from greenroom.process import address_file
-from greenroom.protocol.addresses import in_url, reachable
 from greenroom.settings import Settings
 
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"

@@ -25,7 +25,9 @@ from greenroom.messaging.plane import Plane
 from greenroom.messaging.reset import reset
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
-from greenroom.protocol import addresses, events, frames, handshake
+from greenroom.network import addresses
+from greenroom.network.visitors import Refused, Visit
+from greenroom.protocol import events, frames, handshake
 from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, SendMessage
 from greenroom.protocol.errors import (
     CLOSE_REASONS,
@@ -37,7 +39,6 @@ from greenroom.protocol.errors import (
     fault_reason,
 )
 from greenroom.protocol.session import Session
-from greenroom.visitors import Refused, Visit
 
 TURN_BYTES = 1_024
 """Bytes of one connection that are handled before the others have their turn."""

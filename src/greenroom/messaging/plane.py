@@ -21,13 +21,13 @@ from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
+from greenroom.network.origins import AllowedOrigins
+from greenroom.network.visitors import Visitors
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
-from greenroom.protocol.origins import AllowedOrigins
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
 from greenroom.tokens import KeyRing, TokenForeign, TokenMalformed, TokenRejected, open_claims
-from greenroom.visitors import Visitors
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from greenroom.protocol.addresses import Networks, packed
+from greenroom.network.addresses import Networks, packed
 
 Headers = Iterable[tuple[bytes, bytes]]
 

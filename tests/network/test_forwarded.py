@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.protocol.addresses import Networks, packed, shown
-from greenroom.protocol.forwarded import ForwardedHeader, Origin, TrustedProxies
+from greenroom.network.addresses import Networks, packed, shown
+from greenroom.network.forwarded import ForwardedHeader, Origin, TrustedProxies
 
 PROXY, OUTER, CLIENT, LIE = "10.0.0.1", "10.0.0.2", "192.0.2.1", "203.0.113.66"
 X = TrustedProxies(Networks(["10.0.0.0/8", "2001:db8::/32"]), proto=True)

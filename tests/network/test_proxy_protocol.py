@@ -2,13 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.protocol.addresses import UNKNOWN, packed
-from greenroom.protocol.proxy_protocol import (
-    MAXIMUM_BYTES,
-    ProxyFault,
-    ProxyHeader,
-    parse,
-)
+from greenroom.network.addresses import UNKNOWN, packed
+from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, ProxyHeader, parse
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 

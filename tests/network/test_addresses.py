@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.protocol.addresses import (
+from greenroom.network.addresses import (
     Networks,
     in_url,
     is_loopback,

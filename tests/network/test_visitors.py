@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.protocol.addresses import Networks, packed, site
-from greenroom.protocol.forwarded import TrustedProxies
-from greenroom.visitors import Excess, Refused, Visit, VisitorLimits, Visitors
+from greenroom.network.addresses import Networks, packed, site
+from greenroom.network.forwarded import TrustedProxies
+from greenroom.network.visitors import Excess, Refused, Visit, VisitorLimits, Visitors
 
 HOME, OTHER, HERE, PROXY = map(packed, ("192.0.2.1", "192.0.2.2", "127.0.0.1", "10.0.0.1"))
 PROXIES = TrustedProxies(Networks(["10.0.0.0/8"]))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.protocol.origins import AllowedOrigins, normalized
+from greenroom.network.origins import AllowedOrigins, normalized
 
 ALLOWED = AllowedOrigins(
     ["https://example.com", "http://localhost:3000", "https://[2001:db8::1]", "app://shell:1"]

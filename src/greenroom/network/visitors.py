@@ -15,8 +15,8 @@ from enum import StrEnum
 
 import msgspec
 
-from greenroom.protocol import addresses
-from greenroom.protocol.forwarded import Headers, Origin, TrustedProxies
+from greenroom.network import addresses
+from greenroom.network.forwarded import Headers, Origin, TrustedProxies
 
 RECENT_ADDRESSES = 65_536
 """Addresses whose new connections are counted within one second; further ones are not."""

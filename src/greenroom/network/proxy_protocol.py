@@ -6,7 +6,7 @@ before TLS. What is not exactly a header is a fault: a proxy always sends one.
 
 import msgspec
 
-from greenroom.protocol.addresses import UNKNOWN, packed
+from greenroom.network.addresses import UNKNOWN, packed
 
 MAXIMUM_BYTES = 4096
 """The longest header that is read: the addresses, and what a proxy may add about itself."""
