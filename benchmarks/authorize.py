@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from greenroom.aws.policy import CompiledPolicies, CompiledPolicy
-from greenroom.aws.policy_document import parse_identity_policy
-from greenroom.aws.request_context import RequestFacts
 from greenroom.control.authorize import authorize
 from greenroom.model.principal import Principal, PrincipalType
+from greenroom.policies.decision import CompiledPolicies, CompiledPolicy
+from greenroom.policies.document import parse_identity_policy
+from greenroom.policies.request_context import RequestFacts
 
 NAME = "authorize, 50 statements"
 STATEMENTS = 50

@@ -9,10 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from greenroom.aws import query_service, query_xml
-from greenroom.aws.authorization_table import ACCESS, PREFIX
-from greenroom.aws.identity_access import IDENTITY_ACCESS
-from greenroom.aws.policy_json import MalformedPolicyDocument
-from greenroom.aws.request_context import GLOBAL_KEYS
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cloudwatch import PUBLISHED
@@ -20,6 +16,10 @@ from greenroom.control.iam_operations import OPERATIONS as OPERATIONS_OF_IAM
 from greenroom.metrics import Metrics
 from greenroom.model import errors, iam_errors, identity_errors
 from greenroom.model.quotas import QUOTAS, RateProfile
+from greenroom.policies.iam_access import IDENTITY_ACCESS
+from greenroom.policies.ivschat_access import ACCESS, PREFIX
+from greenroom.policies.request_context import GLOBAL_KEYS
+from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
 from greenroom.review.target import Failure

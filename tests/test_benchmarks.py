@@ -31,9 +31,9 @@ from benchmarks.reference import Reference
 from benchmarks.report import README, Table, publish, write
 from benchmarks.runs import Plan, Series, running
 from benchmarks.service import Greenroom
-from greenroom.aws.policy import CompiledPolicies
 from greenroom.model.principal import AccessRequest
 from greenroom.model.principal import Outcome as Decided
+from greenroom.policies.decision import CompiledPolicies
 
 pytestmark = pytest.mark.xdist_group("benchmarks")
 

@@ -17,9 +17,6 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from greenroom.aws.policy_document import parse_identity_policy, parse_trust_policy
-from greenroom.aws.policy_json import MalformedPolicyDocument
-from greenroom.aws.trust import named_arns
 from greenroom.model.identity import (
     ID_ENTROPY_BYTES,
     POLICY_CHARACTERS,
@@ -36,6 +33,9 @@ from greenroom.model.identity import (
     unique_id,
 )
 from greenroom.model.tags import tag_errors
+from greenroom.policies.document import parse_identity_policy, parse_trust_policy
+from greenroom.policies.text import MalformedPolicyDocument
+from greenroom.policies.trust import named_arns
 from greenroom.sealing import Sealer, key_context
 from greenroom.settings import SettingsRefused
 from greenroom.storage.identities import Declared

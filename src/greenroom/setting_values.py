@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from greenroom.aws.wildcards import glob, tokens
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.model.quotas import BY_NAME
 from greenroom.network.addresses import Networks
+from greenroom.policies.wildcards import glob, tokens
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

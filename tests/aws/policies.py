@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from greenroom.aws.policy import CompiledPolicies, CompiledPolicy
-from greenroom.aws.policy_document import parse_identity_policy
+from greenroom.policies.decision import CompiledPolicies, CompiledPolicy
+from greenroom.policies.document import parse_identity_policy
 
 ACCOUNT = "123456789012"
 ROOM = f"arn:aws:ivschat:us-east-1:{ACCOUNT}:room/AbCdEf123456"

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from greenroom.aws.policy_json import MalformedPolicyDocument
 from greenroom.model import identity
 from greenroom.model.identity import (
     AccessKey,
@@ -31,6 +30,7 @@ from greenroom.model.identity_errors import (
     LimitExceeded,
     NoSuchEntity,
 )
+from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.identities import Change, Declared, RoleChange
 from greenroom.storage.memory import MemoryStore

@@ -14,9 +14,6 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from greenroom.aws import query, query_xml
-from greenroom.aws.policy import NO_POLICIES, CompiledPolicies, CompiledPolicy
-from greenroom.aws.policy_document import parse_identity_policy
-from greenroom.aws.request_context import RequestFacts
 from greenroom.control.iam_call import IamServices
 from greenroom.control.identity import Caller
 from greenroom.control.identity_resolver import Resolver
@@ -25,6 +22,9 @@ from greenroom.control.query_api import QueryApi
 from greenroom.control.trail import Trail
 from greenroom.model.errors import ServiceError
 from greenroom.model.principal import Principal, PrincipalType
+from greenroom.policies.decision import NO_POLICIES, CompiledPolicies, CompiledPolicy
+from greenroom.policies.document import parse_identity_policy
+from greenroom.policies.request_context import RequestFacts
 from greenroom.sealing import Sealer
 from greenroom.storage.memory import MemoryStore
 from greenroom.tokens import KeyRing

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from greenroom.aws.authorization_table import ACCESS
-from greenroom.aws.policy import NO_POLICIES, CompiledPolicies
-from greenroom.aws.request_context import RequestFacts
 from greenroom.control.authorize import authorize, tags_in_store
 from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.principal import Permissions, Principal, PrincipalType
 from greenroom.model.room import Room
+from greenroom.policies.decision import NO_POLICIES, CompiledPolicies
+from greenroom.policies.ivschat_access import ACCESS
+from greenroom.policies.request_context import RequestFacts
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory import MemoryStore
 from tests.aws.policies import policies, policy

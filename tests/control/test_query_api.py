@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from greenroom.aws import query
-from greenroom.aws.request_context import RequestFacts
 from greenroom.control.iam_operations import OPERATIONS
 from greenroom.control.query_api import service_of
 from greenroom.control.trail import Trail
 from greenroom.model.errors import ServiceError
+from greenroom.policies.request_context import RequestFacts
 from tests.control.iam_caller import FORM, ROOT, IamCaller, caller_of
 
 SIGNED = b"AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/%s/aws4_request, SignedHeaders=host"

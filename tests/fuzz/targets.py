@@ -9,14 +9,9 @@ from pathlib import Path
 
 from greenroom.aws import query as query_protocol
 from greenroom.aws import sigv4
-from greenroom.aws.policy import CompiledPolicies, CompiledPolicy
-from greenroom.aws.policy_document import parse_identity_policy, parse_trust_policy
-from greenroom.aws.policy_json import MalformedPolicyDocument
-from greenroom.aws.policy_statement import PolicyDocument, to_json
 from greenroom.aws.query_service import VERSIONS, model, operation
 from greenroom.aws.rest_json import parse
 from greenroom.aws.service import OPERATIONS
-from greenroom.aws.trust import CompiledTrustPolicy, named_arns, with_names
 from greenroom.identities_file import Context, IdentitiesRefused
 from greenroom.identities_file import parse as parse_identities
 from greenroom.model.chat_token import ChatTokenClaims
@@ -26,6 +21,11 @@ from greenroom.network.addresses import UNKNOWN, Networks
 from greenroom.network.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, ProxyHeader
 from greenroom.network.proxy_protocol import parse as parse_proxy
+from greenroom.policies.decision import CompiledPolicies, CompiledPolicy
+from greenroom.policies.document import parse_identity_policy, parse_trust_policy
+from greenroom.policies.statement import PolicyDocument, to_json
+from greenroom.policies.text import MalformedPolicyDocument
+from greenroom.policies.trust import CompiledTrustPolicy, named_arns, with_names
 from greenroom.protocol.frames import (
     MAXIMUM_FRAGMENTS,
     MAXIMUM_MESSAGE,

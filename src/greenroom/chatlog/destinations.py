@@ -16,7 +16,6 @@ from pathlib import Path
 
 import structlog
 
-from greenroom.aws.wildcards import glob, tokens
 from greenroom.aws_access import AwsAccess, Service
 from greenroom.chatlog.base import Destination, Record, Target
 from greenroom.chatlog.cloudwatch_logs import CloudWatchLogsDestination
@@ -25,6 +24,7 @@ from greenroom.chatlog.files import FilesDestination
 from greenroom.chatlog.firehose import FirehoseDestination
 from greenroom.chatlog.s3 import S3Destination
 from greenroom.model.logging_configuration import DestinationKind
+from greenroom.policies.wildcards import glob, tokens
 from greenroom.settings import Settings, SettingsRefused
 
 SERVICES = {

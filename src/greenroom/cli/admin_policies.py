@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from greenroom.aws.known_actions import unknown_actions
-from greenroom.aws.policy_document import parse_identity_policy, parse_trust_policy
-from greenroom.aws.policy_json import MalformedPolicyDocument
-from greenroom.aws.policy_statement import PolicyDocument
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.admin_options import Admin, admin_command
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import ending
+from greenroom.policies.document import parse_identity_policy, parse_trust_policy
+from greenroom.policies.known_actions import unknown_actions
+from greenroom.policies.statement import PolicyDocument
+from greenroom.policies.text import MalformedPolicyDocument
 
 _VERSIONS = 5
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)

@@ -2,8 +2,8 @@
 
 import click
 
-from greenroom.aws.known_actions import unknown
 from greenroom.cli.admin_options import Admin, admin_command, pairs
+from greenroom.policies.known_actions import unknown
 
 
 @click.command()

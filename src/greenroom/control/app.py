@@ -17,7 +17,6 @@ from prometheus_client import Counter, Histogram
 from greenroom.audit import AuditLog
 from greenroom.audit_entry import SUCCESS
 from greenroom.aws import query, query_xml, rest_json, service, sigv4
-from greenroom.aws.request_context import RequestFacts
 from greenroom.bounded_log import BoundedLog
 from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed_request
 from greenroom.control.authorize import authorize, tags_in_store
@@ -33,6 +32,7 @@ from greenroom.model.errors import (
     InternalServerException,
     ServiceError,
 )
+from greenroom.policies.request_context import RequestFacts
 
 SERVICE = "ivschat"
 """The service that requests are signed for."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from greenroom.aws.access_denied import access_denied_message
-from greenroom.aws.authorization_table import Check, checks, requested_tags
-from greenroom.aws.request_context import RequestFacts, request_context, with_resource
 from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
 from greenroom.model.principal import NO_TAGS, AccessRequest, Outcome, Principal
+from greenroom.policies.access_denied import access_denied_message
+from greenroom.policies.ivschat_access import Check, checks, requested_tags
+from greenroom.policies.request_context import RequestFacts, request_context, with_resource
 from greenroom.storage.base import Store
 
 ResourceTags = Callable[[str], Awaitable[Mapping[str, str]]]

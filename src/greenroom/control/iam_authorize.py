@@ -6,15 +6,15 @@ it would have, so that who may not see it is told nothing of it.
 
 from collections.abc import Mapping
 
-from greenroom.aws.access_denied import access_denied_message
-from greenroom.aws.identity_access import IDENTITY_ACCESS, Target, identity_checks
-from greenroom.aws.request_context import request_context, with_resource
 from greenroom.control.iam_call import IamCall
 from greenroom.control.iam_keys import own_key
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.identity import ManagedPolicy, Role, User
 from greenroom.model.identity_errors import NoSuchEntity
 from greenroom.model.principal import NO_TAGS, AccessRequest, ContextValue, Outcome
+from greenroom.policies.access_denied import access_denied_message
+from greenroom.policies.iam_access import IDENTITY_ACCESS, Target, identity_checks
+from greenroom.policies.request_context import request_context, with_resource
 
 
 async def authorize(call: IamCall, action: str) -> None:

@@ -6,7 +6,6 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from greenroom.aws.request_context import RequestFacts
 from greenroom.clock import Clock
 from greenroom.control.context import Result
 from greenroom.control.identity import Caller
@@ -24,6 +23,7 @@ from greenroom.model.identity import (
 from greenroom.model.identity_errors import InvalidInput
 from greenroom.model.letter_case import without_case
 from greenroom.model.principal import Principal
+from greenroom.policies.request_context import RequestFacts
 from greenroom.sealing import Sealer
 from greenroom.storage.identities import IdentityStore, Page
 from greenroom.tokens import KeyRing

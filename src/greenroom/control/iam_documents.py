@@ -3,15 +3,11 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from greenroom.aws.policy_document import (
-    ROLE_INLINE_SIZE,
-    parse_identity_policy,
-    parse_trust_policy,
-)
-from greenroom.aws.policy_statement import to_json
-from greenroom.aws.trust import named_arns, with_names
 from greenroom.model.identity import POLICY_CHARACTERS, Role, document_characters
 from greenroom.model.identity_errors import LimitExceeded
+from greenroom.policies.document import ROLE_INLINE_SIZE, parse_identity_policy, parse_trust_policy
+from greenroom.policies.statement import to_json
+from greenroom.policies.trust import named_arns, with_names
 
 TRUST_CHARACTERS = 2048
 """Characters that a trust policy may have, whitespace not counted ("IAM and STS quotas")."""

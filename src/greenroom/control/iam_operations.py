@@ -2,7 +2,6 @@
 
 import msgspec
 
-from greenroom.aws.identity_access import FREE_ACTIONS, IDENTITY_ACCESS
 from greenroom.control import (
     iam_attachments,
     iam_inline_policies,
@@ -15,6 +14,7 @@ from greenroom.control import (
     sts,
 )
 from greenroom.control.iam_call import IamHandler
+from greenroom.policies.iam_access import FREE_ACTIONS, IDENTITY_ACCESS
 
 
 class IamOperation(msgspec.Struct, frozen=True):

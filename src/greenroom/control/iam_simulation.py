@@ -6,9 +6,6 @@ other work gets its turn, and within `STEP_SECONDS` and `TOTAL_SECONDS` of CPU t
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from greenroom.aws.policy import CompiledPolicies, CompiledPolicy
-from greenroom.aws.policy_document import parse_identity_policy
-from greenroom.aws.request_context import RequestFacts, request_context, with_resource
 from greenroom.control.context import Result
 from greenroom.control.iam_call import IamCall
 from greenroom.control.turns import Budget, TookTooLong
@@ -22,6 +19,9 @@ from greenroom.model.principal import (
     Principal,
     PrincipalType,
 )
+from greenroom.policies.decision import CompiledPolicies, CompiledPolicy
+from greenroom.policies.document import parse_identity_policy
+from greenroom.policies.request_context import RequestFacts, request_context, with_resource
 
 GIVEN_CHARACTERS = 131_072
 """Characters of all policies in one request: what one may have (IAM API reference)."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from greenroom.aws.policy import CompiledPolicies, CompiledPolicy
-from greenroom.aws.policy_document import parse_identity_policy
+from greenroom.policies.decision import CompiledPolicies, CompiledPolicy
+from greenroom.policies.document import parse_identity_policy
 
 MAXIMUM_COMPILED = 4096
 """Compiled documents that are kept in memory; at the bound the one not used for longest goes."""

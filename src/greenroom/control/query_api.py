@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from greenroom.aws import query, query_service, query_xml
-from greenroom.aws.identity_access import FREE_ACTIONS
-from greenroom.aws.request_context import RequestFacts
 from greenroom.aws.rest_json import Response
 from greenroom.control.audit_details import issued, made
 from greenroom.control.iam_authorize import authorize
@@ -15,6 +13,8 @@ from greenroom.control.identity import Caller
 from greenroom.control.trail import Trail
 from greenroom.model.iam_errors import InvalidClientTokenId
 from greenroom.model.principal import PrincipalType
+from greenroom.policies.iam_access import FREE_ACTIONS
+from greenroom.policies.request_context import RequestFacts
 
 
 class QueryApi:

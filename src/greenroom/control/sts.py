@@ -6,7 +6,6 @@
 
 import msgspec
 
-from greenroom.aws.policy_document import parse_identity_policy
 from greenroom.control.context import Result
 from greenroom.control.iam_call import IamCall
 from greenroom.control.sts_trust import assumable_role
@@ -23,6 +22,7 @@ from greenroom.model.identity import (
 )
 from greenroom.model.letter_case import without_case
 from greenroom.model.principal import PrincipalType
+from greenroom.policies.document import parse_identity_policy
 from greenroom.session_tokens import SessionTooLarge, seal_session
 from greenroom.tokens import NONCE_BYTES
 

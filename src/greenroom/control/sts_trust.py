@@ -5,14 +5,14 @@ Whoever may not is told the same as of a role that does not exist (STS does so, 
 
 from collections.abc import Mapping
 
-from greenroom.aws.policy_document import parse_trust_policy
-from greenroom.aws.request_context import request_context, with_resource
-from greenroom.aws.trust import CompiledTrustPolicy, Trust
 from greenroom.control.iam_call import IamCall
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.identity import Role
 from greenroom.model.identity_errors import NoSuchEntity
 from greenroom.model.principal import AccessRequest, Outcome
+from greenroom.policies.document import parse_trust_policy
+from greenroom.policies.request_context import request_context, with_resource
+from greenroom.policies.trust import CompiledTrustPolicy, Trust
 
 ASSUME = "sts:AssumeRole"
 TAG = "sts:TagSession"

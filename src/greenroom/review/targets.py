@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from greenroom.aws.wildcards import glob, tokens
 from greenroom.aws_access import AwsAccess
 from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics
 from greenroom.model.quotas import Quotas
+from greenroom.policies.wildcards import glob, tokens
 from greenroom.review.addresses import Network, is_permitted
 from greenroom.review.function import FunctionMissing, FunctionTarget
 from greenroom.review.reviewer import HandlerReviewer, Limits

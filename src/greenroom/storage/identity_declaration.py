@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from greenroom.aws.policy_json import MalformedPolicyDocument
 from greenroom.model.identity import (
     POLICY_VERSIONS,
     AccessKey,
@@ -21,6 +20,7 @@ from greenroom.model.identity import (
 )
 from greenroom.model.identity_errors import EntityAlreadyExists, InvalidInput
 from greenroom.model.principal_arn import PrincipalArn
+from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.storage import identity_rules as rules
 from greenroom.storage.identities import Change, Declared
 from greenroom.storage.identity_shelves import EVERYWHERE, Shelves, folded

@@ -5,9 +5,9 @@ What `Role.trusted` holds: see there. The meaning of these rules is documented a
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from greenroom.aws.policy_json import MalformedPolicyDocument
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.principal_arn import PrincipalArn
+from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.storage.identity_shelves import Shelves, folded
 
 

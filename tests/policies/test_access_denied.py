@@ -1,7 +1,7 @@
 import pytest
 
-from greenroom.aws.access_denied import access_denied_message
 from greenroom.model.principal import Decision, Outcome, PolicyKind
+from greenroom.policies.access_denied import access_denied_message
 
 ALICE = "arn:aws:iam::123456789012:user/alice"
 ROOMS = "arn:aws:ivschat:us-east-1:123456789012:room/*"

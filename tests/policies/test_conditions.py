@@ -4,13 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.policy_conditions import (
-    OPERATORS,
-    Condition,
-    compile_condition,
-    parse_date,
-)
 from greenroom.model.principal import ContextValue
+from greenroom.policies.conditions import OPERATORS, Condition, compile_condition, parse_date
 
 MISSING = None
 Value = str | tuple[str, ...] | None

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from greenroom.aws.wildcards import Token, tokens
 from greenroom.model.letter_case import without_case
 from greenroom.model.principal import ContextValue
+from greenroom.policies.wildcards import Token, tokens
 
 Context = Mapping[str, ContextValue]
 """Values by condition key in lower case."""

@@ -13,10 +13,10 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from greenroom.aws.policy import CompiledStatement
-from greenroom.aws.policy_statement import Effect, Elements, PolicyDocument, Statement
 from greenroom.model.principal import AccessRequest, Principal
 from greenroom.model.principal_arn import PrincipalArn
+from greenroom.policies.decision import CompiledStatement
+from greenroom.policies.statement import Effect, Elements, PolicyDocument, Statement
 
 
 class Trust(StrEnum):

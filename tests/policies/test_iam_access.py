@@ -2,12 +2,8 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from greenroom.aws.authorization_table import Check
-from greenroom.aws.identity_access import (
-    FREE_ACTIONS,
-    IDENTITY_ACCESS,
-    identity_checks,
-)
+from greenroom.policies.iam_access import FREE_ACTIONS, IDENTITY_ACCESS, identity_checks
+from greenroom.policies.ivschat_access import Check
 
 ACCOUNT = "123456789012"
 IAM = f"arn:aws:iam::{ACCOUNT}"

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.policy_document import (
+from greenroom.policies.document import (
     TRUST_POLICY_SIZE,
     USER_INLINE_SIZE,
     parse_identity_policy,
     parse_trust_policy,
 )
-from greenroom.aws.policy_json import MAX_TEXT, MalformedPolicyDocument, policy_size
-from greenroom.aws.policy_statement import Effect, PolicyDocument, to_json
+from greenroom.policies.statement import Effect, PolicyDocument, to_json
+from greenroom.policies.text import MAX_TEXT, MalformedPolicyDocument, policy_size
 from tests.aws.policies import documents
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/AbCdEf123456"

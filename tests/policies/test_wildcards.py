@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws import wildcards
-from greenroom.aws.wildcards import Matcher, Token, Wildcard, arn, glob, resource, tokens
+from greenroom.policies import wildcards
+from greenroom.policies.wildcards import Matcher, Token, Wildcard, arn, glob, resource, tokens
 
 PATTERNS = st.text("ab:*?", max_size=12)
 TEXTS = st.text("ab:", max_size=12)

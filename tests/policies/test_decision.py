@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.policy import MAX_ACTIONS, NO_POLICIES, CompiledPolicies
 from greenroom.model.principal import (
     AccessRequest,
     ContextValue,
@@ -15,6 +14,7 @@ from greenroom.model.principal import (
     Outcome,
     PolicyKind,
 )
+from greenroom.policies.decision import MAX_ACTIONS, NO_POLICIES, CompiledPolicies
 from tests.aws.policies import OTHER_ROOM, ROOM, policies, policy, statements
 
 ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from greenroom.aws.authorization_table import Check
+from greenroom.policies.ivschat_access import Check
 
 
 class Target(StrEnum):

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from greenroom.aws.policy_conditions import Condition
+from greenroom.policies.conditions import Condition
 
 VARIABLES_SINCE = "2012-10-17"
 OLD_VERSION = "2008-10-17"

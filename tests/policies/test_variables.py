@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.policy_variables import keys, resolve, template
-from greenroom.aws.wildcards import Wildcard, glob
+from greenroom.policies.variables import keys, resolve, template
+from greenroom.policies.wildcards import Wildcard, glob
 
 
 @pytest.mark.parametrize(

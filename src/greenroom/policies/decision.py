@@ -13,11 +13,6 @@ from typing import ParamSpec
 
 import msgspec
 
-from greenroom.aws import wildcards
-from greenroom.aws.policy_conditions import Meter, Test, compile_condition, each_metered
-from greenroom.aws.policy_statement import Effect, Elements, PolicyDocument, Statement
-from greenroom.aws.policy_variables import Context, fixed, keys, resolve, template
-from greenroom.aws.wildcards import tokens
 from greenroom.model.letter_case import without_case
 from greenroom.model.principal import (
     AccessRequest,
@@ -26,6 +21,11 @@ from greenroom.model.principal import (
     Outcome,
     PolicyKind,
 )
+from greenroom.policies import wildcards
+from greenroom.policies.conditions import Meter, Test, compile_condition, each_metered
+from greenroom.policies.statement import Effect, Elements, PolicyDocument, Statement
+from greenroom.policies.variables import Context, fixed, keys, resolve, template
+from greenroom.policies.wildcards import tokens
 
 P = ParamSpec("P")
 

@@ -2,14 +2,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from greenroom.aws.policy import NO_POLICIES
-from greenroom.aws.request_context import (
+from greenroom.model.principal import Principal, PrincipalType
+from greenroom.policies.decision import NO_POLICIES
+from greenroom.policies.request_context import (
     GLOBAL_KEYS,
     RequestFacts,
     request_context,
     with_resource,
 )
-from greenroom.model.principal import Principal, PrincipalType
 
 ACCOUNT = "123456789012"
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=timezone(timedelta(hours=1)))

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from greenroom.aws.policy import NO_POLICIES, CompiledPolicies
-from greenroom.aws.policy_document import parse_trust_policy
-from greenroom.aws.trust import CompiledTrustPolicy, Trust, named_arns, with_names
 from greenroom.model.principal import AccessRequest, Principal, PrincipalType
+from greenroom.policies.decision import NO_POLICIES, CompiledPolicies
+from greenroom.policies.document import parse_trust_policy
+from greenroom.policies.trust import CompiledTrustPolicy, Trust, named_arns, with_names
 
 ACCOUNT, OTHER = "123456789012", "999999999999"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Moderator"

@@ -23,9 +23,9 @@ from typing import TypeVar
 
 import msgspec
 
-from greenroom.aws import wildcards
-from greenroom.aws.policy_variables import Context, Variable, fixed, resolve, template
 from greenroom.model.letter_case import without_case
+from greenroom.policies import wildcards
+from greenroom.policies.variables import Context, Variable, fixed, resolve, template
 
 T = TypeVar("T")
 

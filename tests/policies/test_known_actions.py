@@ -2,8 +2,8 @@
 
 import pytest
 
-from greenroom.aws.known_actions import ACTIONS, unknown, unknown_actions
-from greenroom.aws.policy_document import parse_identity_policy
+from greenroom.policies.document import parse_identity_policy
+from greenroom.policies.known_actions import ACTIONS, unknown, unknown_actions
 
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))

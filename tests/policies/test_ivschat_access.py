@@ -1,7 +1,7 @@
 import pytest
 
-from greenroom.aws.authorization_table import ACCESS, Check, checks, requested_tags
 from greenroom.aws.service import OPERATIONS
+from greenroom.policies.ivschat_access import ACCESS, Check, checks, requested_tags
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ROOM = f"arn:aws:ivschat:{REGION}:{ACCOUNT}:room/AbCdEf123456"

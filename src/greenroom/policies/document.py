@@ -8,9 +8,8 @@ Source: IAM User Guide, "Grammar of the IAM JSON policy language" and "IAM and A
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from greenroom.aws.policy_conditions import Condition, Meter, compile_condition, each_metered
-from greenroom.aws.policy_json import JsonNumber, JsonObject, MalformedPolicyDocument, load
-from greenroom.aws.policy_statement import (
+from greenroom.policies.conditions import Condition, Meter, compile_condition, each_metered
+from greenroom.policies.statement import (
     OLD_VERSION,
     VARIABLES_SINCE,
     Effect,
@@ -18,7 +17,8 @@ from greenroom.aws.policy_statement import (
     PolicyDocument,
     Statement,
 )
-from greenroom.aws.policy_variables import Variable, template
+from greenroom.policies.text import JsonNumber, JsonObject, MalformedPolicyDocument, load
+from greenroom.policies.variables import Variable, template
 
 MANAGED_POLICY_SIZE = 6_144
 """Characters of a managed policy, white space not counted."""

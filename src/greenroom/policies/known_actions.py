@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from greenroom.aws import wildcards
-from greenroom.aws.authorization_table import ACCESS, PREFIX
-from greenroom.aws.identity_access import IDENTITY_ACCESS
-from greenroom.aws.policy_statement import PolicyDocument
+from greenroom.policies import wildcards
+from greenroom.policies.iam_access import IDENTITY_ACCESS
+from greenroom.policies.ivschat_access import ACCESS, PREFIX
+from greenroom.policies.statement import PolicyDocument
 
 _UNASKED = ("sts:GetCallerIdentity", "sts:GetSessionToken")
 """Operations that need no permission; a policy may name them."""
