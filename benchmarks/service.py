@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 from benchmarks.client import PAYLOAD_BYTES, Load, Target
 from benchmarks.processes import allow_descriptors, end, start_server, wait_until_ready
-from greenroom.aws.canonical import Request
-from greenroom.aws.sigv4 import sign
+from greenroom.aws.signature.canonical import Request
+from greenroom.aws.signature.sigv4 import sign
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.protocol.events import encode_message
 from greenroom.sealing import Sealer

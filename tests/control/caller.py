@@ -11,7 +11,7 @@ import msgspec
 
 from greenroom.accounts import Accounts
 from greenroom.aws.service import OPERATIONS
-from greenroom.aws.sigv4 import Request, sign
+from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.bus.base import (
     AccountSuspended,
     Deliver,

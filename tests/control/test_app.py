@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.aws.sigv4 import Request
+from greenroom.aws.signature.sigv4 import Request
 from greenroom.control.operations import HANDLERS
 from greenroom.control.request_body import BODY_BYTES
 from greenroom.model.quotas import RateProfile

@@ -8,7 +8,7 @@ import pytest
 
 from greenroom import audit_refusals as refusals
 from greenroom.audit import AuditLog
-from greenroom.aws.sigv4 import Request
+from greenroom.aws.signature.sigv4 import Request
 from greenroom.control.app import ControlPlane
 from greenroom.control.identity import Identities
 from tests.control.caller import ACCOUNT, KEYS, LAMBDA, STRANGER, Caller

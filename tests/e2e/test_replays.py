@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.aws.sigv4 import WINDOW_SECONDS
+from greenroom.aws.signature.sigv4 import WINDOW_SECONDS
 from tests.e2e.wire import Answer, Peer, signed
 from tests.service import Service, running
 from tests.stress.clock import MovedClock

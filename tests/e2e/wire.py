@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from greenroom.aws import sigv4
+from greenroom.aws.signature import sigv4
 from tests.service import Service
 
 PATIENCE = 20.0

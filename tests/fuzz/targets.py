@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from greenroom.aws import query as query_protocol
-from greenroom.aws import sigv4
 from greenroom.aws.query_service import VERSIONS, model, operation
 from greenroom.aws.rest_json import parse
 from greenroom.aws.service import OPERATIONS
+from greenroom.aws.signature import sigv4
 from greenroom.identities_file import Context, IdentitiesRefused
 from greenroom.identities_file import parse as parse_identities
 from greenroom.model.chat_token import ChatTokenClaims

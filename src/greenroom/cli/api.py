@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from greenroom.aws import sigv4
+from greenroom.aws.signature import sigv4
 from greenroom.cli.access import AccessKey, CommandRefused
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.protocol.errors import TLS_ONLY

@@ -14,9 +14,9 @@ from botocore.model import ServiceModel
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
-from greenroom.aws import sigv4
 from greenroom.aws.query_service import VERSIONS
 from greenroom.aws.shapes import read_model
+from greenroom.aws.signature import sigv4
 from greenroom.cli.access import AccessKey, CommandRefused
 from greenroom.cli.api import (
     PAUSE_SECONDS,

@@ -16,7 +16,8 @@ from prometheus_client import Counter, Histogram
 
 from greenroom.audit import AuditLog
 from greenroom.audit_entry import SUCCESS
-from greenroom.aws import query, query_xml, rest_json, service, sigv4
+from greenroom.aws import query, query_xml, rest_json, service
+from greenroom.aws.signature import sigv4
 from greenroom.bounded_log import BoundedLog
 from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed_request
 from greenroom.control.authorize import authorize, tags_in_store

@@ -12,7 +12,8 @@ import msgspec
 
 from greenroom.accounts import Accounts
 from greenroom.audit_entry import SUCCESS
-from greenroom.aws import rest_json, sigv4
+from greenroom.aws import rest_json
+from greenroom.aws.signature import sigv4
 from greenroom.clock import Clock
 from greenroom.control.app import UNKNOWN, ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer, signed_request

@@ -11,8 +11,8 @@ import msgspec
 import structlog
 from botocore.exceptions import BotoCoreError
 
-from greenroom.aws.canonical import Request
-from greenroom.aws.sigv4 import sign
+from greenroom.aws.signature.canonical import Request
+from greenroom.aws.signature.sigv4 import sign
 from greenroom.aws_access import CREDENTIALS_REFUSED, AwsAccess, Service
 from greenroom.clock import Clock
 from greenroom.review.aws_session import AwsSession

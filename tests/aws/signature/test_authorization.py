@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.authorization import (
+from greenroom.aws.signature.authorization import (
     EXPIRES_AT_MOST,
     PARTS_AT_MOST,
     Authorization,
     authorization_of,
 )
-from greenroom.aws.canonical import Request
+from greenroom.aws.signature.canonical import Request
 from greenroom.model.errors import (
     IncompleteSignatureException,
     MissingAuthenticationTokenException,

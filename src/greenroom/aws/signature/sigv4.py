@@ -18,8 +18,8 @@ from functools import lru_cache
 from hashlib import sha256
 from itertools import product
 
-from greenroom.aws.authorization import ALGORITHM, Authorization, authorization_of
-from greenroom.aws.canonical import (
+from greenroom.aws.signature.authorization import ALGORITHM, Authorization, authorization_of
+from greenroom.aws.signature.canonical import (
     SIGNATURE_PARAMETER,
     Request,
     canonical_paths,

@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from greenroom.aws.sigv4 import (
+from greenroom.aws.signature.sigv4 import (
     WINDOW_SECONDS,
     Authorization,
     Request,

@@ -6,7 +6,7 @@ from botocore.utils import normalize_url_path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws.canonical import (
+from greenroom.aws.signature.canonical import (
     Request,
     canonical_path,
     canonical_paths,

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from greenroom.aws.canonical import SIGNATURE_PARAMETER, Request, query_pairs
+from greenroom.aws.signature.canonical import SIGNATURE_PARAMETER, Request, query_pairs
 from greenroom.model.errors import (
     IncompleteSignatureException,
     MissingAuthenticationTokenException,
