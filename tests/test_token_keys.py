@@ -10,7 +10,7 @@ from greenroom.sealing import Sealer
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.memory import MemoryStore
 from greenroom.token_keys import TokenKeys
-from greenroom.tokens import CHAT_PURPOSE, TokenForeign
+from greenroom.tokens.key_ring import CHAT_PURPOSE, TokenForeign
 from greenroom.vault import Vault
 from tests.hand_clock import HandClock
 

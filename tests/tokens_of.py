@@ -14,7 +14,7 @@ from pathlib import Path
 
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
 from greenroom.sealing import Sealer
-from greenroom.tokens import NONCE_BYTES, KeyRing, seal_claims
+from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from greenroom.vault import KEY_FILE
 from tests.service import Service
 

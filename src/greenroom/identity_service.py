@@ -27,7 +27,7 @@ from greenroom.model.identity import IdentityKind
 from greenroom.model.identity_errors import IdentityError
 from greenroom.settings import Settings
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.tokens import KeyRing, new_key
+from greenroom.tokens.key_ring import KeyRing, new_key
 from greenroom.vault import Vault, open_vault
 
 UPKEEP_SECONDS = 60.0

@@ -16,7 +16,7 @@ import structlog
 from greenroom.bus.base import Bus, Envelope, TokenKeysChanged
 from greenroom.clock import Clock
 from greenroom.model.errors import ServiceError, ValidationException
-from greenroom.tokens import KeyInfo, KeyRing, RingFull, new_key
+from greenroom.tokens.key_ring import KeyInfo, KeyRing, RingFull, new_key
 from greenroom.vault import Vault
 
 NAME = "token-keys"

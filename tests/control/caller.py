@@ -34,7 +34,7 @@ from greenroom.model.room import Room
 from greenroom.review.base import Allowed, Submission, Verdict
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
-from greenroom.tokens import KeyRing
+from greenroom.tokens.key_ring import KeyRing
 from tests.chatlog.scene import Kept
 from tests.hand_clock import HandClock
 

@@ -27,7 +27,7 @@ from greenroom.policies.document import parse_identity_policy
 from greenroom.policies.request_context import RequestFacts
 from greenroom.sealing import Sealer
 from greenroom.storage.memory import MemoryStore
-from greenroom.tokens import KeyRing
+from greenroom.tokens.key_ring import KeyRing
 from tests.hand_clock import HandClock
 
 ACCOUNT = "123456789012"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from greenroom.model.chat_token import Capability
-from greenroom.tokens import open_claims
+from greenroom.tokens.key_ring import open_claims
 from tests.control.caller import Caller
 from tests.hand_clock import START_MS
 

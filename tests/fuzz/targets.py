@@ -42,7 +42,7 @@ from greenroom.protocol.handshake import (
 )
 from greenroom.sealing import Sealer
 from greenroom.storage.identities import Declared
-from greenroom.tokens import KeyRing, TokenRejected, open_claims
+from greenroom.tokens.key_ring import KeyRing, TokenRejected, open_claims
 
 ACCOUNT = "123456789012"
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"

@@ -27,7 +27,7 @@ from greenroom.model.room import Room
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import TokenUse
 from greenroom.storage.memory import MemoryStore
-from greenroom.tokens import KeyRing, seal_claims
+from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.hand_clock import START_MS, HandClock
 
 ROOM = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000001")

@@ -7,7 +7,7 @@ import pytest
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.storage.base import StorageUnavailable
-from greenroom.tokens import KeyRing, seal_claims
+from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.hand_clock import START_MS
 from tests.messaging.stage import ROOM, Stage, claims_of, settle, stage, token
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
-from greenroom.tokens import NONCE_BYTES, seal_claims
+from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
 from tests.e2e.wire import CLOSE, PING, PONG, TEXT, client_frame, token_line, upgrade_bytes
 from tests.service import Service
 from tests.tokens_of import key_ring

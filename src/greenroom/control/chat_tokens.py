@@ -9,7 +9,7 @@ from greenroom.model.chat_token import (
     Capability,
     ChatTokenClaims,
 )
-from greenroom.tokens import NONCE_BYTES, seal_claims
+from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
 
 _MINUTE_MS = 60_000
 

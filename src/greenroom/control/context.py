@@ -19,7 +19,7 @@ from greenroom.model.quotas import Quotas
 from greenroom.review.base import Reviewer
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import Store
-from greenroom.tokens import KeyRing
+from greenroom.tokens.key_ring import KeyRing
 
 Result = dict[str, object]
 

@@ -26,7 +26,7 @@ from greenroom.model.principal import Principal
 from greenroom.policies.request_context import RequestFacts
 from greenroom.sealing import Sealer
 from greenroom.storage.identities import IdentityStore, Page
-from greenroom.tokens import KeyRing
+from greenroom.tokens.key_ring import KeyRing
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from greenroom.model.identity import AccessKey, KeyStatus, Role, SessionClaims, 
 from greenroom.model.identity_errors import NoSuchEntity
 from greenroom.model.principal import Permissions, Principal, PrincipalType
 from greenroom.sealing import Sealer, key_context
-from greenroom.session_tokens import open_session
 from greenroom.storage.identities import IdentityStore, Resolution
-from greenroom.tokens import KeyRing, TokenRejected
+from greenroom.tokens.key_ring import KeyRing, TokenRejected
+from greenroom.tokens.session_tokens import open_session
 
 Documents = Mapping[str, str]
 """Policy documents by the policy's name or ARN."""

@@ -28,7 +28,7 @@ from greenroom.model.errors import (
 )
 from greenroom.model.identity import IdentityKind
 from greenroom.token_keys import TokenKeys
-from greenroom.tokens import KeyInfo
+from greenroom.tokens.key_ring import KeyInfo
 
 PREFIX = b"/greenroom/"
 SERVICE = "greenroom"

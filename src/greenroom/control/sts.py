@@ -23,8 +23,8 @@ from greenroom.model.identity import (
 from greenroom.model.letter_case import without_case
 from greenroom.model.principal import PrincipalType
 from greenroom.policies.document import parse_identity_policy
-from greenroom.session_tokens import SessionTooLarge, seal_session
-from greenroom.tokens import NONCE_BYTES
+from greenroom.tokens.key_ring import NONCE_BYTES
+from greenroom.tokens.session_tokens import SessionTooLarge, seal_session
 
 HOUR = 3600
 """Seconds of a role's session when the request does not say; at most for the root's, and for a

@@ -27,7 +27,13 @@ from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
-from greenroom.tokens import KeyRing, TokenForeign, TokenMalformed, TokenRejected, open_claims
+from greenroom.tokens.key_ring import (
+    KeyRing,
+    TokenForeign,
+    TokenMalformed,
+    TokenRejected,
+    open_claims,
+)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

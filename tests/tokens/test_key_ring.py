@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from greenroom import tokens
 from greenroom.model.chat_token import Capability, ChatTokenClaims
-from greenroom.tokens import (
+from greenroom.tokens import key_ring
+from greenroom.tokens.key_ring import (
     CHAT_PURPOSE,
     MAXIMUM_KEYS,
     PAGE_PURPOSE,
@@ -106,7 +106,7 @@ def test_purposes_are_apart() -> None:
 
 def test_authentic_but_not_claims() -> None:
     """A chat token of another version's claims is refused, not half read."""
-    whole = tokens._CLAIMS_ENCODER.encode(CLAIMS)
+    whole = key_ring._CLAIMS_ENCODER.encode(CLAIMS)
     no_text = whole.replace(b"red", b"r\xffd")
     assert no_text != whole
     for payload in (b"", b"\xc0", b"\x97\xa1a", b"\xa2\xff\xff", b"\x91\xa1a", no_text):
@@ -224,10 +224,10 @@ def test_seal_refuses_what_could_not_be_opened() -> None:
 
 def test_the_longest_token_opens() -> None:
     """A token of exactly the limit is sealed and opened."""
-    assert tokens.MAXIMUM_TOKEN_LENGTH == 4096
+    assert key_ring.MAXIMUM_TOKEN_LENGTH == 4096
     payload = b"x" * (3 * (4096 - 29) // 4 - 16)
     token = RING.seal(CHAT_PURPOSE, payload, NONCE)
-    assert 4093 <= len(token) <= tokens.MAXIMUM_TOKEN_LENGTH
+    assert 4093 <= len(token) <= key_ring.MAXIMUM_TOKEN_LENGTH
     assert RING.open(CHAT_PURPOSE, token) == payload
 
 
@@ -295,7 +295,7 @@ def test_what_is_no_ring(data: bytes) -> None:
 
 def test_ring_does_not_show_its_keys() -> None:
     """Printing a ring reveals nothing."""
-    assert "key" not in repr(RING).replace("KeyRing", "").lower()
+    assert "key" not in repr(RING).replace("key_ring.KeyRing", "").lower()
     assert not hasattr(RING, "__dict__")
 
 
@@ -312,7 +312,7 @@ def test_new_keys() -> None:
 def test_key_ids_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key id looks like an option of the command that kills the key."""
     random = iter(["-7oPQ2mN", "-aaaaaaa", "a-aaaaaa"])
-    monkeypatch.setattr("greenroom.tokens.secrets.token_urlsafe", lambda _: next(random))
+    monkeypatch.setattr("greenroom.tokens.key_ring.secrets.token_urlsafe", lambda _: next(random))
     assert new_key()[0] == "a-aaaaaa"
 
 
@@ -408,8 +408,8 @@ def test_a_key_that_is_gone_opens_nothing(purpose: str) -> None:
 def test_the_id_of_a_key_is_one_object() -> None:
     """Connections share it; a text that is no token has none."""
     ring = KeyRing({"key": bytes(32)}, "key")
-    tokens = [ring.seal("chat", b"x", bytes([n]) * 12) for n in range(2)]
-    assert ring.key_id(tokens[0]) is ring.key_id(tokens[1])
+    key_ring = [ring.seal("chat", b"x", bytes([n]) * 12) for n in range(2)]
+    assert ring.key_id(key_ring[0]) is ring.key_id(key_ring[1])
     with pytest.raises(TokenMalformed):
         ring.key_id("x.y")
 

@@ -9,7 +9,7 @@ import zlib
 import msgspec
 
 from greenroom.model.identity import SessionClaims
-from greenroom.tokens import SESSION_PURPOSE, KeyRing, TokenMalformed
+from greenroom.tokens.key_ring import SESSION_PURPOSE, KeyRing, TokenMalformed
 
 _COMPRESSION = 9
 _encoder = msgspec.msgpack.Encoder()

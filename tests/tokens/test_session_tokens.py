@@ -8,8 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.model.identity import IdentityKind, SessionClaims
-from greenroom.session_tokens import SessionTooLarge, open_session, seal_session
-from greenroom.tokens import CHAT_PURPOSE, SESSION_PURPOSE, KeyRing, TokenForeign, TokenMalformed
+from greenroom.tokens.key_ring import (
+    CHAT_PURPOSE,
+    SESSION_PURPOSE,
+    KeyRing,
+    TokenForeign,
+    TokenMalformed,
+)
+from greenroom.tokens.session_tokens import SessionTooLarge, open_session, seal_session
 
 RING = KeyRing({"k": bytes(32)}, "k")
 NONCE = bytes(12)

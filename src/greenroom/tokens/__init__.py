@@ -1,0 +1,1 @@
+"""Sealed values that travel: chat tokens and session tokens. Pure."""
