@@ -26,9 +26,9 @@ from greenroom.aws.signature.canonical import Request
 from greenroom.aws.signature.sigv4 import sign
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.protocol.events import encode_message
-from greenroom.sealing import Sealer
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
-from greenroom.vault import KEY_FILE
+from greenroom.vault.sealing import Sealer
+from greenroom.vault.vault import KEY_FILE
 
 TOKEN_SECONDS = 600
 SESSION_SECONDS = 3600

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from greenroom import credentials
-from greenroom.sealing import Sealer
 from greenroom.settings import Settings, load
 from greenroom.storage.base import StoreUnwritable
 from greenroom.storage.memory import MemoryStore
-from greenroom.vault import Vault
+from greenroom.vault.sealing import Sealer
+from greenroom.vault.vault import Vault
 
 
 def settings(tmp_path: Path, **flags: str) -> Settings:

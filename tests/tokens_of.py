@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
-from greenroom.sealing import Sealer
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
-from greenroom.vault import KEY_FILE
+from greenroom.vault.sealing import Sealer
+from greenroom.vault.vault import KEY_FILE
 from tests.service import Service
 
 SESSION_SECONDS = 3600

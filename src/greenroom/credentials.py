@@ -15,7 +15,7 @@ from greenroom.control.identity import AccessKey
 from greenroom.process.files import write_private
 from greenroom.settings import Settings
 from greenroom.storage.base import StoreUnwritable
-from greenroom.vault import Vault
+from greenroom.vault.vault import Vault
 
 PROFILE = "greenroom"
 """The profile in the credentials file."""

@@ -36,9 +36,9 @@ from greenroom.model.tags import tag_errors
 from greenroom.policies.document import parse_identity_policy, parse_trust_policy
 from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.policies.trust import named_arns
-from greenroom.sealing import Sealer, key_context
 from greenroom.settings import SettingsRefused
 from greenroom.storage.identities import Declared
+from greenroom.vault.sealing import Sealer, key_context
 
 T = TypeVar("T")
 

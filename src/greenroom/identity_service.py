@@ -28,7 +28,7 @@ from greenroom.model.identity_errors import IdentityError
 from greenroom.settings import Settings
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.tokens.key_ring import KeyRing, new_key
-from greenroom.vault import Vault, open_vault
+from greenroom.vault.vault import Vault, open_vault
 
 UPKEEP_SECONDS = 60.0
 """Between two rounds of upkeep."""

@@ -71,7 +71,7 @@ from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
 from greenroom.takeover import Predecessor, check_kept, predecessor
 from greenroom.takeover_offer import Offer, Successor
-from greenroom.token_keys import TokenKeys
+from greenroom.vault.token_keys import TokenKeys
 
 HANDOVER_SECONDS = 2
 """How long requests under way, and destinations of chat logs, may hold up a takeover each."""

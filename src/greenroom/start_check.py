@@ -19,13 +19,13 @@ from greenroom.identities_file import IdentitiesRefused
 from greenroom.metrics import Metrics
 from greenroom.model.identity_errors import IdentityError
 from greenroom.review.targets import open_reviewer
-from greenroom.sealing import MASTER_KEY_BYTES, Sealer
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused, bound
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite_inspection import Inspection, inspect
-from greenroom.vault import CHECK, KEY_FILE, sealer_of
+from greenroom.vault.sealing import MASTER_KEY_BYTES, Sealer
+from greenroom.vault.vault import CHECK, KEY_FILE, sealer_of
 
 REFUSALS = (SettingsRefused, StoreRefused, AddressRefused)
 """What a start is refused with."""

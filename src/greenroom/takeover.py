@@ -37,7 +37,7 @@ from greenroom.takeover_channel import (
     is_possible,
     met,
 )
-from greenroom.vault import CHECK, sealer_of
+from greenroom.vault.vault import CHECK, sealer_of
 
 END_SECONDS = 10.0
 """How long a process that has closed its side may take to end: it holds the store until then."""

@@ -19,10 +19,10 @@ from greenroom.model.identity import (
     User,
 )
 from greenroom.model.principal import AccessRequest, Outcome, PrincipalType
-from greenroom.sealing import Sealer, key_context
 from greenroom.storage.memory import MemoryStore
 from greenroom.tokens.key_ring import KeyRing
 from greenroom.tokens.session_tokens import seal_session
+from greenroom.vault.sealing import Sealer, key_context
 from tests.hand_clock import START_MS, HandClock
 
 ACCOUNT = "123456789012"

@@ -40,9 +40,9 @@ from greenroom.protocol.handshake import (
     parse_upgrade,
     refusal_response,
 )
-from greenroom.sealing import Sealer
 from greenroom.storage.identities import Declared
 from greenroom.tokens.key_ring import KeyRing, TokenRejected, open_claims
+from greenroom.vault.sealing import Sealer
 
 ACCOUNT = "123456789012"
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"

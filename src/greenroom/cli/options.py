@@ -11,7 +11,7 @@ from greenroom.cli.exit_codes import ExitCode
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
-from greenroom.vault import SecretsKeyRefused
+from greenroom.vault.vault import SecretsKeyRefused
 
 _CODES: dict[type[Exception], ExitCode] = {
     SettingsRefused: ExitCode.USAGE,

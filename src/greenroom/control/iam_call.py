@@ -24,9 +24,9 @@ from greenroom.model.identity_errors import InvalidInput
 from greenroom.model.letter_case import without_case
 from greenroom.model.principal import Principal
 from greenroom.policies.request_context import RequestFacts
-from greenroom.sealing import Sealer
 from greenroom.storage.identities import IdentityStore, Page
 from greenroom.tokens.key_ring import KeyRing
+from greenroom.vault.sealing import Sealer
 
 T = TypeVar("T")
 

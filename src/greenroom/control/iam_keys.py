@@ -12,7 +12,7 @@ from greenroom.model.identity import (
     secret_of,
 )
 from greenroom.model.identity_errors import NoSuchEntity
-from greenroom.sealing import key_context
+from greenroom.vault.sealing import key_context
 
 
 async def create_access_key(call: IamCall) -> Result:

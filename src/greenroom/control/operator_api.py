@@ -27,8 +27,8 @@ from greenroom.model.errors import (
     ValidationException,
 )
 from greenroom.model.identity import IdentityKind
-from greenroom.token_keys import TokenKeys
 from greenroom.tokens.key_ring import KeyInfo
+from greenroom.vault.token_keys import TokenKeys
 
 PREFIX = b"/greenroom/"
 SERVICE = "greenroom"

@@ -6,12 +6,12 @@ import pytest
 
 from greenroom.bus.base import Envelope
 from greenroom.model.errors import ValidationException
-from greenroom.sealing import Sealer
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.memory import MemoryStore
-from greenroom.token_keys import TokenKeys
 from greenroom.tokens.key_ring import CHAT_PURPOSE, TokenForeign
-from greenroom.vault import Vault
+from greenroom.vault.sealing import Sealer
+from greenroom.vault.token_keys import TokenKeys
+from greenroom.vault.vault import Vault
 from tests.hand_clock import HandClock
 
 

@@ -17,7 +17,7 @@ from greenroom.bus.base import Bus, Envelope, TokenKeysChanged
 from greenroom.clock import Clock
 from greenroom.model.errors import ServiceError, ValidationException
 from greenroom.tokens.key_ring import KeyInfo, KeyRing, RingFull, new_key
-from greenroom.vault import Vault
+from greenroom.vault.vault import Vault
 
 NAME = "token-keys"
 """The name of the secret in the store."""

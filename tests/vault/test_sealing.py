@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.sealing import SealBroken, Sealer, is_sealed
+from greenroom.vault.sealing import SealBroken, Sealer, is_sealed
 
 SEALER = Sealer(b"k" * 32)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.sealing import Sealer, is_sealed
 from greenroom.settings import Settings, load
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
-from greenroom.vault import SecretsKeyRefused, Vault, open_vault
+from greenroom.vault.sealing import Sealer, is_sealed
+from greenroom.vault.vault import SecretsKeyRefused, Vault, open_vault
 
 KEY = base64.b64encode(b"k" * 32).decode()
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenroom.process.files import write_private
-from greenroom.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed
 from greenroom.settings import Settings
 from greenroom.storage.base import Store, StoreRefused, StoreUnwritable
+from greenroom.vault.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed
 
 KEY_FILE = "secrets.key"
 """The generated key's file in the data directory. Back it up apart from the database."""
