@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom import cloudwatch
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.cloudwatch import PUBLISHED, Publisher
 from greenroom.metrics import Metrics
 from tests.chatlog import answering

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.metrics import Metrics
 
 PERIOD_SECONDS = 60

@@ -19,7 +19,7 @@ import structlog
 
 from greenroom import __version__, limits, telemetry, tls
 from greenroom.application import Application
-from greenroom.aws_access import AwsAccess
+from greenroom.aws_access.clients import AwsAccess
 from greenroom.bounded_log import BoundedLog
 from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom import identities_file, tls
-from greenroom.aws_access import AwsAccess
+from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints, open_destinations
 from greenroom.clock import Clock
 from greenroom.identities_file import IdentitiesRefused

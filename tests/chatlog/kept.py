@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import Destination, Target
 from greenroom.chatlog.cloudwatch_logs import CloudWatchLogsDestination
 from greenroom.chatlog.files import FilesDestination, directory_name

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.aws_access import Service
+from greenroom.aws_access.clients import Service
 from greenroom.chatlog import cloudwatch_logs
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record
 from greenroom.chatlog.cloudwatch_logs import (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.model.logging_configuration import DestinationKind

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.aws_access import Service
+from greenroom.aws_access.clients import Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind
 from greenroom.chatlog.objects import objects
 from greenroom.chatlog.s3 import S3Destination

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import Destination, DestinationFailed, FailureKind, Record
 from greenroom.chatlog.record import line
 from tests.chatlog import answering

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.clock import Clock
 from greenroom.review.answers import ANSWER_BYTES
 from greenroom.review.aws_lambda import LambdaTarget

@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from structlog.testing import capture_logs
 
-from greenroom.aws_access import AwsAccess, Credentials, Service
+from greenroom.aws_access.clients import AwsAccess, Credentials, Service
 from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget
 from greenroom.review.aws_session import FRESH_SECONDS, STALE_SECONDS, AwsSession
 from greenroom.review.target import Failure, InvocationFailed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.aws_access import AwsAccess
+from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from greenroom.aws_access import Service
-from greenroom.aws_environment import Source, credentials_source, may_have_a_role
+from greenroom.aws_access.clients import Service
+from greenroom.aws_access.environment import Source, credentials_source, may_have_a_role
 from greenroom.chatlog.destinations import SERVICES, endpoints
 from greenroom.settings import Settings
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from greenroom.aws_access import Answer, AwsAccess, Service
+from greenroom.aws_access.clients import Answer, AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
 from greenroom.chatlog.failures import code, told
 from greenroom.chatlog.objects import by_room

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import Destination, Record, Target
 from greenroom.chatlog.cloudwatch_logs import CloudWatchLogsDestination
 from greenroom.chatlog.failures import told

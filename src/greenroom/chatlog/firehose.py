@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from random import uniform
 
-from greenroom.aws_access import Answer, AwsAccess, Service
+from greenroom.aws_access.clients import Answer, AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
 from greenroom.chatlog.failures import told
 from greenroom.chatlog.record import line

@@ -6,7 +6,7 @@ A batch that comes again writes the same objects with the same bytes under the s
 from collections.abc import Sequence
 from functools import partial
 
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
 from greenroom.chatlog.failures import told
 from greenroom.chatlog.objects import LogObject, objects

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from greenroom.aws_access import Service
-from greenroom.aws_environment import endpoint_variable
+from greenroom.aws_access.clients import Service
+from greenroom.aws_access.environment import endpoint_variable
 from greenroom.chatlog.choice import chosen, credentials_at_hand
 from greenroom.cli.access import find_keys
 from greenroom.cli.options import fail, load_settings, settings_options

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError
 
 from greenroom.aws.signature.canonical import Request
 from greenroom.aws.signature.sigv4 import sign
-from greenroom.aws_access import CREDENTIALS_REFUSED, AwsAccess, Service
+from greenroom.aws_access.clients import CREDENTIALS_REFUSED, AwsAccess, Service
 from greenroom.clock import Clock
 from greenroom.review.aws_session import AwsSession
 from greenroom.review.client import Answer, Client

@@ -10,7 +10,7 @@ import asyncio
 import structlog
 from botocore.exceptions import BotoCoreError
 
-from greenroom.aws_access import AwsAccess, Credentials, Service
+from greenroom.aws_access.clients import AwsAccess, Credentials, Service
 from greenroom.clock import Clock
 
 FRESH_SECONDS = 30.0

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from greenroom.aws_access import AwsAccess
+from greenroom.aws_access.clients import AwsAccess
 from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
 from greenroom.metrics import Metrics

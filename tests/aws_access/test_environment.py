@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from botocore.session import Session
 
-from greenroom.aws_environment import credentials_source, endpoint_variable, may_have_a_role
+from greenroom.aws_access.environment import credentials_source, endpoint_variable, may_have_a_role
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDVARIABLE", "AWS_SECRET_ACCESS_KEY": "secret"}
 NAMES = (

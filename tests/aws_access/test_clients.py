@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from greenroom import aws_access
-from greenroom.aws_access import AwsAccess, Service
+from greenroom.aws_access import clients
+from greenroom.aws_access.clients import AwsAccess, Service
 from tests.chatlog import answering
 
 
@@ -43,7 +43,7 @@ async def test_calls_run_in_threads(aws_credentials: None) -> None:
 
 async def test_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more calls run than there are threads; a cancelled one has its turn until it ends."""
-    monkeypatch.setattr(aws_access, "THREADS", 2)
+    monkeypatch.setattr(clients, "THREADS", 2)
     access, go_on = AwsAccess({}), threading.Event()
     started = threading.Semaphore(0)
     running: list[int] = []
@@ -79,7 +79,7 @@ async def test_no_thread_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
         patched.setattr(threading.Thread, "start", start)
         with pytest.raises(RuntimeError):
             await access.run(lambda: 1)
-    assert access._turns._value == aws_access.THREADS
+    assert access._turns._value == clients.THREADS
     assert await access.run(lambda: 1) == 1
 
 
@@ -93,7 +93,7 @@ def test_the_end_does_not_wait() -> None:
     """A process ends while a call hangs."""
     script = (
         "import asyncio, time\n"
-        "from greenroom.aws_access import AwsAccess\n"
+        "from greenroom.aws_access.clients import AwsAccess\n"
         "async def main():\n"
         "    access = AwsAccess({})\n"
         "    call = asyncio.ensure_future(access.run(lambda: time.sleep(600)))\n"
@@ -120,14 +120,14 @@ async def test_three_attempts(aws_credentials: None) -> None:
         with pytest.raises(ClientError):
             await access.call(Service.LOGS, "us-east-1", "describe_log_groups")
         await access.close()
-    assert len(calls) == aws_access.ATTEMPTS
+    assert len(calls) == clients.ATTEMPTS
 
 
 async def test_clients_are_kept_and_bounded(
     aws_credentials: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is one client per service and region, and no more than the bound."""
-    monkeypatch.setattr(aws_access, "MAXIMUM_CLIENTS", 2)
+    monkeypatch.setattr(clients, "MAXIMUM_CLIENTS", 2)
     with answering.server(lambda *_: (200, {})) as url:
         access = AwsAccess({Service.LOGS: url})
         for region in ("us-east-1", "eu-west-1", "us-east-1", "us-west-2"):

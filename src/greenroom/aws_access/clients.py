@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from greenroom.aws_environment import endpoint_variable
+from greenroom.aws_access.environment import endpoint_variable
 
 CREDENTIALS_REFUSED = frozenset(
     {
