@@ -11,9 +11,7 @@ from pathlib import Path
 from greenroom.aws import query_service, query_xml
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.cloudwatch import PUBLISHED
 from greenroom.control.iam_operations import OPERATIONS as OPERATIONS_OF_IAM
-from greenroom.metrics import Metrics
 from greenroom.model import errors, iam_errors, identity_errors
 from greenroom.model.quotas import QUOTAS, RateProfile
 from greenroom.policies.iam_access import IDENTITY_ACCESS
@@ -24,6 +22,8 @@ from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
 from greenroom.review.target import Failure
 from greenroom.settings import BY_SETTING, SETTINGS
+from greenroom.telemetry.cloudwatch import PUBLISHED
+from greenroom.telemetry.metrics import Metrics
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 _PLACE = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

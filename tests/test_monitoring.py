@@ -7,9 +7,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from greenroom.metrics import Metrics
 from greenroom.monitoring import Monitoring, is_loopback, watch_store
 from greenroom.storage.sqlite_worker import WorkerStatistics
+from greenroom.telemetry.metrics import Metrics
 
 TOKEN = "0123456789abcdef"
 

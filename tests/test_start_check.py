@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from greenroom import telemetry
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.dev_certificate import dev_certificate
+from greenroom.telemetry import logs
 from tests.e2e.wire import PATIENCE
 from tests.service import environment, running
 
@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(telemetry, "configure", lambda *_: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
     for name in ("GREENROOM_CONFIG", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

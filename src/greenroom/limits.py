@@ -3,16 +3,16 @@
 import functools
 import resource
 
-from greenroom.bounded_log import BoundedLog
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
 from greenroom.messaging.plane import Limits
-from greenroom.metrics import Metrics
 from greenroom.network import addresses
 from greenroom.network.addresses import Networks
 from greenroom.network.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.network.visitors import Excess, VisitorLimits, Visitors
 from greenroom.process.memory_pressure import MemoryWatch, default_bound
 from greenroom.settings import Settings
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.metrics import Metrics
 
 
 def journal_bounds(settings: Settings) -> Bounds:

@@ -37,13 +37,13 @@ from greenroom.control.app import CORS, UNKNOWN
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.messaging.reset import reset
-from greenroom.metrics import UNREAD
 from greenroom.model.errors import ValidationException
 from greenroom.network import addresses
 from greenroom.network.visitors import Visit
 from greenroom.protocol.handshake import asks_for_websocket, is_for_websocket
 from greenroom.protocol.pieces import Pieces
 from greenroom.protocol.target import fault_of
+from greenroom.telemetry.metrics import UNREAD
 
 LINGER_SECONDS = 2.0
 """How long a refused connection is still read: the kernel resets one that is closed with bytes

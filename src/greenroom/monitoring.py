@@ -21,9 +21,9 @@ from greenroom import __version__
 from greenroom.audit import AuditLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
-from greenroom.loop_lag import LoopLag
 from greenroom.messaging.plane import Plane
-from greenroom.metrics import Metrics
+from greenroom.telemetry.loop_lag import LoopLag
+from greenroom.telemetry.metrics import Metrics
 
 REFUSED = (
     b"metrics need Authorization: Bearer with the metrics_token of the service, or, where it has"

@@ -17,10 +17,9 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import structlog
 
-from greenroom import __version__, limits, telemetry, tls
+from greenroom import __version__, limits, tls
 from greenroom.application import Application
 from greenroom.aws_access.clients import AwsAccess
-from greenroom.bounded_log import BoundedLog
 from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import Chat
@@ -28,7 +27,6 @@ from greenroom.chatlog.choice import chosen
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
-from greenroom.cloudwatch import Publisher
 from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
 from greenroom.control.iam_call import IamServices
@@ -36,18 +34,15 @@ from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
 from greenroom.control.query_api import QueryApi
 from greenroom.control.request_body import Bodies
-from greenroom.descriptors import DescriptorWatch
 from greenroom.health import Health, Part, StoreCheck
 from greenroom.http_server import HttpServer, entrance, http_config
 from greenroom.identity_service import IdentityService
-from greenroom.loop_lag import LoopLag
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.hub import SLICE, Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.plane import Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
-from greenroom.metrics import Metrics
 from greenroom.model.message import new_id
 from greenroom.monitoring import (
     Monitoring,
@@ -71,6 +66,12 @@ from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
 from greenroom.takeover import Predecessor, check_kept, predecessor
 from greenroom.takeover_offer import Offer, Successor
+from greenroom.telemetry import logs
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.cloudwatch import Publisher
+from greenroom.telemetry.descriptors import DescriptorWatch
+from greenroom.telemetry.loop_lag import LoopLag
+from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.token_keys import TokenKeys
 
 HANDOVER_SECONDS = 2
@@ -104,7 +105,7 @@ async def serve(
         AddressRefused: the address is taken or not this machine's.
     """
     lines = BoundedLog()
-    asyncio.get_running_loop().set_exception_handler(telemetry.FaultHandler(lines))
+    asyncio.get_running_loop().set_exception_handler(logs.FaultHandler(lines))
     async with _predecessor(settings, taking_over=taking_over) as before:
         with listening(settings, None if before is None else before.listening) as found:
             again = await _run(settings, found, lines, before, announce)

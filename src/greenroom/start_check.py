@@ -16,7 +16,6 @@ from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints, open_destinations
 from greenroom.clock import Clock
 from greenroom.identities_file import IdentitiesRefused
-from greenroom.metrics import Metrics
 from greenroom.model.identity_errors import IdentityError
 from greenroom.review.targets import open_reviewer
 from greenroom.settings import Settings, SettingsRefused
@@ -24,6 +23,7 @@ from greenroom.sockets import AddressRefused, bound
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite_inspection import Inspection, inspect
+from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.sealing import MASTER_KEY_BYTES, Sealer
 from greenroom.vault.vault import CHECK, KEY_FILE, sealer_of
 

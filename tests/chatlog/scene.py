@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import (
@@ -21,6 +20,7 @@ from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Entry, Removed
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.memory_journal import MemoryJournal
+from greenroom.telemetry.metrics import Metrics
 from tests.hand_clock import HandClock
 from tests.storage.values import a_configuration, a_room
 

@@ -4,7 +4,7 @@ import pytest
 
 from greenroom.chatlog.base import FailureKind
 from greenroom.chatlog.measures import Depth, Measures
-from greenroom.metrics import Metrics
+from greenroom.telemetry.metrics import Metrics
 from tests.storage.values import configuration_arn
 
 ERRORS = "ivschat_log_destination_errors_total"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from greenroom import telemetry
 from greenroom.cli.main import main
 from greenroom.cli.serve import _announce
 from greenroom.ready import Ready
 from greenroom.settings import load
 from greenroom.storage.base import StoreUnwritable
+from greenroom.telemetry import logs
 
 SECRET = "the-secret-access-key"
 
@@ -22,7 +22,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Start where nothing is, and leave the process's logging alone."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GREENROOM_CONFIG", raising=False)
-    monkeypatch.setattr(telemetry, "configure", lambda *_: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
 
 
 def run(*options: str) -> Result:

@@ -28,12 +28,12 @@ from greenroom.chatlog.log import JournaledChatLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
 from greenroom.control.identity import AccessKey, Identities
-from greenroom.metrics import Metrics
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.review.base import Allowed, Submission, Verdict
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
+from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
 from tests.chatlog.scene import Kept
 from tests.hand_clock import HandClock

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from greenroom.metrics import Metrics
 from greenroom.protocol.errors import DisconnectReason
 from greenroom.protocol.handshake import Refusal
+from greenroom.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

@@ -19,7 +19,6 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.plane import Limits, Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.quotas import Quotas, RateProfile
@@ -27,6 +26,7 @@ from greenroom.model.room import Room
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import TokenUse
 from greenroom.storage.memory import MemoryStore
+from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.hand_clock import START_MS, HandClock
 

@@ -15,11 +15,11 @@ from greenroom.bus.base import Deliver, Disconnect, RoomChanged, RoomDeleted, To
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import BulkSender
 from greenroom.messaging.hub import Hub
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory import MemoryStore
+from greenroom.telemetry.metrics import Metrics
 from tests.hand_clock import START_MS
 from tests.io_uring import needs_io_uring
 from tests.messaging.stage import ROOM, settle

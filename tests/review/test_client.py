@@ -5,7 +5,6 @@ import socket
 import pytest
 from aiohttp import web
 
-from greenroom.metrics import Metrics
 from greenroom.model.room import FallbackResult
 from greenroom.review import client as client_module
 from greenroom.review.base import Denied
@@ -13,6 +12,7 @@ from greenroom.review.client import Client
 from greenroom.review.http import HttpTarget
 from greenroom.review.reviewer import HandlerReviewer, Limits
 from greenroom.review.target import Failure, InvocationFailed
+from greenroom.telemetry.metrics import Metrics
 from tests.review.test_answers import SUBMISSION
 from tests.review.test_http import serving, target
 from tests.review.test_reviewer import OneTarget, room_of

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.metrics import Metrics
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.review.base import Allowed, Denied, Verdict
 from greenroom.review.reviewer import (
@@ -17,6 +16,7 @@ from greenroom.review.reviewer import (
     Limits,
 )
 from greenroom.review.target import Failure, InvocationFailed, Target
+from greenroom.telemetry.metrics import Metrics
 from tests.hand_clock import HandClock
 from tests.messaging.stage import settle
 from tests.review.test_answers import SUBMISSION

@@ -9,7 +9,6 @@ import pytest
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints
 from greenroom.clock import Clock
-from greenroom.metrics import Metrics
 from greenroom.review.aws_lambda import LambdaTarget
 from greenroom.review.function import FunctionTarget
 from greenroom.review.http import HttpTarget
@@ -17,6 +16,7 @@ from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.target import Target
 from greenroom.review.targets import open_reviewer
 from greenroom.settings import Settings, SettingsRefused, load
+from greenroom.telemetry.metrics import Metrics
 
 SECRET = {"GREENROOM_REVIEW_HTTP_SECRET": "a-secret-of-16-and-more"}
 PYTHON = "python:json:loads"

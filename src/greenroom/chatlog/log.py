@@ -14,12 +14,12 @@ from greenroom.chatlog.intake import Intake
 from greenroom.chatlog.measures import Depth, Measures
 from greenroom.chatlog.waiting import Backoff, Wait, event_or_time
 from greenroom.clock import Clock
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.room import Room
 from greenroom.storage.base import Store
 from greenroom.storage.journal import Entry
+from greenroom.telemetry.metrics import Metrics
 
 CHECK_SECONDS = 5
 """How long a destination may take to say whether it can be written to."""

@@ -6,8 +6,8 @@ import msgspec
 from prometheus_client import Counter
 
 from greenroom.chatlog.base import FailureKind
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
+from greenroom.telemetry.metrics import Metrics
 
 
 class Depth(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from greenroom import credentials, server, telemetry
+from greenroom import credentials, server
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.streams import say_if_possible
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
@@ -21,6 +21,7 @@ from greenroom.ready import Ready
 from greenroom.settings import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
+from greenroom.telemetry import logs
 
 
 @click.command()
@@ -39,7 +40,7 @@ def serve(config_file: Path | None, takeover: bool, background: bool, **given: s
     tell = in_background() if background else None
     try:
         settings = load_settings(given, config_file)
-        telemetry.configure(settings.text("log_level"), settings.text("log_format"))
+        logs.configure(settings.text("log_level"), settings.text("log_format"))
         allow_files()
         if settings.text("dev_tls") == "on" or settings.optional_path("tls_key_file"):
             map_large_buffers()

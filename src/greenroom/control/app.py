@@ -18,7 +18,6 @@ from greenroom.audit import AuditLog
 from greenroom.audit_entry import SUCCESS
 from greenroom.aws import query, query_xml, rest_json, service
 from greenroom.aws.signature import sigv4
-from greenroom.bounded_log import BoundedLog
 from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed_request
 from greenroom.control.authorize import authorize, tags_in_store
 from greenroom.control.checks import MEMBER_CHECKS
@@ -34,6 +33,7 @@ from greenroom.model.errors import (
     ServiceError,
 )
 from greenroom.policies.request_context import RequestFacts
+from greenroom.telemetry.bounded_log import BoundedLog
 
 SERVICE = "ivschat"
 """The service that requests are signed for."""

@@ -10,7 +10,6 @@ from greenroom.bus.base import Bus
 from greenroom.chat import Chat
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource
@@ -19,6 +18,7 @@ from greenroom.model.quotas import Quotas
 from greenroom.review.base import Reviewer
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import Store
+from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
 
 Result = dict[str, object]

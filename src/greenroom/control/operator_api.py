@@ -19,7 +19,6 @@ from greenroom.control.app import UNKNOWN, ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer, signed_request
 from greenroom.control.identity import AccessKey, Identities
 from greenroom.control.trail import Trail, new_trail
-from greenroom.metrics import Metrics
 from greenroom.model.errors import (
     AccessDeniedException,
     InternalServerException,
@@ -27,6 +26,7 @@ from greenroom.model.errors import (
     ValidationException,
 )
 from greenroom.model.identity import IdentityKind
+from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyInfo
 from greenroom.vault.token_keys import TokenKeys
 

@@ -14,10 +14,10 @@ from typing import Any
 from greenroom.audit import AuditLog
 from greenroom.audit_entry import SUCCESS, AuditEntry
 from greenroom.audit_refusals import NOBODY, Refusals
-from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
 from greenroom.control.audit_details import details, resources
 from greenroom.control.identity import Caller
+from greenroom.telemetry.bounded_log import BoundedLog
 
 LEFT_OUT = "audit lines left out"
 """What the service's log says when refused requests are too many for the audit log."""

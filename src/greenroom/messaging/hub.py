@@ -39,10 +39,10 @@ from greenroom.bus.base import (
     TokenKeysChanged,
 )
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.protocol.frames import text_frame
 from greenroom.rooms_cache import RoomsCache
+from greenroom.telemetry.metrics import Metrics
 
 FLUSH_INTERVAL = 0.02
 """Seconds between the flushes of a busy room."""

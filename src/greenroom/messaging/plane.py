@@ -5,17 +5,14 @@ from collections import Counter
 
 import msgspec
 
-from greenroom.bounded_log import BoundedLog
 from greenroom.chat import Chat
 from greenroom.clock import Clock
-from greenroom.descriptors import DescriptorWatch
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
-from greenroom.metrics import Metrics
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
@@ -27,6 +24,9 @@ from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.descriptors import DescriptorWatch
+from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import (
     KeyRing,
     TokenForeign,

@@ -19,14 +19,14 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
-from greenroom.metrics import Metrics
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.review.answers import AnswerInvalid, decode_answer, encode_event
 from greenroom.review.base import Allowed, Denied, Submission, Verdict
 from greenroom.review.circuit import Circuit
 from greenroom.review.target import Failure, InvocationFailed, Target
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.metrics import Metrics
 
 MAXIMUM_HANDLERS = 1_000
 """Handlers that are known at once: some hundred bytes each."""

@@ -13,9 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from greenroom.aws_access.clients import AwsAccess
-from greenroom.bounded_log import BoundedLog
 from greenroom.clock import Clock
-from greenroom.metrics import Metrics
 from greenroom.model.quotas import Quotas
 from greenroom.policies.wildcards import glob, tokens
 from greenroom.review.addresses import Network, is_permitted
@@ -23,6 +21,8 @@ from greenroom.review.function import FunctionMissing, FunctionTarget
 from greenroom.review.reviewer import HandlerReviewer, Limits
 from greenroom.review.target import Target
 from greenroom.settings import Settings, SettingsRefused
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.metrics import Metrics
 
 FORMS = "lambda, none, python:MODULE:FUNCTION, or a URL with http:// or https://"
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-from greenroom.readings import Distribution, Process, Reading
+from greenroom.telemetry.readings import Distribution, Process, Reading
 
 
 def test_one_number() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom import cloudwatch
 from greenroom.aws_access.clients import AwsAccess, Service
-from greenroom.cloudwatch import PUBLISHED, Publisher
-from greenroom.metrics import Metrics
+from greenroom.telemetry import cloudwatch
+from greenroom.telemetry.cloudwatch import PUBLISHED, Publisher
+from greenroom.telemetry.metrics import Metrics
 from tests.chatlog import answering
 from tests.chatlog.kept import access_to
 

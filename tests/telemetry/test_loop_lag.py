@@ -6,9 +6,9 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom import loop_lag
-from greenroom.loop_lag import LoopLag
-from greenroom.metrics import Metrics
+from greenroom.telemetry import loop_lag
+from greenroom.telemetry.loop_lag import LoopLag
+from greenroom.telemetry.metrics import Metrics
 
 
 async def test_loop_lag(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import resource
 from collections.abc import Callable
 from contextlib import suppress
 
-from greenroom.bounded_log import BoundedLog
+from greenroom.telemetry.bounded_log import BoundedLog
 
 LOOK_SECONDS = 1
 

@@ -6,8 +6,8 @@ from time import perf_counter
 
 import structlog
 
-from greenroom.bounded_log import QUIET_SECONDS
-from greenroom.readings import Distribution
+from greenroom.telemetry.bounded_log import QUIET_SECONDS
+from greenroom.telemetry.readings import Distribution
 
 LAG_SECONDS = 0.05
 """How often the lag is taken."""

@@ -25,7 +25,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from greenroom.network.visitors import Excess
 from greenroom.protocol.errors import DisconnectReason, ErrorCode
 from greenroom.protocol.handshake import Refusal
-from greenroom.readings import Distribution, Process, Reading
+from greenroom.telemetry.readings import Distribution, Process, Reading
 
 MAXIMUM_VALUES = 100
 """Values of one label that are told apart."""

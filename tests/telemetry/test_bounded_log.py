@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.bounded_log import KINDS, PLACES, QUIET_SECONDS, BoundedLog
 from greenroom.model.errors import ServiceError
+from greenroom.telemetry.bounded_log import KINDS, PLACES, QUIET_SECONDS, BoundedLog
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/AAAAAAAAAAAA"
 

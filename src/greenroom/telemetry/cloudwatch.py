@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from greenroom.aws_access.clients import AwsAccess, Service
-from greenroom.metrics import Metrics
+from greenroom.telemetry.metrics import Metrics
 
 PERIOD_SECONDS = 60
 SAMPLE_SECONDS = 5

@@ -4,8 +4,8 @@ import re
 
 from prometheus_client.exposition import generate_latest
 
-from greenroom.metrics import MAXIMUM_VALUES, OTHER, BoundedLabel, Metrics
 from greenroom.protocol.errors import DisconnectReason
+from greenroom.telemetry.metrics import MAXIMUM_VALUES, OTHER, BoundedLabel, Metrics
 
 
 def test_the_table_is_the_registry() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from greenroom import bounded_log, telemetry
-from greenroom.bounded_log import BoundedLog
+from greenroom.telemetry import bounded_log, logs
+from greenroom.telemetry.bounded_log import BoundedLog
 
 SECRET = "what-a-user-wrote"
 
@@ -34,7 +34,7 @@ def crash() -> None:
 @pytest.mark.parametrize("log_format", ["json", "console", "auto"])
 def test_an_exception_is_a_place(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An exception is logged by where it was raised; its text may be chat content."""
-    telemetry.configure("info", log_format)
+    logs.configure("info", log_format)
     try:
         crash()
     except ValueError as error:
@@ -42,13 +42,13 @@ def test_an_exception_is_a_place(log_format: str, capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert out == ""
     assert SECRET not in err
-    assert "test_telemetry.py" in err
+    assert "test_logs.py" in err
     assert "ValueError" in err
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Each line is one JSON object with a time in UTC, a level and the event."""
-    telemetry.configure("info", "json")
+    logs.configure("info", "json")
     structlog.get_logger().warning("two\nlines", room="arn")
     structlog.get_logger().debug("too detailed")
     (line,) = capsys.readouterr().err.splitlines()
@@ -63,7 +63,7 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_levels(level: str, shown: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Lines below the level are not written."""
-    telemetry.configure(level, "console")
+    logs.configure(level, "console")
     log = structlog.get_logger()
     for write in (log.debug, log.info, log.warning, log.error):
         write("line")
@@ -77,7 +77,7 @@ def test_lines_of_libraries(
 ) -> None:
     """What libraries log as exceptions shows no text either; uvicorn's complaints are not shown."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    telemetry.configure("info", "json")
+    logs.configure("info", "json")
     try:
         crash()
     except ValueError:
@@ -85,17 +85,17 @@ def test_lines_of_libraries(
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     err = capsys.readouterr().err
     assert "Fatal error" in err
-    assert "test_telemetry.py" in err
+    assert "test_logs.py" in err
     assert SECRET not in err
     assert "Invalid" not in err
 
 
 async def test_faults_in_the_event_loop(capsys: pytest.CaptureFixture[str]) -> None:
     """A callback's or a task's fault is a line with its place: no text, no arguments."""
-    telemetry.configure("info", "json")
+    logs.configure("info", "json")
     loop = asyncio.get_running_loop()
     lines = BoundedLog()
-    report = telemetry.FaultHandler(lines)
+    report = logs.FaultHandler(lines)
     loop.set_exception_handler(report)
 
     def callback(_content: str) -> None:
@@ -110,14 +110,14 @@ async def test_faults_in_the_event_loop(capsys: pytest.CaptureFixture[str]) -> N
     err = capsys.readouterr().err
     entries = [json.loads(line) for line in err.splitlines()]
     assert [entry["error"] for entry in entries] == ["ValueError", "ValueError", None]
-    assert "test_telemetry.py" in entries[0]["at"][-1]
+    assert "test_logs.py" in entries[0]["at"][-1]
     assert SECRET not in err
 
 
 def test_a_librarys_line_is_not_repeated() -> None:
     """A line that comes again and again is written every ten seconds, with how many there were."""
     now = 0.0
-    seldom = telemetry.Seldom(lambda: now)
+    seldom = logs.Seldom(lambda: now)
 
     def line(text: str) -> logging.LogRecord:
         return logging.LogRecord("asyncio", logging.WARNING, "", 0, text, (), None)

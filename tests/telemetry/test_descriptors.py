@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.bounded_log import BoundedLog
-from greenroom.descriptors import DescriptorWatch
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.descriptors import DescriptorWatch
 
 
 def test_a_shortage_is_told_once_in_ten_seconds() -> None:

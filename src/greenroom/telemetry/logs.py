@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from greenroom.bounded_log import KINDS, QUIET_SECONDS, BoundedLog, places_of
+from greenroom.telemetry.bounded_log import KINDS, QUIET_SECONDS, BoundedLog, places_of
 
 
 def configure(level: str, log_format: str) -> None:
