@@ -21,7 +21,7 @@ from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
 from greenroom.review.target import Failure
-from greenroom.settings import BY_SETTING, SETTINGS
+from greenroom.settings.load import BY_SETTING, SETTINGS
 from greenroom.telemetry.cloudwatch import PUBLISHED
 from greenroom.telemetry.metrics import Metrics
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenroom import credentials
-from greenroom.settings import Settings, load
+from greenroom.settings.load import Settings, load
 from greenroom.storage.base import StoreUnwritable
 from greenroom.storage.memory import MemoryStore
 from greenroom.vault.sealing import Sealer

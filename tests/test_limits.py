@@ -1,5 +1,5 @@
 from greenroom.limits import connection_limits
-from greenroom.settings import load
+from greenroom.settings.load import load
 
 
 def test_limits() -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from greenroom.ready import Ready
 from greenroom.server import serve
-from greenroom.settings import Settings, load
+from greenroom.settings.load import Settings, load
 from greenroom.storage.base import StoreInUse
 
 

@@ -15,7 +15,7 @@ from greenroom.door import Door
 from greenroom.listener import HeadLimits
 from greenroom.messaging.plane import Plane
 from greenroom.network.visitors import Visit
-from greenroom.settings import Settings
+from greenroom.settings.load import Settings
 from greenroom.sockets import BACKLOG
 from greenroom.tls import Certificate
 

@@ -25,7 +25,7 @@ from greenroom.control.permissions import compile_policies
 from greenroom.identities_file import IdentitiesRefused
 from greenroom.model.identity import IdentityKind
 from greenroom.model.identity_errors import IdentityError
-from greenroom.settings import Settings
+from greenroom.settings.load import Settings
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.tokens.key_ring import KeyRing, new_key
 from greenroom.vault.vault import Vault, open_vault

@@ -8,7 +8,7 @@ from greenroom import credentials
 from greenroom.chatlog.choice import chosen
 from greenroom.control.identity import AccessKey
 from greenroom.network.addresses import in_url, reachable
-from greenroom.settings import Settings
+from greenroom.settings.load import Settings
 from greenroom.sockets import Listening
 from greenroom.tls import Certificate
 

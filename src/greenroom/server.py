@@ -59,7 +59,7 @@ from greenroom.ready import Ready, description
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.rooms_cache import RoomsCache
-from greenroom.settings import Settings, SettingsRefused
+from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.sockets import Listening, listening
 from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory import MemoryStore

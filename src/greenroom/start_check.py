@@ -18,7 +18,7 @@ from greenroom.clock import Clock
 from greenroom.identities_file import IdentitiesRefused
 from greenroom.model.identity_errors import IdentityError
 from greenroom.review.targets import open_reviewer
-from greenroom.settings import Settings, SettingsRefused
+from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused, bound
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 from greenroom.storage.memory import MemoryStore

@@ -20,7 +20,7 @@ import structlog
 
 from greenroom import __version__, identities_file
 from greenroom.clock import Clock
-from greenroom.settings import Settings
+from greenroom.settings.load import Settings
 from greenroom.sockets import Listening
 from greenroom.storage.base import StoreInUse, StoreUnwritable
 from greenroom.storage.sqlite import SqliteStore

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from greenroom.chatlog.choice import chosen
-from greenroom.settings import load
+from greenroom.settings.load import load
 
 NOTHING = {
     "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials",

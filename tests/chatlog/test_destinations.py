@@ -10,7 +10,7 @@ from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.model.logging_configuration import DestinationKind
-from greenroom.settings import load
+from greenroom.settings.load import load
 from tests.chatlog import answering
 from tests.chatlog.batches import a_batch, a_target
 

@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings
-from greenroom.settings import SettingsRefused
+from greenroom.settings.load import SettingsRefused
 from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.settings import Settings, load
+from greenroom.settings.load import Settings, load
 from greenroom.storage.memory import MemoryStore
 from greenroom.storage.sqlite import SqliteStore
 from greenroom.vault.sealing import Sealer, is_sealed

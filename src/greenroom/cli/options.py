@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from greenroom import settings
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.settings import Settings, SettingsRefused
+from greenroom.settings import load
+from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.vault.vault import SecretsKeyRefused
@@ -56,7 +56,7 @@ def load_settings(given: Mapping[str, object], config_file: Path | None) -> Sett
         SettingsRefused: a name is unknown, a value breaks its rule, the file cannot be read.
     """
     flags = {name: value for name, value in given.items() if value is not None}
-    return settings.load(flags, os.environ, settings.config_file(config_file))
+    return load.load(flags, os.environ, load.config_file(config_file))
 
 
 def fail(error: Exception) -> click.ClickException:

@@ -18,7 +18,7 @@ from greenroom.cli.streams import say_if_possible
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
 from greenroom.ready import Ready
-from greenroom.settings import Settings, SettingsRefused
+from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
 from greenroom.telemetry import logs

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenroom.process.files import write_private
-from greenroom.settings import Settings
+from greenroom.settings.load import Settings
 from greenroom.storage.base import Store, StoreRefused, StoreUnwritable
 from greenroom.vault.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed
 

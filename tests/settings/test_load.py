@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.model.quotas import QUOTAS, RateProfile
-from greenroom.settings import SETTINGS, Settings, SettingsRefused, config_file, load
+from greenroom.settings.load import SETTINGS, Settings, SettingsRefused, config_file, load
 
 KEY = {"GREENROOM_ACCESS_KEY_ID": "A" * 16, "GREENROOM_SECRET_ACCESS_KEY": "s" * 16}
 

@@ -17,20 +17,20 @@ from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.network.forwarded import ForwardedHeader
 from greenroom.network.origins import normalized
 from greenroom.protocol.base_path import checked as _base_path
-from greenroom.setting_values import Network
-from greenroom.setting_values import destinations as _destinations
-from greenroom.setting_values import either as _either
-from greenroom.setting_values import endpoint as _endpoint
-from greenroom.setting_values import integer as _integer
-from greenroom.setting_values import matching as _matching
-from greenroom.setting_values import network as _network
-from greenroom.setting_values import networks as _networks
-from greenroom.setting_values import one_of as _one_of
-from greenroom.setting_values import path as _path
-from greenroom.setting_values import quotas as _quotas
-from greenroom.setting_values import table as _table
-from greenroom.setting_values import text as _text
-from greenroom.setting_values import texts as _texts
+from greenroom.settings.values import Network
+from greenroom.settings.values import destinations as _destinations
+from greenroom.settings.values import either as _either
+from greenroom.settings.values import endpoint as _endpoint
+from greenroom.settings.values import integer as _integer
+from greenroom.settings.values import matching as _matching
+from greenroom.settings.values import network as _network
+from greenroom.settings.values import networks as _networks
+from greenroom.settings.values import one_of as _one_of
+from greenroom.settings.values import path as _path
+from greenroom.settings.values import quotas as _quotas
+from greenroom.settings.values import table as _table
+from greenroom.settings.values import text as _text
+from greenroom.settings.values import texts as _texts
 
 PREFIX = "GREENROOM_"
 
