@@ -14,9 +14,9 @@ import structlog
 
 from greenroom import credentials, identities_file
 from greenroom.accounts import Accounts
-from greenroom.audit import AuditLog
-from greenroom.audit_entry import SUCCESS, AuditEntry
-from greenroom.audit_file import Rotation
+from greenroom.audit.entry import SUCCESS, AuditEntry
+from greenroom.audit.file import Rotation
+from greenroom.audit.log import AuditLog
 from greenroom.bus.base import AccountSuspended, Bus, Envelope, IdentitiesChanged
 from greenroom.clock import Clock
 from greenroom.control.identity import AccessKey, Identities

@@ -18,7 +18,7 @@ from typing import Protocol
 from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
-from greenroom.audit import AuditLog
+from greenroom.audit.log import AuditLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
 from greenroom.messaging.plane import Plane

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from greenroom import audit_refusals as refusals
-from greenroom.audit import AuditLog
+from greenroom.audit import refusals
+from greenroom.audit.log import AuditLog
 from greenroom.aws.signature.sigv4 import Request
 from greenroom.control.app import ControlPlane
 from greenroom.control.identity import Identities

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.audit import AuditLog
-from greenroom.audit_refusals import CALLER_BURST
+from greenroom.audit.log import AuditLog
+from greenroom.audit.refusals import CALLER_BURST
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import PendingVerification

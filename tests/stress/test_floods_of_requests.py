@@ -17,7 +17,7 @@ import boto3
 import msgspec
 import pytest
 
-from greenroom.audit_refusals import ALL_BURST, ALL_PER_SECOND
+from greenroom.audit.refusals import ALL_BURST, ALL_PER_SECOND
 from greenroom.model.quotas import CALLER_RATE
 from tests.conftest import Measured
 from tests.e2e.wire import signed, signed_bytes, upgrade_bytes

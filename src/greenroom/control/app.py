@@ -14,8 +14,8 @@ from time import perf_counter
 import structlog
 from prometheus_client import Counter, Histogram
 
-from greenroom.audit import AuditLog
-from greenroom.audit_entry import SUCCESS
+from greenroom.audit.entry import SUCCESS
+from greenroom.audit.log import AuditLog
 from greenroom.aws import query, query_xml, rest_json, service
 from greenroom.aws.signature import sigv4
 from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed_request

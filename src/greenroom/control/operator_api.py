@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from greenroom.accounts import Accounts
-from greenroom.audit_entry import SUCCESS
+from greenroom.audit.entry import SUCCESS
 from greenroom.aws import rest_json
 from greenroom.aws.signature import sigv4
 from greenroom.clock import Clock

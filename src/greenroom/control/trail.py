@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from greenroom.audit import AuditLog
-from greenroom.audit_entry import SUCCESS, AuditEntry
-from greenroom.audit_refusals import NOBODY, Refusals
+from greenroom.audit.entry import SUCCESS, AuditEntry
+from greenroom.audit.log import AuditLog
+from greenroom.audit.refusals import NOBODY, Refusals
 from greenroom.clock import Clock
 from greenroom.control.audit_details import details, resources
 from greenroom.control.identity import Caller

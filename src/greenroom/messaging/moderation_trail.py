@@ -7,8 +7,8 @@ no line: anybody could fill the log with them.
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 
-from greenroom.audit import AuditLog
-from greenroom.audit_entry import SUCCESS, AuditEntry
+from greenroom.audit.entry import SUCCESS, AuditEntry
+from greenroom.audit.log import AuditLog
 from greenroom.clock import Clock
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ServiceError

@@ -1,6 +1,6 @@
 """Lines about refused requests: bounded for each caller and for all, and none missing unsaid."""
 
-from greenroom.audit_refusals import (
+from greenroom.audit.refusals import (
     ALL_BURST,
     ALL_PER_SECOND,
     CALLER_BURST,

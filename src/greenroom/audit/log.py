@@ -22,9 +22,9 @@ from pathlib import Path
 
 import structlog
 
-from greenroom.audit_entry import GAP, AuditEntry, encoded
-from greenroom.audit_file import AuditFile, Rotation
-from greenroom.audit_refusals import Refusals
+from greenroom.audit.entry import GAP, AuditEntry, encoded
+from greenroom.audit.file import AuditFile, Rotation
+from greenroom.audit.refusals import Refusals
 from greenroom.storage.base import StoreUnwritable
 
 QUEUE_BOUND = 10_000

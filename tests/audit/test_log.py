@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from greenroom import audit
-from greenroom.audit import AuditLog
-from greenroom.audit_entry import AuditEntry
+from greenroom.audit import log as audit
+from greenroom.audit.entry import AuditEntry
+from greenroom.audit.log import AuditLog
 from greenroom.storage.base import StoreUnwritable
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.audit_file import RETRY_SECONDS, AuditFile, Rotation
+from greenroom.audit.file import RETRY_SECONDS, AuditFile, Rotation
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp()
 HOUR = 3600.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.audit_entry import AuditEntry, encoded
+from greenroom.audit.entry import AuditEntry, encoded
 
 
 def line(outcome: str = "Success", **members: Any) -> dict[str, Any]:
