@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain
 
 from greenroom.monitoring import Monitoring, is_loopback, watch_store
-from greenroom.storage.sqlite_worker import WorkerStatistics
+from greenroom.storage.sqlite.worker import WorkerStatistics
 from greenroom.telemetry.metrics import Metrics
 
 TOKEN = "0123456789abcdef"

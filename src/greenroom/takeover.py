@@ -23,7 +23,7 @@ from greenroom.clock import Clock
 from greenroom.settings.load import Settings
 from greenroom.sockets import Listening
 from greenroom.storage.base import StoreInUse, StoreUnwritable
-from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.takeover_channel import (
     HELLO_SECONDS,
     MAXIMUM_SOCKETS,

@@ -18,7 +18,7 @@ from greenroom.model.logging_configuration import (
     State,
 )
 from greenroom.storage.memory import MemoryStore
-from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.sqlite.store import SqliteStore
 from tests.chatlog.scene import INTERVAL, FullStore, Scene, room_of
 from tests.contracts.conftest import hasty_store
 from tests.storage.values import NOW, a_room, configuration_arn

@@ -17,7 +17,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     State,
 )
-from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.sqlite.store import SqliteStore
 from tests.chatlog.scene import INTERVAL, Kept, Scene, room_of
 from tests.contracts.conftest import hasty_store
 from tests.storage.values import NOW

@@ -10,9 +10,9 @@ import pytest
 
 from greenroom.storage.base import Store
 from greenroom.storage.memory import MemoryStore
-from greenroom.storage.sqlite import SqliteStore
-from greenroom.storage.sqlite_file import DatabaseFile
-from greenroom.storage.sqlite_worker import SqliteWorker
+from greenroom.storage.sqlite.file import DatabaseFile
+from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.storage.sqlite.worker import SqliteWorker
 
 
 @pytest.fixture(params=["memory", "sqlite"])

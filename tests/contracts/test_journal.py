@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
-from greenroom.storage import memory_journal, sqlite_journal
+from greenroom.storage import memory_journal
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Backlog, Entry, Removed
+from greenroom.storage.sqlite import journal
 from tests.storage.values import NOW, configuration_arn, new_account, room_arn
 
 PLENTY = 1_000_000
@@ -113,7 +114,7 @@ async def test_a_batch_has_one_record_at_least(store: Store) -> None:
 
 async def test_batches_are_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """No batch has more records than one call may take."""
-    for module in (sqlite_journal, memory_journal):
+    for module in (journal, memory_journal):
         monkeypatch.setattr(module, "MAXIMUM_RECORDS", 4)
     queues = Queues(store)
     await queues.append(6)
@@ -182,7 +183,7 @@ async def test_a_batch_is_dropped_whole(store: Store) -> None:
 
 async def test_drops_are_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """One call drops no more than one call may take."""
-    for module in (sqlite_journal, memory_journal):
+    for module in (journal, memory_journal):
         monkeypatch.setattr(module, "MAXIMUM_RECORDS", 4)
     queues = Queues(store)
     await queues.append(6)

@@ -8,9 +8,10 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     LoggingConfigurationState,
 )
-from greenroom.storage import rules, sqlite_regions
+from greenroom.storage import rules
 from greenroom.storage.base import LoggingConfigurationPage
-from greenroom.storage.sqlite_rows import (
+from greenroom.storage.sqlite import regions
+from greenroom.storage.sqlite.rows import (
     CONFIGURATION_COLUMNS,
     configuration_from,
     configuration_row,
@@ -24,13 +25,13 @@ def create(connection: Connection, configuration: LoggingConfiguration, quota: i
     arn = configuration.arn
     if _find(connection, arn) is not None:
         raise rules.already_exists(arn)
-    region = sqlite_regions.find_or_create(connection, arn.account, arn.region)
+    region = regions.find_or_create(connection, arn.account, arn.region)
     (count,) = connection.execute(
         "SELECT count(*) FROM logging_configurations WHERE region = ?", (region.key,)
     ).fetchone()
     rules.check_quota(arn, count, quota)
-    region = sqlite_regions.changed(region)
-    sqlite_regions.save(connection, region)
+    region = regions.changed(region)
+    regions.save(connection, region)
     connection.execute(
         f"INSERT INTO logging_configurations (region, sequence, {CONFIGURATION_COLUMNS})"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -89,7 +90,7 @@ def page(
     connection: Connection, account: str, region: str, limit: int, after: int | None
 ) -> LoggingConfigurationPage:
     """Return configurations by descending sequence number, those below `after`."""
-    found = sqlite_regions.find(connection, account, region)
+    found = regions.find(connection, account, region)
     if found is None:
         return LoggingConfigurationPage([], None)
     rows = connection.execute(

@@ -13,10 +13,11 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
-from greenroom.storage import rules, sqlite_logging_configurations, sqlite_regions
+from greenroom.storage import rules
 from greenroom.storage.base import LIST_LIFETIME_MS, RoomCursor, RoomPage
-from greenroom.storage.sqlite_regions import Region
-from greenroom.storage.sqlite_rows import ROOM_COLUMNS, Row, room_from, room_row
+from greenroom.storage.sqlite import logging_configurations, regions
+from greenroom.storage.sqlite.regions import Region
+from greenroom.storage.sqlite.rows import ROOM_COLUMNS, Row, room_from, room_row
 
 _FIELDS = ", ".join(f"rooms.{column.strip()}" for column in ROOM_COLUMNS.split(","))
 
@@ -26,11 +27,11 @@ def create(connection: Connection, room: Room, quota: int) -> Room:
     arn = room.arn
     if _row(connection, arn) is not None:
         raise rules.already_exists(arn)
-    region = sqlite_regions.find_or_create(connection, arn.account, arn.region)
+    region = regions.find_or_create(connection, arn.account, arn.region)
     rules.check_quota(arn, region.rooms, quota)
     _check_attachments(connection, room, ())
-    region = sqlite_regions.changed(region, room.update_time, rooms=1)
-    sqlite_regions.save(connection, region)
+    region = regions.changed(region, room.update_time, rooms=1)
+    regions.save(connection, region)
     room = msgspec.structs.replace(room, update_time=region.newest_update_time)
     inserted = connection.execute(
         f"INSERT INTO rooms (region, sequence, {ROOM_COLUMNS})"
@@ -50,11 +51,11 @@ def update(connection: Connection, arn: Arn, change: RoomChange, now: int) -> Ro
     """Apply the change, move the room to the front of listings, and return it."""
     key, sequence, *fields = _existing(connection, arn)
     before = room_from(tuple(fields))
-    region = sqlite_regions.find_or_create(connection, arn.account, arn.region)
-    region = sqlite_regions.changed(region, now)
+    region = regions.find_or_create(connection, arn.account, arn.region)
+    region = regions.changed(region, now)
     room = change.apply(before, region.newest_update_time)
     _check_attachments(connection, room, before.logging_configuration_identifiers)
-    sqlite_regions.save(connection, region)
+    regions.save(connection, region)
     connection.execute(
         "INSERT INTO room_positions"
         " (region, room, sequence, update_time, superseded_sequence, superseded_at)"
@@ -91,7 +92,7 @@ def page(
 ) -> RoomPage:
     """Return the rooms that stand below the cursor in the order of its snapshot."""
     configuration = _filtered_configuration(connection, account, region, filters)
-    found = sqlite_regions.find(connection, account, region)
+    found = regions.find(connection, account, region)
     if found is None:
         return RoomPage([], None)
     snapshot = found.sequence if after is None else after.snapshot
@@ -114,7 +115,7 @@ def _filtered_configuration(
     if identifier is None:
         return None
     arn = rules.within(identifier, account, region)
-    return sqlite_logging_configurations.key_of(connection, arn)
+    return logging_configurations.key_of(connection, arn)
 
 
 def _standing(
@@ -202,7 +203,7 @@ def _check_attachments(connection: Connection, room: Room, attached: tuple[str, 
         room.arn,
         room.logging_configuration_identifiers,
         attached,
-        lambda arn: sqlite_logging_configurations.get(connection, arn),
+        lambda arn: logging_configurations.get(connection, arn),
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from greenroom.storage.journal import Backlog
-from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.sqlite.store import SqliteStore
 from tests.contracts.conftest import hasty_store
 from tests.contracts.test_journal import PLENTY, START, Queues, numbers
 

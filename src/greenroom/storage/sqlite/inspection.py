@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.storage import sqlite_file, sqlite_lock, sqlite_marks
 from greenroom.storage.schema import steps
-from greenroom.storage.sqlite_lock import unwritable
+from greenroom.storage.sqlite import file, lock, marks
+from greenroom.storage.sqlite.lock import unwritable
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -35,16 +35,16 @@ def inspect(directory: Path, secret: str) -> Inspection:
         _check_writable(above)
         return Inspection()
     _check_writable(directory)
-    holder, left = sqlite_lock.look(directory)
-    path = directory / sqlite_file.DATABASE
+    holder, left = lock.look(directory)
+    path = directory / file.DATABASE
     try:
         if holder:
-            with sqlite_file.shared(directory) as connection:
-                return Inspection(True, holder, sqlite_marks.kept_secret(connection, secret))
-        if not sqlite_file.examine(path, steps()[-1].number, left):
+            with file.shared(directory) as connection:
+                return Inspection(True, holder, marks.kept_secret(connection, secret))
+        if not file.examine(path, steps()[-1].number, left):
             return Inspection()
-        with sqlite_file.untouched(path, logged=sqlite_file.has_log(path)) as connection:
-            return Inspection(True, "", sqlite_marks.kept_secret(connection, secret))
+        with file.untouched(path, logged=file.has_log(path)) as connection:
+            return Inspection(True, "", marks.kept_secret(connection, secret))
     except (OSError, sqlite3.Error) as error:
         raise unwritable(path, error) from error
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.storage import sqlite_log
 from greenroom.storage.base import StoreForeign, StoreRefused
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite_lock import LOCK, Left, Lock, in_use, is_full, locked, unwritable
+from greenroom.storage.sqlite import log as sqlite_log
+from greenroom.storage.sqlite.lock import LOCK, Left, Lock, in_use, is_full, locked, unwritable
 
 DATABASE = "greenroom.db"
 """The database file's name in its directory."""

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.storage import rules
 from greenroom.storage.base import TokenUse
-from greenroom.storage.sqlite_rows import json_text, tags_from
+from greenroom.storage.sqlite.rows import json_text, tags_from
 
 _TABLES = {
     ResourceType.ROOM: "rooms",

@@ -20,7 +20,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from greenroom.storage.sqlite_thread import Call, Database, SqliteThread, unavailable
+from greenroom.storage.sqlite.thread import Call, Database, SqliteThread, unavailable
 
 QUEUE_BOUND = 10_000
 """How many reading calls may wait, and how many writing ones."""

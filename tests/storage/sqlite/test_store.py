@@ -18,10 +18,11 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.model.room import Room, RoomChange, RoomFilter
-from greenroom.storage import rules, sqlite_rooms
+from greenroom.storage import rules
 from greenroom.storage.base import LIST_LIFETIME_MS, StorageUnavailable, StoreInUse
-from greenroom.storage.sqlite import SqliteStore
-from greenroom.storage.sqlite_regions import Region
+from greenroom.storage.sqlite import rooms as sqlite_rooms
+from greenroom.storage.sqlite.regions import Region
+from greenroom.storage.sqlite.store import SqliteStore
 from tests.redeeming import redeem
 from tests.storage.values import (
     ACCOUNT,
@@ -193,7 +194,7 @@ def test_killed_process_keeps_what_it_answered(tmp_path: Path) -> None:
     """Every room whose creation was answered is there after SIGKILL under load."""
     program = f"""
 import asyncio, pathlib, sys
-from greenroom.storage.sqlite import SqliteStore
+from greenroom.storage.sqlite.store import SqliteStore
 from tests.storage.values import a_room
 
 async def create(store):
@@ -208,7 +209,7 @@ async def main():
 
 asyncio.run(main())
 """
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as process:
         assert process.stdout is not None

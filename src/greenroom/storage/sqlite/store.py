@@ -20,23 +20,17 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.model.room import Room, RoomChange, RoomFilter
-from greenroom.storage import (
-    rules,
-    sqlite_file,
-    sqlite_marks,
-    sqlite_regions,
-    sqlite_rooms,
-)
-from greenroom.storage import (
-    sqlite_logging_configurations as configurations,
-)
+from greenroom.storage import rules
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
 from greenroom.storage.identity_calls import Identities
-from greenroom.storage.sqlite_file import DatabaseFile
-from greenroom.storage.sqlite_identities import SqliteTransactions
-from greenroom.storage.sqlite_journal import SqliteJournal
-from greenroom.storage.sqlite_lock import unwritable
-from greenroom.storage.sqlite_worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
+from greenroom.storage.sqlite import file as sqlite_file
+from greenroom.storage.sqlite import logging_configurations as configurations
+from greenroom.storage.sqlite import marks, regions, rooms
+from greenroom.storage.sqlite.file import DatabaseFile
+from greenroom.storage.sqlite.identities import SqliteTransactions
+from greenroom.storage.sqlite.journal import SqliteJournal
+from greenroom.storage.sqlite.lock import unwritable
+from greenroom.storage.sqlite.worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
 
 
 class SqliteStore:
@@ -73,7 +67,7 @@ class SqliteStore:
         def read() -> bytes | None:
             try:
                 with sqlite_file.shared(directory) as connection:
-                    return sqlite_marks.kept_secret(connection, secret)
+                    return marks.kept_secret(connection, secret)
             except sqlite3.Error as error:
                 raise unwritable(directory / sqlite_file.DATABASE, error) from None
 
@@ -85,16 +79,16 @@ class SqliteStore:
         return self._worker.statistics
 
     async def create_room(self, room: Room, quota: int) -> Room:
-        return await self._worker.write(sqlite_rooms.create, room, quota)
+        return await self._worker.write(rooms.create, room, quota)
 
     async def get_room(self, arn: Arn) -> Room:
-        return await self._worker.read(sqlite_rooms.get, arn)
+        return await self._worker.read(rooms.get, arn)
 
     async def update_room(self, arn: Arn, change: RoomChange, now: int) -> Room:
-        return await self._worker.write(sqlite_rooms.update, arn, change, now)
+        return await self._worker.write(rooms.update, arn, change, now)
 
     async def delete_room(self, arn: Arn) -> None:
-        await self._worker.write(sqlite_rooms.delete, arn)
+        await self._worker.write(rooms.delete, arn)
 
     async def list_rooms(
         self,
@@ -104,7 +98,7 @@ class SqliteStore:
         limit: int,
         after: RoomCursor | None = None,
     ) -> RoomPage:
-        return await self._worker.read(sqlite_rooms.page, account, region, filters, limit, after)
+        return await self._worker.read(rooms.page, account, region, filters, limit, after)
 
     async def create_logging_configuration(
         self, configuration: LoggingConfiguration, quota: int
@@ -147,35 +141,35 @@ class SqliteStore:
         return await self._worker.read(configurations.unfinished)
 
     async def regions_in_use(self) -> frozenset[str]:
-        return await self._worker.read(sqlite_regions.in_use)
+        return await self._worker.read(regions.in_use)
 
     async def get_tags(self, arn: Arn) -> dict[str, str]:
-        return await self._worker.read(sqlite_marks.get_tags, arn)
+        return await self._worker.read(marks.get_tags, arn)
 
     async def tag(self, arn: Arn, tags: dict[str, str], quota: int) -> None:
-        await self._worker.write(sqlite_marks.tag, arn, tags, quota)
+        await self._worker.write(marks.tag, arn, tags, quota)
 
     async def untag(self, arn: Arn, keys: tuple[str, ...]) -> None:
-        await self._worker.write(sqlite_marks.untag, arn, keys)
+        await self._worker.write(marks.untag, arn, keys)
 
     async def redeem(self, tokens: Sequence[TokenUse], now: int) -> list[bool]:
         self._unpruned += len(tokens)
         prune, prune_before = 0, now - rules.REDEEMED_KEPT_MS
         if self._unpruned >= rules.PRUNE_EVERY:
             prune, self._unpruned = 2 * self._unpruned, 0
-        return await self._worker.write(sqlite_marks.redeem, tokens, prune, prune_before)
+        return await self._worker.write(marks.redeem, tokens, prune, prune_before)
 
     async def secret(self, name: str, candidate: bytes) -> bytes:
-        return await self._worker.write(sqlite_marks.secret, name, candidate)
+        return await self._worker.write(marks.secret, name, candidate)
 
     async def kept_secret(self, name: str) -> bytes | None:
-        return await self._worker.read(sqlite_marks.kept_secret, name)
+        return await self._worker.read(marks.kept_secret, name)
 
     async def replace_secret(self, name: str, expected: bytes, replacement: bytes) -> bool:
-        return await self._worker.write(sqlite_marks.replace_secret, name, expected, replacement)
+        return await self._worker.write(marks.replace_secret, name, expected, replacement)
 
     async def check_writable(self) -> None:
-        await self._worker.write(sqlite_marks.write_nothing)
+        await self._worker.write(marks.write_nothing)
 
     async def close(self) -> None:
         await self._worker.close()

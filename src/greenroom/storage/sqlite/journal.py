@@ -7,7 +7,7 @@ from typing import Any
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.log_record import Record
 from greenroom.storage.journal import MAXIMUM_RECORDS, Backlog, Entry, Removed
-from greenroom.storage.sqlite_worker import SqliteWorker
+from greenroom.storage.sqlite.worker import SqliteWorker
 
 _Queue = tuple[int, int, int, int | None]
 """A queue's key, records, size, and the end of its batch."""

@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from greenroom.storage.base import StorageUnavailable, StoreForeign
-from greenroom.storage.sqlite import SqliteStore
-from greenroom.storage.sqlite_worker import SqliteWorker
+from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.storage.sqlite.worker import SqliteWorker
 
 
 class Database:

@@ -8,7 +8,7 @@ import msgspec
 
 from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
 from greenroom.storage.identity_shelves import Shelves
-from greenroom.storage.sqlite_worker import SqliteWorker
+from greenroom.storage.sqlite.worker import SqliteWorker
 
 P = ParamSpec("P")
 T = TypeVar("T")

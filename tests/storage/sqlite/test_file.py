@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.storage import sqlite_file
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
+from greenroom.storage.sqlite import file as sqlite_file
+from greenroom.storage.sqlite.file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
 
 NEWEST = steps()[-1].number
 
@@ -47,7 +47,7 @@ def kill_while_open(directory: Path, *statements: str) -> None:
     """Open the store in another process, run the statements and kill it with SIGKILL."""
     program = f"""
 import os, pathlib, signal
-from greenroom.storage.sqlite_file import DatabaseFile
+from greenroom.storage.sqlite.file import DatabaseFile
 file = DatabaseFile(pathlib.Path({str(directory)!r}))
 with file.writing() as connection:
     for statement in {statements!r}:
@@ -124,7 +124,7 @@ def test_opening_in_another_process_is_refused(tmp_path: Path) -> None:
     """Another process is refused too, and a killed one leaves the directory free."""
     program = f"""
 import pathlib
-from greenroom.storage.sqlite_file import DatabaseFile
+from greenroom.storage.sqlite.file import DatabaseFile
 with DatabaseFile(pathlib.Path({str(tmp_path)!r})).writing():
     print("open", flush=True)
     input()
