@@ -26,7 +26,7 @@ from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
 from greenroom.review.base import Allowed, Denied, Submission, Verdict
 from greenroom.rooms_cache import RoomsCache
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from tests.chatlog.scene import FullJournal, FullStore, room_of
 from tests.chatlog.scene import Scene as LogScene
 from tests.hand_clock import HandClock

@@ -9,7 +9,7 @@ import pytest
 from greenroom import credentials
 from greenroom.settings.load import Settings, load
 from greenroom.storage.base import StoreUnwritable
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.vault import Vault
 

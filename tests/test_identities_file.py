@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from greenroom.identities_file import Context, IdentitiesRefused, parse, read
 from greenroom.model.identity import KeyStatus
 from greenroom.storage.identities import Declared
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.sealing import Sealer, key_context
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -62,7 +62,7 @@ from greenroom.rooms_cache import RoomsCache
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.sockets import Listening, listening
 from greenroom.storage.base import Store, StoreUnwritable
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.takeover import Predecessor, check_kept, predecessor
 from greenroom.takeover_offer import Offer, Successor

@@ -21,7 +21,7 @@ from greenroom.review.targets import open_reviewer
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.sockets import AddressRefused, bound
 from greenroom.storage.base import StoreRefused, StoreUnwritable
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.inspection import Inspection, inspect
 from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.sealing import MASTER_KEY_BYTES, Sealer

@@ -18,8 +18,8 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.room import Room
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Entry, Removed
-from greenroom.storage.memory import MemoryStore
-from greenroom.storage.memory_journal import MemoryJournal
+from greenroom.storage.memory.journal import MemoryJournal
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from tests.hand_clock import HandClock
 from tests.storage.values import a_configuration, a_room

@@ -13,7 +13,7 @@ from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfiguration, State
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from tests.chatlog.scene import INTERVAL, Alarm, FullJournal, FullStore, Scene, room_of
 from tests.chatlog.test_log import moved, value
 from tests.storage.values import NOW, a_room

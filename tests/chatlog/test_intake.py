@@ -12,7 +12,7 @@ from greenroom.chatlog.waiting import Backoff
 from greenroom.model.arn import Arn
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
-from greenroom.storage.memory_journal import MemoryJournal
+from greenroom.storage.memory.journal import MemoryJournal
 from tests.chatlog.scene import Alarm
 from tests.hand_clock import HandClock
 from tests.storage.values import configuration_arn, room_arn

@@ -17,7 +17,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     State,
 )
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
 from tests.chatlog.scene import INTERVAL, FullStore, Scene, room_of
 from tests.contracts.conftest import hasty_store

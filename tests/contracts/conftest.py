@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.storage.base import Store
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.file import DatabaseFile
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.storage.sqlite.worker import SqliteWorker

@@ -33,7 +33,7 @@ from greenroom.model.identity_errors import (
 from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.identities import Change, Declared, RoleChange
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 
 ACCOUNT, OTHER = "123456789012", "210987654321"
 USER, ROLE = IdentityKind.USER, IdentityKind.ROLE

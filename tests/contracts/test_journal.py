@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
-from greenroom.storage import memory_journal
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Backlog, Entry, Removed
+from greenroom.storage.memory import journal as memory_journal
 from greenroom.storage.sqlite import journal
 from tests.storage.values import NOW, configuration_arn, new_account, room_arn
 

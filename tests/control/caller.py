@@ -32,7 +32,7 @@ from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.review.base import Allowed, Submission, Verdict
 from greenroom.rooms_cache import RoomsCache
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
 from tests.chatlog.scene import Kept

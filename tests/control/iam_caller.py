@@ -25,7 +25,7 @@ from greenroom.model.principal import Principal, PrincipalType
 from greenroom.policies.decision import NO_POLICIES, CompiledPolicies, CompiledPolicy
 from greenroom.policies.document import parse_identity_policy
 from greenroom.policies.request_context import RequestFacts
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.tokens.key_ring import KeyRing
 from greenroom.vault.sealing import Sealer
 from tests.hand_clock import HandClock

@@ -19,7 +19,7 @@ from greenroom.model.identity import (
     User,
 )
 from greenroom.model.principal import AccessRequest, Outcome, PrincipalType
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.tokens.key_ring import KeyRing
 from greenroom.tokens.session_tokens import seal_session
 from greenroom.vault.sealing import Sealer, key_context

@@ -25,7 +25,7 @@ from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import TokenUse
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.hand_clock import START_MS, HandClock

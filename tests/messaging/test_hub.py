@@ -18,7 +18,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
 from greenroom.rooms_cache import RoomsCache
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from tests.hand_clock import START_MS
 from tests.io_uring import needs_io_uring

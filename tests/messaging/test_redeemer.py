@@ -7,7 +7,7 @@ import pytest
 
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.storage.base import StorageUnavailable, TokenUse
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from tests.hand_clock import START_MS, HandClock
 
 

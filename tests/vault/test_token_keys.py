@@ -7,7 +7,7 @@ import pytest
 from greenroom.bus.base import Envelope
 from greenroom.model.errors import ValidationException
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.tokens.key_ring import CHAT_PURPOSE, TokenForeign
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.token_keys import TokenKeys

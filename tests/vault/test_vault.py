@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.settings.load import Settings, load
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault.sealing import Sealer, is_sealed
 from greenroom.vault.vault import SecretsKeyRefused, Vault, open_vault

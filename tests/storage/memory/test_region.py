@@ -2,7 +2,7 @@
 
 from greenroom.model.room import RoomChange
 from greenroom.storage.base import LIST_LIFETIME_MS
-from greenroom.storage.memory import MemoryStore
+from greenroom.storage.memory.store import MemoryStore
 from tests.redeeming import redeem
 from tests.storage.values import ACCOUNT, NOW, PLENTY, REGION, a_room
 

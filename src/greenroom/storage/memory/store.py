@@ -18,9 +18,9 @@ from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
 from greenroom.storage.identity_calls import Identities
-from greenroom.storage.memory_identities import MemoryTransactions
-from greenroom.storage.memory_journal import MemoryJournal
-from greenroom.storage.memory_region import KeptConfiguration, KeptRoom, Region
+from greenroom.storage.memory.identities import MemoryTransactions
+from greenroom.storage.memory.journal import MemoryJournal
+from greenroom.storage.memory.region import KeptConfiguration, KeptRoom, Region
 
 State = LoggingConfigurationState
 
