@@ -6,7 +6,7 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
 from greenroom.storage import rules
-from greenroom.storage.identity_shelves import Shelves
+from greenroom.storage.identity_rules.shelves import Shelves
 
 P = ParamSpec("P")
 T = TypeVar("T")

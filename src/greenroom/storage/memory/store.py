@@ -17,7 +17,7 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
-from greenroom.storage.identity_calls import Identities
+from greenroom.storage.identity_rules.calls import Identities
 from greenroom.storage.memory.identities import MemoryTransactions
 from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.region import KeptConfiguration, KeptRoom, Region

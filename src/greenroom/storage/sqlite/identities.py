@@ -7,7 +7,7 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 import msgspec
 
 from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
-from greenroom.storage.identity_shelves import Shelves
+from greenroom.storage.identity_rules.shelves import Shelves
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 P = ParamSpec("P")

@@ -22,7 +22,7 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
 from greenroom.storage.base import LoggingConfigurationPage, RoomCursor, RoomPage, TokenUse
-from greenroom.storage.identity_calls import Identities
+from greenroom.storage.identity_rules.calls import Identities
 from greenroom.storage.sqlite import file as sqlite_file
 from greenroom.storage.sqlite import logging_configurations as configurations
 from greenroom.storage.sqlite import marks, regions, rooms

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.principal_arn import PrincipalArn
 from greenroom.policies.text import MalformedPolicyDocument
-from greenroom.storage.identity_shelves import Shelves, folded
+from greenroom.storage.identity_rules.shelves import Shelves, folded
 
 
 def bound(

@@ -30,8 +30,14 @@ from greenroom.model.identity_errors import (
     NoSuchEntity,
 )
 from greenroom.storage.identities import Page, RoleChange
-from greenroom.storage.identity_shelves import EVERYWHERE, Shelf, Shelves, attachment_key, folded
-from greenroom.storage.trusted_principals import bound
+from greenroom.storage.identity_rules.shelves import (
+    EVERYWHERE,
+    Shelf,
+    Shelves,
+    attachment_key,
+    folded,
+)
+from greenroom.storage.identity_rules.trusted_principals import bound
 
 USES_LATE_MS = 3_600_000
 """A use of a key is noted so late at most; one that is later still was noted by a wrong clock."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from greenroom.model.identity import AccessKey, IdentityKind, Role, User
-from greenroom.storage import identity_rules as rules
 from greenroom.storage.identities import Resolution
-from greenroom.storage.identity_shelves import EVERYWHERE, Shelves, folded
+from greenroom.storage.identity_rules import rules
+from greenroom.storage.identity_rules.shelves import EVERYWHERE, Shelves, folded
 
 
 def resolve_key(shelves: Shelves, access_key_id: str) -> Resolution:

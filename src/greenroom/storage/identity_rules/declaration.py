@@ -21,10 +21,10 @@ from greenroom.model.identity import (
 from greenroom.model.identity_errors import EntityAlreadyExists, InvalidInput
 from greenroom.model.principal_arn import PrincipalArn
 from greenroom.policies.text import MalformedPolicyDocument
-from greenroom.storage import identity_rules as rules
 from greenroom.storage.identities import Change, Declared
-from greenroom.storage.identity_shelves import EVERYWHERE, Shelves, folded
-from greenroom.storage.trusted_principals import bound
+from greenroom.storage.identity_rules import rules
+from greenroom.storage.identity_rules.shelves import EVERYWHERE, Shelves, folded
+from greenroom.storage.identity_rules.trusted_principals import bound
 
 Declarable = User | Role | ManagedPolicy | AccessKey
 Value = TypeVar("Value", User | Role, ManagedPolicy, AccessKey)

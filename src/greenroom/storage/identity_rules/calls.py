@@ -14,10 +14,9 @@ from greenroom.model.identity import (
     Role,
     User,
 )
-from greenroom.storage import identity_declaration, identity_resolution, trusted_principals
-from greenroom.storage import identity_rules as rules
 from greenroom.storage.identities import Change, Declared, Page, Resolution, RoleChange
-from greenroom.storage.identity_shelves import Shelves
+from greenroom.storage.identity_rules import declaration, resolution, rules, trusted_principals
+from greenroom.storage.identity_rules.shelves import Shelves
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -177,7 +176,7 @@ class Identities:
         await self._write(rules.set_default_policy_version, account, arn, version, now)
 
     async def resolve_key(self, access_key_id: str) -> Resolution:
-        return await self._read(identity_resolution.resolve_key, access_key_id)
+        return await self._read(resolution.resolve_key, access_key_id)
 
     async def resolve_identity(
         self,
@@ -188,7 +187,7 @@ class Identities:
         parent_key_id: str = "",
     ) -> Resolution:
         return await self._read(
-            identity_resolution.resolve_identity, account, kind, name, policy_arns, parent_key_id
+            resolution.resolve_identity, account, kind, name, policy_arns, parent_key_id
         )
 
     async def suspend(self, account: str, now: int) -> None:
@@ -201,4 +200,4 @@ class Identities:
         return await self._read(rules.suspended_accounts)
 
     async def apply(self, account: str, declared: Declared) -> tuple[Change, ...]:
-        return await self._write(identity_declaration.apply, account, declared)
+        return await self._write(declaration.apply, account, declared)

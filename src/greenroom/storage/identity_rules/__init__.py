@@ -1,0 +1,1 @@
+"""IAM's rules about what may be kept, the same for every adapter."""
