@@ -22,7 +22,8 @@ from greenroom.application import Application
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
-from greenroom.chat import Chat
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.choice import chosen
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.chatlog.log import JournaledChatLog
@@ -58,7 +59,6 @@ from greenroom.process.address_file import Address
 from greenroom.ready import Ready, description
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
-from greenroom.rooms_cache import RoomsCache
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.sockets import Listening, listening
 from greenroom.storage.base import Store, StoreUnwritable

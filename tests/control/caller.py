@@ -22,7 +22,8 @@ from greenroom.bus.base import (
     RoomEnvelope,
 )
 from greenroom.bus.memory import MemoryBus
-from greenroom.chat import Chat
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.control.app import ControlPlane
@@ -31,7 +32,6 @@ from greenroom.control.identity import AccessKey, Identities
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.review.base import Allowed, Submission, Verdict
-from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing

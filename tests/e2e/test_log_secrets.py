@@ -32,7 +32,7 @@ from tests.e2e.wire import (
 from tests.service import Service, running
 
 FAULTS = """
-from greenroom.chat import Chat
+from greenroom.chat.chat import Chat
 from greenroom.control.operations import HANDLERS
 from greenroom.messaging.plane import Plane
 

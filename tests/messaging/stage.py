@@ -11,7 +11,8 @@ from unittest import mock
 import msgspec
 
 from greenroom.bus.memory import MemoryBus
-from greenroom.chat import Chat
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.messaging import deadlines as deadlines_module
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import Edge
@@ -23,7 +24,6 @@ from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
-from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import TokenUse
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics

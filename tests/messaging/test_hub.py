@@ -12,12 +12,12 @@ from unittest import mock
 import pytest
 
 from greenroom.bus.base import Deliver, Disconnect, RoomChanged, RoomDeleted, TokenKeysChanged
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import BulkSender
 from greenroom.messaging.hub import Hub
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
-from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from tests.hand_clock import START_MS

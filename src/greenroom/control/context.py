@@ -7,7 +7,8 @@ import msgspec
 
 from greenroom.accounts import Accounts
 from greenroom.bus.base import Bus
-from greenroom.chat import Chat
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn, ResourceType
@@ -16,7 +17,6 @@ from greenroom.model.message import IdSource
 from greenroom.model.principal import Principal
 from greenroom.model.quotas import Quotas
 from greenroom.review.base import Reviewer
-from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import Store
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing

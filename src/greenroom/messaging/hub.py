@@ -38,10 +38,10 @@ from greenroom.bus.base import (
     RoomDeleted,
     TokenKeysChanged,
 )
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.model.arn import Arn
 from greenroom.protocol.frames import text_frame
-from greenroom.rooms_cache import RoomsCache
 from greenroom.telemetry.metrics import Metrics
 
 FLUSH_INTERVAL = 0.02

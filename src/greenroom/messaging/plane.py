@@ -5,7 +5,8 @@ from collections import Counter
 
 import msgspec
 
-from greenroom.chat import Chat
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import Clock
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
@@ -22,7 +23,6 @@ from greenroom.network.origins import AllowedOrigins
 from greenroom.network.visitors import Visitors
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
-from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.descriptors import DescriptorWatch

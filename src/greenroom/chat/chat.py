@@ -17,6 +17,7 @@ from functools import partial
 import structlog
 
 from greenroom.bus.base import ACTIONS, Bus, Deliver, Disconnect
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
 from greenroom.model.arn import Arn
@@ -29,7 +30,6 @@ from greenroom.protocol import errors, events
 from greenroom.protocol.actions import SendMessage, content_problem
 from greenroom.rate import TokenBucket
 from greenroom.review.base import Allowed, Reviewer, Submission
-from greenroom.rooms_cache import RoomsCache
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
 """The close reason of a kicked connection when the moderator gave none."""

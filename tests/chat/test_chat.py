@@ -12,7 +12,8 @@ import structlog
 
 from greenroom.bus.base import Deliver, Disconnect, Envelope
 from greenroom.bus.memory import MemoryBus
-from greenroom.chat import DEFAULT_KICK_REASON, Chat, _Limits
+from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat, _Limits
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import (
     PendingVerification,
@@ -25,7 +26,6 @@ from greenroom.model.room import HandlerChange, Room, RoomChange
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
 from greenroom.review.base import Allowed, Denied, Submission, Verdict
-from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.memory.store import MemoryStore
 from tests.chatlog.scene import FullJournal, FullStore, room_of
 from tests.chatlog.scene import Scene as LogScene

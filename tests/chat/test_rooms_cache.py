@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room, RoomChange
-from greenroom.rooms_cache import RoomsCache
 from greenroom.storage.base import StorageUnavailable
 from tests.hand_clock import HandClock
 from tests.messaging.stage import GatedStore, settle
