@@ -4,9 +4,9 @@ import os
 
 import msgspec
 
-from greenroom import credentials
 from greenroom.chatlog.choice import chosen
-from greenroom.control.identity import AccessKey
+from greenroom.identities import root_key
+from greenroom.identities.callers import AccessKey
 from greenroom.network.addresses import in_url, reachable
 from greenroom.settings.load import Settings
 from greenroom.sockets import Listening
@@ -49,7 +49,7 @@ def description(
         websocket_url=f"ws{secure}://{shown}:{port}/",
         health_url=f"http{secure}://{shown}:{port}/health",
         data_dir=str(settings.path("data_dir").resolve()) if kept else None,
-        credentials_file=credentials.file_of(settings),
+        credentials_file=root_key.file_of(settings),
         access_key_id=key.access_key_id,
         secret_access_key=key.secret_access_key,
         secret_given=settings.optional_text("secret_access_key") is not None,

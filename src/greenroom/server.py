@@ -37,7 +37,7 @@ from greenroom.control.query_api import QueryApi
 from greenroom.control.request_body import Bodies
 from greenroom.health import Health, Part, StoreCheck
 from greenroom.http_server import HttpServer, entrance, http_config
-from greenroom.identity_service import IdentityService
+from greenroom.identities.service import IdentityService
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.hub import SLICE, Hub
 from greenroom.messaging.moderation_trail import ModerationTrail

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom import identities_file, tls
+from greenroom import tls
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints, open_destinations
 from greenroom.clock import Clock
-from greenroom.identities_file import IdentitiesRefused
+from greenroom.identities import declaration_file
+from greenroom.identities.declaration_file import IdentitiesRefused
 from greenroom.model.identity_errors import IdentityError
 from greenroom.review.targets import open_reviewer
 from greenroom.settings.load import Settings, SettingsRefused
@@ -107,8 +108,8 @@ class _Check:
         if file is None or self._sealer is None:
             return ""
         account = self._settings.text("account")
-        context = identities_file.of_process(account, Clock().now_ms(), self._sealer)
-        declared = identities_file.read(file, context)
+        context = declaration_file.of_process(account, Clock().now_ms(), self._sealer)
+        declared = declaration_file.read(file, context)
         if not self._store.exists:
             try:
                 await MemoryStore().identities.apply(account, declared)

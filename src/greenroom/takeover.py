@@ -18,8 +18,9 @@ from pathlib import Path
 
 import structlog
 
-from greenroom import __version__, identities_file
+from greenroom import __version__
 from greenroom.clock import Clock
+from greenroom.identities import declaration_file
 from greenroom.settings.load import Settings
 from greenroom.sockets import Listening
 from greenroom.storage.base import StoreInUse, StoreUnwritable
@@ -138,8 +139,8 @@ async def check_kept(settings: Settings) -> None:
     sealer = sealer_of(settings, kept)
     file = settings.optional_path("identities_file")
     if file is not None:
-        context = identities_file.of_process(settings.text("account"), Clock().now_ms(), sealer)
-        identities_file.read(file, context)
+        context = declaration_file.of_process(settings.text("account"), Clock().now_ms(), sealer)
+        declaration_file.read(file, context)
 
 
 def _connection(directory: Path) -> socket.socket | None:

@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from greenroom.accounts import Accounts
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.bus.base import (
@@ -28,7 +27,8 @@ from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
-from greenroom.control.identity import AccessKey, Identities
+from greenroom.identities.accounts import Accounts
+from greenroom.identities.callers import AccessKey, Identities
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.review.base import Allowed, Submission, Verdict

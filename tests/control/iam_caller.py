@@ -15,11 +15,11 @@ from botocore.serialize import create_serializer
 
 from greenroom.aws import query, query_xml
 from greenroom.control.iam_call import IamServices
-from greenroom.control.identity import Caller
-from greenroom.control.identity_resolver import Resolver
-from greenroom.control.permissions import compile_policies
 from greenroom.control.query_api import QueryApi
 from greenroom.control.trail import Trail
+from greenroom.identities.callers import Caller
+from greenroom.identities.permissions import compile_policies
+from greenroom.identities.resolver import Resolver
 from greenroom.model.errors import ServiceError
 from greenroom.model.principal import Principal, PrincipalType
 from greenroom.policies.decision import NO_POLICIES, CompiledPolicies, CompiledPolicy

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 from msgspec.structs import replace
 
-from greenroom.control.identity import Caller
+from greenroom.identities.callers import Caller
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
 from greenroom.model.identity import IdentityKind
 from greenroom.model.principal import AccessRequest, Outcome, PrincipalType

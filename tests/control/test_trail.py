@@ -10,7 +10,7 @@ from greenroom.audit import refusals
 from greenroom.audit.log import AuditLog
 from greenroom.aws.signature.sigv4 import Request
 from greenroom.control.app import ControlPlane
-from greenroom.control.identity import Identities
+from greenroom.identities.callers import Identities
 from tests.control.caller import ACCOUNT, KEYS, LAMBDA, STRANGER, Caller
 
 

@@ -12,8 +12,8 @@ from greenroom.aws.query_service import VERSIONS, model, operation
 from greenroom.aws.rest_json import parse
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature import sigv4
-from greenroom.identities_file import Context, IdentitiesRefused
-from greenroom.identities_file import parse as parse_identities
+from greenroom.identities.declaration_file import Context, IdentitiesRefused
+from greenroom.identities.declaration_file import parse as parse_identities
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ServiceError
 from greenroom.model.principal import AccessRequest, ContextValue

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.credentials import PROFILE, file_of
+from greenroom.identities.root_key import PROFILE, file_of
 from greenroom.settings.load import Settings
 
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -12,9 +12,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from greenroom import credentials, server
+from greenroom import server
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.streams import say_if_possible
+from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
 from greenroom.ready import Ready
@@ -156,4 +157,4 @@ def _command(ready: Ready) -> str:
             spelled = '"$GREENROOM_SECRET_ACCESS_KEY"'
         return f"AWS_ACCESS_KEY_ID={ready.access_key_id} AWS_SECRET_ACCESS_KEY={spelled} {call}"
     file = shlex.quote(ready.credentials_file)
-    return f"AWS_SHARED_CREDENTIALS_FILE={file} {call} --profile {credentials.PROFILE}"
+    return f"AWS_SHARED_CREDENTIALS_FILE={file} {call} --profile {root_key.PROFILE}"

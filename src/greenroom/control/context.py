@@ -5,12 +5,12 @@ from typing import cast
 
 import msgspec
 
-from greenroom.accounts import Accounts
 from greenroom.bus.base import Bus
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
+from greenroom.identities.accounts import Accounts
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource

@@ -8,8 +8,8 @@ import msgspec
 
 from greenroom.clock import Clock
 from greenroom.control.context import Result
-from greenroom.control.identity import Caller
 from greenroom.control.turns import Turns
+from greenroom.identities.callers import Caller
 from greenroom.model.errors import FieldError
 from greenroom.model.iam_errors import ValidationError
 from greenroom.model.identity import (

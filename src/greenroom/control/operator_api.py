@@ -10,15 +10,15 @@ from typing import Literal
 
 import msgspec
 
-from greenroom.accounts import Accounts
 from greenroom.audit.entry import SUCCESS
 from greenroom.aws import rest_json
 from greenroom.aws.signature import sigv4
 from greenroom.clock import Clock
 from greenroom.control.app import UNKNOWN, ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer, signed_request
-from greenroom.control.identity import AccessKey, Identities
 from greenroom.control.trail import Trail, new_trail
+from greenroom.identities.accounts import Accounts
+from greenroom.identities.callers import AccessKey, Identities
 from greenroom.model.errors import (
     AccessDeniedException,
     InternalServerException,

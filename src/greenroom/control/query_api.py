@@ -9,8 +9,8 @@ from greenroom.control.audit_details import issued, made
 from greenroom.control.iam_authorize import authorize
 from greenroom.control.iam_call import IamCall, IamServices
 from greenroom.control.iam_operations import OPERATIONS
-from greenroom.control.identity import Caller
 from greenroom.control.trail import Trail
+from greenroom.identities.callers import Caller
 from greenroom.model.iam_errors import InvalidClientTokenId
 from greenroom.model.principal import PrincipalType
 from greenroom.policies.iam_access import FREE_ACTIONS

@@ -16,7 +16,7 @@ from greenroom.audit.log import AuditLog
 from greenroom.audit.refusals import NOBODY, Refusals
 from greenroom.clock import Clock
 from greenroom.control.audit_details import details, resources
-from greenroom.control.identity import Caller
+from greenroom.identities.callers import Caller
 from greenroom.telemetry.bounded_log import BoundedLog
 
 LEFT_OUT = "audit lines left out"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.control.identity import Caller
-from greenroom.control.identity_resolver import Resolver
-from greenroom.control.permissions import compile_policies
+from greenroom.identities.callers import Caller
+from greenroom.identities.permissions import compile_policies
+from greenroom.identities.resolver import Resolver
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
 from greenroom.model.identity import (
     AccessKey,

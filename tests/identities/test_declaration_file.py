@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.identities_file import Context, IdentitiesRefused, parse, read
+from greenroom.identities.declaration_file import Context, IdentitiesRefused, parse, read
 from greenroom.model.identity import KeyStatus
 from greenroom.storage.identities import Declared
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.sealing import Sealer, key_context
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 SEALER = Sealer(bytes(32))
 CONTEXT = Context(
     account="123456789012",

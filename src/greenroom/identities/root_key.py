@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.control.identity import AccessKey
+from greenroom.identities.callers import AccessKey
 from greenroom.process.files import write_private
 from greenroom.settings.load import Settings
 from greenroom.storage.base import StoreUnwritable

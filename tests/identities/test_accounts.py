@@ -3,8 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.accounts import Accounts
 from greenroom.aws.service import OPERATIONS
+from greenroom.identities.accounts import Accounts
 from greenroom.model.errors import PendingVerification
 from tests.control.caller import ACCOUNT, STRANGER, Caller
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from greenroom.control import identity
-from greenroom.control.identity import AccessKey, Caller, Identities, root_principal
+from greenroom.identities import callers
+from greenroom.identities.callers import AccessKey, Caller, Identities, root_principal
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
 from greenroom.model.identity import LastUsed, SessionClaims
 from greenroom.storage.base import StorageUnavailable
@@ -33,7 +33,7 @@ class Store:
         self.asked.append(access_key_id)
         self.during()
         if not access_key_id.startswith(("AKIA", "ASIA")):
-            raise UnrecognizedClientException(identity.INVALID)
+            raise UnrecognizedClientException(callers.INVALID)
         return Caller(
             access_key_id=access_key_id,
             secret_access_key="very-secret",
@@ -90,7 +90,7 @@ async def test_callers_are_asked_for_once_a_minute(
         with pytest.raises(UnrecognizedClientException):
             await identities.find("nobody", None)
     assert store.asked == ["AKIA2", "nobody"]
-    time.advance(identity.KNOWN_SECONDS + 1)
+    time.advance(callers.KNOWN_SECONDS + 1)
     await identities.find("AKIA2", None)
     assert store.asked == ["AKIA2", "nobody", "AKIA2"]
 
@@ -125,7 +125,7 @@ async def test_memories_are_bounded(
     identities: Identities, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the bound the oldest goes; unknown keys never push out known ones."""
-    monkeypatch.setattr(identity, "MAXIMUM_KNOWN", 3)
+    monkeypatch.setattr(callers, "MAXIMUM_KNOWN", 3)
     for number in range(5):
         await identities.find(f"AKIA{number}0", None)
         with pytest.raises(UnrecognizedClientException):
@@ -186,7 +186,7 @@ async def test_uses_that_the_store_refused_are_kept(
     identities: Identities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failed write loses nothing; at the bound further keys are passed over."""
-    monkeypatch.setattr(identity, "MAXIMUM_KNOWN", 1)
+    monkeypatch.setattr(callers, "MAXIMUM_KNOWN", 1)
 
     async def refuse(uses: dict[str, LastUsed]) -> None:
         raise StorageUnavailable("now not")

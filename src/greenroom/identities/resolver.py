@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 from greenroom.clock import Clock
-from greenroom.control.identity import EXPIRED, INVALID, Caller, root_principal
+from greenroom.identities.callers import EXPIRED, INVALID, Caller, root_principal
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
 from greenroom.model.identity import AccessKey, KeyStatus, Role, SessionClaims, User
 from greenroom.model.identity_errors import NoSuchEntity

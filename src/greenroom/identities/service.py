@@ -12,17 +12,17 @@ from pathlib import Path
 
 import structlog
 
-from greenroom import credentials, identities_file
-from greenroom.accounts import Accounts
 from greenroom.audit.entry import SUCCESS, AuditEntry
 from greenroom.audit.file import Rotation
 from greenroom.audit.log import AuditLog
 from greenroom.bus.base import AccountSuspended, Bus, Envelope, IdentitiesChanged
 from greenroom.clock import Clock
-from greenroom.control.identity import AccessKey, Identities
-from greenroom.control.identity_resolver import Resolver
-from greenroom.control.permissions import compile_policies
-from greenroom.identities_file import IdentitiesRefused
+from greenroom.identities import declaration_file, root_key
+from greenroom.identities.accounts import Accounts
+from greenroom.identities.callers import AccessKey, Identities
+from greenroom.identities.declaration_file import IdentitiesRefused
+from greenroom.identities.permissions import compile_policies
+from greenroom.identities.resolver import Resolver
 from greenroom.model.identity import IdentityKind
 from greenroom.model.identity_errors import IdentityError
 from greenroom.settings.load import Settings
@@ -121,7 +121,7 @@ class IdentityService:
 
     async def _find_keys(self) -> None:
         self.session_ring = await self._ring("session-keys")
-        self.root = await credentials.root_key(self._settings, self.vault)
+        self.root = await root_key.root_key(self._settings, self.vault)
         resolver = Resolver(
             self._store.identities,
             self.vault.sealer,
@@ -163,8 +163,8 @@ class IdentityService:
         if path is None:
             return
         account = self._settings.text("account")
-        context = identities_file.of_process(account, self._clock.now_ms(), self.vault.sealer)
-        declared = identities_file.read(path, context)
+        context = declaration_file.of_process(account, self._clock.now_ms(), self.vault.sealer)
+        declared = declaration_file.read(path, context)
         try:
             changes = await self._store.identities.apply(account, declared)
         except IdentityError as error:
