@@ -11,7 +11,7 @@ from pathlib import Path
 from greenroom.aws import query_service, query_xml
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.control.iam_operations import OPERATIONS as OPERATIONS_OF_IAM
+from greenroom.control.iam.operations import OPERATIONS as OPERATIONS_OF_IAM
 from greenroom.model import errors, iam_errors, identity_errors
 from greenroom.model.quotas import QUOTAS, RateProfile
 from greenroom.policies.iam_access import IDENTITY_ACCESS

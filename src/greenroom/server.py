@@ -30,10 +30,10 @@ from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
 from greenroom.control.app import ControlPlane
 from greenroom.control.context import Services
-from greenroom.control.iam_call import IamServices
+from greenroom.control.iam.api import QueryApi
+from greenroom.control.iam.call import IamServices
 from greenroom.control.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
-from greenroom.control.query_api import QueryApi
 from greenroom.control.request_body import Bodies
 from greenroom.health import Health, Part, StoreCheck
 from greenroom.http_server import HttpServer, entrance, http_config

@@ -14,8 +14,8 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from greenroom.aws import query, query_xml
-from greenroom.control.iam_call import IamServices
-from greenroom.control.query_api import QueryApi
+from greenroom.control.iam.api import QueryApi
+from greenroom.control.iam.call import IamServices
 from greenroom.control.trail import Trail
 from greenroom.identities.callers import Caller
 from greenroom.identities.permissions import compile_policies

@@ -14,7 +14,7 @@ from greenroom.control.audit_details import (
     made,
     resources,
 )
-from greenroom.control.iam_operations import OPERATIONS
+from greenroom.control.iam.operations import OPERATIONS
 
 POLICY = '{ "Version": "2012-10-17",\n "Statement": [] }'
 SHORT = '{"Version":"2012-10-17","Statement":[]}'

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from greenroom.aws import query_service
-from greenroom.control import iam_simulation
-from greenroom.control.iam_operations import OPERATIONS
-from greenroom.control.query_api import QueryApi
+from greenroom.control.iam import simulation
+from greenroom.control.iam.api import QueryApi
+from greenroom.control.iam.operations import OPERATIONS
 from greenroom.control.turns import Turns
 from greenroom.model.principal import PrincipalType
 from tests.control.iam_caller import ACCOUNT, IamCaller, Refused, policy, trust
@@ -483,7 +483,7 @@ async def test_simulations_have_a_budget(policies: int, values: int, what: str |
 
 async def test_a_policy_that_takes_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused by the name that results have for it."""
-    monkeypatch.setattr(iam_simulation, "STEP_SECONDS", 0.0001)
+    monkeypatch.setattr(simulation, "STEP_SECONDS", 0.0001)
     long = policy(*(f"ivschat:Get{number:03}*" for number in range(200)))
     simulating = counted(IamCaller())(
         "SimulateCustomPolicy", PolicyInputList=[CREATE_ROOM, long], ActionNames=["a:b"]
@@ -494,7 +494,7 @@ async def test_a_policy_that_takes_long_to_read(monkeypatch: pytest.MonkeyPatch)
 
 async def test_all_pairs_of_a_simulation_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pairs that are quick have an end, too."""
-    monkeypatch.setattr(iam_simulation, "TOTAL_SECONDS", 0.01)
+    monkeypatch.setattr(simulation, "TOTAL_SECONDS", 0.01)
     iam = counted(IamCaller())
     simulating = iam(
         "SimulateCustomPolicy",

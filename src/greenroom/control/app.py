@@ -22,8 +22,8 @@ from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed
 from greenroom.control.authorize import authorize, tags_in_store
 from greenroom.control.checks import MEMBER_CHECKS
 from greenroom.control.context import Call, Services
+from greenroom.control.iam.api import QueryApi, service_of
 from greenroom.control.operations import HANDLERS
-from greenroom.control.query_api import QueryApi, service_of
 from greenroom.control.request_body import FORM_BYTES, Bodies, TooManyBodies
 from greenroom.control.throttle import Throttle
 from greenroom.control.trail import Auditor, Trail, new_trail

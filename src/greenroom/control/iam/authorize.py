@@ -6,8 +6,8 @@ it would have, so that who may not see it is told nothing of it.
 
 from collections.abc import Mapping
 
-from greenroom.control.iam_call import IamCall
-from greenroom.control.iam_keys import own_key
+from greenroom.control.iam.call import IamCall
+from greenroom.control.iam.keys import own_key
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.identity import ManagedPolicy, Role, User
 from greenroom.model.identity_errors import NoSuchEntity

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from greenroom.aws import query
-from greenroom.control.iam_operations import OPERATIONS
-from greenroom.control.query_api import service_of
+from greenroom.control.iam.api import service_of
+from greenroom.control.iam.operations import OPERATIONS
 from greenroom.control.trail import Trail
 from greenroom.model.errors import ServiceError
 from greenroom.policies.request_context import RequestFacts

@@ -5,7 +5,7 @@ Whoever may not is told the same as of a role that does not exist (STS does so, 
 
 from collections.abc import Mapping
 
-from greenroom.control.iam_call import IamCall
+from greenroom.control.iam.call import IamCall
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.identity import Role
 from greenroom.model.identity_errors import NoSuchEntity

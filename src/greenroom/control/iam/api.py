@@ -6,9 +6,9 @@ from typing import Any
 from greenroom.aws import query, query_service, query_xml
 from greenroom.aws.rest_json import Response
 from greenroom.control.audit_details import issued, made
-from greenroom.control.iam_authorize import authorize
-from greenroom.control.iam_call import IamCall, IamServices
-from greenroom.control.iam_operations import OPERATIONS
+from greenroom.control.iam.authorize import authorize
+from greenroom.control.iam.call import IamCall, IamServices
+from greenroom.control.iam.operations import OPERATIONS
 from greenroom.control.trail import Trail
 from greenroom.identities.callers import Caller
 from greenroom.model.iam_errors import InvalidClientTokenId

@@ -1,0 +1,1 @@
+"""IAM and STS: the query protocol, its operations, and who may perform them."""
