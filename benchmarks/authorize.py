@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from greenroom.control.authorize import authorize
+from greenroom.control.ivschat.authorize import authorize
 from greenroom.model.principal import Principal, PrincipalType
 from greenroom.policies.decision import CompiledPolicies, CompiledPolicy
 from greenroom.policies.document import parse_identity_policy

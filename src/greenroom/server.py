@@ -29,10 +29,10 @@ from greenroom.chatlog.destinations import Destinations, endpoints, open_destina
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
 from greenroom.control.app import ControlPlane
-from greenroom.control.context import Services
 from greenroom.control.iam.api import QueryApi
 from greenroom.control.iam.call import IamServices
-from greenroom.control.logging_configurations import finish_interrupted
+from greenroom.control.ivschat.context import Services
+from greenroom.control.ivschat.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
 from greenroom.control.request_body import Bodies
 from greenroom.health import Health, Part, StoreCheck

@@ -26,7 +26,7 @@ from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.control.app import ControlPlane
-from greenroom.control.context import Services
+from greenroom.control.ivschat.context import Services
 from greenroom.identities.accounts import Accounts
 from greenroom.identities.callers import AccessKey, Identities
 from greenroom.model.quotas import Quotas, RateProfile

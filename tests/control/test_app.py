@@ -5,7 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.aws.signature.sigv4 import Request
-from greenroom.control.operations import HANDLERS
+from greenroom.control.ivschat.operations import HANDLERS
 from greenroom.control.request_body import BODY_BYTES
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable

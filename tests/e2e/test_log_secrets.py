@@ -33,7 +33,7 @@ from tests.service import Service, running
 
 FAULTS = """
 from greenroom.chat.chat import Chat
-from greenroom.control.operations import HANDLERS
+from greenroom.control.ivschat.operations import HANDLERS
 from greenroom.messaging.plane import Plane
 
 async def list_rooms(call):

@@ -19,11 +19,11 @@ from greenroom.audit.log import AuditLog
 from greenroom.aws import query, query_xml, rest_json, service
 from greenroom.aws.signature import sigv4
 from greenroom.control.asgi import Headers, Receive, Scope, Send, answer, signed_request
-from greenroom.control.authorize import authorize, tags_in_store
-from greenroom.control.checks import MEMBER_CHECKS
-from greenroom.control.context import Call, Services
 from greenroom.control.iam.api import QueryApi, service_of
-from greenroom.control.operations import HANDLERS
+from greenroom.control.ivschat.authorize import authorize, tags_in_store
+from greenroom.control.ivschat.checks import MEMBER_CHECKS
+from greenroom.control.ivschat.context import Call, Services
+from greenroom.control.ivschat.operations import HANDLERS
 from greenroom.control.request_body import FORM_BYTES, Bodies, TooManyBodies
 from greenroom.control.throttle import Throttle
 from greenroom.control.trail import Auditor, Trail, new_trail

@@ -1,8 +1,8 @@
 """The operations on the tags of users and roles."""
 
-from greenroom.control.context import Result
 from greenroom.control.iam.call import IamCall
 from greenroom.control.iam.inline_policies import holder_of
+from greenroom.control.ivschat.context import Result
 
 
 async def tag_identity(call: IamCall) -> Result:

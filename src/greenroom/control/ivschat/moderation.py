@@ -1,6 +1,6 @@
 """SendEvent, DeleteMessage and DisconnectUser: the messaging operations of the HTTP API."""
 
-from greenroom.control.context import Call, Result
+from greenroom.control.ivschat.context import Call, Result
 
 
 async def send_event(call: Call) -> Result:

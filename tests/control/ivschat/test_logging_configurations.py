@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from greenroom.chatlog.base import DestinationFailed, FailureKind
-from greenroom.control.logging_configurations import finish_interrupted
+from greenroom.control.ivschat.logging_configurations import finish_interrupted
 from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import (
     DestinationConfiguration,

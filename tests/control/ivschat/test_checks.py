@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.control.checks import MEMBER_CHECKS
+from greenroom.control.ivschat.checks import MEMBER_CHECKS
 from tests.control.caller import ACCOUNT, REGION, Caller
 
 

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from greenroom.control.context import Call, Result
+from greenroom.control.ivschat.context import Call, Result
 from greenroom.model.chat_token import (
     DEFAULT_SESSION_MINUTES,
     TOKEN_VALIDITY_SECONDS,

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from greenroom.control.context import Call, Result
+from greenroom.control.ivschat.context import Call, Result
 
 
 async def list_tags_for_resource(call: Call) -> Result:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.control.authorize import authorize, tags_in_store
+from greenroom.control.ivschat.authorize import authorize, tags_in_store
 from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.principal import Permissions, Principal, PrincipalType

@@ -4,8 +4,8 @@ Importing this module fails when the table and the service model differ.
 """
 
 from greenroom.aws import service
-from greenroom.control import chat_tokens, logging_configurations, moderation, rooms, tags
-from greenroom.control.context import Handler
+from greenroom.control.ivschat import chat_tokens, logging_configurations, moderation, rooms, tags
+from greenroom.control.ivschat.context import Handler
 
 HANDLERS: dict[str, Handler] = {
     "CreateChatToken": chat_tokens.create_chat_token,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from greenroom.aws.service import OPERATIONS
-from greenroom.control.operations import HANDLERS
+from greenroom.control.ivschat.operations import HANDLERS
 from tests.control.caller import STRANGER, Caller
 
 ON_A_RESOURCE: dict[str, dict[str, Any]] = {

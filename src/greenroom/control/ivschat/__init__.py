@@ -1,0 +1,1 @@
+"""The 17 operations of the ivschat API."""
