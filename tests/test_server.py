@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.ready import Ready
+from greenroom.entrance.ready import Ready
 from greenroom.server import serve
 from greenroom.settings.load import Settings, load
 from greenroom.storage.base import StoreInUse

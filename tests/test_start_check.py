@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
-from greenroom.dev_certificate import dev_certificate
+from greenroom.entrance.dev_certificate import dev_certificate
 from greenroom.telemetry import logs
 from tests.e2e.wire import PATIENCE
 from tests.service import environment, running

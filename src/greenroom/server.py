@@ -17,8 +17,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import structlog
 
-from greenroom import __version__, limits, tls
-from greenroom.application import Application
+from greenroom import __version__, limits
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
@@ -35,8 +34,22 @@ from greenroom.control.ivschat.context import Services
 from greenroom.control.ivschat.logging_configurations import finish_interrupted
 from greenroom.control.operator_api import OperatorApi
 from greenroom.control.request_body import Bodies
-from greenroom.health import Health, Part, StoreCheck
-from greenroom.http_server import HttpServer, entrance, http_config
+from greenroom.entrance import certificate as tls
+from greenroom.entrance.application import Application
+from greenroom.entrance.health import Health, Part, StoreCheck
+from greenroom.entrance.http_server import HttpServer, entrance, http_config
+from greenroom.entrance.metrics_endpoint import (
+    Monitoring,
+    is_loopback,
+    watch,
+    watch_audit,
+    watch_loop,
+    watch_store,
+)
+from greenroom.entrance.ready import Ready, description
+from greenroom.entrance.sockets import Listening, listening
+from greenroom.entrance.takeover import Predecessor, check_kept, predecessor
+from greenroom.entrance.takeover_offer import Offer, Successor
 from greenroom.identities.service import IdentityService
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.hub import SLICE, Hub
@@ -45,27 +58,15 @@ from greenroom.messaging.plane import Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.model.message import new_id
-from greenroom.monitoring import (
-    Monitoring,
-    is_loopback,
-    watch,
-    watch_audit,
-    watch_loop,
-    watch_store,
-)
 from greenroom.network.origins import AllowedOrigins
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
-from greenroom.ready import Ready, description
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.settings.load import Settings, SettingsRefused
-from greenroom.sockets import Listening, listening
 from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
-from greenroom.takeover import Predecessor, check_kept, predecessor
-from greenroom.takeover_offer import Offer, Successor
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.cloudwatch import Publisher
@@ -472,7 +473,7 @@ def _open_sender(settings: Settings, stack: contextlib.AsyncExitStack) -> BulkSe
 
 def _dev_certificate(settings: Settings) -> tls.Certificate:
     # Its imports are a tenth of a start.
-    from greenroom.dev_certificate import dev_certificate
+    from greenroom.entrance.dev_certificate import dev_certificate
 
     try:
         files = dev_certificate(settings.path("data_dir").resolve(), settings.text("host"))

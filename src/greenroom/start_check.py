@@ -11,16 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom import tls
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints, open_destinations
 from greenroom.clock import Clock
+from greenroom.entrance import certificate as tls
+from greenroom.entrance.sockets import AddressRefused, bound
 from greenroom.identities import declaration_file
 from greenroom.identities.declaration_file import IdentitiesRefused
 from greenroom.model.identity_errors import IdentityError
 from greenroom.review.targets import open_reviewer
 from greenroom.settings.load import Settings, SettingsRefused
-from greenroom.sockets import AddressRefused, bound
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.inspection import Inspection, inspect

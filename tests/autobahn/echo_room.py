@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable
 from time import perf_counter
 
-from greenroom import door, listener
+from greenroom.entrance import first_bytes, http_connection
 from greenroom.messaging.edge import Edge, Headers, State
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.protocol import frames, handshake
@@ -50,7 +50,7 @@ class EchoEdge(Edge):
 
 
 if __name__ == "__main__":
-    for module in (door, listener):
+    for module in (first_bytes, http_connection):
         module.Edge = EchoEdge  # type: ignore[attr-defined]
     from greenroom.cli.main import main
 

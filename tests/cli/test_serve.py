@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from greenroom.cli.main import main
 from greenroom.cli.serve import _announce
-from greenroom.ready import Ready
+from greenroom.entrance.ready import Ready
 from greenroom.settings.load import load
 from greenroom.storage.base import StoreUnwritable
 from greenroom.telemetry import logs

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from greenroom import dev_certificate
-from greenroom.health import FRESH_SECONDS
+from greenroom.entrance import dev_certificate
+from greenroom.entrance.health import FRESH_SECONDS
 from greenroom.storage.sqlite.file import DATABASE
 from tests.e2e.test_chat_log_full_disk import fill_disk, free_disk
 from tests.e2e.wire import PATIENCE

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.takeover_channel import NAME
+from greenroom.entrance.takeover_channel import NAME
 from tests.e2e.wire import PATIENCE, PING, Peer, WebSocket, api_of, token_line, upgrade_bytes
 from tests.said import entries, until
 from tests.service import Service, environment, running, take_over
@@ -25,7 +25,7 @@ JSON = {"GREENROOM_LOG_FORMAT": "json"}
 HALF_A_SUCCESSOR = """
 import asyncio, os, sys, time
 from pathlib import Path
-from greenroom.takeover import Predecessor
+from greenroom.entrance.takeover import Predecessor
 
 async def main(directory, step):
     predecessor = await Predecessor.meet(directory)

@@ -3,8 +3,8 @@
 import pytest
 
 from greenroom.bus.base import Deliver
+from greenroom.entrance.metrics_endpoint import watch
 from greenroom.messaging import hub as hub_module
-from greenroom.monitoring import watch
 from tests.control.caller import Caller
 from tests.messaging.stage import ROOM, Stage, action, client_frame, settle, stage, token
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.entrance.sockets import AddressRefused
 from greenroom.settings import load
 from greenroom.settings.load import Settings, SettingsRefused
-from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.vault.vault import SecretsKeyRefused
 

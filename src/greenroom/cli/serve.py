@@ -15,12 +15,12 @@ import msgspec
 from greenroom import server
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.streams import say_if_possible
+from greenroom.entrance.ready import Ready
+from greenroom.entrance.sockets import AddressRefused
 from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
-from greenroom.ready import Ready
 from greenroom.settings.load import Settings, SettingsRefused
-from greenroom.sockets import AddressRefused
 from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
 from greenroom.telemetry import logs
 

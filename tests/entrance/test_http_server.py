@@ -5,8 +5,8 @@ import socket
 
 from uvicorn.config import Config
 
-from greenroom.acceptor import Acceptor, Entrance
-from greenroom.http_server import HttpServer
+from greenroom.entrance.acceptor import Acceptor, Entrance
+from greenroom.entrance.http_server import HttpServer
 from tests.messaging.stage import settle, stage
 
 PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)

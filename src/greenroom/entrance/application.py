@@ -3,9 +3,9 @@
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send
 from greenroom.control.operator_api import PREFIX, OperatorApi
-from greenroom.front_page import FrontPage
-from greenroom.health import Health
-from greenroom.monitoring import Monitoring
+from greenroom.entrance.front_page import FrontPage
+from greenroom.entrance.health import Health
+from greenroom.entrance.metrics_endpoint import Monitoring
 from greenroom.protocol.base_path import BasePath
 
 

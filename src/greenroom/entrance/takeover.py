@@ -20,12 +20,8 @@ import structlog
 
 from greenroom import __version__
 from greenroom.clock import Clock
-from greenroom.identities import declaration_file
-from greenroom.settings.load import Settings
-from greenroom.sockets import Listening
-from greenroom.storage.base import StoreInUse, StoreUnwritable
-from greenroom.storage.sqlite.store import SqliteStore
-from greenroom.takeover_channel import (
+from greenroom.entrance.sockets import Listening
+from greenroom.entrance.takeover_channel import (
     HELLO_SECONDS,
     MAXIMUM_SOCKETS,
     NAME,
@@ -38,6 +34,10 @@ from greenroom.takeover_channel import (
     is_possible,
     met,
 )
+from greenroom.identities import declaration_file
+from greenroom.settings.load import Settings
+from greenroom.storage.base import StoreInUse, StoreUnwritable
+from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault.vault import CHECK, sealer_of
 
 END_SECONDS = 10.0

@@ -10,8 +10,8 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.door import Door
-from greenroom.listener import HeadLimits, Listener
+from greenroom.entrance.first_bytes import Door
+from greenroom.entrance.http_connection import HeadLimits, Listener
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.network.visitors import Visit

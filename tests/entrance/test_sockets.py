@@ -1,6 +1,6 @@
 import pytest
 
-from greenroom.sockets import AddressRefused, bound
+from greenroom.entrance.sockets import AddressRefused, bound
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "192.0.2.1"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.takeover_channel import (
+from greenroom.entrance.takeover_channel import (
     NAME,
     Channel,
     Packet,

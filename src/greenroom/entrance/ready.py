@@ -5,12 +5,12 @@ import os
 import msgspec
 
 from greenroom.chatlog.choice import chosen
+from greenroom.entrance.certificate import Certificate
+from greenroom.entrance.sockets import Listening
 from greenroom.identities import root_key
 from greenroom.identities.callers import AccessKey
 from greenroom.network.addresses import in_url, reachable
 from greenroom.settings.load import Settings
-from greenroom.sockets import Listening
-from greenroom.tls import Certificate
 
 
 class Ready(msgspec.Struct, frozen=True):

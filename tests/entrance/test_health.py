@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from greenroom import health
-from greenroom.health import FRESH_SECONDS, Health, Part, StoreCheck
+from greenroom.entrance import health
+from greenroom.entrance.health import FRESH_SECONDS, Health, Part, StoreCheck
 from greenroom.storage.base import StorageUnavailable
 from tests.hand_clock import HandClock
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.application import Application
+from greenroom.entrance.application import Application
 
 
 class Part:

@@ -9,15 +9,15 @@ from typing import cast
 
 import uvicorn
 
-from greenroom.acceptor import Acceptor, Entrance
-from greenroom.application import Application
-from greenroom.door import Door
-from greenroom.listener import HeadLimits
+from greenroom.entrance.acceptor import Acceptor, Entrance
+from greenroom.entrance.application import Application
+from greenroom.entrance.certificate import Certificate
+from greenroom.entrance.first_bytes import Door
+from greenroom.entrance.http_connection import HeadLimits
+from greenroom.entrance.sockets import BACKLOG
 from greenroom.messaging.plane import Plane
 from greenroom.network.visitors import Visit
 from greenroom.settings.load import Settings
-from greenroom.sockets import BACKLOG
-from greenroom.tls import Certificate
 
 
 class HttpServer(uvicorn.Server):

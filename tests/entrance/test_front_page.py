@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.front_page import FrontPage
+from greenroom.entrance.front_page import FrontPage
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from greenroom.monitoring import Monitoring, is_loopback, watch_store
+from greenroom.entrance.metrics_endpoint import Monitoring, is_loopback, watch_store
 from greenroom.storage.sqlite.worker import WorkerStatistics
 from greenroom.telemetry.metrics import Metrics
 

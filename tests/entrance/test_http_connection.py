@@ -14,7 +14,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.listener import HELD_BYTES, HeadLimits, Listener
+from greenroom.entrance.http_connection import HELD_BYTES, HeadLimits, Listener
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visitors
@@ -497,7 +497,7 @@ async def test_a_last_answer_that_nobody_reads(
     sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that is to end with its answer does not wait for ever to be rid of it."""
-    monkeypatch.setattr("greenroom.listener.LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("greenroom.entrance.http_connection.LINGER_SECONDS", 0.05)
     async with port(HeadLimits(size=2048, count=10, seconds=0.05)) as opened:
         listener, transport = opened.accept(), Unread()
         listener.connection_made(transport)

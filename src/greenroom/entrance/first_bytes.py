@@ -13,7 +13,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.listener import HeadLimits, Listener
+from greenroom.entrance.http_connection import HeadLimits, Listener
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.network import addresses

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom import takeover_offer
-from greenroom.sockets import Listening
-from greenroom.takeover import Predecessor, TakeoverRefused
-from greenroom.takeover_channel import NAME
-from greenroom.takeover_offer import Offer
+from greenroom.entrance import takeover_offer
+from greenroom.entrance.sockets import Listening
+from greenroom.entrance.takeover import Predecessor, TakeoverRefused
+from greenroom.entrance.takeover_channel import NAME
+from greenroom.entrance.takeover_offer import Offer
 
 HALF_A_SUCCESSOR = """
 import asyncio, sys
 from pathlib import Path
-from greenroom.takeover import Predecessor
+from greenroom.entrance.takeover import Predecessor
 
 async def main(directory):
     predecessor = await Predecessor.meet(directory)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from greenroom.acceptor import Acceptor, Entrance, _speaks_http
+from greenroom.entrance.acceptor import Acceptor, Entrance, _speaks_http
 from greenroom.network.visitors import Visit
 from tests.messaging.stage import settle, stage
 

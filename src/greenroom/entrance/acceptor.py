@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from greenroom.aws import rest_json
 from greenroom.control.app import CORS, UNKNOWN
-from greenroom.listener import LINGER_SECONDS
+from greenroom.entrance.http_connection import LINGER_SECONDS
 from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException
 from greenroom.network import addresses

@@ -10,8 +10,8 @@ from pathlib import Path
 import structlog
 
 from greenroom import __version__
-from greenroom.sockets import Listening
-from greenroom.takeover_channel import (
+from greenroom.entrance.sockets import Listening
+from greenroom.entrance.takeover_channel import (
     HELLO_SECONDS,
     NAME,
     STEP_SECONDS,
