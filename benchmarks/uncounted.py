@@ -4,9 +4,9 @@
 that do nothing, and one addition for each message.
 """
 
-from greenroom import server
 from greenroom.cli.main import main
 from greenroom.messaging.hub import Hub
+from greenroom.server import serve
 
 
 class UncountedHub(Hub):
@@ -20,5 +20,5 @@ class UncountedHub(Hub):
 
 
 if __name__ == "__main__":
-    server.Hub = UncountedHub  # type: ignore[misc]
+    serve.Hub = UncountedHub  # type: ignore[misc]
     main()

@@ -139,7 +139,7 @@ async def test_an_endpoint_needs_a_secret() -> None:
 def test_nothing_slow_is_loaded_before_it_is_needed() -> None:
     """The service's start does not pay for HTTP clients that it may never need."""
     script = (
-        "import sys; import greenroom.server;"
+        "import sys; import greenroom.server.serve;"
         " sys.exit(bool({'aiohttp', 'greenroom.review.client'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

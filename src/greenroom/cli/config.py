@@ -49,7 +49,7 @@ def config(config_file: Path | None, explain: bool, check: bool, **given: str | 
 
 def _check(settings: Settings) -> None:
     """Print what was found; end with the first fault, and the code that serve would end with."""
-    from greenroom import start_check
+    from greenroom.server import start_check
 
     # Functions of message review are imported, and nothing is to lie beside their modules.
     sys.dont_write_bytecode = True

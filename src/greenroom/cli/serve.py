@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 import msgspec
 
-from greenroom import server
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.streams import say_if_possible
 from greenroom.entrance.ready import Ready
@@ -20,6 +19,7 @@ from greenroom.entrance.sockets import AddressRefused
 from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
+from greenroom.server import serve as server
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
 from greenroom.telemetry import logs

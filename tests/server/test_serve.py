@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.entrance.ready import Ready
-from greenroom.server import serve
+from greenroom.server.serve import serve
 from greenroom.settings.load import Settings, load
 from greenroom.storage.base import StoreInUse
 
