@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import greenroom
-from greenroom.cli.admin import GROUPS
+from greenroom.cli.admin.command import GROUPS
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import COMMANDS, main
 

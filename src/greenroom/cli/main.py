@@ -19,7 +19,7 @@ from greenroom.cli.groups import LateGroup
 from greenroom.cli.streams import OutputFailed, end_of, take_streams
 
 COMMANDS = {
-    "admin": "admin:admin",
+    "admin": "admin.command:admin",
     "bench": "bench:bench",
     "config": "config:config",
     "help": "about:show_help",

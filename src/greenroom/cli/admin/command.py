@@ -12,14 +12,14 @@ from greenroom.cli.groups import LateGroup
 from greenroom.cli.reaching import which_service
 
 GROUPS = {
-    "account": "admin_account:account",
-    "key": "admin_keys:key",
-    "policy": "admin_policies:policy",
-    "role": "admin_roles:role",
-    "simulate": "admin_simulate:simulate",
-    "token-keys": "admin_token_keys:token_keys",
-    "user": "admin_users:user",
-    "whoami": "admin_whoami:whoami",
+    "account": "admin.account:account",
+    "key": "admin.keys:key",
+    "policy": "admin.policies:policy",
+    "role": "admin.roles:role",
+    "simulate": "admin.simulate:simulate",
+    "token-keys": "admin.token_keys:token_keys",
+    "user": "admin.users:user",
+    "whoami": "admin.whoami:whoami",
 }
 """Where each group and command is: its module, and the function in it."""
 

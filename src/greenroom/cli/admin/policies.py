@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from greenroom.cli.access import CommandRefused
-from greenroom.cli.admin_options import Admin, admin_command
+from greenroom.cli.admin.options import Admin, admin_command
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import ending
 from greenroom.policies.document import parse_identity_policy, parse_trust_policy

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from greenroom.cli.admin import GROUPS, admin
+from greenroom.cli.admin.command import GROUPS, admin
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 
@@ -85,7 +85,7 @@ def test_other_commands_do_not_pay_for_it() -> None:
     code = (
         "import sys; from greenroom.cli.main import main\n"
         "main(['--version'], standalone_mode=False)\n"
-        "names = ('botocore', 'greenroom.cli.admin')\n"
+        "names = ('botocore', 'greenroom.cli.admin.command')\n"
         "sys.exit(any(name.startswith(names) for name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

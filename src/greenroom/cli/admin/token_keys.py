@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from greenroom.cli.admin_options import Admin, admin_command
+from greenroom.cli.admin.options import Admin, admin_command
 from greenroom.control.operator_api import TokenKeysAnswer
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from greenroom.cli.admin_options import Admin, admin_command
+from greenroom.cli.admin.options import Admin, admin_command
 
 
 @click.group()

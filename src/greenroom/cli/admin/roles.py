@@ -6,8 +6,8 @@ from urllib.parse import unquote
 
 import click
 
-from greenroom.cli.admin_options import Admin, admin_command
-from greenroom.cli.admin_policies import document_in
+from greenroom.cli.admin.options import Admin, admin_command
+from greenroom.cli.admin.policies import document_in
 from greenroom.cli.iam_client import Answer
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)

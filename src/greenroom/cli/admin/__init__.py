@@ -1,0 +1,1 @@
+"""`greenroom admin`: users, roles, keys and policies from the command line."""
