@@ -15,7 +15,7 @@ import time
 from base64 import b64encode
 from pathlib import Path
 
-from greenroom.cli.bench_clients import masked, upgrade_request
+from greenroom.cli.bench.clients import masked, upgrade_request
 from greenroom.protocol.frames import text_frame
 
 RATE = 5

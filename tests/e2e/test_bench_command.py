@@ -96,7 +96,7 @@ def test_a_running_service(service: Service, room: str) -> None:
 def test_refusals(service: Service, room: str, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rate above the room's, a room that is not there and a foreign key end in one line."""
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("greenroom.cli.bench.allow_files", lambda: None)
+    monkeypatch.setattr("greenroom.cli.bench.command.allow_files", lambda: None)
     foreign: dict[str, str | None] = {
         "AWS_ACCESS_KEY_ID": "AKIA" + "A" * 16,
         "AWS_SECRET_ACCESS_KEY": "not-shown",

@@ -20,7 +20,7 @@ from greenroom.cli.streams import OutputFailed, end_of, take_streams
 
 COMMANDS = {
     "admin": "admin.command:admin",
-    "bench": "bench:bench",
+    "bench": "bench.command:bench",
     "config": "config:config",
     "help": "about:show_help",
     "serve": "serve:serve",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from greenroom.cli.bench_result import Latencies
+from greenroom.cli.bench.result import Latencies
 
 _MAXIMUM_PAYLOADS = 4096
 FOREIGN = -1

@@ -11,7 +11,7 @@ from base64 import b64encode
 from hashlib import sha1
 from typing import cast
 
-from greenroom.cli.bench_ledger import Ledger, Sight
+from greenroom.cli.bench.ledger import Ledger, Sight
 from greenroom.protocol import frames
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

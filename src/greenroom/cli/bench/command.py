@@ -15,9 +15,9 @@ import click
 
 from greenroom.cli.access import AccessKey, CommandRefused
 from greenroom.cli.api import Api, Endpoint
-from greenroom.cli.bench_plan import Plan, check_files, check_room_rate, plan_of
-from greenroom.cli.bench_result import Result
-from greenroom.cli.bench_run import Measurement, Progress
+from greenroom.cli.bench.plan import Plan, check_files, check_room_rate, plan_of
+from greenroom.cli.bench.result import Result
+from greenroom.cli.bench.run import Measurement, Progress
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import ending, fail
 from greenroom.cli.private_server import private_server

@@ -14,10 +14,10 @@ import msgspec
 
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api
-from greenroom.cli.bench_clients import OPENED, Client
-from greenroom.cli.bench_ledger import Ledger, lost
-from greenroom.cli.bench_plan import Plan
-from greenroom.cli.bench_result import Connections, Deliveries, Messages, Result
+from greenroom.cli.bench.clients import OPENED, Client
+from greenroom.cli.bench.ledger import Ledger, lost
+from greenroom.cli.bench.plan import Plan
+from greenroom.cli.bench.result import Connections, Deliveries, Messages, Result
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.model.chat_token import Capability
 from greenroom.protocol.actions import SendMessage

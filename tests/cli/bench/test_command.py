@@ -10,16 +10,11 @@ from click.testing import CliRunner, Result
 
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Endpoint
-from greenroom.cli.bench_clients import OPENED, Client, masked
-from greenroom.cli.bench_ledger import FOREIGN, Ledger, Sight, lost
-from greenroom.cli.bench_plan import CONTENT, check_files, check_room_rate, plan_of
-from greenroom.cli.bench_result import (
-    Connections,
-    Deliveries,
-    Latencies,
-    Messages,
-)
-from greenroom.cli.bench_result import Result as Measured
+from greenroom.cli.bench.clients import OPENED, Client, masked
+from greenroom.cli.bench.ledger import FOREIGN, Ledger, Sight, lost
+from greenroom.cli.bench.plan import CONTENT, check_files, check_room_rate, plan_of
+from greenroom.cli.bench.result import Connections, Deliveries, Latencies, Messages
+from greenroom.cli.bench.result import Result as Measured
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.protocol import frames
@@ -37,7 +32,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GREENROOM_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("greenroom.cli.bench.allow_files", lambda: None)
+    monkeypatch.setattr("greenroom.cli.bench.command.allow_files", lambda: None)
 
 
 def run(*options: str) -> Result:

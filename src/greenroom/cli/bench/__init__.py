@@ -1,0 +1,1 @@
+"""`greenroom bench`: measure a running server with as many viewers as are asked for."""
