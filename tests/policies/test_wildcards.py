@@ -141,6 +141,11 @@ def test_hostile_patterns_take_no_time(build: object) -> None:
         ("arn:aws:iv*/a", "arn:aws:ivschat:us-east-1:1:room/a", False),
         ("arn:aws:ivschat:??-east-1:1:room/*", "arn:aws:ivschat:eu-east-1:1:room/a", True),
         ("arn:aws:ivschat:us-east-1?1:room/*", "arn:aws:ivschat:us-east-1:1:room/a", False),
+        ("*:?*", "a", False),
+        ("*:?*", "a:", False),
+        ("*:?*", "a:b", True),
+        ("*:?*:?*", "a:b", False),
+        ("*:?*:?*", "a:b:c", True),
     ],
 )
 def test_resource_patterns(pattern: str, text: str, matches: bool) -> None:

@@ -480,6 +480,10 @@ def test_the_scope_must_be_the_requests(changed: tuple[str, str], sentence: str)
         (frozenset({"eu-west-1"}), "eu-west-1."),
         (frozenset({"eu-west-1", "ap-south-1"}), "ap-south-1, eu-west-1."),
         (
+            frozenset(f"r-{number}" for number in range(8)),
+            "r-0, r-1, r-2, r-3, r-4, r-5, r-6, r-7.",
+        ),
+        (
             frozenset(f"r-{number}" for number in range(9)),
             "r-0, r-1, r-2, r-3, r-4, r-5, r-6, r-7 and more.",
         ),
