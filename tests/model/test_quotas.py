@@ -11,6 +11,7 @@ from greenroom.model.quotas import (
     RELAXED_RATE,
     Quotas,
     RateProfile,
+    caller_rate_name,
     request_rate_name,
 )
 
@@ -41,3 +42,9 @@ def test_unknown_quota() -> None:
     """A name that is not in the table is a mistake of ours."""
     with pytest.raises(KeyError):
         Quotas()["nothing"]
+
+
+def test_rates_of_callers_have_a_name_for_each_service() -> None:
+    """Settings name them so, as they name the rates of operations."""
+    assert caller_rate_name("iam") == "requests_per_second_per_caller.iam"
+    assert caller_rate_name("sts") != caller_rate_name("iam")
