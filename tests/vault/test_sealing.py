@@ -15,7 +15,7 @@ def test_opens_what_was_sealed(context: str, secret: bytes) -> None:
     sealed = SEALER.seal(context, secret)
     assert SEALER.open(context, sealed) == secret
     assert is_sealed(sealed)
-    assert len(secret) < 4 or secret not in sealed
+    assert len(secret) < 4 or secret not in sealed.removeprefix(b"\xffsealed1")
 
 
 @given(st.text(max_size=20), st.binary(min_size=1), st.text(max_size=20), st.binary(min_size=1))
