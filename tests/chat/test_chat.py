@@ -62,7 +62,7 @@ class Scene:
     def __init__(self, room: Room, *, room_rates: bool = True, **quotas: int) -> None:
         self.time, self.store, self.room = HandClock(), MemoryStore(), room
         self.arn = str(room.arn)
-        self.rooms = RoomsCache(self.store, clock=self.time.clock)
+        self.rooms = RoomsCache(self.store.rooms, clock=self.time.clock)
         bus = MemoryBus()
         settled = Quotas(RateProfile.OFF, quotas, room_rates)
         self.reviewer = HandReviewer()
@@ -73,7 +73,7 @@ class Scene:
 
     async def begin(self) -> "Scene":
         await self.bus.start(self.published.append)
-        await self.store.create_room(self.room, 0)
+        await self.store.rooms.create(self.room, 0)
         await self.rooms.get(self.arn)
         return self
 
@@ -103,7 +103,7 @@ class Scene:
 
     async def change(self, change: RoomChange) -> None:
         """Update the room, as UpdateRoom does."""
-        await self.store.update_room(self.room.arn, change, NOW)
+        await self.store.rooms.update(self.room.arn, change, NOW)
         self.rooms.forget(self.arn)
         await self.rooms.get(self.arn)
 
@@ -210,9 +210,9 @@ async def test_room_rates_can_be_off() -> None:
 async def test_account_rate_spans_rooms() -> None:
     """The account's rate counts the messages of all its rooms in the region, not of others."""
     stage = await scene(send_message_rate=12)
-    second = await stage.store.create_room(a_room(), 0)
-    abroad = await stage.store.create_room(a_room(arn=room_arn(region="eu-west-1")), 0)
-    foreign = await stage.store.create_room(a_room(arn=room_arn(account="1")), 0)
+    second = await stage.store.rooms.create(a_room(), 0)
+    abroad = await stage.store.rooms.create(a_room(arn=room_arn(region="eu-west-1")), 0)
+    foreign = await stage.store.rooms.create(a_room(arn=room_arn(account="1")), 0)
     assert stage.sent(10) == 10
     for room, accepted in ((second, 2), (abroad, 10), (foreign, 10)):
         arn = str(room.arn)
@@ -238,7 +238,7 @@ async def test_a_refusal_uses_up_nothing_of_the_room() -> None:
 async def test_deleted_room() -> None:
     """Nothing can be done in a room that is gone, and nothing is published."""
     stage = await scene()
-    await stage.store.delete_room(stage.room.arn)
+    await stage.store.rooms.delete(stage.room.arn)
     stage.rooms.forget(stage.arn)
     sender = claims_of(room_arn=stage.arn)
     waiting = stage.chat.send_message(sender, SendMessage("hi"), address)
@@ -289,7 +289,7 @@ async def test_disconnect_user(reason: str | None, closes_with: str | None) -> N
 async def deleted(**options: Any) -> Scene:
     """Return a scene whose room is deleted, with everybody still in it."""
     stage = await scene(**options)
-    await stage.store.delete_room(stage.room.arn)
+    await stage.store.rooms.delete(stage.room.arn)
     stage.rooms.note_deleted(stage.arn)
     return stage
 
@@ -382,7 +382,7 @@ class LoggedScene(Scene):
     def __init__(self, logs: LogScene, configuration: LoggingConfiguration) -> None:
         super().__init__(room_of(configuration), room_rates=False)
         self.logs, self.store = logs, logs.store  # type: ignore[assignment]
-        self.rooms = RoomsCache(self.store)
+        self.rooms = RoomsCache(self.store.rooms)
         self.chat = Chat(
             self.rooms, self.bus, Quotas(RateProfile.OFF), self.time.clock, chat_log=logs.log
         )
@@ -625,7 +625,7 @@ class TestReview:
         stage = await self.begin()
         waiting = asyncio.create_task(self.say(stage))
         await settle()
-        await stage.store.delete_room(stage.room.arn)
+        await stage.store.rooms.delete(stage.room.arn)
         stage.rooms.forget(stage.arn)
         stage.reviewer.gate.set()
         with pytest.raises(ResourceNotFoundException):

@@ -22,13 +22,13 @@ async def store() -> GatedStore:
 
 async def known(store: GatedStore, name: str = "before") -> Room:
     """Return a room of the store."""
-    return await store.create_room(a_room(name=name), 0)
+    return await store.rooms.create(a_room(name=name), 0)
 
 
 async def test_a_room_is_loaded_once(store: GatedStore) -> None:
     """The second call costs no trip to the store, and can be answered without waiting."""
     room = await known(store)
-    cache, arn = RoomsCache(store), str(room.arn)
+    cache, arn = RoomsCache(store.rooms), str(room.arn)
     assert not cache.knows(arn)
     with pytest.raises(KeyError):
         cache.peek(arn)
@@ -38,7 +38,7 @@ async def test_a_room_is_loaded_once(store: GatedStore) -> None:
 
 async def test_absence_is_remembered(store: GatedStore) -> None:
     """A room that does not exist is asked for once, and named in every error."""
-    cache, arn = RoomsCache(store), str(a_room().arn)
+    cache, arn = RoomsCache(store.rooms), str(a_room().arn)
     for _ in range(2):
         with pytest.raises(ResourceNotFoundException, match=arn):
             await cache.get(arn)
@@ -50,7 +50,7 @@ async def test_absence_is_remembered(store: GatedStore) -> None:
 async def test_concurrent_calls_share_one_load(store: GatedStore) -> None:
     """A thousand senders in a room that is not cached cost one trip."""
     room = await known(store)
-    cache = RoomsCache(store)
+    cache = RoomsCache(store.rooms)
     store.gate.clear()
     gets = [asyncio.create_task(cache.get(str(room.arn))) for _ in range(1000)]
     await settle()
@@ -62,7 +62,7 @@ async def test_concurrent_calls_share_one_load(store: GatedStore) -> None:
 async def test_a_cancelled_caller_breaks_nobody(store: GatedStore) -> None:
     """The load goes on for the others, and for the cache when it was the only one."""
     room = await known(store)
-    cache, arn = RoomsCache(store), str(room.arn)
+    cache, arn = RoomsCache(store.rooms), str(room.arn)
     store.gate.clear()
     first, second = (asyncio.create_task(cache.get(arn)) for _ in range(2))
     await settle()
@@ -85,7 +85,7 @@ async def test_a_cancelled_caller_breaks_nobody(store: GatedStore) -> None:
 async def test_failures_are_not_remembered(store: GatedStore, error: Exception) -> None:
     """Everybody who waited gets the error; the next call asks again."""
     room = await known(store)
-    cache, arn = RoomsCache(store), str(room.arn)
+    cache, arn = RoomsCache(store.rooms), str(room.arn)
     store.error = error
     outcomes = await asyncio.gather(*(cache.get(arn) for _ in range(3)), return_exceptions=True)
     assert outcomes == [error] * 3
@@ -100,11 +100,11 @@ async def test_a_load_under_way_at_a_change_is_not_kept(
 ) -> None:
     """What was read before the change answers those who asked before it, and nobody after."""
     room = await known(store)
-    cache, arn = RoomsCache(store), str(room.arn)
+    cache, arn = RoomsCache(store.rooms), str(room.arn)
     store.gate.clear()
     early = asyncio.create_task(cache.get(arn))
     await settle()
-    changed = await store.update_room(room.arn, RoomChange(name="after"), NOW)
+    changed = await store.rooms.update(room.arn, RoomChange(name="after"), NOW)
     cache.forget(arn)
     first, store.gate = store.gate, asyncio.Event()
     late = asyncio.create_task(cache.get(arn))
@@ -120,7 +120,7 @@ async def test_a_load_under_way_at_a_change_is_not_kept(
 async def test_a_failed_old_load_does_not_take_the_new_one_along(store: GatedStore) -> None:
     """A load that fails after a change leaves the newer load in its place."""
     room = await known(store)
-    cache, arn = RoomsCache(store), str(room.arn)
+    cache, arn = RoomsCache(store.rooms), str(room.arn)
     store.gate.clear()
     early = asyncio.create_task(cache.get(arn))
     await settle()
@@ -140,7 +140,7 @@ async def test_a_failed_old_load_does_not_take_the_new_one_along(store: GatedSto
 async def test_bound(store: GatedStore) -> None:
     """At the bound the least recently loaded room goes, absent ones counted."""
     rooms = [await known(store) for _ in range(3)]
-    cache = RoomsCache(store, maximum=3)
+    cache = RoomsCache(store.rooms, maximum=3)
     arns = [str(room.arn) for room in rooms]
     for arn in arns:
         await cache.get(arn)
@@ -153,7 +153,7 @@ async def test_bound(store: GatedStore) -> None:
 async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
     """Other rooms stay, and forgetting what is not known is no error."""
     one, other = await known(store), await known(store)
-    cache = RoomsCache(store)
+    cache = RoomsCache(store.rooms)
     await cache.get(str(one.arn))
     await cache.get(str(other.arn))
     cache.forget(str(one.arn))
@@ -164,7 +164,7 @@ async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
 async def test_deleted_rooms_are_remembered(store: GatedStore) -> None:
     """For as long as a session may last; at the bound the first is forgotten, and counted."""
     time = HandClock()
-    cache = RoomsCache(store, maximum=2, clock=time.clock)
+    cache = RoomsCache(store.rooms, maximum=2, clock=time.clock)
     cache.note_deleted("a")
     time.advance(LONGEST_SESSION_SECONDS - 1)
     assert cache.may_have_connections("a")
@@ -182,9 +182,9 @@ async def test_deleted_rooms_are_remembered(store: GatedStore) -> None:
 async def test_a_deleted_room_is_no_longer_known(store: GatedStore) -> None:
     """What was cached of it, and what a load under way is about to learn, is dropped."""
     room = await known(store)
-    cache, arn = RoomsCache(store), str(room.arn)
+    cache, arn = RoomsCache(store.rooms), str(room.arn)
     await cache.get(arn)
-    await store.delete_room(room.arn)
+    await store.rooms.delete(room.arn)
     cache.note_deleted(arn)
     with pytest.raises(ResourceNotFoundException):
         await cache.get(arn)

@@ -198,7 +198,7 @@ class Scene:
             create_time=configuration.create_time,
             update_time=configuration.update_time,
         )
-        await self.store.create_logging_configuration(made, 0)
+        await self.store.logging_configurations.create(made, 0)
         return made
 
     def record(self, room: Room, number: int) -> "asyncio.Future[None]":
@@ -242,7 +242,7 @@ class Scene:
 
     async def state_of(self, configuration: LoggingConfiguration) -> State:
         """Return the configuration's state in the store."""
-        return (await self.store.get_logging_configuration(configuration.arn)).state
+        return (await self.store.logging_configurations.get(configuration.arn)).state
 
 
 def room_of(*configurations: LoggingConfiguration) -> Room:

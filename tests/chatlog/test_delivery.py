@@ -13,6 +13,7 @@ from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfiguration, State
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
+from greenroom.storage.memory.logging_configurations import MemoryLoggingConfigurations
 from greenroom.storage.memory.store import MemoryStore
 from tests.chatlog.scene import INTERVAL, Alarm, FullJournal, FullStore, Scene, room_of
 from tests.chatlog.test_log import moved, value
@@ -32,32 +33,41 @@ class SlowStore(FullStore):
             gate.set()
         self.asked: list[str] = []
         self.unavailable: set[str] = set()
+        self.at_once = self.logging_configurations
+        self.logging_configurations = SlowConfigurations(self)
 
-    async def get_logging_configuration(self, arn: Arn) -> LoggingConfiguration:
-        await self._answer("get", self.reading)
-        return await super().get_logging_configuration(arn)
-
-    async def move_logging_configuration(
-        self, arn: Arn, before: State, after: State, now: int
-    ) -> LoggingConfiguration:
-        await self._answer("move", self.moving)
-        return await super().move_logging_configuration(arn, before, after, now)
-
-    async def finish_delete_logging_configuration(self, arn: Arn) -> None:
-        await self._answer("finish", self.finishing)
-        await super().finish_delete_logging_configuration(arn)
-
-    async def _answer(self, call: str, gate: asyncio.Event) -> None:
+    async def answer(self, call: str, gate: asyncio.Event) -> None:
+        """Return when the store would answer."""
         self.asked.append(call)
         await gate.wait()
         if call in self.unavailable:
             raise StorageUnavailable("as the test says")
 
 
+class SlowConfigurations(MemoryLoggingConfigurations):
+    """Its logging configurations."""
+
+    def __init__(self, store: SlowStore) -> None:
+        super().__init__(store.at_once._regions)
+        self._store = store
+
+    async def get(self, arn: Arn) -> LoggingConfiguration:
+        await self._store.answer("get", self._store.reading)
+        return await super().get(arn)
+
+    async def move(self, arn: Arn, before: State, after: State, now: int) -> LoggingConfiguration:
+        await self._store.answer("move", self._store.moving)
+        return await super().move(arn, before, after, now)
+
+    async def finish_delete(self, arn: Arn) -> None:
+        await self._store.answer("finish", self._store.finishing)
+        await super().finish_delete(arn)
+
+
 async def delete(scene: Scene, configuration: LoggingConfiguration) -> None:
     """Delete the configuration as another node does: here nobody waits for it."""
-    await scene.store.begin_delete_logging_configuration(configuration.arn, NOW)
-    await scene.store.finish_delete_logging_configuration(configuration.arn)
+    await scene.store.logging_configurations.begin_delete(configuration.arn, NOW)
+    await scene.store.logging_configurations.finish_delete(configuration.arn)
     scene.log.changed(configuration.arn)
 
 
@@ -96,11 +106,11 @@ class TestEnd:
             scene.destination().failure = None
             await scene.advance(61)
             assert store.asked[-1] == "move"
-            await store.begin_delete_logging_configuration(configuration.arn, NOW)
+            await store.logging_configurations.begin_delete(configuration.arn, NOW)
             assert not await scene.log.finish(configuration.arn)
             store.moving.set()
             await scene.settle()
-            assert await store.unfinished_logging_configurations() == []
+            assert await store.logging_configurations.unfinished() == []
             assert scene.log.depths() == []
 
     async def test_a_change_while_the_deletion_is_finished(self) -> None:
@@ -110,7 +120,7 @@ class TestEnd:
             configuration = await scene.configuration()
             await scene.records(room_of(configuration), 1)
             store.finishing.clear()
-            await store.begin_delete_logging_configuration(configuration.arn, NOW)
+            await store.logging_configurations.begin_delete(configuration.arn, NOW)
             assert not await scene.log.finish(configuration.arn)
             await scene.settle()
             assert store.asked[-1] == "finish"
@@ -260,9 +270,7 @@ class TestStates:
             configuration = await self.failed(scene)
             await scene.advance(INTERVAL + 60)
             assert store.asked[-1] == "move"
-            await MemoryStore.move_logging_configuration(
-                store, configuration.arn, State.ACTIVE, State.UPDATING, NOW
-            )
+            await store.at_once.move(configuration.arn, State.ACTIVE, State.UPDATING, NOW)
             store.asked.clear()
             store.moving.set()
             with structlog.testing.capture_logs() as lines:
@@ -278,7 +286,7 @@ class TestStates:
             scene.destination().fail()
             await scene.records(room_of(configuration), 1)
             await scene.advance(2 * DELETION_SECONDS, 60)
-            await scene.store.begin_delete_logging_configuration(configuration.arn, NOW)
+            await scene.store.logging_configurations.begin_delete(configuration.arn, NOW)
             assert not await scene.log.finish(configuration.arn)
             await scene.advance(DELETION_SECONDS - 1, 60)
             assert await scene.state_of(configuration) is State.DELETING
@@ -291,7 +299,7 @@ class TestStates:
             configuration = await scene.configuration()
             scene.destination().fail()
             await scene.records(room_of(configuration), 1)
-            await scene.store.begin_delete_logging_configuration(configuration.arn, NOW)
+            await scene.store.logging_configurations.begin_delete(configuration.arn, NOW)
             assert not await scene.log.finish(configuration.arn)
             await scene.advance(DELETION_SECONDS + 61, 60)
             assert await scene.state_of(configuration) is State.DELETE_FAILED
@@ -311,12 +319,12 @@ class TestStates:
             configuration = await scene.configuration()
             await scene.records(room_of(configuration), 1)
             scene.destination().gate.clear()
-            await scene.store.begin_delete_logging_configuration(configuration.arn, NOW)
+            await scene.store.logging_configurations.begin_delete(configuration.arn, NOW)
             assert not await scene.log.finish(configuration.arn)
             await scene.advance(DELETION_SECONDS + 100)
             scene.destination().gate.set()
             await scene.settle()
-            assert await scene.store.unfinished_logging_configurations() == []
+            assert await scene.store.logging_configurations.unfinished() == []
 
 
 class TestCounts:
@@ -448,12 +456,12 @@ class TestTimes:
             scene.destination().batch_bytes = 3 * SIZE
             scene.destination().gate.clear()
             await scene.records(room_of(configuration), 10)
-            await scene.store.begin_delete_logging_configuration(configuration.arn, NOW)
+            await scene.store.logging_configurations.begin_delete(configuration.arn, NOW)
             assert not await scene.log.finish(configuration.arn)
             scene.destination().gate.set()
             await scene.settle()
             assert len(scene.destination().payloads()) == 10
-            assert await scene.store.unfinished_logging_configurations() == []
+            assert await scene.store.logging_configurations.unfinished() == []
 
     async def test_stop_delivers_every_batch(self) -> None:
         """The end of the service does not end a run behind its first batch."""

@@ -446,7 +446,7 @@ class TestStates:
             scene.destination().fail(FailureKind.NOT_FOUND)
             await scene.records(room_of(configuration), 1)
             await scene.advance(INTERVAL)
-            await scene.store.update_logging_configuration(
+            await scene.store.logging_configurations.update(
                 configuration.arn, LoggingConfigurationChange(), State.UPDATING, NOW
             )
             await scene.advance(600)
@@ -490,8 +490,8 @@ async def moved(scene: Scene, arn: Arn, name: str, state: State = State.ACTIVE) 
     change = LoggingConfigurationChange(
         destination=DestinationConfiguration(DestinationKind.S3, name)
     )
-    await scene.store.update_logging_configuration(arn, change, State.UPDATING, NOW)
-    await scene.store.move_logging_configuration(arn, State.UPDATING, state, NOW)
+    await scene.store.logging_configurations.update(arn, change, State.UPDATING, NOW)
+    await scene.store.logging_configurations.move(arn, State.UPDATING, state, NOW)
     scene.log.changed(arn)
 
 
@@ -525,7 +525,7 @@ class TestChanges:
 
     async def deletion(self, scene: Scene, configuration: LoggingConfiguration) -> bool:
         """Delete the configuration as DeleteLoggingConfiguration does."""
-        await scene.store.begin_delete_logging_configuration(configuration.arn, NOW)
+        await scene.store.logging_configurations.begin_delete(configuration.arn, NOW)
         return await scene.log.finish(configuration.arn)
 
     async def test_delete_delivers_first(self) -> None:
@@ -536,7 +536,7 @@ class TestChanges:
             assert not await self.deletion(scene, configuration)
             await scene.settle()
             assert scene.destination().payloads() == payloads
-            assert await scene.store.unfinished_logging_configurations() == []
+            assert await scene.store.logging_configurations.unfinished() == []
 
     async def test_delete_while_the_disk_is_full(self) -> None:
         """Records that wait in memory keep the configuration until they are delivered."""
@@ -551,7 +551,7 @@ class TestChanges:
             store.disk.full = False
             await scene.advance(61)
             assert scene.destination().payloads() == payloads
-            assert await scene.store.unfinished_logging_configurations() == []
+            assert await scene.store.logging_configurations.unfinished() == []
 
     async def test_delete_while_the_destination_fails(self) -> None:
         """For minutes it is retried, then the deletion is given up and the records are kept."""
@@ -589,7 +589,7 @@ class TestChanges:
             assert not await scene.log.finish(configuration.arn)
             await scene.settle()
             assert scene.destination().payloads() == payloads
-            assert await scene.store.unfinished_logging_configurations() == []
+            assert await scene.store.logging_configurations.unfinished() == []
 
 
 class TestStop:

@@ -102,8 +102,8 @@ class Days(Scene):
         destination = DestinationConfiguration(DestinationKind.S3, f"bucket-{self.accepted}")
         change = LoggingConfigurationChange(destination=destination)
         arn = configuration.arn
-        await self.store.update_logging_configuration(arn, change, State.UPDATING, NOW)
-        await self.store.move_logging_configuration(arn, State.UPDATING, State.ACTIVE, NOW)
+        await self.store.logging_configurations.update(arn, change, State.UPDATING, NOW)
+        await self.store.logging_configurations.move(arn, State.UPDATING, State.ACTIVE, NOW)
         self.log.changed(arn)
 
     async def end(self) -> None:

@@ -20,11 +20,11 @@ async def listed(
     limit: int = 50,
 ) -> list[Room]:
     """Return the rooms of all pages."""
-    page = await store.list_rooms(account, region, filters, limit)
+    page = await store.rooms.page(account, region, filters, limit)
     rooms = page.rooms
     while page.next is not None:
         assert len(page.rooms) == limit
-        page = await store.list_rooms(account, region, filters, limit, page.next)
+        page = await store.rooms.page(account, region, filters, limit, page.next)
         rooms += page.rooms
     return rooms
 

@@ -428,12 +428,12 @@ async def test_suspension(store: Store) -> None:
 
 async def test_secrets_are_replaced_only_as_expected(store: Store) -> None:
     """A secret changes only from what the caller saw."""
-    assert await store.kept_secret("s") is None
-    assert not await store.replace_secret("s", b"a", b"b")
-    await store.secret("s", b"a")
-    assert not await store.replace_secret("s", b"x", b"b")
-    assert await store.replace_secret("s", b"a", b"b")
-    assert await store.kept_secret("s") == b"b"
+    assert await store.secrets.get("s") is None
+    assert not await store.secrets.replace("s", b"a", b"b")
+    await store.secrets.keep("s", b"a")
+    assert not await store.secrets.replace("s", b"x", b"b")
+    assert await store.secrets.replace("s", b"a", b"b")
+    assert await store.secrets.get("s") == b"b"
 
 
 async def test_closed(store: Store) -> None:

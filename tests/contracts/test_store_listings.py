@@ -8,7 +8,8 @@ from msgspec import UNSET, UnsetType
 from greenroom.model.arn import Arn
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import HandlerChange, Room, RoomChange, RoomFilter
-from greenroom.storage.base import LIST_LIFETIME_MS, RoomPage, Store
+from greenroom.storage.base import Store
+from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomPage
 from tests.contracts.store_walks import EVERY, arns, listed
 from tests.storage.values import (
     ACCOUNT,
@@ -26,8 +27,8 @@ from tests.storage.values import (
 class TestListRooms:
     async def test_newest_update_comes_first(self, store: Store) -> None:
         """Rooms are ordered by update time, newest first, for every page size."""
-        rooms = [await store.create_room(a_room(now=NOW + n), PLENTY) for n in range(7)]
-        rooms[2] = await store.update_room(rooms[2].arn, RoomChange(name="x"), NOW + 10)
+        rooms = [await store.rooms.create(a_room(now=NOW + n), PLENTY) for n in range(7)]
+        rooms[2] = await store.rooms.update(rooms[2].arn, RoomChange(name="x"), NOW + 10)
         order = [rooms[2], *rooms[:2:-1], rooms[1], rooms[0]]
         for limit in (1, 2, 3, 6, 7, 8, 50):
             assert await listed(store, limit=limit) == order
@@ -35,38 +36,38 @@ class TestListRooms:
     async def test_last_page_names_no_next(self, store: Store) -> None:
         """A page that ends with the last room has no next, even when it is full."""
         for _ in range(4):
-            await store.create_room(a_room(), PLENTY)
-        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2)
+            await store.rooms.create(a_room(), PLENTY)
+        page = await store.rooms.page(ACCOUNT, REGION, EVERY, 2)
         assert page.next is not None
-        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2, page.next)
+        page = await store.rooms.page(ACCOUNT, REGION, EVERY, 2, page.next)
         assert (len(page.rooms), page.next) == (2, None)
-        assert (await store.list_rooms(new_account(), REGION, EVERY, 2)).rooms == []
+        assert (await store.rooms.page(new_account(), REGION, EVERY, 2)).rooms == []
 
     async def test_filters_by_name(self, store: Store) -> None:
         """The name filter is exact; an empty one finds rooms without a name."""
         for name in ("a", "b", "ab", None, "", "A"):
-            await store.create_room(a_room(name=name), PLENTY)
+            await store.rooms.create(a_room(name=name), PLENTY)
         assert [room.name for room in await listed(store, RoomFilter(name="a"))] == ["a"]
         assert [room.name for room in await listed(store, RoomFilter(name=""))] == ["", None]
         assert await listed(store, RoomFilter(name="c")) == []
 
     async def test_filters_by_handler(self, store: Store) -> None:
         """The handler filter is exact; an empty one finds rooms without, or with a cleared one."""
-        rooms = [await store.create_room(a_room(uri=uri), PLENTY) for uri in ("x", "y", None, "")]
+        rooms = [await store.rooms.create(a_room(uri=uri), PLENTY) for uri in ("x", "y", None, "")]
         for uri, expected in (("x", rooms[:1]), ("", rooms[:1:-1]), ("z", [])):
             assert await listed(store, RoomFilter(message_review_handler_uri=uri)) == expected
         cleared = RoomChange(message_review_handler=HandlerChange(uri=""))
-        await store.update_room(rooms[0].arn, cleared, NOW)
+        await store.rooms.update(rooms[0].arn, cleared, NOW)
         assert await listed(store, RoomFilter(message_review_handler_uri="x")) == []
 
     async def test_filters_by_logging_configuration(self, store: Store) -> None:
         """The filter finds rooms that have it attached, at any position; it must exist."""
         one, two = a_configuration(), a_configuration()
-        await store.create_logging_configuration(one, PLENTY)
-        await store.create_logging_configuration(two, PLENTY)
+        await store.logging_configurations.create(one, PLENTY)
+        await store.logging_configurations.create(two, PLENTY)
         first, second = str(one.arn), str(two.arn)
         rooms = [
-            await store.create_room(a_room(*identifiers), PLENTY)
+            await store.rooms.create(a_room(*identifiers), PLENTY)
             for identifiers in ((), (first,), (second, first), (second,))
         ]
         filters = RoomFilter(logging_configuration_identifier=first)
@@ -74,18 +75,18 @@ class TestListRooms:
         for arn in (configuration_arn(), configuration_arn(account="999999999999")):
             missing = RoomFilter(logging_configuration_identifier=str(arn))
             with pytest.raises(ResourceNotFoundException) as raised:
-                await store.list_rooms(ACCOUNT, REGION, missing, 5)
+                await store.rooms.page(ACCOUNT, REGION, missing, 5)
             assert raised.value.resource_id == arn.id
         with pytest.raises(ResourceNotFoundException):
-            await store.list_rooms(new_account(), REGION, filters, 5)
+            await store.rooms.page(new_account(), REGION, filters, 5)
 
     async def test_filters_combine(self, store: Store) -> None:
         """A room must pass every filter that is set."""
         configuration = a_configuration()
-        await store.create_logging_configuration(configuration, PLENTY)
+        await store.logging_configurations.create(configuration, PLENTY)
         identifier = str(configuration.arn)
         rooms = [
-            await store.create_room(a_room(*identifiers, name=name, uri=uri), PLENTY)
+            await store.rooms.create(a_room(*identifiers, name=name, uri=uri), PLENTY)
             for identifiers in ((), (identifier,))
             for name in ("a", "b")
             for uri in ("x", "y")
@@ -97,14 +98,14 @@ class TestListRooms:
 
     async def test_updates_for_a_whole_lifetime_lose_nothing(self, store: Store) -> None:
         """However often rooms are updated within the lifetime of a listing, it finds each once."""
-        rooms = [await store.create_room(a_room(now=NOW), PLENTY) for _ in range(6)]
-        page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2)
+        rooms = [await store.rooms.create(a_room(now=NOW), PLENTY) for _ in range(6)]
+        page = await store.rooms.page(ACCOUNT, REGION, EVERY, 2)
         for now in (NOW, NOW + LIST_LIFETIME_MS // 2, NOW + LIST_LIFETIME_MS - 1):
             for room in rooms * 5:
-                await store.update_room(room.arn, RoomChange(), now)
+                await store.rooms.update(room.arn, RoomChange(), now)
         seen = page.rooms
         while page.next is not None:
-            page = await store.list_rooms(ACCOUNT, REGION, EVERY, 2, page.next)
+            page = await store.rooms.page(ACCOUNT, REGION, EVERY, 2, page.next)
             seen += page.rooms
         assert arns(seen) == arns(reversed(rooms))
 
@@ -138,7 +139,7 @@ class Listing:
         elif self.page.next is None:
             return False
         after = self.page.next if self.page else None
-        self.page = await self.store.list_rooms(self.account, REGION, self.filters, limit, after)
+        self.page = await self.store.rooms.page(self.account, REGION, self.filters, limit, after)
         assert [self.rooms[room.arn] for room in self.page.rooms] == self.page.rooms
         assert all(self.filters.matches(room) for room in self.page.rooms)
         self.seen += arns(self.page.rooms)
@@ -158,7 +159,7 @@ class Listing:
             name=random.choice(["a", "a", "b", None]),
             uri=random.choice(["x", "x", "", None]),
         )
-        self.changed(room.arn, await self.store.create_room(room, PLENTY))
+        self.changed(room.arn, await self.store.rooms.create(room, PLENTY))
 
     async def update(self, random: Random, now: int, identifier: str) -> None:
         """Update some room, which sometimes brings it into the filters or out of them."""
@@ -171,12 +172,12 @@ class Listing:
             message_review_handler=HandlerChange(uri=random.choice(uris)),
             logging_configuration_identifiers=random.choice(attached),
         )
-        self.changed(arn, await self.store.update_room(arn, change, now))
+        self.changed(arn, await self.store.rooms.update(arn, change, now))
 
     async def delete(self, random: Random) -> None:
         """Delete some room."""
         arn = random.choice(list(self.rooms))
-        await self.store.delete_room(arn)
+        await self.store.rooms.delete(arn)
         self.changed(arn, None)
 
 
@@ -188,7 +189,7 @@ async def test_listing_among_changes_returns_each_room_once(
     """Whatever happens between its pages, a listing returns each steady room once, in order."""
     random, now = Random(seed), NOW
     configuration = a_configuration()
-    await store.create_logging_configuration(configuration, PLENTY)
+    await store.logging_configurations.create(configuration, PLENTY)
     identifier = str(configuration.arn)
     filters = RoomFilter(
         name="a" if filter_by in {"name", "all"} else None,

@@ -87,7 +87,7 @@ class Caller:
 
     def __init__(self, profile: RateProfile = RateProfile.OFF, **quotas: int) -> None:
         self.time, self.store, bus = HandClock(), MemoryStore(), MemoryBus()
-        self.rooms, self.bus = RoomsCache(self.store), bus
+        self.rooms, self.bus = RoomsCache(self.store.rooms), bus
         self.ring = KeyRing({"k": bytes(32)}, "k")
         self.published: list[RoomEnvelope] = []
         self.reviewer = CheckedReviewer()
@@ -103,7 +103,7 @@ class Caller:
             bounds=Bounds(),
             metrics=Metrics(),
         )
-        self.accounts = Accounts(self.store, bus, self.time.clock)
+        self.accounts = Accounts(self.store.identities, bus, self.time.clock)
         self.services = Services(
             store=self.store,
             bus=bus,

@@ -78,7 +78,7 @@ async def test_other_nodes_learn_from_the_store() -> None:
     """A node that missed the envelope knows after the next refresh; one that heard keeps that."""
     api = await Caller().listening()
     await api.accounts.suspend(ACCOUNT)
-    late = Accounts(api.store, api.bus, api.time.clock)
+    late = Accounts(api.store.identities, api.bus, api.time.clock)
     late.check(ACCOUNT)
     await late.refresh()
     with pytest.raises(PendingVerification):

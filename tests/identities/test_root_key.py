@@ -21,7 +21,7 @@ def settings(tmp_path: Path, **flags: str) -> Settings:
 
 def vault() -> Vault:
     """Return a vault of a new store."""
-    return Vault(MemoryStore(), Sealer(bytes(32)))
+    return Vault(MemoryStore().secrets, Sealer(bytes(32)))
 
 
 async def test_created_once(tmp_path: Path) -> None:

@@ -24,8 +24,10 @@ from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
-from greenroom.storage.base import TokenUse
+from greenroom.storage.memory.rooms import MemoryRooms
 from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.memory.token_uses import MemoryTokenUses
+from greenroom.storage.token_uses import TokenUse
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.hand_clock import START_MS, HandClock
@@ -56,21 +58,39 @@ class GatedStore(MemoryStore):
         self.gate.set()
         self.asked = 0
         self.error: Exception | None = None
+        self.rooms = GatedRooms(self)
+        self.token_uses = GatedUses(self)
 
-    async def get_room(self, arn: Arn) -> Room:
-        self.asked += 1
+
+class GatedRooms(MemoryRooms):
+    """Its rooms."""
+
+    def __init__(self, store: GatedStore) -> None:
+        super().__init__(store.rooms._regions)
+        self._store = store
+
+    async def get(self, arn: Arn) -> Room:
+        self._store.asked += 1
         room = None
         with contextlib.suppress(Exception):
-            room = await super().get_room(arn)
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
+            room = await super().get(arn)
+        await self._store.gate.wait()
+        if self._store.error is not None:
+            raise self._store.error
         if room is None:
             raise arn.not_found()
         return room
 
+
+class GatedUses(MemoryTokenUses):
+    """Its token uses."""
+
+    def __init__(self, store: GatedStore) -> None:
+        super().__init__(store.token_uses._opened)
+        self._store = store
+
     async def redeem(self, tokens: Sequence[TokenUse], now: int) -> list[bool]:
-        await self.gate.wait()
+        await self._store.gate.wait()
         return await super().redeem(tokens, now)
 
 
@@ -142,7 +162,7 @@ class Stage:
         self.time = HandClock()
         self.transports: list[Transport] = []
         self.store = GatedStore()
-        self.rooms = RoomsCache(self.store)
+        self.rooms = RoomsCache(self.store.rooms)
         self.bus = MemoryBus()
         numbers = itertools.count(1)
         settled = Quotas(RateProfile.OFF, quotas)
@@ -156,7 +176,7 @@ class Stage:
             hub=self.hub,
             sweeper=self.sweeper,
             rooms=self.rooms,
-            redeemer=Redeemer(self.store, self.time.clock, tasks, 0),
+            redeemer=Redeemer(self.store.token_uses, self.time.clock, tasks, 0),
             ring=RING,
             quotas=settled,
             clock=self.time.clock,
@@ -198,7 +218,7 @@ async def stage(limits: Limits = LIMITS, **quotas: int) -> AsyncIterator[Stage]:
         async with asyncio.TaskGroup() as tasks:
             made = Stage(tasks, limits, **quotas)
             room = Room(arn=ROOM, create_time=START_MS, update_time=START_MS)
-            await made.store.create_room(room, quota=0)
+            await made.store.rooms.create(room, quota=0)
             await made.bus.start(made.hub.receive)
             yield made
     assert not any(transport.late_writes for transport in made.transports)

@@ -241,7 +241,7 @@ async def test_deleted_room(known: bool) -> None:
     """Connections outlive their room; publishing on them answers 404."""
     async with stage() as made:
         edge, transport = await made.connect()
-        await made.store.delete_room(ROOM)
+        await made.store.rooms.delete(ROOM)
         made.bus.publish(RoomChanged(HERE))
         if known:
             with pytest.raises(Exception, match="not found"):

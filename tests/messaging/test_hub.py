@@ -73,19 +73,19 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub() -> Hub:
     """Give a hub without connections."""
-    return Hub(RoomsCache(MemoryStore()), Metrics())
+    return Hub(RoomsCache(MemoryStore().rooms), Metrics())
 
 
 @pytest.fixture(params=["one by one", pytest.param("io_uring", marks=needs_io_uring)])
 def writing_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Give a hub without connections that writes to sockets in one way or the other."""
     if request.param == "one by one":
-        yield Hub(RoomsCache(MemoryStore()), Metrics())
+        yield Hub(RoomsCache(MemoryStore().rooms), Metrics())
         return
     monkeypatch.setattr(hub_module, "FEWEST", 1)
     sender = BulkSender(hub_module.SLICE)
     with mock.patch.object(sender, "send", wraps=sender.send) as sending:
-        yield Hub(RoomsCache(MemoryStore()), Metrics(), sender)
+        yield Hub(RoomsCache(MemoryStore().rooms), Metrics(), sender)
     sender.close()
     assert sending.called
 
@@ -314,8 +314,8 @@ async def test_drain(hub: Hub) -> None:
 async def test_room_changed_reaches_the_cache() -> None:
     """A change of a room makes this node ask the store again."""
     store = MemoryStore()
-    await store.create_room(a_room(arn=ROOM, now=START_MS), 0)
-    rooms = RoomsCache(store)
+    await store.rooms.create(a_room(arn=ROOM, now=START_MS), 0)
+    rooms = RoomsCache(store.rooms)
     await rooms.get(HERE)
     Hub(rooms, Metrics()).receive(RoomChanged(HERE))
     assert not rooms.knows(HERE)
@@ -323,7 +323,7 @@ async def test_room_changed_reaches_the_cache() -> None:
 
 async def test_room_deleted_reaches_the_cache() -> None:
     """A deletion makes this node ask the store again, and remember that there was a room."""
-    rooms = RoomsCache(MemoryStore())
+    rooms = RoomsCache(MemoryStore().rooms)
     Hub(rooms, Metrics()).receive(RoomDeleted(HERE))
     assert rooms.may_have_connections(HERE)
 
@@ -507,7 +507,7 @@ async def test_many_rooms_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     Nobody waits for all slices of a large room before the first of a small one.
     """
     monkeypatch.setattr(hub_module, "SLICE", 4)
-    hub = Hub(RoomsCache(MemoryStore()), Metrics())
+    hub = Hub(RoomsCache(MemoryStore().rooms), Metrics())
     order: list[str] = []
     sizes = {"large": 10, "a": 1, "b": 2, "c": 3, "d": 4}
     for name, size in sizes.items():
@@ -527,7 +527,7 @@ async def test_a_sender_that_fails() -> None:
     """No room stays silent: what comes later is written, in all slices and all rooms."""
     sender = mock.Mock()
     sender.send.side_effect = itertools.chain([OSError(5, "broken")], itertools.repeat([]))
-    hub = Hub(RoomsCache(MemoryStore()), Metrics(), sender)
+    hub = Hub(RoomsCache(MemoryStore().rooms), Metrics(), sender)
     for _ in range(hub_module.SLICE + 1):
         Listener(hub)
     for _ in range(50):

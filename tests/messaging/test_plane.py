@@ -82,10 +82,10 @@ async def test_room_gone() -> None:
         assert (
             await refusal(made, token(room_arn=str(ELSEWHERE))) == Refusal.ROOM_GONE.error().message
         )
-        room = await made.store.get_room(ROOM)
-        await made.store.delete_room(ROOM)
+        room = await made.store.rooms.get(ROOM)
+        await made.store.rooms.delete(ROOM)
         assert await refusal(made, text) == Refusal.ROOM_GONE.error().message
-        await made.store.create_room(room, 0)
+        await made.store.rooms.create(room, 0)
         made.rooms.forget(str(ROOM))
         assert (await made.plane.admit(text)).user_id == "ann"
 

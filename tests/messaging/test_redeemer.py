@@ -6,16 +6,18 @@ from collections.abc import Sequence
 import pytest
 
 from greenroom.messaging.redeemer import Redeemer
-from greenroom.storage.base import StorageUnavailable, TokenUse
-from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.memory.opened import Opened
+from greenroom.storage.memory.token_uses import MemoryTokenUses
+from greenroom.storage.token_uses import TokenUse
 from tests.hand_clock import START_MS, HandClock
 
 
-class CountingStore(MemoryStore):
-    """A store that remembers the batches, and may refuse them."""
+class CountingUses(MemoryTokenUses):
+    """Token uses that remember the batches, and may refuse them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Opened())
         self.batches: list[int] = []
         self.error: Exception | None = None
 
@@ -28,37 +30,37 @@ class CountingStore(MemoryStore):
 
 async def test_one_batch_for_all_that_come_together() -> None:
     """Uses that come together are one call of the store; one token is first once."""
-    store = CountingStore()
+    uses = CountingUses()
     async with asyncio.TaskGroup() as tasks:
-        redeemer = Redeemer(store, HandClock().clock, tasks)
+        redeemer = Redeemer(uses, HandClock().clock, tasks)
         names = ["a", "b", "a", "c", "a"]
         results = await asyncio.gather(*(redeemer.redeem(name, START_MS) for name in names))
         assert results == [True, True, False, True, False]
         assert await redeemer.redeem("c", START_MS) is False
-    assert store.batches == [5, 1]
+    assert uses.batches == [5, 1]
 
 
 async def test_a_failure_reaches_every_caller_of_the_batch() -> None:
     """When the store cannot say, nobody is told that the token was good; the next batch works."""
-    store = CountingStore()
+    uses = CountingUses()
     async with asyncio.TaskGroup() as tasks:
-        redeemer = Redeemer(store, HandClock().clock, tasks)
-        store.error = StorageUnavailable("full")
+        redeemer = Redeemer(uses, HandClock().clock, tasks)
+        uses.error = StorageUnavailable("full")
         results = await asyncio.gather(
             *(redeemer.redeem(name, START_MS) for name in "ab"), return_exceptions=True
         )
         assert [type(result) for result in results] == [StorageUnavailable] * 2
-        store.error = None
+        uses.error = None
         assert await redeemer.redeem("a", START_MS) is True
 
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_caller_that_gave_up_disturbs_nobody(fails: bool) -> None:
     """A cancelled use may or may not count; the others of its batch are answered."""
-    store = CountingStore()
-    store.error = StorageUnavailable("full") if fails else None
+    uses = CountingUses()
+    uses.error = StorageUnavailable("full") if fails else None
     async with asyncio.TaskGroup() as tasks:
-        redeemer = Redeemer(store, HandClock().clock, tasks)
+        redeemer = Redeemer(uses, HandClock().clock, tasks)
         gone = asyncio.ensure_future(redeemer.redeem("a", START_MS))
         stays = asyncio.ensure_future(redeemer.redeem("b", START_MS))
         await asyncio.sleep(0)

@@ -72,7 +72,7 @@ class Cluster:
 async def cluster() -> AsyncIterator[Cluster]:
     """Give two nodes that started one after the other."""
     store, wire, clock = MemoryStore(), Wire(), HandClock().clock
-    vault = Vault(store, Sealer(bytes(32)))
+    vault = Vault(store.secrets, Sealer(bytes(32)))
     async with asyncio.TaskGroup() as tasks:
         nodes = [Node(await TokenKeys.open(vault, wire, clock, tasks)) for _ in range(2)]
         yield Cluster(store, wire, nodes)

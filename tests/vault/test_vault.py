@@ -22,38 +22,38 @@ def settings(tmp_path: Path, **flags: str) -> Settings:
 async def test_the_first_start_makes_a_key(tmp_path: Path) -> None:
     """The key is kept in a private file and used again; what is kept is sealed."""
     store = MemoryStore()
-    vault = await open_vault(settings(tmp_path), store)
+    vault = await open_vault(settings(tmp_path), store.secrets)
     file = tmp_path / "secrets.key"
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(base64.b64decode(file.read_text())) == 32
     assert await vault.secret("s", b"in clear") == b"in clear"
-    kept = await store.kept_secret("s")
+    kept = await store.secrets.get("s")
     assert kept is not None
     assert is_sealed(kept)
     assert b"in clear" not in kept
-    again = await open_vault(settings(tmp_path), store)
+    again = await open_vault(settings(tmp_path), store.secrets)
     assert await again.secret("s", b"other") == b"in clear"
 
 
 async def test_secrets_in_clear_are_sealed(tmp_path: Path) -> None:
     """What an older version kept in clear is the same afterwards, but sealed."""
     store = MemoryStore()
-    await store.secret("s", b"old")
-    vault = await open_vault(settings(tmp_path), store)
+    await store.secrets.keep("s", b"old")
+    vault = await open_vault(settings(tmp_path), store.secrets)
     for _ in range(2):
         assert await vault.secret("s", b"new") == b"old"
-        assert is_sealed(await store.secret("s", b""))
+        assert is_sealed(await store.secrets.keep("s", b""))
 
 
 async def test_no_trace_of_clear_secrets_in_the_files(tmp_path: Path) -> None:
     """After a stop the database's files hold no bytes of a secret that was in clear."""
     secret = b"a-root-secret-in-clear-1234567890"
     store = await SqliteStore.open(tmp_path)
-    await store.secret("s", secret)
+    await store.secrets.keep("s", secret)
     await store.close()
     assert any(secret in file.read_bytes() for file in _files(tmp_path))
     store = await SqliteStore.open(tmp_path)
-    vault = await open_vault(settings(tmp_path), store)
+    vault = await open_vault(settings(tmp_path), store.secrets)
     assert await vault.secret("s", b"") == secret
     await store.close()
     assert not any(secret in file.read_bytes() for file in _files(tmp_path))
@@ -69,39 +69,39 @@ async def test_a_given_key_is_written_nowhere(tmp_path: Path, name: str) -> None
     (tmp_path / "key").write_text(KEY + "\n")
     value = KEY if name == "secrets_key" else str(tmp_path / "key")
     store = MemoryStore()
-    vault = await open_vault(settings(tmp_path, **{name: value}), store)
+    vault = await open_vault(settings(tmp_path, **{name: value}), store.secrets)
     assert await vault.secret("s", b"x") == b"x"
     assert not (tmp_path / "secrets.key").exists()
-    assert await Vault(store, Sealer(b"k" * 32)).secret("s", b"") == b"x"
+    assert await Vault(store.secrets, Sealer(b"k" * 32)).secret("s", b"") == b"x"
 
 
 async def test_a_wrong_key_changes_nothing(tmp_path: Path) -> None:
     """Another key, a lost file and a malformed one are one line each; the store stays as it is."""
     store = MemoryStore()
-    await (await open_vault(settings(tmp_path, secrets_key=KEY), store)).secret("s", b"x")
-    await store.secret("old", b"in clear")
-    before = dict(store._secrets)
+    await (await open_vault(settings(tmp_path, secrets_key=KEY), store.secrets)).secret("s", b"x")
+    await store.secrets.keep("old", b"in clear")
+    before = dict(store.secrets._secrets)
     other = base64.b64encode(b"x" * 32).decode()
     with pytest.raises(SecretsKeyRefused, match="with another key than that of the setting"):
-        await open_vault(settings(tmp_path, secrets_key=other), store)
+        await open_vault(settings(tmp_path, secrets_key=other), store.secrets)
     with pytest.raises(SecretsKeyRefused, match=r"secrets\.key is missing"):
-        await open_vault(settings(tmp_path), store)
+        await open_vault(settings(tmp_path), store.secrets)
     assert not (tmp_path / "secrets.key").exists()
     for text in ("", "short", base64.b64encode(b"x" * 31).decode(), "ä" * 44):
         (tmp_path / "secrets.key").write_text(text)
         with pytest.raises(SecretsKeyRefused, match="32 bytes as base64"):
-            await open_vault(settings(tmp_path), store)
+            await open_vault(settings(tmp_path), store.secrets)
     with pytest.raises(SecretsKeyRefused, match="cannot read"):
-        await open_vault(settings(tmp_path, secrets_key_file=str(tmp_path / "none")), store)
+        await open_vault(settings(tmp_path, secrets_key_file=str(tmp_path / "none")), store.secrets)
     both = {"secrets_key": KEY, "secrets_key_file": str(tmp_path / "key")}
     with pytest.raises(SecretsKeyRefused, match="give one of them"):
-        await open_vault(settings(tmp_path, **both), store)
-    assert store._secrets == before
+        await open_vault(settings(tmp_path, **both), store.secrets)
+    assert store.secrets._secrets == before
 
 
 async def test_in_memory_nothing_is_written(tmp_path: Path) -> None:
     """A service that keeps nothing has a key of its own."""
-    vault = await open_vault(settings(tmp_path, storage="memory"), MemoryStore())
+    vault = await open_vault(settings(tmp_path, storage="memory"), MemoryStore().secrets)
     assert await vault.secret("s", b"x") == b"x"
     assert not (tmp_path / "secrets.key").exists()
 
@@ -109,9 +109,9 @@ async def test_in_memory_nothing_is_written(tmp_path: Path) -> None:
 async def test_a_damaged_secret_is_refused(tmp_path: Path) -> None:
     """A secret whose bytes have changed names itself, not its content."""
     store = MemoryStore()
-    vault = await open_vault(settings(tmp_path), store)
+    vault = await open_vault(settings(tmp_path), store.secrets)
     await vault.secret("s", b"x")
-    kept = store._secrets["s"]
-    store._secrets["s"] = kept[:-1] + bytes((kept[-1] ^ 1,))
+    kept = store.secrets._secrets["s"]
+    store.secrets._secrets["s"] = kept[:-1] + bytes((kept[-1] ^ 1,))
     with pytest.raises(SecretsKeyRefused, match="the secret s in the store"):
         await vault.secret("s", b"x")

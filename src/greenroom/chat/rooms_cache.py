@@ -15,7 +15,7 @@ from greenroom.model.arn import Arn
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room
-from greenroom.storage.base import Store
+from greenroom.storage.rooms import Rooms
 
 MAXIMUM_ROOMS = 10_000
 """Rooms kept at once: about 1 KB each."""
@@ -25,9 +25,9 @@ class RoomsCache:
     """Rooms by their ARN; absence is remembered too."""
 
     def __init__(
-        self, store: Store, maximum: int = MAXIMUM_ROOMS, clock: Clock | None = None
+        self, rooms: Rooms, maximum: int = MAXIMUM_ROOMS, clock: Clock | None = None
     ) -> None:
-        self._store = store
+        self._kept = rooms
         self._maximum = maximum
         self._clock = clock or Clock()
         self.evicted = self.evicted_deleted = 0
@@ -93,7 +93,7 @@ class RoomsCache:
         this = asyncio.current_task()
         room: Room | None
         try:
-            room = await self._store.get_room(Arn.parse(arn))
+            room = await self._kept.get(Arn.parse(arn))
         except ResourceNotFoundException:
             room = None
         except BaseException:

@@ -29,8 +29,9 @@ from greenroom.model.arn import Arn
 from greenroom.model.errors import ConflictException, ResourceNotFoundException
 from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfiguration, State
-from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.journal import Removed
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.journal import Journal, Removed
+from greenroom.storage.logging_configurations import LoggingConfigurations
 
 DELETION_SECONDS = 300.0
 """How long a deletion's deliveries may fail before it is given up."""
@@ -44,7 +45,8 @@ DestinationFor = Callable[[Target], Destination]
 class Surroundings(msgspec.Struct, kw_only=True):
     """What all deliveries share; `expected` tells of records on their way to the journal."""
 
-    store: Store
+    journal: Journal
+    configurations: LoggingConfigurations
     destination_for: DestinationFor
     clock: Clock
     wait: Wait
@@ -135,7 +137,7 @@ class Delivery:
         await self._settle_state()
         deleting = configuration is not None and configuration.state is State.DELETING
         if deleting and not self._around.expected(self.arn):
-            await self._around.store.finish_delete_logging_configuration(self.arn)
+            await self._around.configurations.finish_delete(self.arn)
             log.info("logging configuration deleted", logging_configuration=str(self.arn))
         return self._is_idle()
 
@@ -147,7 +149,7 @@ class Delivery:
         if self._stale:
             self._stale = False
             try:
-                found = await self._around.store.get_logging_configuration(self.arn)
+                found = await self._around.configurations.get(self.arn)
             except ResourceNotFoundException:
                 self._configuration = None
             except BaseException:
@@ -173,7 +175,7 @@ class Delivery:
         destination = self._around.destination_for(target)
         if not await self._is_due(destination):
             return
-        records = await self._around.store.journal.batch(self.arn, destination.batch_bytes)
+        records = await self._around.journal.batch(self.arn, destination.batch_bytes)
         if not records:
             self.records = self.size = 0
             return
@@ -230,7 +232,7 @@ class Delivery:
                 age_seconds=self.age_ns() // 1_000_000_000,
             )
         while self.records and (self.size > bounds.size or self.oldest_ns < older_than):
-            removed = await self._around.store.journal.drop(self.arn, bounds.size, older_than)
+            removed = await self._around.journal.drop(self.arn, bounds.size, older_than)
             if not removed.records:
                 break
             self._dropped(removed, "the journal's bound is reached")
@@ -238,7 +240,7 @@ class Delivery:
     async def _discard(self) -> None:
         """Drop what names a configuration that is gone: nobody can say where it would go."""
         while self.records:
-            removed = await self._around.store.journal.drop(self.arn, 0)
+            removed = await self._around.journal.drop(self.arn, 0)
             self._dropped(removed, "the configuration is gone")
             if not removed.oldest_ns:
                 self.records = self.size = 0
@@ -276,7 +278,7 @@ class Delivery:
 
     async def _mark_kept(self) -> None:
         """Remove the batch that the destination keeps; what it keeps is never given to it again."""
-        removed = await self._around.store.journal.delivered(self.arn, self._kept_up_to)
+        removed = await self._around.journal.delivered(self.arn, self._kept_up_to)
         self._kept_up_to = 0
         self._removed(removed)
 
@@ -301,7 +303,7 @@ class Delivery:
             return
         now_ms = self._around.clock.now_ms()
         try:
-            self._configuration = await self._around.store.move_logging_configuration(
+            self._configuration = await self._around.configurations.move(
                 self.arn, configuration.state, wanted, now_ms
             )
         except (ConflictException, ResourceNotFoundException):

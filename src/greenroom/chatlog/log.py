@@ -59,7 +59,8 @@ class JournaledChatLog:
             Drops(clock, measures.dropped),
         )
         self._around = Surroundings(
-            store=store,
+            journal=store.journal,
+            configurations=store.logging_configurations,
             destination_for=destination_for,
             clock=clock,
             wait=wait,

@@ -161,7 +161,7 @@ class ControlPlane:
                 operation.name,
                 parameters,
                 self._facts(scope, region),
-                tags_in_store(self._services.store, caller.account, region),
+                tags_in_store(self._services.store.tags, caller.account, region),
             )
         if _PENDING in operation.errors:
             self._services.accounts.check(caller.account)

@@ -10,7 +10,7 @@ import structlog
 from greenroom.bus.base import AccountSuspended, Bus
 from greenroom.clock import Clock
 from greenroom.model.errors import PendingVerification
-from greenroom.storage.base import Store
+from greenroom.storage.identities import IdentityStore
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ PENDING = "The account is pending verification."
 class Accounts:
     """The suspended accounts: those of the store at `refresh`, and what the bus said since."""
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock) -> None:
+    def __init__(self, store: IdentityStore, bus: Bus, clock: Clock) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
@@ -42,12 +42,12 @@ class Accounts:
 
     async def suspend(self, account: str) -> None:
         """Suspend an account, on every node."""
-        await self._store.identities.suspend(account, self._clock.now_ms())
+        await self._store.suspend(account, self._clock.now_ms())
         self._bus.publish(AccountSuspended(account, True))
 
     async def resume(self, account: str) -> None:
         """End an account's suspension, on every node."""
-        await self._store.identities.resume(account)
+        await self._store.resume(account)
         self._bus.publish(AccountSuspended(account, False))
 
     def receive(self, envelope: AccountSuspended) -> None:
@@ -62,6 +62,6 @@ class Accounts:
     async def refresh(self) -> None:
         """Read the store: at start, and now and then, because the bus may lose an envelope."""
         heard = self._heard
-        suspended = await self._store.identities.suspended_accounts()
+        suspended = await self._store.suspended_accounts()
         if heard == self._heard:
             self._suspended = suspended

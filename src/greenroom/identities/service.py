@@ -26,7 +26,9 @@ from greenroom.identities.resolver import Resolver
 from greenroom.model.identity import IdentityKind
 from greenroom.model.identity_errors import IdentityError
 from greenroom.settings.load import Settings
-from greenroom.storage.base import StorageUnavailable, Store
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.identities import IdentityStore
+from greenroom.storage.secrets import Secrets
 from greenroom.tokens.key_ring import KeyRing, new_key
 from greenroom.vault.vault import Vault, open_vault
 
@@ -46,7 +48,7 @@ class IdentityService:
     """Who is known, who is suspended, and what is written about what they do; see `open`."""
 
     def __init__(
-        self, settings: Settings, store: Store, bus: Bus, clock: Clock, vault: Vault
+        self, settings: Settings, store: IdentityStore, bus: Bus, clock: Clock, vault: Vault
     ) -> None:
         self._settings = settings
         self._store = store
@@ -63,7 +65,7 @@ class IdentityService:
 
     @classmethod
     async def open(
-        cls, settings: Settings, store: Store, bus: Bus, clock: Clock
+        cls, settings: Settings, store: IdentityStore, secrets: Secrets, bus: Bus, clock: Clock
     ) -> "IdentityService":
         """Find the keys, apply the identities file, and begin the audit log.
 
@@ -72,7 +74,7 @@ class IdentityService:
             IdentitiesRefused: the identities file cannot be used; nothing of it was applied.
             StoreUnwritable: a file of the data directory cannot be written.
         """
-        service = cls(settings, store, bus, clock, await open_vault(settings, store))
+        service = cls(settings, store, bus, clock, await open_vault(settings, secrets))
         await service._find_keys()
         async with contextlib.AsyncExitStack() as stack:
             if service.audit_log is not None:
@@ -100,7 +102,7 @@ class IdentityService:
         Raises:
             NoSuchEntity: there is no such user or role.
         """
-        await self._store.identities.end_sessions(self.root.account, kind, name)
+        await self._store.end_sessions(self.root.account, kind, name)
         self._bus.publish(IdentitiesChanged(self.root.account))
 
     def hang_up(self) -> None:
@@ -123,7 +125,7 @@ class IdentityService:
         self.session_ring = await self._ring("session-keys")
         self.root = await root_key.root_key(self._settings, self.vault)
         resolver = Resolver(
-            self._store.identities,
+            self._store,
             self.vault.sealer,
             self.session_ring,
             compile_policies,
@@ -156,7 +158,7 @@ class IdentityService:
 
     async def _write_last_used(self) -> None:
         with suppress(StorageUnavailable):
-            await self.identities.write_last_used(self._store.identities.record_last_used)
+            await self.identities.write_last_used(self._store.record_last_used)
 
     async def _apply_file(self) -> None:
         path = self._settings.optional_path("identities_file")
@@ -166,7 +168,7 @@ class IdentityService:
         context = declaration_file.of_process(account, self._clock.now_ms(), self.vault.sealer)
         declared = declaration_file.read(path, context)
         try:
-            changes = await self._store.identities.apply(account, declared)
+            changes = await self._store.apply(account, declared)
         except IdentityError as error:
             raise IdentitiesRefused(f"{path}: {error.message}") from None
         for change in changes:

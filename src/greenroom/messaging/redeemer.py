@@ -7,7 +7,7 @@ comes alone waits those two milliseconds more.
 import asyncio
 
 from greenroom.clock import Clock
-from greenroom.storage.base import Store, TokenUse
+from greenroom.storage.token_uses import TokenUse, TokenUses
 
 GATHER_SECONDS = 0.002
 """How long the first token of a batch waits for others."""
@@ -18,12 +18,12 @@ class Redeemer:
 
     def __init__(
         self,
-        store: Store,
+        uses: TokenUses,
         clock: Clock,
         tasks: asyncio.TaskGroup,
         gather_seconds: float = GATHER_SECONDS,
     ) -> None:
-        self._store = store
+        self._uses = uses
         self._clock = clock
         self._tasks = tasks
         self._gather_seconds = gather_seconds
@@ -49,7 +49,7 @@ class Redeemer:
 
     async def _redeem(self, batch: list[tuple[TokenUse, asyncio.Future[bool]]]) -> None:
         try:
-            results = await self._store.redeem([use for use, _ in batch], self._clock.now_ms())
+            results = await self._uses.redeem([use for use, _ in batch], self._clock.now_ms())
         except Exception as error:  # noqa: BLE001 - raised where each call was made
             for _, future in batch:
                 if not future.done():

@@ -66,6 +66,7 @@ from greenroom.review.targets import open_reviewer
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.rooms import Rooms
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog
@@ -169,11 +170,11 @@ async def _open(
         await before.release()
     store = await _open_store(settings)
     stack.push_async_callback(store.close)
-    await _warn_of_regions(settings, store)
+    await _warn_of_regions(settings, store.rooms)
     stack.push_async_callback(bus.close)
     if settings.text("dev_tls") == "on":
         certificate = _dev_certificate(settings)
-    identity = await IdentityService.open(settings, store, bus, clock)
+    identity = await IdentityService.open(settings, store.identities, store.secrets, bus, clock)
     stack.push_async_callback(identity.close)
     access.disown(identity.root.access_key_id)
     destinations = open_destinations(settings, access)
@@ -211,7 +212,7 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True):
 async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     settings, store, bus, clock = opened.settings, opened.store, opened.bus, opened.clock
     identity, metrics, quotas = opened.identity, opened.metrics, settings.quotas()
-    rooms = RoomsCache(store, clock=clock)
+    rooms = RoomsCache(store.rooms, clock=clock)
     hub = Hub(rooms, metrics, opened.sender)
     keys = await TokenKeys.open(identity.vault, bus, clock, tasks)
     chat_log = await _start_chat_log(opened, tasks)
@@ -244,7 +245,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         hub=hub,
         sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
         rooms=rooms,
-        redeemer=Redeemer(store, clock, tasks),
+        redeemer=Redeemer(store.token_uses, clock, tasks),
         ring=keys.ring,
         quotas=quotas,
         clock=clock,
@@ -452,10 +453,10 @@ async def _open_store(settings: Settings) -> Store:
     return await SqliteStore.open(settings.path("data_dir"))
 
 
-async def _warn_of_regions(settings: Settings, store: Store) -> None:
+async def _warn_of_regions(settings: Settings, rooms: Rooms) -> None:
     """Say which rooms no request reaches, because the settings no longer serve their region."""
     served = settings.served_regions()
-    unserved = set() if served is None else await store.regions_in_use() - served
+    unserved = set() if served is None else await rooms.regions_in_use() - served
     if unserved:
         log.warning(
             "rooms in regions that are not served: name these in the setting regions",
@@ -494,7 +495,7 @@ async def _start_chat_log(opened: _Opened, tasks: asyncio.TaskGroup) -> Journale
         metrics=opened.metrics,
     )
     await chat_log.start()
-    await finish_interrupted(opened.store, chat_log, opened.clock)
+    await finish_interrupted(opened.store.logging_configurations, chat_log, opened.clock)
     return chat_log
 
 

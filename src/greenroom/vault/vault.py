@@ -15,7 +15,8 @@ from pathlib import Path
 
 from greenroom.process.files import write_private
 from greenroom.settings.load import Settings
-from greenroom.storage.base import Store, StoreRefused, StoreUnwritable
+from greenroom.storage.base import StoreRefused, StoreUnwritable
+from greenroom.storage.secrets import Secrets
 from greenroom.vault.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed
 
 KEY_FILE = "secrets.key"
@@ -34,8 +35,8 @@ class SecretsKeyRefused(StoreRefused):
 class Vault:
     """Secrets by name; made by `open_vault`."""
 
-    def __init__(self, store: Store, sealer: Sealer) -> None:
-        self._store = store
+    def __init__(self, secrets: Secrets, sealer: Sealer) -> None:
+        self._secrets = secrets
         self.sealer = sealer
 
     async def secret(self, name: str, candidate: bytes) -> bytes:
@@ -46,9 +47,9 @@ class Vault:
         """
         context = f"secret {name}"
         sealed = self.sealer.seal(context, candidate)
-        kept = await self._store.secret(name, sealed)
+        kept = await self._secrets.keep(name, sealed)
         if not is_sealed(kept):
-            await self._store.replace_secret(name, kept, self.sealer.seal(context, kept))
+            await self._secrets.replace(name, kept, self.sealer.seal(context, kept))
             return kept
         try:
             return self.sealer.open(context, kept)
@@ -66,13 +67,13 @@ class Vault:
         context = f"secret {name}"
         # Equal secrets are sealed equal.
         before, after = self.sealer.seal(context, expected), self.sealer.seal(context, secret)
-        if await self._store.replace_secret(name, before, after):
+        if await self._secrets.replace(name, before, after):
             return secret
         return await self.secret(name, secret)
 
 
 async def open_vault(
-    settings: Settings, store: Store, entropy: Callable[[int], bytes] = os.urandom
+    settings: Settings, secrets: Secrets, entropy: Callable[[int], bytes] = os.urandom
 ) -> Vault:
     """Find the master key and see that it is the store's.
 
@@ -80,11 +81,11 @@ async def open_vault(
         SecretsKeyRefused: it is not, or it is missing or malformed; nothing was written.
         StoreUnwritable: the new key's file cannot be written.
     """
-    kept = await store.kept_secret(CHECK)
+    kept = await secrets.get(CHECK)
     sealer = sealer_of(settings, kept, entropy)
     if kept is None:
-        await store.secret(CHECK, sealer.seal(CHECK, _CHECKED))
-    return Vault(store, sealer)
+        await secrets.keep(CHECK, sealer.seal(CHECK, _CHECKED))
+    return Vault(secrets, sealer)
 
 
 def sealer_of(

@@ -210,7 +210,7 @@ async def store_with_tagged_rooms() -> MemoryStore:
     """Return a store with one room of the same id and other tags per account and region."""
     store = MemoryStore()
     for number, arn in enumerate(ROOMS):
-        await store.create_room(
+        await store.rooms.create(
             Room(arn=Arn.parse(arn), tags={"Room": str(number)}, create_time=1, update_time=1), 0
         )
     return store
@@ -238,7 +238,7 @@ async def test_tags_come_from_the_accounts_own_resources(
     account: str, region: str, own: int
 ) -> None:
     """Tags are found of a room of the account in the region, and of no other that is there."""
-    tags = tags_in_store(await store_with_tagged_rooms(), account, region)
+    tags = tags_in_store((await store_with_tagged_rooms()).tags, account, region)
     found = [await tags(arn) for arn in ROOMS]
     assert found == [{"Room": str(own)} if number == own else {} for number in range(4)]
 
@@ -246,7 +246,7 @@ async def test_tags_come_from_the_accounts_own_resources(
 @pytest.mark.parametrize("arn", [arn_of("GetRoom", name="ZyXwVu654321"), "*", "arn:aws:s3:::b"])
 async def test_what_is_not_there_has_no_tags(arn: str) -> None:
     """A room that does not exist, and what is no room, has none: no error tells of it."""
-    tags = tags_in_store(await store_with_tagged_rooms(), ACCOUNT, REGION)
+    tags = tags_in_store((await store_with_tagged_rooms()).tags, ACCOUNT, REGION)
     assert await tags(arn) == {}
 
 
@@ -261,7 +261,9 @@ async def test_a_store_that_is_down_decides_nothing() -> None:
         "Condition": {"StringEquals": {"aws:ResourceTag/Room": "0"}},
     }
     with pytest.raises(StorageUnavailable):
-        await refusal("GetRoom", allow("GetRoom"), deny, tags=tags_in_store(store, ACCOUNT, REGION))
+        await refusal(
+            "GetRoom", allow("GetRoom"), deny, tags=tags_in_store(store.tags, ACCOUNT, REGION)
+        )
 
 
 async def test_other_faults_are_not_missing_tags_either() -> None:

@@ -105,9 +105,9 @@ async def test_an_interrupted_check_is_made_again() -> None:
         (State.UPDATING, State.UPDATE_FAILED),
     ):
         kept = a_configuration(before)
-        await api.store.create_logging_configuration(kept, 0)
-        await finish_interrupted(api.store, api.chat_log, api.time.clock)
-        found = await api.store.get_logging_configuration(kept.arn)
+        await api.store.logging_configurations.create(kept, 0)
+        await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
+        found = await api.store.logging_configurations.get(kept.arn)
         assert found.state is after
 
 
@@ -165,7 +165,7 @@ async def test_between_two_states(state: State) -> None:
     """A configuration that is being changed can be read; changing or attaching it conflicts."""
     api = Caller()
     kept = a_configuration(state)
-    await api.store.create_logging_configuration(kept, 0)
+    await api.store.logging_configurations.create(kept, 0)
     arn = str(kept.arn)
     answer = await api.call("GetLoggingConfiguration", identifier=arn)
     assert answer.body["state"] == state
@@ -182,16 +182,16 @@ async def test_finish_interrupted_on_a_full_disk(monkeypatch: pytest.MonkeyPatch
     """A store that takes nothing keeps no service from starting; the next start does it."""
     api = Caller()
     kept = a_configuration(State.CREATING)
-    await api.store.create_logging_configuration(kept, 0)
+    await api.store.logging_configurations.create(kept, 0)
 
     async def refuse(*_: object) -> None:
         raise StorageUnavailable("full")
 
     with monkeypatch.context() as full:
-        full.setattr(api.store, "move_logging_configuration", refuse)
-        await finish_interrupted(api.store, api.chat_log, api.time.clock)
-    await finish_interrupted(api.store, api.chat_log, api.time.clock)
-    assert (await api.store.get_logging_configuration(kept.arn)).state is State.ACTIVE
+        full.setattr(api.store.logging_configurations, "move", refuse)
+        await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
+    await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
+    assert (await api.store.logging_configurations.get(kept.arn)).state is State.ACTIVE
 
 
 async def test_finish_interrupted() -> None:
@@ -199,9 +199,9 @@ async def test_finish_interrupted() -> None:
     api = Caller()
     kept = {state: a_configuration(state, name=state.value.lower()) for state in State}
     for configuration in kept.values():
-        await api.store.create_logging_configuration(configuration, 0)
+        await api.store.logging_configurations.create(configuration, 0)
     for _ in range(2):
-        await finish_interrupted(api.store, api.chat_log, api.time.clock)
+        await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
     states = {}
     for state, configuration in kept.items():
         answer = await api.call("GetLoggingConfiguration", identifier=str(configuration.arn))
@@ -216,8 +216,8 @@ async def test_an_interrupted_update_keeps_its_change() -> None:
     arn = Arn.parse(await api.configuration())
     group = DestinationConfiguration(DestinationKind.CLOUD_WATCH_LOGS, "group")
     change = LoggingConfigurationChange(destination=group)
-    await api.store.update_logging_configuration(arn, change, State.UPDATING, NOW)
-    await finish_interrupted(api.store, api.chat_log, api.time.clock)
+    await api.store.logging_configurations.update(arn, change, State.UPDATING, NOW)
+    await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
     body = (await api.call("GetLoggingConfiguration", identifier=str(arn))).body
     assert (body["state"], body["destinationConfiguration"]) == ("ACTIVE", DESTINATIONS[1])
 

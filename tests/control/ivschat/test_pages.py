@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.storage.base import LIST_LIFETIME_MS
+from greenroom.storage.rooms import LIST_LIFETIME_MS
 from tests.control.caller import LAMBDA, STRANGER, Caller
 
 

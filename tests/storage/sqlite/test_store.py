@@ -19,7 +19,8 @@ from greenroom.model.logging_configuration import (
 )
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
-from greenroom.storage.base import LIST_LIFETIME_MS, StorageUnavailable, StoreInUse
+from greenroom.storage.base import StorageUnavailable, StoreInUse
+from greenroom.storage.rooms import LIST_LIFETIME_MS
 from greenroom.storage.sqlite import rooms as sqlite_rooms
 from greenroom.storage.sqlite.regions import Region
 from greenroom.storage.sqlite.store import SqliteStore
@@ -50,39 +51,39 @@ async def query(store: SqliteStore, sql: str) -> list[tuple[object, ...]]:
 
 async def rooms_of(store: SqliteStore) -> list[Room]:
     """Return the rooms of the account, at most 1,000."""
-    return (await store.list_rooms(ACCOUNT, REGION, RoomFilter(), 1_000)).rooms
+    return (await store.rooms.page(ACCOUNT, REGION, RoomFilter(), 1_000)).rooms
 
 
 async def test_reopening_finds_everything(tmp_path: Path) -> None:
     """Whatever was kept is there in the next process, listings and marks included."""
     store = await SqliteStore.open(tmp_path)
     configuration = a_configuration(name="c")
-    await store.create_logging_configuration(configuration, PLENTY)
-    rooms = [await store.create_room(full_room(str(configuration.arn)), 3) for _ in range(3)]
-    page = await store.list_rooms(ACCOUNT, REGION, RoomFilter(), 1)
-    rooms[0] = await store.update_room(rooms[0].arn, RoomChange(name="u"), NOW)
-    await store.delete_room(rooms[1].arn)
-    await store.tag(rooms[2].arn, {"t": "1"}, 50)
-    await store.update_logging_configuration(
+    await store.logging_configurations.create(configuration, PLENTY)
+    rooms = [await store.rooms.create(full_room(str(configuration.arn)), 3) for _ in range(3)]
+    page = await store.rooms.page(ACCOUNT, REGION, RoomFilter(), 1)
+    rooms[0] = await store.rooms.update(rooms[0].arn, RoomChange(name="u"), NOW)
+    await store.rooms.delete(rooms[1].arn)
+    await store.tags.add(rooms[2].arn, {"t": "1"}, 50)
+    await store.logging_configurations.update(
         configuration.arn, LoggingConfigurationChange(), LoggingConfigurationState.UPDATING, NOW
     )
     await redeem(store, "token", NOW, NOW)
-    await store.secret("s", b"first")
+    await store.secrets.keep("s", b"first")
     await store.close()
 
     store = await SqliteStore.open(tmp_path)
-    assert await store.get_room(rooms[0].arn) == rooms[0]
+    assert await store.rooms.get(rooms[0].arn) == rooms[0]
     with pytest.raises(ResourceNotFoundException):
-        await store.get_room(rooms[1].arn)
-    assert (await store.get_tags(rooms[2].arn))["t"] == "1"
-    unfinished = await store.unfinished_logging_configurations()
+        await store.rooms.get(rooms[1].arn)
+    assert (await store.tags.get(rooms[2].arn))["t"] == "1"
+    unfinished = await store.logging_configurations.unfinished()
     assert [each.arn for each in unfinished] == [configuration.arn]
     assert await redeem(store, "token", NOW, NOW) is False
-    assert await store.secret("s", b"second") == b"first"
+    assert await store.secrets.keep("s", b"second") == b"first"
     assert page.rooms[0].arn == rooms[2].arn
-    page = await store.list_rooms(ACCOUNT, REGION, RoomFilter(), 9, page.next)
+    page = await store.rooms.page(ACCOUNT, REGION, RoomFilter(), 9, page.next)
     assert page.rooms == [rooms[0]]
-    await store.create_room(a_room(), 3)
+    await store.rooms.create(a_room(), 3)
     await store.close()
 
 
@@ -90,7 +91,7 @@ async def test_second_store_of_the_directory_is_refused(store: SqliteStore, tmp_
     """A directory has one store at a time; the first one goes on, and may be followed."""
     with pytest.raises(StoreInUse):
         await SqliteStore.open(tmp_path)
-    await store.create_room(a_room(), PLENTY)
+    await store.rooms.create(a_room(), PLENTY)
     await store.close()
     following = await SqliteStore.open(tmp_path)
     assert len(await rooms_of(following)) == 1
@@ -100,7 +101,7 @@ async def test_second_store_of_the_directory_is_refused(store: SqliteStore, tmp_
 async def test_concurrent_calls_share_commits(store: SqliteStore) -> None:
     """Calls at once are committed in groups: far fewer commits than calls."""
     before = store.statistics
-    await asyncio.gather(*(store.create_room(a_room(), PLENTY) for _ in range(300)))
+    await asyncio.gather(*(store.rooms.create(a_room(), PLENTY) for _ in range(300)))
     after = store.statistics
     assert after.calls - before.calls == 300
     assert after.commits - before.commits <= 30
@@ -109,7 +110,7 @@ async def test_concurrent_calls_share_commits(store: SqliteStore) -> None:
 async def test_queue_is_bounded(tmp_path: Path) -> None:
     """Calls beyond the bound are refused at once, the others are done."""
     store = await SqliteStore.open(tmp_path, queue_bound=10)
-    calls = [store.create_room(a_room(), PLENTY) for _ in range(200)]
+    calls = [store.rooms.create(a_room(), PLENTY) for _ in range(200)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     created = [result for result in results if isinstance(result, Room)]
     refused = [result for result in results if isinstance(result, StorageUnavailable)]
@@ -123,21 +124,21 @@ async def test_reads_while_another_process_holds_the_lock(
     store: SqliteStore, tmp_path: Path
 ) -> None:
     """A write that waits for SQLite's lock keeps no read waiting, and is done in the end."""
-    room = await store.create_room(a_room(name="before"), PLENTY)
+    room = await store.rooms.create(a_room(name="before"), PLENTY)
     with closing(sqlite3.connect(tmp_path / "greenroom.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(store.update_room(room.arn, RoomChange(name="after"), NOW))
+        waiting = asyncio.ensure_future(store.rooms.update(room.arn, RoomChange(name="after"), NOW))
         await asyncio.sleep(0)
-        assert (await store.get_room(room.arn)).name == "before"
+        assert (await store.rooms.get(room.arn)).name == "before"
         assert await rooms_of(store) == [room]
-        assert await store.get_tags(room.arn) == {}
-        assert await store.kept_secret("none") is None
+        assert await store.tags.get(room.arn) == {}
+        assert await store.secrets.get("none") is None
         assert (await store.identities.list_users(ACCOUNT, 10)).values == ()
         assert await store.journal.backlogs() == {}
         assert not waiting.done()
         other.execute("ROLLBACK")
     await waiting
-    assert (await store.get_room(room.arn)).name == "after"
+    assert (await store.rooms.get(room.arn)).name == "after"
 
 
 async def test_full_database_refuses_and_recovers(store: SqliteStore) -> None:
@@ -147,7 +148,7 @@ async def test_full_database_refuses_and_recovers(store: SqliteStore) -> None:
     created: list[Arn] = []
     refused = 0
     while refused < 100:
-        calls = [store.create_room(full_room(), PLENTY) for _ in range(25)]
+        calls = [store.rooms.create(full_room(), PLENTY) for _ in range(25)]
         for result in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(result, Room):
                 created.append(result.arn)
@@ -156,7 +157,7 @@ async def test_full_database_refuses_and_recovers(store: SqliteStore) -> None:
                 refused += 1
     assert {room.arn for room in await rooms_of(store)} == set(created)
     await query(store, f"PRAGMA max_page_count = {PLENTY}")
-    await asyncio.gather(*(store.create_room(full_room(), PLENTY) for _ in range(25)))
+    await asyncio.gather(*(store.rooms.create(full_room(), PLENTY) for _ in range(25)))
     assert len(await rooms_of(store)) == len(created) + 25
 
 
@@ -173,9 +174,9 @@ def full_disk(log: Path) -> Iterator[None]:
 
 async def test_disk_that_fails_at_the_commit(store: SqliteStore, tmp_path: Path) -> None:
     """When the log cannot be written, every writer of the group is refused; then all is well."""
-    kept = await asyncio.gather(*(store.create_room(full_room(), PLENTY) for _ in range(50)))
+    kept = await asyncio.gather(*(store.rooms.create(full_room(), PLENTY) for _ in range(50)))
     with full_disk(tmp_path / "greenroom.db-wal"):
-        calls = [store.create_room(full_room(), PLENTY) for _ in range(25)]
+        calls = [store.rooms.create(full_room(), PLENTY) for _ in range(25)]
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(result) for result in results} == {StorageUnavailable}
         assert len(await rooms_of(store)) == 50
@@ -183,7 +184,7 @@ async def test_disk_that_fails_at_the_commit(store: SqliteStore, tmp_path: Path)
             await redeem(store, "token", NOW, NOW)
     assert store.statistics.failed_commits > 0
     assert await redeem(store, "token", NOW, NOW) is True
-    await store.create_room(full_room(), 51)
+    await store.rooms.create(full_room(), 51)
     await store.close()
     following = await SqliteStore.open(tmp_path)
     assert {room.arn for room in kept} < {room.arn for room in await rooms_of(following)}
@@ -199,7 +200,7 @@ from tests.storage.values import a_room
 
 async def create(store):
     while True:
-        room = await store.create_room(a_room(), 10**9)
+        room = await store.rooms.create(a_room(), 10**9)
         sys.stdout.write(f"{{room.arn}}\\n")
         sys.stdout.flush()
 
@@ -265,16 +266,16 @@ async def test_each_listing_walks_one_index(
 
 async def test_old_positions_are_removed(store: SqliteStore) -> None:
     """Positions that no listing may ask for go as new ones come; a room takes its own with it."""
-    rooms = [await store.create_room(a_room(), PLENTY) for _ in range(2)]
+    rooms = [await store.rooms.create(a_room(), PLENTY) for _ in range(2)]
     for _ in range(10):
-        await store.update_room(rooms[0].arn, RoomChange(), NOW)
+        await store.rooms.update(rooms[0].arn, RoomChange(), NOW)
     count = "SELECT count(*) FROM room_positions"
     assert await query(store, count) == [(10,)]
     later = NOW + LIST_LIFETIME_MS + 1
     for expected in (9, 8, 7):
-        await store.update_room(rooms[1].arn, RoomChange(), later)
+        await store.rooms.update(rooms[1].arn, RoomChange(), later)
         assert await query(store, count) == [(expected,)]
-    await store.delete_room(rooms[0].arn)
+    await store.rooms.delete(rooms[0].arn)
     assert await query(store, count) == [(3,)]
 
 

@@ -8,7 +8,7 @@ from greenroom.model.principal import NO_TAGS, AccessRequest, Outcome, Principal
 from greenroom.policies.access_denied import access_denied_message
 from greenroom.policies.ivschat_access import Check, checks, requested_tags
 from greenroom.policies.request_context import RequestFacts, request_context, with_resource
-from greenroom.storage.base import Store
+from greenroom.storage.tags import Tags
 
 ResourceTags = Callable[[str], Awaitable[Mapping[str, str]]]
 """Returns the tags of the resource with an ARN; none when it does not exist."""
@@ -52,7 +52,7 @@ async def _tags(
     return NO_TAGS
 
 
-def tags_in_store(store: Store, account: str, region: str) -> ResourceTags:
+def tags_in_store(tags: Tags, account: str, region: str) -> ResourceTags:
     """Return how to find tags: of the account's resources in the region, of no others."""
 
     async def resource_tags(text: str) -> Mapping[str, str]:
@@ -60,7 +60,7 @@ def tags_in_store(store: Store, account: str, region: str) -> ResourceTags:
             arn = Arn.parse(text)
             if (arn.account, arn.region) != (account, region):
                 return NO_TAGS
-            return await store.get_tags(arn)
+            return await tags.get(arn)
         except (ValueError, ResourceNotFoundException):
             return NO_TAGS
 

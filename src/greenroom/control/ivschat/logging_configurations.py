@@ -30,7 +30,8 @@ from greenroom.model.logging_configuration import (
     State,
 )
 from greenroom.model.tags import tag_count_errors
-from greenroom.storage.base import StorageUnavailable, Store
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.logging_configurations import LoggingConfigurations
 
 DEFAULT_PAGE = 50
 """Configurations on a page (API reference, ListLoggingConfigurations)."""
@@ -63,17 +64,19 @@ async def create_logging_configuration(call: Call) -> Result:
         create_time=now,
         update_time=now,
     )
-    await services.store.create_logging_configuration(
+    await services.store.logging_configurations.create(
         configuration, services.quotas["logging_configurations"]
     )
-    checked = await _checked(services.store, services.chat_log, services.clock, configuration)
+    checked = await _checked(
+        services.store.logging_configurations, services.chat_log, services.clock, configuration
+    )
     return _described(checked)
 
 
 async def get_logging_configuration(call: Call) -> Result:
     """GetLoggingConfiguration."""
     arn = call.resource("identifier")
-    return _described(await call.services.store.get_logging_configuration(arn))
+    return _described(await call.services.store.logging_configurations.get(arn))
 
 
 async def update_logging_configuration(call: Call) -> Result:
@@ -87,10 +90,12 @@ async def update_logging_configuration(call: Call) -> Result:
         else UNSET,
     )
     services = call.services
-    updating = await services.store.update_logging_configuration(
+    updating = await services.store.logging_configurations.update(
         arn, change, State.UPDATING, services.clock.now_ms()
     )
-    checked = await _checked(services.store, services.chat_log, services.clock, updating)
+    checked = await _checked(
+        services.store.logging_configurations, services.chat_log, services.clock, updating
+    )
     services.chat_log.changed(arn)
     return _described(checked)
 
@@ -98,17 +103,17 @@ async def update_logging_configuration(call: Call) -> Result:
 async def delete_logging_configuration(call: Call) -> Result:
     """DeleteLoggingConfiguration: refused with ConflictException while a room has it attached."""
     arn = call.resource("identifier")
-    store = call.services.store
-    await store.begin_delete_logging_configuration(arn, call.services.clock.now_ms())
+    kept = call.services.store.logging_configurations
+    await kept.begin_delete(arn, call.services.clock.now_ms())
     if await call.services.chat_log.finish(arn):
-        await store.finish_delete_logging_configuration(arn)
+        await kept.finish_delete(arn)
     return {}
 
 
 async def list_logging_configurations(call: Call) -> Result:
     """ListLoggingConfigurations: newest first."""
     token = PageToken(call, "ListLoggingConfigurations")
-    page = await call.services.store.list_logging_configurations(
+    page = await call.services.store.logging_configurations.page(
         call.account, call.region, call.number("maxResults", DEFAULT_PAGE), token.after(int)
     )
     result: Result = {"loggingConfigurations": [_described(each) for each in page.configurations]}
@@ -117,22 +122,25 @@ async def list_logging_configurations(call: Call) -> Result:
     return result
 
 
-async def finish_interrupted(store: Store, chat_log: ChatLog, clock: Clock) -> None:
+async def finish_interrupted(kept: LoggingConfigurations, chat_log: ChatLog, clock: Clock) -> None:
     """End the creations, updates and deletions that a stop of the process interrupted."""
     async with asyncio.TaskGroup() as tasks:
-        for configuration in await store.unfinished_logging_configurations():
-            tasks.create_task(_finish(store, chat_log, clock, configuration))
+        for configuration in await kept.unfinished():
+            tasks.create_task(_finish(kept, chat_log, clock, configuration))
 
 
 async def _finish(
-    store: Store, chat_log: ChatLog, clock: Clock, configuration: LoggingConfiguration
+    kept: LoggingConfigurations,
+    chat_log: ChatLog,
+    clock: Clock,
+    configuration: LoggingConfiguration,
 ) -> None:
     try:
         if configuration.state is not State.DELETING:
-            await _checked(store, chat_log, clock, configuration)
+            await _checked(kept, chat_log, clock, configuration)
             chat_log.changed(configuration.arn)
         elif await chat_log.finish(configuration.arn):
-            await store.finish_delete_logging_configuration(configuration.arn)
+            await kept.finish_delete(configuration.arn)
     except StorageUnavailable:
         # The next start tries again: a full disk must not keep this one from serving.
         log.warning(
@@ -143,7 +151,10 @@ async def _finish(
 
 
 async def _checked(
-    store: Store, chat_log: ChatLog, clock: Clock, configuration: LoggingConfiguration
+    kept: LoggingConfigurations,
+    chat_log: ChatLog,
+    clock: Clock,
+    configuration: LoggingConfiguration,
 ) -> LoggingConfiguration:
     """Move a CREATING or UPDATING configuration to the state that its destination decides."""
     why = await chat_log.check(configuration)
@@ -156,9 +167,7 @@ async def _checked(
             state=state.value,
             reason=why,
         )
-    return await store.move_logging_configuration(
-        configuration.arn, configuration.state, state, clock.now_ms() + 1
-    )
+    return await kept.move(configuration.arn, configuration.state, state, clock.now_ms() + 1)
 
 
 def _destination(union: object) -> DestinationConfiguration:

@@ -8,7 +8,7 @@ import msgspec
 from greenroom.clock import SMALL_STEP_MS, is_set_back
 from greenroom.control.ivschat.context import Call
 from greenroom.model.errors import FieldError, ValidationException
-from greenroom.storage.base import LIST_LIFETIME_MS
+from greenroom.storage.rooms import LIST_LIFETIME_MS
 from greenroom.tokens.key_ring import NONCE_BYTES, PAGE_PURPOSE, TokenRejected
 
 Cursor = TypeVar("Cursor")

@@ -20,7 +20,7 @@ from greenroom.model.room import (
     RoomFilter,
 )
 from greenroom.model.tags import tag_count_errors
-from greenroom.storage.base import RoomCursor
+from greenroom.storage.rooms import RoomCursor
 
 DEFAULT_PAGE = 50
 """Rooms on a page when the request does not say (API reference, ListRooms)."""
@@ -47,13 +47,13 @@ async def create_room(call: Call) -> Result:
         create_time=now,
         update_time=now,
     )
-    room = await call.services.store.create_room(room, call.services.quotas["rooms"])
+    room = await call.services.store.rooms.create(room, call.services.quotas["rooms"])
     return _described(room)
 
 
 async def get_room(call: Call) -> Result:
     """GetRoom."""
-    return _described(await call.services.store.get_room(call.resource("identifier")))
+    return _described(await call.services.store.rooms.get(call.resource("identifier")))
 
 
 async def update_room(call: Call) -> Result:
@@ -62,7 +62,7 @@ async def update_room(call: Call) -> Result:
     parameters = call.parameters
     handler_change = _handler_change(call)
     if handler_change is not None:
-        before = (await call.services.store.get_room(arn)).message_review_handler
+        before = (await call.services.store.rooms.get(arn)).message_review_handler
         await _check_handler(call, handler_change, before)
     change = RoomChange(
         name=cast(str, parameters.get("name", UNSET)),
@@ -75,7 +75,7 @@ async def update_room(call: Call) -> Result:
         if (attachments := _attachments(call)) is None
         else attachments,
     )
-    room = await call.services.store.update_room(arn, change, call.services.clock.now_ms())
+    room = await call.services.store.rooms.update(arn, change, call.services.clock.now_ms())
     call.services.bus.publish(RoomChanged(str(arn)))
     return _described(room)
 
@@ -83,7 +83,7 @@ async def update_room(call: Call) -> Result:
 async def delete_room(call: Call) -> Result:
     """DeleteRoom: connections stay open, publishing on them answers 404 (Chat User Guide, FAQs)."""
     arn = call.resource("identifier")
-    await call.services.store.delete_room(arn)
+    await call.services.store.rooms.delete(arn)
     call.services.bus.publish(RoomDeleted(str(arn)))
     return {}
 
@@ -99,7 +99,7 @@ async def list_rooms(call: Call) -> Result:
         logging_configuration_identifier=_own_logging_configuration(call),
     )
     token = PageToken(call, "ListRooms", filters)
-    page = await call.services.store.list_rooms(
+    page = await call.services.store.rooms.page(
         call.account,
         call.region,
         filters,

@@ -7,14 +7,14 @@ from greenroom.control.ivschat.context import Call, Result
 
 async def list_tags_for_resource(call: Call) -> Result:
     """ListTagsForResource."""
-    return {"tags": await call.services.store.get_tags(call.resource("resourceArn"))}
+    return {"tags": await call.services.store.tags.get(call.resource("resourceArn"))}
 
 
 async def tag_resource(call: Call) -> Result:
     """TagResource: adds or overwrites."""
     arn = call.resource("resourceArn")
     tags = call.strings("tags")
-    await call.services.store.tag(arn, tags, call.services.quotas["tags_per_resource"])
+    await call.services.store.tags.add(arn, tags, call.services.quotas["tags_per_resource"])
     return {}
 
 
@@ -22,5 +22,5 @@ async def untag_resource(call: Call) -> Result:
     """UntagResource: keys that the resource does not have are no error."""
     arn = call.resource("resourceArn")
     keys = cast(list[str], call.parameters["tagKeys"])
-    await call.services.store.untag(arn, tuple(keys))
+    await call.services.store.tags.remove(arn, tuple(keys))
     return {}

@@ -1,4 +1,4 @@
-"""One account in one region, in memory: its resources and the order of its rooms."""
+"""Accounts in their regions, in memory: their resources and the order of their rooms."""
 
 from bisect import bisect_left
 from operator import attrgetter
@@ -9,7 +9,8 @@ from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.room import Room, RoomFilter
 from greenroom.storage import rules
-from greenroom.storage.base import LIST_LIFETIME_MS, RoomCursor, RoomPage
+from greenroom.storage.memory.opened import Opened
+from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
 
 _FEW = 1_000
 
@@ -59,7 +60,7 @@ class KeptConfiguration:
 
 
 class Region:
-    """Rooms and configurations by their ARN, and all positions in the order of the changes."""
+    """One account in one region: rooms and configurations by ARN, positions in order of changes."""
 
     def __init__(self) -> None:
         self.rooms: dict[Arn, KeptRoom] = {}
@@ -112,3 +113,38 @@ class Region:
         if len(self._positions) > self._prune_at:
             self._positions = [each for each in self._positions if each.is_needed(now)]
             self._prune_at = 2 * len(self._positions) + _FEW
+
+
+class Regions:
+    """What rooms, logging configurations and tags are kept in, by account and region."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._regions: dict[tuple[str, str], Region] = {}
+
+    def all(self) -> dict[tuple[str, str], Region]:
+        """Return all, by account and region."""
+        self._opened.check()
+        return self._regions
+
+    def of(self, account: str, region: str) -> Region:
+        """Return the region, which is there afterwards."""
+        self._opened.check()
+        found = self._regions.get((account, region))
+        if found is None:
+            found = self._regions[account, region] = Region()
+        return found
+
+    def room(self, arn: Arn) -> KeptRoom:
+        """Return the room or raise ResourceNotFoundException."""
+        kept = self.of(arn.account, arn.region).rooms.get(arn)
+        if kept is None:
+            raise arn.not_found()
+        return kept
+
+    def configuration(self, arn: Arn) -> KeptConfiguration:
+        """Return the logging configuration or raise ResourceNotFoundException."""
+        kept = self.of(arn.account, arn.region).configurations.get(arn)
+        if kept is None:
+            raise arn.not_found()
+        return kept

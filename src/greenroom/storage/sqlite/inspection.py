@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.storage.schema import steps
-from greenroom.storage.sqlite import file, lock, marks
+from greenroom.storage.sqlite import file, lock, secrets
 from greenroom.storage.sqlite.lock import unwritable
 
 
@@ -40,11 +40,11 @@ def inspect(directory: Path, secret: str) -> Inspection:
     try:
         if holder:
             with file.shared(directory) as connection:
-                return Inspection(True, holder, marks.kept_secret(connection, secret))
+                return Inspection(True, holder, secrets.kept(connection, secret))
         if not file.examine(path, steps()[-1].number, left):
             return Inspection()
         with file.untouched(path, logged=file.has_log(path)) as connection:
-            return Inspection(True, "", marks.kept_secret(connection, secret))
+            return Inspection(True, "", secrets.kept(connection, secret))
     except (OSError, sqlite3.Error) as error:
         raise unwritable(path, error) from error
 

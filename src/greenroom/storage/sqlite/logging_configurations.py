@@ -1,4 +1,4 @@
-"""Logging configurations in SQLite: functions of a connection, each run as one transaction."""
+"""Logging configurations in SQLite: each call runs a function of a connection in a transaction."""
 
 from sqlite3 import Connection
 
@@ -9,15 +9,51 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.storage import rules
-from greenroom.storage.base import LoggingConfigurationPage
+from greenroom.storage.logging_configurations import LoggingConfigurationPage
 from greenroom.storage.sqlite import regions
 from greenroom.storage.sqlite.rows import (
     CONFIGURATION_COLUMNS,
     configuration_from,
     configuration_row,
 )
+from greenroom.storage.sqlite.worker import SqliteWorker
 
 State = LoggingConfigurationState
+
+
+class SqliteLoggingConfigurations:
+    """`LoggingConfigurations` in the worker's database."""
+
+    def __init__(self, worker: SqliteWorker) -> None:
+        self._worker = worker
+
+    async def create(self, configuration: LoggingConfiguration, quota: int) -> None:
+        await self._worker.write(create, configuration, quota)
+
+    async def get(self, arn: Arn) -> LoggingConfiguration:
+        return await self._worker.read(get, arn)
+
+    async def update(
+        self, arn: Arn, change: LoggingConfigurationChange, state: State, now: int
+    ) -> LoggingConfiguration:
+        return await self._worker.write(update, arn, change, state, now)
+
+    async def move(self, arn: Arn, before: State, after: State, now: int) -> LoggingConfiguration:
+        return await self._worker.write(move, arn, before, after, now)
+
+    async def begin_delete(self, arn: Arn, now: int) -> None:
+        await self._worker.write(begin_delete, arn, now)
+
+    async def finish_delete(self, arn: Arn) -> None:
+        await self._worker.write(finish_delete, arn)
+
+    async def page(
+        self, account: str, region: str, limit: int, after: int | None = None
+    ) -> LoggingConfigurationPage:
+        return await self._worker.read(page, account, region, limit, after)
+
+    async def unfinished(self) -> list[LoggingConfiguration]:
+        return await self._worker.read(unfinished)
 
 
 def create(connection: Connection, configuration: LoggingConfiguration, quota: int) -> None:

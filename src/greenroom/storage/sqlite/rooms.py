@@ -1,4 +1,4 @@
-"""Rooms in SQLite: functions of a connection, each run as one transaction.
+"""Rooms in SQLite: each call runs a function of a connection as one transaction.
 
 Every creation and update of a room takes the next sequence number of its region. A listing orders
 by it alone, whatever the clock did, and the state of the order at any earlier number S can be read
@@ -14,12 +14,45 @@ import msgspec
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
-from greenroom.storage.base import LIST_LIFETIME_MS, RoomCursor, RoomPage
+from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
 from greenroom.storage.sqlite import logging_configurations, regions
 from greenroom.storage.sqlite.regions import Region
 from greenroom.storage.sqlite.rows import ROOM_COLUMNS, Row, room_from, room_row
+from greenroom.storage.sqlite.worker import SqliteWorker
 
 _FIELDS = ", ".join(f"rooms.{column.strip()}" for column in ROOM_COLUMNS.split(","))
+
+
+class SqliteRooms:
+    """`Rooms` in the worker's database."""
+
+    def __init__(self, worker: SqliteWorker) -> None:
+        self._worker = worker
+
+    async def create(self, room: Room, quota: int) -> Room:
+        return await self._worker.write(create, room, quota)
+
+    async def get(self, arn: Arn) -> Room:
+        return await self._worker.read(get, arn)
+
+    async def update(self, arn: Arn, change: RoomChange, now: int) -> Room:
+        return await self._worker.write(update, arn, change, now)
+
+    async def delete(self, arn: Arn) -> None:
+        await self._worker.write(delete, arn)
+
+    async def page(
+        self,
+        account: str,
+        region: str,
+        filters: RoomFilter,
+        limit: int,
+        after: RoomCursor | None = None,
+    ) -> RoomPage:
+        return await self._worker.read(page, account, region, filters, limit, after)
+
+    async def regions_in_use(self) -> frozenset[str]:
+        return await self._worker.read(regions.in_use)
 
 
 def create(connection: Connection, room: Room, quota: int) -> Room:
