@@ -17,6 +17,7 @@ from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.network.forwarded import ForwardedHeader
 from greenroom.network.origins import normalized
 from greenroom.protocol.base_path import checked as _base_path
+from greenroom.settings.alike import alike
 from greenroom.settings.values import Network
 from greenroom.settings.values import destinations as _destinations
 from greenroom.settings.values import either as _either
@@ -609,11 +610,19 @@ def _read(file: Path | None) -> dict[str, object]:
 
 
 def _parsed(name: str, raw: object, origin: str, spelled: str | None = None) -> Value:
-    setting = BY_SETTING.get(name)
+    setting, place = BY_SETTING.get(name), "" if spelled else f" ({origin})"
     if setting is None:
-        raise SettingsRefused(f"unknown setting {spelled or name} ({origin}); see greenroom config")
+        raise SettingsRefused(f"unknown setting {spelled or name}{place}{_meant(name, spelled)}")
     try:
         return Value(setting, setting.parse(str(raw) if isinstance(raw, Path) else raw), origin)
     except ValueError as error:
-        place = "" if spelled else f" ({origin})"
         raise SettingsRefused(f"{spelled or name} {error}{place}") from None
+
+
+def _meant(name: str, spelled: str | None) -> str:
+    """Return the end of the refusal of a name: the setting that it looks like, spelled alike."""
+    found = alike(name, BY_SETTING)
+    if found is None:
+        return "; see greenroom config"
+    is_variable = spelled is not None and spelled.startswith(PREFIX)
+    return f": did you mean {BY_SETTING[found].variable if is_variable else found}?"

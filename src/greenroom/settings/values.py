@@ -13,6 +13,7 @@ from greenroom.model.logging_configuration import DestinationKind
 from greenroom.model.quotas import BY_NAME
 from greenroom.network.addresses import Networks
 from greenroom.policies.wildcards import glob, tokens
+from greenroom.settings.alike import alike
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -105,7 +106,10 @@ def quotas(raw: object) -> dict[str, int]:
     found = {}
     for name, number in pairs.items():
         if name not in BY_NAME:
-            raise ValueError(f"has no quota {name!r}")
+            meant = alike(name, BY_NAME)
+            raise ValueError(
+                f"has no quota {name!r}" + (f": did you mean {meant}?" if meant else "")
+            )
         try:
             found[name] = cast(int, integer(0, 1_000_000_000)(number))
         except ValueError as error:
@@ -147,7 +151,10 @@ def table(raw: object) -> dict[str, str]:
         raise ValueError("must be a table of patterns and texts")  # noqa: TRY004 - see _flat
     for key, value in pairs.items():
         if not (isinstance(key, str) and key and isinstance(value, str) and value):
-            raise ValueError("must have a text for each pattern; patterns with dots need quotes")
+            raise ValueError(
+                "must have a text for each pattern: PATTERN=TEXT with commas between them, or a"
+                " table of the file, where patterns with dots need quotes"
+            )
     return cast(dict[str, str], pairs)
 
 
