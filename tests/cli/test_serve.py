@@ -137,6 +137,14 @@ def test_the_banner_quotes_paths(capsys: pytest.CaptureFixture[str]) -> None:
     assert "AWS_SHARED_CREDENTIALS_FILE='/d e/it'\"'\"'s/credentials' aws " in line
 
 
+def test_the_banner_says_how_to_stop_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C reaches a service of this terminal only; one in the background is killed by its id."""
+    _announce(load({}, {}, None), ready(None))
+    assert capsys.readouterr().out.endswith("\nStop it: Ctrl-C\n")
+    _announce(load({}, {}, None), ready(None), tell=lambda: None)
+    assert capsys.readouterr().out.endswith("\nStop it: kill 1\n")
+
+
 def test_ready_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The ready file is JSON, for its owner only; one that cannot be written stops the start."""
     path = tmp_path / "ready.json"

@@ -91,7 +91,7 @@ class _Owner(msgspec.Struct):
 
 def _announce(settings: Settings, ready: Ready, tell: Callable[[], None] | None = None) -> None:
     _write_ready_file(settings, ready)
-    say_if_possible(_banner(ready))
+    say_if_possible(_banner(ready, "Ctrl-C" if tell is None else f"kill {ready.pid}"))
     if tell is not None:
         tell()
 
@@ -107,7 +107,7 @@ def _write_ready_file(settings: Settings, ready: Ready) -> None:
         raise StoreUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
 
 
-def _banner(ready: Ready) -> str:
+def _banner(ready: Ready, stop: str) -> str:
     """Return what a person sees first; the secret only on a terminal, never in a captured log."""
     lines = [
         f"Greenroom is ready. API        {ready.api_url}",
@@ -121,7 +121,7 @@ def _banner(ready: Ready) -> str:
         *_every_address(ready),
         "",
         f"Try it:  {_command(ready)}",
-        "Stop it: Ctrl-C",
+        f"Stop it: {stop}",
     ]
     return "\n".join(lines)
 
