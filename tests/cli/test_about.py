@@ -61,3 +61,20 @@ def test_names_that_are_no_command(arguments: list[str], words: str) -> None:
     assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
     (line,) = result.stderr.splitlines()
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["serve", "--prt", "1"],
+            "No such option '--prt'. Did you mean '--port'? See greenroom serve",
+        ),
+        (["serve", "extra"], "Got unexpected extra argument (extra). See greenroom serve"),
+        (["admin", "user", "add"], "Missing argument 'NAME'. See greenroom admin user add"),
+    ],
+)
+def test_wrong_options_and_arguments(arguments: list[str], line: str) -> None:
+    """One line says what is wrong, and where the options and arguments of that command are."""
+    result = CliRunner().invoke(main, arguments, prog_name="greenroom")
+    assert (result.exit_code, result.stderr) == (2, f"Error: {line} --help\n")

@@ -72,9 +72,11 @@ def _without_usage() -> Iterator[None]:
         yield
     except click.UsageError as error:
         # With a context click prints the usage before the error. Asked for nothing, it only helps.
-        if not isinstance(error, click.exceptions.NoArgsIsHelpError):
-            error.ctx = None
-        raise
+        if error.ctx is None or isinstance(error, click.exceptions.NoArgsIsHelpError):
+            raise
+        said = error.format_message()
+        stop = "" if said.endswith((".", "?", "?)")) else "."
+        raise click.UsageError(f"{said}{stop} See {error.ctx.command_path} --help") from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
