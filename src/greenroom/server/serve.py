@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import structlog
 
-from greenroom import __version__, limits
+from greenroom import __version__
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
@@ -63,6 +63,7 @@ from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
+from greenroom.server import limits
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore

@@ -1,4 +1,4 @@
-from greenroom.limits import connection_limits
+from greenroom.server.limits import connection_limits
 from greenroom.settings.load import load
 
 
