@@ -346,11 +346,49 @@ def last_page(content: bytearray) -> None:
     content[-100:] = bytes(100)
 
 
-def test_torn_end_of_a_log(tmp_path: Path) -> None:
-    """What a power failure may have torn was not answered; without one, nothing tears it."""
-    damaged_log(last_page, tmp_path)
+def last_page_but_one(content: bytearray) -> None:
+    """Damage the last page but one of a log, which is of the same transaction."""
+    content[-FRAME - 100 : -FRAME] = bytes(100)
+
+
+def no_last_page(content: bytearray) -> None:
+    """Leave the header of the last frame of a log, and not its page."""
+    del content[-4096:]
+
+
+def begun_last_page(content: bytearray) -> None:
+    """Leave the last frame of a log as a full disk does."""
+    del content[-1000:]
+
+
+@pytest.mark.parametrize("damage", [last_page, no_last_page, begun_last_page])
+@pytest.mark.parametrize("boot", ["same", "another"])
+def test_torn_end_of_a_log(tmp_path: Path, damage: Callable[[bytearray], None], boot: str) -> None:
+    """The header that ends a transaction is written before its page: killed between, none ended."""
+    damaged_log(damage, tmp_path)
+    if boot == "another":
+        (tmp_path / "lock").write_text("7\nlogged of another run\n")
+    with opened(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (4,)
+
+
+def test_a_torn_transaction_with_a_whole_end(tmp_path: Path) -> None:
+    """Only a power failure loses what stands before a whole end: without one it was answered."""
+    damaged_log(last_page_but_one, tmp_path)
     assert "damaged behind frame" in refusal(tmp_path)
     (tmp_path / "lock").write_text("7\nlogged of another run\n")
+    with opened(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (4,)
+
+
+def test_a_refused_transaction_behind_the_end_of_a_log(tmp_path: Path) -> None:
+    """What a full disk did not take whole, and the next one wrote over in part, is no damage."""
+
+    def damage(content: bytearray) -> None:
+        content[-2 * FRAME - 100 : -2 * FRAME] = bytes(100)
+        no_last_page(content)
+
+    damaged_log(damage, tmp_path)
     with opened(tmp_path) as connection:
         assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (4,)
 

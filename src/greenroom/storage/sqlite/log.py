@@ -20,6 +20,9 @@ _HEADER = struct.Struct(">4I8s2I")
 _FRAME = struct.Struct(">2I8s8s")
 """Page number, the database's pages after a commit (else zero), both salts, the checksum."""
 
+_SUM = struct.Struct(">2I")
+"""Both halves of a checksum, as they stand at the end of a header."""
+
 _MAGIC = 0x377F0682
 """The lowest bit says that the checksums' words are big-endian."""
 
@@ -58,8 +61,9 @@ def fault(log: Path, recovered: int, changes: int, *, same_boot: bool) -> str | 
     """Return what is wrong with a log of which SQLite took so many frames, None when nothing is.
 
     `changes` is the change counter of the database's own file. `same_boot` says that the machine
-    has not failed since the log was written: then nothing of it is torn but its last transaction,
-    and that has no end.
+    has not failed since the log was written: then nothing of it is torn but what was being written
+    when the process was killed, or what a full disk did not take. The end of such a transaction is
+    not whole: a frame's header is written before its page.
     """
     with log.open("rb") as file:
         descriptor = file.fileno()
@@ -70,7 +74,9 @@ def fault(log: Path, recovered: int, changes: int, *, same_boot: bool) -> str | 
             return "its write-ahead log has no valid header"
         frames = list(_frames(descriptor, start))
         ends = [
-            index for index, frame in enumerate(frames) if _is_lost_end(index, frame, recovered)
+            index
+            for index, frame in enumerate(frames)
+            if _is_lost_end(index, frame, recovered) and _is_whole(descriptor, start, frame)
         ]
         if ends and (same_boot or any(frame.is_current for frame in frames[ends[0] + 1 :])):
             return f"its write-ahead log is damaged behind frame {recovered} of {len(frames)}"
@@ -84,12 +90,17 @@ def _is_header(start: bytes) -> bool:
     magic, _, _, _, _, first, second = _HEADER.unpack(start)
     if magic & ~1 != _MAGIC:
         return False
-    one = two = 0
-    words = struct.unpack(f"{'>' if magic & 1 else '<'}6I", start[:24])
+    return _checksum(start[:24], magic, (0, 0)) == (first, second)
+
+
+def _checksum(data: bytes, magic: int, before: tuple[int, int]) -> tuple[int, int]:
+    """Return both halves of the checksum of all that stands up to the end of the data."""
+    one, two = before
+    words = struct.unpack(f"{'>' if magic & 1 else '<'}{len(data) // 4}I", data)
     for even, odd in zip(words[::2], words[1::2], strict=True):
         one = (one + even + two) & 0xFFFFFFFF
         two = (two + odd + one) & 0xFFFFFFFF
-    return (one, two) == (first, second)
+    return one, two
 
 
 def _frames(descriptor: int, start: bytes) -> Iterator[_Frame]:
@@ -105,6 +116,20 @@ def _frames(descriptor: int, start: bytes) -> Iterator[_Frame]:
 def _is_lost_end(index: int, frame: _Frame, recovered: int) -> bool:
     """Return whether a transaction ends here that SQLite did not take."""
     return index >= recovered and frame.is_current and frame.commits
+
+
+def _is_whole(descriptor: int, start: bytes, frame: _Frame) -> bool:
+    """Return whether the frame is as it was made behind the one before it, whatever that holds."""
+    magic, _, page_size, _, _, _, _ = _HEADER.unpack(start)
+    # The sum stands at the end of the log's header, or of the header of the frame before.
+    place = max(_HEADER.size, frame.offset - page_size) - _SUM.size
+    before = os.pread(descriptor, _SUM.size, place)
+    data = os.pread(descriptor, _FRAME.size + page_size, frame.offset)
+    if len(data) < _FRAME.size + page_size:
+        return False
+    # Of the header its page number and the database's size count, and then the page.
+    summed = _checksum(data[:8] + data[_FRAME.size :], magic, _SUM.unpack(before))
+    return summed == _SUM.unpack(data[_FRAME.size - _SUM.size : _FRAME.size])
 
 
 def _newest_change(descriptor: int, frames: list[_Frame]) -> int | None:
