@@ -14,7 +14,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.entrance.http_connection import HELD_BYTES, HeadLimits, Listener
+from greenroom.entrance.http_connection import HELD_BYTES, PARTS_AT_ONCE, HeadLimits, Listener
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visitors
@@ -458,6 +458,38 @@ async def test_a_body_of_small_chunks() -> None:
         chunks = b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"
         status, body = await opened.exchange(CHUNKED[:-2] + b"connection: close\r\n\r\n" + chunks)
         assert (status, body) == (200, b"x" * 5000)
+
+
+async def test_small_chunks_take_turns() -> None:
+    """One read brings thousands of chunks: a few are taken, and everybody else has a turn."""
+    count = 10_000
+    async with port() as opened:
+        listener = opened.accept()
+        listener.connection_made(Transport())
+        listener.data_received(CHUNKED + b"1\r\nx\r\n" * count + b"0\r\n\r\n")
+        rounds, left = 0, count * 6
+        while listener._held:
+            assert listener.flow.read_paused
+            assert left - len(listener._held) < 2 * 6 * PARTS_AT_ONCE
+            rounds, left = rounds + 1, len(listener._held)
+            await asyncio.sleep(0)
+        await until(lambda: bool(opened.seen))
+        assert rounds > count // (2 * PARTS_AT_ONCE)
+        assert opened.seen == [("POST", b"/", b"x" * count)]
+        assert not listener.flow.read_paused
+        listener.connection_lost(None)
+
+
+async def test_small_chunks_have_no_more_time() -> None:
+    """What waits for its turn does not make the time longer that a body may take."""
+    async with port() as opened:
+        listener, transport = opened.accept(), Transport()
+        listener.connection_made(transport)
+        listener.data_received(CHUNKED + b"1\r\nx\r\n" * 10_000)
+        assert listener._held
+        listener.too_slow("body")
+        assert transport.written[0].startswith(b"HTTP/1.1 408 ")
+        listener.connection_lost(None)
 
 
 async def test_requests_behind_a_body_in_chunks() -> None:

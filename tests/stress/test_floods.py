@@ -227,6 +227,24 @@ async def trailers(flood: Flood) -> None:
     await at_once(offend() for _ in range(10))
 
 
+async def small_chunks(flood: Flood) -> None:
+    """Clients whose bodies have chunks of one byte and never end; refused ones come again."""
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks, ends = b"1\r\nx\r\n" * 40_000, flood.ends
+
+    async def offend() -> None:
+        while time.monotonic() < ends:
+            stream = await flood.crowd.stream()
+            stream.transport.write(head)
+            while not stream.ended and time.monotonic() < ends:
+                if stream.transport.get_write_buffer_size() < MEBIBYTE:
+                    stream.transport.write(chunks)
+                await asyncio.sleep(0.005)
+            stream.transport.abort()
+
+    await at_once(offend() for _ in range(10))
+
+
 async def end(streams: list[Stream]) -> None:
     """Let go of streams."""
     for stream in streams:
@@ -253,6 +271,7 @@ FLOODS: dict[Callable[[Flood], Coroutine[None, None, None]], int] = {
     pipelined_requests: 60,
     pipelined_requests_unread: 60,
     kept_connections: 40,
+    small_chunks: 60,
     trailers: 60,
 }
 """Each flood, and by how many MiB the process may grow at most: at scale 1, with 2,000 peers."""
