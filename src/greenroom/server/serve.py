@@ -64,6 +64,7 @@ from greenroom.process.address_file import Address
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.server import limits
+from greenroom.server.privacy import keep_private
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
@@ -451,7 +452,10 @@ async def _drained(hub: Hub, spread: int) -> None:
 async def _open_store(settings: Settings) -> Store:
     if settings.text("storage") == "memory":
         return MemoryStore()
-    return await SqliteStore.open(settings.path("data_dir"))
+    directory = settings.path("data_dir")
+    store = await SqliteStore.open(directory)
+    keep_private(directory)
+    return store
 
 
 async def _warn_of_regions(settings: Settings, rooms: Rooms) -> None:
