@@ -21,6 +21,7 @@ from urllib.parse import quote
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
 from greenroom.chatlog.objects import objects
 from greenroom.chatlog.together import Progress
+from greenroom.process.files import synchronize
 
 MAXIMUM_NAME = 200
 """Characters of a directory's name; a longer one is cut and told apart by a hash."""
@@ -118,7 +119,7 @@ def _make(directory: Path) -> None:
         directory.mkdir(mode=0o700)
     except FileExistsError:
         return
-    _flush(directory.parent)
+    synchronize(directory.parent)
 
 
 def _write(path: Path, body: bytes) -> None:
@@ -135,12 +136,4 @@ def _write(path: Path, body: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush(path.parent)
-
-
-def _flush(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    synchronize(path.parent)

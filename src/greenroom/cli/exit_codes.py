@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 _MEANINGS = {
     ExitCode.OK: (
         "The service was stopped by SIGTERM or SIGINT and has drained; a measurement found every"
-        " message everywhere, once and in order."
+        " message everywhere, once and in order; a backup is whole."
     ),
     ExitCode.FAILED: (
         "Something failed that has no code of its own; the line, or the log, says what."
@@ -38,10 +38,13 @@ _MEANINGS = {
     ),
     ExitCode.ADDRESS_REFUSED: "The address is taken, not this machine's, or not allowed.",
     ExitCode.DATA_IN_USE: "Another process uses the data directory, and does not hand it over.",
-    ExitCode.DATA_UNWRITABLE: "The data directory, or the ready file, cannot be written.",
+    ExitCode.DATA_UNWRITABLE: (
+        "The data directory, the ready file or the place of a backup cannot be written, or a backup"
+        " would go where something is already."
+    ),
     ExitCode.DATA_FOREIGN: (
-        "The data file, or its log, is damaged or missing; or it is not Greenroom's, or of a newer"
-        " version."
+        "The data file, its log, or a backup is damaged or missing; or it is not Greenroom's, or of"
+        " a newer version."
     ),
     ExitCode.SECRETS_KEY: (
         "The key of the secrets at rest is missing, malformed, or not the one that sealed them."

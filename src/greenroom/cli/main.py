@@ -1,4 +1,4 @@
-"""The command line: `greenroom serve`, `config`, `admin`, `bench`, `help`, `version`.
+"""The command line: `greenroom serve`, `backup`, `restore`, `admin` and the others.
 
 A command's module is imported when it is called, which leaves little time in which a signal meets
 a process that does not handle it yet.
@@ -20,9 +20,11 @@ from greenroom.cli.streams import OutputFailed, end_of, take_streams
 
 COMMANDS = {
     "admin": "admin.command:admin",
+    "backup": "backup.command:backup",
     "bench": "bench.command:bench",
     "config": "config:config",
     "help": "about:show_help",
+    "restore": "backup.command:restore_command",
     "serve": "serve:serve",
     "version": "about:show_version",
 }

@@ -30,6 +30,19 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
+def synchronize(directory: Path) -> None:
+    """Have the names in a directory on the disk.
+
+    Raises:
+        OSError: that failed.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _is_private(path: Path, content: bytes) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

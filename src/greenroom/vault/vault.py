@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from greenroom.process.files import write_private
+from greenroom.process.files import synchronize, write_private
 from greenroom.settings.load import Settings
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 from greenroom.storage.secrets import Secrets
@@ -164,9 +164,5 @@ def _decoded(text: str, origin: str) -> bytes:
 
 def _write(path: Path, text: str) -> None:
     write_private(path, text)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        # The file's name must last as long as what is sealed with the key.
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # The file's name must last as long as what is sealed with the key.
+    synchronize(path.parent)

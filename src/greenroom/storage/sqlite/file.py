@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from greenroom.process.files import synchronize
 from greenroom.storage.base import StoreForeign, StoreRefused
 from greenroom.storage.schema import Step, steps
 from greenroom.storage.sqlite import log as sqlite_log
@@ -36,6 +37,9 @@ ALWAYS_CHECKED_BYTES = 32 * 1024 * 1024
 
 CACHE_KILOBYTES = 16_384
 """How much of the database each of the two connections keeps in memory."""
+
+RESTORING = ".restoring"
+"""A directory that is there while a backup is put into the data directory."""
 
 MADE_WITH_STORE = ("secrets.key", "credentials")
 """Files of the data directory that are made only after the database: see `vault`, `credentials`."""
@@ -185,15 +189,7 @@ def _create(path: Path, schema: Sequence[Step]) -> None:
     except sqlite3.Error as error:
         raise unwritable(path, error) from error
     new.replace(path)
-    _synchronize(path.parent)
-
-
-def _synchronize(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    synchronize(path.parent)
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -263,6 +259,8 @@ def _check_nothing_is_left(path: Path, lock: Left) -> None:
     left = [name for name in MADE_WITH_STORE if (path.parent / name).is_file()]
     if lock.must_have_log:
         left.append(LOCK)
+    if (path.parent / RESTORING).is_dir():
+        left.append(RESTORING)
     if left:
         names = " and ".join(left)
         raise StoreForeign(

@@ -1,0 +1,24 @@
+"""Whether the master key at hand is the one that sealed a store's secrets."""
+
+from pathlib import Path
+
+from greenroom.settings.load import Settings
+from greenroom.storage.sqlite import copy
+from greenroom.vault.vault import CHECK, KEY_FILE, sealer_of
+
+
+def is_at_hand(settings: Settings) -> bool:
+    """Return whether the settings name a key, or their data directory has one."""
+    given = [settings.values[name].value for name in ("secrets_key", "secrets_key_file")]
+    return any(given) or (settings.path("data_dir") / KEY_FILE).exists()
+
+
+def check_key(settings: Settings, database: Path) -> None:
+    """See that the key, if one is at hand, opens what the database keeps.
+
+    Raises:
+        SecretsKeyRefused: it does not, or is malformed.
+    """
+    kept = copy.kept_secret(database, CHECK)
+    if kept is not None and is_at_hand(settings):
+        sealer_of(settings, kept)
