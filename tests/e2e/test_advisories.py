@@ -16,7 +16,8 @@ import pytest
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.model.chat_token import Capability, ChatTokenClaims
-from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, new_key, seal_claims
+from greenroom.process.randomness import new_key
+from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from tests.e2e.attacks import Target, answer_to, attacked, frames_after
 from tests.e2e.wire import (
     PING,

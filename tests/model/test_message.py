@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from greenroom.model.message import attributes_problem, attributes_size, new_id
+from greenroom.model.message import attributes_problem, attributes_size, identifier
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,9 @@ def test_bound() -> None:
     assert problem == "at most 1024 bytes of keys and values, not 1025"
 
 
-def test_ids() -> None:
-    """Identifiers are 12 letters and digits, and do not repeat."""
-    ids = [new_id() for _ in range(1000)]
+def test_identifiers() -> None:
+    """Identifiers are 12 letters and digits, another one for each number below 62 to the 12th."""
+    ids = [identifier(number * 62**12 // 1000) for number in range(1000)]
     assert len(set(ids)) == 1000
     assert all(re.fullmatch(r"[a-zA-Z0-9]{12}", each) for each in ids)
+    assert identifier(62**12) == identifier(0)

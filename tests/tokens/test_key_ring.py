@@ -21,7 +21,6 @@ from greenroom.tokens.key_ring import (
     TokenForeign,
     TokenMalformed,
     TokenRejected,
-    new_key,
     open_claims,
     seal_claims,
 )
@@ -297,23 +296,6 @@ def test_ring_does_not_show_its_keys() -> None:
     """Printing a ring reveals nothing."""
     assert "key" not in repr(RING).replace("key_ring.KeyRing", "").lower()
     assert not hasattr(RING, "__dict__")
-
-
-def test_new_keys() -> None:
-    """New keys are 32 bytes with an id that makes the first part come out even."""
-    key_id, key = new_key()
-    ring = KeyRing({key_id: key}, key_id)
-    assert open_claims(ring, seal_claims(ring, CLAIMS, NONCE)) == CLAIMS
-    assert len(key) == 32
-    assert len(key_id) == 8
-    assert new_key()[0] != key_id
-
-
-def test_key_ids_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key id looks like an option of the command that kills the key."""
-    random = iter(["-7oPQ2mN", "-aaaaaaa", "a-aaaaaa"])
-    monkeypatch.setattr("greenroom.tokens.key_ring.secrets.token_urlsafe", lambda _: next(random))
-    assert new_key()[0] == "a-aaaaaa"
 
 
 @settings(deadline=None, max_examples=300)

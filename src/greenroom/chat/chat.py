@@ -23,9 +23,10 @@ from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
-from greenroom.model.message import IdSource, new_id
+from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
+from greenroom.process.randomness import new_id
 from greenroom.protocol import errors, events
 from greenroom.protocol.actions import SendMessage, content_problem
 from greenroom.rate import TokenBucket

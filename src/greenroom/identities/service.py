@@ -25,11 +25,12 @@ from greenroom.identities.permissions import compile_policies
 from greenroom.identities.resolver import Resolver
 from greenroom.model.identity import IdentityKind
 from greenroom.model.identity_errors import IdentityError
+from greenroom.process.randomness import new_key
 from greenroom.settings.load import Settings
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.secrets import Secrets
-from greenroom.tokens.key_ring import KeyRing, new_key
+from greenroom.tokens.key_ring import KeyRing
 from greenroom.vault.vault import Vault, open_vault
 
 UPKEEP_SECONDS = 60.0

@@ -1,6 +1,5 @@
 """Rules for what a room carries: attribute sizes, identifiers, times."""
 
-import secrets
 import string
 from collections.abc import Callable, Mapping
 
@@ -19,9 +18,9 @@ IdSource = Callable[[], str]
 """Something that returns a new identifier each time."""
 
 
-def new_id() -> str:
-    """Return a random identifier: 12 letters and digits, 71 bits."""
-    number = secrets.randbits(128) % _IDS
+def identifier(number: int) -> str:
+    """Return the identifier that stands for a number: 12 letters and digits, 71 bits of it."""
+    number %= _IDS
     letters = []
     for _ in range(ID_LENGTH // 2):
         number, pair = divmod(number, _PAIR_COUNT)

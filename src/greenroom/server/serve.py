@@ -57,10 +57,10 @@ from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.plane import Plane
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
-from greenroom.model.message import new_id
 from greenroom.network.origins import AllowedOrigins
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
+from greenroom.process.randomness import new_id
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.server import limits

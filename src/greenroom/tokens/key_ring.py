@@ -12,7 +12,6 @@
 """
 
 import binascii
-import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Self
@@ -47,7 +46,7 @@ MAXIMUM_KEYS = 100
 
 _VERSION = 1
 _TAG_BYTES = 16
-_KEY_ID_BYTES = 8
+KEY_ID_BYTES = 8
 _KEY_ID_LIMIT = 64
 _CLAIMS_ENCODER = msgspec.msgpack.Encoder()
 _CLAIMS_DECODER = msgspec.msgpack.Decoder(ChatTokenClaims)
@@ -223,14 +222,6 @@ class KeyRing:
         if kept.version != _VERSION:
             raise ValueError("a key ring of another version")
         return cls(kept.keys, kept.current, kept.made, kept.retired)
-
-
-def new_key() -> tuple[str, bytes]:
-    """Return a random key and an id for it: 8 characters of base64url, and 32 bytes."""
-    key_id = "-"
-    while key_id.startswith("-"):  # a command would take it for an option
-        key_id = secrets.token_urlsafe(_KEY_ID_BYTES * 3 // 4)
-    return key_id, secrets.token_bytes(KEY_BYTES)
 
 
 def seal_claims(ring: KeyRing, claims: ChatTokenClaims, nonce: bytes) -> str:

@@ -16,7 +16,8 @@ import structlog
 from greenroom.bus.base import Bus, Envelope, TokenKeysChanged
 from greenroom.clock import Clock
 from greenroom.model.errors import ServiceError, ValidationException
-from greenroom.tokens.key_ring import KeyInfo, KeyRing, RingFull, new_key
+from greenroom.process.randomness import new_key
+from greenroom.tokens.key_ring import KeyInfo, KeyRing, RingFull
 from greenroom.vault.vault import Vault
 
 NAME = "token-keys"
