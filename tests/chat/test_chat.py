@@ -10,8 +10,7 @@ import msgspec
 import pytest
 import structlog
 
-from greenroom.bus.base import Deliver, Disconnect, Envelope
-from greenroom.bus.memory import MemoryBus
+from greenroom.bus.base import Arrival, Deliver, Disconnect
 from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat, _Limits
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
@@ -27,6 +26,7 @@ from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
 from greenroom.review.base import Allowed, Denied, Submission, Verdict
 from greenroom.storage.memory.store import MemoryStore
+from tests.bus.listening import ListeningBus
 from tests.chatlog.scene import FullJournal, FullStore, room_of
 from tests.chatlog.scene import Scene as LogScene
 from tests.hand_clock import HandClock
@@ -62,17 +62,16 @@ class Scene:
     def __init__(self, room: Room, *, room_rates: bool = True, **quotas: int) -> None:
         self.time, self.store, self.room = HandClock(), MemoryStore(), room
         self.arn = str(room.arn)
-        self.rooms = RoomsCache(self.store.rooms, clock=self.time.clock)
-        bus = MemoryBus()
+        self.bus = bus = ListeningBus()
+        self.rooms = RoomsCache(self.store.rooms, bus, clock=self.time.clock)
         settled = Quotas(RateProfile.OFF, quotas, room_rates)
         self.reviewer = HandReviewer()
         self.chat = Chat(self.rooms, bus, settled, self.time.clock, reviewer=self.reviewer)
-        self.bus = bus
-        self.published: list[Envelope] = []
+        self.published = bus.published
         self.refusals: set[tuple[str, str]] = set()
 
     async def begin(self) -> "Scene":
-        await self.bus.start(self.published.append)
+        await self.bus.start()
         await self.store.rooms.create(self.room, 0)
         await self.rooms.get(self.arn)
         return self
@@ -119,7 +118,7 @@ async def test_message() -> None:
     stage.send("hello", attributes={"a": "b"}, request_id="r")
     (envelope,) = stage.published
     assert isinstance(envelope, Deliver)
-    assert (envelope.room, envelope.action) == (stage.arn, "SendMessage")
+    assert (stage.bus.rooms, envelope.action) == ([stage.arn], "SendMessage")
     (frame,) = stage.frames()
     assert frame["Sender"] == {"UserId": "ann", "Attributes": {"name": "Ann"}}
     assert (frame["Content"], frame["Attributes"]) == ("hello", {"a": "b"})
@@ -300,7 +299,7 @@ async def test_disconnect_user_of_a_deleted_room() -> None:
     await stage.chat.disconnect_user(stage.arn, "bob", "spam")
     (envelope,) = stage.published
     assert isinstance(envelope, Disconnect)
-    assert (envelope.room, envelope.user_id, envelope.reason) == (stage.arn, "bob", "spam")
+    assert (stage.bus.rooms, envelope.user_id, envelope.reason) == ([stage.arn], "bob", "spam")
     with pytest.raises(ThrottlingException):
         await stage.chat.disconnect_user(stage.arn, "bob", None)
     for refused in (
@@ -382,12 +381,12 @@ class LoggedScene(Scene):
     def __init__(self, logs: LogScene, configuration: LoggingConfiguration) -> None:
         super().__init__(room_of(configuration), room_rates=False)
         self.logs, self.store = logs, logs.store  # type: ignore[assignment]
-        self.rooms = RoomsCache(self.store.rooms)
+        self.rooms = RoomsCache(self.store.rooms, self.bus)
         self.chat = Chat(
             self.rooms, self.bus, Quotas(RateProfile.OFF), self.time.clock, chat_log=logs.log
         )
 
-    def say(self, content: str) -> Awaitable[None]:
+    def say(self, content: str) -> Awaitable[object]:
         """Send a message that waits for its record."""
         waiting = self.chat.send_message(
             claims_of(room_arn=self.arn), SendMessage(content), address
@@ -498,7 +497,8 @@ async def test_configurations_that_were_just_removed() -> None:
 async def test_what_publishing_raises_reaches_the_caller() -> None:
     """In a room that logs, too: an error after the record is that of the one who acted."""
     async with logged() as (stage, _):
-        await stage.bus.start(_refuse)
+        stage.bus.on_arrival(_refuse)
+        stage.bus.follow(stage.arn)
         sender = claims_of(room_arn=stage.arn)
         stage.reviewer.gate.set()
         reviewed = await stage.with_review()
@@ -516,7 +516,7 @@ async def test_what_publishing_raises_reaches_the_caller() -> None:
                 await call
 
 
-def _refuse(_: Envelope) -> None:
+def _refuse(_: Arrival) -> None:
     raise ZeroDivisionError
 
 

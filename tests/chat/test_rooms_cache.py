@@ -1,9 +1,12 @@
 """The cache of rooms: what is kept, what is shared, and what a change takes away."""
 
 import asyncio
+from unittest.mock import create_autospec
 
 import pytest
 
+from greenroom.bus.base import RoomChanged, RoomDeleted
+from greenroom.bus.memory import MemoryBus
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import ResourceNotFoundException
@@ -28,7 +31,7 @@ async def known(store: GatedStore, name: str = "before") -> Room:
 async def test_a_room_is_loaded_once(store: GatedStore) -> None:
     """The second call costs no trip to the store, and can be answered without waiting."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
     assert not cache.knows(arn)
     with pytest.raises(KeyError):
         cache.peek(arn)
@@ -38,7 +41,7 @@ async def test_a_room_is_loaded_once(store: GatedStore) -> None:
 
 async def test_absence_is_remembered(store: GatedStore) -> None:
     """A room that does not exist is asked for once, and named in every error."""
-    cache, arn = RoomsCache(store.rooms), str(a_room().arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(a_room().arn)
     for _ in range(2):
         with pytest.raises(ResourceNotFoundException, match=arn):
             await cache.get(arn)
@@ -50,7 +53,7 @@ async def test_absence_is_remembered(store: GatedStore) -> None:
 async def test_concurrent_calls_share_one_load(store: GatedStore) -> None:
     """A thousand senders in a room that is not cached cost one trip."""
     room = await known(store)
-    cache = RoomsCache(store.rooms)
+    cache = RoomsCache(store.rooms, MemoryBus())
     store.gate.clear()
     gets = [asyncio.create_task(cache.get(str(room.arn))) for _ in range(1000)]
     await settle()
@@ -62,7 +65,7 @@ async def test_concurrent_calls_share_one_load(store: GatedStore) -> None:
 async def test_a_cancelled_caller_breaks_nobody(store: GatedStore) -> None:
     """The load goes on for the others, and for the cache when it was the only one."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
     store.gate.clear()
     first, second = (asyncio.create_task(cache.get(arn)) for _ in range(2))
     await settle()
@@ -85,7 +88,7 @@ async def test_a_cancelled_caller_breaks_nobody(store: GatedStore) -> None:
 async def test_failures_are_not_remembered(store: GatedStore, error: Exception) -> None:
     """Everybody who waited gets the error; the next call asks again."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
     store.error = error
     outcomes = await asyncio.gather(*(cache.get(arn) for _ in range(3)), return_exceptions=True)
     assert outcomes == [error] * 3
@@ -100,7 +103,7 @@ async def test_a_load_under_way_at_a_change_is_not_kept(
 ) -> None:
     """What was read before the change answers those who asked before it, and nobody after."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
     store.gate.clear()
     early = asyncio.create_task(cache.get(arn))
     await settle()
@@ -120,7 +123,7 @@ async def test_a_load_under_way_at_a_change_is_not_kept(
 async def test_a_failed_old_load_does_not_take_the_new_one_along(store: GatedStore) -> None:
     """A load that fails after a change leaves the newer load in its place."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
     store.gate.clear()
     early = asyncio.create_task(cache.get(arn))
     await settle()
@@ -140,7 +143,7 @@ async def test_a_failed_old_load_does_not_take_the_new_one_along(store: GatedSto
 async def test_bound(store: GatedStore) -> None:
     """At the bound the least recently loaded room goes, absent ones counted."""
     rooms = [await known(store) for _ in range(3)]
-    cache = RoomsCache(store.rooms, maximum=3)
+    cache = RoomsCache(store.rooms, MemoryBus(), maximum=3)
     arns = [str(room.arn) for room in rooms]
     for arn in arns:
         await cache.get(arn)
@@ -153,7 +156,7 @@ async def test_bound(store: GatedStore) -> None:
 async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
     """Other rooms stay, and forgetting what is not known is no error."""
     one, other = await known(store), await known(store)
-    cache = RoomsCache(store.rooms)
+    cache = RoomsCache(store.rooms, MemoryBus())
     await cache.get(str(one.arn))
     await cache.get(str(other.arn))
     cache.forget(str(one.arn))
@@ -164,7 +167,7 @@ async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
 async def test_deleted_rooms_are_remembered(store: GatedStore) -> None:
     """For as long as a session may last; at the bound the first is forgotten, and counted."""
     time = HandClock()
-    cache = RoomsCache(store.rooms, maximum=2, clock=time.clock)
+    cache = RoomsCache(store.rooms, MemoryBus(), maximum=2, clock=time.clock)
     cache.note_deleted("a")
     time.advance(LONGEST_SESSION_SECONDS - 1)
     assert cache.may_have_connections("a")
@@ -182,9 +185,39 @@ async def test_deleted_rooms_are_remembered(store: GatedStore) -> None:
 async def test_a_deleted_room_is_no_longer_known(store: GatedStore) -> None:
     """What was cached of it, and what a load under way is about to learn, is dropped."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
     await cache.get(arn)
     await store.rooms.delete(room.arn)
     cache.note_deleted(arn)
     with pytest.raises(ResourceNotFoundException):
         await cache.get(arn)
+
+
+async def test_the_bus_says_what_to_forget(store: GatedStore) -> None:
+    """An updated room, a deleted one, of which it remembers that there was one, and no other."""
+    changed, deleted, other = [str((await known(store)).arn) for _ in range(3)]
+    bus = MemoryBus()
+    cache = RoomsCache(store.rooms, bus)
+    await bus.start()
+    for arn in (changed, deleted, other):
+        await cache.get(arn)
+    bus.broadcast(RoomChanged(changed))
+    bus.broadcast(RoomDeleted(deleted))
+    assert [cache.knows(arn) for arn in (changed, deleted, other)] == [False, False, True]
+    assert [cache.may_have_connections(arn) for arn in (changed, deleted)] == [False, True]
+
+
+async def test_after_a_reset_nothing_is_known(store: GatedStore) -> None:
+    """Neither what is cached, nor what a load under way is about to learn."""
+    bus = create_autospec(MemoryBus, instance=True)
+    cache = RoomsCache(store.rooms, bus)
+    (reset,) = [call.args[0] for call in bus.on_reset.mock_calls]
+    cached, loading = [str((await known(store)).arn) for _ in range(2)]
+    await cache.get(cached)
+    store.gate.clear()
+    late = asyncio.create_task(cache.get(loading))
+    await settle()
+    reset()
+    store.gate.set()
+    await late
+    assert len(cache) == 0

@@ -1,17 +1,38 @@
-"""What every adapter of the bus guarantees."""
+"""What every adapter of the bus guarantees, of both ports."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import pytest
 
-from greenroom.bus.base import Bus, Deliver, Disconnect, Envelope, RoomChanged, RoomDeleted
+from greenroom.bus.base import (
+    AccountSuspended,
+    Arrival,
+    Bus,
+    ControlEnvelope,
+    Deliver,
+    Disconnect,
+    Grant,
+    IdentitiesChanged,
+    Position,
+    RoomChanged,
+    RoomDeleted,
+    RoomEnvelope,
+    TokenKeysChanged,
+)
 from greenroom.bus.memory import MemoryBus
 
-ENVELOPES: list[Envelope] = [
-    Deliver("room", b"{}", "SendMessage"),
-    Disconnect("room", b"{}", "user", "why"),
+FRAMES: list[RoomEnvelope] = [
+    Deliver(b"{}", "SendMessage"),
+    Disconnect(b"{}", "user", "why"),
+    Deliver(b"[]", "SendEvent"),
+]
+NEWS: list[ControlEnvelope] = [
     RoomChanged("room"),
     RoomDeleted("room"),
+    TokenKeysChanged("key"),
+    IdentitiesChanged("account"),
+    AccountSuspended("account", True),
 ]
 
 
@@ -23,45 +44,162 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     await made.close()
 
 
+class Follower:
+    """What arrived in the rooms that a node follows."""
+
+    def __init__(self, bus: Bus, *rooms: str) -> None:
+        self.arrivals: list[Arrival] = []
+        bus.on_arrival(self.arrivals.append)
+        for room in rooms:
+            bus.follow(room)
+
+    def shown(self, room: str) -> list[RoomEnvelope]:
+        """Return what arrived in a room."""
+        here = [arrival for arrival in self.arrivals if arrival.room == room]
+        return [envelope for arrival in here for envelope in arrival.envelopes]
+
+    def positions(self, room: str) -> list[Position]:
+        """Return where it stands, one for each arrival."""
+        return [arrival.position for arrival in self.arrivals if arrival.room == room]
+
+
+async def asked(bus: Bus, room: str, grant: Grant) -> Position:
+    """Publish what a grant says; return where it stands, whichever way the adapter tells it."""
+    published = bus.publish(room, grant)
+    return published if isinstance(published, int) else await published
+
+
+async def publish(bus: Bus, room: str, envelopes: Sequence[RoomEnvelope]) -> list[Position]:
+    """Publish one after another; return where they stand."""
+    return [await asked(bus, room, partial(_granted, envelope)) for envelope in envelopes]
+
+
+def _granted(envelope: RoomEnvelope) -> RoomEnvelope:
+    return envelope
+
+
 async def test_the_publisher_receives(bus: Bus) -> None:
-    """Every kind of envelope arrives as it was sent, at its own publisher too."""
-    received: list[Envelope] = []
-    await bus.start(received.append)
-    for envelope in ENVELOPES:
-        bus.publish(envelope)
-    assert received == ENVELOPES
+    """Every kind of envelope arrives as it was published, at its own publisher too."""
+    follower = Follower(bus, "room")
+    await bus.start()
+    await publish(bus, "room", FRAMES)
+    assert follower.shown("room") == FRAMES
 
 
 async def test_order(bus: Bus) -> None:
-    """Envelopes about one room arrive in the order of publication."""
-    received: list[Envelope] = []
-    await bus.start(received.append)
-    sent: list[Envelope] = [Deliver("room", b"%d" % number, "SendEvent") for number in range(1000)]
+    """What is published in a room arrives in that order, and its positions rise."""
+    follower = Follower(bus, "room", "other")
+    await bus.start()
+    sent = [Deliver(b"%d" % number, "SendEvent") for number in range(1000)]
+    positions = []
     for envelope in sent:
-        bus.publish(envelope)
-    assert received == sent
+        positions += await publish(bus, "room", [envelope])
+        await publish(bus, "other", [envelope])
+    assert follower.shown("room") == follower.shown("other") == sent
+    assert positions == sorted(set(positions))
+    arrived = follower.positions("room")
+    assert arrived == sorted(set(arrived))
+    assert arrived[-1] == positions[-1]
 
 
-async def test_publishing_from_the_receiver(bus: Bus) -> None:
+async def test_rooms_that_are_not_followed(bus: Bus) -> None:
+    """Nothing of them arrives, before following and after; what lies between arrives whole."""
+    follower = Follower(bus, "other")
+    await bus.start()
+    await publish(bus, "room", FRAMES[:1])
+    bus.follow("room")
+    await publish(bus, "room", FRAMES[1:2])
+    bus.unfollow("room")
+    await publish(bus, "room", FRAMES[2:])
+    assert follower.shown("room") == FRAMES[1:2]
+    bus.unfollow("never followed")
+    bus.follow("room")
+    await publish(bus, "room", FRAMES[2:])
+    assert follower.shown("room") == FRAMES[1:]
+
+
+async def test_a_refusal_reaches_the_publisher(bus: Bus) -> None:
+    """What the grant raises is the publisher's, and nobody sees anything of it."""
+    follower = Follower(bus, "room")
+    await bus.start()
+
+    def refuse() -> RoomEnvelope:
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        await asked(bus, "room", refuse)
+    (position,) = await publish(bus, "room", FRAMES[:1])
+    assert follower.shown("room") == FRAMES[:1]
+    assert follower.positions("room") == [position]
+
+
+async def test_the_grant_knows_what_came_before(bus: Bus) -> None:
+    """It is asked when everything earlier in the room has arrived here."""
+    follower = Follower(bus, "room")
+    await bus.start()
+    known: list[int] = []
+
+    def grant() -> RoomEnvelope:
+        known.append(len(follower.shown("room")))
+        return FRAMES[0]
+
+    for number in range(5):
+        await asked(bus, "room", grant)
+        assert known[-1] == number
+
+
+async def test_publishing_from_a_receiver(bus: Bus) -> None:
     """A receiver may publish: what it sends arrives after what it was given."""
-    received: list[Envelope] = []
+    follower = Follower(bus, "room")
 
-    def receive(envelope: Envelope) -> None:
-        received.append(envelope)
-        if isinstance(envelope, Deliver):
-            bus.publish(RoomChanged(envelope.room))
+    def receive(arrival: Arrival) -> None:
+        if arrival.envelopes[-1] == FRAMES[0]:
+            bus.publish("room", lambda: FRAMES[1])
 
-    await bus.start(receive)
-    bus.publish(ENVELOPES[0])
-    assert received == [ENVELOPES[0], RoomChanged("room")]
+    bus.on_arrival(receive)
+    await bus.start()
+    await publish(bus, "room", FRAMES[:1])
+    assert follower.shown("room") == FRAMES[:2]
 
 
-async def test_publishing_while_nobody_listens(bus: Bus) -> None:
-    """Before the start and after the end publishing raises nothing and delivers nothing."""
-    received: list[Envelope] = []
-    bus.publish(ENVELOPES[0])
-    await bus.start(received.append)
+async def test_news_reach_those_who_asked_for_their_type(bus: Bus) -> None:
+    """Each as it was sent, and nobody else."""
+    heard: list[ControlEnvelope] = []
+    for kind in (RoomChanged, RoomDeleted, TokenKeysChanged, IdentitiesChanged, AccountSuspended):
+        bus.on(kind, heard.append)
+    changes: list[RoomChanged] = []
+    bus.on(RoomChanged, changes.append)
+    await bus.start()
+    for envelope in NEWS:
+        bus.broadcast(envelope)
+    assert heard == NEWS
+    assert changes == [RoomChanged("room")]
+
+
+async def test_news_are_heard_in_turn(bus: Bus) -> None:
+    """Receivers of one type hear it in the order in which they subscribed."""
+    heard: list[str] = []
+    for name in ("first", "second", "third"):
+        bus.on(RoomChanged, partial(_hear, heard, name))
+    await bus.start()
+    bus.broadcast(RoomChanged("room"))
+    assert heard == ["first", "second", "third"]
+
+
+def _hear(heard: list[str], name: str, _: RoomChanged) -> None:
+    heard.append(name)
+
+
+async def test_nothing_is_told_before_the_start_and_after_the_end(bus: Bus) -> None:
+    """Publishing and telling raise nothing then."""
+    follower, heard = Follower(bus, "room"), list[ControlEnvelope]()
+    bus.on(RoomChanged, heard.append)
+    bus.on_reset(lambda: None)
+    await publish(bus, "room", FRAMES)
+    bus.broadcast(RoomChanged("room"))
+    await bus.start()
     await bus.close()
-    bus.publish(ENVELOPES[0])
+    await publish(bus, "room", FRAMES)
+    bus.broadcast(RoomChanged("room"))
     await bus.close()
-    assert received == []
+    assert (follower.arrivals, heard) == ([], [])

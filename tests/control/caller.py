@@ -11,16 +11,6 @@ import msgspec
 
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
-from greenroom.bus.base import (
-    AccountSuspended,
-    Deliver,
-    Disconnect,
-    Envelope,
-    RoomChanged,
-    RoomDeleted,
-    RoomEnvelope,
-)
-from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.bounds import Bounds
@@ -35,6 +25,7 @@ from greenroom.review.base import Allowed, Submission, Verdict
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
+from tests.bus.listening import ListeningBus
 from tests.chatlog.scene import Kept
 from tests.hand_clock import HandClock
 
@@ -86,10 +77,10 @@ class Caller:
     """A service with two accounts, and calls to it."""
 
     def __init__(self, profile: RateProfile = RateProfile.OFF, **quotas: int) -> None:
-        self.time, self.store, bus = HandClock(), MemoryStore(), MemoryBus()
-        self.rooms, self.bus = RoomsCache(self.store.rooms), bus
+        self.time, self.store, bus = HandClock(), MemoryStore(), ListeningBus()
+        self.rooms, self.bus = RoomsCache(self.store.rooms, bus), bus
         self.ring = KeyRing({"k": bytes(32)}, "k")
-        self.published: list[RoomEnvelope] = []
+        self.published = bus.published
         self.reviewer = CheckedReviewer()
         ids, nonces = itertools.count(1), itertools.count(1)
         settled = Quotas(profile, quotas)
@@ -106,7 +97,7 @@ class Caller:
         self.accounts = Accounts(self.store.identities, bus, self.time.clock)
         self.services = Services(
             store=self.store,
-            bus=bus,
+            control=bus,
             chat=Chat(
                 self.rooms,
                 bus,
@@ -130,16 +121,8 @@ class Caller:
         self.plane = ControlPlane(self.services, Identities(*KEYS.values()))
 
     async def listening(self) -> "Caller":
-        """Collect what is published from now on, and forget rooms that changed."""
-
-        def receive(envelope: Envelope) -> None:
-            if isinstance(envelope, AccountSuspended):
-                self.accounts.receive(envelope)
-            elif isinstance(envelope, Deliver | Disconnect | RoomChanged | RoomDeleted):
-                self.published.append(envelope)
-                self.rooms.forget(envelope.room)
-
-        await self.bus.start(receive)
+        """Let what is published reach the caches from now on."""
+        await self.bus.start()
         return self
 
     @asynccontextmanager

@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from unittest.mock import create_autospec
 
 import pytest
 
+from greenroom.bus.base import IdentitiesChanged
+from greenroom.bus.memory import MemoryBus
 from greenroom.identities import callers
 from greenroom.identities.callers import AccessKey, Caller, Identities, root_principal
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
@@ -108,6 +111,23 @@ async def test_a_change_is_seen_at_once(identities: Identities, store: Store) ->
     with pytest.raises(UnrecognizedClientException):
         await identities.find("nobody", None)
     assert store.asked == ["AKIA2", "nobody", "AKIA2", "nobody"]
+
+
+async def test_the_bus_says_what_to_forget(store: Store) -> None:
+    """The account that has changed; everything when something may have been missed."""
+    bus = create_autospec(MemoryBus, instance=True)
+    identities = Identities(KEY, resolve=store.resolve, control=bus)
+    ((kind, hear),) = [call.args for call in bus.on.mock_calls]
+    ((reset,),) = [call.args for call in bus.on_reset.mock_calls]
+    await identities.find("AKIA2", None)
+    assert kind is IdentitiesChanged
+    hear(IdentitiesChanged("210987654321"))
+    assert len(identities) == 1
+    hear(IdentitiesChanged(ACCOUNT))
+    assert len(identities) == 0
+    await identities.find("AKIA2", None)
+    reset()
+    assert len(identities) == 0
 
 
 async def test_what_was_asked_before_a_change_is_not_remembered(

@@ -10,6 +10,7 @@ from unittest import mock
 
 import msgspec
 
+from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
@@ -162,14 +163,14 @@ class Stage:
         self.time = HandClock()
         self.transports: list[Transport] = []
         self.store = GatedStore()
-        self.rooms = RoomsCache(self.store.rooms)
         self.bus = MemoryBus()
+        self.rooms = RoomsCache(self.store.rooms, self.bus)
         numbers = itertools.count(1)
         settled = Quotas(RateProfile.OFF, quotas)
         ids = lambda: f"Id{next(numbers):010}"  # noqa: E731
         self.chat = Chat(self.rooms, self.bus, settled, self.time.clock, ids)
         self.metrics = Metrics()
-        self.hub = Hub(self.rooms, self.metrics)
+        self.hub = Hub(self.bus, self.metrics)
         self.sweeper = Sweeper(self.time.clock, 3)
         self.plane = Plane(
             chat=self.chat,
@@ -185,6 +186,10 @@ class Stage:
             tasks=tasks,
             metrics=self.metrics,
         )
+
+    def publish(self, payload: bytes) -> None:
+        """Publish a frame's text in the room."""
+        self.bus.publish(str(ROOM), lambda: Deliver(payload, "SendEvent"))
 
     def begin(
         self, token: str | None = None, early: bytes = b"", method: bytes = b"GET"
@@ -219,7 +224,7 @@ async def stage(limits: Limits = LIMITS, **quotas: int) -> AsyncIterator[Stage]:
             made = Stage(tasks, limits, **quotas)
             room = Room(arn=ROOM, create_time=START_MS, update_time=START_MS)
             await made.store.rooms.create(room, quota=0)
-            await made.bus.start(made.hub.receive)
+            await made.bus.start()
             yield made
     assert not any(transport.late_writes for transport in made.transports)
 

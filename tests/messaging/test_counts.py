@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenroom.bus.base import Deliver
+from greenroom.bus.base import Arrival, Deliver
 from greenroom.entrance.metrics_endpoint import watch
 from greenroom.messaging import hub as hub_module
 from tests.control.caller import Caller
@@ -88,7 +88,8 @@ async def test_nothing_is_counted_where_nothing_is_written() -> None:
     async with stage() as raw:
         made = watched(raw)
         await made.connect()
-        made.hub.receive(Deliver(HERE.replace("Room0", "Room9"), b"x", "SendEvent"))
+        elsewhere = HERE.replace("Room0", "Room9")
+        made.hub.receive(Arrival(elsewhere, 1, [Deliver(b"x", "SendEvent")]))
         made.hub.after_flush(HERE, lambda: None)
         await settle()
         assert value(made, "greenroom_fanout_seconds_count") == 0
@@ -103,7 +104,7 @@ async def test_a_flush_in_slices_is_one(monkeypatch: pytest.MonkeyPatch) -> None
         made = watched(raw)
         for number in range(5):
             await made.connect(f"user{number}")
-        made.bus.publish(Deliver(HERE, b"x", "SendEvent"))
+        made.publish(b"x")
         await settle()
         assert value(made, "greenroom_fanout_seconds_count") == 1
         assert value(made, "ivschat_deliveries_total", action="SendEvent") == 5

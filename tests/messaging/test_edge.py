@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from greenroom.bus.base import Deliver, RoomChanged
+from greenroom.bus.base import RoomChanged
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.edge import TURN_BYTES, Edge, State
 from greenroom.messaging.hub import NO_SOCKET
@@ -242,7 +242,7 @@ async def test_deleted_room(known: bool) -> None:
     async with stage() as made:
         edge, transport = await made.connect()
         await made.store.rooms.delete(ROOM)
-        made.bus.publish(RoomChanged(HERE))
+        made.bus.broadcast(RoomChanged(HERE))
         if known:
             with pytest.raises(Exception, match="not found"):
                 await made.rooms.get(HERE)
@@ -352,7 +352,7 @@ async def test_peer_closes() -> None:
         edge, transport = await made.connect()
         with capture_logs() as logs:
             edge.data_received(client_frame(b"\x0b\xb8bye", 0x88) + action())
-            made.bus.publish(Deliver(HERE, b"x", "SendEvent"))
+            made.publish(b"x")
             await settle()
         assert close_of(transport) == (3000, "")
         assert (transport.closed, made.hub.connections) == (True, 0)
@@ -374,7 +374,7 @@ async def test_kick_and_its_answer() -> None:
         edge, transport = await made.connect()
         with capture_logs() as logs:
             await made.chat.disconnect_user(HERE, "ann", "spam")
-            made.bus.publish(Deliver(HERE, b"x", "SendEvent"))
+            made.publish(b"x")
             edge.data_received(action() + client_frame(b"p", 0x89))
             await settle()
         event, close = frames_of(transport.take())
@@ -545,7 +545,7 @@ async def test_drain_sends_no_close_frame() -> None:
     """At a restart our side just ends, so that the SDKs connect again; frames go out first."""
     async with stage() as made:
         edge, transport = await made.connect()
-        made.bus.publish(Deliver(HERE, b"last", "SendEvent"))
+        made.publish(b"last")
         made.hub.drain()
         made.hub.drain()
         assert frames_of(transport.take()) == [(0x81, b"last")]
@@ -612,7 +612,7 @@ async def _upgrade_behind_answers(waiting: int, bound: int) -> None:
             if waiting:
                 # The kernel has room again, which the transport does not know yet.
                 received += theirs.recv(sent)
-            made.bus.publish(Deliver(HERE, b"frame", "SendEvent"))
+            made.publish(b"frame")
             with contextlib.suppress(ConnectionError):
                 while more := await loop.sock_recv(theirs, 1 << 20):
                     received += more
@@ -639,7 +639,7 @@ async def test_slow_reader() -> None:
         transport.queued = LIMITS.outbound_bytes + 1
         with capture_logs() as logs:
             for payload in (b"1", b"2"):
-                made.bus.publish(Deliver(HERE, payload, "SendEvent"))
+                made.publish(payload)
                 await settle()
         assert (transport.aborted, len(transport.written)) == (True, 1)
         assert len(frames_of(other.take())) == 2
@@ -751,7 +751,7 @@ async def test_connection_lost_between_two_slices(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hub_module, "SLICE", 1)
     async with stage() as made:
         pairs = [await made.connect() for _ in range(3)]
-        made.bus.publish(Deliver(HERE, b"x", "SendEvent"))
+        made.publish(b"x")
         await settle(1)
         for edge, transport in pairs:
             if not transport.written:

@@ -11,19 +11,16 @@ from unittest import mock
 
 import pytest
 
-from greenroom.bus.base import Deliver, Disconnect, RoomChanged, RoomDeleted, TokenKeysChanged
-from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.bus.base import Arrival, Deliver, Disconnect
+from greenroom.bus.memory import MemoryBus
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import BulkSender
 from greenroom.messaging.hub import Hub
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
-from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
-from tests.hand_clock import START_MS
 from tests.io_uring import needs_io_uring
 from tests.messaging.stage import ROOM, settle
-from tests.storage.values import a_room
 
 HERE = str(ROOM)
 THERE = str(Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000002"))
@@ -73,26 +70,31 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub() -> Hub:
     """Give a hub without connections."""
-    return Hub(RoomsCache(MemoryStore().rooms), Metrics())
+    return Hub(MemoryBus(), Metrics())
 
 
 @pytest.fixture(params=["one by one", pytest.param("io_uring", marks=needs_io_uring)])
 def writing_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Give a hub without connections that writes to sockets in one way or the other."""
     if request.param == "one by one":
-        yield Hub(RoomsCache(MemoryStore().rooms), Metrics())
+        yield Hub(MemoryBus(), Metrics())
         return
     monkeypatch.setattr(hub_module, "FEWEST", 1)
     sender = BulkSender(hub_module.SLICE)
     with mock.patch.object(sender, "send", wraps=sender.send) as sending:
-        yield Hub(RoomsCache(MemoryStore().rooms), Metrics(), sender)
+        yield Hub(MemoryBus(), Metrics(), sender)
     sender.close()
     assert sending.called
 
 
+def kick(hub: Hub, payload: bytes, user: str, reason: str) -> None:
+    """Receive an event from the bus that ends a user's connections."""
+    hub.receive(Arrival(HERE, 1, [Disconnect(payload, user, reason)]))
+
+
 def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
     """Receive a frame's text from the bus."""
-    hub.receive(Deliver(room, payload, "SendMessage"))
+    hub.receive(Arrival(room, 1, [Deliver(payload, "SendMessage")]))
 
 
 async def test_frames_of_one_tick_are_one_write(hub: Hub) -> None:
@@ -135,7 +137,7 @@ async def test_a_busy_room_waits(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> N
     await settle()
     assert here.log == [text_frame(b"1")]
     assert there.log == [text_frame(b"1")]
-    hub.receive(Disconnect(HERE, b"event", "bob", "spam"))
+    kick(hub, b"event", "bob", "spam")
     assert here.log[1:] == [text_frame(b"2") + text_frame(b"event"), "closed: spam"]
 
 
@@ -202,7 +204,7 @@ async def test_a_kick_is_not_delayed_by_a_busy_room(
     room = Sliced(hub, monkeypatch)
     deliver(hub, b"1")
     await settle(1)
-    hub.receive(Disconnect(HERE, b"event", "user1", "spam"))
+    kick(hub, b"event", "user1", "spam")
     for _ in range(40):
         deliver(hub, b"more")
         await settle(1)
@@ -261,7 +263,7 @@ async def test_a_room_that_empties_with_frames_pending(hub: Hub) -> None:
 async def test_nobody_listens(hub: Hub) -> None:
     """Envelopes about rooms without connections here cost nothing and harm nothing."""
     deliver(hub, b"1")
-    hub.receive(Disconnect(HERE, b"2", "ann", "why"))
+    kick(hub, b"2", "ann", "why")
     await settle()
     assert hub.connections == 0
 
@@ -271,7 +273,7 @@ async def test_kick(hub: Hub) -> None:
     kicked = [Listener(hub, "bob"), Listener(hub, "bob")]
     other, elsewhere = Listener(hub, "bobby"), Listener(hub, "bob", THERE)
     deliver(hub, b"before")
-    hub.receive(Disconnect(HERE, b"event", "bob", "spam"))
+    kick(hub, b"event", "bob", "spam")
     deliver(hub, b"after")
     await settle()
     seen = text_frame(b"before") + text_frame(b"event")
@@ -311,28 +313,24 @@ async def test_drain(hub: Hub) -> None:
     assert hub.connections == 0
 
 
-async def test_room_changed_reaches_the_cache() -> None:
-    """A change of a room makes this node ask the store again."""
-    store = MemoryStore()
-    await store.rooms.create(a_room(arn=ROOM, now=START_MS), 0)
-    rooms = RoomsCache(store.rooms)
-    await rooms.get(HERE)
-    Hub(rooms, Metrics()).receive(RoomChanged(HERE))
-    assert not rooms.knows(HERE)
-
-
-async def test_room_deleted_reaches_the_cache() -> None:
-    """A deletion makes this node ask the store again, and remember that there was a room."""
-    rooms = RoomsCache(MemoryStore().rooms)
-    Hub(rooms, Metrics()).receive(RoomDeleted(HERE))
-    assert rooms.may_have_connections(HERE)
+async def test_a_room_is_followed_while_somebody_is_in_it() -> None:
+    """From the first join to the last leave, and only that room."""
+    line = mock.create_autospec(MemoryBus, instance=True)
+    hub = Hub(line, Metrics())
+    first, second, there = Listener(hub), Listener(hub), Listener(hub, room=THERE)
+    assert line.follow.mock_calls == [mock.call(HERE), mock.call(THERE)]
+    first.leave()
+    there.leave()
+    assert line.unfollow.mock_calls == [mock.call(THERE)]
+    second.leave()
+    assert line.unfollow.mock_calls == [mock.call(THERE), mock.call(HERE)]
 
 
 @pytest.mark.parametrize("burst", [1, 10])
 async def test_a_room_stops_waiting_where_waiting_joins_nothing(burst: int) -> None:
     """After a few waits for nothing frames go at once, until the next try; a gain waits again."""
     room = hub_module._Room(ROOM)
-    room.pending += [Deliver(HERE, b"x", "SendMessage")] * burst
+    room.pending += [Deliver(b"x", "SendMessage")] * burst
     waits = []
     for _ in range(hub_module.PATIENCE + hub_module.IMPATIENCE + 2):
         room.waited = burst if room.is_patient() else 0
@@ -341,7 +339,7 @@ async def test_a_room_stops_waiting_where_waiting_joins_nothing(burst: int) -> N
     assert waits[: hub_module.PATIENCE] == [True] * hub_module.PATIENCE
     assert waits[hub_module.PATIENCE :].count(True) == 1
     room.patience, room.waited = 1, burst
-    room.pending.append(Deliver(HERE, b"y", "SendMessage"))
+    room.pending.append(Deliver(b"y", "SendMessage"))
     room.learn()
     assert room.patience == hub_module.PATIENCE
 
@@ -450,7 +448,7 @@ async def test_between_two_slices(writing_hub: Hub, monkeypatch: pytest.MonkeyPa
         listeners = [Listener(hub) for _ in range(5)]
         for listener, (mine, _) in zip(listeners[1:], pairs, strict=True):
             hub.write_to(HERE, listener, mine)
-        hub.receive(Deliver(HERE, b"x", "SendEvent"))
+        hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendEvent")]))
         await asyncio.sleep(0)
         assert len(listeners[0].log) == 1
         hub.leave(HERE, listeners[1])
@@ -507,7 +505,7 @@ async def test_many_rooms_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     Nobody waits for all slices of a large room before the first of a small one.
     """
     monkeypatch.setattr(hub_module, "SLICE", 4)
-    hub = Hub(RoomsCache(MemoryStore().rooms), Metrics())
+    hub = Hub(MemoryBus(), Metrics())
     order: list[str] = []
     sizes = {"large": 10, "a": 1, "b": 2, "c": 3, "d": 4}
     for name, size in sizes.items():
@@ -527,7 +525,7 @@ async def test_a_sender_that_fails() -> None:
     """No room stays silent: what comes later is written, in all slices and all rooms."""
     sender = mock.Mock()
     sender.send.side_effect = itertools.chain([OSError(5, "broken")], itertools.repeat([]))
-    hub = Hub(RoomsCache(MemoryStore().rooms), Metrics(), sender)
+    hub = Hub(MemoryBus(), Metrics(), sender)
     for _ in range(hub_module.SLICE + 1):
         Listener(hub)
     for _ in range(50):
@@ -594,9 +592,7 @@ async def test_the_connections_of_a_killed_key_end(
     listeners = [Listener(hub, room=HERE if number % 2 else THERE) for number in range(9)]
     for number in (0, 3):
         listeners[number].key_id = "other"
-    hub.receive(TokenKeysChanged(""))
-    assert hub.connections == 9
-    hub.receive(TokenKeysChanged("k"))
+    hub.revoke("k")
     for _ in range(5):
         await asyncio.sleep(0)
     assert [each.gone for each in listeners] == [n not in {0, 3} for n in range(9)]

@@ -1,13 +1,31 @@
-"""The port between nodes, and what every adapter of it guarantees.
+"""The ports between nodes, and what every adapter of them guarantees.
 
-- **Delivery.** At most once. An envelope reaches every node that is connected when it is
-  published, the publisher included.
-- **Order.** The envelopes of one publisher about one room arrive in the order of publication.
-- **Waiting.** `publish` never waits; it raises nothing when a node is away.
+A room has an order, the rest has not: what is shown in a room goes through its `RoomLine`, what
+nodes have to forget or to learn goes through `Control`.
+
+`RoomLine`:
+
+- **Order.** Every node that follows a room is shown the same envelopes in the same order. Positions
+  rise in that order; nothing else can be told from them.
+- **Delivery.** What is published after a node began to follow arrives there once, without a gap,
+  the publisher's own included. A room that nobody follows on a node costs that node nothing.
+- **Outcome.** A publication is known to be in the room's order, or it raises and nobody sees it.
+- **Waiting.** An adapter that knows the outcome at once returns it; another returns what to await.
+
+`Control`:
+
+- **Delivery.** Each envelope reaches every node that is connected, the sender included. A node that
+  may have missed some is told by `on_reset`.
+- **Order.** What one node sends arrives in its order. Receivers of one type hear it one after
+  another, as they subscribed.
+- **Waiting.** `broadcast` never waits; it raises nothing when a node is away.
+
+Receivers run on the event loop; they must not raise or block. Before `start` and after `close`
+nobody is told anything.
 """
 
-from collections.abc import Callable
-from typing import ClassVar, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 
@@ -18,7 +36,6 @@ ACTIONS = ("SendMessage", "DeleteMessage", "DisconnectUser", "SendEvent")
 class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Give a frame's JSON text to everybody in the room. `action` labels it in metrics."""
 
-    room: str
     payload: bytes
     action: str
 
@@ -28,10 +45,32 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
     action: ClassVar[str] = "DisconnectUser"
 
-    room: str
     payload: bytes
     user_id: str
     reason: str
+
+
+RoomEnvelope = Deliver | Disconnect
+"""What has a place in a room's order."""
+
+Position = int
+"""A place in a room's order: it rises, with gaps, and means nothing in another room."""
+
+Grant = Callable[[], RoomEnvelope]
+"""Decides what is published, when everything earlier in the room is known here.
+
+It returns the envelope, its send time behind all earlier ones, or raises what refuses it. An
+adapter that finds out too late that others were faster asks again before each attempt: only the
+last answer counts, so a grant takes nothing that it cannot take twice.
+"""
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """What came next in a room, in its order; `position` is that of the last envelope."""
+
+    room: str
+    position: Position
+    envelopes: Sequence[RoomEnvelope]
 
 
 class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -65,23 +104,51 @@ class TokenKeysChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     killed: str
 
 
-RoomEnvelope = Deliver | Disconnect | RoomChanged | RoomDeleted
-"""What the hub takes."""
+ControlEnvelope = (
+    RoomChanged | RoomDeleted | TokenKeysChanged | IdentitiesChanged | AccountSuspended
+)
+"""What every node is to know, whichever rooms it follows: its caches hold others, too."""
 
-Envelope = RoomEnvelope | TokenKeysChanged | IdentitiesChanged | AccountSuspended
-
-Receiver = Callable[[Envelope], None]
-"""Takes each envelope on the event loop; must not raise or block."""
+E = TypeVar("E", bound=ControlEnvelope)
 
 
-class Bus(Protocol):
-    """Carries envelopes to every node."""
+class RoomLine(Protocol):
+    """Puts what happens in a room in one order, and carries it to the nodes that follow it."""
 
-    async def start(self, receiver: Receiver) -> None:
-        """Begin to deliver to the receiver."""
+    def on_arrival(self, receiver: Callable[[Arrival], None]) -> None:
+        """Call the receiver with what arrives in the rooms that this node follows."""
 
-    def publish(self, envelope: Envelope) -> None:
+    def follow(self, room: str) -> None:
+        """Have arrive here what is published in the room from now on."""
+
+    def unfollow(self, room: str) -> None:
+        """Have nothing arrive of the room from now on."""
+
+    def publish(self, room: str, grant: Grant) -> Position | Awaitable[Position]:
+        """Publish in the room what `grant` returns; return where it stands, or what to await.
+
+        Raises (at once, or when awaited): what `grant` raises; nothing is published then.
+        """
+
+
+class Control(Protocol):
+    """Tells every node what to forget or to learn."""
+
+    def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
+        """Call the receiver with every envelope of one type."""
+
+    def on_reset(self, receiver: Callable[[], None]) -> None:
+        """Call the receiver when envelopes may have been missed: forget every cache."""
+
+    def broadcast(self, envelope: ControlEnvelope) -> None:
         """Send the envelope to every node, this one included."""
 
+
+class Bus(RoomLine, Control, Protocol):
+    """Both ports over one connection, and when it begins and ends."""
+
+    async def start(self) -> None:
+        """Begin to tell the receivers."""
+
     async def close(self) -> None:
-        """Stop delivering."""
+        """Stop telling them."""

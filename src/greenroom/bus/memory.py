@@ -1,20 +1,54 @@
 """The bus of a single node: publishing is a call."""
 
-from greenroom.bus.base import Envelope, Receiver
+from collections.abc import Callable
+from typing import Any
+
+from greenroom.bus.base import Arrival, ControlEnvelope, E, Grant, Position
 
 
 class MemoryBus:
-    """Hands each envelope to this node's receiver at once, in order."""
+    """Hands each envelope to this node's receivers at once, in order."""
 
     def __init__(self) -> None:
-        self._receiver: Receiver | None = None
+        self._started = False
+        self._followed: set[str] = set()
+        # One count for all rooms: it rises in each of them.
+        self._position: Position = 0
+        self._arrivals: list[Callable[[Arrival], None]] = []
+        self._receivers: dict[type, list[Callable[[Any], None]]] = {}
 
-    async def start(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-
-    def publish(self, envelope: Envelope) -> None:
-        if self._receiver is not None:
-            self._receiver(envelope)
+    async def start(self) -> None:
+        self._started = True
 
     async def close(self) -> None:
-        self._receiver = None
+        self._started = False
+
+    def on_arrival(self, receiver: Callable[[Arrival], None]) -> None:
+        self._arrivals.append(receiver)
+
+    def follow(self, room: str) -> None:
+        self._followed.add(room)
+
+    def unfollow(self, room: str) -> None:
+        self._followed.discard(room)
+
+    def publish(self, room: str, grant: Grant) -> Position:
+        """Publish; the outcome is known at once, and nobody else can have been faster."""
+        envelope = grant()
+        self._position = position = self._position + 1
+        if self._started and room in self._followed:
+            arrival = Arrival(room, position, (envelope,))
+            for receiver in self._arrivals:
+                receiver(arrival)
+        return position
+
+    def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
+        self._receivers.setdefault(kind, []).append(receiver)
+
+    def on_reset(self, receiver: Callable[[], None]) -> None:
+        """Do nothing: a call is never missed."""
+
+    def broadcast(self, envelope: ControlEnvelope) -> None:
+        if self._started:
+            for receiver in self._receivers.get(type(envelope), ()):
+                receiver(envelope)

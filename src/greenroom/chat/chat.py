@@ -1,6 +1,6 @@
 """What can happen in a room: the rules that both planes share.
 
-- Every accepted action becomes one frame, encoded here once and published to every node.
+- Every accepted action becomes one frame, encoded here at its place in the room's order.
 - A refused action changes nothing and uses up nothing of the room's rate.
 - A message in a room with a review handler is reviewed after it was accepted, and before anybody
   sees it. The limits and the handler are those of the room as it was accepted; a room that was
@@ -16,7 +16,7 @@ from functools import partial
 
 import structlog
 
-from greenroom.bus.base import ACTIONS, Bus, Deliver, Disconnect
+from greenroom.bus.base import ACTIONS, Deliver, Disconnect, Grant, RoomLine
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
@@ -48,7 +48,7 @@ class Chat:
     def __init__(
         self,
         rooms: RoomsCache,
-        bus: Bus,
+        line: RoomLine,
         quotas: Quotas,
         clock: Clock | None = None,
         ids: IdSource = new_id,
@@ -59,7 +59,7 @@ class Chat:
         """Make the rules; `check_account` raises PendingVerification for a suspended account."""
         self._check_account = check_account
         self._rooms = rooms
-        self._bus = bus
+        self._line = line
         self._chat_log = chat_log
         self._clock = clock or Clock()
         self._ids = ids
@@ -75,7 +75,7 @@ class Chat:
 
     def send_message(
         self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
-    ) -> Awaitable[None] | None:
+    ) -> Awaitable[object] | None:
         """Give a message to the sender's room; return what to wait for, if anything.
 
         `address` returns the sender's IP address, which only review handlers are told.
@@ -110,10 +110,15 @@ class Chat:
         self._check_account(room.arn.account)
         self._limits.take("delete_message_rate", room.arn, self._clock.monotonic())
         attributes = events.delete_message_attributes(message_id, reason)
-        event_id, payload, time_ns = self._event(events.DELETE_MESSAGE, attributes, request_id)
-        waiting = self._publish(room, Deliver(room_arn, payload, "DeleteMessage"), time_ns)
-        if waiting is not None:
-            await waiting
+        event_id = self._ids()
+
+        def grant() -> Deliver:
+            payload = events.encode_event(
+                event_id, request_id, events.DELETE_MESSAGE, attributes, self._send_time()
+            )
+            return Deliver(payload, "DeleteMessage")
+
+        await _done(self._publish("DeleteMessage", room_arn, room, grant))
         return event_id
 
     async def disconnect_user(
@@ -133,11 +138,15 @@ class Chat:
         self._check_account(arn.account)
         self._limits.take("disconnect_user_rate", arn, self._clock.monotonic())
         attributes = events.disconnect_user_attributes(user_id, reason)
-        _, payload, time_ns = self._event(events.DISCONNECT_USER, attributes, request_id)
-        kick = Disconnect(room_arn, payload, user_id, reason or DEFAULT_KICK_REASON)
-        waiting = self._publish(room, kick, time_ns)
-        if waiting is not None:
-            await waiting
+        event_id = self._ids()
+
+        def grant() -> Disconnect:
+            payload = events.encode_event(
+                event_id, request_id, events.DISCONNECT_USER, attributes, self._send_time()
+            )
+            return Disconnect(payload, user_id, reason or DEFAULT_KICK_REASON)
+
+        await _done(self._publish("DisconnectUser", room_arn, room, grant))
 
     async def send_event(
         self, room_arn: str, name: str, attributes: Mapping[str, str] | None
@@ -149,10 +158,13 @@ class Chat:
         """
         room = await self._room(room_arn)
         self._check_account(room.arn.account)
-        event_id, payload, time_ns = self._event(name, attributes, "")
-        waiting = self._publish(room, Deliver(room_arn, payload, "SendEvent"), time_ns)
-        if waiting is not None:
-            await waiting
+        event_id = self._ids()
+
+        def grant() -> Deliver:
+            payload = events.encode_event(event_id, "", name, attributes, self._send_time())
+            return Deliver(payload, "SendEvent")
+
+        await _done(self._publish("SendEvent", room_arn, room, grant))
         return event_id
 
     async def _room(self, room_arn: str) -> Room:
@@ -185,13 +197,11 @@ class Chat:
         self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
     ) -> None:
         room = await self._room(sender.room_arn)
-        waiting = self._accept(room, sender, action, address)
-        if waiting is not None:
-            await waiting
+        await _done(self._accept(room, sender, action, address))
 
     def _accept(
         self, room: Room, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
-    ) -> Awaitable[None] | None:
+    ) -> Awaitable[object] | None:
         self._check_account(room.arn.account)
         problem = content_problem(action.content, room.maximum_message_length)
         if problem is not None:
@@ -225,11 +235,9 @@ class Chat:
             raise errors.ActionError(406, reason, action.request_id, submission.message_id)
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
-        waiting = self._publish_message(
-            room, submission.message_id, sender, action.request_id, verdict
+        await _done(
+            self._publish_message(room, submission.message_id, sender, action.request_id, verdict)
         )
-        if waiting is not None:
-            await waiting
 
     def _publish_message(
         self,
@@ -238,41 +246,38 @@ class Chat:
         sender: ChatTokenClaims,
         request_id: str,
         message: Allowed,
-    ) -> Awaitable[None] | None:
-        time_ns = self._send_time()
-        payload = events.encode_message(
-            message_id,
-            request_id,
-            message.attributes,
-            message.content,
-            time_ns,
-            sender.user_id,
-            sender.attributes,
-        )
-        return self._publish(room, Deliver(sender.room_arn, payload, "SendMessage"), time_ns)
+    ) -> Awaitable[object] | None:
+        def grant() -> Deliver:
+            payload = events.encode_message(
+                message_id,
+                request_id,
+                message.attributes,
+                message.content,
+                self._send_time(),
+                sender.user_id,
+                sender.attributes,
+            )
+            return Deliver(payload, "SendMessage")
 
-    def _event(
-        self, name: str, attributes: Mapping[str, str] | None, request_id: str
-    ) -> tuple[str, bytes, int]:
-        event_id, time_ns = self._ids(), self._send_time()
-        payload = events.encode_event(event_id, request_id, name, attributes, time_ns)
-        return event_id, payload, time_ns
+        return self._publish("SendMessage", sender.room_arn, room, grant)
 
     def _publish(
-        self, room: Room | None, envelope: Deliver | Disconnect, time_ns: int
-    ) -> Awaitable[None] | None:
+        self, action: str, arn: str, room: Room | None, grant: Grant
+    ) -> Awaitable[object] | None:
         """Publish what was accepted, its record first; return what to wait for, if anything."""
-        self.requests[envelope.action] += 1
+        self.requests[action] += 1
         chat_log = self._chat_log
         if (
             room is not None
             and chat_log is not None
             and (room.logging_configuration_identifiers or chat_log.must_wait(room.arn))
         ):
-            publish = partial(self._bus.publish, envelope)
-            return chat_log.record(room, envelope.payload, time_ns, publish)
-        self._bus.publish(envelope)
-        return None
+            # The record goes behind the room's earlier ones: that settles the frame's place.
+            envelope = grant()
+            publish = partial(self._line.publish, arn, lambda: envelope)
+            return chat_log.record(room, envelope.payload, self._last_send_time, publish)
+        published = self._line.publish(arn, grant)
+        return None if isinstance(published, int) else published
 
     def _send_time(self) -> int:
         now, last = self._clock.wall_ns(), self._last_send_time
@@ -284,6 +289,12 @@ class Chat:
                 now = last + 1
         self._last_send_time = now
         return now
+
+
+async def _done(waiting: Awaitable[object] | None) -> None:
+    """Wait, if there is anything to wait for."""
+    if waiting is not None:
+        await waiting
 
 
 def _as_sent(action: SendMessage) -> Allowed:

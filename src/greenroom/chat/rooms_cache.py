@@ -10,6 +10,7 @@
 import asyncio
 from collections import OrderedDict
 
+from greenroom.bus.base import Control, RoomChanged, RoomDeleted
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
@@ -25,7 +26,11 @@ class RoomsCache:
     """Rooms by their ARN; absence is remembered too."""
 
     def __init__(
-        self, rooms: Rooms, maximum: int = MAXIMUM_ROOMS, clock: Clock | None = None
+        self,
+        rooms: Rooms,
+        control: Control,
+        maximum: int = MAXIMUM_ROOMS,
+        clock: Clock | None = None,
     ) -> None:
         self._kept = rooms
         self._maximum = maximum
@@ -35,6 +40,9 @@ class RoomsCache:
         self._deleted: OrderedDict[str, float] = OrderedDict()
         self._rooms: OrderedDict[str, Room | None] = OrderedDict()
         self._loads: dict[str, asyncio.Task[Room | None]] = {}
+        control.on(RoomChanged, lambda envelope: self.forget(envelope.room))
+        control.on(RoomDeleted, lambda envelope: self.note_deleted(envelope.room))
+        control.on_reset(self.clear)
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -76,6 +84,11 @@ class RoomsCache:
         """Drop what is known of the room, and what a load under way is about to learn."""
         self._rooms.pop(arn, None)
         self._loads.pop(arn, None)
+
+    def clear(self) -> None:
+        """Forget every room, and what loads under way are about to learn."""
+        self._rooms.clear()
+        self._loads.clear()
 
     def note_deleted(self, arn: str) -> None:
         """Forget the room, and remember that there was one: it may have connections yet."""

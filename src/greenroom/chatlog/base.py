@@ -94,7 +94,7 @@ class ChatLog(Protocol):
         """
 
     def record(
-        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], None]
+        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], object]
     ) -> Awaitable[None]:
         """Keep a frame for each configuration that the room has, then call `publish`.
 

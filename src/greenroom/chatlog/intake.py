@@ -28,7 +28,7 @@ ENTRY_BYTES = 256
 
 log = structlog.get_logger()
 
-Publish = Callable[[], None]
+Publish = Callable[[], object]
 
 
 class Intake:

@@ -110,7 +110,7 @@ class JournaledChatLog:
         return self._intake.must_wait(room)
 
     def record(
-        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], None]
+        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], object]
     ) -> Awaitable[None]:
         configurations = _arns(room.logging_configuration_identifiers)
         return self._intake.put(Entry(room.arn, configurations, time_ns, payload), publish)

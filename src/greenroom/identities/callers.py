@@ -2,8 +2,8 @@
 
 - A known caller is one lookup. Of a key that is not known, nor known to be unknown, the store is
   asked (`identity_resolver`).
-- `forget` drops all that is known of an account: the bus says so after each change. What is known
-  is asked again after `KNOWN_SECONDS` in any case, because the bus may lose an envelope.
+- The bus says after each change of an account to drop all that is known of it. What is known is
+  asked again after `KNOWN_SECONDS` in any case, because the bus may lose an envelope.
 - Both memories hold `MAXIMUM_KNOWN` entries; at the bound the oldest goes.
 - Uses of keys are noted in memory and written together (`write_last_used`), never per request; at
   `MAXIMUM_KNOWN` keys further ones are not noted until then.
@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from greenroom.bus.base import Control, IdentitiesChanged
 from greenroom.clock import Clock
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
 from greenroom.model.identity import LastUsed, SessionClaims
@@ -113,8 +114,13 @@ class Identities:
     """The callers that the service knows, beginning with the roots' keys."""
 
     def __init__(
-        self, *roots: AccessKey, resolve: Resolve = nobody, clock: Clock | None = None
+        self,
+        *roots: AccessKey,
+        resolve: Resolve = nobody,
+        clock: Clock | None = None,
+        control: Control | None = None,
     ) -> None:
+        """Know the roots' keys, and those that `resolve` finds; `control` says when to forget."""
         self._resolve = resolve
         self._clock = clock or Clock()
         self._roots = {
@@ -131,6 +137,9 @@ class Identities:
         self._uses: dict[str, LastUsed] = {}
         self.evicted = {"callers": 0, "unknown_keys": 0, "key_uses": 0}
         """What did not fit into each of the memories, since the start."""
+        if control is not None:
+            control.on(IdentitiesChanged, lambda envelope: self.forget(envelope.account))
+            control.on_reset(self.forget_all)
 
     def __len__(self) -> int:
         return len(self._known) + len(self._unknown)
@@ -161,6 +170,12 @@ class Identities:
         gone = [key for key, (caller, _) in self._known.items() if caller.account == account]
         for key in gone:
             del self._known[key]
+
+    def forget_all(self) -> None:
+        """Drop what is known of every account, and what is being asked."""
+        self._changes += 1
+        self._unknown.clear()
+        self._known.clear()
 
     def note_use(self, caller: Caller, service: str, region: str) -> None:
         """Note that the caller's key has signed a request."""

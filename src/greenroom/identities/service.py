@@ -15,7 +15,7 @@ import structlog
 from greenroom.audit.entry import SUCCESS, AuditEntry
 from greenroom.audit.file import Rotation
 from greenroom.audit.log import AuditLog
-from greenroom.bus.base import AccountSuspended, Bus, Envelope, IdentitiesChanged
+from greenroom.bus.base import AccountSuspended, Control, IdentitiesChanged
 from greenroom.clock import Clock
 from greenroom.identities import declaration_file, root_key
 from greenroom.identities.accounts import Accounts
@@ -49,24 +49,30 @@ class IdentityService:
     """Who is known, who is suspended, and what is written about what they do; see `open`."""
 
     def __init__(
-        self, settings: Settings, store: IdentityStore, bus: Bus, clock: Clock, vault: Vault
+        self, settings: Settings, store: IdentityStore, control: Control, clock: Clock, vault: Vault
     ) -> None:
         self._settings = settings
         self._store = store
-        self._bus = bus
+        self._control = control
         self._clock = clock
         self.vault = vault
         self.root: AccessKey
         self.session_ring: KeyRing
         self.identities: Identities
-        self.accounts = Accounts(store, bus, clock)
+        self.accounts = Accounts(store, control, clock)
         self.audit_log = _audit_log(settings)
-        self._hung_up = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._hung_up = False
         self._upkeep: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
-        cls, settings: Settings, store: IdentityStore, secrets: Secrets, bus: Bus, clock: Clock
+        cls,
+        settings: Settings,
+        store: IdentityStore,
+        secrets: Secrets,
+        control: Control,
+        clock: Clock,
     ) -> "IdentityService":
         """Find the keys, apply the identities file, and begin the audit log.
 
@@ -75,7 +81,7 @@ class IdentityService:
             IdentitiesRefused: the identities file cannot be used; nothing of it was applied.
             StoreUnwritable: a file of the data directory cannot be written.
         """
-        service = cls(settings, store, bus, clock, await open_vault(settings, secrets))
+        service = cls(settings, store, control, clock, await open_vault(settings, secrets))
         await service._find_keys()
         async with contextlib.AsyncExitStack() as stack:
             if service.audit_log is not None:
@@ -87,15 +93,9 @@ class IdentityService:
         return service
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Begin the upkeep."""
+        """Begin the upkeep; a reset of the bus brings a round of it at once."""
+        self._control.on_reset(self._woken.set)
         self._upkeep = tasks.create_task(self._keep_up())
-
-    def receive(self, envelope: Envelope) -> None:
-        """Take an envelope from the bus; those about rooms are for others."""
-        if isinstance(envelope, IdentitiesChanged):
-            self.identities.forget(envelope.account)
-        elif isinstance(envelope, AccountSuspended):
-            self.accounts.receive(envelope)
 
     async def end_sessions(self, kind: IdentityKind | None, name: str) -> None:
         """End the sessions of a user, a role or (None) the root: the next request is refused.
@@ -104,13 +104,14 @@ class IdentityService:
             NoSuchEntity: there is no such user or role.
         """
         await self._store.end_sessions(self.root.account, kind, name)
-        self._bus.publish(IdentitiesChanged(self.root.account))
+        self._control.broadcast(IdentitiesChanged(self.root.account))
 
     def hang_up(self) -> None:
         """Open the audit log anew, and apply the identities file soon."""
         if self.audit_log is not None:
             self.audit_log.reopen()
-        self._hung_up.set()
+        self._hung_up = True
+        self._woken.set()
 
     async def close(self) -> None:
         """Stop the upkeep, write what is noted, and end the audit log."""
@@ -133,7 +134,9 @@ class IdentityService:
             self._clock,
             (self.root.access_key_id,),
         )
-        self.identities = Identities(self.root, resolve=resolver.resolve, clock=self._clock)
+        self.identities = Identities(
+            self.root, resolve=resolver.resolve, clock=self._clock, control=self._control
+        )
 
     async def _ring(self, name: str) -> KeyRing:
         key_id, key = new_key()
@@ -144,9 +147,10 @@ class IdentityService:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(UPKEEP_SECONDS):
-                    await self._hung_up.wait()
-            if self._hung_up.is_set():
-                self._hung_up.clear()
+                    await self._woken.wait()
+            self._woken.clear()
+            if self._hung_up:
+                self._hung_up = False
                 try:
                     await self._apply_file()
                 except (IdentitiesRefused, StorageUnavailable) as refused:
@@ -179,9 +183,9 @@ class IdentityService:
             await self._audit(SUCCESS, change.arn, change=change.what, **differs)
         log.info("identities file applied", file=str(path), changes=len(changes))
         if changes:
-            self._bus.publish(IdentitiesChanged(account))
+            self._control.broadcast(IdentitiesChanged(account))
         if declared.suspended is not None:
-            self._bus.publish(AccountSuspended(account, declared.suspended))
+            self._control.broadcast(AccountSuspended(account, declared.suspended))
 
     async def _audit(self, outcome: str, arn: str = "", **details: object) -> None:
         """Write what the identities file changed, or that it was refused."""

@@ -1,4 +1,4 @@
-"""The rooms of this node and their connections: every envelope of the bus ends here.
+"""The rooms of this node and their connections: what arrives in a room ends here.
 
 - Frames that wait are joined once per room and the same bytes are written to every connection: a
   burst of k messages costs one write per connection, not k.
@@ -29,16 +29,7 @@ from operator import length_hint
 from time import perf_counter
 from typing import Protocol
 
-from greenroom.bus.base import (
-    ACTIONS,
-    Deliver,
-    Disconnect,
-    Envelope,
-    RoomChanged,
-    RoomDeleted,
-    TokenKeysChanged,
-)
-from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.bus.base import ACTIONS, Arrival, Deliver, Disconnect, RoomEnvelope, RoomLine
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.model.arn import Arn
 from greenroom.protocol.frames import text_frame
@@ -140,7 +131,7 @@ class _Room:
         self.parts: tuple[_Part, ...] | None = None
         # How many are each user's; only where somebody asked, in a large room.
         self.users: Counter[str] | None = None
-        self.pending: list[Deliver | Disconnect] = []
+        self.pending: list[RoomEnvelope] = []
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
         self.after_flush: list[Callable[[], None]] = []
@@ -243,10 +234,9 @@ def _drain(connections: list[Connection]) -> None:
 class Hub:
     """Rooms to connections of this node."""
 
-    def __init__(
-        self, rooms: RoomsCache, metrics: Metrics, sender: BulkSender | None = None
-    ) -> None:
-        self._cache = rooms
+    def __init__(self, line: RoomLine, metrics: Metrics, sender: BulkSender | None = None) -> None:
+        self._line = line
+        line.on_arrival(self.receive)
         self._sender = sender
         # The rooms that have something to write at the end of the tick.
         self._due: list[_Room] = []
@@ -300,6 +290,7 @@ class Hub:
         room = self._rooms.get(room_arn)
         if room is None:
             room = self._rooms[room_arn] = _Room(Arn.parse(room_arn))
+            self._line.follow(room_arn)
         room.connections[connection] = straight
         room.parts = None
         if room.users is not None:
@@ -327,6 +318,7 @@ class Hub:
         self._counts[room.owner] -= 1
         if not room.connections:
             del self._rooms[room_arn]
+            self._line.unfollow(room_arn)
 
     def after_flush(self, room_arn: str, action: Callable[[], None]) -> None:
         """Do something when everything that was published before is written to everybody."""
@@ -371,21 +363,21 @@ class Hub:
         else:
             self.drain()
 
-    def receive(self, envelope: Envelope) -> None:
-        """Take an envelope from the bus."""
-        if isinstance(envelope, Deliver):
-            if (room := self._rooms.get(envelope.room)) is not None:
+    def receive(self, arrival: Arrival) -> None:
+        """Show what arrived in a room to its connections."""
+        room = self._rooms.get(arrival.room)
+        if room is None:
+            return
+        for envelope in arrival.envelopes:
+            if isinstance(envelope, Deliver):
                 self._deliver(room, envelope)
-        elif isinstance(envelope, Disconnect):
-            if (room := self._rooms.get(envelope.room)) is not None:
+            else:
                 self._disconnect(room, envelope)
-        elif isinstance(envelope, RoomChanged):
-            self._cache.forget(envelope.room)
-        elif isinstance(envelope, RoomDeleted):
-            self._cache.note_deleted(envelope.room)
-        elif isinstance(envelope, TokenKeysChanged) and envelope.killed:
-            everybody = (each for room in self._rooms.values() for each in room.connections)
-            self._revoke([each for each in everybody if each.key_id == envelope.killed])
+
+    def revoke(self, key_id: str) -> None:
+        """End the connections that a killed key has let in."""
+        everybody = (each for room in self._rooms.values() for each in room.connections)
+        self._revoke([each for each in everybody if each.key_id == key_id])
 
     def _revoke(self, connections: list[Connection]) -> None:
         """End connections, a slice at a time: there may be tens of thousands."""

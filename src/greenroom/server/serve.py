@@ -19,7 +19,7 @@ import structlog
 
 from greenroom import __version__
 from greenroom.aws_access.clients import AwsAccess
-from greenroom.bus.base import Bus, Envelope, IdentitiesChanged
+from greenroom.bus.base import Bus, IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
@@ -214,9 +214,10 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True):
 async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     settings, store, bus, clock = opened.settings, opened.store, opened.bus, opened.clock
     identity, metrics, quotas = opened.identity, opened.metrics, settings.quotas()
-    rooms = RoomsCache(store.rooms, clock=clock)
-    hub = Hub(rooms, metrics, opened.sender)
+    rooms = RoomsCache(store.rooms, bus, clock=clock)
+    hub = Hub(bus, metrics, opened.sender)
     keys = await TokenKeys.open(identity.vault, bus, clock, tasks)
+    keys.when_killed(hub.revoke)
     chat_log = await _start_chat_log(opened, tasks)
     chat = Chat(
         rooms,
@@ -229,7 +230,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     )
     services = Services(
         store=store,
-        bus=bus,
+        control=bus,
         chat=chat,
         chat_log=chat_log,
         rooms=rooms,
@@ -273,7 +274,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         opened.lines,
         settings.served_regions(),
     )
-    await bus.start(functools.partial(_receive, keys, hub, identity))
+    await bus.start()
     identity.start(tasks)
     watch(metrics, plane, control)
     lag = LoopLag(metrics.loop_lag_seconds)
@@ -381,13 +382,6 @@ async def _close(node: _Node, delivering: float | None = None) -> None:
         node.publishing.cancel()
     # The upkeep is a task of the group, which waits for it.
     await opened.identity.close()
-
-
-def _receive(keys: TokenKeys, hub: Hub, identity: IdentityService, envelope: Envelope) -> None:
-    """Take an envelope from the bus: a killed key is refused before its connections end."""
-    keys.follow(envelope, hub.receive)
-    hub.receive(envelope)
-    identity.receive(envelope)
 
 
 def _stop(opened: _Opened, server: HttpServer, hub: Hub, spread: int, offer: Offer) -> None:
@@ -520,7 +514,7 @@ def _query_api(services: Services, identity: IdentityService) -> QueryApi:
         sealer=identity.vault.sealer,
         ring=identity.session_ring,
     )
-    return QueryApi(iam, lambda account: services.bus.publish(IdentitiesChanged(account)))
+    return QueryApi(iam, lambda account: services.control.broadcast(IdentitiesChanged(account)))
 
 
 def _monitoring(node: _Node) -> Monitoring | None:

@@ -13,7 +13,7 @@ from typing import Self
 
 import structlog
 
-from greenroom.bus.base import Bus, Envelope, TokenKeysChanged
+from greenroom.bus.base import Control, TokenKeysChanged
 from greenroom.clock import Clock
 from greenroom.model.errors import ServiceError, ValidationException
 from greenroom.process.randomness import new_key
@@ -30,21 +30,26 @@ class TokenKeys:
     """The one ring of this process, and where it is kept."""
 
     def __init__(
-        self, vault: Vault, bus: Bus, clock: Clock, tasks: asyncio.TaskGroup, kept: bytes
+        self, vault: Vault, control: Control, clock: Clock, tasks: asyncio.TaskGroup, kept: bytes
     ) -> None:
         self.ring = KeyRing.from_bytes(kept)
         self._kept = kept
         self._vault = vault
-        self._bus = bus
+        self._control = control
         self._clock = clock
         self._tasks = tasks
+        self._when_killed: list[Callable[[str], None]] = []
+        control.on(TokenKeysChanged, self._hear)
+        control.on_reset(lambda: self._hear(TokenKeysChanged("")))
 
     @classmethod
-    async def open(cls, vault: Vault, bus: Bus, clock: Clock, tasks: asyncio.TaskGroup) -> Self:
+    async def open(
+        cls, vault: Vault, control: Control, clock: Clock, tasks: asyncio.TaskGroup
+    ) -> Self:
         """Read the keys; the first start makes one."""
         key_id, key = new_key()
         first = KeyRing({key_id: key}, key_id, {key_id: clock.now_ms()})
-        return cls(vault, bus, clock, tasks, await vault.secret(NAME, first.to_bytes()))
+        return cls(vault, control, clock, tasks, await vault.secret(NAME, first.to_bytes()))
 
     def describe(self) -> list[KeyInfo]:
         """Return what may be told of the keys, the current one first."""
@@ -66,7 +71,7 @@ class TokenKeys:
                 raise ValidationException("Too many token keys are still in use.") from None
 
         await self._change(change)
-        self._bus.publish(TokenKeysChanged(""))
+        self._control.broadcast(TokenKeysChanged(""))
         log.info("token key rotated", key_id=key_id)
         return key_id
 
@@ -88,19 +93,29 @@ class TokenKeys:
                 raise ValidationException("There is no token key of that id.") from None
 
         await self._change(change)
-        self._bus.publish(TokenKeysChanged(key_id))
+        self._control.broadcast(TokenKeysChanged(key_id))
         log.warning("token key killed", key_id=key_id)
 
-    def follow(self, envelope: Envelope, after: Callable[[Envelope], None]) -> None:
-        """Take an envelope from the bus: when keys have changed elsewhere, do as they did.
+    def when_killed(self, receiver: Callable[[str], None]) -> None:
+        """Call the receiver with the id of each killed key, to end what the key has let in.
 
-        `after` gets the envelope of a killed key once the key is known to be gone here: what it
-        let in at the last moment is to be ended too.
+        It is called when the key is refused, so that none of them comes back with the same token;
+        and once more when the store was read, for what the key let in until then: a node refuses
+        its own current key only when it has read the one in its place.
         """
-        if isinstance(envelope, TokenKeysChanged):
-            if any(info.id == envelope.killed and not info.current for info in self.describe()):
-                self.ring.adopt(self.ring.without(envelope.killed))
-            self._tasks.create_task(self._read(envelope, after))
+        self._when_killed.append(receiver)
+
+    def _hear(self, changed: TokenKeysChanged) -> None:
+        """Do as was done elsewhere."""
+        killed = changed.killed
+        if any(info.id == killed and not info.current for info in self.describe()):
+            self.ring.adopt(self.ring.without(killed))
+        self._tell(killed)
+        self._tasks.create_task(self._read(killed))
+
+    def _tell(self, killed: str) -> None:
+        for receiver in self._when_killed if killed else ():
+            receiver(killed)
 
     async def _change(self, change: Callable[[KeyRing], KeyRing]) -> None:
         """Keep a changed ring, made from what is kept, whoever else changes it at the same time."""
@@ -111,12 +126,12 @@ class TokenKeys:
             if self._kept == wanted:
                 return
 
-    async def _read(self, envelope: TokenKeysChanged, after: Callable[[Envelope], None]) -> None:
+    async def _read(self, killed: str) -> None:
         try:
             self._take(await self._vault.secret(NAME, self._kept))
         except ServiceError as error:
             log.error("token keys not read", error=type(error).__name__)
-        after(envelope)
+        self._tell(killed)
 
     def _take(self, kept: bytes) -> None:
         if kept != self._kept:

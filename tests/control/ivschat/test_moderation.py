@@ -20,7 +20,7 @@ async def test_send_event() -> None:
         envelope = api.published[-1]
         assert isinstance(envelope, Deliver)
         frame = msgspec.json.decode(envelope.payload)
-        assert (envelope.room, frame["EventName"], frame["Attributes"]) == (room, "poll", shown)
+        assert (api.bus.rooms[-1], frame["EventName"], frame["Attributes"]) == (room, "poll", shown)
         assert answer.body == {"id": frame["Id"]}
         assert frame["RequestId"] == ""
 
@@ -46,7 +46,7 @@ async def test_disconnect_user() -> None:
     assert (answer.status, answer.body) == (200, {})
     (envelope,) = api.published
     assert isinstance(envelope, Disconnect)
-    assert (envelope.room, envelope.user_id, envelope.reason) == (room, "ann", "spam")
+    assert (api.bus.rooms, envelope.user_id, envelope.reason) == ([room], "ann", "spam")
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,13 @@ async def test_rates() -> None:
 
 
 async def test_deleted_room() -> None:
-    """A room that was deleted is not found, also when it was cached."""
+    """A room that was deleted is not found, also when it was cached; its users can be ended."""
     api = await Caller().listening()
     room = await api.created()
     call = {"roomIdentifier": room, "userId": "ann"}
     assert (await api.call("DisconnectUser", **call)).status == 200
     await api.call("DeleteRoom", identifier=room)
-    assert (await api.call("DisconnectUser", **call)).status == 404
+    assert (await api.call("DisconnectUser", **call)).status == 200
+    event = {"roomIdentifier": room, "eventName": "e"}
+    assert (await api.call("SendEvent", **event)).status == 404
     assert (await api.call("CreateChatToken", **call)).status == 404

@@ -5,7 +5,7 @@ from typing import cast
 
 import msgspec
 
-from greenroom.bus.base import Bus
+from greenroom.bus.base import Control
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
@@ -28,7 +28,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Everything below the control plane, as built by the composition root."""
 
     store: Store
-    bus: Bus
+    control: Control
     chat: Chat
     chat_log: ChatLog
     rooms: RoomsCache

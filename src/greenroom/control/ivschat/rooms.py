@@ -76,7 +76,7 @@ async def update_room(call: Call) -> Result:
         else attachments,
     )
     room = await call.services.store.rooms.update(arn, change, call.services.clock.now_ms())
-    call.services.bus.publish(RoomChanged(str(arn)))
+    call.services.control.broadcast(RoomChanged(str(arn)))
     return _described(room)
 
 
@@ -84,7 +84,7 @@ async def delete_room(call: Call) -> Result:
     """DeleteRoom: connections stay open, publishing on them answers 404 (Chat User Guide, FAQs)."""
     arn = call.resource("identifier")
     await call.services.store.rooms.delete(arn)
-    call.services.bus.publish(RoomDeleted(str(arn)))
+    call.services.control.broadcast(RoomDeleted(str(arn)))
     return {}
 
 

@@ -1,0 +1,24 @@
+"""A bus of one node that keeps what went through it."""
+
+from greenroom.bus.base import ControlEnvelope, Grant, Position, RoomEnvelope
+from greenroom.bus.memory import MemoryBus
+
+
+class ListeningBus(MemoryBus):
+    """Keeps all envelopes in their order, also those of rooms that nobody follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[RoomEnvelope | ControlEnvelope] = []
+        self.rooms: list[str] = []
+        """The room of each publication."""
+
+    def publish(self, room: str, grant: Grant) -> Position:
+        envelope = grant()
+        self.published.append(envelope)
+        self.rooms.append(room)
+        return super().publish(room, lambda: envelope)
+
+    def broadcast(self, envelope: ControlEnvelope) -> None:
+        self.published.append(envelope)
+        super().broadcast(envelope)
