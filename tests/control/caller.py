@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from greenroom.audit.log import AuditLog
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
@@ -16,7 +17,9 @@ from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.control.app import ControlPlane
+from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.ivschat.context import Services
+from greenroom.control.pipeline import Pipeline
 from greenroom.identities.accounts import Accounts
 from greenroom.identities.callers import AccessKey, Identities
 from greenroom.model.quotas import Quotas, RateProfile
@@ -118,7 +121,19 @@ class Caller:
             metrics=Metrics(),
             accounts=self.accounts,
         )
-        self.plane = ControlPlane(self.services, Identities(*KEYS.values()))
+        self.plane = self.plane_of()
+
+    def plane_of(self, audit_log: AuditLog | None = None) -> ControlPlane:
+        """Return a control plane of the ivschat API."""
+        pipeline = Pipeline(
+            Identities(*KEYS.values()),
+            self.accounts,
+            self.services.clock,
+            self.services.quotas,
+            self.services.metrics,
+            audit_log,
+        )
+        return ControlPlane(pipeline, ivschat_api(self.services))
 
     async def listening(self) -> "Caller":
         """Let what is published reach the caches from now on."""

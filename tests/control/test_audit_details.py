@@ -10,8 +10,6 @@ from greenroom.control.audit_details import (
     DETAILS,
     IAM_DETAILS,
     details,
-    issued,
-    made,
     resources,
 )
 from greenroom.control.iam.operations import OPERATIONS
@@ -106,11 +104,14 @@ def test_what_was_refused_need_not_be_a_policy() -> None:
 def test_what_was_made() -> None:
     """Ids of keys and versions are details, ARNs are resources; secrets are neither."""
     key = {"AccessKeyId": "AKIA1", "SecretAccessKey": "secret"}
-    assert issued({"AccessKey": key}) == issued({"Credentials": key}) == {"AccessKeyId": "AKIA1"}
-    assert issued({"PolicyVersion": {"VersionId": "v2"}}) == {"VersionId": "v2"}
-    assert issued({}) == made({}) == {}
+    for made in ("AccessKey", "Credentials"):
+        assert details("CreateAccessKey", {}, {made: key}, done=True) == {"AccessKeyId": "AKIA1"}
+    version: dict[str, Any] = {"PolicyVersion": {"VersionId": "v2"}}
+    assert details("CreatePolicyVersion", {}, version, done=True) == {"VersionId": "v2"}
+    assert details("CreateUser", {}, {}, done=True) == {}
     role = {"Role": {"Arn": "arn:role", "RoleName": "mod"}}
-    assert resources({"RoleName": "mod"}, made(role)) == ("arn:role",)
+    assert resources({"RoleName": "mod"}, role) == ("arn:role",)
+    assert resources({"RoleName": "mod"}, {}) == ()
     assert resources({"identifier": "arn:a"}, {"arn": "arn:a"}) == ("arn:a",)
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from greenroom.aws import query_service
 from greenroom.control.iam import simulation
-from greenroom.control.iam.api import QueryApi
 from greenroom.control.iam.operations import OPERATIONS
 from greenroom.control.turns import Turns
 from greenroom.model.principal import PrincipalType
@@ -442,7 +441,7 @@ def counted(iam: IamCaller) -> IamCaller:
     """Let each look at the clock be a microsecond of CPU time."""
     looks = itertools.count()
     turns = Turns(lambda: next(looks) / 1_000_000)
-    iam.api = QueryApi(msgspec.structs.replace(iam.services, simulations=turns), iam.changed.append)
+    iam.serve(msgspec.structs.replace(iam.services, simulations=turns))
     return iam
 
 

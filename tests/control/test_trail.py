@@ -9,9 +9,7 @@ import pytest
 from greenroom.audit import refusals
 from greenroom.audit.log import AuditLog
 from greenroom.aws.signature.sigv4 import Request
-from greenroom.control.app import ControlPlane
-from greenroom.identities.callers import Identities
-from tests.control.caller import ACCOUNT, KEYS, LAMBDA, STRANGER, Caller
+from tests.control.caller import ACCOUNT, LAMBDA, STRANGER, Caller
 
 
 class Audited(Caller):
@@ -21,7 +19,7 @@ class Audited(Caller):
         super().__init__()
         self.path, self.log = path, AuditLog(path)
         self.log.start()
-        self.plane = ControlPlane(self.services, Identities(*KEYS.values()), self.log)
+        self.plane = self.plane_of(self.log)
 
     async def lines(self) -> list[dict[str, Any]]:
         """End the log and return what it says."""

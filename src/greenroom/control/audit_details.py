@@ -48,24 +48,40 @@ def resources(parameters: Mapping[str, object], result: Mapping[str, object]) ->
     """Return the ARNs that a request named, and that of what it made."""
     named = (parameters.get(name) for name in IDENTIFIERS)
     found = [each for each in named if isinstance(each, str)]
-    made = result.get("arn")
+    made = result.get("arn") or _made_by_iam(result)
     if isinstance(made, str) and made not in found:
         found.append(made)
     return tuple(found)
 
 
-def details(operation: str, parameters: Mapping[str, object], *, done: bool) -> dict[str, object]:
+def details(
+    operation: str,
+    parameters: Mapping[str, object],
+    result: Mapping[str, object] = {},
+    *,
+    done: bool,
+) -> dict[str, object]:
     """Return what else is worth knowing of a request; `done` says that it was not refused."""
+    known = {**parameters, **_issued_by_iam(result)}
     found: dict[str, object] = {}
     for name in DETAILS.get(operation, IAM_DETAILS):
-        value = parameters.get(name)
+        value = known.get(name)
         if value is not None:
             shown = _SHOWN.get(name)
             found[name] = value if shown is None else shown(value, done)
     return found
 
 
-def issued(result: Mapping[str, object]) -> dict[str, object]:
+def _made_by_iam(result: Mapping[str, object]) -> object:
+    """Return the ARN of what IAM or STS made."""
+    for kind in ("User", "Role", "Policy", "AssumedRoleUser"):
+        value = result.get(kind)
+        if isinstance(value, dict) and "Arn" in value:
+            return value["Arn"]
+    return None
+
+
+def _issued_by_iam(result: Mapping[str, object]) -> dict[str, object]:
     """Return what IAM or STS made, by the parameters that would name it; never its secret."""
     found: dict[str, object] = {}
     for kind, member in (
@@ -77,15 +93,6 @@ def issued(result: Mapping[str, object]) -> dict[str, object]:
         if isinstance(made, dict) and member in made:
             found[member] = made[member]
     return found
-
-
-def made(result: Mapping[str, object]) -> dict[str, object]:
-    """Return the ARN of what IAM or STS made."""
-    for kind in ("User", "Role", "Policy", "AssumedRoleUser"):
-        value = result.get(kind)
-        if isinstance(value, dict) and "Arn" in value:
-            return {"arn": value["Arn"]}
-    return {}
 
 
 def _keys(tags: object, _done: bool) -> object:

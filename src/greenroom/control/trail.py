@@ -1,6 +1,7 @@
 """What the audit log says about a request: gathered along the pipeline, written at its end.
 
-- Written are the operations that change, issue or moderate, and every request that was refused.
+- Written are the operations that change, issue or moderate, and every request that was refused:
+  the pipeline says which.
 - Of refused requests as many are written as `refusals` admits; the next line of the same caller
   says how many were left out, and the service's log whose they are.
 - Which parameters: `audit_details`.
@@ -22,24 +23,13 @@ from greenroom.telemetry.bounded_log import BoundedLog
 LEFT_OUT = "audit lines left out"
 """What the service's log says when refused requests are too many for the audit log."""
 
-READING = frozenset(
-    {
-        "GetLoggingConfiguration",
-        "GetRoom",
-        "ListLoggingConfigurations",
-        "ListRooms",
-        "ListTagsForResource",
-    }
-)
-"""Operations of which successes are not written."""
-
 
 class Trail:
     """What is known of one request so far."""
 
     __slots__ = (
-        "access_key_id", "caller", "is_free", "operation", "parameters", "reads", "region",
-        "request_id", "result", "source_ip",
+        "access_key_id", "caller", "is_free", "operation", "parameters", "region", "request_id",
+        "result", "source_ip",
     )  # fmt: skip
 
     def __init__(self, request_id: str, source_ip: str) -> None:
@@ -52,8 +42,6 @@ class Trail:
         self.operation = ""
         self.is_free = False
         """Whether everybody may do it: of that, as of refusals, not every line is written."""
-        self.reads = False
-        """Whether an operation beside those in `READING` changes and issues nothing."""
         self.parameters: Mapping[str, object] = {}
         self.result: Mapping[str, object] = {}
 
@@ -80,9 +68,8 @@ class Auditor:
         self._logger = logger
 
     async def finish(self, trail: Trail, outcome: str = SUCCESS) -> None:
-        """Write the request's line, if it has one; `outcome` is a refusal's code."""
-        reads = trail.reads or trail.operation in READING
-        if self._log is None or (outcome == SUCCESS and reads):
+        """Write the request's line, unless it is one too many; `outcome` is a refusal's code."""
+        if self._log is None:
             return
         suppressed = self._suppressed(self._log.refusals, trail, outcome)
         if suppressed is None:
@@ -99,7 +86,9 @@ class Auditor:
                 source_ip=trail.source_ip,
                 region=trail.region,
                 resources=resources(trail.parameters, trail.result),
-                details=details(trail.operation, trail.parameters, done=outcome == SUCCESS),
+                details=details(
+                    trail.operation, trail.parameters, trail.result, done=outcome == SUCCESS
+                ),
                 suppressed=suppressed,
             )
         )

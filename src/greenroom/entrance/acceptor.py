@@ -18,7 +18,8 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from greenroom.aws import rest_json
-from greenroom.control.app import CORS, UNKNOWN
+from greenroom.control.asgi import CORS
+from greenroom.control.pipeline import UNKNOWN
 from greenroom.entrance.http_connection import LINGER_SECONDS
 from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException

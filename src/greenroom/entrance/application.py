@@ -2,7 +2,7 @@
 
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send
-from greenroom.control.operator_api import PREFIX, OperatorApi
+from greenroom.control.greenroom.operations import is_path
 from greenroom.entrance.front_page import FrontPage
 from greenroom.entrance.health import Health
 from greenroom.entrance.metrics_endpoint import Monitoring
@@ -10,7 +10,7 @@ from greenroom.protocol.base_path import BasePath
 
 
 class Application:
-    """`/health`, `/metrics`, the operator's requests, a browser's `/`, else the control plane.
+    """`/health`, `/metrics`, a browser's `/`, else the control plane.
 
     All of them below the base path, too.
     """
@@ -18,16 +18,14 @@ class Application:
     def __init__(
         self,
         control: ControlPlane,
-        operator: OperatorApi,
         health: Health,
         monitoring: Monitoring | None = None,
         base_path: str = "",
     ) -> None:
         self._control = control
-        self._operator = operator
         self._health = health
         self._monitoring = monitoring
-        self._base_path = BasePath(base_path, operator.has)
+        self._base_path = BasePath(base_path, is_path)
         self._front_page = FrontPage(base_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,8 +36,6 @@ class Application:
             await self._health(scope, send)
         elif self._monitoring is not None and self._monitoring.wants(scope):
             await self._monitoring(scope, receive, send)
-        elif scope["raw_path"].startswith(PREFIX):
-            await self._operator(scope, receive, send)
         elif self._front_page.wants(scope):
             await self._front_page(send)
         else:

@@ -34,7 +34,8 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from greenroom.aws import rest_json
-from greenroom.control.app import CORS, UNKNOWN
+from greenroom.control.asgi import CORS
+from greenroom.control.pipeline import UNKNOWN
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.plane import Plane
 from greenroom.messaging.reset import reset

@@ -12,7 +12,7 @@ import gc
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 import msgspec
 import structlog
@@ -28,11 +28,14 @@ from greenroom.chatlog.destinations import Destinations, endpoints, open_destina
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.clock import Clock
 from greenroom.control.app import ControlPlane
-from greenroom.control.iam.api import QueryApi
+from greenroom.control.greenroom.api import greenroom_api
+from greenroom.control.greenroom.call import GreenroomServices
+from greenroom.control.iam.api import IamApi, iam_apis
 from greenroom.control.iam.call import IamServices
+from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.ivschat.context import Services
 from greenroom.control.ivschat.logging_configurations import finish_interrupted
-from greenroom.control.operator_api import OperatorApi
+from greenroom.control.pipeline import Pipeline
 from greenroom.control.request_body import Bodies
 from greenroom.entrance import certificate as tls
 from greenroom.entrance.application import Application
@@ -263,17 +266,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         origins=AllowedOrigins(settings.texts("allowed_origins")),
         logger=opened.lines,
     )
-    query_api = _query_api(services, identity)
-    bodies = Bodies(settings.number("request_bodies_bytes"))
-    control = ControlPlane(
-        services,
-        identity.identities,
-        identity.audit_log,
-        query_api,
-        bodies,
-        opened.lines,
-        settings.served_regions(),
-    )
+    control = _control_plane(opened, services, keys)
     await bus.start()
     identity.start(tasks)
     watch(metrics, plane, control)
@@ -300,21 +293,10 @@ async def _serve(
 ) -> bool:
     """Serve, drain and close; return whether to serve again."""
     opened, hub = node.opened, node.plane.hub
-    settings, identity = opened.settings, opened.identity
-    operator = OperatorApi(
-        node.keys,
-        identity.accounts,
-        identity.identities,
-        identity.root,
-        opened.clock,
-        opened.metrics,
-        node.control,
-        identity.end_sessions,
-    )
+    settings = opened.settings
     check = StoreCheck(opened.store.check_writable, opened.clock)
     application = Application(
         node.control,
-        operator,
         _health(node, check),
         _monitoring(node),
         settings.optional_text("base_path") or "",
@@ -506,7 +488,36 @@ def _publishing(opened: _Opened, tasks: asyncio.TaskGroup) -> "asyncio.Task[None
     return tasks.create_task(Publisher(opened.metrics, opened.access, region, namespace).run())
 
 
-def _query_api(services: Services, identity: IdentityService) -> QueryApi:
+def _control_plane(opened: _Opened, services: Services, keys: TokenKeys) -> ControlPlane:
+    settings, identity = opened.settings, opened.identity
+    regions = settings.served_regions()
+    pipeline = Pipeline(
+        identity.identities,
+        identity.accounts,
+        services.clock,
+        services.quotas,
+        services.metrics,
+        identity.audit_log,
+        Bodies(settings.number("request_bodies_bytes")),
+        opened.lines,
+    )
+    greenroom = GreenroomServices(
+        keys=keys,
+        accounts=identity.accounts,
+        identities=opened.store.identities,
+        end_sessions=identity.end_sessions,
+    )
+    return ControlPlane(
+        pipeline,
+        ivschat_api(services, regions),
+        _iam_apis(services, identity, regions),
+        greenroom_api(greenroom),
+    )
+
+
+def _iam_apis(
+    services: Services, identity: IdentityService, regions: Collection[str] | None
+) -> Mapping[str, IamApi]:
     iam = IamServices(
         identities=services.store.identities,
         clock=services.clock,
@@ -514,7 +525,11 @@ def _query_api(services: Services, identity: IdentityService) -> QueryApi:
         sealer=identity.vault.sealer,
         ring=identity.session_ring,
     )
-    return QueryApi(iam, lambda account: services.control.broadcast(IdentitiesChanged(account)))
+
+    def changed(account: str) -> None:
+        services.control.broadcast(IdentitiesChanged(account))
+
+    return iam_apis(iam, changed, regions)
 
 
 def _monitoring(node: _Node) -> Monitoring | None:

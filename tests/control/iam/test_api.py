@@ -1,16 +1,14 @@
 """The way of a request to IAM and STS, and what the audit log learns of it."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from greenroom.aws import query
 from greenroom.control.iam.api import service_of
 from greenroom.control.iam.operations import OPERATIONS
+from greenroom.control.pipeline import Incoming
 from greenroom.control.trail import Trail
 from greenroom.model.errors import ServiceError
-from greenroom.policies.request_context import RequestFacts
 from tests.control.iam_caller import FORM, ROOT, IamCaller, caller_of
 
 SIGNED = b"AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/%s/aws4_request, SignedHeaders=host"
@@ -44,28 +42,28 @@ def test_service_of(asked: dict[str, Any], service: str | None) -> None:
     assert service_of(asked) == service
 
 
-async def respond(service: str, body: bytes) -> tuple[Trail, str]:
-    """Return the trail of the root's request, and the code of its refusal."""
+def parsed(service: str, body: bytes) -> tuple[Trail, bool, str]:
+    """Return the trail of the root's request, whether it reads, and the code of its refusal."""
     iam, trail = IamCaller(), Trail("id-1", "")
-    facts = RequestFacts(region="us-east-1", now=datetime.fromtimestamp(iam.time.clock.now(), UTC))
+    api, now = iam.apis[service], iam.time.clock.now()
+    asked = scope(content_type=FORM)
+    incoming = Incoming(asked, body, caller_of(ROOT), "us-east-1", now, trail)
     try:
-        form = query.read_form(b"", FORM, body)
-        await iam.api.respond(service, form, caller_of(ROOT), facts, trail)
+        api.parse(incoming, None)
     except ServiceError as error:
-        return trail, error.code
-    return trail, ""
+        return trail, False, error.code
+    return trail, trail.operation in api.reading, ""
 
 
-async def test_what_the_trail_learns() -> None:
+def test_what_the_trail_learns() -> None:
     """The trail knows operation and parameters, and whether anything was changed or issued."""
-    trail, code = await respond("iam", b"Action=CreateUser&Version=2010-05-08&UserName=u")
-    assert (trail.operation, trail.reads, code) == ("CreateUser", False, "")
+    trail, reads, code = parsed("iam", b"Action=CreateUser&Version=2010-05-08&UserName=u")
+    assert (trail.operation, reads, trail.is_free, code) == ("CreateUser", False, False, "")
     assert trail.parameters == {"UserName": "u"}
-    trail, code = await respond("iam", b"Action=ListUsers&Version=2010-05-08")
-    assert (trail.operation, trail.reads, code) == ("ListUsers", True, "")
-    trail, code = await respond("sts", b"Action=GetSessionToken&Version=2011-06-15")
-    assert (trail.operation, trail.reads, code) == ("GetSessionToken", False, "")
-    assert list(trail.parameters) == ["AccessKeyId"]
+    trail, reads, code = parsed("iam", b"Action=ListUsers&Version=2010-05-08")
+    assert (trail.operation, reads, trail.is_free, code) == ("ListUsers", True, False, "")
+    trail, reads, code = parsed("sts", b"Action=GetSessionToken&Version=2011-06-15")
+    assert (trail.operation, reads, trail.is_free, code) == ("GetSessionToken", False, True, "")
 
 
 @pytest.mark.parametrize(
@@ -78,9 +76,9 @@ async def test_what_the_trail_learns() -> None:
         ("sts", b"Action=%3Cscript%3E&Version=2011-06-15", "InvalidAction"),
     ],
 )
-async def test_what_is_not_served(service: str, body: bytes, code: str) -> None:
+def test_what_is_not_served(service: str, body: bytes, code: str) -> None:
     """An operation that is not in the table is refused before it could have an effect."""
-    trail, refused = await respond(service, body)
+    trail, _, refused = parsed(service, body)
     assert (trail.operation, refused) == ("", code)
 
 

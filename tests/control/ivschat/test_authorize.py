@@ -180,17 +180,6 @@ class TestEveryOperation:
         both = caller(CompiledPolicies([everything], [everything]))
         await authorize(both, operation, given, FACTS, no_tags)
 
-    async def test_the_root_may_do_everything(self, operation: str) -> None:
-        """No policy is asked for the account's root."""
-        root = Principal(
-            arn=f"arn:aws:iam::{ACCOUNT}:root",
-            account=ACCOUNT,
-            type=PrincipalType.ACCOUNT,
-            user_id=ACCOUNT,
-            permissions=NO_POLICIES,
-        )
-        await authorize(root, operation, parameters_of(operation), FACTS, no_tags)
-
 
 @pytest.mark.parametrize("operation", ["CreateRoom", "CreateLoggingConfiguration"])
 async def test_tags_on_what_is_created_need_tag_resource(operation: str) -> None:

@@ -13,7 +13,7 @@ from greenroom.cli.api import Api
 from greenroom.cli.iam_client import Answer, IamClient
 from greenroom.cli.options import ending, fail
 from greenroom.cli.reaching import WHICH, reach, which_service
-from greenroom.control.operator_api import SERVICE
+from greenroom.control.greenroom.api import SERVICE
 from greenroom.settings.load import SettingsRefused
 
 P = ParamSpec("P")

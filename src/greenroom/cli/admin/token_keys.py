@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from greenroom.cli.admin.options import Admin, admin_command
-from greenroom.control.operator_api import TokenKeysAnswer
+from greenroom.control.greenroom.answers import TokenKeysAnswer
 
 
 @click.group("token-keys")

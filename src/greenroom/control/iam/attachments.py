@@ -4,7 +4,7 @@ from typing import cast
 
 from greenroom.control.iam.call import IamCall
 from greenroom.control.iam.inline_policies import holder_of
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.model.identity import Attachment, IdentityKind, Role, User
 from greenroom.model.identity_errors import NoSuchEntity
 

@@ -1,6 +1,6 @@
 """Whether the caller may perform an operation of IAM: every check of it, by the policies in force.
 
-What each action is about: `aws.identity_access`. What does not exist is asked about by the ARN that
+What each action is about: `policies.iam_access`. What does not exist is asked about by the ARN that
 it would have, so that who may not see it is told nothing of it.
 """
 
@@ -18,13 +18,11 @@ from greenroom.policies.request_context import request_context, with_resource
 
 
 async def authorize(call: IamCall, action: str) -> None:
-    """Return when the caller may do the action. The account's root may do everything.
+    """Return when the caller, who is not the root, may do the action.
 
     Raises:
         AccessDeniedException: it may not; the message says who, what and why.
     """
-    if call.principal.is_root:
-        return
     parameters = {name: value for name, value in call.parameters.items() if isinstance(value, str)}
     if action == "iam:GetAccessKeyLastUsed":
         parameters["UserName"] = (await own_key(call)).user_name

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from greenroom.clock import Clock
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.control.turns import Turns
 from greenroom.identities.callers import Caller
 from greenroom.model.errors import FieldError

@@ -2,7 +2,7 @@
 
 from greenroom.control.iam.call import IamCall
 from greenroom.control.iam.documents import check_inline, document_shown
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.identity_errors import NoSuchEntity
 

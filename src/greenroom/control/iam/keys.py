@@ -1,7 +1,7 @@
 """The operations on access keys."""
 
 from greenroom.control.iam.call import IamCall
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.model.errors import FieldError
 from greenroom.model.iam_errors import ValidationError
 from greenroom.model.identity import (

@@ -2,7 +2,7 @@
 
 from greenroom.control.iam.call import IamCall, tags_shown
 from greenroom.control.iam.documents import check_managed, document_shown
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.model.identity import IdPrefix, ManagedPolicy, PolicyVersion
 from greenroom.model.identity_errors import NoSuchEntity
 from greenroom.storage.identities import Page

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from greenroom.control.iam.call import IamCall, tags_shown
 from greenroom.control.iam.documents import check_trust, trust_shown
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.model.identity import IdPrefix, Role
 from greenroom.storage.identities import RoleChange
 

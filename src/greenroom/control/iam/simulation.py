@@ -7,7 +7,7 @@ other work gets its turn, and within `STEP_SECONDS` and `TOTAL_SECONDS` of CPU t
 from collections.abc import Iterable, Iterator, Mapping
 
 from greenroom.control.iam.call import IamCall
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.control.turns import Budget, TookTooLong
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.identity_errors import InvalidInput, NoSuchEntity

@@ -8,7 +8,7 @@ import msgspec
 
 from greenroom.control.iam.call import IamCall
 from greenroom.control.iam.sts_trust import assumable_role
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.model.errors import AccessDeniedException, FieldError
 from greenroom.model.iam_errors import PackedPolicyTooLarge, ValidationError
 from greenroom.model.identity import (

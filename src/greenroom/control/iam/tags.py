@@ -2,7 +2,7 @@
 
 from greenroom.control.iam.call import IamCall
 from greenroom.control.iam.inline_policies import holder_of
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 
 
 async def tag_identity(call: IamCall) -> Result:

@@ -1,7 +1,7 @@
 """The operations on users."""
 
 from greenroom.control.iam.call import IamCall, tags_shown
-from greenroom.control.ivschat.context import Result
+from greenroom.control.pipeline import Result
 from greenroom.model.identity import IdPrefix, User
 
 

@@ -21,15 +21,13 @@ async def authorize(
     facts: RequestFacts,
     resource_tags: ResourceTags,
 ) -> None:
-    """Return when the principal may perform the operation. The account's root may do everything.
+    """Return when the principal, who is not the root, may perform the operation.
 
     The resource's tags are fetched only when a policy in force looks at them for the action.
 
     Raises:
         AccessDeniedException: it may not; the message says who, what and why.
     """
-    if principal.is_root:
-        return
     request_tags, tag_keys = requested_tags(operation, parameters)
     context = request_context(principal, facts, request_tags=request_tags, tag_keys=tag_keys)
     for check in checks(operation, parameters, principal.account, facts.region):

@@ -2,7 +2,8 @@
 
 from typing import cast
 
-from greenroom.control.ivschat.context import Call, Result
+from greenroom.control.ivschat.context import Call
+from greenroom.control.pipeline import Result
 from greenroom.model.chat_token import (
     DEFAULT_SESSION_MINUTES,
     TOKEN_VALIDITY_SECONDS,

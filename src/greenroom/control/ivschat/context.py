@@ -5,11 +5,13 @@ from typing import cast
 
 import msgspec
 
+from greenroom.aws.service import Operation
 from greenroom.bus.base import Control
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
+from greenroom.control.pipeline import Result
 from greenroom.identities.accounts import Accounts
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
@@ -20,8 +22,6 @@ from greenroom.review.base import Reviewer
 from greenroom.storage.base import Store
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
-
-Result = dict[str, object]
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +48,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     The region is the credential scope's, the account the principal's.
     """
 
+    operation: Operation
     services: Services
     principal: Principal
     account: str

@@ -18,8 +18,9 @@ from msgspec import UNSET
 
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
-from greenroom.control.ivschat.context import Call, Result
+from greenroom.control.ivschat.context import Call
 from greenroom.control.ivschat.pages import PageToken
+from greenroom.control.pipeline import Result
 from greenroom.model.arn import ResourceType
 from greenroom.model.errors import ValidationException
 from greenroom.model.logging_configuration import (

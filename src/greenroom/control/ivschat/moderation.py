@@ -1,6 +1,7 @@
 """SendEvent, DeleteMessage and DisconnectUser: the messaging operations of the HTTP API."""
 
-from greenroom.control.ivschat.context import Call, Result
+from greenroom.control.ivschat.context import Call
+from greenroom.control.pipeline import Result
 
 
 async def send_event(call: Call) -> Result:

@@ -27,6 +27,17 @@ HANDLERS: dict[str, Handler] = {
     "UpdateRoom": rooms.update_room,
 }
 
+READING = frozenset(
+    {
+        "GetLoggingConfiguration",
+        "GetRoom",
+        "ListLoggingConfigurations",
+        "ListRooms",
+        "ListTagsForResource",
+    }
+)
+"""Operations that change nothing."""
+
 if HANDLERS.keys() != service.OPERATIONS.keys():
     raise ImportError(
         "the operations differ from the service model: "

@@ -5,8 +5,9 @@ from typing import cast
 from msgspec import UNSET
 
 from greenroom.bus.base import RoomChanged, RoomDeleted
-from greenroom.control.ivschat.context import Call, Result
+from greenroom.control.ivschat.context import Call
 from greenroom.control.ivschat.pages import PageToken
+from greenroom.control.pipeline import Result
 from greenroom.model.arn import ResourceType
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.room import (

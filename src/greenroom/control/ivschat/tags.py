@@ -2,7 +2,8 @@
 
 from typing import cast
 
-from greenroom.control.ivschat.context import Call, Result
+from greenroom.control.ivschat.context import Call
+from greenroom.control.pipeline import Result
 
 
 async def list_tags_for_resource(call: Call) -> Result:

@@ -5,11 +5,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.aws.signature.sigv4 import Request
+from greenroom.control.ivschat import api as ivschat_api
 from greenroom.control.ivschat.operations import HANDLERS
 from greenroom.control.request_body import BODY_BYTES
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable
-from tests.control.caller import ACCOUNT, Caller
+from tests.control.caller import ACCOUNT, STRANGER, Caller
 
 UNSIGNED = Request("POST", "/CreateRoom", "", (("host", "h"),), b"{}")
 
@@ -167,3 +168,12 @@ async def test_every_operation_is_throttled() -> None:
     assert statuses == [400] * 5 + [429]
     assert (await api.call("ListRooms")).status == 200
     assert (await api.call("GetRoom", region="eu-west-1", identifier="x")).status == 400
+
+
+@pytest.mark.parametrize("account", [ACCOUNT, STRANGER])
+async def test_no_policy_is_asked_about_the_root(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root may do everything, decided in one place: no API's authorize sees a root."""
+    monkeypatch.setattr(ivschat_api, "authorize", None)
+    assert (await Caller().call("ListRooms", account)).status == 200

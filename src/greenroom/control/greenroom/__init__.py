@@ -1,0 +1,1 @@
+"""Greenroom's own API: what its operator does to token keys, the account and sessions."""

@@ -1,0 +1,47 @@
+"""What an operation of Greenroom's own API is given."""
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import msgspec
+
+from greenroom.control.greenroom.answers import AccountAnswer, SessionsAnswer, TokenKeysAnswer
+from greenroom.identities.accounts import Accounts
+from greenroom.model.identity import IdentityKind
+from greenroom.model.principal import Principal
+from greenroom.storage.identities import IdentityStore
+from greenroom.vault.token_keys import TokenKeys
+
+EndSessions = Callable[[IdentityKind | None, str], Awaitable[None]]
+"""Ends the sessions of the user, the role or (None) the root of the name, on every node."""
+
+
+class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operations work on."""
+
+    keys: TokenKeys
+    accounts: Accounts
+    identities: IdentityStore
+    end_sessions: EndSessions
+
+
+class GreenroomCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One authenticated request with checked parameters."""
+
+    services: GreenroomServices
+    principal: Principal
+    parameters: dict[str, object]
+
+    @property
+    def account(self) -> str:
+        """Return the caller's account: no other one is served."""
+        return self.principal.account
+
+    def text(self, name: str) -> str:
+        """Return a string that the operation requires."""
+        return cast(str, self.parameters[name])
+
+
+Answer = TokenKeysAnswer | AccountAnswer | SessionsAnswer
+
+GreenroomHandler = Callable[[GreenroomCall], Awaitable[Answer]]
