@@ -13,14 +13,22 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.file import DatabaseFile
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.storage.sqlite.worker import SqliteWorker
+from tests.contracts.waiting import WaitingStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """Give a new store of each kind."""
-    opened: Store = MemoryStore() if request.param == "memory" else await hasty_store(tmp_path)
+    opened = await open_store(request.param, tmp_path)
     yield opened
     await opened.close()
+
+
+async def open_store(kind: str, directory: Path) -> Store:
+    """Open a new store of a kind; "waiting" is an asynchronous database for identities."""
+    if kind == "sqlite":
+        return await hasty_store(directory)
+    return MemoryStore() if kind == "memory" else WaitingStore()
 
 
 async def hasty_store(directory: Path) -> SqliteStore:

@@ -1,7 +1,8 @@
 """Every IdentityStore: what is kept, what is refused, and that a refusal leaves nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,8 +33,18 @@ from greenroom.model.identity_errors import (
 )
 from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.identities import Change, Declared, RoleChange
+from greenroom.storage.identity_values import Change, Declared, RoleChange
 from greenroom.storage.memory.store import MemoryStore
+from tests.contracts.conftest import open_store
+
+
+@pytest.fixture(params=["memory", "sqlite", "waiting"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """Give a new store of each kind, and one whose rules have to wait for their tables."""
+    opened = await open_store(request.param, tmp_path)
+    yield opened
+    await opened.close()
+
 
 ACCOUNT, OTHER = "123456789012", "210987654321"
 USER, ROLE = IdentityKind.USER, IdentityKind.ROLE
@@ -424,16 +435,6 @@ async def test_suspension(store: Store) -> None:
     await store.identities.resume(ACCOUNT)
     await store.identities.resume(OTHER)
     assert await store.identities.suspended_accounts() == frozenset()
-
-
-async def test_secrets_are_replaced_only_as_expected(store: Store) -> None:
-    """A secret changes only from what the caller saw."""
-    assert await store.secrets.get("s") is None
-    assert not await store.secrets.replace("s", b"a", b"b")
-    await store.secrets.keep("s", b"a")
-    assert not await store.secrets.replace("s", b"x", b"b")
-    assert await store.secrets.replace("s", b"a", b"b")
-    assert await store.secrets.get("s") == b"b"
 
 
 async def test_closed(store: Store) -> None:

@@ -40,7 +40,7 @@ from greenroom.protocol.handshake import (
     parse_upgrade,
     refusal_response,
 )
-from greenroom.storage.identities import Declared
+from greenroom.storage.identity_values import Declared
 from greenroom.tokens.key_ring import KeyRing, TokenRejected, open_claims
 from greenroom.vault.sealing import Sealer
 

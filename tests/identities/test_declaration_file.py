@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from greenroom.identities.declaration_file import Context, IdentitiesRefused, parse, read
 from greenroom.model.identity import KeyStatus
-from greenroom.storage.identities import Declared
+from greenroom.storage.identity_values import Declared
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.sealing import Sealer, key_context
 

@@ -37,7 +37,7 @@ from greenroom.policies.document import parse_identity_policy, parse_trust_polic
 from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.policies.trust import named_arns
 from greenroom.settings.load import SettingsRefused
-from greenroom.storage.identities import Declared
+from greenroom.storage.identity_values import Declared
 from greenroom.vault.sealing import Sealer, key_context
 
 T = TypeVar("T")

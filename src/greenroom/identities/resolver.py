@@ -15,7 +15,8 @@ from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientExce
 from greenroom.model.identity import AccessKey, KeyStatus, Role, SessionClaims, User
 from greenroom.model.identity_errors import NoSuchEntity
 from greenroom.model.principal import Permissions, Principal, PrincipalType
-from greenroom.storage.identities import IdentityStore, Resolution
+from greenroom.storage.identities import IdentityStore
+from greenroom.storage.identity_values import Resolution
 from greenroom.tokens.key_ring import KeyRing, TokenRejected
 from greenroom.tokens.session_tokens import open_session
 from greenroom.vault.sealing import Sealer, key_context

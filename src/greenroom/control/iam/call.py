@@ -24,7 +24,8 @@ from greenroom.model.identity_errors import InvalidInput
 from greenroom.model.letter_case import without_case
 from greenroom.model.principal import Principal
 from greenroom.policies.request_context import RequestFacts
-from greenroom.storage.identities import IdentityStore, Page
+from greenroom.storage.identities import IdentityStore
+from greenroom.storage.identity_values import Page
 from greenroom.tokens.key_ring import KeyRing
 from greenroom.vault.sealing import Sealer
 

@@ -5,7 +5,7 @@ from greenroom.control.iam.documents import check_managed, document_shown
 from greenroom.control.pipeline import Result
 from greenroom.model.identity import IdPrefix, ManagedPolicy, PolicyVersion
 from greenroom.model.identity_errors import NoSuchEntity
-from greenroom.storage.identities import Page
+from greenroom.storage.identity_values import Page
 
 
 async def create_policy(call: IamCall) -> Result:

@@ -8,7 +8,7 @@ from greenroom.control.iam.call import IamCall, tags_shown
 from greenroom.control.iam.documents import check_trust, trust_shown
 from greenroom.control.pipeline import Result
 from greenroom.model.identity import IdPrefix, Role
-from greenroom.storage.identities import RoleChange
+from greenroom.storage.identity_values import RoleChange
 
 DEFAULT_SESSION_SECONDS = 3600
 """Maximum duration of a role's sessions when the request does not say (CreateRole)."""

@@ -1,1 +1,1 @@
-"""IAM's rules about what may be kept, the same for every adapter."""
+"""IAM's rules about what may be kept, the same for every adapter: see `transaction`."""

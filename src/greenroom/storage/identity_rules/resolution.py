@@ -3,34 +3,44 @@
 from collections.abc import Sequence
 
 from greenroom.model.identity import AccessKey, IdentityKind, Role, User
-from greenroom.storage.identities import Resolution
-from greenroom.storage.identity_rules import rules
-from greenroom.storage.identity_rules.shelves import EVERYWHERE, Shelves, folded
+from greenroom.storage.identity_rules.lookups import account_of, find_access_key, get_user, identity
+from greenroom.storage.identity_rules.transaction import EVERYWHERE, Transaction, folded
+from greenroom.storage.identity_values import Resolution
 
 
-def resolve_key(shelves: Shelves, access_key_id: str) -> Resolution:
-    """Return all about a long-term key."""
-    key = rules.find_access_key(shelves, access_key_id)
-    user = rules.get_user(shelves, key.account, key.user_name)
-    return _resolution(shelves, key.account, key, user, ())
+async def resolve_key(transaction: Transaction, access_key_id: str) -> Resolution:
+    """Return all about a long-term key and its user, in one transaction.
+
+    Raises:
+        NoSuchEntity: there is no such key.
+    """
+    key = await find_access_key(transaction, access_key_id)
+    user = await get_user(transaction, key.account, key.user_name)
+    return await _resolution(transaction, key.account, key, user, ())
 
 
-def resolve_identity(
-    shelves: Shelves,
+async def resolve_identity(
+    transaction: Transaction,
     account: str,
     kind: IdentityKind | None,
     name: str,
-    policy_arns: Sequence[str],
-    parent_key_id: str,
+    policy_arns: Sequence[str] = (),
+    parent_key_id: str = "",
 ) -> Resolution:
-    """Return all about a user, role or root."""
-    found = None if kind is None else rules.identity(shelves, account, kind, name)
-    key = shelves.keys.get(EVERYWHERE, parent_key_id)
-    return _resolution(shelves, account, key, found, policy_arns)
+    """Return all about a user, a role or (None) the root, and the policies asked for beside.
+
+    `key` is the parent key, None when there is none of that id.
+
+    Raises:
+        NoSuchEntity: there is no such user or role.
+    """
+    found = None if kind is None else await identity(transaction, account, kind, name)
+    key = await transaction.keys.get(EVERYWHERE, parent_key_id)
+    return await _resolution(transaction, account, key, found, policy_arns)
 
 
-def _resolution(
-    shelves: Shelves,
+async def _resolution(
+    transaction: Transaction,
     account: str,
     key: AccessKey | None,
     found: User | Role | None,
@@ -38,9 +48,9 @@ def _resolution(
 ) -> Resolution:
     policies = {}
     for arn in (*(found.attached_policies if found else ()), *policy_arns):
-        policy = shelves.policies.get(account, folded(arn.rpartition("/")[2]))
+        policy = await transaction.policies.get(account, folded(arn.rpartition("/")[2]))
         if policy is not None and policy.arn == arn:
             policies[arn] = policy
     return Resolution(
-        account=rules.account_of(shelves, account), key=key, identity=found, policies=policies
+        account=await account_of(transaction, account), key=key, identity=found, policies=policies
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Concatenate, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
 from greenroom.storage import rules
-from greenroom.storage.identity_rules.shelves import Shelves
+from greenroom.storage.identity_rules.transaction import Rule, run_at_once
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,26 +16,22 @@ class MemoryTransactions:
     """Runs rules at once: nothing else runs meanwhile."""
 
     def __init__(self) -> None:
-        self._shelves = _Dictionaries()
+        self._tables = _Dictionaries()
         self._closed = False
 
-    async def read(
-        self, rule: Callable[Concatenate[Shelves, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read(self, rule: Rule[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a rule that changes nothing."""
         if self._closed:
             raise rules.closed()
-        return rule(self._shelves, *args, **kwargs)
+        return run_at_once(rule(self._tables, *args, **kwargs))
 
-    async def write(
-        self, rule: Callable[Concatenate[Shelves, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, rule: Rule[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a rule; when it raises, undo what it put."""
         if self._closed:
             raise rules.closed()
-        undo = self._shelves.begin()
+        undo = self._tables.begin()
         try:
-            return rule(self._shelves, *args, **kwargs)
+            return run_at_once(rule(self._tables, *args, **kwargs))
         except BaseException:
             while undo:
                 undo.pop()()
@@ -44,35 +40,35 @@ class MemoryTransactions:
     def close(self) -> None:
         """Refuse all later calls, and forget."""
         self._closed = True
-        self._shelves = _Dictionaries()
+        self._tables = _Dictionaries()
 
 
 Undo = list[Callable[[], None]]
 
 
 class _Dictionary(Generic[T]):
-    """One shelf: an account's values by key."""
+    """One table: an account's values by key."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, dict[str, T]] = {}
         self.undo: Undo = []
 
-    def get(self, account: str, key: str) -> T | None:
+    async def get(self, account: str, key: str) -> T | None:
         return self._accounts.get(account, {}).get(key)
 
-    def put(self, account: str, key: str, value: T) -> None:
+    async def put(self, account: str, key: str, value: T) -> None:
         self._remember(account, key)
         self._accounts.setdefault(account, {})[key] = value
 
-    def remove(self, account: str, key: str) -> None:
+    async def remove(self, account: str, key: str) -> None:
         self._remember(account, key)
         del self._accounts[account][key]
 
-    def values(self, account: str, after: str = "", before: str = "\x7f") -> list[T]:
+    async def values(self, account: str, after: str = "", before: str = "\x7f") -> list[T]:
         kept = self._accounts.get(account, {})
         return [kept[key] for key in sorted(kept) if after < key < before]
 
-    def count(self, account: str) -> int:
+    async def count(self, account: str) -> int:
         return len(self._accounts.get(account, {}))
 
     def _remember(self, account: str, key: str) -> None:
@@ -84,7 +80,7 @@ class _Dictionary(Generic[T]):
 
 
 class _Dictionaries:
-    """All shelves."""
+    """All tables."""
 
     def __init__(self) -> None:
         self.users = _Dictionary[User]()

@@ -3,7 +3,7 @@
 It gives every guarantee of the ports but durability. No call waits, so each one is a transaction.
 """
 
-from greenroom.storage.identity_rules.calls import Identities
+from greenroom.storage.identities import IdentityStore
 from greenroom.storage.memory.identities import MemoryTransactions
 from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.logging_configurations import MemoryLoggingConfigurations
@@ -28,7 +28,7 @@ class MemoryStore:
         self.secrets = MemorySecrets(self._opened)
         self.journal = MemoryJournal()
         self._transactions = MemoryTransactions()
-        self.identities = Identities(self._transactions)
+        self.identities = IdentityStore(self._transactions)
 
     async def check_writable(self) -> None:
         self._opened.check()

@@ -1,13 +1,12 @@
-"""Identities in SQLite: a table per shelf, each rule one call of the worker."""
+"""Identities in SQLite: a table for each kind of value, each rule one call of the worker."""
 
-from collections.abc import Callable
 from sqlite3 import Connection
-from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Generic, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
-from greenroom.storage.identity_rules.shelves import Shelves
+from greenroom.storage.identity_rules.transaction import Rule, run_at_once
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 P = ParamSpec("P")
@@ -20,50 +19,46 @@ class SqliteTransactions:
     def __init__(self, worker: SqliteWorker) -> None:
         self._worker = worker
 
-    async def read(
-        self, rule: Callable[Concatenate[Shelves, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read(self, rule: Rule[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a rule that changes nothing."""
         return await self._worker.read(
-            lambda connection: rule(_Tables(connection), *args, **kwargs)
+            lambda connection: run_at_once(rule(_Tables(connection), *args, **kwargs))
         )
 
-    async def write(
-        self, rule: Callable[Concatenate[Shelves, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, rule: Rule[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a rule and return when what it put is on the disk."""
         return await self._worker.write(
-            lambda connection: rule(_Tables(connection), *args, **kwargs)
+            lambda connection: run_at_once(rule(_Tables(connection), *args, **kwargs))
         )
 
 
 class _Table(Generic[T]):
-    """One shelf: a table whose values are JSON."""
+    """One table: a table whose values are JSON."""
 
     def __init__(self, connection: Connection, name: str, decoder: msgspec.json.Decoder[T]) -> None:
         self._connection = connection
         self._name = name
         self._decoder = decoder
 
-    def get(self, account: str, key: str) -> T | None:
+    async def get(self, account: str, key: str) -> T | None:
         row = self._connection.execute(
             f"SELECT value FROM {self._name} WHERE account = ? AND key = ?", (account, key)
         ).fetchone()
         return None if row is None else self._decoder.decode(row[0])
 
-    def put(self, account: str, key: str, value: T) -> None:
+    async def put(self, account: str, key: str, value: T) -> None:
         self._connection.execute(
             f"INSERT INTO {self._name} (account, key, value) VALUES (?, ?, ?)"
             " ON CONFLICT (account, key) DO UPDATE SET value = excluded.value",
             (account, key, msgspec.json.encode(value).decode()),
         )
 
-    def remove(self, account: str, key: str) -> None:
+    async def remove(self, account: str, key: str) -> None:
         self._connection.execute(
             f"DELETE FROM {self._name} WHERE account = ? AND key = ?", (account, key)
         )
 
-    def values(self, account: str, after: str = "", before: str = "\x7f") -> list[T]:
+    async def values(self, account: str, after: str = "", before: str = "\x7f") -> list[T]:
         rows = self._connection.execute(
             f"SELECT value FROM {self._name} WHERE account = ? AND key > ? AND key < ?"
             " ORDER BY key",
@@ -71,7 +66,7 @@ class _Table(Generic[T]):
         )
         return [self._decoder.decode(value) for (value,) in rows]
 
-    def count(self, account: str) -> int:
+    async def count(self, account: str) -> int:
         (number,) = self._connection.execute(
             f"SELECT count(*) FROM {self._name} WHERE account = ?", (account,)
         ).fetchone()
@@ -87,7 +82,7 @@ _accounts = msgspec.json.Decoder(Account)
 
 
 class _Tables:
-    """All shelves, for one transaction."""
+    """All tables, for one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self.users = _Table(connection, "identity_users", _users)

@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
-from greenroom.storage.identity_rules.calls import Identities
+from greenroom.storage.identities import IdentityStore
 from greenroom.storage.sqlite import file as sqlite_file
 from greenroom.storage.sqlite import secrets
 from greenroom.storage.sqlite.file import DatabaseFile
@@ -37,7 +37,7 @@ class SqliteStore:
         self.tags = SqliteTags(worker)
         self.token_uses = SqliteTokenUses(worker)
         self.secrets = SqliteSecrets(worker)
-        self.identities = Identities(SqliteTransactions(worker))
+        self.identities = IdentityStore(SqliteTransactions(worker))
         self.journal = SqliteJournal(worker)
 
     @classmethod
