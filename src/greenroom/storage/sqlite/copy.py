@@ -127,6 +127,17 @@ def _state(path: Path) -> tuple[object, ...]:
 
 
 def _write(connection: sqlite3.Connection, destination: Path) -> None:
+    try:
+        _write_file(connection, destination)
+    except OSError as error:
+        raise StoreUnwritable(f"{destination} cannot be written ({error.strerror})") from None
+    except sqlite3.Error as error:
+        if lock.is_full(error):
+            raise StoreUnwritable(f"{destination} cannot be written, the disk is full") from None
+        raise
+
+
+def _write_file(connection: sqlite3.Connection, destination: Path) -> None:
     descriptor = os.open(destination, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with closing(sqlite3.connect(destination, isolation_level=None)) as copied:

@@ -256,11 +256,13 @@ def _check_with_log(
 
 def _check_nothing_is_left(path: Path, lock: Left) -> None:
     """Refuse to begin anew beside what only a store that was there before can have left."""
+    if (path.parent / RESTORING).is_dir():
+        raise StoreForeign(
+            f"{path.parent} holds a restore that was interrupted: run greenroom restore once more"
+        )
     left = [name for name in MADE_WITH_STORE if (path.parent / name).is_file()]
     if lock.must_have_log:
         left.append(LOCK)
-    if (path.parent / RESTORING).is_dir():
-        left.append(RESTORING)
     if left:
         names = " and ".join(left)
         raise StoreForeign(

@@ -1,0 +1,78 @@
+"""Copies of a store: of one moment, whoever starts and stops meanwhile, and of every version."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from greenroom.storage.base import StoreForeign, StoreInUse, StoreUnwritable
+from greenroom.storage.schema import steps
+from greenroom.storage.sqlite import copy, file
+from greenroom.storage.sqlite.store import SqliteStore
+
+
+@pytest.fixture
+async def directory(tmp_path: Path) -> Path:
+    """Return the directory of a store that was closed."""
+    store = await SqliteStore.open(tmp_path / "data")
+    await store.close()
+    return tmp_path / "data"
+
+
+def test_a_store_of_an_older_version(tmp_path: Path) -> None:
+    """It is copied as it is, and what its version does not know is not counted."""
+    with closing(sqlite3.connect(tmp_path / file.DATABASE, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {file.APPLICATION_ID}")
+        file.upgrade(connection, steps()[:1])
+    copy.copy(tmp_path, tmp_path / "copy")
+    contents = copy.check(tmp_path / "copy")
+    assert contents.schema == 1
+    assert contents.counts.keys() == {"rooms", "logging configurations", "used chat tokens"}
+
+
+def test_what_is_counted_exists(directory: Path) -> None:
+    """Each table of the list is one of the present schema."""
+    assert copy.check(directory / file.DATABASE).counts == dict.fromkeys(copy.COUNTED, 0)
+
+
+def test_a_service_that_starts_meanwhile(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that a start or a stop may have disturbed is begun anew; at last it is refused."""
+    states = iter(range(1000))
+    settled = [1]
+    true = copy._state
+    monkeypatch.setattr(copy, "_state", lambda path: (next(states) if settled[0] else true(path),))
+    destination = directory.parent / "copy"
+    with pytest.raises(StoreInUse, match="start and stop"):
+        copy.copy(directory, destination)
+    assert not destination.exists()
+    settled[0] = 0
+    copy.copy(directory, destination)
+    assert copy.check(destination).schema == steps()[-1].number
+
+
+def test_a_place_that_is_full(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the copy's place that is named, not the store."""
+    with closing(sqlite3.connect(":memory:")) as small:
+        small.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            small.execute("CREATE TABLE a (b)")
+
+    def fail(*_: object) -> None:
+        raise full.value
+
+    monkeypatch.setattr(copy, "_write_file", fail)
+    with pytest.raises(StoreUnwritable, match="copy cannot be written, the disk is full"):
+        copy.copy(directory, directory.parent / "copy")
+
+
+def test_a_page_that_is_damaged(directory: Path) -> None:
+    """A copy is read whole: what SQLite cannot read is damaged."""
+    path = directory / file.DATABASE
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = b"\xff" * 4096
+    path.write_bytes(content)
+    with pytest.raises(StoreForeign, match="damaged"):
+        copy.check(path)
+    with pytest.raises(StoreForeign, match="damaged"):
+        copy.copy(directory, directory.parent / "copy")
