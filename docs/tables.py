@@ -4,7 +4,9 @@ A page holds `<!-- table: NAME -->` and `<!-- end -->`; what stands between them
 `python docs/tables.py` rewrites the pages; a test fails while they differ from the code.
 """
 
+import ast
 import re
+import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,7 +27,12 @@ from greenroom.settings.load import BY_SETTING, SETTINGS
 from greenroom.telemetry.cloudwatch import PUBLISHED
 from greenroom.telemetry.metrics import Metrics
 
-REFERENCE = Path(__file__).resolve().parent / "reference"
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+REFERENCE = DOCS / "reference"
+PAGES = (*sorted(REFERENCE.glob("*.md")), DOCS / "explanation" / "architecture.md")
+"""Where tables stand."""
+
 _PLACE = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -267,6 +274,41 @@ def _limits() -> str:
     )
 
 
+def _layers() -> str:
+    """Return the layers as import-linter holds them, with the pure ones marked."""
+    layers, pure = _contract("Imports point down")["layers"], _pure()
+    width = max(map(len, layers))
+    rows = []
+    for row in layers:
+        names = row.split(" | ")
+        mark = "pure" if set(names) <= pure else ""
+        rows.append(f"{row:{width}}  {mark}".rstrip())
+    return "```text\n" + "\n".join(rows) + "\n```\n"
+
+
+def _packages() -> str:
+    """Return what each package is for, in its own words, from the top layer down."""
+    rows = []
+    for row in _contract("Imports point down")["layers"]:
+        for name in row.split(" | "):
+            place = ROOT / "src" / "greenroom" / name
+            module = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            said = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+            rows.append((f"`{name}`", said.partition("\n\n")[0].replace("\n", " ")))
+    return _table(("package", "what it is for"), rows)
+
+
+def _contract(beginning: str) -> dict[str, list[str]]:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    contracts = tools["importlinter"]["contracts"]
+    found: dict[str, list[str]] = next(c for c in contracts if c["name"].startswith(beginning))
+    return found
+
+
+def _pure() -> set[str]:
+    return {name.removeprefix("greenroom.") for name in _contract("Pure")["source_modules"]}
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "quotas": _quotas,
@@ -284,8 +326,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "iam-operations": _iam_operations,
     "query-errors": _query_errors,
     "limits": _limits,
+    "layers": _layers,
+    "packages": _packages,
 }
 
 if __name__ == "__main__":
-    for path in sorted(REFERENCE.glob("*.md")):
+    for path in PAGES:
         path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -19,7 +19,7 @@ def _tables() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", _tables().PAGES, ids=lambda page: page.stem)
 def test_tables_are_those_of_the_code(page: Path) -> None:
     """A table in the reference is the one that `python docs/tables.py` makes from the code."""
     text = page.read_text(encoding="utf-8")
@@ -42,7 +42,7 @@ def test_no_page_counts_on_a_second_node() -> None:
 
 def test_every_table_is_shown() -> None:
     """Each table of the code stands on exactly one page."""
-    text = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
+    text = "".join(page.read_text("utf-8") for page in _tables().PAGES)
 
     assert {
         name: text.count(f"<!-- table: {name} -->") for name in _tables().TABLES

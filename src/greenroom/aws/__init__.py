@@ -1,1 +1,1 @@
-"""The AWS side of the control plane, pure: service model, rest-json, constraints, signatures."""
+"""SigV4, the service models, and the codecs of their two protocols: rest-json and query."""

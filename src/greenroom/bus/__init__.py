@@ -1,1 +1,1 @@
-"""The way between nodes: what one node publishes, every node's hub receives."""
+"""Ports for what happens in rooms and to what is cached of them; their adapters."""

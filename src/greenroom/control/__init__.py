@@ -1,1 +1,1 @@
-"""The control plane: the ivschat API, version 2020-07-14, over HTTP."""
+"""The APIs over HTTP: ivschat, IAM and STS, and the operator's own."""

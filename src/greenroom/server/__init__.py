@@ -1,1 +1,1 @@
-"""The composition root: open, build, serve, drain, close."""
+"""Composition root, the only place that knows every adapter: open, build, serve, drain, close."""

@@ -1,1 +1,1 @@
-"""The durable store of rooms, logging configurations, redeemed tokens and secrets."""
+"""The durable store: a port for each noun, and its adapters, SQLite and memory."""
