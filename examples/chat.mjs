@@ -20,7 +20,9 @@ globalThis.WebSocket = class extends WebSocket {
 };
 
 const [file, user, text] = process.argv.slice(2);
+if (!text) fail("usage: chat.mjs room.json USER TEXT");
 const details = JSON.parse(readFileSync(file, "utf8"));
+if (!details[user]) fail(`${file} has no token of ${user}: room.py makes those of alice and bob`);
 
 const room = new ChatRoom({
   regionOrUrl: details.url,

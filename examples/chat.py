@@ -19,14 +19,19 @@ async def chat(room: dict[str, str], user: str) -> None:
                 print(frame, flush=True)
 
 
+if len(sys.argv) != 3:
+    sys.exit("usage: chat.py room.json USER")
 _, file, user = sys.argv
 try:
-    asyncio.run(chat(json.loads(Path(file).read_text()), user))
+    room = json.loads(Path(file).read_text())
+    if user not in room:
+        sys.exit(f"{file} has no token of {user}: room.py makes those of alice and bob")
+    asyncio.run(chat(room, user))
 except websockets.InvalidStatus as refused:
     # The answer to a refused connection says why.
     why = json.loads(refused.response.body)["ErrorMessage"]
     sys.exit(f"refused with {refused.response.status_code}: {why}")
-except (OSError, ValueError, KeyError, websockets.ConnectionClosed) as error:
+except (OSError, ValueError, websockets.ConnectionClosed) as error:
     sys.exit(f"{type(error).__name__}: {error}")
 except KeyboardInterrupt:
     pass

@@ -1,4 +1,4 @@
-"""Make a room and two chat tokens with boto3; print them as JSON."""
+"""Make a room, or take the one whose ARN is given, and two chat tokens with boto3; print JSON."""
 
 import json
 import os
@@ -12,22 +12,22 @@ os.environ.setdefault("AWS_PROFILE", "greenroom")
 endpoint = os.environ.get("AWS_ENDPOINT_URL_IVSCHAT", "http://127.0.0.1:8470")
 
 
-def room_with_tokens() -> dict[str, str]:
+def room_with_tokens(given: str | None) -> dict[str, str]:
     ivschat = boto3.client("ivschat", endpoint_url=endpoint, region_name="us-east-1")
-    room = ivschat.create_room(name="first-room")
+    room = given or ivschat.create_room(name="first-room")["arn"]
     tokens = {
         user: ivschat.create_chat_token(
-            roomIdentifier=room["arn"],
+            roomIdentifier=room,
             userId=user,
             capabilities=["SEND_MESSAGE", "DELETE_MESSAGE", "DISCONNECT_USER"],
             attributes={"displayName": user.title()},
         )["token"]
         for user in ("alice", "bob")
     }
-    return {"url": endpoint.replace("http", "ws", 1) + "/", "room": room["arn"], **tokens}
+    return {"url": endpoint.replace("http", "ws", 1) + "/", "room": room, **tokens}
 
 
 try:
-    print(json.dumps(room_with_tokens()))
+    print(json.dumps(room_with_tokens(sys.argv[1] if len(sys.argv) > 1 else None)))
 except (BotoCoreError, ClientError) as error:
     sys.exit(str(error))
