@@ -9,10 +9,11 @@ import sys
 from collections.abc import Awaitable
 from time import perf_counter
 
-from greenroom.entrance import first_bytes, http_connection
-from greenroom.messaging.edge import Edge, Headers, State
+from greenroom.messaging import upgrading
+from greenroom.messaging.edge import Edge, State
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.protocol import frames, handshake
+from greenroom.protocol.session import Session
 
 CLAIMS = ChatTokenClaims(
     token_id="echo",
@@ -30,9 +31,6 @@ ANY_TOKEN = (b"sec-websocket-protocol", b"echo.room")
 class EchoEdge(Edge):
     """A connection that gets back what it sends."""
 
-    async def _admit(self, method: bytes, headers: Headers) -> None:
-        self._open(handshake.parse_upgrade(method, [*headers, ANY_TOKEN]), CLAIMS, perf_counter())
-
     def write(self, data: bytes) -> None:
         if data.startswith(b"HTTP/1.1 101"):
             # The client offered no subprotocol, so none may be accepted.
@@ -49,9 +47,17 @@ class EchoEdge(Edge):
         return None
 
 
+class EchoUpgrading(upgrading.Upgrading):
+    """An upgrade request that needs no token."""
+
+    async def _admit(self, method: bytes, headers: upgrading.Headers) -> None:
+        upgrade = handshake.parse_upgrade(method, [*headers, ANY_TOKEN])
+        self._open(upgrade, Session(CLAIMS, 0, 0), "", perf_counter())
+
+
 if __name__ == "__main__":
-    for module in (first_bytes, http_connection):
-        module.Edge = EchoEdge  # type: ignore[attr-defined]
+    upgrading.Edge = EchoEdge  # type: ignore[attr-defined]
+    upgrading.Upgrading = EchoUpgrading  # type: ignore[misc]
     from greenroom.cli.main import main
 
     sys.argv[1:1] = ["serve"]

@@ -34,7 +34,7 @@ from tests.service import Service, running
 FAULTS = """
 from greenroom.chat.chat import Chat
 from greenroom.control.ivschat.operations import HANDLERS
-from greenroom.messaging.plane import Plane
+from greenroom.messaging.admission import Admission
 
 async def list_rooms(call):
     raise ValueError(str(call.parameters))
@@ -42,7 +42,7 @@ async def list_rooms(call):
 async def delete_message(self, room_arn, message_id, reason, request_id=""):
     raise ValueError(message_id, reason, request_id)
 
-admit = Plane.admit
+admit = Admission.admit
 
 async def admit_or_crash(self, token):
     claims = await admit(self, token)
@@ -52,7 +52,7 @@ async def admit_or_crash(self, token):
 
 HANDLERS["ListRooms"] = list_rooms
 Chat.delete_message = delete_message
-Plane.admit = admit_or_crash
+Admission.admit = admit_or_crash
 """
 
 EXPECTED = {

@@ -27,7 +27,7 @@ async def test_a_connection_that_crashes_ends_alone() -> None:
     async with stage() as made:
         loop = asyncio.get_running_loop()
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            acceptor = Acceptor(listening, PLAIN, protocol, made.plane)
+            acceptor = Acceptor(listening, PLAIN, protocol, made.acceptors)
             acceptor.start()
             with socket.socket() as first, socket.socket() as second:
                 for client in (first, second):
@@ -37,7 +37,7 @@ async def test_a_connection_that_crashes_ends_alone() -> None:
                 async with asyncio.timeout(20):
                     await both.wait()
             acceptor.stop()
-        assert made.plane.visitors.total == 1
+        assert made.visitors.total == 1
 
 
 @pytest.mark.parametrize(("seconds", "accepted"), [(3600.0, 1), (0.0, 3)])
@@ -55,10 +55,10 @@ async def test_a_flood_waits_for_its_turn(
         return asyncio.Protocol()
 
     async with stage() as made:
-        monkeypatch.setattr(made.plane.visitors, "delay", lambda _: seconds)
+        monkeypatch.setattr(made.visitors, "delay", lambda _: seconds)
         with socket.create_server(("127.0.0.1", 0)) as listening:
             clients = [socket.create_connection(listening.getsockname()) for _ in range(3)]
-            acceptor = Acceptor(listening, PLAIN, protocol, made.plane)
+            acceptor = Acceptor(listening, PLAIN, protocol, made.acceptors)
             acceptor.start()
             async with asyncio.timeout(20):
                 await enough.wait()

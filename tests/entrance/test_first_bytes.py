@@ -14,6 +14,7 @@ from greenroom.entrance.first_bytes import Door
 from greenroom.entrance.http_connection import HeadLimits, Listener
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
+from greenroom.messaging.upgrading import Upgrading
 from greenroom.network.visitors import Visit
 from tests.messaging.stage import Stage, Transport, settle, stage, token
 
@@ -24,25 +25,16 @@ HEAD = (
 )
 
 
-class Recorder(Transport):
-    """A transport that remembers its protocol."""
-
-    protocol: Any = None
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self.protocol = protocol
-
-
 async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
     """Stand in for the application: its answer is not looked at."""
 
 
-def opened(made: Stage, limits: HeadLimits = LIMITS) -> tuple[Door, Recorder, ServerState]:
+def opened(made: Stage, limits: HeadLimits = LIMITS) -> tuple[Door, Transport, ServerState]:
     """Return a connection that has sent nothing."""
     config = Config(nothing, interface="asgi3", ws="none", lifespan="off", log_config=None)
     config.load()
-    state, transport = ServerState(), Recorder()
-    door = Door(made.plane, limits, config, state, {})
+    state, transport = ServerState(), Transport()
+    door = Door(made.entrance, limits, config, state, {})
     door.connection_made(transport)
     return door, transport, state
 
@@ -59,9 +51,10 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
         door, transport, state = opened(made)
         assert len(state.connections) == 1
         door.data_received(head())
-        assert isinstance(transport.protocol, Edge)
+        assert type(transport.protocol) is Upgrading
         assert not state.connections
         await settle()
+        assert type(transport.protocol).__name__ == "Edge"
         assert transport.written[0].startswith(b"HTTP/1.1 101 ")
         assert made.hub.connections == 1
 
@@ -108,7 +101,7 @@ async def test_the_end_of_a_silent_connection() -> None:
         assert transport.closed
         door.connection_lost(None)
         assert not state.connections
-        assert not made.plane.deadlines
+        assert not made.deadlines
 
 
 @pytest.mark.parametrize("ends_as", ["nothing", "too slow", "request", "refused", "upgrade"])
@@ -121,7 +114,7 @@ async def test_nothing_is_left_of_a_connection(ends_as: str) -> None:
             await come_and_go(made, ends_as)
             made.transports.clear()
             await settle()
-            kinds = (Door, Listener, Edge, Recorder, Deadline, Visit)
+            kinds = (Door, Listener, Upgrading, Edge, Transport, Deadline, Visit)
             assert not [each for each in gc.get_objects() if isinstance(each, kinds)]
         finally:
             gc.enable()
@@ -148,7 +141,8 @@ async def come_and_go(made: Stage, ends_as: str) -> None:
 async def test_uvicorn_makes_doors() -> None:
     """Uvicorn takes a partial of the class for its protocol, with these arguments by name."""
     async with stage() as made:
-        config = Config(nothing, http=partial(Door, made.plane, LIMITS), ws="none", lifespan="off")  # type: ignore[arg-type]
+        http = partial(Door, made.entrance, LIMITS)
+        config = Config(nothing, http=http, ws="none", lifespan="off")  # type: ignore[arg-type]
         config.load()
         door = config.http_protocol_class(  # type: ignore[call-arg]
             config=config,

@@ -69,9 +69,10 @@ class Port:
 
     def accept(self) -> Listener:
         """Make the protocol of one connection."""
-        plane = self.made.plane
-        visit = plane.visitors.enter(packed("127.0.0.1"), 0)
-        made = Listener(plane, self.limits, self.config, ServerState(), {}, visit=visit)
+        visit = self.made.visitors.enter(packed("127.0.0.1"), 0)
+        made = Listener(
+            self.made.entrance, self.limits, self.config, ServerState(), {}, visit=visit
+        )
         self.listeners.append(made)
         return made
 
@@ -103,7 +104,7 @@ async def port(limits: HeadLimits = LIMITS) -> AsyncIterator[Port]:
         for listener in opened.listeners:
             listener.transport.abort()
         await server.wait_closed()
-        await until(lambda: made.plane.visitors.total == 0)
+        await until(lambda: made.visitors.total == 0)
 
 
 def refusal(body: bytes) -> str:
@@ -127,7 +128,7 @@ async def test_trusted_proxies_name_the_client(
     """The application sees the client that a trusted proxy names, and nobody else's word."""
     async with port() as opened:
         visitors = Visitors(proxies=TrustedProxies(Networks(trusted), proto=True))
-        opened.made.plane = msgspec.structs.replace(opened.made.plane, visitors=visitors)
+        opened.made.visitors = visitors
         await opened.exchange(
             b"GET / HTTP/1.1\r\nx-forwarded-for: 203.0.113.1, 192.0.2.1\r\n"
             b"x-forwarded-proto: https\r\nconnection: close\r\n\r\n"
@@ -142,7 +143,7 @@ async def test_what_is_believed(proto: bool, relayed: bool) -> None:
     """A scheme is, of proxies that write it; nothing is of a connection that they only relay."""
     async with port() as opened:
         visitors = Visitors(proxies=TrustedProxies(Networks(["127.0.0.1"]), proto=proto))
-        opened.made.plane = msgspec.structs.replace(opened.made.plane, visitors=visitors)
+        opened.made.visitors = visitors
         listener, transport = opened.accept(), Transport()
         listener._visit.is_relayed = relayed
         listener.connection_made(transport)
@@ -521,7 +522,7 @@ async def test_answers_that_nobody_reads() -> None:
 
             with pytest.raises(ConnectionError):
                 await asyncio.wait_for(send_on(), 20)
-        assert opened.made.plane.visitors.total == 0
+        assert opened.made.visitors.total == 0
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n", b"x\r\n\r\n"])

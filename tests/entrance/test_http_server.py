@@ -15,9 +15,9 @@ PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close
 async def test_nothing_is_accepted_after_it_was_stopped() -> None:
     """From that instant on new connections wait for another process, or for ever."""
     async with stage() as made:
-        server = HttpServer(Config(lambda: None), lambda: None, PLAIN, made.plane)
+        server = HttpServer(Config(lambda: None), lambda: None, PLAIN, made.acceptors)
         with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as client:
-            acceptor = Acceptor(listening, PLAIN, lambda _: asyncio.Protocol(), made.plane)
+            acceptor = Acceptor(listening, PLAIN, lambda _: asyncio.Protocol(), made.acceptors)
             server._acceptors = [acceptor]
             acceptor.start()
             server.servers = []
@@ -25,5 +25,5 @@ async def test_nothing_is_accepted_after_it_was_stopped() -> None:
             client.setblocking(False)
             await asyncio.get_running_loop().sock_connect(client, listening.getsockname())
             await settle()
-            assert made.plane.visitors.total == 0
+            assert made.visitors.total == 0
             assert server.should_exit

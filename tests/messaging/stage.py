@@ -14,30 +14,42 @@ from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.entrance.acceptor import AcceptorServices
+from greenroom.entrance.http_connection import EntranceServices
 from greenroom.messaging import deadlines as deadlines_module
 from greenroom.messaging import hub as hub_module
-from greenroom.messaging.edge import Edge
+from greenroom.messaging.actions import Actions
+from greenroom.messaging.admission import Admission, Places
+from greenroom.messaging.deadlines import Deadlines
+from greenroom.messaging.edge import Edge, EdgeServices, Limits
 from greenroom.messaging.hub import Hub
-from greenroom.messaging.plane import Limits, Plane
+from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
+from greenroom.messaging.turns import Turns
+from greenroom.messaging.upgrading import Upgrades, Upgrading
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
+from greenroom.network import addresses
+from greenroom.network.origins import AllowedOrigins
+from greenroom.network.visitors import Visitors
+from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.storage.memory.rooms import MemoryRooms
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.memory.token_uses import MemoryTokenUses
 from greenroom.storage.token_uses import TokenUse
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.descriptors import DescriptorWatch
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.hand_clock import START_MS, HandClock
 
 ROOM = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000001")
 RING = KeyRing({"k": bytes(32)}, "k")
-LIMITS = Limits(
-    outbound_bytes=65_536, frame_bytes=16_384, handshake_seconds=3600, close_seconds=3600
-)
+LIMITS = Limits(outbound_bytes=65_536, frame_bytes=16_384, close_seconds=3600)
+NO_BOUND = Places()
 UPGRADE = (
     (b"connection", b"Upgrade"),
     (b"upgrade", b"websocket"),
@@ -110,6 +122,10 @@ class Transport(asyncio.Transport):
         self.queued = 0
         self.when_written: Callable[[], None] | None = None
         self.socket: socket.socket | None = None
+        self.protocol: Any = None
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self.socket if name == "socket" else super().get_extra_info(name, default)
@@ -159,32 +175,101 @@ class Transport(asyncio.Transport):
 class Stage:
     """The plane, its collaborators, and connections to it."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, limits: Limits, **quotas: int) -> None:
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        limits: Limits,
+        places: Places,
+        handshake_seconds: float,
+        **quotas: int,
+    ) -> None:
         self.time = HandClock()
+        clock = self.time.clock
         self.transports: list[Transport] = []
         self.store = GatedStore()
         self.bus = MemoryBus()
         self.rooms = RoomsCache(self.store.rooms, self.bus)
         numbers = itertools.count(1)
-        settled = Quotas(RateProfile.OFF, quotas)
-        ids = lambda: f"Id{next(numbers):010}"  # noqa: E731
-        self.chat = Chat(self.rooms, self.bus, settled, self.time.clock, ids)
+        self.quotas = Quotas(RateProfile.OFF, quotas)
+        self.ids = lambda: f"Id{next(numbers):010}"
+        self.chat = Chat(self.rooms, self.bus, self.quotas, clock, self.ids)
         self.metrics = Metrics()
         self.hub = Hub(self.bus, self.metrics)
-        self.sweeper = Sweeper(self.time.clock, 3)
-        self.plane = Plane(
-            chat=self.chat,
+        self.sweeper = Sweeper(clock, 3)
+        self.memory = MemoryWatch()
+        self.descriptors = DescriptorWatch()
+        self.logger = BoundedLog()
+        self.visitors = Visitors()
+        self.origins = AllowedOrigins()
+        self.handshake_seconds = handshake_seconds
+        self.actions = Actions(
+            self.chat, self.hub, clock, self.ids, self.metrics, self.logger, ModerationTrail()
+        )
+        self.admission = Admission(
+            ring=RING,
+            rooms=self.rooms,
+            redeemer=Redeemer(self.store.token_uses, clock, tasks, 0),
+            hub=self.hub,
+            clock=clock,
+            memory=self.memory,
+            places=msgspec.structs.replace(
+                places, connections_per_account=self.quotas["connections"]
+            ),
+        )
+        self._limits, self._tasks = limits, tasks
+        self.deadlines, self.turns = Deadlines(), Turns()
+
+    @property
+    def edges(self) -> EdgeServices:
+        """What connections share from now on."""
+        return EdgeServices(
+            actions=self.actions,
             hub=self.hub,
             sweeper=self.sweeper,
-            rooms=self.rooms,
-            redeemer=Redeemer(self.store.token_uses, self.time.clock, tasks, 0),
-            ring=RING,
-            quotas=settled,
-            clock=self.time.clock,
-            ids=ids,
-            limits=limits,
-            tasks=tasks,
+            visitors=self.visitors,
+            limits=self._limits,
+            deadlines=self.deadlines,
+            turns=self.turns,
+            tasks=self._tasks,
             metrics=self.metrics,
+            logger=self.logger,
+        )
+
+    @property
+    def upgrades(self) -> Upgrades:
+        """What takes upgrade requests from now on."""
+        return Upgrades(
+            admission=self.admission,
+            origins=self.origins,
+            clock=self.time.clock,
+            ids=self.ids,
+            handshake_seconds=self.handshake_seconds,
+            rate=self.quotas["messaging_requests_per_connection"],
+            edges=self.edges,
+        )
+
+    @property
+    def entrance(self) -> EntranceServices:
+        """What connections share before that."""
+        return EntranceServices(
+            visitors=self.visitors,
+            clock=self.time.clock,
+            deadlines=self.deadlines,
+            turns=self.turns,
+            metrics=self.metrics,
+            upgrades=self.upgrades,
+        )
+
+    @property
+    def acceptors(self) -> AcceptorServices:
+        """What accepts connections."""
+        return AcceptorServices(
+            visitors=self.visitors,
+            clock=self.time.clock,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            logger=self.logger,
+            descriptors=self.descriptors,
         )
 
     def publish(self, payload: bytes) -> None:
@@ -192,36 +277,46 @@ class Stage:
         self.bus.publish(str(ROOM), lambda: Deliver(payload, "SendEvent"))
 
     def begin(
-        self, token: str | None = None, early: bytes = b"", method: bytes = b"GET"
-    ) -> tuple[Edge, Transport]:
+        self,
+        token: str | None = None,
+        early: bytes = b"",
+        method: bytes = b"GET",
+        peer: bytes = addresses.UNKNOWN,
+        more: Sequence[tuple[bytes, bytes]] = (),
+    ) -> tuple[Upgrading, Transport]:
         """Start a connection with its upgrade request; nothing was answered yet."""
         transport = Transport()
         self.transports.append(transport)
-        edge = Edge(self.plane, transport)
-        headers = [*UPGRADE]
+        headers = [*UPGRADE, *more]
         if token is not None:
             headers.append((b"sec-websocket-protocol", token.encode()))
-        edge.begin(method, headers, early)
-        return edge, transport
+        visit = self.visitors.enter(peer, 0.0)
+        self.upgrades.begin(transport, visit, method, headers, early)
+        return transport.protocol, transport
 
     async def connect(self, user: str = "ann", **claims: Any) -> tuple[Edge, Transport]:
         """Return an open connection whose 101 was taken."""
-        edge, transport = self.begin(token(user_id=user, **claims))
+        _, transport = self.begin(token(user_id=user, **claims))
         await settle()
         (answer,) = transport.take()
         assert answer.startswith(b"HTTP/1.1 101 ")
-        return edge, transport
+        return transport.protocol, transport
 
 
 @contextlib.asynccontextmanager
-async def stage(limits: Limits = LIMITS, **quotas: int) -> AsyncIterator[Stage]:
+async def stage(
+    limits: Limits = LIMITS,
+    places: Places = NO_BOUND,
+    handshake_seconds: float = 3600,
+    **quotas: int,
+) -> AsyncIterator[Stage]:
     """Give a plane whose room exists; at its end no socket may have been written to too late."""
     with (
         mock.patch.object(hub_module, "FLUSH_INTERVAL", 0),
         mock.patch.object(deadlines_module, "RESOLUTION", 1e-6),
     ):
         async with asyncio.TaskGroup() as tasks:
-            made = Stage(tasks, limits, **quotas)
+            made = Stage(tasks, limits, places, handshake_seconds, **quotas)
             room = Room(arn=ROOM, create_time=START_MS, update_time=START_MS)
             await made.store.rooms.create(room, quota=0)
             await made.bus.start()

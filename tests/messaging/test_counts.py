@@ -20,7 +20,7 @@ def value(made: Stage, name: str, **labels: str) -> float:
 
 def watched(made: Stage) -> Stage:
     """Connect the metrics with the stage, as the service does."""
-    watch(made.metrics, made.plane, Caller().plane)
+    watch(made.metrics, made.hub, made.chat, made.rooms, Caller().plane)
     return made
 
 

@@ -20,6 +20,7 @@ from greenroom.model.errors import (
     PendingVerification,
     ServiceUnavailableException,
 )
+from greenroom.network import addresses
 from greenroom.protocol.errors import ActionError
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.handshake import Refusal
@@ -42,7 +43,7 @@ from tests.messaging.stage import (
 )
 
 HERE = str(ROOM)
-QUICK = msgspec.structs.replace(LIMITS, handshake_seconds=0, close_seconds=0)
+QUICK = msgspec.structs.replace(LIMITS, close_seconds=0)
 CLOSED = b"\x88"
 
 
@@ -73,10 +74,10 @@ async def test_upgrade() -> None:
     """A good token is accepted as the subprotocol; then the connection is in its room."""
     text = token()
     async with stage() as made:
-        edge, transport = made.begin(text)
+        _, transport = made.begin(text)
         assert not transport.is_reading()
         await settle()
-        (answer,) = transport.take()
+        (answer,), edge = transport.take(), transport.protocol
         assert answer.startswith(b"HTTP/1.1 101 ")
         assert f"Sec-WebSocket-Protocol: {text}\r\n".encode() in answer
         assert (edge.user_id, made.hub.connections) == ("ann", 1)
@@ -129,7 +130,7 @@ async def test_a_crash_in_the_upgrade_is_answered() -> None:
 
 async def test_upgrade_takes_too_long() -> None:
     """An upgrade that is not decided in time is a 503; a late decision changes nothing."""
-    async with stage(QUICK) as made:
+    async with stage(QUICK, handshake_seconds=0) as made:
         made.store.gate.clear()
         edge, transport = made.begin(token())
         await settle(20)
@@ -150,7 +151,7 @@ async def test_client_leaves_during_the_upgrade() -> None:
         made.store.gate.set()
         await settle()
         assert (transport.written, made.hub.connections) == ([], 0)
-        assert edge._timer is None
+        assert not made.deadlines
 
 
 # ------------------------------------------------------------------------------------- actions
@@ -391,9 +392,7 @@ async def test_kick_and_its_answer() -> None:
 async def test_close_that_is_not_answered() -> None:
     """A peer that does not answer the close frame is cut off after the close timeout."""
     async with stage(QUICK) as made:
-        made_quick, transport = made.begin(token())
-        made_quick._cancel_timer()
-        await settle()
+        made_quick, transport = await made.connect()
         made_quick.disconnect("spam")
         await settle()
         assert (transport.closed, transport.aborted) == (False, True)
@@ -481,14 +480,14 @@ async def test_a_crash_behind_the_101(monkeypatch: pytest.MonkeyPatch) -> None:
 
         with monkeypatch.context() as patched, capture_logs() as logs:
             patched.setattr(made.hub, "join", join)
-            edge, transport = made.begin(token())
+            _, transport = made.begin(token())
             await settle()
         events = [each["event"] for each in logs]
         assert events == ["connection opened", "handshake crashed"]
         assert (transport.written, transport.aborted) == ([], True)
-        edge.connection_lost(None)
+        transport.protocol.connection_lost(None)
         assert made.hub.connections == 0
-        assert made.plane.visitors.total == 0
+        assert made.visitors.total == 0
         assert not any(made.sweeper._slots)
 
 
@@ -519,9 +518,7 @@ async def test_a_peer_that_does_not_end_its_side() -> None:
     """After a drain its socket is let go of when the time for closing is over."""
     for encrypted in (False, True):
         async with stage(QUICK) as made:
-            edge, transport = made.begin(token())
-            edge._cancel_timer()
-            await settle()
+            edge, transport = await made.connect()
             if encrypted:
                 transport = Encrypted()
                 edge._transport = transport
@@ -603,11 +600,11 @@ async def _upgrade_behind_answers(waiting: int, bound: int) -> None:
         async with stage(limits) as made, asyncio.timeout(10):
             transport, _ = await loop.create_connection(asyncio.Protocol, sock=mine)
             transport.write(b"a" * waiting)
-            edge = Edge(made.plane, transport)
-            transport.set_protocol(edge)
             protocols = (b"sec-websocket-protocol", token().encode())
-            edge.begin(b"GET", [*UPGRADE, protocols], b"")
+            visit = made.visitors.enter(addresses.UNKNOWN, 0)
+            made.upgrades.begin(transport, visit, b"GET", [*UPGRADE, protocols], b"")
             await settle(30)
+            edge = transport.get_protocol()
             received = b""
             if waiting:
                 # The kernel has room again, which the transport does not know yet.
@@ -618,7 +615,7 @@ async def _upgrade_behind_answers(waiting: int, bound: int) -> None:
                     received += more
                     if received.endswith(b"frame"):
                         break
-            assert (edge._state is State.OPEN) is (waiting <= bound)
+            assert (isinstance(edge, Edge) and edge.is_open) is (waiting <= bound)
             transport.abort()
             await settle()
     answers, _, rest = received.partition(b"HTTP/1.1 101 ")
@@ -782,8 +779,9 @@ async def test_logs_hold_no_content() -> None:
     text = token(user_id="secret-user", attributes={"secret-key": "secret-value"})
     with capture_logs() as logs:
         async with stage(messaging_requests_per_connection=1) as made:
-            edge, _ = made.begin(text)
+            _, transport = made.begin(text)
             await settle()
+            edge = transport.protocol
             edge.data_received(action(Content="secret words") + action(Content="secret too"))
             await made.chat.disconnect_user(HERE, "secret-user", "secret reason")
             await settle()

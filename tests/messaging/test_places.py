@@ -3,28 +3,23 @@
 import asyncio
 from collections.abc import Iterable
 
-import msgspec
 import pytest
 
-from greenroom.messaging.edge import Edge
+from greenroom.messaging.admission import Places
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.origins import AllowedOrigins
 from greenroom.network.visitors import VisitorLimits, Visitors
 from greenroom.protocol.handshake import Refusal
-from tests.messaging.stage import LIMITS, UPGRADE, Stage, Transport, settle, stage, token
+from tests.messaging.stage import Stage, Transport, settle, stage, token
 
 PROXY = packed("10.0.0.1")
 PROXIES = TrustedProxies(Networks(["10.0.0.0/8"]))
 
 
-def begin(made: Stage, peer: bytes, *headers: tuple[bytes, bytes]) -> tuple[Edge, Transport]:
+def begin(made: Stage, peer: bytes, *headers: tuple[bytes, bytes]) -> Transport:
     """Start a connection from an address."""
-    transport = Transport()
-    edge = Edge(made.plane, transport, made.plane.visitors.enter(peer, 0.0))
-    offered = (b"sec-websocket-protocol", token().encode())
-    edge.begin(b"GET", [*UPGRADE, offered, *headers], b"")
-    return edge, transport
+    return made.begin(token(), peer=peer, more=headers)[1]
 
 
 def statuses(transports: Iterable[Transport]) -> list[bytes]:
@@ -35,47 +30,47 @@ def statuses(transports: Iterable[Transport]) -> list[bytes]:
 async def test_the_address_of_a_connection() -> None:
     """It is the peer's, or the one that a trusted proxy names; without either it is empty."""
     async with stage() as made:
-        made.plane = msgspec.structs.replace(made.plane, visitors=Visitors(proxies=PROXIES))
+        made.visitors = Visitors(proxies=PROXIES)
         said = (b"x-forwarded-for", b"203.0.113.1, ::ffff:192.0.2.1")
         peers = (packed("2001:db8::1"), PROXY, packed("192.0.2.9"), b"")
-        edges = [begin(made, peer, said)[0] for peer in peers]
+        transports = [begin(made, peer, said) for peer in peers]
         await settle()
+        edges = [each.protocol for each in transports]
         assert [edge.address() for edge in edges] == [
             "2001:db8::1",
             "192.0.2.1",
             "192.0.2.9",
             "",
         ]
-        assert made.plane.visitors.unfinished == 0
+        assert made.visitors.unfinished == 0
         for edge in edges:
             edge.connection_lost(None)
-        assert made.plane.visitors.total == 0
+        assert made.visitors.total == 0
 
 
 async def test_clients_of_a_proxy_have_limits_of_their_own() -> None:
     """The second connection of one client is refused; what it took is given back."""
     async with stage() as made:
         limits = VisitorLimits(connections_per_address=1)
-        made.plane = msgspec.structs.replace(made.plane, visitors=Visitors(limits, PROXIES))
+        made.visitors = Visitors(limits, PROXIES)
         hops = [(b"x-forwarded-for", each) for each in (b"192.0.2.1", b"192.0.2.1", b"192.0.2.2")]
-        pairs = [begin(made, PROXY, hop) for hop in hops]
+        transports = [begin(made, PROXY, hop) for hop in hops]
         await settle()
-        assert statuses(transport for _, transport in pairs) == [b"101", b"429", b"101"]
-        for edge, _ in pairs:
-            edge.connection_lost(None)
-        assert (made.plane.visitors.total, made.plane.visitors.unfinished) == (0, 0)
+        assert statuses(transports) == [b"101", b"429", b"101"]
+        for each in transports:
+            each.protocol.connection_lost(None)
+        assert (made.visitors.total, made.visitors.unfinished) == (0, 0)
 
 
 async def test_a_page_of_another_origin_is_refused_before_its_token_is_read() -> None:
     """Whatever the token is, the answer is the same, and a good one stays good."""
     async with stage() as made:
-        origins = AllowedOrigins(["https://example.com"])
-        made.plane = msgspec.structs.replace(made.plane, origins=origins)
-        _, transport = begin(made, PROXY, (b"origin", b"https://evil.example.com"))
+        made.origins = AllowedOrigins(["https://example.com"])
+        transport = begin(made, PROXY, (b"origin", b"https://evil.example.com"))
         assert made.store.asked == 0
         await settle()
         assert statuses([transport]) == [b"403"]
-        _, transport = begin(made, PROXY, (b"origin", b"https://example.com:443"))
+        transport = begin(made, PROXY, (b"origin", b"https://example.com:443"))
         await settle()
         assert statuses([transport]) == [b"101"]
 
@@ -92,9 +87,8 @@ async def test_places_hold_while_tokens_are_redeemed(
     limit: str, users: str, answers: list[bytes], refusal: Refusal
 ) -> None:
     """Of those who come at once no more get in than there are places; who leaves makes one."""
-    limits = msgspec.structs.replace(LIMITS, **{limit: 2})
     tokens = [token(user_id=user) for user in users]
-    async with stage(limits) as made:
+    async with stage(places=Places(**{limit: 2})) as made:
         made.store.gate.clear()
         pairs = [made.begin(each) for each in tokens]
         await settle()
@@ -102,14 +96,14 @@ async def test_places_hold_while_tokens_are_redeemed(
         await settle()
         found = statuses(transport for _, transport in pairs)
         assert sorted(found) == sorted(answers)
-        assert not made.plane.admitting_of
+        assert not made.admission.admitting_of
         late = token(user_id=users[0])
         _, transport = made.begin(late)
         await settle()
         (answer,) = transport.take()
         assert answer.split()[1] == str(refusal.error().status).encode()
         assert refusal.error().message.encode() in answer
-        pairs[0][0].connection_lost(None)
+        pairs[0][1].protocol.connection_lost(None)
         _, transport = made.begin(late)
         await settle()
         assert statuses([transport]) == [b"101"]

@@ -18,15 +18,18 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from greenroom.aws import rest_json
+from greenroom.clock import Clock
 from greenroom.control.asgi import CORS
 from greenroom.control.pipeline import UNKNOWN
 from greenroom.entrance.http_connection import LINGER_SECONDS
-from greenroom.messaging.plane import Plane
 from greenroom.model.errors import ValidationException
 from greenroom.network import addresses
 from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
-from greenroom.network.visitors import Refused, Visit
+from greenroom.network.visitors import Refused, Visit, Visitors
 from greenroom.protocol.errors import TLS_ONLY
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.descriptors import DescriptorWatch
+from greenroom.telemetry.metrics import Metrics
 
 RETRY_SECONDS = 0.5
 """How long nothing is accepted when no descriptor, or no memory of the kernel, is left."""
@@ -55,6 +58,18 @@ class Entrance(msgspec.Struct, frozen=True, kw_only=True):
     close_seconds: float
 
 
+class AcceptorServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What acceptors share with the rest of the node."""
+
+    visitors: Visitors
+    clock: Clock
+    tasks: asyncio.TaskGroup
+    metrics: Metrics
+    logger: BoundedLog
+    """Takes the log's lines that clients can cause."""
+    descriptors: DescriptorWatch
+
+
 class Acceptor:
     """Takes connections from a listening socket, which stays the caller's."""
 
@@ -63,17 +78,17 @@ class Acceptor:
         listening: socket.socket,
         entrance: Entrance,
         protocol: Callable[[Visit], asyncio.Protocol],
-        plane: Plane,
+        services: AcceptorServices,
     ) -> None:
         self._listening = listening
         self._entrance = entrance
         self._protocol = protocol
-        self._visitors = plane.visitors
-        self._metrics = plane.metrics
-        self._clock = plane.clock
-        self._tasks = plane.tasks
-        self._logger = plane.logger
-        self._descriptors = plane.descriptors
+        self._visitors = services.visitors
+        self._metrics = services.metrics
+        self._clock = services.clock
+        self._tasks = services.tasks
+        self._logger = services.logger
+        self._descriptors = services.descriptors
         self._entering: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
 

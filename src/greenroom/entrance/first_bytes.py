@@ -13,9 +13,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.entrance.http_connection import HeadLimits, Listener
-from greenroom.messaging.edge import Edge
-from greenroom.messaging.plane import Plane
+from greenroom.entrance.http_connection import EntranceServices, HeadLimits, Listener
 from greenroom.network import addresses
 from greenroom.network.visitors import Refused, Visit
 from greenroom.protocol.target import fault_of
@@ -34,8 +32,8 @@ class Door(asyncio.Protocol):
         "_held",
         "_limits",
         "_loop",
-        "_plane",
         "_server_state",
+        "_services",
         "_transport",
         "_visit",
     )
@@ -44,7 +42,7 @@ class Door(asyncio.Protocol):
 
     def __init__(
         self,
-        plane: Plane,
+        services: EntranceServices,
         limits: HeadLimits,
         config: Config,
         server_state: ServerState,
@@ -54,7 +52,7 @@ class Door(asyncio.Protocol):
     ) -> None:
         """Take what uvicorn gives, and the visit where it was counted already."""
         self._visit = visit
-        self._plane = plane
+        self._services = services
         self._limits = limits
         self._config = config
         self._server_state = server_state
@@ -69,7 +67,7 @@ class Door(asyncio.Protocol):
         if not self._enter():
             transport.abort()
             return
-        self._deadline = self._plane.deadlines.at(self._due, self._silent)
+        self._deadline = self._services.deadlines.at(self._due, self._silent)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
@@ -81,8 +79,8 @@ class Door(asyncio.Protocol):
             if len(self._held) > self._limits.size:
                 self._transport.abort()
             return
-        end = data.find(b"\r\n\r\n") + 4
-        if 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):
+        visit, end = self._visit, data.find(b"\r\n\r\n") + 4
+        if visit is not None and 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):
             head = _Head()
             if (
                 head.is_upgrade(data[:end])
@@ -90,9 +88,9 @@ class Door(asyncio.Protocol):
                 and fault_of(head.target, head.headers) is None
             ):
                 self._leave()
-                edge = Edge(self._plane, self._transport, self._visit)
-                self._transport.set_protocol(edge)
-                edge.begin(head.method, head.headers, data[end:])
+                self._services.upgrades.begin(
+                    self._transport, visit, head.method, head.headers, data[end:]
+                )
                 return
         self._to_listener().data_received(data)
 
@@ -102,7 +100,7 @@ class Door(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._visit is not None:
             self._leave()
-            self._plane.visitors.leave(self._visit)
+            self._services.visitors.leave(self._visit)
 
     def shutdown(self) -> None:
         """Close: the server stops."""
@@ -110,7 +108,7 @@ class Door(asyncio.Protocol):
 
     def _enter(self) -> bool:
         """Count the connection, if that was not done; return whether it may stay."""
-        visitors, now = self._plane.visitors, self._plane.clock.monotonic()
+        visitors, now = self._services.visitors, self._services.clock.monotonic()
         visit = self._visit
         if visit is None:
             try:
@@ -146,7 +144,7 @@ class Door(asyncio.Protocol):
     def _to_listener(self) -> Listener:
         self._leave()
         listener = Listener(
-            self._plane,
+            self._services,
             self._limits,
             self._config,
             self._server_state,

@@ -34,18 +34,20 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from greenroom.aws import rest_json
+from greenroom.clock import Clock
 from greenroom.control.asgi import CORS
 from greenroom.control.pipeline import UNKNOWN
-from greenroom.messaging.edge import Edge
-from greenroom.messaging.plane import Plane
+from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.reset import reset
+from greenroom.messaging.turns import Turns
+from greenroom.messaging.upgrading import Upgrades
 from greenroom.model.errors import ValidationException
 from greenroom.network import addresses
-from greenroom.network.visitors import Visit
+from greenroom.network.visitors import Visit, Visitors
 from greenroom.protocol.handshake import asks_for_websocket, is_for_websocket
 from greenroom.protocol.pieces import Pieces
 from greenroom.protocol.target import fault_of
-from greenroom.telemetry.metrics import UNREAD
+from greenroom.telemetry.metrics import UNREAD, Metrics
 
 LINGER_SECONDS = 2.0
 """How long a refused connection is still read: the kernel resets one that is closed with bytes
@@ -84,6 +86,18 @@ class _Refused(Exception):
         self.message = message
 
 
+class EntranceServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What connections share from their accept on, until they are upgraded or closed."""
+
+    visitors: Visitors
+    clock: Clock
+    deadlines: Deadlines
+    turns: Turns
+    metrics: Metrics
+    upgrades: Upgrades
+    """Takes over those that ask for a WebSocket."""
+
+
 class _ForWebSocket(Exception):
     """Raised inside the parser's callbacks: the messaging plane says what the request lacks."""
 
@@ -103,7 +117,7 @@ class Listener(HttpToolsProtocol):
 
     def __init__(
         self,
-        plane: Plane,
+        services: EntranceServices,
         limits: HeadLimits,
         config: Config,
         server_state: ServerState,
@@ -115,8 +129,10 @@ class Listener(HttpToolsProtocol):
         """Take what uvicorn gives, the loop's time when the first head is due, and the visit."""
         super().__init__(config, server_state, app_state, _loop)
         self._due = due
-        self._visit = visit or plane.visitors.enter(addresses.UNKNOWN, plane.clock.monotonic())
-        self._plane = plane
+        self._visit = visit or services.visitors.enter(
+            addresses.UNKNOWN, services.clock.monotonic()
+        )
+        self._services = services
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -138,7 +154,7 @@ class Listener(HttpToolsProtocol):
         self._unset_deadline()
         self._unset_unread()
         self._unset_keepalive_if_required()
-        self._plane.visitors.leave(self._visit)
+        self._services.visitors.leave(self._visit)
         super().connection_lost(exc)
         self._let_go()
 
@@ -189,7 +205,7 @@ class Listener(HttpToolsProtocol):
                 return
             if self._has_had_its_share():
                 self._hold(data[start:])
-                self._plane.turns.wait(self._go_on)
+                self._services.turns.wait(self._go_on)
                 return
             end = self._pieces.take(data, start)
             if self._pieces.overhead > self._limits.size:
@@ -250,7 +266,7 @@ class Listener(HttpToolsProtocol):
         self._unset_deadline()
         self._pieces.request_ended()
         if not self._wants_websocket():
-            self._plane.visitors.finish(self._visit)
+            self._services.visitors.finish(self._visit)
         super().on_message_complete()
         self._forget_request()
 
@@ -266,7 +282,7 @@ class Listener(HttpToolsProtocol):
             if self._farewell:
                 self._close_after(self._farewell)
             elif self._held and not self._pieces.in_body:
-                self._plane.turns.wait(self._go_on)
+                self._services.turns.wait(self._go_on)
             self._forget_request()
 
     def _forget_request(self) -> None:
@@ -294,7 +310,7 @@ class Listener(HttpToolsProtocol):
 
     def _find_client(self) -> None:
         """Believe a trusted proxy about who its client is, and whether that came over TLS."""
-        visitors, peer = self._plane.visitors, self._visit.address
+        visitors, peer = self._services.visitors, self._visit.address
         if visitors.proxies:
             origin = visitors.origin(self._visit, self.headers)
             if origin.address != peer:
@@ -313,10 +329,10 @@ class Listener(HttpToolsProtocol):
     def _upgrade(self, early: bytes) -> None:
         self._unset_deadline()
         self._unset_unread()
-        edge = Edge(self._plane, self.transport, self._visit)
         self.connections.discard(self)
-        self.transport.set_protocol(edge)
-        edge.begin(self.parser.get_method(), self.headers, early)
+        self._services.upgrades.begin(
+            self.transport, self._visit, self.parser.get_method(), self.headers, early
+        )
         self._let_go()
 
     # Refusals
@@ -354,7 +370,7 @@ class Listener(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        self._plane.metrics.control_requests.labels(UNKNOWN, status).inc()
+        self._services.metrics.control_requests.labels(UNKNOWN, status).inc()
         self._unset_deadline()
         answer, unanswered = self._error(status, message), self._is_unanswered()
         if not self._pieces.in_body and unanswered:
@@ -420,7 +436,7 @@ class Listener(HttpToolsProtocol):
             self._unread = None
 
     def _reset(self) -> None:
-        self._plane.metrics.limits_met.labels(UNREAD).inc()
+        self._services.metrics.limits_met.labels(UNREAD).inc()
         reset(self.transport)
 
 

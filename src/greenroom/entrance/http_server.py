@@ -9,13 +9,12 @@ from typing import cast
 
 import uvicorn
 
-from greenroom.entrance.acceptor import Acceptor, Entrance
+from greenroom.entrance.acceptor import Acceptor, AcceptorServices, Entrance
 from greenroom.entrance.application import Application
 from greenroom.entrance.certificate import Certificate
 from greenroom.entrance.first_bytes import Door
-from greenroom.entrance.http_connection import HeadLimits
+from greenroom.entrance.http_connection import EntranceServices, HeadLimits
 from greenroom.entrance.sockets import BACKLOG
-from greenroom.messaging.plane import Plane
 from greenroom.network.visitors import Visit
 from greenroom.settings.load import Settings
 
@@ -28,19 +27,19 @@ class HttpServer(uvicorn.Server):
         config: uvicorn.Config,
         started: Callable[[], None],
         entrance: Entrance | None,
-        plane: Plane,
+        services: AcceptorServices,
     ) -> None:
         super().__init__(config)
         self._tell = started
         self._entrance = entrance
-        self._plane = plane
+        self._services = services
         self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets if self._entrance is None else [])
         if self._entrance is not None:
             made = [
-                Acceptor(each, self._entrance, self._protocol, self._plane)
+                Acceptor(each, self._entrance, self._protocol, self._services)
                 for each in sockets or ()
             ]
             self._acceptors = made
@@ -75,7 +74,9 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-def http_config(settings: Settings, application: Application, plane: Plane) -> uvicorn.Config:
+def http_config(
+    settings: Settings, application: Application, services: EntranceServices
+) -> uvicorn.Config:
     """Return the configuration of the server: what it does not do is switched off."""
     limits = HeadLimits(
         size=settings.number("head_bytes"),
@@ -84,7 +85,7 @@ def http_config(settings: Settings, application: Application, plane: Plane) -> u
     )
     return uvicorn.Config(
         application,
-        http=functools.partial(Door, plane, limits),  # type: ignore[arg-type]
+        http=functools.partial(Door, services, limits),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,

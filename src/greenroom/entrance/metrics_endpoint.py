@@ -19,9 +19,13 @@ from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
 from greenroom.audit.log import AuditLog
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
-from greenroom.messaging.plane import Plane
+from greenroom.messaging.hub import Hub
+from greenroom.process.memory_pressure import MemoryWatch
+from greenroom.telemetry.descriptors import DescriptorWatch
 from greenroom.telemetry.loop_lag import LoopLag
 from greenroom.telemetry.metrics import Metrics
 
@@ -123,15 +127,12 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
+def watch(metrics: Metrics, hub: Hub, chat: Chat, rooms: RoomsCache, control: ControlPlane) -> None:
     """Tell the metrics where the numbers are that their owners keep."""
-    hub, chat, rooms, memory = plane.hub, plane.chat, plane.rooms, plane.memory
     metrics.build.labels(__version__).set(1)
     metrics.concurrent_chat_connections.read = lambda: hub.connections
     metrics.rooms.read = lambda: hub.rooms
     metrics.draining.read = lambda: hub.draining
-    metrics.memory_pressure.read = lambda: memory.pressed
-    metrics.descriptor_shortages.read = lambda: plane.descriptors.shortages
     metrics.cached_rooms.read = lambda: len(rooms)
     metrics.evictions.read = lambda: {
         "rooms": rooms.evicted,
@@ -144,6 +145,12 @@ def watch(metrics: Metrics, plane: Plane, control: ControlPlane) -> None:
     metrics.deliveries.read = lambda: hub.deliveries
     metrics.messaging_deliveries.read = lambda: sum(hub.deliveries.values())
     metrics.delivered_bytes.read = lambda: hub.delivered_bytes
+
+
+def watch_process(metrics: Metrics, memory: MemoryWatch, descriptors: DescriptorWatch) -> None:
+    """Tell the metrics where the process is short of something."""
+    metrics.memory_pressure.read = lambda: memory.pressed
+    metrics.descriptor_shortages.read = lambda: descriptors.shortages
 
 
 def watch_audit(metrics: Metrics, audit_log: AuditLog) -> None:

@@ -13,172 +13,124 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from email.utils import formatdate
 from enum import IntEnum
-from time import perf_counter
 
+import msgspec
 import structlog
 
-from greenroom.messaging.deadlines import Deadline
-from greenroom.messaging.hub import NO_SOCKET, write_all
-from greenroom.messaging.plane import Plane
+from greenroom.messaging.actions import Actions
+from greenroom.messaging.deadlines import Deadline, Deadlines
+from greenroom.messaging.hub import NO_SOCKET, Hub, write_all
 from greenroom.messaging.reset import reset
-from greenroom.model.chat_token import ChatTokenClaims
-from greenroom.model.errors import ResourceNotFoundException, ServiceError
+from greenroom.messaging.sweeper import Sweeper
+from greenroom.messaging.turns import Turns
 from greenroom.network import addresses
-from greenroom.network.visitors import Refused, Visit
-from greenroom.protocol import events, frames, handshake
-from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, SendMessage
-from greenroom.protocol.errors import (
-    CLOSE_REASONS,
-    SESSION_EXPIRED,
-    ActionError,
-    CloseCode,
-    DisconnectReason,
-    ErrorCode,
-    fault_reason,
-)
+from greenroom.network.visitors import Visitors
+from greenroom.protocol import frames
+from greenroom.protocol.errors import CLOSE_REASONS, CloseCode, DisconnectReason, fault_reason
 from greenroom.protocol.session import Session
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.metrics import Metrics
 
 TURN_BYTES = 1_024
 """Bytes of one connection that are handled before the others have their turn."""
 
 log = structlog.get_logger()
 
-Headers = Sequence[tuple[bytes, bytes]]
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of a connection; see the settings table for the defaults."""
+
+    outbound_bytes: int
+    frame_bytes: int
+    close_seconds: float
+
+
+class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the connections of a node share."""
+
+    actions: Actions
+    hub: Hub
+    sweeper: Sweeper
+    visitors: Visitors
+    limits: Limits
+    deadlines: Deadlines
+    turns: Turns
+    tasks: asyncio.TaskGroup
+    metrics: Metrics
+    logger: BoundedLog
+    """Takes the log's lines that clients can cause."""
 
 
 class State(IntEnum):
-    """A connection is in one of these four states."""
+    """A connection is in one of these three states."""
 
-    HANDSHAKE, OPEN, CLOSING, CLOSED = range(4)
+    OPEN, CLOSING, CLOSED = range(3)
 
 
 class Edge(asyncio.Protocol):
-    """A client's connection, from the upgrade request on."""
+    """A client's open connection, from its 101 on."""
 
+    # Slots, and the address's bytes, which many share, because there are fifty thousand of these.
     __slots__ = (
         "_address",
         "_busy",
         "_decoder",
         "_early",
         "_held",
-        "_plane",
-        "_session",
+        "_services",
         "_slot",
         "_socket",
         "_state",
         "_timer",
         "_transport",
-        "_visit",
         "heard",
         "key_id",
         "missed",
+        "session",
     )
 
     def __init__(
-        self, plane: Plane, transport: asyncio.Transport, visit: Visit | None = None
+        self,
+        services: EdgeServices,
+        transport: asyncio.Transport,
+        session: Session,
+        key_id: str,
+        address: bytes,
     ) -> None:
-        self._plane = plane
-        # Until the connection is open; then the address is enough, whose bytes many share.
-        self._visit: Visit | None = visit or plane.visitors.enter(
-            addresses.UNKNOWN, plane.clock.monotonic()
-        )
-        self._address = self._visit.address
+        """Make it of an admitted client; `key_id` is the key of its token."""
+        self._services = services
         self._transport = transport
-        self._state = State.HANDSHAKE
+        self.session = session
+        # Shared by all connections of the key, which end with it.
+        self.key_id = key_id
+        self._address = address
+        self._state = State.OPEN
         self._decoder: frames.FrameDecoder | None = None
+        # What came and was not handled yet; busy is who must not be given more before that.
         self._early = b""
         self._busy = True
+        # Whether the transport holds bytes: all that follows must queue up behind them.
+        self._held = False
+        self._socket = _socket(transport)
         self._timer: Deadline | None = None
         self.heard = True
         self.missed = 0
-        self.key_id = ""
-        self._held = False
-        self._socket = NO_SOCKET
 
-    # The upgrade
-
-    def begin(self, method: bytes, headers: Headers, early: bytes) -> None:
-        """Take over a connection whose upgrade request was read; `early` came behind it."""
-        self._early = early
-        self._transport.pause_reading()
-        self._after(self._plane.limits.handshake_seconds, self._handshake_too_slow)
-        self._plane.tasks.create_task(self._admit(method, headers))
-
-    async def _admit(self, method: bytes, headers: Headers) -> None:
-        begun = perf_counter()
-        try:
-            self._check_client(headers)
-            upgrade = handshake.parse_upgrade(method, headers)
-            claims = await self._plane.admit(upgrade.token)
-            # Shared by all connections of the key, which end with it.
-            self.key_id = self._plane.key_id(upgrade.token)
-            self._open(upgrade, claims, begun)
-        except handshake.HandshakeRefused as refused:
-            self._refuse(refused)
-        except Exception:
-            # Whatever failed, the client gets an answer; the log has the place, not the token.
-            self._plane.logger.exception("handshake crashed", address=self.address())
-            self._refuse(handshake.Refusal.INTERNAL.error())
-            self._transport.abort()
-
-    def _check_client(self, headers: Headers) -> None:
-        """Refuse other sites' pages, whose token is not even read, and find out the address."""
-        if not self._plane.origins.allows(headers):
-            raise handshake.Refusal.ORIGIN.error()
-        visitors, visit = self._plane.visitors, self._visit
-        if visit is None or not visitors.proxies:
-            return
-        address = visitors.origin(visit, headers).address
-        if address != visit.address:
-            try:
-                visitors.enter_behind_proxy(visit, address, self._plane.clock.monotonic())
-            except Refused:
-                raise handshake.Refusal.ADDRESS_FULL.error() from None
-        self._address = address
-
-    def _refuse(self, refused: handshake.HandshakeRefused) -> None:
-        if self._state is not State.HANDSHAKE:
-            return
-        self._cancel_timer()
-        self._plane.metrics.handshake_refusals.labels(refused.reason).inc()
-        kind = {"reason": refused.reason, "status": refused.status}
-        self._plane.logger.write(
-            "info", "handshake refused", kind, address=self.address(), room=refused.room
-        )
-        date = formatdate(self._plane.clock.now(), usegmt=True).encode()
-        self.write(handshake.refusal_response(refused, self._plane.ids(), date))
-        self._state = State.CLOSED
-        self._close_written()
-
-    def _open(self, upgrade: handshake.Upgrade, claims: ChatTokenClaims, begun: float) -> None:
-        if self._state is not State.HANDSHAKE:
-            return
-        self._cancel_timer()
-        plane = self._plane
-        if self._visit is not None:
-            plane.visitors.finish(self._visit)
-            self._visit = None
-        rate = plane.quotas["messaging_requests_per_connection"]
-        self._session = Session(claims, rate, plane.clock.now())
+    def open(self, answer: bytes, early: bytes) -> None:
+        """Begin with the 101, which nothing may come before; `early` came behind the request."""
+        services, claims = self._services, self.session.claims
         # The transport tells as soon as it cannot write everything at once; not, when it told whose
         # the connection was before that it holds answers which that client did not read.
         self._transport.set_write_buffer_limits(high=0)
-        self._held = self._held or self._transport.get_write_buffer_size() > 0
-        self._state = State.OPEN
-        self._socket = _socket(self._transport)
-        self._slot = plane.sweeper.add(self, claims.session_expires)
-        plane.metrics.connects.inc()
-        plane.metrics.handshake_seconds.observe(perf_counter() - begun)
-        log.debug("connection opened", **self._names())
+        self._held = self._transport.get_write_buffer_size() > 0
+        self._slot = services.sweeper.add(self, claims.session_expires)
+        log.debug("connection opened", **self.names())
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
-        plane.hub.join(claims.room_arn, self, self._straight())
-        write_all((self,), (self._straight(),), handshake.accept_response(upgrade))
+        services.hub.join(claims.room_arn, self, self._straight())
+        write_all((self,), (self._straight(),), answer)
+        self._early = early
         self._resume()
-
-    def _handshake_too_slow(self) -> None:
-        self._refuse(handshake.Refusal.UNAVAILABLE.error())
 
     # What arrives
 
@@ -190,7 +142,7 @@ class Edge(asyncio.Protocol):
         self.heard = True
         if len(data) > TURN_BYTES:
             self._early, data = data[TURN_BYTES:], data[:TURN_BYTES]
-        decoder = self._decoder or frames.FrameDecoder(self._plane.limits.frame_bytes)
+        decoder = self._decoder or frames.FrameDecoder(self._services.limits.frame_bytes)
         received = decoder.feed(data)
         while self._early and decoder.lacking:
             # One large frame costs next to nothing: what it lacks does not wait for a turn.
@@ -202,7 +154,7 @@ class Edge(asyncio.Protocol):
             # The others' turn: one peer's thousand small frames must not hold them up.
             self._busy = True
             self._transport.pause_reading()
-            self._plane.turns.wait(self._resume)
+            self._services.turns.wait(self._resume)
 
     def _handle(self, received: Sequence[frames.Event], start: int) -> None:
         """Handle frames in order; when one must wait, stop reading until it is done."""
@@ -213,7 +165,7 @@ class Edge(asyncio.Protocol):
             if waiting is not None:
                 self._busy = True
                 self._transport.pause_reading()
-                self._plane.tasks.create_task(self._wait(waiting, received, index + 1))
+                self._services.tasks.create_task(self._wait(waiting, received, index + 1))
                 return
 
     async def _wait(
@@ -227,8 +179,8 @@ class Edge(asyncio.Protocol):
                 self._resume()
         except Exception:
             # An exception that left this task would end the node.
-            self._plane.logger.exception(
-                "connection crashed", address=self.address(), **self._names()
+            self._services.logger.exception(
+                "connection crashed", address=self.address(), **self.names()
             )
             self._drop(DisconnectReason.INTERNAL_ERROR)
 
@@ -252,7 +204,7 @@ class Edge(asyncio.Protocol):
                 self._transport.write_eof()
         elif self._state is State.OPEN:
             if isinstance(event, frames.Text):
-                return self._act(event.payload)
+                return self._services.actions.act(self, event.payload)
             if isinstance(event, frames.Ping):
                 self.write(frames.pong_frame(event.payload))
             elif isinstance(event, frames.Binary):
@@ -260,70 +212,25 @@ class Edge(asyncio.Protocol):
                 self._close(CloseCode.UNSUPPORTED_DATA, CLOSE_REASONS[reason].text, reason)
         return None
 
-    def _act(self, text: bytes) -> Awaitable[None] | None:
-        try:
-            action = self._session.receive(text, self._plane.clock.now())
-        except ActionError as error:
-            if error.code == ErrorCode.UNAUTHORIZED:
-                self._expire(error.request_id)
-            else:
-                self._error(error)
-            return None
-        if self._plane.hub.held:
-            # Another process has the store. The SDK would wait for an answer for ever.
-            self._error(ActionError(500, _NOT_NOW, action.request_id))
-            return None
-        try:
-            waiting = self._perform(action)
-        except (ActionError, ServiceError) as error:
-            self._error(_action_error(error, action.request_id))
-            return None
-        except Exception:
-            self._plane.logger.exception("action crashed", address=self.address(), **self._names())
-            self._error(_crash(action.request_id))
-            return None
-        return None if waiting is None else self._finish(waiting, action.request_id)
-
-    def _perform(self, action: Action) -> Awaitable[object] | None:
-        chat, claims = self._plane.chat, self._session.claims
-        match action:
-            case SendMessage():
-                return chat.send_message(claims, action, self.address)
-            case DeleteMessage():
-                deleting = chat.delete_message(
-                    claims.room_arn, action.id, action.reason, action.request_id
-                )
-                return self._plane.moderation.follow(claims, action, deleting, self.address())
-            case DisconnectUser():
-                disconnecting = chat.disconnect_user(
-                    claims.room_arn, action.user_id, action.reason, action.request_id
-                )
-                return self._plane.moderation.follow(claims, action, disconnecting, self.address())
-
-    async def _finish(self, waiting: Awaitable[object], request_id: str) -> None:
-        try:
-            await waiting
-        except (ActionError, ServiceError) as error:
-            self._error(_action_error(error, request_id))
-        except Exception:
-            self._plane.logger.exception("action crashed", address=self.address(), **self._names())
-            self._error(_crash(request_id))
-
-    def _error(self, error: ActionError) -> None:
-        if self._state is State.OPEN:
-            self._plane.metrics.action_errors.labels(error.code).inc()
-            log.debug("action refused", code=error.code, **self._names())
-            payload = events.encode_error(
-                error.id or self._plane.ids(), error.request_id, error.code, error.message
-            )
-            self.write(frames.text_frame(payload))
-
-    # What the hub and the sweeper ask
+    # What the hub, the sweeper and the actions ask
 
     @property
     def user_id(self) -> str:
         """The user that the token names."""
-        return self._session.claims.user_id
+        return self.session.claims.user_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is in its room, and can be written to."""
+        return self._state is State.OPEN
+
+    def names(self) -> dict[str, str]:
+        """Return what log lines call this connection.
+
+        Its name is its token's id, which no other connection has and which opens none.
+        """
+        claims = self.session.claims
+        return {"room": claims.room_arn, "connection": claims.token_id}
 
     def address(self) -> str:
         """Return the client's address, as text; behind trusted proxies the one that they tell."""
@@ -339,23 +246,20 @@ class Edge(asyncio.Protocol):
         The official SDKs reconnect on the ERROR frame; older clients parse the close reason. What
         the room was to see before comes first: a request's promise settles with its echo.
         """
-        self._plane.hub.after_flush(self._session.claims.room_arn, self._expire)
+        self._services.hub.after_flush(self.session.claims.room_arn, self.end_session)
 
     def revoke(self) -> None:
         """Close as an expired session is: clients with a right to be here get a new token."""
-        self._expire(why=DisconnectReason.REVOKED)
+        self.end_session(why=DisconnectReason.REVOKED)
 
-    def _expire(
+    def end_session(
         self, request_id: str = "", why: DisconnectReason = DisconnectReason.EXPIRED
     ) -> None:
-        if self._state is not State.OPEN:
-            return
-        self._plane.metrics.action_errors.labels(401).inc()
-        error_id = self._plane.ids()
-        payload = events.encode_error(error_id, request_id, 401, SESSION_EXPIRED)
-        self.write(frames.text_frame(payload))
-        reason = events.encode_error(error_id, "", 401, SESSION_EXPIRED)
-        self._close(CloseCode.NORMAL, reason.decode(), why)
+        """Say at once that the session is over, perhaps in answer to a request, and close."""
+        if self._state is State.OPEN:
+            error, reason = self._services.actions.session_over(request_id)
+            self.write(error)
+            self._close(CloseCode.NORMAL, reason, why)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -383,7 +287,7 @@ class Edge(asyncio.Protocol):
     def _close_written(self) -> None:
         """Close when what waits is written; a peer that does not read is not waited for long."""
         self._cancel_timer()
-        self._after(self._plane.limits.close_seconds, self._reset)
+        self._after(self._services.limits.close_seconds, self._reset)
         self._transport.close()
 
     def _end_written(self) -> None:
@@ -396,7 +300,7 @@ class Edge(asyncio.Protocol):
             self._close_written()
             return
         self._cancel_timer()
-        self._after(self._plane.limits.close_seconds, self._reset)
+        self._after(self._services.limits.close_seconds, self._reset)
         self._transport.write_eof()
         self._busy = False
         self._transport.resume_reading()
@@ -411,7 +315,7 @@ class Edge(asyncio.Protocol):
         # First: a write that passes the bound drops the connection, and it leaves only once.
         self._leave(why)
         self._state = State.CLOSING
-        self._after(self._plane.limits.close_seconds, self._reset)
+        self._after(self._services.limits.close_seconds, self._reset)
         self._transport.write(frames.close_frame(code, reason))
 
     def _drop(self, why: DisconnectReason) -> None:
@@ -428,7 +332,7 @@ class Edge(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Have the room's frames queue up behind what the kernel did not take."""
-        self._plane.metrics.write_stalls.inc()
+        self._services.metrics.write_stalls.inc()
         self._held = True
         self._change_way()
         self._check_queue()
@@ -444,10 +348,10 @@ class Edge(asyncio.Protocol):
 
     def _change_way(self) -> None:
         if self._state is State.OPEN:
-            self._plane.hub.write_to(self._session.claims.room_arn, self, self._straight())
+            self._services.hub.write_to(self.session.claims.room_arn, self, self._straight())
 
     def _check_queue(self) -> None:
-        if self._transport.get_write_buffer_size() > self._plane.limits.outbound_bytes:
+        if self._transport.get_write_buffer_size() > self._services.limits.outbound_bytes:
             self._drop(DisconnectReason.SLOW_READER)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -459,37 +363,26 @@ class Edge(asyncio.Protocol):
         self._decoder = None
         # The transport closes the descriptor.
         self._socket.detach()
-        if self._visit is None:
-            self._plane.visitors.leave_finished(self._address)
-        else:
-            self._plane.visitors.leave(self._visit)
+        self._services.visitors.leave_finished(self._address)
 
     def _leave(self, why: DisconnectReason) -> None:
         self._state = State.CLOSED
-        self._plane.hub.leave(self._session.claims.room_arn, self)
-        self._plane.sweeper.remove(self, self._slot, self._session.claims.session_expires)
-        self._plane.metrics.disconnects.labels(why).inc()
+        self._services.hub.leave(self.session.claims.room_arn, self)
+        self._services.sweeper.remove(self, self._slot, self.session.claims.session_expires)
+        self._services.metrics.disconnects.labels(why).inc()
         if why in _ORDINARY or log.is_enabled_for(logging.DEBUG):
-            log.debug("connection ended", reason=why.value, **self._names())
+            log.debug("connection ended", reason=why.value, **self.names())
         else:
-            self._plane.logger.write(
+            self._services.logger.write(
                 "info",
                 "connection ended",
                 {"reason": why.value},
                 address=self.address(),
-                **self._names(),
+                **self.names(),
             )
 
-    def _names(self) -> dict[str, str]:
-        """Return what log lines call this connection.
-
-        Its name is its token's id, which no other connection has and which opens none.
-        """
-        claims = self._session.claims
-        return {"room": claims.room_arn, "connection": claims.token_id}
-
     def _after(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._timer = self._plane.deadlines.after(seconds, callback)
+        self._timer = self._services.deadlines.after(seconds, callback)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -519,22 +412,3 @@ _ORDINARY = frozenset(
     }
 )
 """Ends that say nothing about a fault: logged at debug level."""
-
-
-_NOT_NOW = "The service cannot take the request now"
-
-
-def _crash(request_id: str) -> ActionError:
-    """Return the ERROR for a fault of ours: the connection, and the node, go on."""
-    return ActionError(500, "An internal error occurred", request_id)
-
-
-def _action_error(error: ActionError | ServiceError, request_id: str) -> ActionError:
-    """Return the ERROR of the messaging plane for an error of the shared rules."""
-    if isinstance(error, ActionError):
-        return error
-    if isinstance(error, ResourceNotFoundException):
-        return ActionError(404, "The room cannot be found", request_id)
-    if error.status < 500:
-        return ActionError(error.status, error.message, request_id)
-    return ActionError(500, _NOT_NOW, request_id)

@@ -12,7 +12,7 @@ from greenroom.audit.log import AuditLog
 from greenroom.clock import Clock
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ServiceError
-from greenroom.protocol.actions import DeleteMessage, DisconnectUser
+from greenroom.protocol.actions import Action
 
 
 class ModerationTrail:
@@ -25,7 +25,7 @@ class ModerationTrail:
     async def follow(
         self,
         moderator: ChatTokenClaims,
-        action: DeleteMessage | DisconnectUser,
+        action: Action,
         doing: Awaitable[object],
         source_ip: str = "",
     ) -> None:
@@ -40,7 +40,7 @@ class ModerationTrail:
     async def _refuse(
         self,
         moderator: ChatTokenClaims,
-        action: DeleteMessage | DisconnectUser,
+        action: Action,
         code: str,
         source_ip: str,
     ) -> None:
@@ -53,7 +53,7 @@ class ModerationTrail:
     async def _write(
         self,
         moderator: ChatTokenClaims,
-        action: DeleteMessage | DisconnectUser,
+        action: Action,
         outcome: str,
         source_ip: str,
         suppressed: int = 0,
@@ -61,14 +61,11 @@ class ModerationTrail:
         if self._log is None:
             return
         details: dict[str, object] = {"moderator": moderator.user_id}
-        if isinstance(action, DeleteMessage):
-            event, details["id"] = "DeleteMessage", action.id
-        else:
-            event, details["userId"] = "DisconnectUser", action.user_id
+        details.update((name, getattr(action, member)) for name, member in action.audited.items())
         await self._log.record(
             AuditEntry(
                 time=datetime.fromtimestamp(self._clock.now(), UTC),
-                event=event,
+                event=action.operation,
                 outcome=outcome,
                 request_id=action.request_id,
                 source_ip=source_ip,

@@ -5,6 +5,10 @@
   `Action` and `action`.)
 - A member that is null counts as absent. An empty `Reason` counts as none.
 - A refusal names the member and the rule, and carries the RequestId if one could be read.
+- A class here is all that is known of an action but who performs it (`messaging.actions`): its
+  members, and in class variables what metrics and the audit log call it (`operation`, the name of
+  the same operation over HTTP), the capability that a token needs, the quota that it counts
+  against, and which members the audit log keeps under which name; none: it writes no line.
 
 Members and limits: Amazon IVS Chat Messaging API Reference ("SendMessage (Publish)" and the other
 two) and the shapes of the ivschat API Reference for the same operations over HTTP.
@@ -12,8 +16,8 @@ two) and the shapes of the ivschat API Reference for the same operations over HT
 
 import json
 import re
-from collections.abc import Callable
-from typing import Annotated, ClassVar, NoReturn
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, NoReturn, get_args
 
 import msgspec
 from msgspec import Meta
@@ -47,11 +51,19 @@ class SendMessage(
 ):
     """Send a message to the room. How long it may be, the room says: see `content_problem`."""
 
+    operation: ClassVar[str] = "SendMessage"
     capability: ClassVar[Capability] = Capability.SEND_MESSAGE
+    quota: ClassVar[str] = "send_message_rate"
+    audited: ClassVar[Mapping[str, str]] = {}
 
     content: str
     attributes: dict[str, str] | None = None
     request_id: _RequestId = ""
+
+    @classmethod
+    def read(cls, frame: "Frame", request_id: str) -> "SendMessage":
+        """Read the members leniently; raises ActionError for the first that is wrong."""
+        return cls(frame.required_text("Content"), frame.attributes(), request_id)
 
 
 class DeleteMessage(
@@ -65,11 +77,22 @@ class DeleteMessage(
 ):
     """Ask the room's clients to no longer show a message."""
 
+    operation: ClassVar[str] = "DeleteMessage"
     capability: ClassVar[Capability] = Capability.DELETE_MESSAGE
+    quota: ClassVar[str] = "delete_message_rate"
+    audited: ClassVar[Mapping[str, str]] = {"id": "id"}
 
     id: Annotated[str, Meta(pattern=_ID)]
     reason: _Reason | None = None
     request_id: _RequestId = ""
+
+    @classmethod
+    def read(cls, frame: "Frame", request_id: str) -> "DeleteMessage":
+        """Read the members leniently; raises ActionError for the first that is wrong."""
+        message_id = frame.required_text("Id")
+        if re.match(_ID, message_id) is None:
+            frame.refuse("Id must be 12 letters or digits")
+        return cls(message_id, frame.reason(), request_id)
 
 
 class DisconnectUser(
@@ -83,14 +106,33 @@ class DisconnectUser(
 ):
     """Disconnect all of a user's connections to the room."""
 
+    operation: ClassVar[str] = "DisconnectUser"
     capability: ClassVar[Capability] = Capability.DISCONNECT_USER
+    quota: ClassVar[str] = "disconnect_user_rate"
+    audited: ClassVar[Mapping[str, str]] = {"userId": "user_id"}
 
     user_id: Annotated[str, Meta(min_length=1, max_length=USER_ID_LENGTH)]
     reason: _Reason | None = None
     request_id: _RequestId = ""
 
+    @classmethod
+    def read(cls, frame: "Frame", request_id: str) -> "DisconnectUser":
+        """Read the members leniently; raises ActionError for the first that is wrong."""
+        user_id = frame.required_text("UserId", USER_ID_LENGTH)
+        if not user_id:
+            frame.refuse("UserId must not be empty")
+        return cls(user_id, frame.reason(), request_id)
+
 
 Action = SendMessage | DeleteMessage | DisconnectUser
+
+ACTIONS: tuple[type[Action], ...] = get_args(Action)
+
+BY_NAME: Mapping[str, type[Action]] = {str(each.__struct_config__.tag): each for each in ACTIONS}
+"""Actions by the name that a frame's `Action` gives."""
+
+OPERATIONS = (*(each.operation for each in ACTIONS), "SendEvent")
+"""What a room's connections get something from; nobody but the API's caller sends events."""
 
 
 def decode(text: bytes) -> Action:
@@ -125,13 +167,13 @@ _DECODER: msgspec.json.Decoder[Action] = msgspec.json.Decoder(Action)
 
 def _decode_leniently(text: bytes) -> Action:
     members = _members(text)
-    frame = _Frame(members)
+    frame = Frame(members)
     request_id = frame.optional_text("RequestId", REQUEST_ID_LENGTH) or ""
     name = frame.required_text("Action")
-    build = _BUILDERS.get(name)
-    if build is None:
-        frame.refuse(f"Action must be one of {', '.join(_BUILDERS)}")
-    return build(frame, request_id)
+    action = BY_NAME.get(name)
+    if action is None:
+        frame.refuse(f"Action must be one of {', '.join(BY_NAME)}")
+    return action.read(frame, request_id)
 
 
 def _members(text: bytes) -> dict[str, object]:
@@ -167,7 +209,7 @@ def _not_json(_: str) -> NoReturn:
     raise ValueError
 
 
-class _Frame:
+class Frame:
     """The members of one frame, read one by one; the first that is wrong is refused."""
 
     def __init__(self, members: dict[str, object]) -> None:
@@ -225,28 +267,3 @@ def _sound(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _send_message(frame: _Frame, request_id: str) -> Action:
-    return SendMessage(frame.required_text("Content"), frame.attributes(), request_id)
-
-
-def _delete_message(frame: _Frame, request_id: str) -> Action:
-    message_id = frame.required_text("Id")
-    if re.match(_ID, message_id) is None:
-        frame.refuse("Id must be 12 letters or digits")
-    return DeleteMessage(message_id, frame.reason(), request_id)
-
-
-def _disconnect_user(frame: _Frame, request_id: str) -> Action:
-    user_id = frame.required_text("UserId", USER_ID_LENGTH)
-    if not user_id:
-        frame.refuse("UserId must not be empty")
-    return DisconnectUser(user_id, frame.reason(), request_id)
-
-
-_BUILDERS: dict[str, Callable[[_Frame, str], Action]] = {
-    "SEND_MESSAGE": _send_message,
-    "DELETE_MESSAGE": _delete_message,
-    "DISCONNECT_USER": _disconnect_user,
-}

@@ -4,7 +4,8 @@ import functools
 import resource
 
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
-from greenroom.messaging.plane import Limits
+from greenroom.messaging.admission import Places
+from greenroom.messaging.edge import Limits
 from greenroom.network import addresses
 from greenroom.network.addresses import Networks
 from greenroom.network.forwarded import ForwardedHeader, TrustedProxies
@@ -25,13 +26,19 @@ def journal_bounds(settings: Settings) -> Bounds:
 
 
 def connection_limits(settings: Settings) -> Limits:
-    """Return the bounds of connections, and on how many there are."""
+    """Return the bounds of each connection."""
     return Limits(
         outbound_bytes=settings.number("outbound_queue_bytes"),
         frame_bytes=settings.number("frame_bytes"),
-        handshake_seconds=settings.number("handshake_timeout_seconds"),
         close_seconds=settings.number("close_timeout_seconds"),
+    )
+
+
+def places(settings: Settings) -> Places:
+    """Return the bounds on how many connections there are."""
+    return Places(
         connections=settings.number("connections_per_node"),
+        connections_per_account=settings.quotas()["connections"],
         connections_per_room=settings.number("connections_per_room"),
         connections_per_user=settings.number("connections_per_user"),
     )

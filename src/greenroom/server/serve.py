@@ -47,6 +47,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch,
     watch_audit,
     watch_loop,
+    watch_process,
     watch_store,
 )
 from greenroom.entrance.ready import Ready, description
@@ -56,17 +57,12 @@ from greenroom.entrance.takeover_offer import Offer, Successor
 from greenroom.identities.service import IdentityService
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.hub import SLICE, Hub
-from greenroom.messaging.moderation_trail import ModerationTrail
-from greenroom.messaging.plane import Plane
-from greenroom.messaging.redeemer import Redeemer
-from greenroom.messaging.sweeper import Sweeper
-from greenroom.network.origins import AllowedOrigins
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
 from greenroom.process.randomness import new_id
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
-from greenroom.server import limits
+from greenroom.server import limits, messaging_plane
 from greenroom.server.privacy import keep_private
 from greenroom.settings.load import Settings, SettingsRefused
 from greenroom.storage.base import Store, StoreUnwritable
@@ -76,7 +72,6 @@ from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.cloudwatch import Publisher
-from greenroom.telemetry.descriptors import DescriptorWatch
 from greenroom.telemetry.loop_lag import LoopLag
 from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.token_keys import TokenKeys
@@ -206,7 +201,8 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True):
 
     opened: _Opened
     services: Services
-    plane: Plane
+    plane: messaging_plane.MessagingPlane
+    tasks: asyncio.TaskGroup
     control: ControlPlane
     keys: TokenKeys
     chat_log: JournaledChatLog
@@ -246,30 +242,22 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         metrics=metrics,
         accounts=identity.accounts,
     )
-    plane = Plane(
+    below = messaging_plane.Below(
         chat=chat,
-        hub=hub,
-        sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
         rooms=rooms,
-        redeemer=Redeemer(store.token_uses, clock, tasks),
+        token_uses=store.token_uses,
         ring=keys.ring,
-        quotas=quotas,
         clock=clock,
-        ids=new_id,
-        limits=limits.connection_limits(settings),
-        tasks=tasks,
         metrics=metrics,
-        moderation=ModerationTrail(identity.audit_log, clock),
-        memory=limits.memory_watch(settings),
-        descriptors=DescriptorWatch(opened.lines),
-        visitors=limits.visitors(settings, metrics, opened.lines),
-        origins=AllowedOrigins(settings.texts("allowed_origins")),
-        logger=opened.lines,
+        lines=opened.lines,
+        audit_log=identity.audit_log,
     )
+    plane = messaging_plane.build(settings, below, hub, tasks)
     control = _control_plane(opened, services, keys)
     await bus.start()
     identity.start(tasks)
-    watch(metrics, plane, control)
+    watch(metrics, hub, chat, rooms, control)
+    watch_process(metrics, plane.memory, plane.descriptors)
     lag = LoopLag(metrics.loop_lag_seconds)
     watch_loop(metrics, lag)
     if identity.audit_log is not None:
@@ -280,6 +268,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         opened=opened,
         services=services,
         plane=plane,
+        tasks=tasks,
         control=control,
         keys=keys,
         chat_log=chat_log,
@@ -303,10 +292,10 @@ async def _serve(
     )
     offer = _offer(node)
     server = HttpServer(
-        http_config(settings, application, node.plane),
+        http_config(settings, application, node.plane.entrance),
         functools.partial(_started, opened, offer, before, announce),
         entrance(settings, opened.certificate),
-        node.plane,
+        node.plane.acceptors,
     )
     spread = min(settings.number("drain_spread_seconds"), settings.number("drain_timeout_seconds"))
     node.plane.sweeper.start()
@@ -389,7 +378,7 @@ def _offer(node: _Node) -> Offer:
     opened = node.opened
     kept = isinstance(opened.store, SqliteStore)
     directory = opened.settings.path("data_dir") if kept else None
-    offer = Offer(directory, opened.listening, node.plane.tasks)
+    offer = Offer(directory, opened.listening, node.tasks)
     offer.unfit = lambda: "chat logs wait in memory for the disk" if node.chat_log.is_behind else ""
     return offer
 

@@ -17,7 +17,7 @@ ELSEWHERE = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Nowhere00001")
 async def refusal(made: Stage, text: str) -> str:
     """Return the message with which the token is refused."""
     with pytest.raises(HandshakeRefused) as refused:
-        await made.plane.admit(text)
+        await made.admission.admit(text)
     return refused.value.message
 
 
@@ -26,7 +26,7 @@ async def test_each_token_is_good_once() -> None:
     claims = claims_of(user_id="bob", attributes={"a": "b"})
     text = seal_claims(KeyRing({"k": bytes(32)}, "k"), claims, b"n" * 12)
     async with stage() as made:
-        assert await made.plane.admit(text) == claims
+        assert await made.admission.admit(text) == claims
         assert await refusal(made, text) == Refusal.TOKEN_USED.error().message
 
 
@@ -35,7 +35,7 @@ async def test_of_many_at_once_one_is_admitted() -> None:
     text = token()
     async with stage() as made:
         made.store.gate.clear()
-        admits = [asyncio.create_task(made.plane.admit(text)) for _ in range(10)]
+        admits = [asyncio.create_task(made.admission.admit(text)) for _ in range(10)]
         await settle()
         made.store.gate.set()
         outcomes = await asyncio.gather(*admits, return_exceptions=True)
@@ -48,7 +48,7 @@ async def test_expiry_is_exact() -> None:
     """A token is good until its last millisecond, and not at its end."""
     async with stage() as made:
         made.time.advance(59.999)
-        await made.plane.admit(token())
+        await made.admission.admit(token())
         made.time.advance(0.001)
         assert await refusal(made, token()) == Refusal.TOKEN_EXPIRED.error().message
 
@@ -87,7 +87,7 @@ async def test_room_gone() -> None:
         assert await refusal(made, text) == Refusal.ROOM_GONE.error().message
         await made.store.rooms.create(room, 0)
         made.rooms.forget(str(ROOM))
-        assert (await made.plane.admit(text)).user_id == "ann"
+        assert (await made.admission.admit(text)).user_id == "ann"
 
 
 async def test_too_many_connections_leave_the_token_usable() -> None:
@@ -97,7 +97,7 @@ async def test_too_many_connections_leave_the_token_usable() -> None:
         edge, _ = await made.connect()
         assert await refusal(made, text) == Refusal.TOO_MANY_CONNECTIONS.error().message
         edge.connection_lost(None)
-        assert (await made.plane.admit(text)).user_id == "ann"
+        assert (await made.admission.admit(text)).user_id == "ann"
 
 
 async def test_the_quota_holds_while_tokens_are_redeemed() -> None:
@@ -113,10 +113,10 @@ async def test_the_quota_holds_while_tokens_are_redeemed() -> None:
         answers = [transport.take()[0].split()[1] for _, transport in pairs]
         assert sorted(answers) == [b"101"] * 2 + [b"429"] * 3
         assert made.hub.connections == 2
-        for edge, _ in pairs:
-            edge.connection_lost(None)
+        for _, transport in pairs:
+            transport.protocol.connection_lost(None)
         usable = [each for each, answer in zip(tokens, answers, strict=True) if answer == b"429"]
-        assert (await made.plane.admit(usable[0])).user_id == "ann"
+        assert (await made.admission.admit(usable[0])).user_id == "ann"
 
 
 async def test_draining_leaves_the_token_usable() -> None:
@@ -126,7 +126,7 @@ async def test_draining_leaves_the_token_usable() -> None:
         made.hub.drain()
         assert await refusal(made, text) == Refusal.UNAVAILABLE.error().message
         made.hub.draining = False
-        assert (await made.plane.admit(text)).user_id == "ann"
+        assert (await made.admission.admit(text)).user_id == "ann"
 
 
 async def test_storage_unavailable() -> None:
@@ -136,4 +136,4 @@ async def test_storage_unavailable() -> None:
         made.store.error = StorageUnavailable("The disk is full")
         assert await refusal(made, text) == Refusal.UNAVAILABLE.error().message
         made.store.error = None
-        assert (await made.plane.admit(text)).user_id == "ann"
+        assert (await made.admission.admit(text)).user_id == "ann"

@@ -1,32 +1,30 @@
-"""What the connections of this node share, and who may become one."""
+"""Who may become a connection of this node: what a chat token says, and whether there is a place.
 
-import asyncio
+A token is refused by the first of these that applies. "Each token can be used only once", and only
+what stands last uses it up: who is refused for a reason that passes comes in with the same token.
+
+1. it is no token, or not of this service: 400 or 403.
+2. its time to connect is over: 410.
+3. the node drains or is short of memory: 503.
+4. its room is gone: 404.
+5. no place is free, on the node, of the account, in the room or of the user: 503 or 429.
+6. it was used before: 409.
+"""
+
 from collections import Counter
 
 import msgspec
 
-from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import Clock
-from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
-from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
-from greenroom.messaging.sweeper import Sweeper
-from greenroom.messaging.turns import Turns
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
-from greenroom.model.message import IdSource
-from greenroom.model.quotas import Quotas
-from greenroom.network.origins import AllowedOrigins
-from greenroom.network.visitors import Visitors
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.storage.base import StorageUnavailable
-from greenroom.telemetry.bounded_log import BoundedLog
-from greenroom.telemetry.descriptors import DescriptorWatch
-from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import (
     KeyRing,
     TokenForeign,
@@ -36,54 +34,34 @@ from greenroom.tokens.key_ring import (
 )
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of a connection, bytes and seconds, and on how many there are; 0 is no bound.
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """How many connections there may be; 0 is no bound. See the settings table for the defaults."""
 
-    See the settings table for the defaults.
-    """
-
-    outbound_bytes: int
-    frame_bytes: int
-    handshake_seconds: float
-    close_seconds: float
     connections: int = 0
+    connections_per_account: int = 0
     connections_per_room: int = 0
     connections_per_user: int = 0
 
 
-class Plane(msgspec.Struct, frozen=True, kw_only=True):
-    """The services below the messaging plane, as built by the composition root."""
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
+    """Admits the bearers of tokens."""
 
-    chat: Chat
-    moderation: ModerationTrail = msgspec.field(default_factory=ModerationTrail)
-    hub: Hub
-    sweeper: Sweeper
+    ring: KeyRing
     rooms: RoomsCache
     redeemer: Redeemer
-    ring: KeyRing
-    quotas: Quotas
+    hub: Hub
     clock: Clock
-    ids: IdSource
-    limits: Limits
-    tasks: asyncio.TaskGroup
-    metrics: Metrics
-    memory: MemoryWatch = msgspec.field(default_factory=MemoryWatch)
-    descriptors: DescriptorWatch = msgspec.field(default_factory=DescriptorWatch)
-    visitors: Visitors = msgspec.field(default_factory=Visitors)
-    origins: AllowedOrigins = msgspec.field(default_factory=AllowedOrigins)
-    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
-    turns: Turns = msgspec.field(default_factory=Turns)
-    logger: BoundedLog = msgspec.field(default_factory=BoundedLog)
-    """Takes the log's lines that clients can cause."""
+    memory: MemoryWatch
+    places: Places
+    # Connections that have a place and wait for the store: the hub does not know them yet, and
+    # without them a thousand that come at once would all find the last place free.
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
-    """Connections by account and region that have a place and wait for the store."""
+    """How many by account and region."""
     admitting_of: dict[tuple[str, str], int] = {}
     """The same by room and user, and by room with an empty user."""
 
     async def admit(self, token: str) -> ChatTokenClaims:
-        """Return what the token says, and use it up: "each token can be used only once".
-
-        A refusal for want of a free connection leaves the token usable.
+        """Return what the token says, and use it up.
 
         Raises:
             HandshakeRefused: with the status and the reason.
@@ -109,7 +87,7 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 first = await self.redeemer.redeem(claims.token_id, claims.token_expires)
             finally:
-                # The connection joins the hub right afterwards.
+                # The connection joins the hub right afterwards, in the same turn of the loop.
                 self._leave_place(room.arn, claims)
         except ResourceNotFoundException:
             raise Refusal.ROOM_GONE.error() from None
@@ -117,6 +95,8 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.UNAVAILABLE.error() from None
         if not first:
             raise Refusal.TOKEN_USED.error()
+        # Asked once more: the drain may have begun while the store was asked, and whoever joined
+        # now would be told by nobody.
         if self.hub.draining:
             raise Refusal.UNAVAILABLE.error()
 
@@ -157,15 +137,16 @@ class Plane(msgspec.Struct, frozen=True, kw_only=True):
                 del coming[key]
 
     def _check_place(self, owner: tuple[str, str], room: str, user_id: str) -> None:
-        hub, limits, coming = self.hub, self.limits, self.admitting_of
-        if limits.connections and hub.connections + self.admitting.total() >= limits.connections:
+        hub, places, coming = self.hub, self.places, self.admitting_of
+        most = places.connections
+        if most and hub.connections + self.admitting.total() >= most:
             raise Refusal.NODE_FULL.error()
-        quota = self.quotas["connections"]
-        if quota and hub.connections_of(*owner) + self.admitting[owner] >= quota:
+        most = places.connections_per_account
+        if most and hub.connections_of(*owner) + self.admitting[owner] >= most:
             raise Refusal.TOO_MANY_CONNECTIONS.error()
-        most = limits.connections_per_room
+        most = places.connections_per_room
         if most and hub.connections_in(room) + coming.get((room, ""), 0) >= most:
             raise Refusal.ROOM_FULL.error()
-        most = limits.connections_per_user
+        most = places.connections_per_user
         if most and hub.reaches(room, user_id, most - coming.get((room, user_id), 0)):
             raise Refusal.USER_FULL.error()

@@ -1,0 +1,218 @@
+"""What connections ask for: from an action's text to what it does, or to an ERROR frame.
+
+An action is a class in `protocol.actions`, which says its members, capability, quota and what the
+audit log keeps of it, and a row of `PERFORMERS` here: the function that does it. Everything else
+reads these two.
+
+An action is refused by the first of these that applies, and every refusal carries its RequestId:
+
+1. what the connection may do, and how often: see `protocol.session`.
+2. another process has the store: 500. The SDKs would wait for an answer for ever.
+3. the rules of the room and the account: see `chat`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+
+from greenroom.chat.chat import Chat
+from greenroom.clock import Clock
+from greenroom.messaging.hub import Hub
+from greenroom.messaging.moderation_trail import ModerationTrail
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.errors import ResourceNotFoundException, ServiceError
+from greenroom.model.message import IdSource
+from greenroom.protocol import events, frames
+from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, SendMessage
+from greenroom.protocol.errors import SESSION_EXPIRED, ActionError, ErrorCode
+from greenroom.protocol.session import Session
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+Address = Callable[[], str]
+"""Returns the sender's address as text, which few actions need."""
+
+# Any: each performer takes its own action, and the table is looked up with that action's class.
+Performer = Callable[[Chat, ChatTokenClaims, Any, Address], Awaitable[object] | None]
+"""Does an action; returns what to wait for, if anything. Raises ActionError and ServiceError."""
+
+
+class Sender(Protocol):
+    """What an action needs of the connection that it came from."""
+
+    @property
+    def session(self) -> Session:
+        """What the connection may do."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can still be written."""
+
+    def address(self) -> str:
+        """Return the client's address, as text."""
+
+    def names(self) -> dict[str, str]:
+        """Return what log lines call the connection."""
+
+    def write(self, data: bytes) -> None:
+        """Write behind what waits."""
+
+    def end_session(self, request_id: str) -> None:
+        """End the session, whose time is over, in answer to a request."""
+
+
+def _send_message(
+    chat: Chat, sender: ChatTokenClaims, action: SendMessage, address: Address
+) -> Awaitable[object] | None:
+    return chat.send_message(sender, action, address)
+
+
+def _delete_message(
+    chat: Chat, moderator: ChatTokenClaims, action: DeleteMessage, _: Address
+) -> Awaitable[object]:
+    return chat.delete_message(moderator.room_arn, action.id, action.reason, action.request_id)
+
+
+def _disconnect_user(
+    chat: Chat, moderator: ChatTokenClaims, action: DisconnectUser, _: Address
+) -> Awaitable[object]:
+    return chat.disconnect_user(
+        moderator.room_arn, action.user_id, action.reason, action.request_id
+    )
+
+
+PERFORMERS: Mapping[type[Action], Performer] = {
+    SendMessage: _send_message,
+    DeleteMessage: _delete_message,
+    DisconnectUser: _disconnect_user,
+}
+"""Who does each action."""
+
+
+class Actions:
+    """Takes the texts of all connections of this node."""
+
+    def __init__(
+        self,
+        chat: Chat,
+        hub: Hub,
+        clock: Clock,
+        ids: IdSource,
+        metrics: Metrics,
+        logger: BoundedLog,
+        trail: ModerationTrail,
+    ) -> None:
+        """Make it; `logger` takes the log's lines that clients can cause."""
+        self._chat = chat
+        self._hub = hub
+        self._clock = clock
+        self._ids = ids
+        self._errors = metrics.action_errors
+        self._logger = logger
+        self._trail = trail
+        # Bound once: a message finds its performer in one step, and asks nothing about the audit.
+        self._performers = {
+            action: partial(self._audited, perform) if action.audited else perform
+            for action, perform in PERFORMERS.items()
+        }
+
+    def act(self, sender: Sender, text: bytes) -> Awaitable[None] | None:
+        """Do what a frame asks for, or answer with an ERROR; return what to wait for, if anything.
+
+        Nearly every message waits for nothing: it makes no coroutine and no task.
+        """
+        session = sender.session
+        try:
+            action = session.receive(text, self._clock.now())
+        except ActionError as error:
+            if error.code == ErrorCode.UNAUTHORIZED:
+                sender.end_session(error.request_id)
+            else:
+                self._refuse(sender, error)
+            return None
+        if self._hub.held:
+            # Another process has the store. The SDK would wait for an answer for ever.
+            self._refuse(sender, ActionError(500, _NOT_NOW, action.request_id))
+            return None
+        try:
+            perform = self._performers[type(action)]
+            waiting = perform(self._chat, session.claims, action, sender.address)
+        except (ActionError, ServiceError) as error:
+            self._refuse(sender, _action_error(error, action.request_id))
+            return None
+        except Exception:
+            self._logger.exception("action crashed", address=sender.address(), **sender.names())
+            self._refuse(sender, _crash(action.request_id))
+            return None
+        return None if waiting is None else self._finish(sender, waiting, action.request_id)
+
+    def session_over(self, request_id: str) -> tuple[bytes, str]:
+        """Return the ERROR frame and the close reason of a session whose time is over."""
+        self._errors.labels(401).inc()
+        error_id = self._ids()
+        payload = events.encode_error(error_id, request_id, 401, SESSION_EXPIRED)
+        reason = events.encode_error(error_id, "", 401, SESSION_EXPIRED)
+        return frames.text_frame(payload), reason.decode()
+
+    def _audited(
+        self,
+        perform: Performer,
+        chat: Chat,
+        moderator: ChatTokenClaims,
+        action: Action,
+        address: Address,
+    ) -> Awaitable[object]:
+        doing = _done(perform, chat, moderator, action, address)
+        return self._trail.follow(moderator, action, doing, address())
+
+    async def _finish(self, sender: Sender, waiting: Awaitable[object], request_id: str) -> None:
+        try:
+            await waiting
+        except (ActionError, ServiceError) as error:
+            self._refuse(sender, _action_error(error, request_id))
+        except Exception:
+            self._logger.exception("action crashed", address=sender.address(), **sender.names())
+            self._refuse(sender, _crash(request_id))
+
+    def _refuse(self, sender: Sender, error: ActionError) -> None:
+        # An action may have waited, and its connection ended meanwhile.
+        if not sender.is_open:
+            return
+        self._errors.labels(error.code).inc()
+        log.debug("action refused", code=error.code, **sender.names())
+        payload = events.encode_error(
+            error.id or self._ids(), error.request_id, error.code, error.message
+        )
+        sender.write(frames.text_frame(payload))
+
+
+async def _done(
+    perform: Performer, chat: Chat, sender: ChatTokenClaims, action: Action, address: Address
+) -> None:
+    waiting = perform(chat, sender, action, address)
+    if waiting is not None:
+        await waiting
+
+
+_NOT_NOW = "The service cannot take the request now"
+
+
+def _crash(request_id: str) -> ActionError:
+    """Return the ERROR for a fault of ours: the connection, and the node, go on."""
+    return ActionError(500, "An internal error occurred", request_id)
+
+
+def _action_error(error: ActionError | ServiceError, request_id: str) -> ActionError:
+    """Return the ERROR of the messaging plane for an error of the shared rules."""
+    if isinstance(error, ActionError):
+        return error
+    # The store's 404 speaks of ARNs and resources, which the Messaging API does not know.
+    if isinstance(error, ResourceNotFoundException):
+        return ActionError(404, "The room cannot be found", request_id)
+    if error.status < 500:
+        return ActionError(error.status, error.message, request_id)
+    return ActionError(500, _NOT_NOW, request_id)

@@ -1,0 +1,164 @@
+"""A connection from its upgrade request to its 101 or its refusal.
+
+What an open connection never needs lives here, and ends with it: the visit that counts it among the
+unfinished, the deadline, the request. An open one is an `Edge`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from time import perf_counter
+
+import msgspec
+
+from greenroom.clock import Clock
+from greenroom.messaging.admission import Admission
+from greenroom.messaging.deadlines import Deadline
+from greenroom.messaging.edge import Edge, EdgeServices
+from greenroom.messaging.reset import reset
+from greenroom.model.message import IdSource
+from greenroom.network import addresses
+from greenroom.network.origins import AllowedOrigins
+from greenroom.network.visitors import Refused, Visit
+from greenroom.protocol import handshake
+from greenroom.protocol.session import Session
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
+    """What upgrade requests need, and what their connections need afterwards."""
+
+    admission: Admission
+    origins: AllowedOrigins
+    clock: Clock
+    ids: IdSource
+    handshake_seconds: float
+    """How long a request may take to be admitted."""
+    rate: float
+    """Actions per second of one connection; zero is no limit."""
+    edges: EdgeServices
+
+    def begin(
+        self,
+        transport: asyncio.Transport,
+        visit: Visit,
+        method: bytes,
+        headers: Headers,
+        early: bytes,
+    ) -> None:
+        """Take over a connection whose upgrade request was read; `early` came behind it."""
+        upgrading = Upgrading(self, transport, visit, early)
+        transport.set_protocol(upgrading)
+        upgrading.begin(method, headers)
+
+
+class Upgrading(asyncio.Protocol):
+    """A client's connection that waits for the answer to its upgrade request."""
+
+    def __init__(
+        self, upgrades: Upgrades, transport: asyncio.Transport, visit: Visit, early: bytes = b""
+    ) -> None:
+        self._upgrades = upgrades
+        self._edges = upgrades.edges
+        self._transport = transport
+        self._visit = visit
+        # Behind a trusted proxy another one than the visit's, whose peer is the proxy.
+        self._address = visit.address
+        self._early = early
+        self._answered = False
+        self._timer = self._after(upgrades.handshake_seconds, self._too_slow)
+
+    def begin(self, method: bytes, headers: Headers) -> None:
+        """Have the request answered."""
+        self._transport.pause_reading()
+        self._edges.tasks.create_task(self._admit(method, headers))
+
+    async def _admit(self, method: bytes, headers: Headers) -> None:
+        begun = perf_counter()
+        try:
+            self._check_client(headers)
+            upgrade = handshake.parse_upgrade(method, headers)
+            admission = self._upgrades.admission
+            claims = await admission.admit(upgrade.token)
+            # From here to the hub nothing awaits: the place that was taken is not given back
+            # before the connection has it, and a key that is killed meets it in one of the two.
+            key_id = admission.key_id(upgrade.token)
+            if self._answered:
+                return
+            session = Session(claims, self._upgrades.rate, self._upgrades.clock.now())
+            self._open(upgrade, session, key_id, begun)
+        except handshake.HandshakeRefused as refused:
+            self._refuse(refused)
+        except Exception:
+            # Whatever failed, the client gets an answer; the log has the place, not the token.
+            self._edges.logger.exception("handshake crashed", address=self._shown())
+            self._refuse(handshake.Refusal.INTERNAL.error())
+            self._transport.abort()
+
+    def _check_client(self, headers: Headers) -> None:
+        """Refuse other sites' pages, whose token is not even read, and find out the address."""
+        if not self._upgrades.origins.allows(headers):
+            raise handshake.Refusal.ORIGIN.error()
+        visitors, visit = self._edges.visitors, self._visit
+        if not visitors.proxies:
+            return
+        address = visitors.origin(visit, headers).address
+        if address != visit.address:
+            try:
+                visitors.enter_behind_proxy(visit, address, self._upgrades.clock.monotonic())
+            except Refused:
+                raise handshake.Refusal.ADDRESS_FULL.error() from None
+        self._address = address
+
+    def _open(
+        self, upgrade: handshake.Upgrade, session: Session, key_id: str, begun: float
+    ) -> None:
+        self._answered = True
+        self._timer.cancel()
+        # An open connection holds its address instead of the visit: many share those bytes.
+        self._edges.visitors.finish(self._visit)
+        edge = Edge(self._edges, self._transport, session, key_id, self._address)
+        self._transport.set_protocol(edge)
+        self._edges.metrics.connects.inc()
+        self._edges.metrics.handshake_seconds.observe(perf_counter() - begun)
+        edge.open(handshake.accept_response(upgrade), self._early)
+
+    def _refuse(self, refused: handshake.HandshakeRefused) -> None:
+        if self._answered:
+            return
+        self._answered = True
+        edges, upgrades = self._edges, self._upgrades
+        edges.metrics.handshake_refusals.labels(refused.reason).inc()
+        kind = {"reason": refused.reason, "status": refused.status}
+        edges.logger.write(
+            "info", "handshake refused", kind, address=self._shown(), room=refused.room
+        )
+        date = formatdate(upgrades.clock.now(), usegmt=True).encode()
+        self._transport.write(handshake.refusal_response(refused, upgrades.ids(), date))
+        # A peer that does not read its refusal is not waited for long.
+        self._timer.cancel()
+        self._timer = self._after(edges.limits.close_seconds, self._reset)
+        self._transport.close()
+
+    def _too_slow(self) -> None:
+        self._refuse(handshake.Refusal.UNAVAILABLE.error())
+
+    def _reset(self) -> None:
+        reset(self._transport)
+
+    def _after(self, seconds: float, callback: Callable[[], None]) -> Deadline:
+        return self._edges.deadlines.after(seconds, callback)
+
+    def _shown(self) -> str:
+        return addresses.shown(self._address)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes behind the request: reading was stopped, but some was on its way."""
+        self._early += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything: the socket is gone."""
+        self._timer.cancel()
+        self._answered = True
+        self._edges.visitors.leave(self._visit)

@@ -1,0 +1,128 @@
+"""Builds the messaging plane: who may connect, and what its connections and the entrance share."""
+
+import asyncio
+
+import msgspec
+
+from greenroom.audit.log import AuditLog
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.clock import Clock
+from greenroom.entrance.acceptor import AcceptorServices
+from greenroom.entrance.http_connection import EntranceServices
+from greenroom.messaging.actions import Actions
+from greenroom.messaging.admission import Admission
+from greenroom.messaging.deadlines import Deadlines
+from greenroom.messaging.edge import EdgeServices
+from greenroom.messaging.hub import Hub
+from greenroom.messaging.moderation_trail import ModerationTrail
+from greenroom.messaging.redeemer import Redeemer
+from greenroom.messaging.sweeper import Sweeper
+from greenroom.messaging.turns import Turns
+from greenroom.messaging.upgrading import Upgrades
+from greenroom.network.origins import AllowedOrigins
+from greenroom.process.memory_pressure import MemoryWatch
+from greenroom.process.randomness import new_id
+from greenroom.server import limits
+from greenroom.settings.load import Settings
+from greenroom.storage.token_uses import TokenUses
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.descriptors import DescriptorWatch
+from greenroom.telemetry.metrics import Metrics
+from greenroom.tokens.key_ring import KeyRing
+
+
+class MessagingPlane(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the plane starts and stops, and what it gives to the entrance."""
+
+    hub: Hub
+    sweeper: Sweeper
+    memory: MemoryWatch
+    descriptors: DescriptorWatch
+    entrance: EntranceServices
+    acceptors: AcceptorServices
+
+
+class Below(msgspec.Struct, frozen=True, kw_only=True):
+    """What the plane stands on."""
+
+    chat: Chat
+    rooms: RoomsCache
+    token_uses: TokenUses
+    ring: KeyRing
+    clock: Clock
+    metrics: Metrics
+    lines: BoundedLog
+    audit_log: AuditLog | None
+
+
+def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) -> MessagingPlane:
+    """Make the plane of this node."""
+    clock, metrics, lines = below.clock, below.metrics, below.lines
+    memory, descriptors = limits.memory_watch(settings), DescriptorWatch(lines)
+    edges = EdgeServices(
+        actions=Actions(
+            below.chat,
+            hub,
+            clock,
+            new_id,
+            metrics,
+            lines,
+            ModerationTrail(below.audit_log, clock),
+        ),
+        hub=hub,
+        sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
+        visitors=limits.visitors(settings, metrics, lines),
+        limits=limits.connection_limits(settings),
+        deadlines=Deadlines(),
+        turns=Turns(),
+        tasks=tasks,
+        metrics=metrics,
+        logger=lines,
+    )
+    admission = Admission(
+        ring=below.ring,
+        rooms=below.rooms,
+        redeemer=Redeemer(below.token_uses, clock, tasks),
+        hub=hub,
+        clock=clock,
+        memory=memory,
+        places=limits.places(settings),
+    )
+    return MessagingPlane(
+        hub=hub,
+        sweeper=edges.sweeper,
+        memory=memory,
+        descriptors=descriptors,
+        entrance=_entrance(settings, clock, edges, admission),
+        acceptors=AcceptorServices(
+            visitors=edges.visitors,
+            clock=clock,
+            tasks=tasks,
+            metrics=metrics,
+            logger=lines,
+            descriptors=descriptors,
+        ),
+    )
+
+
+def _entrance(
+    settings: Settings, clock: Clock, edges: EdgeServices, admission: Admission
+) -> EntranceServices:
+    upgrades = Upgrades(
+        admission=admission,
+        origins=AllowedOrigins(settings.texts("allowed_origins")),
+        clock=clock,
+        ids=new_id,
+        handshake_seconds=settings.number("handshake_timeout_seconds"),
+        rate=settings.quotas()["messaging_requests_per_connection"],
+        edges=edges,
+    )
+    return EntranceServices(
+        visitors=edges.visitors,
+        clock=clock,
+        deadlines=edges.deadlines,
+        turns=edges.turns,
+        metrics=edges.metrics,
+        upgrades=upgrades,
+    )

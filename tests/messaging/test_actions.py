@@ -1,0 +1,69 @@
+"""The actions: each has one performer, one quota, and a line in the audit log or none."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from greenroom.audit.log import AuditLog
+from greenroom.messaging.actions import PERFORMERS, Actions
+from greenroom.messaging.moderation_trail import ModerationTrail
+from greenroom.model.quotas import BY_NAME as QUOTAS
+from greenroom.protocol.actions import ACTIONS, BY_NAME, OPERATIONS, Action
+from tests.messaging.stage import LIMITS, NO_BOUND, action, settle, stage, texts
+
+MEMBERS: Mapping[str, dict[str, str]] = {
+    "SEND_MESSAGE": {},
+    "DELETE_MESSAGE": {"Id": "M2YcHkgffEvU", "Reason": "hush"},
+    "DISCONNECT_USER": {"UserId": "nobody", "Reason": "hush"},
+}
+
+
+def test_the_table_is_whole() -> None:
+    """Each action has a performer and a quota, and every other table knows it by the same name."""
+    assert PERFORMERS.keys() == set(ACTIONS) == set(BY_NAME.values())
+    assert MEMBERS.keys() == BY_NAME.keys()
+    assert {each.quota for each in ACTIONS} <= QUOTAS.keys()
+    assert all(QUOTAS[each.quota].is_request_rate for each in ACTIONS)
+    assert {each.operation for each in ACTIONS} < set(OPERATIONS)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_each_counts_against_its_quota(name: str) -> None:
+    """At the quota that its row names an action is refused with 429, and only that one."""
+    async with stage(LIMITS, NO_BOUND, 3600, **{BY_NAME[name].quota: 1}) as made:
+        edge, transport = await made.connect()
+        for other in [*BY_NAME, name]:
+            edge.data_received(action(other, **MEMBERS[other], RequestId=other))
+            await settle()
+        errors = [each for each in texts(transport.take()) if each["Type"] == "ERROR"]
+        assert [(each["ErrorCode"], each["RequestId"]) for each in errors] == [(429, name)]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_the_audit_log_has_what_the_row_says(name: str, tmp_path: Path) -> None:
+    """One line with the moderator and the members that the row names, or no line; no reason."""
+    row: type[Action] = BY_NAME[name]
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    async with stage() as made:
+        made.actions = Actions(
+            made.chat,
+            made.hub,
+            made.time.clock,
+            made.ids,
+            made.metrics,
+            made.logger,
+            ModerationTrail(log, made.time.clock),
+        )
+        edge, _ = await made.connect()
+        edge.data_received(action(name, **MEMBERS[name], RequestId="r"))
+        await settle()
+    await log.close()
+    path = tmp_path / "audit.log"
+    lines = [json.loads(each) for each in path.read_text().splitlines()] if path.exists() else []
+    assert [each["event"] for each in lines] == ([row.operation] if row.audited else [])
+    for each in lines:
+        assert each["details"].keys() == {"moderator", *row.audited}
+        assert "hush" not in str(each)
