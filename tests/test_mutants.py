@@ -1,16 +1,21 @@
 """The command that changes the code at random: what it changes, and how it judges."""
 
+import importlib
+import json
 import random
 import subprocess
 import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
 from scripts.mutation.__main__ import Tried, drawn, verdict
 from scripts.mutation.changes import Change, changes_of
+from scripts.mutation.fork_server import recoded
+from scripts.mutation.selection import selected
 from scripts.mutation.table import read_table
 from scripts.mutation.trial import Outcome
 
@@ -131,6 +136,75 @@ def test_the_bar(survived: tuple[int, int], good: bool) -> None:
     rates, is_good = verdict(tried)
     assert is_good is good
     assert ("below" in rates) is not good
+
+
+TWICE = """
+class Room:
+    @property
+    def size(self):
+        return 1
+    @size.setter
+    def size(self, value):
+        self.asked = 2
+
+def outer(a):
+    def inner():
+        return a + 3
+    return inner
+"""
+
+
+def test_functions_are_changed_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each function gets its own new code: both of a property, and one within another."""
+    (tmp_path / "twice.py").write_text(TWICE)
+    monkeypatch.syspath_prepend(tmp_path)
+    names = vars(importlib.import_module("twice"))
+    outer, room = names["outer"], names["Room"]
+    assert isinstance(outer, FunctionType)
+    assert isinstance(room, type)
+    functions = [outer, vars(room)["size"].fget, vars(room)["size"].fset]
+    for old, new in (("1", "11"), ("2", "12"), ("3", "13")):
+        assert recoded(functions, TWICE.encode(), TWICE.replace(old, new).encode())
+        made = room()
+        made.size = 0
+        found = (str(made.size), str(made.asked), str(outer(0)()))
+        assert found == tuple(new if each == old else each for each in "123")
+    assert recoded([outer(0)], TWICE.encode(), TWICE.replace("return a", "if 0: return a").encode())
+    without = TWICE.replace("return a + 3", "pass")
+    assert not recoded([outer(0)], TWICE.encode(), without.encode()), "it has no `a` any more"
+
+
+def test_only_new_tests_are_run_for_the_selection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of tests that have not changed is kept; failing ones are tried anew."""
+    tree, cache = tmp_path / "tree", tmp_path / "cache.json"
+    monkeypatch.setenv("PYTHONPATH", str(tree / "src"))
+    files = {
+        "src/greenroom/__init__.py": "",
+        "src/greenroom/small.py": SMALL,
+        "tests/test_one.py": TESTS + "\ndef test_wrong():\n    assert False\n",
+        "tests/test_other.py": TESTS,
+        "pyproject.toml": "",
+    }
+    for path, text in files.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text)
+    changes = changes_of("small.py", SMALL.encode())
+    selection = selected(tree, ["tests"], [], changes, cache)
+    tests = ["tests/test_one.py::test_it", "tests/test_other.py::test_it"]
+    assert sorted(selection.tests_for(changes[0])) == tests
+    kept = json.loads(cache.read_bytes())
+    assert list(kept["digests"]) == ["tests/test_other.py"]
+    kept["seconds"]["tests/test_other.py::test_it"] = 42
+    cache.write_text(json.dumps(kept))
+    (tree / "tests" / "test_one.py").write_text(TESTS.replace("test_it", "test_new"))
+    selection = selected(tree, ["tests"], [], changes, cache)
+    tests = ["tests/test_one.py::test_new", "tests/test_other.py::test_it"]
+    assert sorted(selection.tests_for(changes[0])) == tests
+    assert selection.longest(tests) == 42
 
 
 SMALL = "def bigger(a, b):\n    if a > b:\n        return a\n    return b\n"

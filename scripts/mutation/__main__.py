@@ -21,10 +21,10 @@ from scripts.mutation.trial import Outcome, Trials
 ROOT = Path(__file__).resolve().parents[2]
 BAR_OVER_ALL = 97.0
 BAR_IN_A_GROUP = 95.0
-FIRST_SECONDS = 6.0
-"""How long the tests take, at most, that are tried first."""
+MOST_SECONDS = 30.0
+"""How long the tests take, at most, that are tried on a change."""
 MORE_SECONDS = 30.0
-"""And those that a change meets which has survived the first."""
+"""And those of the real process, which a change meets that has survived these."""
 PROGRESS = 25
 """After how many changes a line says how far it is."""
 
@@ -106,18 +106,15 @@ class Run:
 
     def _outcome(self, change: Change, group: Group) -> Outcome:
         tests = self._selection.tests_for(change)
-        first = self._selection.within(tests, FIRST_SECONDS)
-        left = [test for test in tests if test not in set(first)]
-        more = [*self._selection.within(left, MORE_SECONDS), *group.also]
-        taken = self._selection.seconds(first), self._selection.longest(first)
-        for chosen, times in ((first, taken), (more, (MORE_SECONDS, MORE_SECONDS))):
-            if not chosen:
-                continue
-            result = self._trials.tried(change, chosen, *times)
-            if result.outcome is not Outcome.SURVIVED:
-                self._killers.update([result.killer] if result.killer else [])
-                return result.outcome
-        return Outcome.SURVIVED
+        taken = self._selection.within(tests, MOST_SECONDS)
+        seconds = self._selection.seconds(taken)
+        result = self._trials.quickly_tried(change, taken, seconds)
+        if result.outcome is Outcome.SURVIVED and (every := [*taken, *group.also]):
+            more = MORE_SECONDS if group.also else 0.0
+            longest = max(self._selection.longest(taken), more)
+            result = self._trials.tried(change, every, seconds + more, longest)
+        self._killers.update([result.killer] if result.killer else [])
+        return result.outcome
 
     def is_trustworthy(self) -> bool:
         """Return whether the tests that have killed pass where nothing is changed."""
@@ -152,10 +149,10 @@ def main(arguments: Sequence[str]) -> int:
     told = options(arguments)
     table, root = read_table(told.table), told.root.resolve()
     seed = random.SystemRandom().randrange(1_000_000) if told.seed is None else told.seed
-    known = table.equivalents
+    known, all_changes = table.equivalents, table.changes(root)
     changes = {
         group: [each for each in found if each.key not in known and fnmatch(each.path, told.only)]
-        for group, found in table.changes(root).items()
+        for group, found in all_changes.items()
     }
     if told.list:
         for of_group in changes.values():
@@ -171,7 +168,9 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         trials = Trials(root, Path(folder))
         cache = root / "build" / "mutants" / "selection.json"
-        selection = selected(Path(folder), table.tests, table.left_out_tests, cache)
+        every = [change for found in all_changes.values() for change in found]
+        selection = selected(Path(folder), table.tests, table.left_out_tests, every, cache)
+        trials.collect(table.tests, table.left_out_tests)
         run = Run(table, trials, selection)
         run.try_all(some, until)
         rates, good = verdict(run.tried)

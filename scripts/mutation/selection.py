@@ -1,8 +1,12 @@
-"""Which tests run a function, and how long each of them takes: found out once, by running them.
+"""Which tests run a function, and how long each of them takes: found out by running them.
 
 Coverage says of each line which tests ran it. On Python 3.11 it misses lines that run after an
-exception was thrown into a coroutine, so tests are looked up for the whole function. What only the
+exception was thrown into a coroutine, so tests are kept for the whole function. What only the
 real process runs is not seen: the groups of the table name the tests for that.
+
+What was found is kept, and only files of tests that have changed since are run again. A change of
+the code itself seldom lets a test run other functions; of a new function all the module's tests
+are taken.
 """
 
 import hashlib
@@ -16,27 +20,28 @@ from pathlib import Path
 
 from scripts.mutation.changes import Change
 
-MAP_SECONDS = 1800.0
+MAP_SECONDS = 3600.0
 _FAILING = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
 _DURATION = re.compile(r"^([\d.]+)s (?:call|setup|teardown) +(\S.*)$", re.MULTILINE)
 
+Functions = dict[str, dict[str, set[str]]]
+"""Tests by the path of a module and the qualified name of a function."""
+
 
 class Selection:
-    """The tests of each line, and their seconds."""
+    """The tests of each function, and their seconds."""
 
-    def __init__(self, lines: dict[str, dict[int, list[str]]], seconds: dict[str, float]) -> None:
-        self._lines = lines
-        self._seconds = seconds
+    def __init__(self, functions: Functions, seconds: dict[str, float]) -> None:
+        self.functions = functions
+        self.spent = seconds
 
     def tests_for(self, change: Change) -> list[str]:
         """Return the tests that run the changed function: the module's own first, then by time.
 
         Of a function that runs at an import, whose test nobody knows, all tests of the module.
         """
-        by_line = self._lines.get(change.path, {})
-        found = {test for line in change.lines for test in by_line.get(line, ())}
-        if not found:
-            found = {test for tests in by_line.values() for test in tests}
+        by_function = self.functions.get(change.path, {})
+        found = by_function.get(change.where) or set[str]().union(*by_function.values())
         own = f"test_{Path(change.path).stem}.py"
         return sorted(
             found, key=lambda test: (Path(_file(test)).name != own, self.seconds([test]), test)
@@ -44,7 +49,7 @@ class Selection:
 
     def seconds(self, tests: Iterable[str]) -> float:
         """Return how long those tests took."""
-        return sum(self._seconds.get(test, 0.01) for test in tests)
+        return sum(self.spent.get(test, 0.01) for test in tests)
 
     def longest(self, tests: Iterable[str]) -> float:
         """Return how long the slowest of those tests took, with all its parameters."""
@@ -60,59 +65,95 @@ class Selection:
             taken.append(test)
         return taken
 
-
-def _file(test: str) -> str:
-    return test.split("::", 1)[0]
-
-
-def selected(tree: Path, tests: Sequence[str], left_out: Sequence[str], cache: Path) -> Selection:
-    """Return the selection for a tree, from the cache if nothing has changed since."""
-    digest = _digest(tree)
-    if cache.exists():
-        kept = json.loads(cache.read_bytes())
-        if kept["digest"] == digest:
-            lines = {
-                path: {int(line): [kept["tests"][test] for test in ran] for line, ran in of.items()}
-                for path, of in kept["lines"].items()
-            }
-            return Selection(lines, kept["seconds"])
-    seconds, failing = _run(tree, tests, left_out)
-    lines = _lines(tree, failing)
-    names = sorted({test for of in lines.values() for ran in of.values() for test in ran})
-    places = {name: place for place, name in enumerate(names)}
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    cache.write_text(
-        json.dumps(
+    def without(self, files: set[str]) -> "Selection":
+        """Return the selection without the tests of some files."""
+        return Selection(
             {
-                "digest": digest,
-                "tests": names,
-                "seconds": seconds,
-                "lines": {
-                    path: {line: [places[test] for test in ran] for line, ran in of.items()}
-                    for path, of in lines.items()
-                },
-            }
+                path: {
+                    name: {test for test in tests if _file(test) not in files}
+                    for name, tests in of.items()
+                }
+                for path, of in self.functions.items()
+            },
+            {test: spent for test, spent in self.spent.items() if _file(test) not in files},
         )
-    )
-    return Selection(lines, seconds)
+
+    def add(self, functions: Functions, seconds: dict[str, float]) -> None:
+        """Take over what was found out about other tests."""
+        for path, of in functions.items():
+            for name, tests in of.items():
+                self.functions.setdefault(path, {}).setdefault(name, set()).update(tests)
+        self.spent.update(seconds)
 
 
-def _digest(tree: Path) -> str:
-    digest = hashlib.sha256()
-    for folder in ("src", "tests"):
-        for path in sorted((tree / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(tree)).encode() + path.read_bytes())
-    return digest.hexdigest()
+def selected(
+    tree: Path,
+    tests: Sequence[str],
+    left_out: Sequence[str],
+    changes: Iterable[Change],
+    cache: Path,
+) -> Selection:
+    """Return the selection for a tree: what is kept, and what the tests say that are new."""
+    digests = _digests(tree, tests, left_out)
+    kept, selection = _kept(cache)
+    differ = {path for path, digest in digests.items() if kept.get(path) != digest}
+    selection = selection.without(differ | (set(kept) - set(digests)))
+    if differ:
+        seconds, failing = _run(tree, sorted(differ))
+        selection.add(_functions(tree, failing, changes), seconds)
+        # A test that fails now is tried again the next time.
+        failed = {_file(test) for test in failing}
+        _keep(
+            cache, {path: each for path, each in digests.items() if path not in failed}, selection
+        )
+    return selection
 
 
-def _run(
-    tree: Path, tests: Sequence[str], left_out: Sequence[str]
-) -> tuple[dict[str, float], set[str]]:
-    """Run the tests with coverage; return how long each took, and which fail."""
+def _digests(tree: Path, tests: Sequence[str], left_out: Sequence[str]) -> dict[str, str]:
+    """Return a digest of each file of tests."""
+    paths = sorted(path for folder in tests for path in (tree / folder).rglob("test_*.py"))
+    skipped = [tree / each for each in left_out]
+    return {
+        str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if not any(path.is_relative_to(each) for each in skipped)
+    }
+
+
+def _kept(cache: Path) -> tuple[dict[str, str], Selection]:
+    if not cache.exists():
+        return {}, Selection({}, {})
+    kept = json.loads(cache.read_bytes())
+    functions = {
+        path: {name: {kept["tests"][test] for test in ran} for name, ran in of.items()}
+        for path, of in kept["functions"].items()
+    }
+    return kept["digests"], Selection(functions, kept["seconds"])
+
+
+def _keep(cache: Path, digests: dict[str, str], selection: Selection) -> None:
+    every = (ran for of in selection.functions.values() for ran in of.values())
+    names = sorted(set[str]().union(*every))
+    places = {name: place for place, name in enumerate(names)}
+    functions = {
+        path: {name: sorted(places[test] for test in ran) for name, ran in of.items()}
+        for path, of in selection.functions.items()
+    }
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    written = {
+        "digests": digests,
+        "tests": names,
+        "seconds": selection.spent,
+        "functions": functions,
+    }
+    cache.write_text(json.dumps(written))
+
+
+def _run(tree: Path, files: Sequence[str]) -> tuple[dict[str, float], set[str]]:
+    """Run tests with coverage; return how long each took, and which fail."""
     command = [
-        sys.executable, "-m", "pytest", *tests, *(f"--ignore={path}" for path in left_out),
-        "-q", "-p", "no:cacheprovider", "--cov=greenroom", "--cov-context=test", "--cov-report=",
-        "--durations=0", "--durations-min=0",
+        sys.executable, "-m", "pytest", *files, "-q", "-p", "no:cacheprovider", "--cov=greenroom",
+        "--cov-context=test", "--cov-report=", "--durations=0", "--durations-min=0",
     ]  # fmt: skip
     result = subprocess.run(
         command, cwd=tree, capture_output=True, text=True, timeout=MAP_SECONDS, check=False
@@ -128,24 +169,29 @@ def _run(
     return dict(seconds), failing
 
 
-def _lines(tree: Path, failing: set[str]) -> dict[str, dict[int, list[str]]]:
-    """Return which tests ran each line, by the paths of modules; not those that fail."""
+def _functions(tree: Path, failing: set[str], changes: Iterable[Change]) -> Functions:
+    """Return which tests ran each function that has changes; not those that fail."""
     from coverage import CoverageData
 
     data = CoverageData(basename=str(tree / ".coverage"))
     data.read()
     root = tree / "src" / "greenroom"
-    lines: dict[str, dict[int, list[str]]] = {}
     skipped = {"", *failing}  # the empty one is what runs outside of tests
+    spans = {(change.path, change.where, change.lines) for change in changes}
+    found: Functions = defaultdict(lambda: defaultdict(set))
     for name in data.measured_files():
-        path = Path(name)
-        if path.is_relative_to(root):
-            lines[str(path.relative_to(root))] = {
-                line: tests
-                for line, contexts in data.contexts_by_lineno(name).items()
-                if (tests := sorted({_function(each.split("|")[0]) for each in contexts} - skipped))
-            }
-    return lines
+        path = str(Path(name).relative_to(root)) if Path(name).is_relative_to(root) else ""
+        lines = {
+            line: {_function(context.split("|")[0]) for context in contexts} - skipped
+            for line, contexts in data.contexts_by_lineno(name).items()
+        }
+        for _, where, span in (each for each in spans if each[0] == path):
+            found[path][where].update(*(lines.get(line, ()) for line in span))
+    return found
+
+
+def _file(test: str) -> str:
+    return test.split("::", 1)[0]
 
 
 def _function(test: str) -> str:

@@ -1,18 +1,16 @@
-"""One change made in a copy of the tree, and tests run on it in a fork of this process.
+"""One change made in a copy of the tree, and tests run on it.
 
-The process has imported pytest and the libraries before it forks: that saves a second each time.
-It never imports the package itself, nor any test.
+First in a fork of a pytest that has collected everything; a change that survives is made in the
+file, and tests are run in a fork of this process. It has imported pytest and the libraries, which
+saves a second each time, but never imports the package itself, nor any test.
 """
 
 import contextlib
 import importlib
 import os
 import re
-import resource
 import shutil
-import signal
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from enum import StrEnum
@@ -22,6 +20,7 @@ from typing import NamedTuple, NoReturn
 import pytest
 
 from scripts.mutation.changes import Change
+from scripts.mutation.fork_server import NOT_TRIED, Asking, ForkServer, limit_memory, waited
 
 COPIED = ("src", "tests", "scripts", "docs", "examples", "deploy", "benchmarks", "requirements",
           "changelog.d", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md",
@@ -29,9 +28,8 @@ COPIED = ("src", "tests", "scripts", "docs", "examples", "deploy", "benchmarks",
 LIBRARIES = ("aiohttp", "botocore.session", "botocore.client", "click", "cryptography.x509",
              "hypothesis", "moto.server", "msgspec", "prometheus_client", "pytest_asyncio",
              "structlog", "uvicorn", "uvloop", "websockets")  # fmt: skip
-MAXIMUM_MEMORY = 3 << 30
-"""Bytes that a test may take: a loop that a change made endless is not to fill the machine."""
-
+_OPTIONS = ("-q", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:cov", "-p",
+            "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")  # fmt: skip
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::[^\[\s]+)", re.MULTILINE)
 
 
@@ -71,6 +69,27 @@ class Trials:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
 
+    def collect(self, tests: Sequence[str], left_out: Sequence[str]) -> None:
+        """Start the pytest that is forked for each change, with those tests."""
+        asked, asks = os.pipe()
+        answered, answers = os.pipe()
+        if not os.fork():
+            os.close(asks)
+            server = ForkServer(self.tree, os.fdopen(asked), os.fdopen(answers, "w"))
+            ignored = [f"--ignore={path}" for path in left_out]
+            self._become_pytest([*tests, *ignored], [server])
+        os.close(asked)
+        os.close(answers)
+        self._server = Asking(os.fdopen(asks, "w"), os.fdopen(answered))
+
+    def quickly_tried(self, change: Change, tests: Sequence[str], seconds: float) -> Result:
+        """Run tests that take so long on the code with a change; that they pass proves nothing."""
+        ended = self._server.tried(change, tests, 15 + 6 * seconds)
+        if ended.code is None:
+            return Result(Outcome.TIMED_OUT, None)
+        passed = ended.code in {0, NOT_TRIED}
+        return Result(Outcome.SURVIVED if passed else Outcome.KILLED, ended.failed)
+
     def tried(self, change: Change, tests: Sequence[str], seconds: float, slowest: float) -> Result:
         """Make a change, run tests that take so long without it, and take the change back."""
         path = self.tree / "src" / "greenroom" / change.path
@@ -86,19 +105,13 @@ class Trials:
 
         They take `seconds` in all, the slowest of them `slowest`, where nothing is changed.
         """
-        until = time.monotonic() + 30 + 6 * seconds
         child = os.fork()
         if not child:
-            self._become_pytest(tests, slowest)
-        status: int | None = None
-        while status is None and time.monotonic() < until:
-            done, waited = os.waitpid(child, os.WNOHANG)
-            status = os.waitstatus_to_exitcode(waited) if done else None
-            time.sleep(0.01)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # with whatever the tests have started
+            os.setsid()
+            limit_memory()
+            self._become_pytest([*tests, "-x", "-rfE", f"--timeout={8 + 4 * slowest:.0f}"])
+        status = waited(child, 30 + 6 * seconds)
         if status is None:
-            os.waitpid(child, 0)
             return Result(Outcome.TIMED_OUT, None)
         if status in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
             return Result(Outcome.SURVIVED, None)
@@ -111,23 +124,17 @@ class Trials:
         path.write_bytes(source)
         os.utime(path, (self._made, self._made))
 
-    def _become_pytest(self, tests: Sequence[str], slowest: float) -> NoReturn:
+    def _become_pytest(self, arguments: Sequence[str], plugins: Sequence[object] = ()) -> NoReturn:
         code = 3
         try:
-            os.setsid()
             os.chdir(self.tree)
             output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(output, 1)
             os.dup2(output, 2)
-            resource.setrlimit(resource.RLIMIT_DATA, (MAXIMUM_MEMORY, MAXIMUM_MEMORY))
             for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
                 del sys.modules[name]
             sys.path[:] = [str(self.tree / "src"), *(each for each in sys.path[1:] if each)]
-            code = int(pytest.main([
-                *tests, "-x", "-q", "-rfE", "--tb=no", "--assert=plain", "-p", "no:cacheprovider",
-                "-p", "no:cov", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning",
-                f"--timeout={8 + 4 * slowest:.0f}",
-            ]))  # fmt: skip
+            code = int(pytest.main([*arguments, *_OPTIONS], plugins=plugins))
         except BaseException:  # noqa: BLE001 - a fork must never go on as its parent
             traceback.print_exc()
         finally:
