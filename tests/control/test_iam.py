@@ -524,10 +524,49 @@ async def test_a_marker_far_away_is_found_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "type_", "decision"),
+    [
+        (["a"], "string", "allowed"),
+        (["b"], "string", "implicitDeny"),
+        (["a"], "stringList", "implicitDeny"),  # a list, though a short one
+        (["a", "a"], "string", "implicitDeny"),  # a list, whatever it is said to be
+        (["a" * 4_096], "string", "implicitDeny"),
+        ([], "stringList", "implicitDeny"),
+    ],
+)
+async def test_the_values_of_an_entry(values: list[str], type_: str, decision: str) -> None:
+    """One value can stand for a variable, unless its entry says that it is a list."""
+    entry = {"ContextKeyName": "AWS:Thing", "ContextKeyValues": values, "ContextKeyType": type_}
+    condition = {"StringEquals": {"aws:other": "${aws:thing}"}}
+    answer = await IamCaller()(
+        "SimulateCustomPolicy",
+        PolicyInputList=[policy("a:b", Condition=condition)],
+        ActionNames=["a:b"],
+        ContextEntries=[{"ContextKeyName": "aws:other", "ContextKeyValues": ["a"]}, entry],
+    )
+    assert answer["EvaluationResults"][0]["EvalDecision"] == decision
+
+
+@pytest.mark.parametrize("missing", ["ContextKeyName", "ContextKeyValues"])
+async def test_half_an_entry(missing: str) -> None:
+    """An entry has a name and values."""
+    entry = {"ContextKeyName": "aws:thing", "ContextKeyValues": ["a"], "ContextKeyType": "string"}
+    del entry[missing]
+    simulating = IamCaller()(
+        "SimulateCustomPolicy",
+        PolicyInputList=[CREATE_ROOM],
+        ActionNames=["a:b"],
+        ContextEntries=[entry],
+    )
+    with pytest.raises(Refused, match="needs ContextKeyName and ContextKeyValues"):
+        await simulating
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {"PolicyInputList": [policy(*(f"ivschat:Get{number:020}" for number in range(400)))]},
-        {"ContextEntries": [{"ContextKeyName": "aws:thing", "ContextKeyValues": ["x" * 5_000]}]},
+        {"ContextEntries": [{"ContextKeyName": "aws:thing", "ContextKeyValues": ["x" * 4_097]}]},
     ],
 )
 async def test_what_is_too_large_to_be_simulated(given: dict[str, Any]) -> None:
