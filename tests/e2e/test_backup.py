@@ -1,11 +1,12 @@
 """`greenroom backup` and `greenroom restore` with the real process: under load, killed, wrong."""
 
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.e2e.wire import WebSocket, api_of, token_line, upgrade_bytes
 from tests.service import STARTUP_SECONDS, Service, environment, running
 
-KILLED = Path(__file__).with_name("killed")
+KILLED = Path(__file__).with_name("killed.py")
 STEPS = 40
 """More than a backup or a restore takes."""
 
@@ -59,6 +60,31 @@ def modes(directory: Path) -> set[str]:
         f"{path.lstat().st_mode & 0o7777:o} {'d' if path.is_dir() else 'f'}"
         for path in (directory, *directory.rglob("*"))
     }
+
+
+Killed = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def killed() -> Iterator[Killed]:
+    """Return a function that runs a command, kills it at a step, and returns its exit code."""
+    with subprocess.Popen(
+        [sys.executable, str(KILLED)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        umask=0,
+    ) as commands:
+
+        def run(step: int, *arguments: object) -> int:
+            assert commands.stdin
+            assert commands.stdout
+            commands.stdin.write(json.dumps([step, *map(str, arguments)]) + "\n")
+            commands.stdin.flush()
+            return int(commands.stdout.readline())
+
+        yield run
 
 
 @pytest.fixture(scope="module")
@@ -173,36 +199,36 @@ def test_a_service_that_was_killed(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_a_killed_backup_leaves_no_backup(kept: Path, tmp_path: Path) -> None:
+def test_a_killed_backup_leaves_no_backup(kept: Path, tmp_path: Path, killed: Killed) -> None:
     """Wherever it is killed, there is a whole backup or none; the next one needs no cleaning up."""
     backup = tmp_path / "backup"
     for step in range(1, STEPS):
-        ended = greenroom("backup", backup, "--data-dir", kept, **killed_at(step))
-        if ended.returncode == 0:
+        code = killed(step, "backup", backup, "--data-dir", kept)
+        if code == 0:
             break
-        assert ended.returncode == -9
+        assert code == -9
         left = names(tmp_path) - {"data"}
         assert left <= {".backup.unfinished", "backup"}
         for name in left:
             assert modes(tmp_path / name) <= {"700 d", "600 f"}
         if backup.exists():
-            done("restore", backup, "--check")
+            assert killed(0, "restore", backup, "--check") == 0
             shutil.rmtree(backup)
     assert 5 < step < STEPS - 1
     done("restore", backup, "--check")
     assert not (tmp_path / ".backup.unfinished").exists()
 
 
-def test_a_killed_restore_leaves_no_store(kept: Path, tmp_path: Path) -> None:
+def test_a_killed_restore_leaves_no_store(kept: Path, tmp_path: Path, killed: Killed) -> None:
     """Wherever it is killed, a start is refused or finds all; the next restore clears away."""
     backup, target = tmp_path / "backup", tmp_path / "target"
     done("backup", backup, "--data-dir", kept)
     refused = []
     for step in range(1, STEPS):
-        ended = greenroom("restore", backup, "--data-dir", target, **killed_at(step))
-        if ended.returncode == 0:
+        code = killed(step, "restore", backup, "--data-dir", target)
+        if code == 0:
             break
-        assert ended.returncode == -9
+        assert code == -9
         if (target / "greenroom.db").exists():
             assert (target / "greenroom.db").read_bytes() == (backup / "greenroom.db").read_bytes()
             assert (target / "secrets.key").exists()
@@ -214,11 +240,6 @@ def test_a_killed_restore_leaves_no_store(kept: Path, tmp_path: Path) -> None:
     assert 5 < step < STEPS - 1
     assert len(refused) == 2, "with the key, and without it"
     assert names(target) == {"greenroom.db", "secrets.key", "lock"}
-
-
-def killed_at(step: int) -> dict[str, str]:
-    """Return the variables of a process that is killed at a step."""
-    return {"PYTHONPATH": str(KILLED), "KILLED_AT": str(step)}
 
 
 def test_where_a_backup_cannot_go(kept: Path, tmp_path: Path) -> None:
