@@ -10,7 +10,7 @@ from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import HandlerChange, Room, RoomChange, RoomFilter
 from greenroom.storage.base import Store
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomPage
-from tests.contracts.store_walks import EVERY, arns, listed
+from tests.contracts.room_walks import EVERY, arns, listed
 from tests.storage.values import (
     ACCOUNT,
     NOW,

@@ -1,0 +1,46 @@
+"""Every `TokenUses`: exactly one use of a token is the first."""
+
+import asyncio
+
+from greenroom.model.logging_configuration import (
+    LoggingConfigurationState,
+)
+from greenroom.storage.base import Store
+from tests.redeeming import redeem
+from tests.storage.values import (
+    NOW,
+)
+
+State = LoggingConfigurationState
+
+
+class TestRedeem:
+    async def test_is_true_once(self, store: Store) -> None:
+        """The first call for a token returns True, every later one False."""
+        assert await redeem(store, "one", NOW, NOW) is True
+        assert await redeem(store, "one", NOW, NOW) is False
+        assert await redeem(store, "two", NOW, NOW) is True
+
+    async def test_is_true_once_under_concurrency(self, store: Store) -> None:
+        """Of many calls at once for one token, exactly one returns True."""
+        results = await asyncio.gather(*(redeem(store, "t", NOW, NOW) for _ in range(50)))
+        assert sorted(results) == [False] * 49 + [True]
+
+    async def test_many_at_once(self, store: Store) -> None:
+        """Uses in one call are told apart, and one token twice in it is first once."""
+        await redeem(store, "used", NOW, NOW)
+        tokens = [("a", NOW), ("used", NOW), ("b", NOW), ("a", NOW)]
+        assert await store.token_uses.redeem(tokens, NOW) == [True, False, True, False]
+        assert await store.token_uses.redeem([], NOW) == []
+
+    async def test_is_remembered_for_an_hour_after_expiry(self, store: Store) -> None:
+        """However many tokens come and go, a mark stays for an hour after the token's expiry."""
+        for number in range(300):
+            assert await redeem(store, f"{number}", NOW, NOW)
+        hour_later = NOW + 3_600_000
+        for number in range(300):
+            assert not await redeem(store, f"{number}", NOW, hour_later)
+        for number in range(300, 1_000):
+            assert await redeem(store, f"{number}", hour_later + 9, hour_later + 1)
+        for number in range(300, 1_000):
+            assert not await redeem(store, f"{number}", hour_later + 9, hour_later + 1)
