@@ -343,12 +343,13 @@ def test_damaged_log_is_refused(
 
 def last_page(content: bytearray) -> None:
     """Damage the last page of a log."""
-    content[-100:] = bytes(100)
+    content[-100:] = bytes(byte ^ 0xFF for byte in content[-100:])
 
 
 def last_page_but_one(content: bytearray) -> None:
     """Damage the last page but one of a log, which is of the same transaction."""
-    content[-FRAME - 100 : -FRAME] = bytes(100)
+    end = slice(-FRAME - 100, -FRAME)
+    content[end] = bytes(byte ^ 0xFF for byte in content[end])
 
 
 def no_last_page(content: bytearray) -> None:
