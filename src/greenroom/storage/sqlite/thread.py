@@ -74,11 +74,15 @@ class SqliteThread:
 
     async def start(self) -> None:
         """Open the database on a new thread; what opening raises is raised here."""
+        # A daemon: an interpreter that ends without `close` does not wait for the queue. What was
+        # answered is on the disk already.
         threading.Thread(target=self._run, name=self._name, daemon=True).start()
         try:
+            # Opening goes on when the caller is cancelled: SQLite cannot be stopped in the middle.
             await asyncio.shield(self._opened)
         except asyncio.CancelledError:
             self.stop()
+            # Nobody is left to raise it to; unread, asyncio would log it as an error of ours.
             self._opened.add_done_callback(lambda opened: opened.exception())
             raise
 
@@ -110,7 +114,7 @@ class SqliteThread:
         self.stop()
         await asyncio.shield(self._closed)
 
-    # On the thread
+    # On the thread. Futures belong to the event loop: they are read here and settled there.
 
     def _run(self) -> None:
         try:
@@ -118,6 +122,7 @@ class SqliteThread:
                 self._tell(_settle_future, self._opened, None)
                 while calls := self._take():
                     self._perform_group(connection, calls)
+                    # One wake-up of the loop for the whole group.
                     self._tell(_settle, calls)
         except Exception as error:  # noqa: BLE001 - `start` raises it
             self._tell(_settle_future, self._opened, error)
@@ -126,6 +131,11 @@ class SqliteThread:
             self._tell(_settle_future, self._closed, None)
 
     def _take(self) -> list[Call]:
+        """Wait for calls and take all that wait; none when it is closing and none is left.
+
+        The slower the disk, the larger the next group: under load the cost of a commit is shared by
+        more, instead of the queue growing.
+        """
         with self._condition:
             while not self._queue and not self._closing:
                 self._condition.wait()
@@ -133,6 +143,7 @@ class SqliteThread:
         return calls
 
     def _perform_group(self, connection: sqlite3.Connection, queued: list[Call]) -> None:
+        # A caller that goes away after this is performed for all the same: see the module.
         calls = [call for call in queued if not call.future.cancelled()]
         self.calls += len(calls)
         if calls:
@@ -151,6 +162,7 @@ class SqliteThread:
 
     def _abandon(self) -> None:
         """Refuse what still waits when the thread ends."""
+        # When opening failed calls may wait already, and no more may come: nobody would answer.
         self.stop()
         calls = self._take()
         for call in calls:
@@ -161,6 +173,7 @@ class SqliteThread:
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:
+            # The loop is closed, and with it went everybody who could have waited.
             _log.warning("store answered after the event loop was closed")
 
 
@@ -180,6 +193,7 @@ def _settle(calls: list[Call]) -> None:
 
 
 def _settle_future(future: "asyncio.Future[Any]", outcome: object) -> None:
+    # Cancelled meanwhile.
     if future.done():
         return
     if isinstance(outcome, BaseException):

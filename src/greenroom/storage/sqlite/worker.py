@@ -65,6 +65,7 @@ class SqliteWorker:
         worker = cls(database, reading, bound, committed)
         await worker._writes.start()
         try:
+            # Second: a new database exists only once the writing thread has made it.
             await worker._reads.start()
         except BaseException:
             await worker._writes.close()
@@ -105,6 +106,8 @@ class SqliteWorker:
 
     async def close(self) -> None:
         """Finish the calls that wait, then close the database: last the connection that writes."""
+        # The directory's lock goes with the connection that writes. Until nobody reads here any
+        # more, no other process may have the file.
         self._writes.stop()
         await self._reads.close()
         await self._writes.close()
@@ -128,6 +131,7 @@ class SqliteWorker:
             self._committed()
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller is answered
             self._failed_commits += 1
+            # There may be nothing to roll back: BEGIN failed, or SQLite has done it itself.
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             for call in calls:
@@ -135,9 +139,12 @@ class SqliteWorker:
 
 
 def _transact(connection: sqlite3.Connection, calls: Sequence[Call]) -> None:
+    # IMMEDIATE takes the lock for writing now. A transaction that begins to read and then writes
+    # could not wait for another writer (SQLITE_BUSY_SNAPSHOT): it would fail at once.
     connection.execute("BEGIN IMMEDIATE")
     for call in calls:
         _perform_in_savepoint(call, connection)
+        # The calls before it are gone as well, so the whole group has failed.
         if not connection.in_transaction:
             raise call.error or sqlite3.OperationalError("the transaction was lost")
     connection.execute("COMMIT")
@@ -146,7 +153,8 @@ def _transact(connection: sqlite3.Connection, calls: Sequence[Call]) -> None:
 def _perform_in_savepoint(call: Call, connection: sqlite3.Connection) -> None:
     """Run the function; when it raises, undo what it did.
 
-    SQLite itself rolls everything back after some errors, which ends the transaction.
+    SQLite itself rolls everything back after some errors ("disk full", "I/O error", "out of
+    memory", "busy"), which ends the transaction.
     """
     connection.execute("SAVEPOINT call")
     call.perform(connection)
@@ -158,10 +166,13 @@ def _perform_in_savepoint(call: Call, connection: sqlite3.Connection) -> None:
 
 
 def _read_together(connection: sqlite3.Connection, calls: Sequence[Call]) -> None:
+    # Without a transaction each statement would see what was committed just before it. Where BEGIN
+    # fails the calls do, too, each with its own error.
     with suppress(sqlite3.Error):
         connection.execute("BEGIN")
     for call in calls:
         call.perform(connection)
+    # Ended in any case: one left open would keep the log from being merged, and it would grow.
     if connection.in_transaction:
         with suppress(sqlite3.Error):
             connection.execute("COMMIT")
