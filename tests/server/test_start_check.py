@@ -1,6 +1,7 @@
 """`greenroom config --check`: it refuses what a start refuses, and changes nothing."""
 
 import hashlib
+import os
 import shutil
 import socket
 import sqlite3
@@ -155,6 +156,12 @@ def foreign_database(here: Path) -> None:
             ExitCode.USAGE,
             id="chat log directory",
         ),
+        pytest.param(
+            file("logs"),
+            {"GREENROOM_CHAT_LOG_DIR": "logs/of/chat"},
+            ExitCode.USAGE,
+            id="chat log directory below a file",
+        ),
     ],
 )
 def test_it_refuses_what_a_start_refuses(
@@ -187,6 +194,25 @@ def test_files_that_could_not_be_written(here: Path, name: str, place: str) -> N
         check=False,
     )
     assert started.returncode == ExitCode.DATA_UNWRITABLE
+
+
+def full(_: object) -> os.statvfs_result:
+    """Return what a disk says that is full for everybody, root included."""
+    return os.statvfs_result((4096, 4096, 1000, 7, 7, 0, 0, 0, 0, 255))
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_disk_without_room_for_a_start(
+    here: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    """A start needs room for the index of the database's log; the line is that of a start."""
+    if exists:
+        shutil.copytree(kept, here / DATA)
+    monkeypatch.setattr(os, "statvfs", full)
+    result = checked()
+    assert result.exit_code == ExitCode.DATA_UNWRITABLE
+    assert f"Error: {DATA}/greenroom.db cannot be written, the disk is full: make" in result.stderr
+    assert "NO  data_dir" in result.stdout
 
 
 def test_all_faults_are_told_at_once(here: Path) -> None:

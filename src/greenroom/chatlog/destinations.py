@@ -8,6 +8,7 @@ go.
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 import threading
@@ -189,6 +190,13 @@ def _directory(settings: Settings) -> Path | None:
     given = settings.optional_path("chat_log_dir")
     if given is None and settings.text("storage") != "memory":
         return settings.path("data_dir") / "chat-logs"
-    if given is not None and given.exists() and not given.is_dir():
-        raise SettingsRefused(f"chat_log_dir {given} is not a directory")
+    there = None if given is None else nearest(given)
+    if there is not None and not there.is_dir():
+        below = "" if there == given else f"lies below {there}, which "
+        raise SettingsRefused(f"chat_log_dir {given} {below}is not a directory")
     return given
+
+
+def nearest(path: Path) -> Path:
+    """Return the part of a path that is there: itself, or the nearest of those above it."""
+    return next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))

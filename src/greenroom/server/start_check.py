@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.aws_access.clients import AwsAccess
-from greenroom.chatlog.destinations import endpoints, open_destinations
+from greenroom.chatlog.destinations import endpoints, nearest, open_destinations
 from greenroom.clock import Clock
 from greenroom.entrance import certificate as tls
 from greenroom.entrance.sockets import AddressRefused, bound
@@ -137,7 +137,7 @@ class _Check:
         await open_destinations(self._settings, access).close()
         await access.close()
         directory = self._settings.optional_path("chat_log_dir")
-        if directory is not None and directory.exists() and not _is_writable(directory):
+        if directory is not None and not _is_writable(nearest(directory)):
             raise StoreUnwritable(f"chat_log_dir {directory} cannot be written")
         return "" if directory is None else str(directory)
 

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from errno import EACCES
+from errno import EACCES, ENOSPC
 from pathlib import Path
 
 import msgspec
@@ -10,6 +10,9 @@ import msgspec
 from greenroom.storage.schema import steps
 from greenroom.storage.sqlite import file, lock, secrets
 from greenroom.storage.sqlite.lock import unwritable
+
+INDEX_BYTES = 32 * 1024
+"""What SQLite takes for the index of its log, before anything is read."""
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -33,6 +36,7 @@ def inspect(directory: Path, secret: str) -> Inspection:
     if not os.path.lexists(directory):
         above = next((each for each in directory.absolute().parents if each.exists()), Path("/"))
         _check_writable(above)
+        _check_space(above, directory / file.DATABASE)
         return Inspection()
     _check_writable(directory)
     holder, left = lock.look(directory)
@@ -41,6 +45,9 @@ def inspect(directory: Path, secret: str) -> Inspection:
         if holder:
             with file.shared(directory) as connection:
                 return Inspection(True, holder, secrets.kept(connection, secret))
+        if not file.has_log(path):
+            # A log that was left has its index beside it.
+            _check_space(directory, path)
         if not file.examine(path, steps()[-1].number, left):
             return Inspection()
         with file.untouched(path, logged=file.has_log(path)) as connection:
@@ -54,3 +61,11 @@ def _check_writable(directory: Path) -> None:
         raise unwritable(directory, NotADirectoryError())
     if not os.access(directory, os.W_OK | os.X_OK):
         raise unwritable(directory, OSError(EACCES, os.strerror(EACCES)))
+
+
+def _check_space(directory: Path, database: Path) -> None:
+    disk = os.statvfs(directory)
+    # The last blocks of many disks are root's.
+    blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
+    if blocks * disk.f_frsize < INDEX_BYTES:
+        raise unwritable(database, OSError(ENOSPC, os.strerror(ENOSPC)))
