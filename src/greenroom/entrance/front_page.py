@@ -29,7 +29,7 @@ _PAGE = """<!doctype html>
 <body>
 <h1>Greenroom</h1>
 <p>This is a chat service for live streams. It speaks the protocols of Amazon IVS Chat: it is made
-for applications, and runs. Version {version}.</p>
+for applications, not for browsers, and it is running. Version {version}.</p>
 <dl>
 <dt>Your application</dt>
 <dd>Give the AWS SDK this address as its endpoint URL for <code>ivschat</code>, and the key that
