@@ -57,6 +57,15 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry == {"event": "two\nlines", "level": "warning", "room": "arn"}
 
 
+def test_terminals_are_told_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a terminal would obey is escaped: a name in a request may hold it."""
+    logs.configure("info", "console")
+    structlog.get_logger().info("answered", resource="a\x1b[2J\x0bb\u2028c\x85d\x9bme\u202e\u00e9")
+    err = capsys.readouterr().err
+    assert "resource=a\\x1b[2J\\x0bb\\u2028c\\x85d\\x9bme\\u202e\u00e9" in err
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("level", "shown"),
     [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)],

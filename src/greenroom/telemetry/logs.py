@@ -23,7 +23,7 @@ def configure(level: str, log_format: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _place_of_exception,
-            _Console() if people else structlog.processors.JSONRenderer(),
+            *((_printable, _Console()) if people else (structlog.processors.JSONRenderer(),)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_Stderr,
@@ -118,6 +118,16 @@ class _Console(structlog.dev.ConsoleRenderer):
 
     def __init__(self) -> None:
         super().__init__(colors=sys.stderr.isatty())
+
+
+def _printable(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Escape what a terminal would obey: a name in a request may hold it. JSON escapes it."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    return event
 
 
 def _place_of_exception(
