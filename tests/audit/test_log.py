@@ -123,6 +123,53 @@ async def test_a_full_disk_is_told(
     assert "cannot be written" in shown.out + shown.err
 
 
+async def test_a_file_that_is_moved_with_half_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line that a full disk cut is whole in the new file, those before it in the old one."""
+    monkeypatch.setattr(audit, "RETRY_SECONDS", 0.01)
+    room, real = 100, os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(28, "No space left on device")
+        written = real(descriptor, data[:room])
+        room -= written
+        return written
+
+    path, moved = tmp_path / "audit.log", tmp_path / "audit.log.1"
+    log = AuditLog(path)
+    log.start()
+    monkeypatch.setattr(os, "write", write)
+    for number in range(4):
+        await log.record(entry(number))
+    await until(lambda: log._failing)
+    path.rename(moved)
+    log.reopen()
+    await until(path.exists)
+    room = 10_000
+    await log.close()
+    assert not moved.read_text().endswith("\n")
+    *whole, _ = moved.read_text().splitlines()
+    found = [json.loads(line)["requestId"] for line in whole]
+    assert found + [line["requestId"] for line in lines(path)] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("ends", [b"", b"\n", b'{"time":"2026-0'])
+async def test_half_a_line_of_an_earlier_process(tmp_path: Path, ends: bytes) -> None:
+    """What a full disk has cut spoils no line that comes later."""
+    path = tmp_path / "audit.log"
+    path.write_bytes(ends)
+    log = AuditLog(path)
+    log.start()
+    for number in range(2):
+        await log.record(entry(number))
+    await log.close()
+    *_, first, second = path.read_text().splitlines()
+    assert [json.loads(line)["requestId"] for line in (first, second)] == ["0", "1"]
+
+
 async def test_a_disk_that_stays_full_does_not_hold_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@
 - Several processes may write to one file, as in a takeover: one of them puts it aside.
 - Somebody else may move the file away and call `reopen`, as logrotate does, or cut it to nothing.
 - What is no ordinary file, such as `/dev/stdout`, is never rotated.
+- A line whose rest a full disk did not take spoils no other: what follows begins on a line.
 - Not safe for several threads.
 """
 
@@ -51,6 +52,7 @@ class AuditFile:
         self._monotonic = monotonic
         self._descriptor = -1
         self._began = 0.0
+        self._is_cut = False
         self._not_before = float("-inf")
 
     def open(self) -> None:
@@ -67,6 +69,7 @@ class AuditFile:
             os.close(self._descriptor)
         self._descriptor = descriptor
         self._began = self._first_time()
+        self._is_cut = self._lacks_end()
         self._sync_directory()
 
     def close(self) -> None:
@@ -81,6 +84,9 @@ class AuditFile:
         Raises:
             OSError: it took nothing.
         """
+        if self._is_cut:
+            os.write(self._descriptor, b"\n")
+            self._is_cut = False
         return data[os.write(self._descriptor, data) :]
 
     def rotate_if_due(self, coming: int) -> OSError | None:
@@ -158,6 +164,18 @@ class AuditFile:
             return datetime.fromisoformat(match[1].decode()).timestamp()
         except ValueError:
             return self._now()
+
+    def _lacks_end(self) -> bool:
+        """Return whether the file ends in the middle of a line."""
+        file = os.fstat(self._descriptor)
+        if not stat.S_ISREG(file.st_mode) or not file.st_size:
+            return False
+        try:
+            with self._path.open("rb") as opened:
+                opened.seek(-1, os.SEEK_END)
+                return opened.read(1) != b"\n"
+        except OSError:
+            return False
 
     def _sync_directory(self) -> None:
         with contextlib.suppress(OSError):

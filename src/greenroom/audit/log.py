@@ -144,7 +144,7 @@ class AuditLog:
     # On the thread
 
     def _run(self) -> None:
-        rest = b""
+        batch = rest = b""
         while True:
             with self._condition:
                 while not (rest or self._lines or self._reopen or self._closing):
@@ -152,10 +152,10 @@ class AuditLog:
                 reopen, self._reopen = self._reopen, False
                 whole = not rest
                 if whole:
-                    rest = self._taken()
+                    batch = rest = self._taken()
                 ending = self._closing and not self._lines
-            if reopen:
-                self._begin_anew()
+            if reopen and self._begin_anew():
+                rest = _with_its_line(batch, rest)
             self._tell(self._wake)
             if whole and rest:
                 self._rotate_if_due(len(rest))
@@ -200,11 +200,13 @@ class AuditLog:
             log.warning("audit log can be written again", lost=self._lost)
         return b""
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self) -> bool:
         try:
             self._file.open()
         except OSError as error:
             log.error("audit log cannot be reopened, the old file goes on", reason=error.strerror)
+            return False
+        return True
 
     def _rotate_if_due(self, coming: int) -> None:
         failed = self._file.rotate_if_due(coming)
@@ -222,3 +224,8 @@ class AuditLog:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _with_its_line(batch: bytes, rest: bytes) -> bytes:
+    """Return what is left of a batch, from the beginning of the line that was cut."""
+    return batch[batch.rfind(b"\n", 0, len(batch) - len(rest)) + 1 :]
