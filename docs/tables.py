@@ -13,9 +13,12 @@ from pathlib import Path
 from greenroom.aws import query_service, query_xml
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.control.greenroom.operations import OPERATIONS as OWN_OPERATIONS
+from greenroom.control.greenroom.operations import PREFIX as OWN_PATHS
 from greenroom.control.iam.operations import OPERATIONS as OPERATIONS_OF_IAM
 from greenroom.model import errors, iam_errors, identity_errors
 from greenroom.model.quotas import QUOTAS, RateProfile
+from greenroom.policies import greenroom_access
 from greenroom.policies.iam_access import IDENTITY_ACCESS
 from greenroom.policies.ivschat_access import ACCESS, PREFIX
 from greenroom.policies.request_context import GLOBAL_KEYS
@@ -182,6 +185,22 @@ def _access() -> str:
     )
 
 
+def _greenroom_operations() -> str:
+    shown = {"account": "ACCOUNT", "keyId": "ID", "identity": "…"}
+    return _table(
+        ("action", "request", "resource", "in the audit log"),
+        (
+            (
+                f"`{greenroom_access.PREFIX}:{each.name}`",
+                f"`POST {OWN_PATHS.decode()}{path.decode()}`",
+                f"`{greenroom_access.GREENROOM_ACCESS[each.name].format(**shown)}`",
+                "" if each.reads else "yes",
+            )
+            for path, each in OWN_OPERATIONS.items()
+        ),
+    )
+
+
 def _condition_keys() -> str:
     return _table(
         ("key", "value"), ((f"`{name}`", meaning) for name, meaning in GLOBAL_KEYS.items())
@@ -323,6 +342,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "review-failures": _review_failures,
     "access": _access,
     "condition-keys": _condition_keys,
+    "greenroom-operations": _greenroom_operations,
     "iam-operations": _iam_operations,
     "query-errors": _query_errors,
     "limits": _limits,

@@ -17,9 +17,9 @@ from greenroom.model.quotas import (
 
 
 def test_every_operation_has_a_rate() -> None:
-    """The table names the operations of the service model, IAM and STS, each once."""
+    """The table names the operations of the service model, and the other services, each once."""
     rates = {quota.name for quota in QUOTAS if quota.name.startswith("requests_per_second.")}
-    assert rates == {request_rate_name(name) for name in (*OPERATIONS, "iam", "sts")}
+    assert rates == {request_rate_name(name) for name in (*OPERATIONS, "iam", "sts", "greenroom")}
     assert len(BY_NAME) == len(QUOTAS)
 
 
@@ -30,7 +30,7 @@ def test_profiles(quota: object) -> None:
     rate = getattr(quota, "is_request_rate", False)
     assert Quotas(RateProfile.AWS)[name] == aws
     relaxed = RELAXED_RATE
-    if name.endswith((".iam", ".sts")):
+    if name.endswith((".iam", ".sts", ".greenroom")):
         relaxed = CALLER_RATE if "caller" in name else IDENTITY_RATE
     assert Quotas()[name] == (relaxed if rate else aws)
     assert Quotas(RateProfile.OFF)[name] == (0 if rate else aws)

@@ -14,7 +14,8 @@ def test_every_action_is_known(action: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "action", ["*", "ivschat:*", "ivschat:Get*", "iam:*User*", "ivschat:?etRoom"]
+    "action",
+    ["*", "ivschat:*", "ivschat:Get*", "iam:*User*", "greenroom:*Token*", "ivschat:?etRoom"],
 )
 def test_wildcards_that_match_something(action: str) -> None:
     """They are known by what they match."""
@@ -28,6 +29,8 @@ def test_wildcards_that_match_something(action: str) -> None:
         ("ivschat:Greet", "no action that Greenroom asks for", True, False),
         ("ivschat:Put*", "no action that Greenroom asks for", True, False),
         ("iam:CreateUsr", "did you mean iam:CreateUser", True, False),
+        ("greenroom:Greet", "no action that Greenroom asks for", True, False),
+        ("greenroom:ListTokenKey", "did you mean greenroom:ListTokenKeys", True, False),
         ("iam:PassRole", "no action that Greenroom asks for", False, False),
         ("s3:GetObject", "no action that Greenroom asks for", False, True),
     ],

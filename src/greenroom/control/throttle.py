@@ -1,7 +1,8 @@
-"""Request rates of the APIs: ivschat's per account, region and operation, IAM's and STS's in all.
+"""Request rates of the APIs: ivschat's per account, region and operation, those of others in all.
 
-Those of IAM and STS hold for each caller, and for the account: regions and operations are no way
-around them, sessions neither. What has a large body counts as several requests, as it costs.
+Those of IAM, of STS and of Greenroom's own API hold for each caller, and for the account: regions
+and operations are no way around them, sessions neither. What has a large body counts as several
+requests, as it costs.
 """
 
 from collections import OrderedDict
@@ -45,7 +46,7 @@ class Throttle:
             )
 
     def take_of_service(self, service: str, account: str, caller: str, size: int = 0) -> None:
-        """Count one request of IAM or STS; the caller is the user, the role or the root.
+        """Count one request of such a service; the caller is the user, the role or the root.
 
         Raises:
             Throttling: a rate is used up. Every SDK retries it.

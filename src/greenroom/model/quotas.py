@@ -24,11 +24,11 @@ that create many rooms in a row; 1,000 only stops a loop that has run away."""
 
 
 IDENTITY_RATE = 200
-"""Requests per second of IAM, and of STS, in the relaxed profile: each costs more than one of the
-ivschat API, and any key may make some of them."""
+"""Requests per second of IAM, of STS, and of Greenroom's own API, in the relaxed profile: each
+costs more than one of the ivschat API, and any key may make some of them."""
 
 CALLER_RATE = 50
-"""Requests per second of IAM, and of STS, of one user, role or root."""
+"""Requests per second of each of them, of one user, role or root."""
 
 
 class Quota(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ _REQUESTS_PER_SECOND = {
 }
 
 
-_OF_A_SERVICE = {"iam": "IAM", "sts": "STS"}
+_OF_A_SERVICE = {"iam": "IAM", "sts": "STS", "greenroom": "Greenroom's own API"}
 
 _STS_PER_SECOND = 600
 

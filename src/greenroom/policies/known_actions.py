@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from greenroom.policies import wildcards
+from greenroom.policies import greenroom_access, wildcards
+from greenroom.policies.greenroom_access import GREENROOM_ACCESS
 from greenroom.policies.iam_access import IDENTITY_ACCESS
 from greenroom.policies.ivschat_access import ACCESS, PREFIX
 from greenroom.policies.statement import PolicyDocument
@@ -20,6 +21,7 @@ _UNASKED = ("sts:GetCallerIdentity", "sts:GetSessionToken")
 ACTIONS = frozenset(
     {
         *(f"{PREFIX}:{name}" for name in ACCESS),
+        *(f"{greenroom_access.PREFIX}:{name}" for name in GREENROOM_ACCESS),
         *IDENTITY_ACCESS,
         *(access.tags for access in IDENTITY_ACCESS.values() if access.tags is not None),
         *_UNASKED,
@@ -29,6 +31,9 @@ ACTIONS = frozenset(
 
 _LOWER = {action.lower(): action for action in ACTIONS}
 _SERVICES = frozenset(action.partition(":")[0] for action in ACTIONS)
+_WHOLE = (f"{PREFIX}:", f"{greenroom_access.PREFIX}:")
+"""Services of which all actions are here."""
+
 _ALIKE = 0.85
 
 
@@ -42,7 +47,7 @@ class UnknownAction(msgspec.Struct, frozen=True):
     @property
     def is_mistake(self) -> bool:
         """Return whether it can be nothing else; AWS has more actions of IAM and STS."""
-        return bool(self.alike) or self.action.lower().startswith(f"{PREFIX}:")
+        return bool(self.alike) or self.action.lower().startswith(_WHOLE)
 
     @property
     def is_of_another_service(self) -> bool:

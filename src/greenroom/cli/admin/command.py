@@ -36,7 +36,8 @@ def admin(ctx: click.Context, /, **which: str | None) -> None:
 
     With --data-dir the access key is the one in that directory. Else it is that of
     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, if the service knows it, else the one in the data
-    directory. `account` and `token-keys` need the root's. Everything else can also be done with
+    directory. Each command needs the permission of what it does, as `greenroom:RotateTokenKey`; the
+    root needs none. All but `account`, `token-keys` and `end-sessions` can also be done with
     `aws iam` and `aws sts`.
     """
     ctx.obj = which

@@ -11,11 +11,12 @@ import msgspec
 
 from greenroom.aws import rest_json
 from greenroom.aws.rest_json import Response
+from greenroom.control.greenroom.authorize import authorize
 from greenroom.control.greenroom.call import GreenroomCall, GreenroomServices
 from greenroom.control.greenroom.operations import OPERATIONS, PREFIX, GreenroomOperation
 from greenroom.control.pipeline import Api, Incoming, Result
 from greenroom.control.throttle import Throttle
-from greenroom.model.errors import AccessDeniedException, ServiceError, ValidationException
+from greenroom.model.errors import ServiceError, ValidationException
 
 SERVICE = "greenroom"
 """The service in the credential scope."""
@@ -55,7 +56,10 @@ def _route(incoming: Incoming) -> GreenroomOperation:
 
 
 def _throttle(throttle: Throttle, incoming: Incoming, _route: GreenroomOperation) -> None:
-    """Take all: only the root is let in."""
+    principal = incoming.caller.principal
+    throttle.take_of_service(
+        SERVICE, principal.account, principal.principal_arn, len(incoming.body)
+    )
 
 
 def _parse(services: GreenroomServices, incoming: Incoming, operation: GreenroomOperation) -> Asked:
@@ -64,8 +68,9 @@ def _parse(services: GreenroomServices, incoming: Incoming, operation: Greenroom
     return operation, GreenroomCall(services=services, principal=principal, parameters=parameters)
 
 
-async def _authorize(_incoming: Incoming, _asked: Asked) -> None:
-    raise AccessDeniedException("Only the root access key may make the operator's requests.")
+async def _authorize(incoming: Incoming, asked: Asked) -> None:
+    operation, call = asked
+    await authorize(call, operation.name, incoming.facts())
 
 
 async def _perform(asked: Asked) -> Result:

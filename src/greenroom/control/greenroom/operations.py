@@ -6,6 +6,7 @@ import msgspec
 
 from greenroom.control.greenroom import account, sessions, token_keys
 from greenroom.control.greenroom.call import GreenroomHandler
+from greenroom.policies.greenroom_access import GREENROOM_ACCESS
 
 PREFIX = b"/greenroom/"
 
@@ -38,6 +39,12 @@ OPERATIONS = {
     b"sessions/end": GreenroomOperation("EndSessions", sessions.end_sessions, sessions.parse_end),
 }
 """By path behind `PREFIX`; the method is POST."""
+
+if (names := {each.name for each in OPERATIONS.values()}) != GREENROOM_ACCESS.keys():
+    raise ImportError(
+        "the operations differ from the table of access: "
+        + ", ".join(sorted(names ^ GREENROOM_ACCESS.keys()))
+    )
 
 
 def is_path(path: bytes) -> bool:

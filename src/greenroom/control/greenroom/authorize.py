@@ -1,0 +1,54 @@
+"""Whether the caller may perform one of Greenroom's own operations, by the policies in force."""
+
+from greenroom.control.greenroom.call import GreenroomCall
+from greenroom.control.greenroom.sessions import kind_of
+from greenroom.model.errors import AccessDeniedException
+from greenroom.model.identity import IdentityKind, Role, User
+from greenroom.model.identity_errors import NoSuchEntity
+from greenroom.model.principal import NO_TAGS, AccessRequest, Outcome
+from greenroom.policies.access_denied import access_denied_message
+from greenroom.policies.greenroom_access import greenroom_check
+from greenroom.policies.ivschat_access import Check
+from greenroom.policies.request_context import RequestFacts, request_context, with_resource
+
+
+async def authorize(call: GreenroomCall, operation: str, facts: RequestFacts) -> None:
+    """Return when the caller, who is not the root, may perform the operation.
+
+    Raises:
+        AccessDeniedException: it may not; the message says who, what and why.
+    """
+    principal = call.principal
+    found = await _identity(call) if operation == "EndSessions" else None
+    check = _check(call, operation, found)
+    tags = NO_TAGS if found is None else found.tags
+    context = with_resource(request_context(principal, facts), check.resource, tags)
+    decision = principal.permissions.decide(AccessRequest(check.action, check.resource, context))
+    if decision.outcome is not Outcome.ALLOW:
+        raise AccessDeniedException(
+            access_denied_message(principal.arn, check.action, check.resource, decision)
+        )
+
+
+def _check(call: GreenroomCall, operation: str, found: User | Role | None) -> Check:
+    if operation != "EndSessions":
+        key_id = str(call.parameters.get("keyId", ""))
+        return greenroom_check(operation, call.account, key_id=key_id)
+    kind = kind_of(call)
+    if kind is None:
+        return greenroom_check(operation, call.account, identity="root")
+    # Who does not exist is asked about by the ARN that it would have, as with IAM: who may not see
+    # it is told nothing of it.
+    path, name = ("/", call.text("name")) if found is None else (found.path, found.name)
+    return greenroom_check(operation, call.account, identity=f"{kind}{path}{name}")
+
+
+async def _identity(call: GreenroomCall) -> User | Role | None:
+    kind, name = kind_of(call), call.text("name")
+    identities = call.services.identities
+    try:
+        if kind is IdentityKind.USER:
+            return await identities.get_user(call.account, name)
+        return None if kind is None else await identities.get_role(call.account, name)
+    except NoSuchEntity:
+        return None

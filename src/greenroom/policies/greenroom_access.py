@@ -1,0 +1,37 @@
+"""What each of Greenroom's own operations must be allowed: actions and resources, as a table.
+
+Token keys and the account belong to no region: their ARNs have none, as IAM's, so that a policy
+about them holds whatever region a request is signed for.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from greenroom.policies.ivschat_access import Check
+
+PREFIX = "greenroom"
+
+_KEYS = f"arn:aws:{PREFIX}::{{account}}:token-key/*"
+_KEY = f"arn:aws:{PREFIX}::{{account}}:token-key/{{keyId}}"
+_ACCOUNT = f"arn:aws:{PREFIX}::{{account}}:account"
+_IDENTITY = "arn:aws:iam::{account}:{identity}"
+
+GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
+    {
+        "EndSessions": _IDENTITY,
+        "KillTokenKey": _KEY,
+        "ListTokenKeys": _KEYS,
+        "ResumeAccount": _ACCOUNT,
+        "RotateTokenKey": _KEYS,
+        "ShowAccount": _ACCOUNT,
+        "SuspendAccount": _ACCOUNT,
+    }
+)
+"""The ARN of what each operation is about. The action is `greenroom:` and the name; `identity` is
+`user/PATH/NAME`, `role/PATH/NAME` or `root`."""
+
+
+def greenroom_check(operation: str, account: str, *, key_id: str = "", identity: str = "") -> Check:
+    """Return what a request must be allowed."""
+    resource = GREENROOM_ACCESS[operation].format(account=account, keyId=key_id, identity=identity)
+    return Check(f"{PREFIX}:{operation}", resource, exists=True)

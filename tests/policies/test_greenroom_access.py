@@ -1,0 +1,20 @@
+"""What Greenroom's own operations must be allowed."""
+
+import pytest
+
+from greenroom.policies.greenroom_access import GREENROOM_ACCESS, greenroom_check
+
+
+@pytest.mark.parametrize("operation", sorted(GREENROOM_ACCESS))
+def test_checks_are_whole(operation: str) -> None:
+    """Each has an ARN of the account without a region, whatever its operation is about."""
+    check = greenroom_check(operation, "123456789012", key_id="k", identity="role/x/mod")
+    assert check.action == f"greenroom:{operation}"
+    assert check.resource.startswith(("arn:aws:greenroom::123456789012:", "arn:aws:iam::1234"))
+    assert "{" not in check.resource
+
+
+def test_what_a_request_says_is_no_pattern_of_the_table() -> None:
+    """The id of a key is taken as it is, braces and all."""
+    check = greenroom_check("KillTokenKey", "123456789012", key_id="{account}{0}*")
+    assert check.resource == "arn:aws:greenroom::123456789012:token-key/{account}{0}*"
