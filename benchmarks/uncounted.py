@@ -5,12 +5,12 @@ that do nothing, and one addition for each message.
 """
 
 from greenroom.cli.main import main
-from greenroom.messaging.hub import Hub
+from greenroom.messaging.fanout import Fanout
 from greenroom.server import serve
 
 
-class UncountedHub(Hub):
-    """A hub whose numbers stay zero."""
+class UncountedFanout(Fanout):
+    """A fan-out whose numbers stay zero."""
 
     def _count(self, *_: object) -> None:
         """Count nothing."""
@@ -20,5 +20,5 @@ class UncountedHub(Hub):
 
 
 if __name__ == "__main__":
-    serve.Hub = UncountedHub  # type: ignore[misc]
+    serve.Fanout = UncountedFanout  # type: ignore[misc]
     main()

@@ -17,11 +17,12 @@ from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.entrance.acceptor import AcceptorServices
 from greenroom.entrance.http_connection import EntranceServices
 from greenroom.messaging import deadlines as deadlines_module
-from greenroom.messaging import hub as hub_module
+from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.admission import Admission, Places
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.edge import Edge, EdgeServices, Limits
+from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer
@@ -194,7 +195,7 @@ class Stage:
         self.ids = lambda: f"Id{next(numbers):010}"
         self.chat = Chat(self.rooms, self.bus, self.quotas, clock, self.ids)
         self.metrics = Metrics()
-        self.hub = Hub(self.bus, self.metrics)
+        self.hub = Hub(self.bus, Fanout(self.metrics))
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()
         self.descriptors = DescriptorWatch()
@@ -312,7 +313,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Give a plane whose room exists; at its end no socket may have been written to too late."""
     with (
-        mock.patch.object(hub_module, "FLUSH_INTERVAL", 0),
+        mock.patch.object(fanout_module, "FLUSH_INTERVAL", 0),
         mock.patch.object(deadlines_module, "RESOLUTION", 1e-6),
     ):
         async with asyncio.TaskGroup() as tasks:

@@ -4,7 +4,7 @@ import pytest
 
 from greenroom.bus.base import Arrival, Deliver
 from greenroom.entrance.metrics_endpoint import watch
-from greenroom.messaging import hub as hub_module
+from greenroom.messaging import fanout as fanout_module
 from tests.control.caller import Caller
 from tests.messaging.stage import ROOM, Stage, action, client_frame, settle, stage, token
 
@@ -60,7 +60,7 @@ async def test_a_handshake_that_nobody_waits_for() -> None:
 
 async def test_requests_and_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request counts once and its frames once per connection, whichever API it came through."""
-    monkeypatch.setattr(hub_module, "FLUSH_INTERVAL", 0)
+    monkeypatch.setattr(fanout_module, "FLUSH_INTERVAL", 0)
     async with stage() as raw:
         made = watched(raw)
         edge, transport = await made.connect()
@@ -98,8 +98,8 @@ async def test_nothing_is_counted_where_nothing_is_written() -> None:
 
 async def test_a_flush_in_slices_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large room's flush is observed once, from its start to its last slice."""
-    monkeypatch.setattr(hub_module, "FLUSH_INTERVAL", 0)
-    monkeypatch.setattr(hub_module, "SLICE", 2)
+    monkeypatch.setattr(fanout_module, "FLUSH_INTERVAL", 0)
+    monkeypatch.setattr(fanout_module, "SLICE", 2)
     async with stage() as raw:
         made = watched(raw)
         for number in range(5):

@@ -12,9 +12,9 @@ import uvloop
 from structlog.testing import capture_logs
 
 from greenroom.bus.base import RoomChanged
-from greenroom.messaging import hub as hub_module
+from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.edge import TURN_BYTES, Edge, State
-from greenroom.messaging.hub import NO_SOCKET
+from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.errors import (
     InternalServerException,
     PendingVerification,
@@ -745,7 +745,7 @@ async def test_kick_while_an_action_waits() -> None:
 
 async def test_connection_lost_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who leaves while a large room is being written to is not written to any more."""
-    monkeypatch.setattr(hub_module, "SLICE", 1)
+    monkeypatch.setattr(fanout_module, "SLICE", 1)
     async with stage() as made:
         pairs = [await made.connect() for _ in range(3)]
         made.publish(b"x")

@@ -13,9 +13,13 @@ import pytest
 
 from greenroom.bus.base import Arrival, Deliver, Disconnect
 from greenroom.bus.memory import MemoryBus
+from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import BulkSender
+from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.members import IMPATIENCE, PATIENCE, Members
+from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
 from greenroom.telemetry.metrics import Metrics
@@ -64,25 +68,25 @@ class Listener:
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no room be busy: every flush is at the end of its tick."""
-    monkeypatch.setattr(hub_module, "FLUSH_INTERVAL", 0)
+    monkeypatch.setattr(fanout_module, "FLUSH_INTERVAL", 0)
 
 
 @pytest.fixture
 def hub() -> Hub:
     """Give a hub without connections."""
-    return Hub(MemoryBus(), Metrics())
+    return Hub(MemoryBus(), Fanout(Metrics()))
 
 
 @pytest.fixture(params=["one by one", pytest.param("io_uring", marks=needs_io_uring)])
 def writing_hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Give a hub without connections that writes to sockets in one way or the other."""
     if request.param == "one by one":
-        yield Hub(MemoryBus(), Metrics())
+        yield Hub(MemoryBus(), Fanout(Metrics()))
         return
-    monkeypatch.setattr(hub_module, "FEWEST", 1)
-    sender = BulkSender(hub_module.SLICE)
+    monkeypatch.setattr(fanout_module, "FEWEST", 1)
+    sender = BulkSender(fanout_module.SLICE)
     with mock.patch.object(sender, "send", wraps=sender.send) as sending:
-        yield Hub(MemoryBus(), Metrics(), sender)
+        yield Hub(MemoryBus(), Fanout(Metrics(), sender))
     sender.close()
     assert sending.called
 
@@ -131,7 +135,7 @@ async def test_a_busy_room_waits(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> N
     here, there = Listener(hub, "bob"), Listener(hub, room=THERE)
     deliver(hub, b"1")
     await settle()
-    monkeypatch.setattr(hub_module, "FLUSH_INTERVAL", 3600)
+    monkeypatch.setattr(fanout_module, "FLUSH_INTERVAL", 3600)
     deliver(hub, b"2")
     deliver(hub, b"1", THERE)
     await settle()
@@ -145,7 +149,7 @@ class Sliced:
     """A room of seven that is written to two connections at a time."""
 
     def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hub_module, "SLICE", 2)
+        monkeypatch.setattr(fanout_module, "SLICE", 2)
         self.hub = hub
         self.listeners = [Listener(hub, f"user{number % 2}") for number in range(7)]
 
@@ -316,7 +320,7 @@ async def test_drain(hub: Hub) -> None:
 async def test_a_room_is_followed_while_somebody_is_in_it() -> None:
     """From the first join to the last leave, and only that room."""
     line = mock.create_autospec(MemoryBus, instance=True)
-    hub = Hub(line, Metrics())
+    hub = Hub(line, Fanout(Metrics()))
     first, second, there = Listener(hub), Listener(hub), Listener(hub, room=THERE)
     assert line.follow.mock_calls == [mock.call(HERE), mock.call(THERE)]
     first.leave()
@@ -329,19 +333,19 @@ async def test_a_room_is_followed_while_somebody_is_in_it() -> None:
 @pytest.mark.parametrize("burst", [1, 10])
 async def test_a_room_stops_waiting_where_waiting_joins_nothing(burst: int) -> None:
     """After a few waits for nothing frames go at once, until the next try; a gain waits again."""
-    room = hub_module._Room(ROOM)
+    room = Members(ROOM)
     room.pending += [Deliver(b"x", "SendMessage")] * burst
     waits = []
-    for _ in range(hub_module.PATIENCE + hub_module.IMPATIENCE + 2):
+    for _ in range(PATIENCE + IMPATIENCE + 2):
         room.waited = burst if room.is_patient() else 0
         waits.append(bool(room.waited))
         room.learn()
-    assert waits[: hub_module.PATIENCE] == [True] * hub_module.PATIENCE
-    assert waits[hub_module.PATIENCE :].count(True) == 1
+    assert waits[:PATIENCE] == [True] * PATIENCE
+    assert waits[PATIENCE:].count(True) == 1
     room.patience, room.waited = 1, burst
     room.pending.append(Deliver(b"y", "SendMessage"))
     room.learn()
-    assert room.patience == hub_module.PATIENCE
+    assert room.patience == PATIENCE
 
 
 def written(listener: Listener) -> bytes:
@@ -423,7 +427,7 @@ async def test_whom_a_room_writes_to(writing_hub: Hub) -> None:
         listeners.append(Listener(writing_hub))
         writing_hub.write_to(HERE, listeners[2], pairs[2][0])
         assert await said(b"2") == [True, True, True]
-        writing_hub.write_to(HERE, listeners[0], hub_module.NO_SOCKET)
+        writing_hub.write_to(HERE, listeners[0], NO_SOCKET)
         assert await said(b"3") == [False, True, True]
         assert listeners[0].log == [text_frame(b"3")]
         writing_hub.write_to(HERE, listeners[0], pairs[0][0])
@@ -438,7 +442,7 @@ async def test_between_two_slices(writing_hub: Hub, monkeypatch: pytest.MonkeyPa
 
     Its socket may be open yet, or its number be that of another room's socket.
     """
-    monkeypatch.setattr(hub_module, "SLICE", 1)
+    monkeypatch.setattr(fanout_module, "SLICE", 1)
     hub = writing_hub
     with contextlib.ExitStack() as stack:
         pairs = [socket.socketpair() for _ in range(4)]
@@ -461,7 +465,7 @@ async def test_between_two_slices(writing_hub: Hub, monkeypatch: pytest.MonkeyPa
             os.dup2(mine.fileno(), number)
         reused = stack.enter_context(socket.socket(fileno=number))
         hub.write_to(THERE, Listener(hub, room=THERE), reused)
-        hub.write_to(HERE, listeners[3], hub_module.NO_SOCKET)
+        hub.write_to(HERE, listeners[3], NO_SOCKET)
         await settle()
         for nobody in (pairs[0][1], pairs[2][1], theirs):
             with pytest.raises(BlockingIOError):
@@ -504,8 +508,8 @@ async def test_many_rooms_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Nobody waits for all slices of a large room before the first of a small one.
     """
-    monkeypatch.setattr(hub_module, "SLICE", 4)
-    hub = Hub(MemoryBus(), Metrics())
+    monkeypatch.setattr(fanout_module, "SLICE", 4)
+    hub = Hub(MemoryBus(), Fanout(Metrics()))
     order: list[str] = []
     sizes = {"large": 10, "a": 1, "b": 2, "c": 3, "d": 4}
     for name, size in sizes.items():
@@ -525,8 +529,8 @@ async def test_a_sender_that_fails() -> None:
     """No room stays silent: what comes later is written, in all slices and all rooms."""
     sender = mock.Mock()
     sender.send.side_effect = itertools.chain([OSError(5, "broken")], itertools.repeat([]))
-    hub = Hub(MemoryBus(), Metrics(), sender)
-    for _ in range(hub_module.SLICE + 1):
+    hub = Hub(MemoryBus(), Fanout(Metrics(), sender))
+    for _ in range(fanout_module.SLICE + 1):
         Listener(hub)
     for _ in range(50):
         Listener(hub, room=THERE)
@@ -538,7 +542,7 @@ async def test_a_sender_that_fails() -> None:
         await settle()
     assert len(faults) == 1
     sent = [sum(len(each) for each, _ in call.args[0]) for call in sender.send.call_args_list]
-    assert sent == [hub_module.SLICE, 51] * 3
+    assert sent == [fanout_module.SLICE, 51] * 3
 
 
 async def test_a_drain_of_many_is_spread(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,9 +142,9 @@ def watch(metrics: Metrics, hub: Hub, chat: Chat, rooms: RoomsCache, control: Co
     }
     metrics.requests.read = lambda: chat.requests
     metrics.messaging_requests.read = lambda: sum(chat.requests.values())
-    metrics.deliveries.read = lambda: hub.deliveries
-    metrics.messaging_deliveries.read = lambda: sum(hub.deliveries.values())
-    metrics.delivered_bytes.read = lambda: hub.delivered_bytes
+    metrics.deliveries.read = lambda: hub.fanout.deliveries
+    metrics.messaging_deliveries.read = lambda: sum(hub.fanout.deliveries.values())
+    metrics.delivered_bytes.read = lambda: hub.fanout.delivered_bytes
 
 
 def watch_process(metrics: Metrics, memory: MemoryWatch, descriptors: DescriptorWatch) -> None:

@@ -20,8 +20,9 @@ import structlog
 
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.deadlines import Deadline, Deadlines
-from greenroom.messaging.hub import NO_SOCKET, Hub, write_all
+from greenroom.messaging.hub import Hub
 from greenroom.messaging.reset import reset
+from greenroom.messaging.sockets import NO_SOCKET, write_all
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
 from greenroom.network import addresses

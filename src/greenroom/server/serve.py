@@ -56,7 +56,8 @@ from greenroom.entrance.takeover import Predecessor, check_kept, predecessor
 from greenroom.entrance.takeover_offer import Offer, Successor
 from greenroom.identities.service import IdentityService
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
-from greenroom.messaging.hub import SLICE, Hub
+from greenroom.messaging.fanout import SLICE, Fanout
+from greenroom.messaging.hub import Hub
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
 from greenroom.process.randomness import new_id
@@ -214,7 +215,7 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     settings, store, bus, clock = opened.settings, opened.store, opened.bus, opened.clock
     identity, metrics, quotas = opened.identity, opened.metrics, settings.quotas()
     rooms = RoomsCache(store.rooms, bus, clock=clock)
-    hub = Hub(bus, metrics, opened.sender)
+    hub = Hub(bus, Fanout(metrics, opened.sender))
     keys = await TokenKeys.open(identity.vault, bus, clock, tasks)
     keys.when_killed(hub.revoke)
     chat_log = await _start_chat_log(opened, tasks)

@@ -1,0 +1,217 @@
+"""Shows the connections of a room what arrives there, all of them the same bytes.
+
+- Frames that wait are joined once per room and the same bytes are written to every connection: a
+  burst of k messages costs one write per connection, not k.
+- The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
+  `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing. Where
+  waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while.
+- A large room, or many rooms at once, are written to in slices, so that handshakes, pings and other
+  rooms are served in between. Frames that come meanwhile wait for the room's last slice: every
+  connection sees one order.
+- Bytes go straight to the sockets, for all rooms of a tick with one system call where there is one
+  for that (see `messaging.bulk_sender`). What the kernel does not take goes through the
+  connection's transport, and so does all that follows until that is written.
+- Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
+  never delays the others.
+- A connection sees every frame published after it joined, and perhaps those of the interval before.
+- What is counted is counted once per flush, for all connections together.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import perf_counter
+
+from greenroom.bus.base import ACTIONS, Deliver, RoomEnvelope
+from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
+from greenroom.messaging.members import NOBODY, Members, Part
+from greenroom.messaging.sockets import write_all
+from greenroom.protocol.frames import text_frame
+from greenroom.telemetry.metrics import Metrics
+
+FLUSH_INTERVAL = 0.02
+"""Seconds between the flushes of a busy room."""
+
+SLICE = 1024
+"""Connections written to before the loop may do something else: about 5 ms."""
+
+
+class _Write:
+    """A flush under way: what is written to which parts of a room, and how many have it."""
+
+    __slots__ = ("data", "number", "parts", "room")
+
+    def __init__(self, room: Members, parts: tuple[Part, ...], data: bytes) -> None:
+        self.room, self.parts, self.data = room, parts, data
+        self.number = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody is left to be written to."""
+        return self.number >= len(self.parts)
+
+    def next_part(self) -> Part:
+        """Return those who are next, as many of them as are still there."""
+        if self.ended:
+            return NOBODY
+        part = self.parts[self.number]
+        self.number += 1
+        return part if self.room.parts is self.parts else self.room.present(part)
+
+
+class Fanout:
+    """Writes what waits in rooms; of a room, it alone touches what says when and what."""
+
+    def __init__(self, metrics: Metrics, sender: BulkSender | None = None) -> None:
+        """Make it; `sender` writes to many sockets with one system call, where there is one."""
+        self._sender = sender
+        # The rooms that have something to write at the end of the tick.
+        self._due: list[Members] = []
+        self._fanout_seconds = metrics.fanout_seconds
+        self.ending = False
+        """Whether every room is to be ended behind what it has to say."""
+        self.deliveries = dict.fromkeys(ACTIONS, 0)
+        self.delivered_bytes = 0
+
+    def show(self, room: Members, envelopes: Sequence[RoomEnvelope]) -> None:
+        """Have everybody in the room see what arrived there, in its order."""
+        for envelope in envelopes:
+            room.pending.append(envelope)
+            # Asked in this way round, the frequent answer costs a comparison of two types.
+            if isinstance(envelope, Deliver):
+                if not room.scheduled and not room.writing:
+                    self._schedule(room)
+            else:
+                # Everybody sees the event, the kicked user included; then that user's sockets
+                # close. At once: a kick does not wait for a busy room's next flush.
+                room.actions.append(partial(room.kick, envelope.user_id, envelope.reason))
+                self.flush(room)
+
+    def _schedule(self, room: Members) -> None:
+        room.scheduled = True
+        # One callback for all rooms of a tick, so that they share one system call.
+        if not self._due:
+            room.loop.call_soon(self._end_tick)
+        self._due.append(room)
+
+    def _end_tick(self) -> None:
+        """Write what the tick brought, or put it off where a busy room is to have more."""
+        due, self._due = self._due, []
+        writes = []
+        for room in due:
+            # "The first frame of a quiet room goes at the end of the tick": then this is negative.
+            wait = room.flushed + FLUSH_INTERVAL - room.loop.time()
+            if wait > 0 and room.pending and room.is_patient():
+                room.waited = len(room.pending)
+                room.loop.call_later(wait, self._end_wait, room)
+                continue
+            room.scheduled = False
+            # A kick may have flushed the room since, or be doing so.
+            if room.pending and not room.writing:
+                writes.append(self._begin(room))
+        self._write(writes)
+
+    def _end_wait(self, room: Members) -> None:
+        room.scheduled = False
+        if room.pending:
+            self.flush(room)
+
+    def after_flush(self, room: Members, action: Callable[[], None]) -> None:
+        """Do something when everything that is there to show is written to everybody."""
+        room.actions.append(action)
+        self.flush(room)
+
+    def flush(self, room: Members) -> None:
+        """Write what waits; while the room is being written to, the end of that does it."""
+        if not room.writing:
+            self._write([self._begin(room)])
+
+    def _begin(self, room: Members) -> _Write:
+        """Take what waits out of the room, to write it to those who are there now."""
+        room.writing = True
+        room.flushed = room.loop.time()
+        room.learn()
+        data = b"".join([text_frame(envelope.payload) for envelope in room.pending])
+        self._count(room, len(data))
+        room.pending.clear()
+        # Only those whose frames are in this flush: what comes meanwhile must not delay them.
+        room.after_flush, room.actions = room.actions, []
+        room.ending = self.ending
+        # Who joins while the parts are written to is in none of them: "every frame published after
+        # it joined" is in the next flush. Without data there are actions only.
+        return _Write(room, room.divided(SLICE) if data else (), data)
+
+    def _write(self, writes: list[_Write]) -> None:
+        """Write to about a slice of connections, to the others after what else the loop has."""
+        messages: list[tuple[Part, bytes]] = []
+        # A part has a slice at most. So many small rooms share a turn of the loop, a large one
+        # takes several, and no turn is longer than two slices.
+        number = turn = 0
+        while turn < len(writes) and number < SLICE:
+            part, data = writes[turn].next_part(), writes[turn].data
+            messages.append((part, data))
+            number += len(part.connections)
+            turn += 1
+        try:
+            self._send(messages)
+        finally:
+            # Whatever failed, no room must stay silent. Those that had no turn come before those
+            # that had one: a large room does not keep the small ones waiting.
+            rest = writes[turn:] + [write for write in writes[:turn] if not write.ended]
+            if rest:
+                asyncio.get_running_loop().call_soon(self._write, rest)
+            for write in writes[:turn]:
+                if write.ended:
+                    write.room.writing = False
+                    self._flushed(write.room)
+
+    def _send(self, messages: list[tuple[Part, bytes]]) -> None:
+        """Write to all connections of the parts, with one system call where that is possible."""
+        sender = self._sender
+        # Below so many the preparation costs more than the system calls that it saves.
+        if sender is None or sum(len(part.connections) for part, _ in messages) < FEWEST:
+            for part, data in messages:
+                write_all(part.connections, part.sockets, data)
+            return
+        together = []
+        for part, data in messages:
+            # The sender copies what it writes into memory of its own, which has a bound.
+            if len(data) <= LONGEST:
+                together.append((part, data))
+            else:
+                write_all(part.connections, part.sockets, data)
+        for number, index, sent in sender.send(
+            [(part.descriptors, data) for part, data in together]
+        ):
+            part, data = together[number]
+            part.connections[index].write(data[sent:])
+
+    def _flushed(self, room: Members) -> None:
+        """Do what had to wait until everybody was written to."""
+        self._measure(room)
+        # Each may flush the room again, or make somebody leave it: they are taken out before.
+        actions, room.after_flush = room.after_flush, []
+        for action in actions:
+            action()
+        # When the node ends, whoever was shown everything goes; what came while the others were
+        # being written to is shown first.
+        if room.ending or (self.ending and not room.pending):
+            for connection in tuple(room.connections):
+                connection.drain()
+        elif room.actions or self.ending:
+            self.flush(room)
+        elif room.pending and not room.scheduled:
+            self._schedule(room)
+
+    def _count(self, room: Members, size: int) -> None:
+        """Count what is about to be written, `size` bytes to each connection."""
+        connections, deliveries = len(room.connections), self.deliveries
+        for envelope in room.pending:
+            action = envelope.action
+            deliveries[action] = deliveries.get(action, 0) + connections
+        self.delivered_bytes += size * connections
+        room.begun = perf_counter() if size else 0.0
+
+    def _measure(self, room: Members) -> None:
+        if room.begun:
+            self._fanout_seconds.observe(perf_counter() - room.begun)

@@ -1,0 +1,154 @@
+"""The connections of one room, kept as writing to all of them wants it.
+
+Writing wants flat arrays, coming and going wants a dict. The arrays are made at the first flush
+after somebody came, went or writes another way: in a room that is being filled that is hardly ever.
+"""
+
+import asyncio
+import socket
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from greenroom.bus.base import RoomEnvelope
+from greenroom.messaging.sockets import Connection
+from greenroom.model.arn import Arn
+
+PATIENCE = 3
+"""Waits in a row that may join nothing before a room stops waiting."""
+
+IMPATIENCE = 200
+"""Flushes at once before a room that stopped waiting tries it again."""
+
+
+class Part:
+    """Connections of a room that are written to in one go, as writing wants them.
+
+    After each message to a thousand sockets nothing else is in the processor's caches: what a flush
+    needs of a connection is one number, and the connection itself is not looked at.
+    """
+
+    __slots__ = ("connections", "descriptors", "sockets")
+
+    def __init__(self, members: Sequence[tuple[Connection, socket.socket]]) -> None:
+        self.connections = tuple(connection for connection, _ in members)
+        self.sockets = tuple(straight for _, straight in members)
+        self.descriptors = array("i", [straight.fileno() for straight in self.sockets])
+
+
+NOBODY = Part(())
+
+
+class Members:
+    """A room's connections, and what is to be shown to them; only the fan-out writes the latter."""
+
+    __slots__ = (
+        "actions",
+        "after_flush",
+        "begun",
+        "connections",
+        "ending",
+        "flushed",
+        "loop",
+        "owner",
+        "parts",
+        "patience",
+        "pending",
+        "scheduled",
+        "users",
+        "waited",
+        "writing",
+    )
+
+    def __init__(self, arn: Arn) -> None:
+        """Make a room without anybody in it."""
+        # Asking asyncio for it costs a system call each time.
+        self.loop = asyncio.get_running_loop()
+        self.owner = (arn.account, arn.region)
+        # A dict for its order: who joined together lies together in memory, here and in the kernel.
+        self.connections: dict[Connection, socket.socket] = {}
+        # The same for writing; none when somebody came or went, or writes another way.
+        self.parts: tuple[Part, ...] | None = None
+        # How many are each user's; only where somebody asked, in a large room.
+        self.users: Counter[str] | None = None
+        self.pending: list[RoomEnvelope] = []
+        # What is to be done after the next flush, and after the one under way.
+        self.actions: list[Callable[[], None]] = []
+        self.after_flush: list[Callable[[], None]] = []
+        self.ending = False
+        self.scheduled = False
+        self.writing = False
+        self.flushed = float("-inf")
+        # When the flush under way began, on the clock for durations; zero when it writes nothing.
+        self.begun = 0.0
+        # How many frames there were when the flush to come was put off, zero when it was not; and
+        # how often that may still bring nothing.
+        self.waited = 0
+        self.patience = PATIENCE
+
+    def join(self, connection: Connection, straight: socket.socket) -> None:
+        """Take a connection in; `straight` is where its frames are written to."""
+        self.connections[connection] = straight
+        self.parts = None
+        if self.users is not None:
+            self.users[connection.user_id] += 1
+
+    def write_to(self, connection: Connection, straight: socket.socket) -> None:
+        """Write elsewhere from now on, if the connection is still there."""
+        if connection in self.connections:
+            self.connections[connection] = straight
+            self.parts = None
+
+    def leave(self, connection: Connection) -> bool:
+        """Take a connection out; return whether it was there."""
+        if connection not in self.connections:
+            return False
+        del self.connections[connection]
+        self.parts = None
+        if self.users is not None:
+            self.users[connection.user_id] -= 1
+            if not self.users[connection.user_id]:
+                del self.users[connection.user_id]
+        return True
+
+    def reaches(self, user_id: str, number: int) -> bool:
+        """Return whether a user has so many connections here."""
+        if len(self.connections) < number:
+            return False
+        # Counted at the first question and kept up from then on: small rooms never need it.
+        if self.users is None:
+            self.users = Counter(each.user_id for each in self.connections)
+        return self.users[user_id] >= number
+
+    def kick(self, user_id: str, reason: str) -> None:
+        """Disconnect a user."""
+        # A list first: each that is disconnected leaves.
+        for connection in [each for each in self.connections if each.user_id == user_id]:
+            connection.disconnect(reason)
+
+    def divided(self, size: int) -> tuple[Part, ...]:
+        """Return the connections in slices of so many."""
+        if self.parts is None:
+            members = tuple(self.connections.items())
+            starts = range(0, len(members), size)
+            self.parts = tuple(Part(members[start : start + size]) for start in starts)
+        return self.parts
+
+    def present(self, part: Part) -> Part:
+        """Return what is left of a part."""
+        here = self.connections
+        return Part([(each, here[each]) for each in part.connections if each in here])
+
+    def is_patient(self) -> bool:
+        """Return whether to put the next flush off."""
+        if self.patience <= 0:
+            self.patience -= 1
+            if self.patience < -IMPATIENCE:
+                self.patience = 1
+        return self.patience > 0
+
+    def learn(self) -> None:
+        """Note whether putting the flush off brought more frames."""
+        if self.waited:
+            self.patience = PATIENCE if len(self.pending) > self.waited else self.patience - 1
+            self.waited = 0

@@ -1,0 +1,62 @@
+"""What a room's frames are written to, and the loop that does it."""
+
+import socket
+from collections.abc import Sequence
+from itertools import repeat
+from operator import length_hint
+from typing import Protocol
+
+NO_SOCKET = socket.socket()
+"""In place of a connection's socket: write through the connection's transport."""
+# Without a descriptor every `send` fails, so that the loop below needs no test for it.
+NO_SOCKET.detach()
+
+
+class Connection(Protocol):
+    """What the hub needs of a connection."""
+
+    @property
+    def user_id(self) -> str:
+        """The user that the connection's token names."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes behind those that wait; never raises, and may make the connection leave."""
+
+    @property
+    def key_id(self) -> str:
+        """The key that sealed the connection's token."""
+
+    def revoke(self) -> None:
+        """Close cleanly because that key was killed."""
+
+    def disconnect(self, reason: str) -> None:
+        """Close cleanly because a moderator said so."""
+
+    def drain(self) -> None:
+        """End the connection for a restart of the node."""
+
+
+def write_all(
+    connections: Sequence[Connection], sockets: Sequence[socket.socket], data: bytes
+) -> None:
+    """Write the same bytes to every connection; the sockets are theirs, in the same order.
+
+    This loop is what the service does all day. It makes no object for a connection, and looks only
+    at those whose socket did not take everything.
+    """
+    size = len(data)
+    # What `send` returns comes out of `map`, and how far it came is how much of `rest` is left: so
+    # nothing is counted and no pair is made, not even an index. An error ends the inner loop only;
+    # `map` goes on behind the socket that failed.
+    rest = iter(sockets)
+    sending = map(socket.socket.send, rest, repeat(data))
+    while True:
+        try:
+            for sent in sending:
+                if sent != size:
+                    connections[-1 - length_hint(rest)].write(data[sent:])
+        except OSError:
+            # The kernel's buffer is full, the peer is gone, or there is no socket.
+            connections[-1 - length_hint(rest)].write(data)
+        else:
+            return
