@@ -13,7 +13,7 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.file import DatabaseFile
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.storage.sqlite.worker import SqliteWorker
-from tests.contracts.waiting import WaitingStore
+from tests.contracts.identities.waiting import WaitingStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])

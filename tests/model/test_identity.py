@@ -3,7 +3,7 @@
 import pytest
 
 from greenroom.model import identity
-from greenroom.model.identity import IdentityKind
+from greenroom.model.identity import IdentityKind, IdPrefix, unique_id
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,9 @@ def test_quotas_of_policies() -> None:
 def test_names(name: str, good: bool) -> None:
     """A name has 1 to so many characters, of the documented ones."""
     assert identity.is_name(name, 64) is good
+
+
+def test_ids_have_aws_forms() -> None:
+    """Ids have AWS's prefixes and lengths."""
+    assert len(unique_id(IdPrefix.ACCESS_KEY, bytes(11))) == 20
+    assert unique_id(IdPrefix.USER, b"\xff" * 11) == "AIDA" + "7" * 17

@@ -1,7 +1,7 @@
 """What several rules need: find and put, pages, quotas, and the words of refusals."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 from greenroom.model import identity as model
 from greenroom.model.identity import AccessKey, Account, IdentityKind, ManagedPolicy, Role, User
@@ -27,7 +27,10 @@ async def get_user(transaction: Transaction, account: str, name: str) -> User:
     Raises:
         NoSuchEntity: there is none.
     """
-    return cast(User, await identity(transaction, account, IdentityKind.USER, name))
+    user = await transaction.users.get(account, folded(name))
+    if user is None:
+        raise no_such(IdentityKind.USER, name)
+    return user
 
 
 async def get_role(transaction: Transaction, account: str, name: str) -> Role:
@@ -36,7 +39,10 @@ async def get_role(transaction: Transaction, account: str, name: str) -> Role:
     Raises:
         NoSuchEntity: there is none.
     """
-    return cast(Role, await identity(transaction, account, IdentityKind.ROLE, name))
+    role = await transaction.roles.get(account, folded(name))
+    if role is None:
+        raise no_such(IdentityKind.ROLE, name)
+    return role
 
 
 async def find_access_key(transaction: Transaction, access_key_id: str) -> AccessKey:
@@ -72,10 +78,8 @@ async def identity(
     transaction: Transaction, account: str, kind: IdentityKind, name: str
 ) -> User | Role:
     """Return a user or role or raise NoSuchEntity."""
-    found = await table_of(transaction, kind).get(account, folded(name))
-    if found is None:
-        raise no_such(kind, name)
-    return found
+    found = get_user if kind is IdentityKind.USER else get_role
+    return await found(transaction, account, name)
 
 
 def table_of(transaction: Transaction, kind: IdentityKind) -> Table[User] | Table[Role]:

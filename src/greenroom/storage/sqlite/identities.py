@@ -1,7 +1,7 @@
 """Identities in SQLite: a table for each kind of value, each rule one call of the worker."""
 
 from sqlite3 import Connection
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -67,10 +67,11 @@ class _Table(Generic[T]):
         return [self._decoder.decode(value) for (value,) in rows]
 
     async def count(self, account: str) -> int:
-        (number,) = self._connection.execute(
+        row = self._connection.execute(
             f"SELECT count(*) FROM {self._name} WHERE account = ?", (account,)
         ).fetchone()
-        return cast(int, number)
+        number: int = row[0]
+        return number
 
 
 _users = msgspec.json.Decoder(User)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
-from typing import Any
 
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.log_record import Record
 from greenroom.storage.journal import MAXIMUM_RECORDS, Backlog, Entry, Removed
+from greenroom.storage.sqlite.rows import Row
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 _Queue = tuple[int, int, int, int | None]
@@ -98,8 +98,8 @@ def _batch(connection: Connection, configuration: Arn, maximum_size: int) -> lis
     ]
 
 
-def _up_to(rows: Iterable[Any], maximum_size: int) -> list[Any]:
-    taken: list[Any] = []
+def _up_to(rows: Iterable[Row], maximum_size: int) -> list[Row]:
+    taken: list[Row] = []
     size = 0
     for row in rows:
         size += len(row[3])

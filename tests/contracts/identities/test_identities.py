@@ -1,87 +1,41 @@
 """Every IdentityStore: what is kept, what is refused, and that a refusal leaves nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from greenroom.model import identity
 from greenroom.model.identity import (
-    AccessKey,
     IdentityKind,
-    IdPrefix,
     KeyStatus,
     LastUsed,
     ManagedPolicy,
     PolicyVersion,
     Role,
     User,
-    unique_id,
 )
 from greenroom.model.identity_errors import (
     DeleteConflict,
     EntityAlreadyExists,
-    InvalidInput,
     LimitExceeded,
     NoSuchEntity,
 )
-from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.identity_values import Change, Declared, RoleChange
-from greenroom.storage.memory.store import MemoryStore
-from tests.contracts.conftest import open_store
-
-
-@pytest.fixture(params=["memory", "sqlite", "waiting"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """Give a new store of each kind, and one whose rules have to wait for their tables."""
-    opened = await open_store(request.param, tmp_path)
-    yield opened
-    await opened.close()
-
-
-ACCOUNT, OTHER = "123456789012", "210987654321"
-USER, ROLE = IdentityKind.USER, IdentityKind.ROLE
-DOCUMENT = '{"Version": "2012-10-17", "Statement": []}'
-
-
-def user(name: str = "anna", **members: Any) -> User:
-    """Return a user."""
-    members = {"account": ACCOUNT, "id": f"AIDA{name}", "create_date": 1, **members}
-    return User(name=name, **members)
-
-
-def role(name: str = "mod", **members: Any) -> Role:
-    """Return a role."""
-    return Role(
-        account=ACCOUNT, name=name, id=f"AROA{name}", create_date=1, trust_policy="{}", **members
-    )
-
-
-def policy(name: str = "chat", document: str = DOCUMENT, **members: Any) -> ManagedPolicy:
-    """Return a managed policy with one version."""
-    return ManagedPolicy(
-        account=ACCOUNT,
-        name=name,
-        id=f"ANPA{name}",
-        create_date=1,
-        update_date=1,
-        versions=(PolicyVersion(id="v1", document=document, create_date=1),),
-        **members,
-    )
-
-
-def key(key_id: str = "AKIA1", user_name: str = "anna", **members: Any) -> AccessKey:
-    """Return an access key."""
-    members = {"account": ACCOUNT, "sealed_secret": b"\0sealed\xff", "create_date": 1, **members}
-    return AccessKey(access_key_id=key_id, user_name=user_name, **members)
-
+from greenroom.storage.identity_values import Declared, RoleChange
+from tests.contracts.identities.values import (
+    ACCOUNT,
+    DOCUMENT,
+    OTHER,
+    ROLE,
+    USER,
+    key,
+    policy,
+    role,
+    user,
+)
 
 Kept = User | Role | ManagedPolicy
 
@@ -444,307 +398,3 @@ async def test_closed(store: Store) -> None:
         await store.identities.get_user(ACCOUNT, "anna")
     with pytest.raises(StorageUnavailable):
         await store.identities.create_user(user())
-
-
-# What the identities file declares
-
-
-def told(changes: Iterable[Change]) -> tuple[str, ...]:
-    """Return the lines about changes."""
-    return tuple(change.what for change in changes)
-
-
-async def test_declared_changes_are_told_once(store: Store) -> None:
-    """Applying twice changes nothing the second time; each change is one line without content."""
-    declared = Declared(
-        users=(user(attached_policies=(policy().arn,), inline_policies={"i": "{}"}),),
-        roles=(role(),),
-        policies=(policy(),),
-        keys=(key(),),
-    )
-    assert told(await store.identities.apply(ACCOUNT, declared)) == (
-        "create policy chat",
-        "create user anna",
-        f"attach {policy().arn} to user anna",
-        "create role mod",
-        "create access key AKIA1 of user anna",
-    )
-    assert told(await store.identities.apply(ACCOUNT, declared)) == ()
-    changed = replace(declared, policies=(policy(document="[]"),), roles=(), keys=())
-    assert told(await store.identities.apply(ACCOUNT, changed)) == (
-        "delete access key AKIA1 of user anna",
-        "delete role mod",
-        "update policy chat: document",
-    )
-    assert len(await store.identities.apply(ACCOUNT, Declared())) == 3
-    assert (await store.identities.list_users(ACCOUNT, 9)).values == ()
-
-
-async def test_declared_differences_have_names_only(store: Store) -> None:
-    """An update says which members and which keys of tables differ, and none of their values."""
-    first = user(tags={"team": "a", "same": "s"}, inline_policies={"kept": "{}", "gone": "{}"})
-    await store.identities.apply(ACCOUNT, Declared(users=(first,), keys=(key(),)))
-    second = user(tags={"team": "b", "same": "s"}, inline_policies={"kept": "{}", "new": "{}"})
-    inactive = replace(key(), status=KeyStatus.INACTIVE)
-    assert told(
-        await store.identities.apply(ACCOUNT, Declared(users=(second,), keys=(inactive,)))
-    ) == (
-        "update user anna: tags team, policies gone new",
-        "update access key AKIA1 of user anna: status",
-    )
-
-
-async def test_declared_changes_hold_what_was_and_what_is(store: Store) -> None:
-    """Whoever audits sees documents and tags before and after, of whom, and no secret."""
-    first = user(tags={"team": "a", "same": "s"}, inline_policies={"kept": "{}", "gone": "{}"})
-    everything = Declared(users=(first,), policies=(policy(),), keys=(key(),))
-    created = {each.what: each for each in await store.identities.apply(ACCOUNT, everything)}
-    assert created["create policy chat"] == Change(
-        "create policy chat",
-        policy().arn,
-        after={"path": policy().path, "document": policy().document},
-    )
-    second = user(tags={"team": "b", "same": "s"}, inline_policies={"kept": "{}", "new": "[]"})
-    changed = Declared(users=(second,), policies=(policy(document="[]"),))
-    dropped, document, tags = await store.identities.apply(ACCOUNT, changed)
-    assert dropped == Change("delete access key AKIA1 of user anna")
-    assert (document.before, document.after) == (
-        {"document": policy().document},
-        {"document": "[]"},
-    )
-    assert (tags.arn, tags.before, tags.after) == (
-        first.arn,
-        {"tags": {"team": "a"}, "policies": {"gone": "{}"}},
-        {"tags": {"team": "b"}, "policies": {"new": "[]"}},
-    )
-    told_secrets = str([created, dropped, document, tags])
-    assert "sealed" not in told_secrets
-    assert "secret" not in told_secrets
-
-
-async def test_declarations_leave_what_they_do_not_own(store: Store) -> None:
-    """A name that is taken, or a policy that others use, refuses the whole and changes nothing."""
-    identities = store.identities
-    await identities.create_user(user("ben"))
-    with pytest.raises(EntityAlreadyExists, match="user BEN"):
-        await identities.apply(ACCOUNT, Declared(users=(user("anna"), user("BEN"))))
-    with pytest.raises(NoSuchEntity):
-        await identities.get_user(ACCOUNT, "anna")
-    await identities.apply(ACCOUNT, Declared(users=(user("anna"),), policies=(policy(),)))
-    await identities.attach_policy(ACCOUNT, USER, "ben", policy().arn)
-    with pytest.raises(DeleteConflict):
-        await identities.apply(ACCOUNT, Declared())
-    assert (await identities.get_user(ACCOUNT, "anna")).managed
-    await identities.create_access_key(key("AKIA7"))
-    assert (
-        await identities.apply(ACCOUNT, Declared(users=(user("anna"),), policies=(policy(),))) == ()
-    )
-    assert (await identities.find_access_key("AKIA7")).user_name == "anna"
-
-
-def trusting(name: str, *arns: str, **members: Any) -> Role:
-    """Return a role whose trust policy names these."""
-    return replace(role(name, **members), trusted=dict.fromkeys(arns, ""))
-
-
-async def test_a_trust_policy_keeps_the_ids_of_whom_it_names(store: Store) -> None:
-    """Users, roles and sessions of any account are kept by id; who is gone is told apart."""
-    identities = store.identities
-    await identities.create_user(user(path="/p/"))
-    await identities.create_user(user(account=OTHER, id="AIDAother"))
-    await identities.create_role(role("from"))
-    arns = {
-        user(path="/p/").arn: "AIDAanna",
-        user(account=OTHER).arn: "AIDAother",
-        role("from").arn: "AROAfrom",
-        role("from").session_arn("s"): "AROAfrom:s",
-    }
-    await identities.create_role(trusting("mod", *arns))
-    kept = await identities.get_role(ACCOUNT, "mod")
-    assert kept.trusted == arns
-    assert await identities.present_principals([kept]) == {id_: arn for arn, id_ in arns.items()}
-    await identities.delete_user(ACCOUNT, "anna")
-    await identities.delete_role(ACCOUNT, "from")
-    await identities.create_user(user(id="AIDAsecond", path="/p/"))
-    kept = await identities.get_role(ACCOUNT, "mod")
-    assert kept.trusted == arns
-    assert await identities.present_principals([kept]) == {"AIDAother": user(account=OTHER).arn}
-    change = RoleChange(trust_policy="[]", trusted=(user(path="/p/").arn,))
-    changed = await identities.update_role(ACCOUNT, "mod", change)
-    assert changed.trusted == {user(path="/p/").arn: "AIDAsecond"}
-    same = await identities.update_role(ACCOUNT, "mod", RoleChange(description="d"))
-    assert same.trusted == changed.trusted
-
-
-async def test_a_trust_policy_names_who_is_there(store: Store) -> None:
-    """A name that nobody has is refused, and leaves nothing."""
-    await store.identities.create_role(role("mod"))
-    for arn in (user().arn, role("Mod").arn, role("new").arn, role("no").session_arn("s"), "*"):
-        with pytest.raises(MalformedPolicyDocument, match='"AWS":"'):
-            await store.identities.create_role(trusting("new", arn))
-        change = RoleChange(trust_policy="[]", trusted=(arn,))
-        with pytest.raises(MalformedPolicyDocument):
-            await store.identities.update_role(ACCOUNT, "mod", change)
-    assert await store.identities.get_role(ACCOUNT, "mod") == role("mod")
-    with pytest.raises(NoSuchEntity):
-        await store.identities.get_role(ACCOUNT, "new")
-
-
-async def test_declared_roles_trust_who_is_declared(store: Store) -> None:
-    """Declared roles may name each other; whoever is declared anew under a name is meant again."""
-    identities = store.identities
-    anna, one, two = user(), trusting("one", role("two").arn), trusting("two", user().arn)
-    one = replace(one, trusted={**one.trusted, one.arn: ""})
-    declared = Declared(users=(anna,), roles=(one, two))
-    assert told(await identities.apply(ACCOUNT, declared)) == (
-        "create user anna",
-        "create role one",
-        "create role two",
-    )
-    assert told(await identities.apply(ACCOUNT, declared)) == ()
-    kept = await identities.get_role(ACCOUNT, "one")
-    assert kept.trusted == {two.arn: "AROAtwo", one.arn: "AROAone"}
-    await identities.delete_user(ACCOUNT, "anna")
-    again = replace(declared, users=(replace(anna, id="AIDAagain"),))
-    assert told(await identities.apply(ACCOUNT, again)) == (
-        "create user anna",
-        "update role two: trust",
-    )
-    assert (await identities.get_role(ACCOUNT, "two")).trusted == {anna.arn: "AIDAagain"}
-
-
-async def test_declared_roles_trust_others_once(store: Store) -> None:
-    """Who is not declared is whom the policy named first, however often the file is applied."""
-    identities = store.identities
-    declared = Declared(roles=(trusting("mod", user("bob").arn),))
-    with pytest.raises(InvalidInput, match=r"roles\.mod\.trust: Invalid principal .* nobody"):
-        await identities.apply(ACCOUNT, declared)
-    with pytest.raises(NoSuchEntity):
-        await identities.get_role(ACCOUNT, "mod")
-    await identities.create_user(user("bob"))
-    assert told(await identities.apply(ACCOUNT, declared)) == ("create role mod",)
-    await identities.delete_user(ACCOUNT, "bob")
-    assert told(await identities.apply(ACCOUNT, declared)) == ()
-    await identities.create_user(user("bob", id="AIDAsecond"))
-    assert told(await identities.apply(ACCOUNT, declared)) == ()
-    assert (await identities.get_role(ACCOUNT, "mod")).trusted == {user("bob").arn: "AIDAbob"}
-    both = (user("bob").arn, user("carl").arn)
-    await identities.create_user(user("carl"))
-    changed = Declared(roles=(replace(trusting("mod", *both), trust_policy="[]"),))
-    assert told(await identities.apply(ACCOUNT, changed)) == ("update role mod: trust",)
-    assert (await identities.get_role(ACCOUNT, "mod")).trusted == {
-        user("bob").arn: "AIDAbob",
-        user("carl").arn: "AIDAcarl",
-    }
-
-
-async def test_declared_revocations_stay(store: Store) -> None:
-    """What the file revokes stays revoked when the file no longer says so."""
-    one = Declared(users=(user(revoked_before=5),), revoked_before=7)
-    await store.identities.apply(ACCOUNT, Declared(users=(user(),)))
-    assert told(await store.identities.apply(ACCOUNT, one)) == (
-        "update user anna: revoke_sessions_before",
-        f"revoke sessions of the root of account {ACCOUNT}",
-    )
-    assert told(await store.identities.apply(ACCOUNT, one)) == ()
-    assert told(await store.identities.apply(ACCOUNT, Declared(users=(user(),)))) == ()
-    assert (await store.identities.get_user(ACCOUNT, "anna")).revoked_before == 5
-
-
-async def test_declared_suspension(store: Store) -> None:
-    """An account is suspended and resumed as the file says, and left when it says nothing."""
-    lines = [
-        told(await store.identities.apply(ACCOUNT, Declared(suspended=suspended, now=3)))
-        for suspended in (False, True, True, None, False)
-    ]
-    assert lines == [(), (f"suspend account {ACCOUNT}",), (), (), (f"resume account {ACCOUNT}",)]
-
-
-async def test_a_policy_changes_more_often_than_it_has_versions(store: Store) -> None:
-    """The oldest version makes room for the new one."""
-    for number in range(8):
-        await store.identities.apply(ACCOUNT, Declared(policies=(policy(document=f"[{number}]"),)))
-    kept = await store.identities.get_policy(ACCOUNT, policy().arn)
-    assert (len(kept.versions), kept.document) == (5, "[7]")
-
-
-NAMES = st.sampled_from(["a", "B", "c"])
-ARNS = st.sampled_from([policy(name).arn for name in "aBc"])
-
-
-@st.composite
-def declarations(draw: st.DrawFn) -> Declared:
-    """Draw a declaration that is whole: what it names, it declares."""
-    documents = draw(st.dictionaries(NAMES, st.sampled_from(["{}", "[]"])))
-    policies = tuple(
-        policy(name, document, path=draw(st.sampled_from(["/", "/x/"])))
-        for name, document in documents.items()
-    )
-    arns = [each.arn for each in policies]
-    some = st.lists(st.sampled_from(arns), unique=True) if arns else st.just([])
-    inline = st.dictionaries(st.sampled_from("ij"), st.sampled_from(["{}", "[]"]))
-
-    def members() -> dict[str, Any]:
-        return {
-            "attached_policies": tuple(draw(some)),
-            "inline_policies": draw(inline),
-            "tags": draw(st.dictionaries(st.sampled_from("tu"), st.sampled_from("vw"))),
-        }
-
-    users = tuple(user(name, **members()) for name in draw(st.sets(NAMES)))
-    roles = tuple(role(name, **members()) for name in draw(st.sets(NAMES)))
-    owners = [each.name for each in users]
-    keys: tuple[AccessKey, ...] = ()
-    if owners:
-        ids = draw(st.sets(st.sampled_from(["AKIA1", "AKIA2"])))
-        keys = tuple(
-            key(
-                each,
-                draw(st.sampled_from(owners)),
-                status=draw(st.sampled_from(KeyStatus)),
-                sealed_secret=draw(st.sampled_from([b"1", b"2"])),
-            )
-            for each in sorted(ids)
-        )
-    return Declared(users=users, roles=roles, policies=policies, keys=keys)
-
-
-async def effect(store: Store) -> object:
-    """Return what is in force, without ids, times, versions and the order of things."""
-    identities = store.identities
-    users = (await identities.list_users(ACCOUNT, 99)).values
-    roles = (await identities.list_roles(ACCOUNT, 99)).values
-    both: list[User | Role] = [*users, *roles]
-    policies = (await identities.list_policies(ACCOUNT, 99)).values
-    return (
-        [(each.arn, each.tags, each.inline_policies, sorted(each.attached_policies), each.managed)
-         for each in both],
-        [(each.arn, each.document, each.attachments) for each in policies],
-        sorted([
-            (found.access_key_id, found.user_name, found.status, found.sealed_secret)
-            for each in users
-            for found in await identities.list_access_keys(ACCOUNT, each.name)
-        ]),
-    )  # fmt: skip
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(first=declarations(), second=declarations())
-def test_only_the_last_declaration_counts(first: Declared, second: Declared) -> None:
-    """Applying twice changes nothing; applying A, then B, is applying B."""
-
-    async def check() -> None:
-        one, other = MemoryStore(), MemoryStore()
-        await one.identities.apply(ACCOUNT, first)
-        await one.identities.apply(ACCOUNT, second)
-        assert await one.identities.apply(ACCOUNT, second) == ()
-        await other.identities.apply(ACCOUNT, second)
-        assert await effect(one) == await effect(other)
-
-    asyncio.run(check())
-
-
-def test_ids_have_aws_forms() -> None:
-    """Ids have AWS's prefixes and lengths."""
-    assert len(unique_id(IdPrefix.ACCESS_KEY, bytes(11))) == 20
-    assert unique_id(IdPrefix.USER, b"\xff" * 11) == "AIDA" + "7" * 17

@@ -1,0 +1,17 @@
+"""The databases that identities are kept in: with rules run at once, and with rules that wait."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from greenroom.storage.base import Store
+from tests.contracts.conftest import open_store
+
+
+@pytest.fixture(params=["memory", "sqlite", "waiting"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """Give a new store of each kind, and one whose rules have to wait for their tables."""
+    opened = await open_store(request.param, tmp_path)
+    yield opened
+    await opened.close()
