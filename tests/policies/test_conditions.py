@@ -77,10 +77,16 @@ def holds(
         ("IpAddress", ("203.0.113.0/24", "2001:DB8:1234:5678::/64"), "2001:db8:1234:5678::1", True),
         ("IpAddress", "203.0.113.0/24", "::ffff:203.0.113.7", True),
         ("IpAddress", "203.0.113.0/24", "somewhere", False),
+        ("IpAddress", "203.0.113.9/24", "203.0.113.7", True),
+        ("IpAddress", "203.0.113.0/24", "2001:db8::1", False),
+        ("IpAddress", "2001:db8::/32", "203.0.113.7", False),
         ("NotIpAddress", "203.0.113.0/24", "203.0.113.7", False),
         ("NotIpAddress", "203.0.113.0/24", "198.51.100.1", True),
         ("ArnEquals", "arn:aws:iam::*:user/a*", "arn:aws:iam::1:user/alice", True),
         ("ArnLike", "arn:aws:iam::1:user/${aws:username}", "arn:aws:iam::1:user/alice", True),
+        ("ArnLike", "${aws:username}", "alice", False),
+        ("ArnLike", "${aws:username}:aws:iam::1:root", "alice:aws:iam::1:root", True),
+        ("ArnLike", "*", "arn:aws:iam::1:user/alice", True),
         ("ArnNotEquals", "arn:aws:iam::1:user/alice", "arn:aws:iam::1:user/alice", False),
         ("ArnNotLike", "arn:aws:iam::2:*", "arn:aws:iam::1:user/alice", True),
         ("Null", "true", MISSING, True),
@@ -193,6 +199,43 @@ def test_what_cannot_be_compared_is_refused(operator: str, value: str, rule: str
     """A value that its operator cannot use is a fault when the policy is read."""
     with pytest.raises(ValueError, match=rule):
         compile_condition(Condition(operator, "s:k", (value,)), variables=True, deny=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2024", 1704067200),
+        ("2024-02", 1706745600),
+        ("2024-02-03", 1706918400),
+        ("2024-02-03T04:05Z", 1706933100),
+        ("2024-02-03T04:05", 1706933100),
+        ("2024-02-03T04:05:06Z", 1706933106),
+        ("2024-02-03T04:05:06.5Z", 1706933106.5),
+        ("2024-02-03T04:05:06+02:00", 1706925906),
+        ("2024-02-03T04:05:06-00:30", 1706934906),
+        ("1706933106", 1706933106),
+        ("1706933106.25", 1706933106.25),
+        ("-86400", -86400),
+        ("10000", 10000),
+    ],
+)
+def test_dates(text: str, seconds: float) -> None:
+    """ISO 8601 as the W3C has it, in UTC where no zone is said, or seconds since 1970."""
+    assert parse_date(text).timestamp() == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("999999999999999", "-999999999999999", "1234567890123456", "1706933106.", "1706 933106"),
+        *("0001-01-01T00:00+00:01", "9999-12-31T23:59-00:01", "0000", "2024-02-30"),
+        *("2024-02-03T24:01Z", "2024-02-03Z", "2024-2-3", "24-02-03", "2024-02-03 04:05Z"),
+    ],
+)
+def test_what_is_no_date(text: str) -> None:
+    """Also what no calendar has, and what is before the first year or after the last."""
+    with pytest.raises(ValueError, match="must be a date"):
+        parse_date(text)
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[0-9T:Z.+-]{1,30}", fullmatch=True))
