@@ -21,9 +21,9 @@ from scripts.mutation.trial import Outcome, Trials
 ROOT = Path(__file__).resolve().parents[2]
 BAR_OVER_ALL = 97.0
 BAR_IN_A_GROUP = 95.0
-MOST_SECONDS = 30.0
+MOST_SECONDS = 20.0
 """How long the tests take, at most, that are tried on a change."""
-MORE_SECONDS = 30.0
+MORE_SECONDS = 20.0
 """And those of the real process, which a change meets that has survived these."""
 PROGRESS = 25
 """After how many changes a line says how far it is."""

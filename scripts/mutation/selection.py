@@ -5,8 +5,7 @@ exception was thrown into a coroutine, so tests are kept for the whole function.
 real process runs is not seen: the groups of the table name the tests for that.
 
 What was found is kept, and only files of tests that have changed since are run again. A change of
-the code itself seldom lets a test run other functions; of a new function all the module's tests
-are taken.
+the code itself seldom lets a test run other functions.
 """
 
 import hashlib
@@ -38,10 +37,14 @@ class Selection:
     def tests_for(self, change: Change) -> list[str]:
         """Return the tests that run the changed function: the module's own first, then by time.
 
-        Of a function that runs at an import, whose test nobody knows, all tests of the module.
+        Of a function that nobody knows, because it is new or runs at an import, all tests of the
+        module; of a module that nobody knows, those of functions of that name: it was moved.
         """
         by_function = self.functions.get(change.path, {})
         found = by_function.get(change.where) or set[str]().union(*by_function.values())
+        if not found:
+            everywhere = (of.get(change.where, set()) for of in self.functions.values())
+            found = found.union(*everywhere)
         own = f"test_{Path(change.path).stem}.py"
         return sorted(
             found, key=lambda test: (Path(_file(test)).name != own, self.seconds([test]), test)

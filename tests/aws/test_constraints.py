@@ -292,6 +292,24 @@ def test_the_number_of_reported_failures_is_bounded() -> None:
         assert len(check(OPERATIONS["CreateRoom"].input, value, "")) == most
 
 
+def scalar(type_name: str) -> Shape:
+    """Return a shape of a type."""
+    return Shape(name="S", type_name=type_name, metadata={}, serialization={})
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", None, []])
+def test_what_is_no_boolean(value: object) -> None:
+    """True and false are booleans, and nothing that is like them."""
+    assert check(scalar("boolean"), value, "s") == [FieldError("s", "must be true or false")]
+    assert check(scalar("boolean"), True, "s") == check(scalar("boolean"), False, "s") == []
+
+
+def test_types_that_the_apis_do_not_have() -> None:
+    """A model with one is refused when it is read, rather than taken for another type."""
+    with pytest.raises(NotImplementedError, match="shape S of type blob"):
+        check(scalar("blob"), b"", "s")
+
+
 def test_a_long_key_is_cut_in_the_path() -> None:
     """The path shows as much of a map's key as the longest legal key has."""
     errors = check(OPERATIONS["CreateRoom"].input, {"tags": {"é" * 5000: "v"}}, "")

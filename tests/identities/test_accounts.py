@@ -49,8 +49,9 @@ async def test_the_log_says_so_once() -> None:
     """A suspension and its end are lines of the log, however often they are asked for."""
     api = await Caller().listening()
     with capture_logs() as logs:
-        for change in (api.accounts.suspend, api.accounts.resume):
+        for lines, change in ((1, api.accounts.suspend), (2, api.accounts.resume)):
             await change(ACCOUNT)
+            assert len(logs) == lines
             await change(ACCOUNT)
     assert [(line["event"], line["account"]) for line in logs] == [
         ("account suspended", ACCOUNT),
@@ -83,3 +84,22 @@ async def test_other_nodes_learn_from_the_store() -> None:
     await late.refresh()
     with pytest.raises(PendingVerification):
         late.check(ACCOUNT)
+    await api.accounts.resume(ACCOUNT)
+    late.check(ACCOUNT)
+    await late.refresh()
+    late.check(ACCOUNT)
+
+
+async def test_what_is_heard_while_the_store_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is newer than the answer, which is left alone then."""
+    api = await Caller().listening()
+    read = api.store.identities.suspended_accounts
+
+    async def while_it_is_suspended() -> frozenset[str]:
+        answer = await read()
+        await api.accounts.suspend(ACCOUNT)
+        return answer
+
+    monkeypatch.setattr(api.store.identities, "suspended_accounts", while_it_is_suspended)
+    await api.accounts.refresh()
+    assert api.accounts.is_suspended(ACCOUNT)
