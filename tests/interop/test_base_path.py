@@ -97,7 +97,7 @@ def use(service: Service, url: str) -> str:
     ivschat.untag_resource(resourceArn=arn, tagKeys=["a"])
     assert ivschat.get_room(identifier=arn)["arn"] == arn
     assert client(service, "sts", url).get_caller_identity()["Account"] == service.ready["account"]
-    assert client(service, "iam", url).list_users()["Users"] == []
+    assert client(service, "iam", url).list_users(PathPrefix="/nobody/")["Users"] == []
     with pytest.raises(ClientError) as raised:
         client(service, "ivschat", url, secret="x" * 40).list_rooms()
     assert raised.value.response["Error"]["Code"] == "InvalidSignatureException"

@@ -99,7 +99,9 @@ async def refused_requests(flood: Flood) -> None:
     await flood.again_and_again(
         [signed(each, "TagResource", resourceArn=flood.room, tags=tags) for each in flood.mallory]
     )
-    assert flood.answers.keys() == {403}
+    # Bodies of this size count as several requests: a quick machine meets the rate, too.
+    assert flood.answers[403] > 0
+    assert flood.answers.keys() <= {403, 429}
 
 
 async def session_tokens(flood: Flood) -> None:

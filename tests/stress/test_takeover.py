@@ -189,18 +189,20 @@ class Sender:
         """Send one message; return what came back, None when it was refused or has no answer."""
         connection = self.connection
         answer = asyncio.create_task(self.room.send(text))
-        while not answer.done():
-            await asyncio.wait((answer,), timeout=AGAIN)
-            if self.connection != connection and not answer.done():
-                # The SDK never settles what was sent over an earlier connection.
-                answer.cancel()
-                self.unanswered += 1
-                return None
         try:
+            while not answer.done():
+                await asyncio.wait((answer,), timeout=AGAIN)
+                if self.connection != connection and not answer.done():
+                    # The SDK never settles what was sent over an earlier connection.
+                    self.unanswered += 1
+                    return None
             return await answer
         except (Refused, Thrown):
             self.refused += 1
             return None
+        finally:
+            # Also when the talking ends: nobody would hear how a call failed that was left alone.
+            answer.cancel()
 
 
 class Backend:
