@@ -119,7 +119,6 @@ class Caller:
             ids=lambda: f"Id{next(ids):010}",
             nonces=lambda size: next(nonces).to_bytes(size, "big"),
             metrics=Metrics(),
-            accounts=self.accounts,
         )
         self.plane = self.plane_of()
 

@@ -298,6 +298,8 @@ def test_an_account_is_suspended_by_command(tmp_path: Path) -> None:
             viewer.say(Action="SEND_MESSAGE", Content="yes", RequestId="2")
             assert viewer.read_json()["Content"] == "yes"
         anna = user_with_key(service, "anna")
+        chat_only = ALL.replace('"Action":"*"', '"Action":"ivschat:*"')
+        iam(service).put_user_policy(UserName="anna", PolicyName="all", PolicyDocument=chat_only)
         keys = {"AWS_ACCESS_KEY_ID": anna["access_key_id"], "AWS_SECRET_ACCESS_KEY": anna["secret"]}
         assert "AccessDenied" in command(service, "account", "suspend", code=8, **keys)
         command(service, "token-keys", "rotate")

@@ -182,6 +182,17 @@ def test_a_permission_can_be_about_one_resource(subject: Subject) -> None:
         assert subject.ask("EndSessions", kind=kind, name=name)
 
 
+def test_a_simulation_says_so_before(subject: Subject) -> None:
+    """What would be decided is told without a request."""
+    subject.may(statement("greenroom:ListTokenKeys", resource=f"{KEYS}/*"))
+    found = subject.client("iam", subject.root).simulate_principal_policy(
+        PolicySourceArn=OPERATOR,
+        ActionNames=["greenroom:ListTokenKeys", "greenroom:RotateTokenKey"],
+        ResourceArns=[f"{KEYS}/*"],
+    )["EvaluationResults"]
+    assert [each["EvalDecision"] for each in found] == ["allowed", "implicitDeny"]
+
+
 def test_session_policies_narrow_it(subject: Subject) -> None:
     """A session has what its role may, and its session policies too."""
     subject.client("iam", subject.root).put_role_policy(

@@ -241,7 +241,6 @@ async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
         ids=new_id,
         nonces=secrets.token_bytes,
         metrics=metrics,
-        accounts=identity.accounts,
     )
     below = messaging_plane.Below(
         chat=chat,

@@ -12,7 +12,6 @@ from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
 from greenroom.control.pipeline import Result
-from greenroom.identities.accounts import Accounts
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource
@@ -39,7 +38,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     ids: IdSource
     nonces: Callable[[int], bytes]
     metrics: Metrics
-    accounts: Accounts
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
