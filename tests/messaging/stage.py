@@ -21,7 +21,8 @@ from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.admission import Admission, Places
 from greenroom.messaging.deadlines import Deadlines
-from greenroom.messaging.edge import Edge, EdgeServices, Limits
+from greenroom.messaging.edge import Edge
+from greenroom.messaging.edge_services import EdgeServices, Limits
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail

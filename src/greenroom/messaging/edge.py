@@ -10,57 +10,21 @@
 """
 
 import asyncio
-import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from enum import IntEnum
 
-import msgspec
-import structlog
-
-from greenroom.messaging.actions import Actions
-from greenroom.messaging.deadlines import Deadline, Deadlines
-from greenroom.messaging.hub import Hub
+from greenroom.messaging.deadlines import Deadline
+from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
-from greenroom.messaging.sockets import NO_SOCKET, write_all
-from greenroom.messaging.sweeper import Sweeper
-from greenroom.messaging.turns import Turns
+from greenroom.messaging.sockets import NO_SOCKET, straight_socket, write_all
 from greenroom.network import addresses
-from greenroom.network.visitors import Visitors
 from greenroom.protocol import frames
 from greenroom.protocol.errors import CLOSE_REASONS, CloseCode, DisconnectReason, fault_reason
 from greenroom.protocol.session import Session
-from greenroom.telemetry.bounded_log import BoundedLog
-from greenroom.telemetry.metrics import Metrics
 
 TURN_BYTES = 1_024
 """Bytes of one connection that are handled before the others have their turn."""
-
-log = structlog.get_logger()
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of a connection; see the settings table for the defaults."""
-
-    outbound_bytes: int
-    frame_bytes: int
-    close_seconds: float
-
-
-class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What the connections of a node share."""
-
-    actions: Actions
-    hub: Hub
-    sweeper: Sweeper
-    visitors: Visitors
-    limits: Limits
-    deadlines: Deadlines
-    turns: Turns
-    tasks: asyncio.TaskGroup
-    metrics: Metrics
-    logger: BoundedLog
-    """Takes the log's lines that clients can cause."""
 
 
 class State(IntEnum):
@@ -80,7 +44,6 @@ class Edge(asyncio.Protocol):
         "_early",
         "_held",
         "_services",
-        "_slot",
         "_socket",
         "_state",
         "_timer",
@@ -89,6 +52,7 @@ class Edge(asyncio.Protocol):
         "key_id",
         "missed",
         "session",
+        "slot",
     )
 
     def __init__(
@@ -113,22 +77,21 @@ class Edge(asyncio.Protocol):
         self._busy = True
         # Whether the transport holds bytes: all that follows must queue up behind them.
         self._held = False
-        self._socket = _socket(transport)
+        self._socket = straight_socket(transport)
         self._timer: Deadline | None = None
+        # The sweeper's.
+        self.slot = 0
         self.heard = True
         self.missed = 0
 
     def open(self, answer: bytes, early: bytes) -> None:
         """Begin with the 101, which nothing may come before; `early` came behind the request."""
-        services, claims = self._services, self.session.claims
         # The transport tells as soon as it cannot write everything at once; not, when it told whose
         # the connection was before that it holds answers which that client did not read.
         self._transport.set_write_buffer_limits(high=0)
         self._held = self._transport.get_write_buffer_size() > 0
-        self._slot = services.sweeper.add(self, claims.session_expires)
-        log.debug("connection opened", **self.names())
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
-        services.hub.join(claims.room_arn, self, self._straight())
+        self._services.enter(self, self._straight())
         write_all((self,), (self._straight(),), answer)
         self._early = early
         self._resume()
@@ -287,8 +250,7 @@ class Edge(asyncio.Protocol):
 
     def _close_written(self) -> None:
         """Close when what waits is written; a peer that does not read is not waited for long."""
-        self._cancel_timer()
-        self._after(self._services.limits.close_seconds, self._reset)
+        self._limit_end()
         self._transport.close()
 
     def _end_written(self) -> None:
@@ -300,8 +262,7 @@ class Edge(asyncio.Protocol):
         if not self._transport.can_write_eof() or self._transport.is_closing():
             self._close_written()
             return
-        self._cancel_timer()
-        self._after(self._services.limits.close_seconds, self._reset)
+        self._limit_end()
         self._transport.write_eof()
         self._busy = False
         self._transport.resume_reading()
@@ -316,7 +277,7 @@ class Edge(asyncio.Protocol):
         # First: a write that passes the bound drops the connection, and it leaves only once.
         self._leave(why)
         self._state = State.CLOSING
-        self._after(self._services.limits.close_seconds, self._reset)
+        self._limit_end()
         self._transport.write(frames.close_frame(code, reason))
 
     def _drop(self, why: DisconnectReason) -> None:
@@ -368,48 +329,15 @@ class Edge(asyncio.Protocol):
 
     def _leave(self, why: DisconnectReason) -> None:
         self._state = State.CLOSED
-        self._services.hub.leave(self.session.claims.room_arn, self)
-        self._services.sweeper.remove(self, self._slot, self.session.claims.session_expires)
-        self._services.metrics.disconnects.labels(why).inc()
-        if why in _ORDINARY or log.is_enabled_for(logging.DEBUG):
-            log.debug("connection ended", reason=why.value, **self.names())
-        else:
-            self._services.logger.write(
-                "info",
-                "connection ended",
-                {"reason": why.value},
-                address=self.address(),
-                **self.names(),
-            )
+        self._services.leave(self, why)
 
-    def _after(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._timer = self._services.deadlines.after(seconds, callback)
+    def _limit_end(self) -> None:
+        """Reset the connection if the peer does not let it end in time."""
+        self._cancel_timer()
+        services = self._services
+        self._timer = services.deadlines.after(services.limits.close_seconds, self._reset)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _socket(transport: asyncio.Transport) -> socket.socket:
-    """Return a socket with the transport's descriptor, if that takes plain bytes.
-
-    `send` costs the kernel a few per cent less than a write to the descriptor.
-    """
-    connection = transport.get_extra_info("socket")
-    if connection is None or transport.get_extra_info("sslcontext") is not None:
-        return NO_SOCKET
-    # What kind of socket it says to be makes no difference to `send`.
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, connection.fileno())
-
-
-_ORDINARY = frozenset(
-    {
-        DisconnectReason.PEER_CLOSED,
-        DisconnectReason.PEER_LOST,
-        DisconnectReason.EXPIRED,
-        DisconnectReason.REVOKED,
-        DisconnectReason.DRAIN,
-    }
-)
-"""Ends that say nothing about a fault: logged at debug level."""

@@ -1,5 +1,6 @@
 """What a room's frames are written to, and the loop that does it."""
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from itertools import repeat
@@ -60,3 +61,15 @@ def write_all(
             connections[-1 - length_hint(rest)].write(data)
         else:
             return
+
+
+def straight_socket(transport: asyncio.Transport) -> socket.socket:
+    """Return a socket with the transport's descriptor, if that takes plain bytes.
+
+    `send` costs the kernel a few per cent less than a write to the descriptor.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is None or transport.get_extra_info("sslcontext") is not None:
+        return NO_SOCKET
+    # What kind of socket it says to be makes no difference to `send`.
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, connection.fileno())

@@ -14,7 +14,8 @@ import msgspec
 from greenroom.clock import Clock
 from greenroom.messaging.admission import Admission
 from greenroom.messaging.deadlines import Deadline
-from greenroom.messaging.edge import Edge, EdgeServices
+from greenroom.messaging.edge import Edge
+from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
 from greenroom.model.message import IdSource
 from greenroom.network import addresses

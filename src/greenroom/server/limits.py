@@ -5,7 +5,7 @@ import resource
 
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
 from greenroom.messaging.admission import Places
-from greenroom.messaging.edge import Limits
+from greenroom.messaging.edge_services import Limits
 from greenroom.network import addresses
 from greenroom.network.addresses import Networks
 from greenroom.network.forwarded import ForwardedHeader, TrustedProxies

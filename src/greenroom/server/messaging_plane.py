@@ -13,7 +13,7 @@ from greenroom.entrance.http_connection import EntranceServices
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.admission import Admission
 from greenroom.messaging.deadlines import Deadlines
-from greenroom.messaging.edge import EdgeServices
+from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.redeemer import Redeemer

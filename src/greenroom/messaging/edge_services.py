@@ -1,0 +1,97 @@
+"""What the connections of a node share, and what is noted when one comes or goes."""
+
+import asyncio
+import logging
+import socket
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from greenroom.messaging.actions import Actions
+from greenroom.messaging.deadlines import Deadlines
+from greenroom.messaging.hub import Hub
+from greenroom.messaging.sockets import Connection
+from greenroom.messaging.sweeper import Sweeper, Swept
+from greenroom.messaging.turns import Turns
+from greenroom.network.visitors import Visitors
+from greenroom.protocol.errors import DisconnectReason
+from greenroom.protocol.session import Session
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+_ORDINARY = frozenset(
+    {
+        DisconnectReason.PEER_CLOSED,
+        DisconnectReason.PEER_LOST,
+        DisconnectReason.EXPIRED,
+        DisconnectReason.REVOKED,
+        DisconnectReason.DRAIN,
+    }
+)
+"""Ends that say nothing about a fault: logged at debug level."""
+
+
+class Entrant(Connection, Swept, Protocol):
+    """What is asked of a connection that comes or goes."""
+
+    slot: int
+    """Which of the sweeper's slots it is in."""
+
+    @property
+    def session(self) -> Session:
+        """What its token allows."""
+
+    def address(self) -> str:
+        """Return the client's address, as text."""
+
+    def names(self) -> dict[str, str]:
+        """Return what log lines call it."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of a connection; see the settings table for the defaults."""
+
+    outbound_bytes: int
+    frame_bytes: int
+    close_seconds: float
+
+
+class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the connections of a node share."""
+
+    actions: Actions
+    hub: Hub
+    sweeper: Sweeper
+    visitors: Visitors
+    limits: Limits
+    deadlines: Deadlines
+    turns: Turns
+    tasks: asyncio.TaskGroup
+    metrics: Metrics
+    logger: BoundedLog
+    """Takes the log's lines that clients can cause."""
+
+    def enter(self, connection: Entrant, straight: socket.socket) -> None:
+        """Take a connection into its room; `straight` as for the hub's `join`."""
+        claims = connection.session.claims
+        connection.slot = self.sweeper.add(connection, claims.session_expires)
+        log.debug("connection opened", **connection.names())
+        self.hub.join(claims.room_arn, connection, straight)
+
+    def leave(self, connection: Entrant, why: DisconnectReason) -> None:
+        """Take a connection out of its room, count and log its end."""
+        claims = connection.session.claims
+        self.hub.leave(claims.room_arn, connection)
+        self.sweeper.remove(connection, connection.slot, claims.session_expires)
+        self.metrics.disconnects.labels(why).inc()
+        if why in _ORDINARY or log.is_enabled_for(logging.DEBUG):
+            log.debug("connection ended", reason=why.value, **connection.names())
+            return
+        # What a client can cause as often as it likes has a bound in the log.
+        kind = {"reason": why.value}
+        self.logger.write(
+            "info", "connection ended", kind, address=connection.address(), **connection.names()
+        )
