@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from greenroom.bus.base import Arrival, Deliver, Disconnect
-from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat, _Limits
+from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import (
@@ -24,12 +24,13 @@ from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import HandlerChange, Room, RoomChange
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
-from greenroom.review.base import Allowed, Denied, Submission, Verdict
+from greenroom.review.base import Allowed, Denied, Held, Submission, Verdict
 from greenroom.storage.memory.store import MemoryStore
 from tests.bus.listening import ListeningBus
 from tests.chatlog.scene import FullJournal, FullStore, room_of
 from tests.chatlog.scene import Scene as LogScene
 from tests.hand_clock import HandClock
+from tests.loose_tasks import LooseTasks
 from tests.messaging.stage import claims_of, settle
 from tests.storage.values import NOW, a_room, room_arn
 
@@ -63,7 +64,7 @@ class Scene:
         self.time, self.store, self.room = HandClock(), MemoryStore(), room
         self.arn = str(room.arn)
         self.bus = bus = ListeningBus()
-        self.rooms = RoomsCache(self.store.rooms, bus, clock=self.time.clock)
+        self.rooms = RoomsCache(self.store.rooms, bus, LooseTasks(), clock=self.time.clock)
         settled = Quotas(RateProfile.OFF, quotas, room_rates)
         self.reviewer = HandReviewer()
         self.chat = Chat(self.rooms, bus, settled, self.time.clock, reviewer=self.reviewer)
@@ -230,7 +231,7 @@ async def test_a_refusal_uses_up_nothing_of_the_room() -> None:
         with pytest.raises(ActionError):
             stage.send("x" * 501)
     assert stage.sent(100) == 4
-    room_bucket = stage.chat._limits._rooms[stage.arn]
+    room_bucket = stage.chat.rates._rooms[stage.arn]
     assert [room_bucket.take(stage.time.seconds) for _ in range(7)] == [True] * 6 + [False]
 
 
@@ -365,23 +366,13 @@ async def test_event() -> None:
     assert (frame["Id"], frame["EventName"], frame["Attributes"]) == (event_id, "app:poll", None)
 
 
-def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any number of rooms keeps so many buckets at most."""
-    monkeypatch.setattr(_Limits, "_MAXIMUM_ROOMS", 5)
-    limits = _Limits(Quotas())
-    for number in range(50):
-        limits.take_message(f"room{number}", a_room(), 0.0)
-        assert len(limits._rooms) <= 5
-    assert limits.evicted == 45
-
-
 class LoggedScene(Scene):
     """A scene whose room has a logging configuration."""
 
     def __init__(self, logs: LogScene, configuration: LoggingConfiguration) -> None:
         super().__init__(room_of(configuration), room_rates=False)
         self.logs, self.store = logs, logs.store  # type: ignore[assignment]
-        self.rooms = RoomsCache(self.store.rooms, self.bus)
+        self.rooms = RoomsCache(self.store.rooms, self.bus, LooseTasks())
         self.chat = Chat(
             self.rooms, self.bus, Quotas(RateProfile.OFF), self.time.clock, chat_log=logs.log
         )
@@ -583,6 +574,16 @@ class TestReview:
         error = denied.value
         assert (error.code, error.message, error.request_id) == (406, text, "r")
         assert error.id == stage.reviewer.submissions[0].message_id
+        assert stage.published == []
+
+    async def test_held(self) -> None:
+        """What is held is shown to nobody, and its sender hears that."""
+        stage = await self.begin()
+        stage.reviewer.verdict = Held("moderators look at it")
+        stage.reviewer.gate.set()
+        with pytest.raises(ActionError) as held:
+            await self.say(stage)
+        assert (held.value.code, held.value.message) == (406, "moderators look at it")
         assert stage.published == []
 
     async def test_limits_come_first(self) -> None:

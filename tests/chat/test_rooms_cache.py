@@ -13,6 +13,7 @@ from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room, RoomChange
 from greenroom.storage.base import StorageUnavailable
 from tests.hand_clock import HandClock
+from tests.loose_tasks import LooseTasks
 from tests.messaging.stage import GatedStore, settle
 from tests.storage.values import NOW, a_room
 
@@ -31,7 +32,7 @@ async def known(store: GatedStore, name: str = "before") -> Room:
 async def test_a_room_is_loaded_once(store: GatedStore) -> None:
     """The second call costs no trip to the store, and can be answered without waiting."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(room.arn)
     assert not cache.knows(arn)
     with pytest.raises(KeyError):
         cache.peek(arn)
@@ -41,7 +42,7 @@ async def test_a_room_is_loaded_once(store: GatedStore) -> None:
 
 async def test_absence_is_remembered(store: GatedStore) -> None:
     """A room that does not exist is asked for once, and named in every error."""
-    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(a_room().arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(a_room().arn)
     for _ in range(2):
         with pytest.raises(ResourceNotFoundException, match=arn):
             await cache.get(arn)
@@ -53,7 +54,7 @@ async def test_absence_is_remembered(store: GatedStore) -> None:
 async def test_concurrent_calls_share_one_load(store: GatedStore) -> None:
     """A thousand senders in a room that is not cached cost one trip."""
     room = await known(store)
-    cache = RoomsCache(store.rooms, MemoryBus())
+    cache = RoomsCache(store.rooms, MemoryBus(), LooseTasks())
     store.gate.clear()
     gets = [asyncio.create_task(cache.get(str(room.arn))) for _ in range(1000)]
     await settle()
@@ -65,7 +66,7 @@ async def test_concurrent_calls_share_one_load(store: GatedStore) -> None:
 async def test_a_cancelled_caller_breaks_nobody(store: GatedStore) -> None:
     """The load goes on for the others, and for the cache when it was the only one."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(room.arn)
     store.gate.clear()
     first, second = (asyncio.create_task(cache.get(arn)) for _ in range(2))
     await settle()
@@ -88,7 +89,7 @@ async def test_a_cancelled_caller_breaks_nobody(store: GatedStore) -> None:
 async def test_failures_are_not_remembered(store: GatedStore, error: Exception) -> None:
     """Everybody who waited gets the error; the next call asks again."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(room.arn)
     store.error = error
     outcomes = await asyncio.gather(*(cache.get(arn) for _ in range(3)), return_exceptions=True)
     assert outcomes == [error] * 3
@@ -103,7 +104,7 @@ async def test_a_load_under_way_at_a_change_is_not_kept(
 ) -> None:
     """What was read before the change answers those who asked before it, and nobody after."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(room.arn)
     store.gate.clear()
     early = asyncio.create_task(cache.get(arn))
     await settle()
@@ -123,7 +124,7 @@ async def test_a_load_under_way_at_a_change_is_not_kept(
 async def test_a_failed_old_load_does_not_take_the_new_one_along(store: GatedStore) -> None:
     """A load that fails after a change leaves the newer load in its place."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(room.arn)
     store.gate.clear()
     early = asyncio.create_task(cache.get(arn))
     await settle()
@@ -143,7 +144,7 @@ async def test_a_failed_old_load_does_not_take_the_new_one_along(store: GatedSto
 async def test_bound(store: GatedStore) -> None:
     """At the bound the least recently loaded room goes, absent ones counted."""
     rooms = [await known(store) for _ in range(3)]
-    cache = RoomsCache(store.rooms, MemoryBus(), maximum=3)
+    cache = RoomsCache(store.rooms, MemoryBus(), LooseTasks(), maximum=3)
     arns = [str(room.arn) for room in rooms]
     for arn in arns:
         await cache.get(arn)
@@ -156,7 +157,7 @@ async def test_bound(store: GatedStore) -> None:
 async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
     """Other rooms stay, and forgetting what is not known is no error."""
     one, other = await known(store), await known(store)
-    cache = RoomsCache(store.rooms, MemoryBus())
+    cache = RoomsCache(store.rooms, MemoryBus(), LooseTasks())
     await cache.get(str(one.arn))
     await cache.get(str(other.arn))
     cache.forget(str(one.arn))
@@ -167,7 +168,7 @@ async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
 async def test_deleted_rooms_are_remembered(store: GatedStore) -> None:
     """For as long as a session may last; at the bound the first is forgotten, and counted."""
     time = HandClock()
-    cache = RoomsCache(store.rooms, MemoryBus(), maximum=2, clock=time.clock)
+    cache = RoomsCache(store.rooms, MemoryBus(), LooseTasks(), maximum=2, clock=time.clock)
     cache.note_deleted("a")
     time.advance(LONGEST_SESSION_SECONDS - 1)
     assert cache.may_have_connections("a")
@@ -185,7 +186,7 @@ async def test_deleted_rooms_are_remembered(store: GatedStore) -> None:
 async def test_a_deleted_room_is_no_longer_known(store: GatedStore) -> None:
     """What was cached of it, and what a load under way is about to learn, is dropped."""
     room = await known(store)
-    cache, arn = RoomsCache(store.rooms, MemoryBus()), str(room.arn)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(room.arn)
     await cache.get(arn)
     await store.rooms.delete(room.arn)
     cache.note_deleted(arn)
@@ -197,7 +198,7 @@ async def test_the_bus_says_what_to_forget(store: GatedStore) -> None:
     """An updated room, a deleted one, of which it remembers that there was one, and no other."""
     changed, deleted, other = [str((await known(store)).arn) for _ in range(3)]
     bus = MemoryBus()
-    cache = RoomsCache(store.rooms, bus)
+    cache = RoomsCache(store.rooms, bus, LooseTasks())
     await bus.start()
     for arn in (changed, deleted, other):
         await cache.get(arn)
@@ -210,7 +211,7 @@ async def test_the_bus_says_what_to_forget(store: GatedStore) -> None:
 async def test_after_a_reset_nothing_is_known(store: GatedStore) -> None:
     """Neither what is cached, nor what a load under way is about to learn."""
     bus = create_autospec(MemoryBus, instance=True)
-    cache = RoomsCache(store.rooms, bus)
+    cache = RoomsCache(store.rooms, bus, LooseTasks())
     (reset,) = [call.args[0] for call in bus.on_reset.mock_calls]
     cached, loading = [str((await known(store)).arn) for _ in range(2)]
     await cache.get(cached)
@@ -221,3 +222,19 @@ async def test_after_a_reset_nothing_is_known(store: GatedStore) -> None:
     store.gate.set()
     await late
     assert len(cache) == 0
+
+
+async def test_loads_have_an_owner(store: GatedStore) -> None:
+    """The group waits for a load that nobody waits for; one that fails ends no other task of it."""
+    room = await known(store)
+    store.gate.clear()
+    store.error = StorageUnavailable("full")
+    async with asyncio.TaskGroup() as tasks:
+        cache = RoomsCache(store.rooms, MemoryBus(), tasks)
+        get = asyncio.ensure_future(cache.get(str(room.arn)))
+        await settle()
+        get.cancel()
+        other = tasks.create_task(asyncio.sleep(0.01, "done"))
+        store.gate.set()
+    assert other.result() == "done"
+    assert not cache._loads

@@ -8,6 +8,7 @@ import pytest
 from greenroom.bus.base import (
     AccountSuspended,
     Arrival,
+    Audience,
     Bus,
     ControlEnvelope,
     Deliver,
@@ -25,7 +26,7 @@ from greenroom.bus.memory import MemoryBus
 FRAMES: list[RoomEnvelope] = [
     Deliver(b"{}", "SendMessage"),
     Disconnect(b"{}", "user", "why"),
-    Deliver(b"[]", "SendEvent"),
+    *(Deliver(b"[]", "SendEvent", audience, "user") for audience in Audience),
 ]
 NEWS: list[ControlEnvelope] = [
     RoomChanged("room"),

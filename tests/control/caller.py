@@ -31,6 +31,7 @@ from greenroom.tokens.key_ring import KeyRing
 from tests.bus.listening import ListeningBus
 from tests.chatlog.scene import Kept
 from tests.hand_clock import HandClock
+from tests.loose_tasks import LooseTasks
 
 ACCOUNT = "123456789012"
 STRANGER = "210987654321"
@@ -81,7 +82,7 @@ class Caller:
 
     def __init__(self, profile: RateProfile = RateProfile.OFF, **quotas: int) -> None:
         self.time, self.store, bus = HandClock(), MemoryStore(), ListeningBus()
-        self.rooms, self.bus = RoomsCache(self.store.rooms, bus), bus
+        self.rooms, self.bus = RoomsCache(self.store.rooms, bus, LooseTasks()), bus
         self.ring = KeyRing({"k": bytes(32)}, "k")
         self.published = bus.published
         self.reviewer = CheckedReviewer()

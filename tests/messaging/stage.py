@@ -190,7 +190,7 @@ class Stage:
         self.transports: list[Transport] = []
         self.store = GatedStore()
         self.bus = MemoryBus()
-        self.rooms = RoomsCache(self.store.rooms, self.bus)
+        self.rooms = RoomsCache(self.store.rooms, self.bus, tasks)
         numbers = itertools.count(1)
         self.quotas = Quotas(RateProfile.OFF, quotas)
         self.ids = lambda: f"Id{next(numbers):010}"

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from greenroom.bus.base import Arrival, Deliver, Disconnect
+from greenroom.bus.base import Arrival, Audience, Deliver, Disconnect
 from greenroom.bus.memory import MemoryBus
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
@@ -99,6 +99,16 @@ def kick(hub: Hub, payload: bytes, user: str, reason: str) -> None:
 def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
     """Receive a frame's text from the bus."""
     hub.receive(Arrival(room, 1, [Deliver(payload, "SendMessage")]))
+
+
+@pytest.mark.parametrize("audience", list(Audience)[1:])
+async def test_what_is_not_for_everybody_is_shown_to_nobody(hub: Hub, audience: Audience) -> None:
+    """No connection belongs to a narrower audience yet."""
+    listener = Listener(hub)
+    hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendEvent", audience, "ann")]))
+    deliver(hub, b"all")
+    await settle()
+    assert listener.log == [text_frame(b"all")]
 
 
 async def test_frames_of_one_tick_are_one_write(hub: Hub) -> None:

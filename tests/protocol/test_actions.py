@@ -17,7 +17,6 @@ from greenroom.protocol.actions import (
     DeleteMessage,
     DisconnectUser,
     SendMessage,
-    content_problem,
     decode,
 )
 from greenroom.protocol.errors import ActionError
@@ -276,12 +275,6 @@ def test_content_is_not_echoed() -> None:
         error = refused(text)
         assert "secret" not in error.message
         assert error.__suppress_context__ or error.__context__ is None
-
-
-def test_content_problem() -> None:
-    """Content is measured in code points, and may be exactly as long as the room allows."""
-    assert content_problem("🎉" * 500, 500) is None
-    assert content_problem("🎉" * 501, 500) == "Message exceeds maximum length"
 
 
 NAMES = ["Action", "Content", "RequestId", "Attributes", "Id", "UserId", "Reason", "other"]

@@ -25,6 +25,7 @@ nobody is told anything.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
 from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -33,11 +34,25 @@ ACTIONS = ("SendMessage", "DeleteMessage", "DisconnectUser", "SendEvent")
 """What an envelope to a room's connections comes from, as metrics name it."""
 
 
-class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Give a frame's JSON text to everybody in the room. `action` labels it in metrics."""
+class Audience(StrEnum):
+    """Who in a room is shown a frame. All that is published today is for everybody."""
+
+    EVERYBODY = "everybody"
+    SENDER = "sender"
+    """The connections of the user that `Deliver.user_id` names."""
+    MODERATORS = "moderators"
+    """The connections that may moderate, and asked for events."""
+    EVENTS = "events"
+    """The connections that asked for the service's own events."""
+
+
+class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
+    """Give a frame's JSON text to its audience in the room. `action` labels it in metrics."""
 
     payload: bytes
     action: str
+    audience: Audience = Audience.EVERYBODY
+    user_id: str = ""
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):

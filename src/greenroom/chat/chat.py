@@ -17,20 +17,21 @@ from functools import partial
 import structlog
 
 from greenroom.bus.base import ACTIONS, Deliver, Disconnect, Grant, RoomLine
+from greenroom.chat import gates
+from greenroom.chat.rates import Rates
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
-from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
+from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
 from greenroom.process.randomness import new_id
-from greenroom.protocol import errors, events
-from greenroom.protocol.actions import SendMessage, content_problem
-from greenroom.rate import TokenBucket
-from greenroom.review.base import Allowed, Reviewer, Submission
+from greenroom.protocol import events
+from greenroom.protocol.actions import SendMessage
+from greenroom.review.base import Reviewer, Submission
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
 """The close reason of a kicked connection when the moderator gave none."""
@@ -52,7 +53,7 @@ class Chat:
         quotas: Quotas,
         clock: Clock | None = None,
         ids: IdSource = new_id,
-        check_account: Callable[[str], None] = _allow,
+        check_account: gates.CheckAccount = _allow,
         chat_log: ChatLog | None = None,
         reviewer: Reviewer | None = None,
     ) -> None:
@@ -65,13 +66,9 @@ class Chat:
         self._ids = ids
         self._reviewer = reviewer
         self._last_send_time = 0
-        self._limits = _Limits(quotas)
+        self.rates = Rates(quotas, self._clock)
+        self._gates = gates.message_gates(check_account, self.rates)
         self.requests = dict.fromkeys(ACTIONS, 0)
-
-    @property
-    def evicted_rates(self) -> int:
-        """How many rooms' rates were forgotten because there were too many."""
-        return self._limits.evicted
 
     def send_message(
         self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
@@ -86,10 +83,10 @@ class Chat:
             PendingVerification: the account is suspended; so for the other actions.
             ThrottlingException: the room or the account sends too much.
         """
-        if not self._rooms.knows(sender.room_arn):
-            return self._send_when_known(sender, action, address)
         try:
             room = self._rooms.peek(sender.room_arn)
+        except KeyError:
+            return self._send_when_known(sender, action, address)
         except ResourceNotFoundException:
             self._check_account(Arn.parse(sender.room_arn).account)
             raise
@@ -108,7 +105,7 @@ class Chat:
         """
         room = await self._room(room_arn)
         self._check_account(room.arn.account)
-        self._limits.take("delete_message_rate", room.arn, self._clock.monotonic())
+        self.rates.take("delete_message_rate", room.arn)
         attributes = events.delete_message_attributes(message_id, reason)
         event_id = self._ids()
 
@@ -136,7 +133,7 @@ class Chat:
         room = await self._room_or_deleted(room_arn)
         arn = Arn.parse(room_arn) if room is None else room.arn
         self._check_account(arn.account)
-        self._limits.take("disconnect_user_rate", arn, self._clock.monotonic())
+        self.rates.take("disconnect_user_rate", arn)
         attributes = events.disconnect_user_attributes(user_id, reason)
         event_id = self._ids()
 
@@ -202,15 +199,14 @@ class Chat:
     def _accept(
         self, room: Room, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
     ) -> Awaitable[object] | None:
-        self._check_account(room.arn.account)
-        problem = content_problem(action.content, room.maximum_message_length)
-        if problem is not None:
-            raise errors.ActionError(413, problem, action.request_id)
-        self._limits.take_message(sender.room_arn, room, self._clock.monotonic())
+        for passes in self._gates:
+            passes(room, sender, action)
         handler = room.message_review_handler
         if self._reviewer is not None and handler is not None and handler.uri:
             return self._review(self._reviewer, room, sender, action, address)
-        return self._publish_message(room, self._ids(), sender, action.request_id, _as_sent(action))
+        return self._publish_message(
+            room, self._ids(), sender, action.request_id, action.content, action.attributes
+        )
 
     async def _review(
         self,
@@ -230,13 +226,18 @@ class Chat:
             ip=address(),
         )
         verdict = await reviewer.review(room, submission)
-        if not isinstance(verdict, Allowed):
-            reason = verdict.reason or errors.DESCRIPTIONS[errors.ErrorCode.NOT_ACCEPTABLE]
-            raise errors.ActionError(406, reason, action.request_id, submission.message_id)
+        allowed = gates.reviewed(verdict, action, submission.message_id)
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
         await _done(
-            self._publish_message(room, submission.message_id, sender, action.request_id, verdict)
+            self._publish_message(
+                room,
+                submission.message_id,
+                sender,
+                action.request_id,
+                allowed.content,
+                allowed.attributes,
+            )
         )
 
     def _publish_message(
@@ -245,14 +246,15 @@ class Chat:
         message_id: str,
         sender: ChatTokenClaims,
         request_id: str,
-        message: Allowed,
+        content: str,
+        attributes: Mapping[str, str] | None,
     ) -> Awaitable[object] | None:
         def grant() -> Deliver:
             payload = events.encode_message(
                 message_id,
                 request_id,
-                message.attributes,
-                message.content,
+                attributes,
+                content,
                 self._send_time(),
                 sender.user_id,
                 sender.attributes,
@@ -295,68 +297,3 @@ async def _done(waiting: Awaitable[object] | None) -> None:
     """Wait, if there is anything to wait for."""
     if waiting is not None:
         await waiting
-
-
-def _as_sent(action: SendMessage) -> Allowed:
-    return Allowed(action.content, action.attributes)
-
-
-class _Limits:
-    """The rates of rooms and accounts, as token buckets.
-
-    Rooms' buckets are bounded: at the bound the oldest goes, and its room may send a second's worth
-    too much.
-    """
-
-    _MAXIMUM_ROOMS = 20_000
-
-    def __init__(self, quotas: Quotas) -> None:
-        self._quotas = quotas
-        self.evicted = 0
-        self._rooms: dict[str, TokenBucket] = {}
-        self._accounts: dict[tuple[str, str, str], TokenBucket] = {}
-
-    def take_message(self, room_arn: str, room: Room, now: float) -> None:
-        if not self._quotas.room_rates:
-            self.take("send_message_rate", room.arn, now)
-            return
-        limit = room.maximum_message_rate_per_second
-        bucket = self._room(room_arn, limit, now)
-        if not bucket.take(now):
-            raise _throttled(room.arn, limit)
-        try:
-            self.take("send_message_rate", room.arn, now)
-        except ThrottlingException:
-            bucket.give_back()
-            raise
-
-    def take(self, quota: str, room: Arn, now: float) -> None:
-        limit = self._quotas[quota]
-        if not limit:
-            return
-        key = (quota, room.account, room.region)
-        bucket = self._accounts.get(key)
-        if bucket is None:
-            bucket = self._accounts[key] = TokenBucket(limit, now)
-        if not bucket.take(now):
-            raise _throttled(room, limit)
-
-    def _room(self, room_arn: str, rate: int, now: float) -> TokenBucket:
-        bucket = self._rooms.get(room_arn)
-        if bucket is None:
-            if len(self._rooms) >= self._MAXIMUM_ROOMS:
-                del self._rooms[next(iter(self._rooms))]
-                self.evicted += 1
-            bucket = self._rooms[room_arn] = TokenBucket(rate, now)
-        else:
-            bucket.change(rate)
-        return bucket
-
-
-def _throttled(room: Arn, limit: int) -> ThrottlingException:
-    return ThrottlingException(
-        errors.RATE_LIMIT_EXCEEDED,
-        resource_id=room.id,
-        resource_type=room.type.wire_name,
-        limit=limit,
-    )

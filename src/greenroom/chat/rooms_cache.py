@@ -29,17 +29,19 @@ class RoomsCache:
         self,
         rooms: Rooms,
         control: Control,
+        tasks: asyncio.TaskGroup,
         maximum: int = MAXIMUM_ROOMS,
         clock: Clock | None = None,
     ) -> None:
         self._kept = rooms
+        self._tasks = tasks
         self._maximum = maximum
         self._clock = clock or Clock()
         self.evicted = self.evicted_deleted = 0
         # When, on the monotonic clock, the last connection of each has ended.
         self._deleted: OrderedDict[str, float] = OrderedDict()
         self._rooms: OrderedDict[str, Room | None] = OrderedDict()
-        self._loads: dict[str, asyncio.Task[Room | None]] = {}
+        self._loads: dict[str, asyncio.Task[Room | Exception | None]] = {}
         control.on(RoomChanged, lambda envelope: self.forget(envelope.room))
         control.on(RoomDeleted, lambda envelope: self.note_deleted(envelope.room))
         control.on_reset(self.clear)
@@ -74,11 +76,14 @@ class RoomsCache:
             return self.peek(arn)
         load = self._loads.get(arn)
         if load is None:
-            load = self._loads[arn] = asyncio.create_task(self._load(arn))
-        room = await asyncio.shield(load)
-        if room is None:
+            load = self._loads[arn] = self._tasks.create_task(self._load(arn))
+        # Whoever is cancelled leaves the load to the others.
+        found = await asyncio.shield(load)
+        if isinstance(found, Exception):
+            raise found
+        if found is None:
             raise Arn.parse(arn).not_found()
-        return room
+        return found
 
     def forget(self, arn: str) -> None:
         """Drop what is known of the room, and what a load under way is about to learn."""
@@ -102,21 +107,26 @@ class RoomsCache:
         """Return whether the room was deleted so lately that somebody may still be in it."""
         return self._deleted.get(arn, 0.0) > self._clock.monotonic()
 
-    async def _load(self, arn: str) -> Room | None:
+    async def _load(self, arn: str) -> Room | Exception | None:
+        """Return what the store says; an error, too: raised here, it would end the whole group."""
         this = asyncio.current_task()
-        room: Room | None
+        found: Room | Exception | None
         try:
-            room = await self._kept.get(Arn.parse(arn))
+            found = await self._kept.get(Arn.parse(arn))
         except ResourceNotFoundException:
-            room = None
-        except BaseException:
-            if self._loads.get(arn) is this:
+            found = None
+        except Exception as error:  # noqa: BLE001 - `get` raises it, to each who waits
+            found = error
+        finally:
+            is_latest = self._loads.get(arn) is this
+            if is_latest:
                 del self._loads[arn]
-            raise
-        if self._loads.get(arn) is this:
-            del self._loads[arn]
-            self._rooms[arn] = room
-            if len(self._rooms) > self._maximum:
-                self._rooms.popitem(last=False)
-                self.evicted += 1
-        return room
+        if is_latest and not isinstance(found, Exception):
+            self._keep(arn, found)
+        return found
+
+    def _keep(self, arn: str, room: Room | None) -> None:
+        self._rooms[arn] = room
+        if len(self._rooms) > self._maximum:
+            self._rooms.popitem(last=False)
+            self.evicted += 1

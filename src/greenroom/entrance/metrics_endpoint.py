@@ -137,7 +137,7 @@ def watch(metrics: Metrics, hub: Hub, chat: Chat, rooms: RoomsCache, control: Co
     metrics.evictions.read = lambda: {
         "rooms": rooms.evicted,
         "deleted_rooms": rooms.evicted_deleted,
-        "message_rates": chat.evicted_rates,
+        **chat.rates.evicted,
         **control.evicted,
     }
     metrics.requests.read = lambda: chat.requests

@@ -34,7 +34,7 @@ class Accounts:
         Raises:
             PendingVerification: it is.
         """
-        if self.is_suspended(account):
+        if account in self._suspended:
             raise PendingVerification(PENDING)
 
     def is_suspended(self, account: str) -> bool:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 
-from greenroom.bus.base import ACTIONS, Deliver, RoomEnvelope
+from greenroom.bus.base import ACTIONS, Audience, Deliver, RoomEnvelope
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.messaging.members import NOBODY, Members, Part
 from greenroom.messaging.sockets import write_all
@@ -74,14 +74,18 @@ class Fanout:
         self.delivered_bytes = 0
 
     def show(self, room: Members, envelopes: Sequence[RoomEnvelope]) -> None:
-        """Have everybody in the room see what arrived there, in its order."""
+        """Have those in the room see what arrived there, in its order."""
         for envelope in envelopes:
-            room.pending.append(envelope)
             # Asked in this way round, the frequent answer costs a comparison of two types.
             if isinstance(envelope, Deliver):
+                # No connection belongs to a narrower audience yet: such a frame is for nobody.
+                if envelope.audience is not Audience.EVERYBODY:
+                    continue
+                room.pending.append(envelope)
                 if not room.scheduled and not room.writing:
                     self._schedule(room)
             else:
+                room.pending.append(envelope)
                 # Everybody sees the event, the kicked user included; then that user's sockets
                 # close. At once: a kick does not wait for a busy room's next flush.
                 room.actions.append(partial(room.kick, envelope.user_id, envelope.reason))

@@ -24,7 +24,7 @@ from msgspec import Meta
 
 from greenroom.model.chat_token import Capability
 from greenroom.model.message import attributes_problem
-from greenroom.protocol.errors import MESSAGE_TOO_LONG, ActionError, ErrorCode
+from greenroom.protocol.errors import ActionError, ErrorCode
 
 REQUEST_ID_LENGTH = 256
 """Characters of a RequestId; AWS states no limit."""
@@ -49,7 +49,7 @@ class SendMessage(
     tag="SEND_MESSAGE",
     forbid_unknown_fields=True,
 ):
-    """Send a message to the room. How long it may be, the room says: see `content_problem`."""
+    """Send a message to the room. How long it may be, the room says."""
 
     operation: ClassVar[str] = "SendMessage"
     capability: ClassVar[Capability] = Capability.SEND_MESSAGE
@@ -155,11 +155,6 @@ def decode(text: bytes) -> Action:
                 ErrorCode.PAYLOAD_TOO_LARGE, f"Attributes: {problem}", action.request_id
             )
     return action
-
-
-def content_problem(content: str, maximum: int) -> str | None:
-    """Return the error's text for content of more code points than the room allows, or None."""
-    return MESSAGE_TOO_LONG if len(content) > maximum else None
 
 
 _DECODER: msgspec.json.Decoder[Action] = msgspec.json.Decoder(Action)

@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from greenroom.model.message import attributes_problem
-from greenroom.review.base import Allowed, Denied, Submission, Verdict
+from greenroom.review.base import Allowed, Denied, Submission
 
 ANSWER_BYTES = 65_536
 """The largest answer; the largest valid one, all of it escaped, has about 15 KB."""
@@ -43,7 +43,7 @@ def encode_event(submission: Submission) -> bytes:
     )
 
 
-def decode_answer(body: bytes, maximum_length: int) -> Verdict:
+def decode_answer(body: bytes, maximum_length: int) -> Allowed | Denied:
     """Return what the handler says; `maximum_length` is the room's, in code points.
 
     Raises:

@@ -42,7 +42,13 @@ class Denied(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-Verdict = Allowed | Denied
+class Held(msgspec.Struct, frozen=True):
+    """Deliver nothing until somebody has decided; no reviewer says so yet."""
+
+    reason: str | None = None
+
+
+Verdict = Allowed | Denied | Held
 
 
 class Reviewer(Protocol):

@@ -214,7 +214,7 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True):
 async def _build(opened: _Opened, tasks: asyncio.TaskGroup) -> _Node:
     settings, store, bus, clock = opened.settings, opened.store, opened.bus, opened.clock
     identity, metrics, quotas = opened.identity, opened.metrics, settings.quotas()
-    rooms = RoomsCache(store.rooms, bus, clock=clock)
+    rooms = RoomsCache(store.rooms, bus, tasks, clock=clock)
     hub = Hub(bus, Fanout(metrics, opened.sender))
     keys = await TokenKeys.open(identity.vault, bus, clock, tasks)
     keys.when_killed(hub.revoke)

@@ -258,7 +258,7 @@ class Metrics:
         self.evictions = self._read_counter(
             "greenroom_evictions",
             "Entries that a full cache gave up, or had no place for: rooms, deleted_rooms that may"
-            " have connections yet, message_rates of rooms,"
+            " have connections yet, message_rates of rooms, account_rates of actions,"
             " request_rates of callers, callers, unknown_keys that were asked for, and key_uses"
             " that wait to be written.",
             "cache",

@@ -1,0 +1,51 @@
+"""What a message passes before it may be published, each gate with its one refusal.
+
+A message meets them in the order of `message_gates`, and the first that refuses decides. What is
+refused has changed nothing: only the last gate counts anything.
+"""
+
+from collections.abc import Callable, Sequence
+
+from greenroom.chat.rates import Rates
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.room import Room
+from greenroom.protocol.actions import SendMessage
+from greenroom.protocol.errors import DESCRIPTIONS, MESSAGE_TOO_LONG, ActionError, ErrorCode
+from greenroom.review.base import Allowed, Verdict
+
+Gate = Callable[[Room, ChatTokenClaims, SendMessage], None]
+"""Lets a message to a room pass, or raises why not."""
+
+CheckAccount = Callable[[str], None]
+"""Raises PendingVerification for an account that is suspended."""
+
+
+def message_gates(check_account: CheckAccount, rates: Rates) -> Sequence[Gate]:
+    """Return the gates in the order of their refusals, the dearest last."""
+    return (account(check_account), length, rates.take_message)
+
+
+def account(check: CheckAccount) -> Gate:
+    """Refuse the messages of suspended accounts: PendingVerification."""
+
+    def passes(room: Room, _sender: ChatTokenClaims, _message: SendMessage) -> None:
+        check(room.arn.account)
+
+    return passes
+
+
+def length(room: Room, _sender: ChatTokenClaims, message: SendMessage) -> None:
+    """Refuse content of more code points than the room allows: 413."""
+    if len(message.content) > room.maximum_message_length:
+        raise ActionError(413, MESSAGE_TOO_LONG, message.request_id)
+
+
+def reviewed(verdict: Verdict, message: SendMessage, message_id: str) -> Allowed:
+    """Return what the review lets be published; refuse the rest: 406.
+
+    What is held is refused, too: nobody could look at it later.
+    """
+    if isinstance(verdict, Allowed):
+        return verdict
+    reason = verdict.reason or DESCRIPTIONS[ErrorCode.NOT_ACCEPTABLE]
+    raise ActionError(406, reason, message.request_id, message_id)
