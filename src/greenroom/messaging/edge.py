@@ -103,6 +103,7 @@ class Edge(asyncio.Protocol):
         if self._busy:
             self._early += data
             return
+        # Any bytes are a sign of life, not only pongs: the sweeper asks for nothing more.
         self.heard = True
         if len(data) > TURN_BYTES:
             self._early, data = data[TURN_BYTES:], data[:TURN_BYTES]
@@ -123,6 +124,7 @@ class Edge(asyncio.Protocol):
     def _handle(self, received: Sequence[frames.Event], start: int) -> None:
         """Handle frames in order; when one must wait, stop reading until it is done."""
         for index in range(start, len(received)):
+            # A frame may have ended the connection; what came behind it is not looked at.
             if self._state is State.CLOSED:
                 return
             waiting = self._handle_one(received[index])
@@ -167,6 +169,7 @@ class Edge(asyncio.Protocol):
             if not self._transport.is_closing() and self._transport.can_write_eof():
                 self._transport.write_eof()
         elif self._state is State.OPEN:
+            # While it closes only the peer's close frame counts: who was kicked says no more.
             if isinstance(event, frames.Text):
                 return self._services.actions.act(self, event.payload)
             if isinstance(event, frames.Ping):
@@ -287,6 +290,7 @@ class Edge(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Write, behind what waits; drop a reader whose queue passes the bound."""
+        # A room's flush under way may still have a connection that has left: nothing is written.
         if self._state is not State.CLOSED:
             self._transport.write(data)
             if self._held:

@@ -57,6 +57,17 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
 class Upgrading(asyncio.Protocol):
     """A client's connection that waits for the answer to its upgrade request."""
 
+    __slots__ = (
+        "_address",
+        "_answered",
+        "_early",
+        "_edges",
+        "_timer",
+        "_transport",
+        "_upgrades",
+        "_visit",
+    )
+
     def __init__(
         self, upgrades: Upgrades, transport: asyncio.Transport, visit: Visit, early: bytes = b""
     ) -> None:
