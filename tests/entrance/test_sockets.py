@@ -1,6 +1,15 @@
+import socket
+
 import pytest
 
-from greenroom.entrance.sockets import AddressRefused, bound
+from greenroom.entrance.sockets import AddressRefused, Listening, bound, listening
+from greenroom.process import systemd
+from greenroom.settings.load import Settings, load
+
+
+def settings(host: str = "127.0.0.1", port: int = 0) -> Settings:
+    """Return settings that say where to listen."""
+    return load({"host": host, "port": str(port)}, {}, None)
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "192.0.2.1"])
@@ -22,3 +31,61 @@ def test_a_taken_port() -> None:
     with bound("127.0.0.1", port) as again:
         assert again.getsockname()[1] == port
     assert first.fileno() == -1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_listening_until_the_end(host: str) -> None:
+    """A socket is bound where the settings say, and closed with the block."""
+    with listening(settings(host)) as found:
+        assert (found.hosts, found.by_systemd) == ([host], False)
+        assert found.port > 0
+        (copy,) = found.copies()
+        with copy:
+            assert copy.fileno() != found.sockets[0].fileno()
+            assert copy.getsockname() == found.sockets[0].getsockname()
+    assert found.sockets[0].fileno() == -1
+
+
+def test_a_takeover_keeps_the_address() -> None:
+    """What the running process gave is listened on; settings that say another are refused."""
+    given = Listening([bound("127.0.0.1", 0)])
+    for port in (0, given.port):
+        copy = Listening(given.copies())
+        with listening(settings(port=port), copy) as found:
+            assert found is copy
+        assert copy.sockets[0].fileno() == -1
+    for host, port in (("127.0.0.2", given.port), ("127.0.0.1", given.port ^ 1), ("::1", 0)):
+        with (
+            pytest.raises(
+                AddressRefused,
+                match=rf"listens on 127\.0\.0\.1 port {given.port}.* say {host} port {port}",
+            ),
+            listening(settings(host, port), given),
+        ):
+            pass
+    given.close()
+
+
+def test_sockets_of_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go before the settings, and a takeover leaves their address to systemd, too."""
+    for received in (False, True):
+        sockets = [bound("127.0.0.1", 0), bound("127.0.0.2", 0)]
+        with monkeypatch.context() as patched:
+            patched.setattr(systemd, "listening_sockets", lambda s=sockets: list(s))
+            before = Listening(sockets, by_systemd=True) if received else None
+            with listening(settings("::1", 7), before) as found:
+                assert (found.sockets, found.by_systemd) == (sockets, True)
+                assert found.hosts == ["127.0.0.1", "127.0.0.2"]
+                assert found.port == sockets[0].getsockname()[1]
+        assert [each.fileno() for each in sockets] == [-1, -1]
+
+
+def test_sockets_of_systemd_that_cannot_be_served_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is told."""
+
+    def refuse() -> list[socket.socket]:
+        raise systemd.SocketsRefused("descriptor 3 is no socket")
+
+    monkeypatch.setattr(systemd, "listening_sockets", refuse)
+    with pytest.raises(AddressRefused, match="descriptor 3 is no socket"), listening(settings()):
+        pass

@@ -5,17 +5,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.entrance import takeover_offer
+from greenroom.entrance import takeover, takeover_offer
 from greenroom.entrance.sockets import Listening
 from greenroom.entrance.takeover import Predecessor, TakeoverRefused
-from greenroom.entrance.takeover_channel import NAME
+from greenroom.entrance.takeover_channel import NAME, Channel
 from greenroom.entrance.takeover_offer import Offer
 
 HALF_A_SUCCESSOR = """
@@ -89,6 +89,13 @@ async def test_who_cannot_let_go(tmp_path: Path) -> None:
             await first.release()
         first.close()
         assert offer.successor is None
+        offer.unfit = str
+        second = await met(tmp_path)  # nobody is taking over any more
+        for _ in range(2):
+            with pytest.raises(TakeoverRefused, match="is taking over already"):
+                await Predecessor.meet(tmp_path)
+        second.listening.close()
+        second.close()
 
 
 async def test_it_lets_go(tmp_path: Path) -> None:
@@ -122,6 +129,141 @@ async def test_the_new_process_hangs(
         monkeypatch.setattr(takeover_offer, "STEP_SECONDS", 0.01)
         assert not await offer.successor.serves()
         assert process.wait() == -signal.SIGKILL
+
+
+async def test_how_long_a_failed_process_may_take_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that says nothing is ended at once; one that is gone, or says why, ends by itself."""
+    waited: list[float] = []
+
+    async def note(_: Channel, seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(Channel, "gone", note)
+    monkeypatch.setattr(takeover_offer, "STEP_SECONDS", 0.2)
+    logs: list[MutableMapping[str, object]] = []
+    for end in (lambda _: None, Predecessor.close, lambda each: each.fail("no\n memory")):
+        async with offering(tmp_path) as offer:
+            wanted = asyncio.Event()
+            offer.wanted = wanted.set
+            predecessor = await met(tmp_path)
+            releasing = asyncio.create_task(predecessor.release())
+            await wanted.wait()
+            assert offer.successor is not None
+            serves = asyncio.create_task(offer.successor.serves())
+            await releasing
+            end(predecessor)
+            with capture_logs() as captured:
+                assert not await serves
+            logs += captured
+            predecessor.listening.close()
+            predecessor.close()
+    assert waited == [0, takeover_offer.END_SECONDS, takeover_offer.END_SECONDS]
+    assert {line["event"] for line in logs} == {"takeover failed, this process serves on"}
+    assert logs[2]["reason"] == "no memory"
+
+
+async def test_the_running_process_ends_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is free once it is gone; that is waited for."""
+    waited: list[float] = []
+
+    async def note(_: Channel, seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(Channel, "gone", note)
+    async with offering(tmp_path) as offer:
+        first = await met(tmp_path)
+        offer.close()
+        await first.release()
+        first.listening.close()
+        first.close()
+    assert waited == [takeover.END_SECONDS]
+    assert await Predecessor.meet(tmp_path) is None
+
+
+async def test_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's process gets no socket, and its own are not taken."""
+
+    class Strange(Channel):
+        is_trusted = False
+
+    async with offering(tmp_path):
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr(takeover_offer, "Channel", Strange)
+            with pytest.raises(TakeoverRefused):
+                await Predecessor.meet(tmp_path)
+        assert logs[0]["reason"] == "it runs as another user"
+        monkeypatch.setattr(takeover, "Channel", Strange)
+        with pytest.raises(TakeoverRefused, match="it runs as another user"):
+            await Predecessor.meet(tmp_path)
+
+
+async def test_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that gives none is not taken over."""
+    monkeypatch.setattr(takeover, "MAXIMUM_SOCKETS", 0)
+    async with offering(tmp_path):
+        with pytest.raises(TakeoverRefused, match="it gave no socket"):
+            await Predecessor.meet(tmp_path)
+
+
+async def test_the_block_of_who_takes_over(tmp_path: Path) -> None:
+    """Without a process it has none; when it fails, the process that serves is told why."""
+    async with takeover.predecessor(tmp_path) as running:
+        assert running is None
+
+    async def fail(offer: Offer, wanted: asyncio.Event) -> None:
+        async with takeover.predecessor(tmp_path) as running:
+            assert running is not None
+            releasing = asyncio.create_task(running.release())
+            await wanted.wait()
+            assert offer.successor is not None
+            serving.append(asyncio.create_task(offer.successor.serves()))
+            await releasing
+            running.listening.close()
+            raise ValueError("no\n memory " + "x" * 1000)
+
+    serving: list[asyncio.Task[bool]] = []
+    with capture_logs() as logs:
+        async with offering(tmp_path) as offer:
+            wanted = asyncio.Event()
+            offer.wanted = wanted.set
+            with pytest.raises(ValueError, match="no"):
+                await fail(offer, wanted)
+            assert not await serving[0]
+    reasons = [line["reason"] for line in logs if line["log_level"] == "error"]
+    assert reasons == ["no memory " + "x" * 990]
+
+
+async def test_without_a_directory() -> None:
+    """Nothing is offered, and nothing has to be closed."""
+    async with asyncio.TaskGroup() as tasks:
+        offer = Offer(None, Listening([]), tasks)
+        offer.start()
+        withdrawn = [offer.is_withdrawn]
+        offer.withdraw("it was told to stop")
+        withdrawn.append(offer.is_withdrawn)
+        offer.close()
+    assert withdrawn == [False, True]
+
+
+async def test_it_is_told_to_stop_too_late(tmp_path: Path) -> None:
+    """Who is prepared takes over all the same."""
+    async with offering(tmp_path) as offer:
+        wanted = asyncio.Event()
+        offer.wanted = wanted.set
+        predecessor = await met(tmp_path)
+        releasing = asyncio.create_task(predecessor.release())
+        await wanted.wait()
+        offer.withdraw("it was told to stop")
+        assert offer.successor is not None
+        serves = asyncio.create_task(offer.successor.serves())
+        await releasing
+        predecessor.listening.close()
+        predecessor.serving()
+        assert await serves
 
 
 async def test_it_is_told_to_stop(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """What two processes say to each other: who the other is, and what it may say next."""
 
+import asyncio
+import errno
 import os
+import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from greenroom.entrance.takeover_channel import (
     PeerGone,
     PeerRefused,
     Step,
+    is_possible,
     meeting_place,
     met,
 )
@@ -94,3 +99,63 @@ def test_the_meeting_place(tmp_path: Path) -> None:
         assert found
         with found:
             assert Channel(found).pid == os.getpid()
+
+
+async def test_waiting_for_an_end(
+    pair: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process may run on for a time, then it is ended; this one is not."""
+    slept: list[float] = []
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+
+    await pair[0].gone(0)  # this process goes on
+    process = subprocess.Popen(["sleep", "1000"])  # noqa: ASYNC220 - quickly begun
+    monkeypatch.setattr(pair[0], "pid", process.pid)
+    await pair[0].gone(0.01)
+    assert process.wait() == -signal.SIGKILL
+    await pair[0].gone(0)  # it is known no more
+
+    def refuse(_: int) -> int:
+        raise OSError(errno.ENOSYS, "an old kernel")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    monkeypatch.setattr(asyncio, "sleep", note)
+    for seconds in (0.0, 0.5, 10.0):
+        await pair[0].gone(seconds)
+    assert slept == [0.0, 0.5, 1.0]
+
+
+async def test_an_end_that_comes_by_itself(
+    pair: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ends in time is not killed, and nothing of the waiting is left."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - what Path opens is one of them
+    process = subprocess.Popen(["sleep", "0.05"])  # noqa: ASYNC220 - quickly begun
+    monkeypatch.setattr(pair[0], "pid", process.pid)
+    await pair[0].gone(30)
+    assert process.wait() == 0
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
+
+
+def test_where_it_is_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that it needs must be there."""
+    assert is_possible()
+    for where, name in ((socket, "SO_PEERCRED"), (socket, "SOCK_SEQPACKET"), (os, "pidfd_open")):
+        with monkeypatch.context() as patched:
+            patched.delattr(where, name)
+            assert not is_possible()
+
+
+def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:
+    """Nothing stays open."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - what Path opens is one of them
+    with pytest.raises(OSError, match="Not a directory"):
+        meeting_place(Path(__file__))
+    assert met(Path(__file__)) is None
+    (tmp_path / NAME).touch()
+    (tmp_path / f".{NAME}.{os.getpid()}").touch()
+    assert met(tmp_path) is None, "a file that nobody listens at"
+    meeting_place(tmp_path).close()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
