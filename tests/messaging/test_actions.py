@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from greenroom.audit.log import AuditLog
+from greenroom.bus.base import Disconnect
 from greenroom.messaging.actions import PERFORMERS, Actions
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.quotas import BY_NAME as QUOTAS
-from greenroom.protocol.actions import ACTIONS, BY_NAME, OPERATIONS, Action
+from greenroom.protocol.actions import ACTIONS, BY_NAME, OPERATIONS, Action, DisconnectUser
 from tests.messaging.stage import LIMITS, NO_BOUND, action, settle, stage, texts
 
 MEMBERS: Mapping[str, dict[str, str]] = {
@@ -27,6 +28,7 @@ def test_the_table_is_whole() -> None:
     assert {each.quota for each in ACTIONS} <= QUOTAS.keys()
     assert all(QUOTAS[each.quota].is_request_rate for each in ACTIONS)
     assert {each.operation for each in ACTIONS} < set(OPERATIONS)
+    assert DisconnectUser.operation == Disconnect.action
 
 
 @pytest.mark.parametrize("name", BY_NAME)

@@ -30,9 +30,6 @@ from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 
-ACTIONS = ("SendMessage", "DeleteMessage", "DisconnectUser", "SendEvent")
-"""What an envelope to a room's connections comes from, as metrics name it."""
-
 
 class Audience(StrEnum):
     """Who in a room is shown a frame. All that is published today is for everybody."""

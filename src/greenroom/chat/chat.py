@@ -16,7 +16,7 @@ from functools import partial
 
 import structlog
 
-from greenroom.bus.base import ACTIONS, Deliver, Disconnect, Grant, RoomLine
+from greenroom.bus.base import Deliver, Disconnect, Grant, RoomLine
 from greenroom.chat import gates
 from greenroom.chat.rates import Rates
 from greenroom.chat.rooms_cache import RoomsCache
@@ -30,7 +30,7 @@ from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
 from greenroom.process.randomness import new_id
 from greenroom.protocol import events
-from greenroom.protocol.actions import SendMessage
+from greenroom.protocol.actions import OPERATIONS, DeleteMessage, DisconnectUser, SendMessage
 from greenroom.review.base import Reviewer, Submission
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
@@ -68,7 +68,7 @@ class Chat:
         self._last_send_time = 0
         self.rates = Rates(quotas, self._clock)
         self._gates = gates.message_gates(check_account, self.rates)
-        self.requests = dict.fromkeys(ACTIONS, 0)
+        self.requests = dict.fromkeys(OPERATIONS, 0)
 
     def send_message(
         self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
@@ -105,7 +105,7 @@ class Chat:
         """
         room = await self._room(room_arn)
         self._check_account(room.arn.account)
-        self.rates.take("delete_message_rate", room.arn)
+        self.rates.take(DeleteMessage.quota, room.arn)
         attributes = events.delete_message_attributes(message_id, reason)
         event_id = self._ids()
 
@@ -113,9 +113,9 @@ class Chat:
             payload = events.encode_event(
                 event_id, request_id, events.DELETE_MESSAGE, attributes, self._send_time()
             )
-            return Deliver(payload, "DeleteMessage")
+            return Deliver(payload, DeleteMessage.operation)
 
-        await _done(self._publish("DeleteMessage", room_arn, room, grant))
+        await _done(self._publish(DeleteMessage.operation, room_arn, room, grant))
         return event_id
 
     async def disconnect_user(
@@ -133,7 +133,7 @@ class Chat:
         room = await self._room_or_deleted(room_arn)
         arn = Arn.parse(room_arn) if room is None else room.arn
         self._check_account(arn.account)
-        self.rates.take("disconnect_user_rate", arn)
+        self.rates.take(DisconnectUser.quota, arn)
         attributes = events.disconnect_user_attributes(user_id, reason)
         event_id = self._ids()
 
@@ -143,7 +143,7 @@ class Chat:
             )
             return Disconnect(payload, user_id, reason or DEFAULT_KICK_REASON)
 
-        await _done(self._publish("DisconnectUser", room_arn, room, grant))
+        await _done(self._publish(DisconnectUser.operation, room_arn, room, grant))
 
     async def send_event(
         self, room_arn: str, name: str, attributes: Mapping[str, str] | None
@@ -259,9 +259,9 @@ class Chat:
                 sender.user_id,
                 sender.attributes,
             )
-            return Deliver(payload, "SendMessage")
+            return Deliver(payload, SendMessage.operation)
 
-        return self._publish("SendMessage", sender.room_arn, room, grant)
+        return self._publish(SendMessage.operation, sender.room_arn, room, grant)
 
     def _publish(
         self, action: str, arn: str, room: Room | None, grant: Grant

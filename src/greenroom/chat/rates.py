@@ -42,14 +42,14 @@ class Rates:
             ThrottlingException: the room or the account sends too much.
         """
         if not self._quotas.room_rates:
-            self.take("send_message_rate", room.arn)
+            self.take(SendMessage.quota, room.arn)
             return
         now, limit = self._clock.monotonic(), room.maximum_message_rate_per_second
         bucket = self._room(sender.room_arn, limit, now)
         if not bucket.take(now):
             raise _throttled(room.arn, limit)
         try:
-            self._take("send_message_rate", room.arn, now)
+            self._take(SendMessage.quota, room.arn, now)
         except ThrottlingException:
             bucket.give_back()
             raise

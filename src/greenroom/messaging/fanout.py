@@ -22,10 +22,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 
-from greenroom.bus.base import ACTIONS, Audience, Deliver, RoomEnvelope
+from greenroom.bus.base import Audience, Deliver, RoomEnvelope
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.messaging.members import NOBODY, Members, Part
 from greenroom.messaging.sockets import write_all
+from greenroom.protocol.actions import OPERATIONS
 from greenroom.protocol.frames import text_frame
 from greenroom.telemetry.metrics import Metrics
 
@@ -70,7 +71,7 @@ class Fanout:
         self._fanout_seconds = metrics.fanout_seconds
         self.ending = False
         """Whether every room is to be ended behind what it has to say."""
-        self.deliveries = dict.fromkeys(ACTIONS, 0)
+        self.deliveries = dict.fromkeys(OPERATIONS, 0)
         self.delivered_bytes = 0
 
     def show(self, room: Members, envelopes: Sequence[RoomEnvelope]) -> None:
