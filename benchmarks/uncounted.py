@@ -6,7 +6,7 @@ that do nothing, and one addition for each message.
 
 from greenroom.cli.main import main
 from greenroom.messaging.fanout import Fanout
-from greenroom.server import serve
+from greenroom.server import node
 
 
 class UncountedFanout(Fanout):
@@ -20,5 +20,5 @@ class UncountedFanout(Fanout):
 
 
 if __name__ == "__main__":
-    serve.Fanout = UncountedFanout  # type: ignore[misc]
+    node.Fanout = UncountedFanout  # type: ignore[misc]
     main()

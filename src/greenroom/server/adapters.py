@@ -1,0 +1,146 @@
+"""Opens the outside world: what is configured is decided here, for a start and for its check.
+
+What can be refused without a trace (targets, certificate) is looked at before anything is written,
+and, in a takeover, before the running process lets go.
+"""
+
+import contextlib
+
+import msgspec
+import structlog
+
+from greenroom.aws_access.clients import AwsAccess
+from greenroom.bus.base import Bus
+from greenroom.bus.memory import MemoryBus
+from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
+from greenroom.clock import Clock
+from greenroom.entrance.certificate import Certificate, certificate_of
+from greenroom.entrance.sockets import Listening
+from greenroom.entrance.takeover import Predecessor, check_kept
+from greenroom.identities.service import IdentityService
+from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
+from greenroom.messaging.fanout import SLICE
+from greenroom.review.reviewer import HandlerReviewer
+from greenroom.review.targets import open_reviewer
+from greenroom.server.privacy import keep_private
+from greenroom.settings.load import Settings
+from greenroom.storage.base import Store, StoreUnwritable
+from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.rooms import Rooms
+from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.metrics import Metrics
+
+REGIONS_NAMED = 8
+"""Regions that one line of the log names."""
+
+log = structlog.get_logger()
+
+
+class Adapters(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process holds from the outside world."""
+
+    settings: Settings
+    listening: Listening
+    lines: BoundedLog
+    certificate: Certificate | None
+    clock: Clock
+    metrics: Metrics
+    reviewer: HandlerReviewer
+    store: Store
+    bus: Bus
+    identity: IdentityService
+    access: AwsAccess
+    destinations: Destinations
+    sender: BulkSender | None
+
+
+async def open_adapters(
+    settings: Settings,
+    found: Listening,
+    lines: BoundedLog,
+    before: Predecessor | None,
+    stack: contextlib.AsyncExitStack,
+) -> Adapters:
+    """Open from the bottom up; the stack closes in the opposite order.
+
+    Raises:
+        SettingsRefused: a target of message review, the certificate or the identities file cannot
+            be used.
+        StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
+    """
+    clock, metrics, bus = Clock(), Metrics(), MemoryBus()
+    access = AwsAccess(endpoints(settings))
+    stack.push_async_callback(access.close)
+    reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access, lines)
+    stack.push_async_callback(reviewer.close)
+    certificate = certificate_of(settings)
+    if before is not None:
+        await check_kept(settings)
+        await before.release()
+    store = await _open_store(settings)
+    stack.push_async_callback(store.close)
+    await _warn_of_regions(settings, store.rooms)
+    stack.push_async_callback(bus.close)
+    if settings.text("dev_tls") == "on":
+        certificate = _dev_certificate(settings)
+    identity = await IdentityService.open(settings, store.identities, store.secrets, bus, clock)
+    stack.push_async_callback(identity.close)
+    access.disown(identity.root.access_key_id)
+    destinations = open_destinations(settings, access)
+    stack.push_async_callback(destinations.close)
+    return Adapters(
+        settings=settings,
+        listening=found,
+        lines=lines,
+        certificate=certificate,
+        clock=clock,
+        metrics=metrics,
+        reviewer=reviewer,
+        store=store,
+        bus=bus,
+        identity=identity,
+        access=access,
+        destinations=destinations,
+        sender=_open_sender(settings, stack),
+    )
+
+
+async def _open_store(settings: Settings) -> Store:
+    if settings.text("storage") == "memory":
+        return MemoryStore()
+    directory = settings.path("data_dir")
+    store = await SqliteStore.open(directory)
+    keep_private(directory)
+    return store
+
+
+async def _warn_of_regions(settings: Settings, rooms: Rooms) -> None:
+    """Say which rooms no request reaches, because the settings no longer serve their region."""
+    served = settings.served_regions()
+    unserved = set() if served is None else await rooms.regions_in_use() - served
+    if unserved:
+        log.warning(
+            "rooms in regions that are not served: name these in the setting regions",
+            regions=", ".join(sorted(unserved)[:REGIONS_NAMED]),
+            count=len(unserved),
+        )
+
+
+def _open_sender(settings: Settings, stack: contextlib.AsyncExitStack) -> BulkSender | None:
+    sender = open_bulk_sender(SLICE) if settings.text("io_uring") == "auto" else None
+    if sender is not None:
+        stack.callback(sender.close)
+    return sender
+
+
+def _dev_certificate(settings: Settings) -> Certificate:
+    # Its imports are a tenth of a start.
+    from greenroom.entrance.dev_certificate import dev_certificate
+
+    try:
+        files = dev_certificate(settings.path("data_dir").resolve(), settings.text("host"))
+    except OSError as error:
+        raise StoreUnwritable(f"the certificate cannot be kept: {error.strerror}") from None
+    log.warning("the certificate is for development only: it is signed by itself")
+    return Certificate(*files)

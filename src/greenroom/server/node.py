@@ -1,0 +1,229 @@
+"""Builds what runs of what is open: the two planes, what they share, and what watches them."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from greenroom.bus.base import IdentitiesChanged
+from greenroom.chat.chat import Chat
+from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chatlog.base import ChatLog
+from greenroom.chatlog.log import JournaledChatLog
+from greenroom.control.app import ControlPlane
+from greenroom.control.greenroom.api import greenroom_api
+from greenroom.control.greenroom.call import GreenroomServices
+from greenroom.control.iam.api import IamApi, iam_apis
+from greenroom.control.iam.call import IamServices
+from greenroom.control.ivschat.api import ivschat_api
+from greenroom.control.ivschat.context import Services
+from greenroom.control.ivschat.logging_configurations import finish_interrupted
+from greenroom.control.pipeline import Pipeline
+from greenroom.control.request_body import Bodies
+from greenroom.entrance.application import Application
+from greenroom.entrance.health import Health, Part, StoreCheck
+from greenroom.entrance.metrics_endpoint import (
+    Monitoring,
+    is_loopback,
+    watch,
+    watch_audit,
+    watch_loop,
+    watch_process,
+    watch_store,
+)
+from greenroom.identities.service import IdentityService
+from greenroom.messaging.fanout import Fanout
+from greenroom.messaging.hub import Hub
+from greenroom.process.randomness import new_id
+from greenroom.server import limits, messaging_plane
+from greenroom.server.adapters import Adapters
+from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.telemetry.cloudwatch import Publisher
+from greenroom.telemetry.loop_lag import LoopLag
+from greenroom.vault.token_keys import TokenKeys
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs: the planes, what they share, and what ticks."""
+
+    opened: Adapters
+    plane: messaging_plane.MessagingPlane
+    tasks: asyncio.TaskGroup
+    control: ControlPlane
+    chat_log: JournaledChatLog
+    lag: LoopLag
+    publishing: "asyncio.Task[None] | None"
+
+
+async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
+    """Make the node, and start what has no connection to wait for; `tasks` owns what it runs."""
+    identity, metrics = opened.identity, opened.metrics
+    rooms = RoomsCache(opened.store.rooms, opened.bus, tasks, clock=opened.clock)
+    hub = Hub(opened.bus, Fanout(metrics, opened.sender))
+    keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
+    keys.when_killed(hub.revoke)
+    chat_log = await _start_chat_log(opened, tasks)
+    services = _services(opened, rooms, keys, chat_log)
+    plane = messaging_plane.build(opened.settings, _below(opened, services), hub, tasks)
+    control = _control_plane(opened, services, keys)
+    await opened.bus.start()
+    identity.start(tasks)
+    lag = LoopLag(metrics.loop_lag_seconds)
+    watch(metrics, hub, services.chat, rooms, control)
+    watch_process(metrics, plane.memory, plane.descriptors)
+    watch_loop(metrics, lag)
+    if identity.audit_log is not None:
+        watch_audit(metrics, identity.audit_log)
+    if isinstance(store := opened.store, SqliteStore):
+        watch_store(metrics, lambda: store.statistics)
+    return Node(
+        opened=opened,
+        plane=plane,
+        tasks=tasks,
+        control=control,
+        chat_log=chat_log,
+        lag=lag,
+        publishing=_publishing(opened, tasks),
+    )
+
+
+def application(node: Node, check: StoreCheck) -> Application:
+    """Return what answers the node's requests."""
+    base_path = node.opened.settings.optional_text("base_path") or ""
+    return Application(node.control, _health(node, check), _monitoring(node), base_path)
+
+
+def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: ChatLog) -> Services:
+    quotas = opened.settings.quotas()
+    chat = Chat(
+        rooms,
+        opened.bus,
+        quotas,
+        opened.clock,
+        check_account=opened.identity.accounts.check,
+        chat_log=chat_log,
+        reviewer=opened.reviewer,
+    )
+    return Services(
+        store=opened.store,
+        control=opened.bus,
+        chat=chat,
+        chat_log=chat_log,
+        rooms=rooms,
+        reviewer=opened.reviewer,
+        ring=keys.ring,
+        quotas=quotas,
+        clock=opened.clock,
+        ids=new_id,
+        nonces=secrets.token_bytes,
+        metrics=opened.metrics,
+    )
+
+
+def _below(opened: Adapters, services: Services) -> messaging_plane.Below:
+    return messaging_plane.Below(
+        chat=services.chat,
+        rooms=services.rooms,
+        token_uses=opened.store.token_uses,
+        ring=services.ring,
+        clock=opened.clock,
+        metrics=opened.metrics,
+        lines=opened.lines,
+        audit_log=opened.identity.audit_log,
+    )
+
+
+async def _start_chat_log(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog:
+    chat_log = JournaledChatLog(
+        opened.store,
+        opened.destinations.destination_for,
+        tasks,
+        clock=opened.clock,
+        random=random.random,
+        bounds=limits.journal_bounds(opened.settings),
+        metrics=opened.metrics,
+    )
+    await chat_log.start()
+    await finish_interrupted(opened.store.logging_configurations, chat_log, opened.clock)
+    return chat_log
+
+
+def _publishing(opened: Adapters, tasks: asyncio.TaskGroup) -> "asyncio.Task[None] | None":
+    settings = opened.settings
+    if settings.text("cloudwatch_metrics") != "on":
+        return None
+    region, namespace = settings.text("region"), settings.text("cloudwatch_namespace")
+    return tasks.create_task(Publisher(opened.metrics, opened.access, region, namespace).run())
+
+
+def _control_plane(opened: Adapters, services: Services, keys: TokenKeys) -> ControlPlane:
+    settings, identity = opened.settings, opened.identity
+    regions = settings.served_regions()
+    pipeline = Pipeline(
+        identity.identities,
+        identity.accounts,
+        services.clock,
+        services.quotas,
+        services.metrics,
+        identity.audit_log,
+        Bodies(settings.number("request_bodies_bytes")),
+        opened.lines,
+    )
+    greenroom = GreenroomServices(
+        keys=keys,
+        accounts=identity.accounts,
+        identities=opened.store.identities,
+        end_sessions=identity.end_sessions,
+    )
+    return ControlPlane(
+        pipeline,
+        ivschat_api(services, regions),
+        _iam_apis(services, identity, regions),
+        greenroom_api(greenroom),
+    )
+
+
+def _iam_apis(
+    services: Services, identity: IdentityService, regions: Collection[str] | None
+) -> Mapping[str, IamApi]:
+    iam = IamServices(
+        identities=services.store.identities,
+        clock=services.clock,
+        entropy=services.nonces,
+        sealer=identity.vault.sealer,
+        ring=identity.session_ring,
+    )
+
+    def changed(account: str) -> None:
+        services.control.broadcast(IdentitiesChanged(account))
+
+    return iam_apis(iam, changed, regions)
+
+
+def _monitoring(node: Node) -> Monitoring | None:
+    opened = node.opened
+    if opened.settings.text("metrics") == "off":
+        return None
+    return Monitoring(
+        opened.metrics,
+        opened.settings.optional_text("metrics_token"),
+        local=all(map(is_loopback, opened.listening.hosts))
+        and opened.settings.text("proxy_protocol") == "off",
+        refresh=node.chat_log.observe,
+    )
+
+
+def _health(node: Node, check: StoreCheck) -> Health:
+    plane, certificate, clock = node.plane, node.opened.certificate, node.opened.clock
+    return Health(
+        check,
+        {
+            Part.CERTIFICATE: lambda: (
+                certificate is not None and not certificate.is_valid(clock.now())
+            ),
+            Part.MEMORY: lambda: plane.memory.pressed,
+            Part.DRAINING: lambda: plane.hub.draining,
+        },
+    )
