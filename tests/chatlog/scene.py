@@ -19,6 +19,7 @@ from greenroom.model.room import Room
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Entry, Removed
 from greenroom.storage.memory.journal import MemoryJournal
+from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from tests.hand_clock import HandClock
@@ -112,7 +113,7 @@ class FullJournal(MemoryJournal):
     """A journal whose disk may be full, or not answer."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Opened())
         self.full = False
         self.gate = asyncio.Event()
         self.gate.set()

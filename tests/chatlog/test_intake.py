@@ -13,6 +13,7 @@ from greenroom.model.arn import Arn
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
 from greenroom.storage.memory.journal import MemoryJournal
+from greenroom.storage.memory.opened import Opened
 from tests.chatlog.scene import Alarm
 from tests.hand_clock import HandClock
 from tests.storage.values import configuration_arn, room_arn
@@ -26,7 +27,7 @@ class Journal(MemoryJournal):
     """A journal that notes how many entries each append has, and may be stopped or full."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Opened())
         self.appends: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()

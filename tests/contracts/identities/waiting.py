@@ -3,7 +3,6 @@
 import asyncio
 from typing import Generic, ParamSpec, TypeVar
 
-from greenroom.storage import rules
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.identity_rules.transaction import Rule, Table
 from greenroom.storage.memory.identities import MemoryTransactions
@@ -18,7 +17,7 @@ class WaitingStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.identities = IdentityStore(WaitingTransactions(self._transactions))
+        self.identities = IdentityStore(WaitingTransactions(MemoryTransactions(self._opened)))
 
 
 class WaitingTransactions:
@@ -35,8 +34,7 @@ class WaitingTransactions:
     async def write(self, rule: Rule[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a rule; when it raises, undo what it put."""
         async with self._one_at_a_time:
-            if self._kept._closed:
-                raise rules.closed()
+            self._kept._opened.check()
             undo = self._kept._tables.begin()
             try:
                 return await rule(WaitingTables(self._kept), *args, **kwargs)

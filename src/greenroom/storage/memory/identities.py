@@ -5,8 +5,8 @@ from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
 from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
-from greenroom.storage import rules
 from greenroom.storage.identity_rules.transaction import Rule, run_at_once
+from greenroom.storage.memory.opened import Opened
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -15,20 +15,18 @@ T = TypeVar("T")
 class MemoryTransactions:
     """Runs rules at once: nothing else runs meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
         self._tables = _Dictionaries()
-        self._closed = False
 
     async def read(self, rule: Rule[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a rule that changes nothing."""
-        if self._closed:
-            raise rules.closed()
+        self._opened.check()
         return run_at_once(rule(self._tables, *args, **kwargs))
 
     async def write(self, rule: Rule[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a rule; when it raises, undo what it put."""
-        if self._closed:
-            raise rules.closed()
+        self._opened.check()
         undo = self._tables.begin()
         try:
             return run_at_once(rule(self._tables, *args, **kwargs))
@@ -36,11 +34,6 @@ class MemoryTransactions:
             while undo:
                 undo.pop()()
             raise
-
-    def close(self) -> None:
-        """Refuse all later calls, and forget."""
-        self._closed = True
-        self._tables = _Dictionaries()
 
 
 Undo = list[Callable[[], None]]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
-from greenroom.storage import rules
 from greenroom.storage.journal import MAXIMUM_RECORDS, Backlog, Entry, Removed
+from greenroom.storage.memory.opened import Opened
 
 
 class MemoryJournal:
@@ -17,13 +17,13 @@ class MemoryJournal:
 
     durable = False
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
         self._queues: dict[Arn, _Queue] = {}
         self._sequence = 0
-        self._closed = False
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        self._check_open()
+        self._opened.check()
         for entry in entries:
             for configuration in entry.configurations:
                 self._sequence += 1
@@ -31,33 +31,28 @@ class MemoryJournal:
                 self._queues.setdefault(configuration, _Queue()).add(record)
 
     async def backlogs(self) -> dict[Arn, Backlog]:
-        self._check_open()
+        self._opened.check()
         return {configuration: queue.backlog() for configuration, queue in self._queues.items()}
 
     async def batch(self, configuration: Arn, maximum_size: int) -> list[Record]:
-        self._check_open()
+        self._opened.check()
         queue = self._queues.get(configuration)
         return [] if queue is None else queue.batch(maximum_size)
 
     async def delivered(self, configuration: Arn, last: int) -> Removed:
-        self._check_open()
+        self._opened.check()
         queue = self._queues.get(configuration)
         if queue is None:
             return Removed()
         return self._remove(configuration, queue, last if queue.end == last else 0)
 
     async def drop(self, configuration: Arn, keep_size: int, older_than_ns: int = 0) -> Removed:
-        self._check_open()
+        self._opened.check()
         queue = self._queues.get(configuration)
         if queue is None:
             return Removed()
         last = queue.last_to_drop(keep_size, older_than_ns)
         return self._remove(configuration, queue, max(last, queue.end) if last else 0)
-
-    def close(self) -> None:
-        """Forget everything; later calls raise StorageUnavailable."""
-        self._closed = True
-        self._queues.clear()
 
     def _remove(self, configuration: Arn, queue: "_Queue", last: int) -> Removed:
         before = queue.backlog()
@@ -67,10 +62,6 @@ class MemoryJournal:
             del self._queues[configuration]
         left = queue.backlog()
         return Removed(before.records - left.records, before.size - left.size, left.oldest_ns)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise rules.closed()
 
 
 class _Queue:

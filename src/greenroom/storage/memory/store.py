@@ -26,14 +26,11 @@ class MemoryStore:
         self.tags = MemoryTags(regions)
         self.token_uses = MemoryTokenUses(self._opened)
         self.secrets = MemorySecrets(self._opened)
-        self.journal = MemoryJournal()
-        self._transactions = MemoryTransactions()
-        self.identities = IdentityStore(self._transactions)
+        self.identities = IdentityStore(MemoryTransactions(self._opened))
+        self.journal = MemoryJournal(self._opened)
 
     async def check_writable(self) -> None:
         self._opened.check()
 
     async def close(self) -> None:
         self._opened.close()
-        self._transactions.close()
-        self.journal.close()
