@@ -23,7 +23,8 @@ BLOCKED = frozenset(
     for name, operation in service.OPERATIONS.items()
     if "PendingVerification" in operation.errors
 )
-"""What a suspended account may not do: the operations that declare its error."""
+"""What a suspended account may not do: the operations that declare its error. Those that show
+something in a room pass `chat`'s own check, too, which is there for connections."""
 
 Route = tuple[Operation, dict[str, str]]
 """The operation, and the labels in its path."""
