@@ -33,6 +33,8 @@ from greenroom.telemetry.metrics import Metrics
 FLUSH_INTERVAL = 0.02
 """Seconds between the flushes of a busy room."""
 
+_EVERYBODY = Audience.EVERYBODY  # looked up once: in Python 3.11 a member costs 50 ns each time
+
 SLICE = 1024
 """Connections written to before the loop may do something else: about 5 ms."""
 
@@ -80,7 +82,7 @@ class Fanout:
             # Asked in this way round, the frequent answer costs a comparison of two types.
             if isinstance(envelope, Deliver):
                 # No connection belongs to a narrower audience yet: such a frame is for nobody.
-                if envelope.audience is not Audience.EVERYBODY:
+                if envelope.audience is not _EVERYBODY:
                     continue
                 room.pending.append(envelope)
                 if not room.scheduled and not room.writing:
