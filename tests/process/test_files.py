@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.process.files import write_private
+from greenroom.process.files import synchronize, write_private
 
 
 def mode(path: Path) -> int:
@@ -89,3 +89,22 @@ def test_a_link_is_replaced(tmp_path: Path) -> None:
     os.mkfifo(path, 0o600)
     write_private(path, "text")
     assert path.is_file()
+
+
+def test_names_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the directory that is asked to reach the disk; it is closed, also after an error."""
+    seen: list[tuple[int, int]] = []
+
+    def fsync(descriptor: int) -> None:
+        seen.append((descriptor, os.fstat(descriptor).st_ino))
+        if len(seen) > 1:
+            raise OSError("no space")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    synchronize(tmp_path)
+    with pytest.raises(OSError, match="no space"):
+        synchronize(tmp_path)
+    assert {inode for _, inode in seen} == {tmp_path.stat().st_ino}
+    for descriptor, _ in seen:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
