@@ -49,12 +49,8 @@ class RoomsCache:
     def __len__(self) -> int:
         return len(self._rooms)
 
-    def knows(self, arn: str) -> bool:
-        """Return whether `peek` can answer for the room without a trip to the store."""
-        return arn in self._rooms
-
     def peek(self, arn: str) -> Room:
-        """Return a room that the cache knows.
+        """Return a room that the cache knows, without a trip to the store.
 
         Raises:
             ResourceNotFoundException: the cache knows that there is none.
