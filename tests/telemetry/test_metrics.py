@@ -20,6 +20,13 @@ def test_the_table_is_the_registry() -> None:
     assert all(each.meaning.endswith(".") for each in metrics.table)
 
 
+def test_the_process_is_measured_too() -> None:
+    """Its files, its Python and its garbage have the names that every process gives them."""
+    scraped = generate_latest(Metrics().registry).decode()
+    for name in ("process_open_fds", "python_info", "python_gc_objects_collected_total"):
+        assert re.search(rf"^{name}[ {{]", scraped, re.MULTILINE), name
+
+
 def test_values_exist_from_the_start() -> None:
     """Reasons and codes are scraped as zero before they happen: their first 1 is an increase."""
     value = Metrics().registry.get_sample_value
