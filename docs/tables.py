@@ -26,7 +26,7 @@ from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
 from greenroom.review.target import Failure
-from greenroom.settings.load import BY_SETTING, SETTINGS
+from greenroom.settings.table import BY_SETTING, SETTINGS
 from greenroom.telemetry.cloudwatch import PUBLISHED
 from greenroom.telemetry.metrics import Metrics
 

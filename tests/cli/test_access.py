@@ -6,7 +6,8 @@ import pytest
 
 from greenroom.cli.access import AccessKey, CommandRefused, find_keys, known_key
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.settings.load import Settings, load
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings
 
 OURS = "[greenroom]\naws_access_key_id = OURS\naws_secret_access_key = s%s\n"
 VARIABLES = {"AWS_ACCESS_KEY_ID": "ANN", "AWS_SECRET_ACCESS_KEY": "secret-of-ann"}

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from greenroom.cli.main import main
-from greenroom.settings.load import SETTINGS
+from greenroom.settings.table import SETTINGS
 
 
 @pytest.fixture(autouse=True)

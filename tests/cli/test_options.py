@@ -7,7 +7,7 @@ import pytest
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings
 from greenroom.entrance.sockets import AddressRefused
-from greenroom.settings.load import SettingsRefused
+from greenroom.settings.values import SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 
 

@@ -9,7 +9,8 @@ import pytest
 from greenroom.cli.reaching import find_endpoint
 from greenroom.process import address_file
 from greenroom.process.address_file import Address
-from greenroom.settings.load import Settings, load
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings
 
 HERE = "http://127.0.0.1:4000"
 VARIABLE = "http://127.0.0.1:5000"

@@ -21,7 +21,7 @@ import pytest
 
 import greenroom
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.settings.load import SETTINGS
+from greenroom.settings.table import SETTINGS
 from tests.conftest import Measured
 from tests.e2e.wire import PATIENCE, Api, Closed, Peer, WebSocket, api_of, signed
 from tests.service import Service, environment, running, start

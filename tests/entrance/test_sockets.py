@@ -4,7 +4,8 @@ import pytest
 
 from greenroom.entrance.sockets import AddressRefused, Listening, bound, listening
 from greenroom.process import systemd
-from greenroom.settings.load import Settings, load
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings
 
 
 def settings(host: str = "127.0.0.1", port: int = 0) -> Settings:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from greenroom.identities import root_key
-from greenroom.settings.load import Settings, load
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.sealing import Sealer

@@ -15,7 +15,8 @@ from greenroom.review.http import HttpTarget
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.target import Target
 from greenroom.review.targets import open_reviewer
-from greenroom.settings.load import Settings, SettingsRefused, load
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry.metrics import Metrics
 
 SECRET = {"GREENROOM_REVIEW_HTTP_SECRET": "a-secret-of-16-and-more"}

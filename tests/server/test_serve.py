@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from greenroom.entrance.ready import Ready
 from greenroom.server.serve import serve
-from greenroom.settings.load import Settings, load
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from greenroom.model.quotas import QUOTAS, RateProfile
-from greenroom.settings.load import SETTINGS, Settings, SettingsRefused, config_file, load
+from greenroom.settings.load import config_file, load
+from greenroom.settings.table import SETTINGS
+from greenroom.settings.values import Settings, SettingsRefused
 
 KEY = {"GREENROOM_ACCESS_KEY_ID": "A" * 16, "GREENROOM_SECRET_ACCESS_KEY": "s" * 16}
 

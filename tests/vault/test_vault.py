@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.settings.load import Settings, load
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault.sealing import Sealer, is_sealed

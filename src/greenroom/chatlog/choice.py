@@ -12,7 +12,7 @@ import msgspec
 from greenroom.aws_access.clients import Service
 from greenroom.aws_access.environment import Source, credentials_source, may_have_a_role
 from greenroom.chatlog.destinations import SERVICES, endpoints
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 
 
 class Choice(msgspec.Struct, frozen=True):

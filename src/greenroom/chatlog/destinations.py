@@ -26,7 +26,7 @@ from greenroom.chatlog.firehose import FirehoseDestination
 from greenroom.chatlog.s3 import S3Destination
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.policies.wildcards import glob, tokens
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 
 SERVICES = {
     DestinationKind.S3: Service.S3,

@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.identities.root_key import PROFILE, file_of
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _FILE, _PROFILE = "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE"

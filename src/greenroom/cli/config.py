@@ -13,7 +13,7 @@ from greenroom.aws_access.environment import endpoint_variable
 from greenroom.chatlog.choice import chosen, credentials_at_hand
 from greenroom.cli.access import find_keys
 from greenroom.cli.options import fail, load_settings, settings_options
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.entrance.sockets import AddressRefused
 from greenroom.settings import load
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.vault.vault import SecretsKeyRefused
 

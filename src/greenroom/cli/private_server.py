@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.settings.load import PREFIX
+from greenroom.settings.table import PREFIX
 
 START_SECONDS = 30
 """How long a start may take."""

@@ -12,7 +12,7 @@ from greenroom.cli.iam_client import IamClient
 from greenroom.cli.options import load_settings
 from greenroom.network.addresses import in_url, reachable
 from greenroom.process import address_file
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
 

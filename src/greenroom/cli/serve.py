@@ -20,7 +20,7 @@ from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
 from greenroom.server import serve as server
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
 from greenroom.telemetry import logs
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 
 LOOK_SECONDS = 5.0
 """How often the files are looked at."""

@@ -16,7 +16,7 @@ from greenroom.entrance.first_bytes import Door
 from greenroom.entrance.http_connection import EntranceServices, HeadLimits
 from greenroom.entrance.sockets import BACKLOG
 from greenroom.network.visitors import Visit
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 
 
 class HttpServer(uvicorn.Server):

@@ -10,7 +10,7 @@ from greenroom.entrance.sockets import Listening
 from greenroom.identities import root_key
 from greenroom.identities.callers import AccessKey
 from greenroom.network.addresses import in_url, reachable
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 
 
 class Ready(msgspec.Struct, frozen=True):

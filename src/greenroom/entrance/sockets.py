@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from greenroom.process import systemd
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 
 BACKLOG = 65_535
 """Connections that may wait in the kernel to be accepted; `net.core.somaxconn` may allow fewer."""

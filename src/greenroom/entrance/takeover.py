@@ -35,7 +35,7 @@ from greenroom.entrance.takeover_channel import (
     met,
 )
 from greenroom.identities import declaration_file
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse, StoreUnwritable
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault.vault import CHECK, sealer_of

@@ -36,7 +36,7 @@ from greenroom.model.tags import tag_errors
 from greenroom.policies.document import parse_identity_policy, parse_trust_policy
 from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.policies.trust import named_arns
-from greenroom.settings.load import SettingsRefused
+from greenroom.settings.values import SettingsRefused
 from greenroom.storage.identity_values import Declared
 from greenroom.vault.sealing import Sealer, key_context
 

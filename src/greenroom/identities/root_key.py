@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.identities.callers import AccessKey
 from greenroom.process.files import write_private
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreUnwritable
 from greenroom.vault.vault import Vault
 

@@ -26,7 +26,7 @@ from greenroom.identities.resolver import Resolver
 from greenroom.model.identity import IdentityKind
 from greenroom.model.identity_errors import IdentityError
 from greenroom.process.randomness import new_key
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.secrets import Secrets

@@ -20,7 +20,7 @@ from greenroom.review.addresses import Network, is_permitted
 from greenroom.review.function import FunctionMissing, FunctionTarget
 from greenroom.review.reviewer import HandlerReviewer, Limits
 from greenroom.review.target import Target
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
 

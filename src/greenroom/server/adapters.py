@@ -23,7 +23,7 @@ from greenroom.messaging.fanout import SLICE
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.server.privacy import keep_private
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.base import Store, StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.rooms import Rooms

@@ -11,7 +11,7 @@ from greenroom.network.addresses import Networks
 from greenroom.network.forwarded import ForwardedHeader, TrustedProxies
 from greenroom.network.visitors import Excess, VisitorLimits, Visitors
 from greenroom.process.memory_pressure import MemoryWatch, default_bound
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
 

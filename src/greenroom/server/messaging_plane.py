@@ -24,7 +24,7 @@ from greenroom.network.origins import AllowedOrigins
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.process.randomness import new_id
 from greenroom.server import limits
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.token_uses import TokenUses
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.descriptors import DescriptorWatch

@@ -26,7 +26,7 @@ from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
 from greenroom.server.adapters import Adapters, open_adapters
 from greenroom.server.node import Node, application, build_node
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog

@@ -20,7 +20,7 @@ from greenroom.identities import declaration_file
 from greenroom.identities.declaration_file import IdentitiesRefused
 from greenroom.model.identity_errors import IdentityError
 from greenroom.review.targets import open_reviewer
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.inspection import Inspection, inspect

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenroom.process.files import synchronize, write_private
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreRefused, StoreUnwritable
 from greenroom.storage.secrets import Secrets
 from greenroom.vault.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed

@@ -14,7 +14,7 @@ from greenroom.cli.iam_client import Answer, IamClient
 from greenroom.cli.options import ending, fail
 from greenroom.cli.reaching import WHICH, reach, which_service
 from greenroom.control.greenroom.api import SERVICE
-from greenroom.settings.load import SettingsRefused
+from greenroom.settings.values import SettingsRefused
 
 P = ParamSpec("P")
 

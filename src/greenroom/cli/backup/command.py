@@ -10,7 +10,7 @@ from greenroom.cli.backup.make import make
 from greenroom.cli.backup.manifest import Manifest
 from greenroom.cli.backup.restore import check_free, restore, verify
 from greenroom.cli.options import fail, load_settings
-from greenroom.settings.load import Settings, SettingsRefused
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StoreRefused
 from greenroom.storage.sqlite.file import DATABASE
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.sqlite import copy
 from greenroom.vault.vault import CHECK, KEY_FILE, sealer_of
 

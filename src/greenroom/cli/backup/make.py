@@ -18,7 +18,7 @@ from greenroom import __version__
 from greenroom.cli.backup.keys import check_key
 from greenroom.cli.backup.manifest import FILES, FORMAT, MANIFEST, Manifest, of_file
 from greenroom.process.files import synchronize, write_private
-from greenroom.settings.load import Settings
+from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse, StoreUnwritable
 from greenroom.storage.sqlite import copy
 from greenroom.storage.sqlite.file import DATABASE

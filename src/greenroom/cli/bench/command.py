@@ -24,7 +24,7 @@ from greenroom.cli.private_server import private_server
 from greenroom.cli.reaching import reach
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.process.event_loop import allow_files, loop_factory
-from greenroom.settings.load import SettingsRefused
+from greenroom.settings.values import SettingsRefused
 
 SELF_SETTINGS = {"room_message_rates": "off", "request_rates": "off"}
 """What differs from the defaults in the service that `--self` starts."""
