@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from greenroom.audit import log as audit
 from greenroom.audit.entry import AuditEntry
 from greenroom.audit.log import AuditLog
 from greenroom.storage.base import StoreUnwritable
@@ -95,7 +94,7 @@ async def test_a_full_disk_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """While the disk takes nothing, nobody waits; the next line says how many are missing."""
-    monkeypatch.setattr(audit, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 0.01)
     full, real = True, os.write
 
     def write(descriptor: int, data: bytes) -> int:
@@ -127,7 +126,7 @@ async def test_a_file_that_is_moved_with_half_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line that a full disk cut is whole in the new file, those before it in the old one."""
-    monkeypatch.setattr(audit, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 0.01)
     room, real = 100, os.write
 
     def write(descriptor: int, data: bytes) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from greenroom.storage.base import Store
 from greenroom.storage.memory.store import MemoryStore
-from greenroom.storage.sqlite.file import DatabaseFile
+from greenroom.storage.sqlite.database_file import DatabaseFile
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.storage.sqlite.worker import SqliteWorker
 from tests.contracts.identities.waiting import WaitingStore

@@ -16,7 +16,7 @@ from cryptography import x509
 
 from greenroom.entrance import dev_certificate
 from greenroom.entrance.health import FRESH_SECONDS
-from greenroom.storage.sqlite.file import DATABASE
+from greenroom.storage.sqlite.database_file import DATABASE
 from tests.e2e.test_chat_log_full_disk import fill_disk, free_disk
 from tests.e2e.wire import PATIENCE
 from tests.said import assert_no_faults, samples, until

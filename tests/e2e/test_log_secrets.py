@@ -188,7 +188,7 @@ def _badly_signed(service: Service, planted: Planted) -> bytes:
 
 
 def _use_rooms(service: Service, api: Api, room: str, planted: Planted) -> None:
-    """Send, be refused, crash, be kicked, and be refused at the door."""
+    """Send, be refused, crash, be kicked, and be refused an upgrade."""
     token = planted.keep("token", api.token(room, planted("user"), attributes=_attributes(planted)))
     with WebSocket.connect(service, token) as talker:
         attributes = {planted("message key"): planted("message value")}

@@ -10,8 +10,8 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.entrance.first_bytes import Door
-from greenroom.entrance.http_connection import HeadLimits, Listener
+from greenroom.entrance.first_bytes import FirstBytes
+from greenroom.entrance.http_connection import HeadLimits, HttpConnection
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.upgrading import Upgrading
@@ -29,14 +29,14 @@ async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
     """Stand in for the application: its answer is not looked at."""
 
 
-def opened(made: Stage, limits: HeadLimits = LIMITS) -> tuple[Door, Transport, ServerState]:
+def opened(made: Stage, limits: HeadLimits = LIMITS) -> tuple[FirstBytes, Transport, ServerState]:
     """Return a connection that has sent nothing."""
     config = Config(nothing, interface="asgi3", ws="none", lifespan="off", log_config=None)
     config.load()
     state, transport = ServerState(), Transport()
-    door = Door(made.entrance, limits, config, state, {})
-    door.connection_made(transport)
-    return door, transport, state
+    first_bytes = FirstBytes(made.entrance, limits, config, state, {})
+    first_bytes.connection_made(transport)
+    return first_bytes, transport, state
 
 
 def head(*more: bytes) -> bytes:
@@ -46,11 +46,11 @@ def head(*more: bytes) -> bytes:
 
 
 async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
-    """A whole upgrade request becomes a connection of the plane; no listener is made."""
+    """A whole upgrade request becomes a connection of the plane; no connection is made."""
     async with stage() as made:
-        door, transport, state = opened(made)
+        first_bytes, transport, state = opened(made)
         assert len(state.connections) == 1
-        door.data_received(head())
+        first_bytes.data_received(head())
         assert type(transport.protocol) is Upgrading
         assert not state.connections
         await settle()
@@ -73,19 +73,19 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
     ],
 )
 async def test_everything_else_goes_to_the_listener(data: bytes) -> None:
-    """What is not exactly one upgrade request is the listener's, from the first byte on."""
+    """What is not exactly one upgrade request is the connection's, from the first byte on."""
     async with stage() as made:
-        door, transport, _ = opened(made)
-        door.data_received(data)
-        assert isinstance(transport.protocol, Listener)
+        first_bytes, transport, _ = opened(made)
+        first_bytes.data_received(data)
+        assert isinstance(transport.protocol, HttpConnection)
         transport.protocol.connection_lost(None)
 
 
 async def test_silence_is_refused() -> None:
     """A client that sends nothing in time is told so, and let go."""
     async with stage() as made:
-        door, transport, _ = opened(made)
-        door._silent()
+        first_bytes, transport, _ = opened(made)
+        first_bytes._silent()
         (answer,) = transport.written
         assert answer.startswith(b"HTTP/1.1 408 ")
         body = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
@@ -96,10 +96,10 @@ async def test_silence_is_refused() -> None:
 async def test_the_end_of_a_silent_connection() -> None:
     """A connection that ends, or is there when the server stops, leaves nothing behind."""
     async with stage() as made:
-        door, transport, state = opened(made)
-        door.shutdown()
+        first_bytes, transport, state = opened(made)
+        first_bytes.shutdown()
         assert transport.closed
-        door.connection_lost(None)
+        first_bytes.connection_lost(None)
         assert not state.connections
         assert not made.deadlines
 
@@ -114,7 +114,7 @@ async def test_nothing_is_left_of_a_connection(ends_as: str) -> None:
             await come_and_go(made, ends_as)
             made.transports.clear()
             await settle()
-            kinds = (Door, Listener, Upgrading, Edge, Transport, Deadline, Visit)
+            kinds = (FirstBytes, HttpConnection, Upgrading, Edge, Transport, Deadline, Visit)
             assert not [each for each in gc.get_objects() if isinstance(each, kinds)]
         finally:
             gc.enable()
@@ -122,17 +122,17 @@ async def test_nothing_is_left_of_a_connection(ends_as: str) -> None:
 
 async def come_and_go(made: Stage, ends_as: str) -> None:
     """Have a connection come, do something, and end."""
-    door, transport, _ = opened(made)
+    first_bytes, transport, _ = opened(made)
     sent = {
         "request": b"GET / HTTP/1.1\r\nhost: h\r\n\r\n",
         "refused": b"GET / HTTP/1.1\r\nhost\r\n\r\n",
         "upgrade": head(),
     }
-    transport.protocol = door
+    transport.protocol = first_bytes
     if ends_as in sent:
-        door.data_received(sent[ends_as])
+        first_bytes.data_received(sent[ends_as])
     elif ends_as == "too slow":
-        door._silent()
+        first_bytes._silent()
     await settle()
     transport.protocol.connection_lost(None)
     transport.protocol = None
@@ -141,13 +141,13 @@ async def come_and_go(made: Stage, ends_as: str) -> None:
 async def test_uvicorn_makes_doors() -> None:
     """Uvicorn takes a partial of the class for its protocol, with these arguments by name."""
     async with stage() as made:
-        http = partial(Door, made.entrance, LIMITS)
+        http = partial(FirstBytes, made.entrance, LIMITS)
         config = Config(nothing, http=http, ws="none", lifespan="off")  # type: ignore[arg-type]
         config.load()
-        door = config.http_protocol_class(  # type: ignore[call-arg]
+        first_bytes = config.http_protocol_class(  # type: ignore[call-arg]
             config=config,
             server_state=ServerState(),
             app_state={},
             _loop=asyncio.get_running_loop(),
         )
-        assert isinstance(door, Door)
+        assert isinstance(first_bytes, FirstBytes)

@@ -14,7 +14,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.entrance.http_connection import HELD_BYTES, PARTS_AT_ONCE, HeadLimits, Listener
+from greenroom.entrance.http_connection import HELD_BYTES, PARTS_AT_ONCE, HeadLimits, HttpConnection
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visitors
@@ -30,14 +30,14 @@ UPGRADE = (
 
 
 class Port:
-    """A listener on a loopback socket, and the requests that the application saw."""
+    """A connection on a loopback socket, and the requests that the application saw."""
 
     def __init__(self, made: Stage, limits: HeadLimits) -> None:
         self.made = made
         self.limits = limits
         self.seen: list[tuple[str, bytes, bytes]] = []
         self.scopes: list[Any] = []
-        self.listeners: list[Listener] = []
+        self.connections: list[HttpConnection] = []
         self.address: tuple[str, int] = ("", 0)
         self.waiting = asyncio.Event()
         self.hold = asyncio.Event()
@@ -67,13 +67,13 @@ class Port:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def accept(self) -> Listener:
+    def accept(self) -> HttpConnection:
         """Make the protocol of one connection."""
         visit = self.made.visitors.enter(packed("127.0.0.1"), 0)
-        made = Listener(
+        made = HttpConnection(
             self.made.entrance, self.limits, self.config, ServerState(), {}, visit=visit
         )
-        self.listeners.append(made)
+        self.connections.append(made)
         return made
 
     async def exchange(self, *parts: bytes) -> tuple[int, bytes]:
@@ -101,8 +101,8 @@ async def port(limits: HeadLimits = LIMITS) -> AsyncIterator[Port]:
         yield opened
         server.close()
         made.hub.drain()
-        for listener in opened.listeners:
-            listener.transport.abort()
+        for connection in opened.connections:
+            connection.transport.abort()
         await server.wait_closed()
         await until(lambda: made.visitors.total == 0)
 
@@ -144,17 +144,17 @@ async def test_what_is_believed(proto: bool, relayed: bool) -> None:
     async with port() as opened:
         visitors = Visitors(proxies=TrustedProxies(Networks(["127.0.0.1"]), proto=proto))
         opened.made.visitors = visitors
-        listener, transport = opened.accept(), Transport()
-        listener._visit.is_relayed = relayed
-        listener.connection_made(transport)
-        listener.data_received(
+        connection, transport = opened.accept(), Transport()
+        connection._visit.is_relayed = relayed
+        connection.connection_made(transport)
+        connection.data_received(
             b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: https\r\n\r\n"
         )
         await opened.waiting.wait()
         (scope,) = opened.scopes
         client = "127.0.0.1" if relayed else "192.0.2.1"
         assert (scope["client"][0], scope["scheme"] == "https") == (client, proto and not relayed)
-        listener.connection_lost(None)
+        connection.connection_lost(None)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ async def test_upgrades_reach_the_messaging_plane() -> None:
         ((_, payload),) = frames_of([data])
         assert msgspec.json.decode(payload)["Content"] == "early"
         assert opened.made.hub.connections == 1
-        assert opened.listeners[0]._deadline is None
+        assert opened.connections[0]._deadline is None
         assert opened.seen == []
         writer.close()
 
@@ -359,19 +359,19 @@ async def test_requests_that_do_not_wait_for_answers() -> None:
         opened.hold.clear()
         writer.write(REQUEST * count)
         await asyncio.wait_for(opened.waiting.wait(), 5)
-        (listener,) = opened.listeners
+        (connection,) = opened.connections
         for _ in range(20):
             await asyncio.sleep(0)
-            assert not listener.pipeline
-            assert len(listener._held) <= HELD_BYTES
+            assert not connection.pipeline
+            assert len(connection._held) <= HELD_BYTES
         assert len(opened.seen) == 1
-        assert listener.flow.read_paused
+        assert connection.flow.read_paused
         opened.hold.set()
         for _ in range(count):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         assert opened.seen == [("GET", b"/path", b"")] * count
-        assert not listener._held
-        assert not listener.flow.read_paused
+        assert not connection._held
+        assert not connection.flow.read_paused
 
 
 async def test_too_many_requests_before_their_answers() -> None:
@@ -392,7 +392,7 @@ async def test_what_is_held_does_not_grow() -> None:
         for _ in range(4000):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             writer.write(REQUEST)
-            assert len(opened.listeners[0]._held) <= HELD_BYTES
+            assert len(opened.connections[0]._held) <= HELD_BYTES
 
 
 async def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
@@ -407,8 +407,8 @@ async def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
             writer.write(request)
             await reader.readuntil(b"\r\n\r\n")
             await asyncio.sleep(0)
-            (listener,) = opened.listeners
-            kept = (listener.headers, listener.url, listener.scope, listener.cycle.scope)
+            (connection,) = opened.connections
+            kept = (connection.headers, connection.url, connection.scope, connection.cycle.scope)
             assert not any(kept)
         await asyncio.sleep(0.01)
         writer.write(UPGRADE.replace(b"TOKEN", token().encode()))
@@ -465,32 +465,32 @@ async def test_small_chunks_take_turns() -> None:
     """One read brings thousands of chunks: a few are taken, and everybody else has a turn."""
     count = 10_000
     async with port() as opened:
-        listener = opened.accept()
-        listener.connection_made(Transport())
-        listener.data_received(CHUNKED + b"1\r\nx\r\n" * count + b"0\r\n\r\n")
+        connection = opened.accept()
+        connection.connection_made(Transport())
+        connection.data_received(CHUNKED + b"1\r\nx\r\n" * count + b"0\r\n\r\n")
         rounds, left = 0, count * 6
-        while listener._held:
-            assert listener.flow.read_paused
-            assert left - len(listener._held) < 2 * 6 * PARTS_AT_ONCE
-            rounds, left = rounds + 1, len(listener._held)
+        while connection._held:
+            assert connection.flow.read_paused
+            assert left - len(connection._held) < 2 * 6 * PARTS_AT_ONCE
+            rounds, left = rounds + 1, len(connection._held)
             await asyncio.sleep(0)
         await until(lambda: bool(opened.seen))
         assert rounds > count // (2 * PARTS_AT_ONCE)
         assert opened.seen == [("POST", b"/", b"x" * count)]
-        assert not listener.flow.read_paused
-        listener.connection_lost(None)
+        assert not connection.flow.read_paused
+        connection.connection_lost(None)
 
 
 async def test_small_chunks_have_no_more_time() -> None:
     """What waits for its turn does not make the time longer that a body may take."""
     async with port() as opened:
-        listener, transport = opened.accept(), Transport()
-        listener.connection_made(transport)
-        listener.data_received(CHUNKED + b"1\r\nx\r\n" * 10_000)
-        assert listener._held
-        listener.too_slow("body")
+        connection, transport = opened.accept(), Transport()
+        connection.connection_made(transport)
+        connection.data_received(CHUNKED + b"1\r\nx\r\n" * 10_000)
+        assert connection._held
+        connection.too_slow("body")
         assert transport.written[0].startswith(b"HTTP/1.1 408 ")
-        listener.connection_lost(None)
+        connection.connection_lost(None)
 
 
 async def test_requests_behind_a_body_in_chunks() -> None:
@@ -532,11 +532,11 @@ async def test_a_last_answer_that_nobody_reads(
     """A connection that is to end with its answer does not wait for ever to be rid of it."""
     monkeypatch.setattr("greenroom.entrance.http_connection.LINGER_SECONDS", 0.05)
     async with port(HeadLimits(size=2048, count=10, seconds=0.05)) as opened:
-        listener, transport = opened.accept(), Unread()
-        listener.connection_made(transport)
-        listener.data_received(sent)
+        connection, transport = opened.accept(), Unread()
+        connection.connection_made(transport)
+        connection.data_received(sent)
         await asyncio.wait_for(transport.gone.wait(), 10)
-        listener.connection_lost(None)
+        connection.connection_lost(None)
 
 
 @pytest.mark.parametrize("sent", [REQUEST, REQUEST * 50, (CHUNKED + b"0\r\n\r\n") * 50, b"GET /"])
@@ -547,18 +547,18 @@ async def test_a_connection_that_ended_is_freed_at_once(
     """Nothing of it waits for the collector of garbage, whatever was left to do."""
     async with port() as opened:
         opened.hold.clear()
-        listener = opened.accept()
-        listener.connection_made(Transport())
+        connection = opened.accept()
+        connection.connection_made(Transport())
         gc.collect()
         gc.disable()
         try:
-            listener.data_received(sent)
+            connection.data_received(sent)
             await settle()
-            listener.connection_lost(error)
+            connection.connection_lost(error)
             opened.hold.set()
-            ended = weakref.ref(listener)
-            del listener
-            opened.listeners.clear()
+            ended = weakref.ref(connection)
+            del connection
+            opened.connections.clear()
             await settle()
             assert ended() is None
         finally:
@@ -572,13 +572,13 @@ async def test_clients_that_go_with_requests_unanswered() -> None:
         async with connected(opened) as (_, writer):
             writer.write(REQUEST * 2000)
             await asyncio.wait_for(opened.waiting.wait(), 5)
-        listeners = [weakref.ref(each) for each in opened.listeners]
-        opened.listeners.clear()
+        connections = [weakref.ref(each) for each in opened.connections]
+        opened.connections.clear()
         gc.collect()
         gc.disable()
         try:
             opened.hold.set()
-            await until(lambda: listeners[0]() is None)
+            await until(lambda: connections[0]() is None)
         finally:
             gc.enable()
 
@@ -609,13 +609,13 @@ class Unread(Transport):
 async def test_answers_wait_for_a_peer_that_does_not_read() -> None:
     """While the transport holds bytes the application waits, and goes on when they are gone."""
     async with port() as opened:
-        listener = opened.accept()
-        listener.connection_made(Transport())
+        connection = opened.accept()
+        connection.connection_made(Transport())
         for paused in (True, False, True):
-            (listener.pause_writing if paused else listener.resume_writing)()
-            assert listener.flow.write_paused is paused
-            assert (listener._unread is not None) is paused
-        unread = listener._unread
+            (connection.pause_writing if paused else connection.resume_writing)()
+            assert connection.flow.write_paused is paused
+            assert (connection._unread is not None) is paused
+        unread = connection._unread
         assert unread is not None
-        listener.connection_lost(None)
+        connection.connection_lost(None)
         assert unread.cancelled()

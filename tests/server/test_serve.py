@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.entrance.ready import Ready
-from greenroom.server.serve import serve
+from greenroom.server.serve import run_service
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse
@@ -42,7 +42,7 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
     secrets: list[str] = []
     with capture_logs() as logs:
         for _ in range(2):
-            serving = asyncio.create_task(serve(given, told.put_nowait))
+            serving = asyncio.create_task(run_service(given, told.put_nowait))
             ready = await told.get()
             secrets.append(ready.secret_access_key)
             assert (await asyncio.to_thread(fetch, ready.health_url))[0] == 200
@@ -51,7 +51,7 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
             if storage == "sqlite":
                 assert ready.data_dir == str((tmp_path / "data").resolve())
                 with pytest.raises(StoreInUse):
-                    await serve(given, told.put_nowait)
+                    await run_service(given, told.put_nowait)
             os.kill(os.getpid(), signal.SIGTERM)
             await serving
             with pytest.raises(OSError, match="refused"):

@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.model.identity import Role, User
 from greenroom.storage.schema import steps
-from greenroom.storage.sqlite.file import upgrade
+from greenroom.storage.sqlite.database_file import upgrade
 
 A_USER = "INSERT INTO identity_users (account, key, value) VALUES (?, ?, ?)"
 A_ROLE = "INSERT INTO identity_roles (account, key, value) VALUES (?, ?, ?)"

@@ -19,7 +19,7 @@ from greenroom.entrance.sockets import AddressRefused
 from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
-from greenroom.server import serve as server
+from greenroom.server.serve import run_service
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
 from greenroom.telemetry import logs
@@ -50,7 +50,7 @@ def serve(config_file: Path | None, takeover: bool, background: bool, **given: s
             asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
             announce = partial(_announce, settings, tell=tell)
-            runner.run(server.serve(settings, announce, taking_over=takeover))
+            runner.run(run_service(settings, announce, taking_over=takeover))
     except (SettingsRefused, StoreRefused, AddressRefused) as refused:
         raise fail(refused) from None
     except StorageUnavailable as error:

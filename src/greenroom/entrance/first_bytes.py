@@ -2,7 +2,7 @@
 
 A viewer's connection is one upgrade request, which arrives in one read. It needs none of what
 HTTP requests need, and is cheap for that. Everything else, also whatever is odd about an upgrade,
-goes to the `Listener` as if there were no door.
+goes to the `HttpConnection` as if it had come there first.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.entrance.http_connection import EntranceServices, HeadLimits, Listener
+from greenroom.entrance.http_connection import EntranceServices, HeadLimits, HttpConnection
 from greenroom.network import addresses
 from greenroom.network.visitors import Refused, Visit
 from greenroom.protocol.target import fault_of
@@ -21,7 +21,7 @@ from greenroom.protocol.target import fault_of
 _WEBSOCKET = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 
 
-class Door(asyncio.Protocol):
+class FirstBytes(asyncio.Protocol):
     """A connection that has sent nothing yet."""
 
     __slots__ = (
@@ -92,7 +92,7 @@ class Door(asyncio.Protocol):
                     self._transport, visit, head.method, head.headers, data[end:]
                 )
                 return
-        self._to_listener().data_received(data)
+        self._to_http().data_received(data)
 
     def eof_received(self) -> None:
         """Close: a client that ends before it began wants nothing."""
@@ -139,11 +139,11 @@ class Door(asyncio.Protocol):
             self.data_received(held)
 
     def _silent(self) -> None:
-        self._to_listener().too_slow("headers")
+        self._to_http().too_slow("headers")
 
-    def _to_listener(self) -> Listener:
+    def _to_http(self) -> HttpConnection:
         self._leave()
-        listener = Listener(
+        connection = HttpConnection(
             self._services,
             self._limits,
             self._config,
@@ -153,9 +153,9 @@ class Door(asyncio.Protocol):
             self._due,
             self._visit,
         )
-        self._transport.set_protocol(listener)
-        listener.connection_made(self._transport)
-        return listener
+        self._transport.set_protocol(connection)
+        connection.connection_made(self._transport)
+        return connection
 
     def _leave(self) -> None:
         self._deadline.cancel()

@@ -112,7 +112,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class Listener(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """One accepted connection, until it is upgraded or closed."""
 
     def __init__(

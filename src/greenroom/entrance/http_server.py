@@ -12,7 +12,7 @@ import uvicorn
 from greenroom.entrance.acceptor import Acceptor, AcceptorServices, Entrance
 from greenroom.entrance.application import Application
 from greenroom.entrance.certificate import Certificate
-from greenroom.entrance.first_bytes import Door
+from greenroom.entrance.first_bytes import FirstBytes
 from greenroom.entrance.http_connection import EntranceServices, HeadLimits
 from greenroom.entrance.sockets import BACKLOG
 from greenroom.network.visitors import Visit
@@ -85,7 +85,7 @@ def http_config(
     )
     return uvicorn.Config(
         application,
-        http=functools.partial(Door, services, limits),  # type: ignore[arg-type]
+        http=functools.partial(FirstBytes, services, limits),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,

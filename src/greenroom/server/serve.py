@@ -44,7 +44,7 @@ less often than Python's default of 700 new objects."""
 log = structlog.get_logger()
 
 
-async def serve(
+async def run_service(
     settings: Settings, announce: Callable[[Ready], None], *, taking_over: bool = False
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.

@@ -14,7 +14,7 @@ import msgspec
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints, nearest, open_destinations
 from greenroom.clock import Clock
-from greenroom.entrance import certificate as tls
+from greenroom.entrance.certificate import certificate_of
 from greenroom.entrance.sockets import AddressRefused, bound
 from greenroom.identities import declaration_file
 from greenroom.identities.declaration_file import IdentitiesRefused
@@ -118,7 +118,7 @@ class _Check:
         return f"{file}: {len(declared.users)} users, {len(declared.roles)} roles"
 
     async def _certificate(self) -> str:
-        certificate = tls.certificate_of(self._settings)
+        certificate = certificate_of(self._settings)
         if certificate is None:
             return ""
         valid = "" if certificate.is_valid(Clock().now()) else ", which is not valid now"

@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreUnwritable
 from greenroom.storage.schema import steps
-from greenroom.storage.sqlite import copy, file
+from greenroom.storage.sqlite import copy, database_file
 from greenroom.storage.sqlite.store import SqliteStore
 
 
@@ -22,9 +22,11 @@ async def directory(tmp_path: Path) -> Path:
 
 def test_a_store_of_an_older_version(tmp_path: Path) -> None:
     """It is copied as it is, and what its version does not know is not counted."""
-    with closing(sqlite3.connect(tmp_path / file.DATABASE, isolation_level=None)) as connection:
-        connection.execute(f"PRAGMA application_id = {file.APPLICATION_ID}")
-        file.upgrade(connection, steps()[:1])
+    with closing(
+        sqlite3.connect(tmp_path / database_file.DATABASE, isolation_level=None)
+    ) as connection:
+        connection.execute(f"PRAGMA application_id = {database_file.APPLICATION_ID}")
+        database_file.upgrade(connection, steps()[:1])
     copy.copy(tmp_path, tmp_path / "copy")
     contents = copy.check(tmp_path / "copy")
     assert contents.schema == 1
@@ -33,7 +35,7 @@ def test_a_store_of_an_older_version(tmp_path: Path) -> None:
 
 def test_what_is_counted_exists(directory: Path) -> None:
     """Each table of the list is one of the present schema."""
-    assert copy.check(directory / file.DATABASE).counts == dict.fromkeys(copy.COUNTED, 0)
+    assert copy.check(directory / database_file.DATABASE).counts == dict.fromkeys(copy.COUNTED, 0)
 
 
 def test_a_service_that_starts_meanwhile(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,7 @@ def test_a_place_that_is_full(directory: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_page_that_is_damaged(directory: Path) -> None:
     """A copy is read whole: what SQLite cannot read is damaged."""
-    path = directory / file.DATABASE
+    path = directory / database_file.DATABASE
     content = bytearray(path.read_bytes())
     content[4096:8192] = b"\xff" * 4096
     path.write_bytes(content)

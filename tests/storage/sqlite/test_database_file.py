@@ -15,8 +15,8 @@ import pytest
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite import file as sqlite_file
-from greenroom.storage.sqlite.file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
+from greenroom.storage.sqlite import database_file
+from greenroom.storage.sqlite.database_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
 
 NEWEST = steps()[-1].number
 
@@ -47,7 +47,7 @@ def kill_while_open(directory: Path, *statements: str) -> None:
     """Open the store in another process, run the statements and kill it with SIGKILL."""
     program = f"""
 import os, pathlib, signal
-from greenroom.storage.sqlite.file import DatabaseFile
+from greenroom.storage.sqlite.database_file import DatabaseFile
 file = DatabaseFile(pathlib.Path({str(directory)!r}))
 with file.writing() as connection:
     for statement in {statements!r}:
@@ -124,7 +124,7 @@ def test_opening_in_another_process_is_refused(tmp_path: Path) -> None:
     """Another process is refused too, and a killed one leaves the directory free."""
     program = f"""
 import pathlib
-from greenroom.storage.sqlite.file import DatabaseFile
+from greenroom.storage.sqlite.database_file import DatabaseFile
 with DatabaseFile(pathlib.Path({str(tmp_path)!r})).writing():
     print("open", flush=True)
     input()
@@ -146,14 +146,14 @@ def test_file_locked_by_a_stranger_is_in_use(
 ) -> None:
     """A database that some other program has locked is in use, by nobody that we know."""
     path = make(tmp_path)
-    connect = sqlite_file._connect
+    connect = database_file._connect
 
     def impatient(path: Path, parameters: str) -> sqlite3.Connection:
         connection = connect(path, parameters)
         connection.execute("PRAGMA busy_timeout = 0")
         return connection
 
-    monkeypatch.setattr(sqlite_file, "_connect", impatient)
+    monkeypatch.setattr(database_file, "_connect", impatient)
     with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
         stranger.execute("PRAGMA locking_mode = EXCLUSIVE")
         stranger.execute("BEGIN EXCLUSIVE")
@@ -483,7 +483,7 @@ def test_large_file_is_checked_after_a_crash_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Starting on a large database is fast when it was closed, and careful when it was not."""
-    monkeypatch.setattr(sqlite_file, "ALWAYS_CHECKED_BYTES", 0)
+    monkeypatch.setattr(database_file, "ALWAYS_CHECKED_BYTES", 0)
     path = make(tmp_path)
     damage_inside(path)
     with opened(tmp_path):
@@ -500,7 +500,7 @@ def test_large_file_must_have_its_schema(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     """A database whose tables cannot be read is refused at any size."""
-    monkeypatch.setattr(sqlite_file, "ALWAYS_CHECKED_BYTES", 0)
+    monkeypatch.setattr(database_file, "ALWAYS_CHECKED_BYTES", 0)
     path = make(tmp_path)
     content = bytearray(path.read_bytes())
     DAMAGES[damage](content)
@@ -512,7 +512,7 @@ def test_large_file_must_be_as_long_as_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A torn file is refused at any size."""
-    monkeypatch.setattr(sqlite_file, "ALWAYS_CHECKED_BYTES", 0)
+    monkeypatch.setattr(database_file, "ALWAYS_CHECKED_BYTES", 0)
     path = make(tmp_path)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1)
@@ -563,7 +563,7 @@ def test_read_only_place_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_creation_without_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When there is no space for a new store the error says so, and the next start is clean."""
-    connect = sqlite_file._connect
+    connect = database_file._connect
 
     def small(path: Path, parameters: str) -> sqlite3.Connection:
         connection = connect(path, parameters)
@@ -571,7 +571,7 @@ def test_creation_without_space_is_refused(tmp_path: Path, monkeypatch: pytest.M
         return connection
 
     with monkeypatch.context() as patched:
-        patched.setattr(sqlite_file, "_connect", small)
+        patched.setattr(database_file, "_connect", small)
         with pytest.raises(StoreUnwritable, match="the disk is full: make room"), opened(tmp_path):
             pass
     assert not (tmp_path / DATABASE).exists()
@@ -600,7 +600,7 @@ def test_opening_upgrades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     make(tmp_path)
     more = (*steps(), Step(NEWEST + 1, "CREATE TABLE added (x);"))
     with monkeypatch.context() as patched:
-        patched.setattr(sqlite_file, "steps", lambda: more)
+        patched.setattr(database_file, "steps", lambda: more)
         with opened(tmp_path) as connection:
             connection.execute("INSERT INTO added VALUES (1)")
             assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (500,)

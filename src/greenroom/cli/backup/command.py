@@ -12,7 +12,7 @@ from greenroom.cli.backup.restore import check_free, restore, verify
 from greenroom.cli.options import fail, load_settings
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StoreRefused
-from greenroom.storage.sqlite.file import DATABASE
+from greenroom.storage.sqlite.database_file import DATABASE
 
 _ARGUMENT = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _DATA_DIR = click.option("--data-dir", help="Data directory of the service.  [greenroom-data]")

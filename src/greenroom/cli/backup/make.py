@@ -21,7 +21,7 @@ from greenroom.process.files import synchronize, write_private
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse, StoreUnwritable
 from greenroom.storage.sqlite import copy
-from greenroom.storage.sqlite.file import DATABASE
+from greenroom.storage.sqlite.database_file import DATABASE
 from greenroom.vault.vault import KEY_FILE
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.storage.base import StoreForeign
-from greenroom.storage.sqlite.file import DATABASE
+from greenroom.storage.sqlite.database_file import DATABASE
 from greenroom.vault.vault import KEY_FILE
 
 MANIFEST = "manifest.json"

@@ -23,7 +23,7 @@ from greenroom.cli.backup.manifest import (
 from greenroom.process.files import synchronize
 from greenroom.storage.base import StoreForeign, StoreUnwritable
 from greenroom.storage.sqlite import copy, lock
-from greenroom.storage.sqlite.file import DATABASE, RESTORING
+from greenroom.storage.sqlite.database_file import DATABASE, RESTORING
 from greenroom.vault.vault import KEY_FILE
 
 IGNORED = ("lost+found",)

@@ -19,7 +19,7 @@ import msgspec
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreUnwritable
 from greenroom.storage.schema import steps
-from greenroom.storage.sqlite import file, lock, secrets
+from greenroom.storage.sqlite import database_file, lock, secrets
 
 ATTEMPTS = 5
 """How often a copy is begun when services start and stop meanwhile."""
@@ -52,9 +52,11 @@ def copy(directory: Path, destination: Path) -> None:
         StoreUnwritable: the database cannot be read, or the copy not be written.
         StoreInUse: services start and stop all the time.
     """
-    path = directory / file.DATABASE
+    path = directory / database_file.DATABASE
     if not path.is_file():
-        raise StoreForeign(f"{directory} holds no {file.DATABASE}: is it the right --data-dir?")
+        raise StoreForeign(
+            f"{directory} holds no {database_file.DATABASE}: is it the right --data-dir?"
+        )
     for _ in range(ATTEMPTS):
         with _undisturbed(directory) as (connection, is_over):
             _write(connection, destination)
@@ -72,10 +74,10 @@ def check(path: Path) -> Contents:
     """
     newest = steps()[-1].number
     try:
-        with file.untouched(path, logged=False) as connection:
+        with database_file.untouched(path, logged=False) as connection:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
-            if application != file.APPLICATION_ID:
+            if application != database_file.APPLICATION_ID:
                 raise StoreForeign(f"{path} is no database of Greenroom's")
             if schema > newest:
                 raise StoreForeign(
@@ -92,28 +94,28 @@ def check(path: Path) -> Contents:
 
 def kept_secret(path: Path, name: str) -> bytes | None:
     """Return a secret that a checked copy keeps."""
-    with file.untouched(path, logged=False) as connection:
+    with database_file.untouched(path, logged=False) as connection:
         return secrets.kept(connection, name)
 
 
 @contextmanager
 def _undisturbed(directory: Path) -> Iterator[tuple[sqlite3.Connection, Callable[[], bool]]]:
     """Give a connection to copy from, and what says afterwards whether all is of one moment."""
-    path = directory / file.DATABASE
+    path = directory / database_file.DATABASE
     try:
         holder, left = lock.look(directory)
         if holder:
-            with file.shared(directory) as connection:
+            with database_file.shared(directory) as connection:
                 yield connection, lambda: True
-        elif file.has_log(path):
+        elif database_file.has_log(path):
             with lock.locked(directory) as held:
-                file.examine(path, steps()[-1].number, held)
-                with file.untouched(path, logged=True) as connection:
+                database_file.examine(path, steps()[-1].number, held)
+                with database_file.untouched(path, logged=True) as connection:
                     yield connection, lambda: True
         else:
             before = _state(path)
-            file.examine(path, steps()[-1].number, left)
-            with file.untouched(path, logged=False) as connection:
+            database_file.examine(path, steps()[-1].number, left)
+            with database_file.untouched(path, logged=False) as connection:
                 yield connection, lambda: before == _state(path) and not lock.look(directory)[0]
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -123,7 +125,7 @@ def _undisturbed(directory: Path) -> Iterator[tuple[sqlite3.Connection, Callable
 def _state(path: Path) -> tuple[object, ...]:
     """Return what a service changes about the files when it opens them."""
     status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns, file.has_log(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns, database_file.has_log(path)
 
 
 def _write(connection: sqlite3.Connection, destination: Path) -> None:

@@ -5,7 +5,7 @@
 - **A file that is not ours is never written**, not even by recovery: what decides is read first,
   without SQLite or through a read-only connection that leaves no file behind.
 - A database that must have been there is missed: one whose key lies there, one whose log a killed
-  process left. So is the end of a log that SQLite would throw away; see `sqlite_log`.
+  process left. So is the end of a log that SQLite would throw away; see `write_ahead_log`.
 - A file shorter than its header says is damaged. Every page is checked (`PRAGMA quick_check`) when
   the last process did not close the database, or when that is quick: up to `ALWAYS_CHECKED_BYTES`.
   A larger file that was closed properly is opened without that check, so that starting stays fast.
@@ -23,7 +23,7 @@ import msgspec
 from greenroom.process.files import synchronize
 from greenroom.storage.base import StoreForeign, StoreRefused
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite import log as sqlite_log
+from greenroom.storage.sqlite import write_ahead_log
 from greenroom.storage.sqlite.lock import LOCK, Left, Lock, in_use, is_full, locked, unwritable
 
 DATABASE = "greenroom.db"
@@ -108,7 +108,7 @@ class DatabaseFile:
             self._lock = None
 
     def _has_log(self) -> bool:
-        return not sqlite_log.holds_nothing(_beside(self._path, "-wal"))
+        return not write_ahead_log.holds_nothing(_beside(self._path, "-wal"))
 
 
 @contextmanager
@@ -244,12 +244,12 @@ def _check_with_log(
 ) -> None:
     """See that nothing of the log is missing, and that both can be read."""
     log = _beside(path, "-wal")
-    if lock.must_have_log and sqlite_log.holds_nothing(log):
+    if lock.must_have_log and write_ahead_log.holds_nothing(log):
         raise _log_missing(path, log)
     logged = has_log(path)
     recovered = _check_contents(path, newest, logged=logged, every_page=every_page)
     if recovered is not None and log.exists():
-        fault = sqlite_log.fault(log, recovered, header.changes, same_boot=lock.same_boot)
+        fault = write_ahead_log.fault(log, recovered, header.changes, same_boot=lock.same_boot)
         if fault is not None:
             raise _log_damaged(path, log, fault)
 
@@ -324,7 +324,7 @@ def _check_contents(path: Path, newest: int, *, logged: bool, every_page: bool) 
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             check = "PRAGMA quick_check(1)" if every_page else "SELECT count(*) FROM sqlite_master"
             (result,) = connection.execute(check).fetchone()
-            recovered = sqlite_log.recovered_frames(shared) if logged else None
+            recovered = write_ahead_log.recovered_frames(shared) if logged else None
     except sqlite3.Error as error:
         raise unwritable(path, error) if is_full(error) else _damaged(path, str(error)) from error
     if every_page and result != "ok":

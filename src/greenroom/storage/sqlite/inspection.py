@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.storage.schema import steps
-from greenroom.storage.sqlite import file, lock, secrets
+from greenroom.storage.sqlite import database_file, lock, secrets
 from greenroom.storage.sqlite.lock import unwritable
 
 INDEX_BYTES = 32 * 1024
@@ -36,21 +36,21 @@ def inspect(directory: Path, secret: str) -> Inspection:
     if not os.path.lexists(directory):
         above = next((each for each in directory.absolute().parents if each.exists()), Path("/"))
         _check_writable(above)
-        _check_space(above, directory / file.DATABASE)
+        _check_space(above, directory / database_file.DATABASE)
         return Inspection()
     _check_writable(directory)
     holder, left = lock.look(directory)
-    path = directory / file.DATABASE
+    path = directory / database_file.DATABASE
     try:
         if holder:
-            with file.shared(directory) as connection:
+            with database_file.shared(directory) as connection:
                 return Inspection(True, holder, secrets.kept(connection, secret))
-        if not file.has_log(path):
+        if not database_file.has_log(path):
             # A log that was left has its index beside it.
             _check_space(directory, path)
-        if not file.examine(path, steps()[-1].number, left):
+        if not database_file.examine(path, steps()[-1].number, left):
             return Inspection()
-        with file.untouched(path, logged=file.has_log(path)) as connection:
+        with database_file.untouched(path, logged=database_file.has_log(path)) as connection:
             return Inspection(True, "", secrets.kept(connection, secret))
     except (OSError, sqlite3.Error) as error:
         raise unwritable(path, error) from error

@@ -3,8 +3,8 @@
 - **Durability.** WAL with `synchronous = FULL`: an answered write also survives a power failure, as
   far as the disk keeps what it has synchronised.
 - **Reads** have a connection of their own and wait for no write.
-- **Order, atomicity, bounds, failures**: see `sqlite_worker`, through which every call goes.
-- **Opening**: see `sqlite_file` for what is refused, and `sqlite_lock` for the directory's lock.
+- **Order, atomicity, bounds, failures**: see `worker`, through which every call goes.
+- **Opening**: see `database_file` for what is refused, and `lock` for the directory's lock.
 """
 
 import asyncio
@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from greenroom.storage.identities import IdentityStore
-from greenroom.storage.sqlite import file as sqlite_file
-from greenroom.storage.sqlite import secrets
-from greenroom.storage.sqlite.file import DatabaseFile
+from greenroom.storage.sqlite import database_file, secrets
+from greenroom.storage.sqlite.database_file import DatabaseFile
 from greenroom.storage.sqlite.identities import SqliteTransactions
 from greenroom.storage.sqlite.journal import SqliteJournal
 from greenroom.storage.sqlite.lock import unwritable
@@ -64,10 +63,10 @@ class SqliteStore:
 
         def read() -> bytes | None:
             try:
-                with sqlite_file.shared(directory) as connection:
+                with database_file.shared(directory) as connection:
                     return secrets.kept(connection, secret)
             except sqlite3.Error as error:
-                raise unwritable(directory / sqlite_file.DATABASE, error) from None
+                raise unwritable(directory / database_file.DATABASE, error) from None
 
         return await asyncio.to_thread(read)
 
