@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.autobahn.cases import CLOSE, FIN, Case, Frame, cases, closing
-from tests.e2e.wire import upgrade_bytes
-from tests.service import STARTUP_SECONDS, environment, until_ready
+from tests.running.service import STARTUP_SECONDS, environment, until_ready
+from tests.running.wire import upgrade_bytes
 
 CASES = tuple(cases())
 

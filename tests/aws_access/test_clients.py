@@ -13,7 +13,7 @@ import pytest
 
 from greenroom.aws_access import clients
 from greenroom.aws_access.clients import AwsAccess, Service
-from tests.chatlog import answering
+from tests.stand_ins import answering
 
 
 async def test_calls_run_in_threads(aws_credentials: None) -> None:

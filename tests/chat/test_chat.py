@@ -26,13 +26,13 @@ from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
 from greenroom.review.base import Allowed, Denied, Held, Submission, Verdict
 from greenroom.storage.memory.store import MemoryStore
-from tests.bus.listening import ListeningBus
-from tests.chatlog.scene import FullJournal, FullStore, room_of
-from tests.chatlog.scene import Scene as LogScene
-from tests.hand_clock import HandClock
-from tests.loose_tasks import LooseTasks
-from tests.messaging.stage import claims_of, settle
-from tests.storage.values import NOW, a_room, room_arn
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.listening import ListeningBus
+from tests.stand_ins.loose_tasks import LooseTasks
+from tests.stand_ins.scene import FullJournal, FullStore, room_of
+from tests.stand_ins.scene import Scene as LogScene
+from tests.stand_ins.stage import claims_of, settle
+from tests.stand_ins.values import NOW, a_room, room_arn
 
 
 def address() -> str:

@@ -7,9 +7,9 @@ from greenroom.chat.rates import Rates
 from greenroom.model.errors import ThrottlingException
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.protocol.actions import SendMessage
-from tests.hand_clock import HandClock
-from tests.messaging.stage import claims_of
-from tests.storage.values import a_room, room_arn
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.stage import claims_of
+from tests.stand_ins.values import a_room, room_arn
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room, RoomChange
 from greenroom.storage.base import StorageUnavailable
-from tests.hand_clock import HandClock
-from tests.loose_tasks import LooseTasks
-from tests.messaging.stage import GatedStore, settle
-from tests.storage.values import NOW, a_room
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.loose_tasks import LooseTasks
+from tests.stand_ins.stage import GatedStore, settle
+from tests.stand_ins.values import NOW, a_room
 
 
 @pytest.fixture

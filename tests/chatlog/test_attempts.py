@@ -11,8 +11,8 @@ from greenroom.chatlog.attempts import LASTING_ATTEMPTS, Trouble, attempt
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
 from greenroom.chatlog.waiting import Backoff
 from greenroom.model.logging_configuration import DestinationKind
-from tests.chatlog.batches import a_batch, a_target
-from tests.chatlog.scene import Kept
+from tests.stand_ins.batches import a_batch, a_target
+from tests.stand_ins.scene import Kept
 
 TARGET = a_target(DestinationKind.S3, "bucket")
 MISSING, DENIED, OTHER = FailureKind.NOT_FOUND, FailureKind.ACCESS_DENIED, FailureKind.OTHER

@@ -22,10 +22,10 @@ from greenroom.chatlog.cloudwatch_logs import (
     stream_of,
 )
 from greenroom.model.logging_configuration import DestinationKind
-from tests.chatlog import answering
-from tests.chatlog.batches import CONTENT, STARTED_NS, a_batch, a_record, a_target
-from tests.chatlog.kept import LogsStage, access_to
-from tests.storage.values import room_arn
+from tests.stand_ins import answering
+from tests.stand_ins.batches import CONTENT, STARTED_NS, a_batch, a_record, a_target
+from tests.stand_ins.kept import LogsStage, access_to
+from tests.stand_ins.values import room_arn
 
 EVENTS = st.lists(
     st.builds(

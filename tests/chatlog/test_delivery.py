@@ -15,9 +15,9 @@ from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
 from greenroom.storage.memory.logging_configurations import MemoryLoggingConfigurations
 from greenroom.storage.memory.store import MemoryStore
-from tests.chatlog.scene import INTERVAL, Alarm, FullJournal, FullStore, Scene, room_of
 from tests.chatlog.test_log import moved, value
-from tests.storage.values import NOW, a_room
+from tests.stand_ins.scene import INTERVAL, Alarm, FullJournal, FullStore, Scene, room_of
+from tests.stand_ins.values import NOW, a_room
 
 SIZE = 30
 """Bytes of a record's payload that the scene makes."""

@@ -11,8 +11,8 @@ from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.settings.load import load
-from tests.chatlog import answering
-from tests.chatlog.batches import a_batch, a_target
+from tests.stand_ins import answering
+from tests.stand_ins.batches import a_batch, a_target
 
 Opening = Callable[..., Destinations]
 

@@ -4,8 +4,8 @@ import structlog.testing
 
 from greenroom.chatlog.drops import TOLD_EVERY_SECONDS, Drops
 from greenroom.model.arn import Arn
-from tests.hand_clock import HandClock
-from tests.storage.values import configuration_arn
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.values import configuration_arn
 
 SECOND = 1_000_000_000
 ARN = configuration_arn()

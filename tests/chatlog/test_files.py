@@ -15,7 +15,7 @@ from greenroom.chatlog.base import DestinationFailed, FailureKind
 from greenroom.chatlog.files import FilesDestination, directory_name
 from greenroom.chatlog.objects import objects
 from greenroom.model.logging_configuration import DestinationKind
-from tests.chatlog.batches import CONTENT, a_batch, a_target
+from tests.stand_ins.batches import CONTENT, a_batch, a_target
 
 HOSTILE = ["..", "../..", "/etc", "...", ".hidden", "a/../../b", "/", "~", "a" * 512, "/" * 512]
 names = st.one_of(

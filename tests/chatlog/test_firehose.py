@@ -19,10 +19,10 @@ from greenroom.chatlog.firehose import (
 )
 from greenroom.chatlog.record import line
 from greenroom.model.logging_configuration import DestinationKind
-from tests.chatlog import answering
-from tests.chatlog.batches import CONTENT, a_batch, a_record, a_target
-from tests.chatlog.kept import access_to
-from tests.storage.values import room_arn
+from tests.stand_ins import answering
+from tests.stand_ins.batches import CONTENT, a_batch, a_record, a_target
+from tests.stand_ins.kept import access_to
+from tests.stand_ins.values import room_arn
 
 TARGET = a_target(DestinationKind.FIREHOSE, "stream")
 LINES = st.lists(

@@ -14,9 +14,9 @@ from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
 from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.opened import Opened
-from tests.chatlog.scene import Alarm
-from tests.hand_clock import HandClock
-from tests.storage.values import configuration_arn, room_arn
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.scene import Alarm
+from tests.stand_ins.values import configuration_arn, room_arn
 
 PAYLOAD = b'{"Type":"MESSAGE"}'
 SIZE = len(PAYLOAD) + ENTRY_BYTES

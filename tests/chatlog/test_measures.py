@@ -5,7 +5,7 @@ import pytest
 from greenroom.chatlog.base import FailureKind
 from greenroom.chatlog.measures import Depth, Measures
 from greenroom.telemetry.metrics import Metrics
-from tests.storage.values import configuration_arn
+from tests.stand_ins.values import configuration_arn
 
 ERRORS = "ivschat_log_destination_errors_total"
 DENIED = "ivschat_log_destination_access_denied_errors_total"

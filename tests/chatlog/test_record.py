@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from greenroom.chatlog.base import Record
 from greenroom.chatlog.record import line, timestamp
 from greenroom.protocol import events
-from tests.storage.values import room_arn
+from tests.stand_ins.values import room_arn
 
 SAMPLES = json.loads((Path(__file__).parents[1] / "parity/chat_log_records.json").read_text())
 times = st.integers(0, 4_000_000_000 * 1_000_000_000)

@@ -8,9 +8,9 @@ from greenroom.aws_access.clients import Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind
 from greenroom.chatlog.objects import objects
 from greenroom.chatlog.s3 import S3Destination
-from tests.chatlog import answering
-from tests.chatlog.batches import a_batch
-from tests.chatlog.kept import S3Stage, access_to
+from tests.stand_ins import answering
+from tests.stand_ins.batches import a_batch
+from tests.stand_ins.kept import S3Stage, access_to
 
 
 async def test_objects_byte_for_byte(aws_url: str, aws_credentials: None, tmp_path: Path) -> None:

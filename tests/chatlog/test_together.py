@@ -9,7 +9,7 @@ from greenroom.chatlog import together
 from greenroom.chatlog.base import Target
 from greenroom.chatlog.together import TOGETHER, Progress, first_then_together
 from greenroom.model.logging_configuration import DestinationKind
-from tests.chatlog.batches import a_batch, a_target
+from tests.stand_ins.batches import a_batch, a_target
 
 
 class Calls:

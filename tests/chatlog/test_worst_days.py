@@ -18,9 +18,9 @@ from greenroom.model.logging_configuration import (
     State,
 )
 from greenroom.storage.sqlite.store import SqliteStore
-from tests.chatlog.scene import INTERVAL, Kept, Scene, room_of
 from tests.contracts.conftest import hasty_store
-from tests.storage.values import NOW
+from tests.stand_ins.scene import INTERVAL, Kept, Scene, room_of
+from tests.stand_ins.values import NOW
 
 CONFIGURATIONS = 2
 

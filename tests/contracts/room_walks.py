@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomFilter
 from greenroom.storage.base import Store
-from tests.storage.values import ACCOUNT, REGION
+from tests.stand_ins.values import ACCOUNT, REGION
 
 EVERY = RoomFilter()
 """The filter that every room passes."""

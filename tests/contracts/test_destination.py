@@ -11,9 +11,9 @@ import pytest
 from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import Destination, DestinationFailed, FailureKind, Record
 from greenroom.chatlog.record import line
-from tests.chatlog import answering
-from tests.chatlog.batches import CONTENT, a_batch
-from tests.chatlog.kept import STAGES, FilesStage, Stage, access_to
+from tests.stand_ins import answering
+from tests.stand_ins.batches import CONTENT, a_batch
+from tests.stand_ins.kept import STAGES, FilesStage, Stage, access_to
 
 
 @pytest.fixture(params=STAGES)

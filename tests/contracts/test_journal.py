@@ -12,7 +12,7 @@ from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Backlog, Entry, Removed
 from greenroom.storage.memory import journal as memory_journal
 from greenroom.storage.sqlite import journal
-from tests.storage.values import NOW, configuration_arn, new_account, room_arn
+from tests.stand_ins.values import NOW, configuration_arn, new_account, room_arn
 
 PLENTY = 1_000_000
 START = NOW * 1_000_000

@@ -21,7 +21,7 @@ from greenroom.model.room import (
     RoomChange,
 )
 from greenroom.storage.base import Store
-from tests.storage.values import (
+from tests.stand_ins.values import (
     ACCOUNT,
     NOW,
     PLENTY,

@@ -19,7 +19,7 @@ from greenroom.review.function import FunctionTarget
 from greenroom.review.http import HttpTarget
 from greenroom.review.target import InvocationFailed, Target
 from greenroom.settings.load import load
-from tests.lambda_endpoint import ENVIRONMENT, arn
+from tests.stand_ins.lambda_endpoint import ENVIRONMENT, arn
 
 LOOPBACK = load({"review_http_allowed_networks": "127.0.0.0/8"}, {}, None).networks(
     "review_http_allowed_networks"

@@ -11,7 +11,7 @@ from greenroom.model.room import HandlerChange, Room, RoomChange, RoomFilter
 from greenroom.storage.base import Store
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomPage
 from tests.contracts.room_walks import EVERY, arns, listed
-from tests.storage.values import (
+from tests.stand_ins.values import (
     ACCOUNT,
     NOW,
     PLENTY,

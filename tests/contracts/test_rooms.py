@@ -24,7 +24,7 @@ from greenroom.model.room import (
 )
 from greenroom.storage.base import Store
 from tests.contracts.room_walks import arns, listed
-from tests.storage.values import (
+from tests.stand_ins.values import (
     ACCOUNT,
     NOW,
     PLENTY,

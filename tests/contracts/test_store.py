@@ -13,8 +13,8 @@ from greenroom.model.room import (
 )
 from greenroom.storage.base import StorageUnavailable, Store
 from tests.contracts.room_walks import EVERY, arns, listed
-from tests.redeeming import redeem
-from tests.storage.values import (
+from tests.stand_ins.redeeming import redeem
+from tests.stand_ins.values import (
     ACCOUNT,
     NOW,
     PLENTY,

@@ -12,7 +12,7 @@ from greenroom.model.logging_configuration import (
 )
 from greenroom.storage.base import Store
 from tests.contracts.room_walks import arns, listed
-from tests.storage.values import (
+from tests.stand_ins.values import (
     NOW,
     PLENTY,
     a_configuration,

@@ -6,8 +6,8 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.storage.base import Store
-from tests.redeeming import redeem
-from tests.storage.values import (
+from tests.stand_ins.redeeming import redeem
+from tests.stand_ins.values import (
     NOW,
 )
 

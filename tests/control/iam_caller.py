@@ -29,7 +29,7 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
 from greenroom.vault.sealing import Sealer
-from tests.hand_clock import HandClock
+from tests.stand_ins.hand_clock import HandClock
 
 ACCOUNT = "123456789012"
 ROOT = Principal(

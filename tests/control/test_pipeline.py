@@ -10,7 +10,7 @@ from greenroom.control.ivschat.operations import HANDLERS
 from greenroom.control.request_body import BODY_BYTES
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable
-from tests.control.caller import ACCOUNT, STRANGER, Caller
+from tests.stand_ins.caller import ACCOUNT, STRANGER, Caller
 
 UNSIGNED = Request("POST", "/CreateRoom", "", (("host", "h"),), b"{}")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from greenroom.control.request_body import FREE_BYTES, Bodies, TooManyBodies
 from greenroom.model.errors import RequestEntityTooLargeException, ValidationException
-from tests.messaging.stage import settle
+from tests.stand_ins.stage import settle
 
 CHUNK = b"x" * FREE_BYTES
 

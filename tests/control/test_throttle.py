@@ -9,7 +9,7 @@ from greenroom.control.throttle import BODY_BYTES, Throttle
 from greenroom.model.errors import ThrottlingException
 from greenroom.model.iam_errors import Throttling
 from greenroom.model.quotas import CALLER_RATE, IDENTITY_RATE, Quotas, RateProfile
-from tests.hand_clock import HandClock
+from tests.stand_ins.hand_clock import HandClock
 
 
 def test_rates() -> None:

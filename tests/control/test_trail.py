@@ -9,7 +9,7 @@ import pytest
 from greenroom.audit import refusals
 from greenroom.audit.log import AuditLog
 from greenroom.aws.signature.sigv4 import Request
-from tests.control.caller import ACCOUNT, LAMBDA, STRANGER, Caller
+from tests.stand_ins.caller import ACCOUNT, LAMBDA, STRANGER, Caller
 
 
 class Audited(Caller):

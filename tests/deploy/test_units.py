@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.said import until
-from tests.service import environment, running
+from tests.running.said import until
+from tests.running.service import environment, running
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 LOGROTATE = DEPLOY / "logrotate" / "greenroom"

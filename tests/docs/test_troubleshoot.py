@@ -14,8 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.docs.blocks import ROOT
-from tests.e2e.wire import Answer, Peer
-from tests.service import Service, running
+from tests.running.service import Service, running
+from tests.running.wire import Answer, Peer
 
 PAGE = ROOT / "docs" / "howto" / "troubleshoot.md"
 VARIES = "…"

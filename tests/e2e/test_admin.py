@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 Admin = Callable[..., Result]
 ALLOW = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"%s","Resource":"*"}}'

@@ -18,16 +18,16 @@ from greenroom.cli.exit_codes import ExitCode
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.process.randomness import new_key
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
-from tests.e2e.attacks import Target, answer_to, attacked, frames_after
-from tests.e2e.wire import (
+from tests.running.attacks import Target, answer_to, attacked, frames_after
+from tests.running.process import cpu_seconds, resident
+from tests.running.service import environment
+from tests.running.wire import (
     PING,
     WebSocket,
     client_frame,
     token_line,
     upgrade_bytes,
 )
-from tests.service import environment
-from tests.stress.process import cpu_seconds, resident
 
 pytestmark = pytest.mark.xdist_group("hostile")
 

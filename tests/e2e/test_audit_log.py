@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.said import entries, until
-from tests.service import Service, running
+from tests.running.said import entries, until
+from tests.running.service import Service, running
 
 MEBIBYTE = 1_048_576
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import WebSocket, api_of, token_line, upgrade_bytes
-from tests.service import STARTUP_SECONDS, Service, environment, running
+from tests.running.service import STARTUP_SECONDS, Service, environment, running
+from tests.running.wire import WebSocket, api_of, token_line, upgrade_bytes
 
 KILLED = Path(__file__).with_name("killed.py")
 STEPS = 40

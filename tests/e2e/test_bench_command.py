@@ -18,8 +18,8 @@ from click.testing import CliRunner
 import greenroom
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
-from tests.e2e.wire import PATIENCE, api_of
-from tests.service import Service, environment, running
+from tests.running.service import Service, environment, running
+from tests.running.wire import PATIENCE, api_of
 
 SOURCE = {"PYTHONPATH": str(Path(greenroom.__file__).parent.parent)}
 COMMAND = [sys.executable, "-m", "greenroom", "bench"]

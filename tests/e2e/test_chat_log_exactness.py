@@ -21,10 +21,10 @@ import msgspec
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.said import assert_no_faults
-from tests.service import Service, running
-from tests.stress.process import UNTHROTTLED
-from tests.stress.viewers import Crowd, Speaker, until
+from tests.running.process import UNTHROTTLED
+from tests.running.said import assert_no_faults
+from tests.running.service import Service, running
+from tests.running.viewers import Crowd, Speaker, until
 
 SEED = secrets.randbelow(2**32)
 

@@ -6,10 +6,10 @@ import json
 import resource
 from pathlib import Path
 
-from tests.said import assert_no_faults, entries, samples
-from tests.service import Service, running
-from tests.stress.process import UNTHROTTLED
-from tests.stress.viewers import Crowd, Speaker, until
+from tests.running.process import UNTHROTTLED
+from tests.running.said import assert_no_faults, entries, samples
+from tests.running.service import Service, running
+from tests.running.viewers import Crowd, Speaker, until
 
 
 def fill_disk(service: Service) -> None:

@@ -23,8 +23,8 @@ import greenroom
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.settings.table import SETTINGS
 from tests.conftest import Measured
-from tests.e2e.wire import PATIENCE, Api, Closed, Peer, WebSocket, api_of, signed
-from tests.service import Service, environment, running, start
+from tests.running.service import Service, environment, running, start
+from tests.running.wire import PATIENCE, Api, Closed, Peer, WebSocket, api_of, signed
 
 BIN = Path(sys.executable).parent
 LAUNCHERS = {"module": [sys.executable, "-m", "greenroom"], "script": [str(BIN / "greenroom")]}

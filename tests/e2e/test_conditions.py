@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 TESTER = f"arn:aws:iam::{ACCOUNT}:user/qa/tester"

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Measured
-from tests.e2e.wire import (
+from tests.running.said import ends, until
+from tests.running.service import Service, running
+from tests.running.wire import (
     CLOSE,
     PATIENCE,
     PING,
@@ -31,8 +33,6 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
-from tests.said import ends, until
-from tests.service import Service, running
 
 UNTHROTTLED = {
     "GREENROOM_REQUEST_RATES": "off",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import PATIENCE, Api, WebSocket, api_of
-from tests.service import Service, environment, running
+from tests.running.service import Service, environment, running
+from tests.running.wire import PATIENCE, Api, WebSocket, api_of
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import Peer, http_bytes
-from tests.said import entries
-from tests.service import Service, running
+from tests.running.said import entries
+from tests.running.service import Service, running
+from tests.running.wire import Peer, http_bytes
 
 PATIENCE = 20.0
 """Far more than anything takes; a busy machine must not fail a test."""

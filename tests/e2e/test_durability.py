@@ -23,8 +23,8 @@ import msgspec
 import pytest
 
 from tests.conftest import Measured
-from tests.e2e.wire import PATIENCE, Answer, Api, Closed, WebSocket, api_of
-from tests.service import Service, start
+from tests.running.service import Service, start
+from tests.running.wire import PATIENCE, Answer, Api, Closed, WebSocket, api_of
 
 ROUNDS = int(os.environ.get("DURABILITY_ROUNDS", "5"))
 ACKNOWLEDGED = (200, 800)

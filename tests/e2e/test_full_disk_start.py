@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from tests.e2e.wire import api_of
-from tests.service import STARTUP_SECONDS, environment, start
+from tests.running.service import STARTUP_SECONDS, environment, start
+from tests.running.wire import api_of
 
 NO_SPACE = {"PYTHONPATH": str(Path(__file__).parent / "no_space")}
 

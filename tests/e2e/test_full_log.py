@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import WebSocket, api_of
-from tests.service import Service, environment, until_ready
+from tests.running.service import Service, environment, until_ready
+from tests.running.wire import WebSocket, api_of
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")

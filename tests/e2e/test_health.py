@@ -18,9 +18,9 @@ from greenroom.entrance import dev_certificate
 from greenroom.entrance.health import FRESH_SECONDS
 from greenroom.storage.sqlite.database_file import DATABASE
 from tests.e2e.test_chat_log_full_disk import fill_disk, free_disk
-from tests.e2e.wire import PATIENCE
-from tests.said import assert_no_faults, samples, until
-from tests.service import Service, running
+from tests.running.said import assert_no_faults, samples, until
+from tests.running.service import Service, running
+from tests.running.wire import PATIENCE
 
 
 def probe(service: Service, path: str = "/health/ready") -> tuple[int, dict[str, Any]]:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from greenroom.aws.service import OPERATIONS
-from tests.e2e.attacks import Target, answer_to, answers_to, attacked, said
-from tests.e2e.wire import (
+from tests.running.attacks import Target, answer_to, answers_to, attacked, said
+from tests.running.service import Service
+from tests.running.wire import (
     CLOSE,
     PING,
     TEXT,
@@ -26,7 +27,6 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
-from tests.service import Service
 
 pytestmark = pytest.mark.xdist_group("hostile")
 

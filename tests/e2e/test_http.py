@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from greenroom import __version__
-from tests.e2e.wire import Answer, Closed, Peer, http_bytes, signed_bytes
-from tests.service import Service, running
+from tests.running.service import Service, running
+from tests.running.wire import Answer, Closed, Peer, http_bytes, signed_bytes
 
 REQUEST_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 BODY_BYTES = 1_048_576

@@ -16,9 +16,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from greenroom.cli.exit_codes import ExitCode
-from tests.e2e.wire import PATIENCE, WebSocket
-from tests.said import until
-from tests.service import Service, environment, running, start
+from tests.running.said import until
+from tests.running.service import Service, environment, running, start
+from tests.running.wire import PATIENCE, WebSocket
 
 FILE = """
 [users.anna]

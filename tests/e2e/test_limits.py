@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import (
+from tests.running.said import assert_no_faults, entries
+from tests.running.service import Service, running
+from tests.running.wire import (
     PATIENCE,
     Answer,
     Api,
@@ -27,8 +29,6 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
-from tests.said import assert_no_faults, entries
-from tests.service import Service, running
 
 HEALTH = http_bytes("GET", "/health", {"host": "h"})
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.wire import WebSocket, api_of, client_frame, token_line, upgrade_bytes
-from tests.said import entries
-from tests.service import Service, running
+from tests.running.said import entries
+from tests.running.service import Service, running
+from tests.running.wire import WebSocket, api_of, client_frame, token_line, upgrade_bytes
 
 TIMES = 60
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.wire import (
+from tests.running.service import Service, running
+from tests.running.wire import (
     BINARY,
     CLOSE,
     PATIENCE,
@@ -29,7 +30,6 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
-from tests.service import Service, running
 
 FAULTS = """
 from greenroom.chat.chat import Chat

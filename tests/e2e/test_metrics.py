@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import Answer, Peer, WebSocket, api_of, http_bytes
-from tests.said import samples
-from tests.service import Service, running
+from tests.running.said import samples
+from tests.running.service import Service, running
+from tests.running.wire import Answer, Peer, WebSocket, api_of, http_bytes
 
 TOKEN = "a-token-of-the-operator"
 

@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from greenroom.cli.access import AccessKey, CommandRefused
 from greenroom.cli.api import Api, Endpoint
 from greenroom.policies.greenroom_access import GREENROOM_ACCESS
-from tests.said import until
-from tests.service import Service, running
+from tests.running.said import until
+from tests.running.service import Service, running
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/operator"

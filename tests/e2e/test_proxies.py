@@ -13,7 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.e2e.wire import (
+from tests.running.said import samples, until
+from tests.running.service import Service, running
+from tests.running.wire import (
     PATIENCE,
     Answer,
     Api,
@@ -25,8 +27,6 @@ from tests.e2e.wire import (
     token_line,
     upgrade_bytes,
 )
-from tests.said import samples, until
-from tests.service import Service, running
 
 ANN, BOB = "192.0.2.1", "2001:db8::2"
 HEALTH = http_bytes("GET", "/health", {"host": "h"})

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 
 def client(service: Service, name: str, region: str) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from greenroom.aws.signature.sigv4 import WINDOW_SECONDS
-from tests.e2e.wire import Answer, Peer, signed
-from tests.service import Service, running
-from tests.stress.clock import MovedClock
+from tests.running.clock import MovedClock
+from tests.running.service import Service, running
+from tests.running.wire import Answer, Peer, signed
 
 SECOND = 1_000_000_000
 """In nanoseconds."""

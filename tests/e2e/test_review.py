@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.lambda_endpoint import (
+from tests.running.service import Service, running
+from tests.stand_ins.lambda_endpoint import (
     ENVIRONMENT,
     Event,
     LambdaEndpoint,
@@ -29,7 +30,6 @@ from tests.lambda_endpoint import (
     arn,
     lambda_endpoint,
 )
-from tests.service import Service, running
 
 PATIENCE = 20.0
 """Far more than anything takes; a busy machine must not fail a test."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import STARTUP_SECONDS, Service, environment, running, until_ready
+from tests.running.service import STARTUP_SECONDS, Service, environment, running, until_ready
 
 GREENROOM = f"{shlex.quote(sys.executable)} -m greenroom"
 CLOSED = [">&-", "<&- >&- 2>&-"]

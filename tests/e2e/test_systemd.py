@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import PATIENCE, Peer, WebSocket, api_of, token_line, upgrade_bytes
-from tests.service import environment
-from tests.unit import AS_SYSTEMD, Unit, made_in
+from tests.running.service import environment
+from tests.running.unit import AS_SYSTEMD, Unit, made_in
+from tests.running.wire import PATIENCE, Peer, WebSocket, api_of, token_line, upgrade_bytes
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import pytest
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.entrance.takeover_channel import NAME
-from tests.e2e.wire import PATIENCE, PING, Peer, WebSocket, api_of, token_line, upgrade_bytes
-from tests.said import entries, until
-from tests.service import Service, environment, running, take_over
+from tests.running.said import entries, until
+from tests.running.service import Service, environment, running, take_over
+from tests.running.wire import PATIENCE, PING, Peer, WebSocket, api_of, token_line, upgrade_bytes
 
 JSON = {"GREENROOM_LOG_FORMAT": "json"}
 

@@ -27,9 +27,9 @@ from websockets.typing import Subprotocol
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.entrance.dev_certificate import CERTIFICATE_NAME, KEY_NAME, dev_certificate
-from tests.e2e.wire import PATIENCE
-from tests.said import until
-from tests.service import Service, environment, running
+from tests.running.said import until
+from tests.running.service import Service, environment, running
+from tests.running.wire import PATIENCE
 
 
 @pytest.fixture(scope="module")

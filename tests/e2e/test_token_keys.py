@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.wire import (
+from tests.running.said import ends
+from tests.running.service import Service, environment, running, start
+from tests.running.wire import (
     CLOSE,
     PATIENCE,
     Answer,
@@ -21,8 +23,6 @@ from tests.e2e.wire import (
     http_bytes,
     signed_bytes,
 )
-from tests.said import ends
-from tests.service import Service, environment, running, start
 
 PATH = "/greenroom/token-keys/"
 ACCOUNT = "/greenroom/account/"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.wire import PATIENCE
-from tests.service import Service, running
+from tests.running.service import Service, running
+from tests.running.wire import PATIENCE
 
 JSON = {
     "GREENROOM_LOG_FORMAT": "json",

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.e2e.wire import WebSocket, api_of
-from tests.service import running
+from tests.running.service import running
+from tests.running.wire import WebSocket, api_of
 
 
 @contextmanager

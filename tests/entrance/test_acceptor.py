@@ -7,7 +7,7 @@ import pytest
 
 from greenroom.entrance.acceptor import Acceptor, Entrance, _speaks_http
 from greenroom.network.visitors import Visit
-from tests.messaging.stage import settle, stage
+from tests.stand_ins.stage import settle, stage
 
 PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)
 

@@ -16,7 +16,7 @@ from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.upgrading import Upgrading
 from greenroom.network.visitors import Visit
-from tests.messaging.stage import Stage, Transport, settle, stage, token
+from tests.stand_ins.stage import Stage, Transport, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
 HEAD = (

@@ -10,7 +10,7 @@ import pytest
 from greenroom.entrance import health
 from greenroom.entrance.health import FRESH_SECONDS, Health, Part, StoreCheck
 from greenroom.storage.base import StorageUnavailable
-from tests.hand_clock import HandClock
+from tests.stand_ins.hand_clock import HandClock
 
 
 class Disk:

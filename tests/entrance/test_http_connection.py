@@ -18,7 +18,7 @@ from greenroom.entrance.http_connection import HELD_BYTES, PARTS_AT_ONCE, HeadLi
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visitors
-from tests.messaging.stage import Stage, Transport, action, frames_of, settle, stage, token
+from tests.stand_ins.stage import Stage, Transport, action, frames_of, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
 REQUEST = b"GET /path HTTP/1.1\r\nhost: h\r\n\r\n"

@@ -7,7 +7,7 @@ from uvicorn.config import Config
 
 from greenroom.entrance.acceptor import Acceptor, Entrance
 from greenroom.entrance.http_server import HttpServer
-from tests.messaging.stage import settle, stage
+from tests.stand_ins.stage import settle, stage
 
 PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)
 

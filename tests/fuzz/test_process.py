@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from greenroom.aws.service import OPERATIONS
 from greenroom.model.errors import IncompleteSignatureException
-from tests.e2e.attacks import Target, answer_to, answers_to, attacked, frames_after, said
-from tests.e2e.wire import WebSocket, http_bytes, signed_bytes, token_line, upgrade_bytes
 from tests.fuzz import targets
 from tests.fuzz.mutations import mutated
 from tests.fuzz.profile import SECONDS, profile
 from tests.fuzz.seeds import entries
-from tests.service import Service
-from tests.stress.process import resident
+from tests.running.attacks import Target, answer_to, answers_to, attacked, frames_after, said
+from tests.running.process import resident
+from tests.running.service import Service
+from tests.running.wire import WebSocket, http_bytes, signed_bytes, token_line, upgrade_bytes
 
 pytestmark = [pytest.mark.xdist_group("hostile"), pytest.mark.timeout(SECONDS)]
 

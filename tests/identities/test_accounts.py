@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from greenroom.aws.service import OPERATIONS
 from greenroom.identities.accounts import Accounts
 from greenroom.model.errors import PendingVerification
-from tests.control.caller import ACCOUNT, STRANGER, Caller
+from tests.stand_ins.caller import ACCOUNT, STRANGER, Caller
 
 PENDING = {
     "CreateChatToken",

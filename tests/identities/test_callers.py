@@ -13,7 +13,7 @@ from greenroom.identities.callers import AccessKey, Caller, Identities, root_pri
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
 from greenroom.model.identity import LastUsed, SessionClaims
 from greenroom.storage.base import StorageUnavailable
-from tests.hand_clock import START_MS, HandClock
+from tests.stand_ins.hand_clock import START_MS, HandClock
 
 ACCOUNT = "123456789012"
 KEY = AccessKey("AKIA1", "very-secret", ACCOUNT)

@@ -23,7 +23,7 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.tokens.key_ring import KeyRing
 from greenroom.tokens.session_tokens import seal_session
 from greenroom.vault.sealing import Sealer, key_context
-from tests.hand_clock import START_MS, HandClock
+from tests.stand_ins.hand_clock import START_MS, HandClock
 
 ACCOUNT = "123456789012"
 USER, ROLE = IdentityKind.USER, IdentityKind.ROLE

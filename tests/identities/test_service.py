@@ -21,7 +21,7 @@ from greenroom.model.identity_errors import NoSuchEntity
 from greenroom.settings.load import load
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory.store import MemoryStore
-from tests.hand_clock import HandClock
+from tests.stand_ins.hand_clock import HandClock
 
 ACCOUNT = "123456789012"
 KEY = "AKIAANNAANNAANNAANNA"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 NO_REVIEW = {"GREENROOM_REVIEW_HANDLERS": "*=none"}
 """Rooms may name any function: without AWS credentials none could be invoked."""

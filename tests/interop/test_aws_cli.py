@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.interop.answers import ACCOUNT, LAMBDA, s3
-from tests.service import Service, environment
+from tests.running.service import Service, environment
 
 AWS = Path(sys.executable).with_name("aws")
 WIRE_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

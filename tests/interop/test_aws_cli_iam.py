@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.answers import ACCOUNT
 from tests.interop.test_aws_cli import AWS, output, run, silent
-from tests.service import Service
+from tests.running.service import Service
 
 Cli = Callable[..., Any]
 

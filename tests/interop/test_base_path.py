@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 from greenroom.cli.main import main
 from tests.interop.js import cases
 from tests.interop.js.cases import Outcomes, Program
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 BASE = "/chat"
 PROGRAM = Program("base_path.mjs")

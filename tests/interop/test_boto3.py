@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, connect
 
 from tests.interop.answers import ACCOUNT, LAMBDA, members, s3, status
-from tests.service import Service
+from tests.running.service import Service
 
 WIRE_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 TAGS = {"stage": "test", "Größe": "größer als 1", "a:b/c=d+e-f@g_h.i": ""}

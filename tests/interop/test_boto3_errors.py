@@ -19,7 +19,7 @@ from greenroom.model.errors import (
     ServiceError,
 )
 from tests.interop.answers import ACCOUNT, LAMBDA, S3, fields, refusal, s3, status
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 CALLS_UNTIL_THROTTLED = 500
 """Far more than a second's worth, so that only a machine that stands still can miss it."""

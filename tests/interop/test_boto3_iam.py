@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.interop.answers import ACCOUNT, refusal, status
-from tests.service import Service
+from tests.running.service import Service
 
 Client = Callable[..., Any]
 _NUMBERS = itertools.count(1)

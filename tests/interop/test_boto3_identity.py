@@ -15,7 +15,7 @@ import pytest
 from botocore import UNSIGNED
 
 from tests.interop.answers import ACCOUNT, members, refusal, s3, status
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 ELSEWHERE = "eu-west-1"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.interop.answers import LAMBDA, fields, refusal, s3
-from tests.service import Service
+from tests.running.service import Service
 
 Page = dict[str, Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.interop.answers import S3, fields, refusal
-from tests.service import Service
+from tests.running.service import Service
 
 KEYS = [
     "plain",

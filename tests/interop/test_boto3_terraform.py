@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from tests.interop.answers import ACCOUNT, LAMBDA, S3, fields, refusal, s3, status
-from tests.service import Service
+from tests.running.service import Service
 
 
 def test_t01_lists(client: Any) -> None:

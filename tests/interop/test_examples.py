@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import Service, environment
+from tests.running.service import Service, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

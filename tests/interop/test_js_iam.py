@@ -8,7 +8,7 @@ import boto3
 
 from tests.interop.answers import ACCOUNT
 from tests.interop.test_aws_cli import output, run
-from tests.service import Service
+from tests.running.service import Service
 
 JS = Path(__file__).parent / "js"
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.interop.js import cases
 from tests.interop.js.cases import Outcomes, Program
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 pytestmark = pytest.mark.xdist_group("js_v2")
 OPERATIONS = Program("v2_operations.mjs", ("operations.mjs",))

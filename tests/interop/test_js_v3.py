@@ -6,7 +6,7 @@ import pytest
 
 from tests.interop.js import cases
 from tests.interop.js.cases import Outcomes, Program
-from tests.service import Service, running
+from tests.running.service import Service, running
 
 pytestmark = pytest.mark.xdist_group("js_v3")
 OPERATIONS = Program("v3_node.mjs", ("operations.mjs", "v3_pages.mjs"))

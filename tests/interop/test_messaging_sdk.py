@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.interop import messaging_driver
-from tests.interop.messaging_driver import Refused, Rooms, Sdk, Thrown, Tokens
-from tests.service import Service, running, start
-from tests.tokens_of import short_session_token
+from tests.running import messaging_driver
+from tests.running.messaging_driver import Refused, Rooms, Sdk, Thrown, Tokens
+from tests.running.service import Service, running, start
+from tests.stand_ins.tokens_of import short_session_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from tests.interop import messaging_driver
-from tests.interop.messaging_driver import Rooms, Tokens
-from tests.service import running, start
+from tests.running import messaging_driver
+from tests.running.messaging_driver import Rooms, Tokens
+from tests.running.service import running, start
 
 
 async def test_the_sdk_chats_over_tls_and_comes_back_after_a_restart(tmp_path: Path) -> None:

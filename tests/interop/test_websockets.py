@@ -15,7 +15,8 @@ import websockets.sync.client
 from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
-from tests.e2e.wire import (
+from tests.running.service import Service, running
+from tests.running.wire import (
     BINARY,
     CLOSE,
     PING,
@@ -26,8 +27,7 @@ from tests.e2e.wire import (
     action,
     client_frame,
 )
-from tests.service import Service, running
-from tests.tokens_of import short_session_token
+from tests.stand_ins.tokens_of import short_session_token
 
 MESSAGE_ID = "abcDEF123456"
 REQUEST_ID = "497f6eca-6276-4993-bfeb-53cbbbba6f08"

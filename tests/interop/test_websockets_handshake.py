@@ -13,9 +13,9 @@ import websockets
 import websockets.sync.client
 from websockets.typing import Subprotocol
 
-from tests.e2e.wire import Answer, Peer, WebSocket
-from tests.service import Service, running, start
-from tests.tokens_of import expired_token
+from tests.running.service import Service, running, start
+from tests.running.wire import Answer, Peer, WebSocket
+from tests.stand_ins.tokens_of import expired_token
 
 
 @pytest.fixture

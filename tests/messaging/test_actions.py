@@ -12,7 +12,7 @@ from greenroom.messaging.actions import PERFORMERS, Actions
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.quotas import BY_NAME as QUOTAS
 from greenroom.protocol.actions import ACTIONS, BY_NAME, OPERATIONS, Action, DisconnectUser
-from tests.messaging.stage import LIMITS, NO_BOUND, action, settle, stage, texts
+from tests.stand_ins.stage import LIMITS, NO_BOUND, action, settle, stage, texts
 
 MEMBERS: Mapping[str, dict[str, str]] = {
     "SEND_MESSAGE": {},

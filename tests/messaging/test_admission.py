@@ -8,8 +8,8 @@ from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.storage.base import StorageUnavailable
 from greenroom.tokens.key_ring import KeyRing, seal_claims
-from tests.hand_clock import START_MS
-from tests.messaging.stage import ROOM, Stage, claims_of, settle, stage, token
+from tests.stand_ins.hand_clock import START_MS
+from tests.stand_ins.stage import ROOM, Stage, claims_of, settle, stage, token
 
 ELSEWHERE = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Nowhere00001")
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from greenroom.messaging import bulk_sender
 from greenroom.messaging.bulk_sender import LONGEST, BulkSender, open_bulk_sender
-from tests.io_uring import needs_io_uring
+from tests.running.io_uring import needs_io_uring
 
 MOST = 16
 ENTER = 426

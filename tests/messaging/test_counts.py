@@ -5,8 +5,8 @@ import pytest
 from greenroom.bus.base import Arrival, Deliver
 from greenroom.entrance.metrics_endpoint import watch
 from greenroom.messaging import fanout as fanout_module
-from tests.control.caller import Caller
-from tests.messaging.stage import ROOM, Stage, action, client_frame, settle, stage, token
+from tests.stand_ins.caller import Caller
+from tests.stand_ins.stage import ROOM, Stage, action, client_frame, settle, stage, token
 
 HERE = str(ROOM)
 

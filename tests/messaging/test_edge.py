@@ -25,8 +25,8 @@ from greenroom.protocol.errors import ActionError
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
-from tests.hand_clock import START_MS
-from tests.messaging.stage import (
+from tests.stand_ins.hand_clock import START_MS
+from tests.stand_ins.stage import (
     LIMITS,
     PING,
     ROOM,

@@ -23,8 +23,8 @@ from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
 from greenroom.telemetry.metrics import Metrics
-from tests.io_uring import needs_io_uring
-from tests.messaging.stage import ROOM, settle
+from tests.running.io_uring import needs_io_uring
+from tests.stand_ins.stage import ROOM, settle
 
 HERE = str(ROOM)
 THERE = str(Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000002"))

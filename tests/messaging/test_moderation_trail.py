@@ -11,7 +11,7 @@ from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import PendingVerification
 from greenroom.protocol.actions import DeleteMessage
-from tests.hand_clock import HandClock
+from tests.stand_ins.hand_clock import HandClock
 
 CLAIMS = ChatTokenClaims("t", "arn:room", "mod", (), {}, 1, 2)
 ACTION = DeleteMessage(id="m1", request_id="r", reason="hush")

@@ -11,7 +11,7 @@ from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.origins import AllowedOrigins
 from greenroom.network.visitors import VisitorLimits, Visitors
 from greenroom.protocol.handshake import Refusal
-from tests.messaging.stage import Stage, Transport, settle, stage, token
+from tests.stand_ins.stage import Stage, Transport, settle, stage, token
 
 PROXY = packed("10.0.0.1")
 PROXIES = TrustedProxies(Networks(["10.0.0.0/8"]))

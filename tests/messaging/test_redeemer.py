@@ -10,7 +10,7 @@ from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.token_uses import MemoryTokenUses
 from greenroom.storage.token_uses import TokenUse
-from tests.hand_clock import START_MS, HandClock
+from tests.stand_ins.hand_clock import START_MS, HandClock
 
 
 class CountingUses(MemoryTokenUses):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from greenroom.messaging.sweeper import Sweeper
-from tests.hand_clock import START_MS, HandClock
+from tests.stand_ins.hand_clock import START_MS, HandClock
 
 FAR = START_MS + 10**9
 

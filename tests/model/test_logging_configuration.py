@@ -10,7 +10,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     LoggingConfigurationState,
 )
-from tests.storage.values import NOW, a_configuration
+from tests.stand_ins.values import NOW, a_configuration
 
 State = LoggingConfigurationState
 WORKING = {State.CREATING, State.UPDATING, State.DELETING}

@@ -9,7 +9,7 @@ from greenroom.model.room import (
     RoomChange,
     RoomFilter,
 )
-from tests.storage.values import NOW, a_room, full_room
+from tests.stand_ins.values import NOW, a_room, full_room
 
 DENY = FallbackResult.DENY
 

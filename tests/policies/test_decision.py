@@ -15,7 +15,7 @@ from greenroom.model.principal import (
     PolicyKind,
 )
 from greenroom.policies.decision import MAX_ACTIONS, NO_POLICIES, CompiledPolicies
-from tests.aws.policies import OTHER_ROOM, ROOM, policies, policy, statements
+from tests.stand_ins.policies import OTHER_ROOM, ROOM, policies, policy, statements
 
 ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 DENY_ALL = {**ALLOW_ALL, "Effect": "Deny"}

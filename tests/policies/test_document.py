@@ -15,7 +15,7 @@ from greenroom.policies.document import (
 )
 from greenroom.policies.statement import Effect, PolicyDocument, to_json
 from greenroom.policies.text import MAX_TEXT, MalformedPolicyDocument, policy_size
-from tests.aws.policies import documents
+from tests.stand_ins.policies import documents
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/AbCdEf123456"
 ALLOW: dict[str, Any] = {"Effect": "Allow", "Action": "ivschat:*", "Resource": "*"}

@@ -16,8 +16,14 @@ from greenroom.aws_access.clients import AwsAccess, Credentials, Service
 from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget
 from greenroom.review.aws_session import FRESH_SECONDS, STALE_SECONDS, AwsSession
 from greenroom.review.target import Failure, InvocationFailed
-from tests.hand_clock import HandClock
-from tests.lambda_endpoint import ENVIRONMENT, LambdaEndpoint, Refusal, arn, lambda_endpoint
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.lambda_endpoint import (
+    ENVIRONMENT,
+    LambdaEndpoint,
+    Refusal,
+    arn,
+    lambda_endpoint,
+)
 
 EVENT = b'{"Content":"hi \xf0\x9f\x91\xa9"}'
 KEYS = ENVIRONMENT["AWS_ACCESS_KEY_ID"], ENVIRONMENT["AWS_SECRET_ACCESS_KEY"]

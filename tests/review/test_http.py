@@ -26,7 +26,7 @@ from greenroom.review.addresses import Network
 from greenroom.review.answers import ANSWER_BYTES
 from greenroom.review.http import HttpTarget, signature
 from greenroom.review.target import Failure, InvocationFailed
-from tests.hand_clock import START_MS, HandClock
+from tests.stand_ins.hand_clock import START_MS, HandClock
 
 SECRET = "a secret of the tests"
 ONE = (ipaddress.ip_network("127.0.0.1/32"),)

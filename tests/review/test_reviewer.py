@@ -17,10 +17,10 @@ from greenroom.review.reviewer import (
 )
 from greenroom.review.target import Failure, InvocationFailed, Target
 from greenroom.telemetry.metrics import Metrics
-from tests.hand_clock import HandClock
-from tests.messaging.stage import settle
 from tests.review.test_answers import SUBMISSION
-from tests.storage.values import a_room
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.stage import settle
+from tests.stand_ins.values import a_room
 
 URI = "arn:aws:lambda:us-east-1:123456789012:function:review"
 ORIGINAL = Allowed(SUBMISSION.content, SUBMISSION.attributes)

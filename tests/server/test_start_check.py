@@ -17,8 +17,8 @@ from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.entrance.dev_certificate import dev_certificate
 from greenroom.telemetry import logs
-from tests.e2e.wire import PATIENCE
-from tests.service import environment, running
+from tests.running.service import environment, running
+from tests.running.wire import PATIENCE
 
 DATA = "data"
 

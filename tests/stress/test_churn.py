@@ -11,12 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.conftest import Measured
-from tests.e2e.wire import api_of, token_line, upgrade_bytes
-from tests.said import assert_no_faults, entries
-from tests.service import running
-from tests.stress.conftest import Scaled
-from tests.stress.process import UNTHROTTLED, descriptors, resident, serving
-from tests.stress.viewers import (
+from tests.running.process import UNTHROTTLED, descriptors, resident, serving
+from tests.running.said import assert_no_faults, entries
+from tests.running.service import running
+from tests.running.viewers import (
     PATIENCE,
     Crowd,
     Viewer,
@@ -24,6 +22,8 @@ from tests.stress.viewers import (
     at_once,
     until,
 )
+from tests.running.wire import api_of, token_line, upgrade_bytes
+from tests.stress.conftest import Scaled
 
 CYCLES = 15_000
 WARM_UP = 2_500

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.stress.clock import MovedClock
-from tests.stress.process import serving
-from tests.stress.viewers import SESSION_SECONDS, Crowd, Speaker, Viewer, seen, until
+from tests.running.clock import MovedClock
+from tests.running.process import serving
+from tests.running.viewers import SESSION_SECONDS, Crowd, Speaker, Viewer, seen, until
 
 MINUTE = 60_000_000_000
 """In nanoseconds."""

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Measured
-from tests.e2e.wire import client_frame
-from tests.said import ends
-from tests.stress.conftest import Scaled
-from tests.stress.process import serving
-from tests.stress.viewers import (
+from tests.running.process import serving
+from tests.running.said import ends
+from tests.running.viewers import (
     Speaker,
     Viewer,
     assert_same_streams,
@@ -21,6 +19,8 @@ from tests.stress.viewers import (
     percentile,
     until,
 )
+from tests.running.wire import client_frame
+from tests.stress.conftest import Scaled
 
 ROOMS, VIEWERS, SPEAKERS, MESSAGES = 12, 40, 3, 60
 LARGE_ROOM = 1300

@@ -20,12 +20,12 @@ import msgspec
 import pytest
 
 from tests.conftest import Measured
-from tests.e2e.wire import PING, TEXT, client_frame, upgrade_bytes
-from tests.service import Service
+from tests.running.onlooking import WORST_RATIO, looking_on
+from tests.running.process import connections_at_stop, descriptors, resident, serving
+from tests.running.service import Service
+from tests.running.viewers import Crowd, Speaker, Stream, Viewer, at_once, until
+from tests.running.wire import PING, TEXT, client_frame, upgrade_bytes
 from tests.stress.conftest import Scaled
-from tests.stress.onlooking import WORST_RATIO, looking_on
-from tests.stress.process import connections_at_stop, descriptors, resident, serving
-from tests.stress.viewers import Crowd, Speaker, Stream, Viewer, at_once, until
 
 HEALTHY = 20
 MEBIBYTE = 1_048_576

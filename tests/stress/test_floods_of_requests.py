@@ -20,12 +20,12 @@ import pytest
 from greenroom.audit.refusals import ALL_BURST, ALL_PER_SECOND
 from greenroom.model.quotas import CALLER_RATE
 from tests.conftest import Measured
-from tests.e2e.wire import signed, signed_bytes, upgrade_bytes
-from tests.said import entries
-from tests.service import Service
-from tests.stress.onlooking import WORST_RATIO, looking_on
-from tests.stress.process import resident, serving
-from tests.stress.viewers import until
+from tests.running.onlooking import WORST_RATIO, looking_on
+from tests.running.process import resident, serving
+from tests.running.said import entries
+from tests.running.service import Service
+from tests.running.viewers import until
+from tests.running.wire import signed, signed_bytes, upgrade_bytes
 
 MEBIBYTE = 1_048_576
 KEPT = 60 * MEBIBYTE

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.conftest import Measured
-from tests.e2e.wire import CLOSE, PING, TEXT, client_frame
-from tests.said import ends
+from tests.running.process import resident, serving
+from tests.running.said import ends
+from tests.running.viewers import Crowd, Speaker, Viewer, assert_same_streams, at_once, until
+from tests.running.wire import CLOSE, PING, TEXT, client_frame
 from tests.stress.conftest import Scaled
-from tests.stress.process import resident, serving
-from tests.stress.viewers import Crowd, Speaker, Viewer, assert_same_streams, at_once, until
 
 HEALTHY, SILENT, HOSTILE = 100, 100, 1_000
 GROWTH = 16 << 20

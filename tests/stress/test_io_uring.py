@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.io_uring import needs_io_uring
-from tests.said import entries
-from tests.stress.process import serving
+from tests.running.io_uring import needs_io_uring
+from tests.running.process import serving
+from tests.running.said import entries
+from tests.running.viewers import until
 from tests.stress.test_fanout import assert_exact, talk
-from tests.stress.viewers import until
 
 VIEWERS = 100
 

@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 from tests.conftest import Measured
-from tests.e2e.wire import TEXT, client_frame
-from tests.said import ends, entries
-from tests.service import Service, running
+from tests.running.process import UNTHROTTLED, cpu_share, descriptors, resident, serving
+from tests.running.said import ends, entries
+from tests.running.service import Service, running
+from tests.running.viewers import PATIENCE, Crowd, Speaker, Viewer, assert_same_streams, until
+from tests.running.wire import TEXT, client_frame
 from tests.stress.conftest import Scaled
-from tests.stress.process import UNTHROTTLED, cpu_share, descriptors, resident, serving
-from tests.stress.viewers import PATIENCE, Crowd, Speaker, Viewer, assert_same_streams, until
 
 DRAIN_ROOMS, DRAIN_VIEWERS = 5, 150
 

@@ -7,11 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 from tests.conftest import Measured
-from tests.e2e.wire import Api, api_of, client_frame
-from tests.said import ends
-from tests.stress.conftest import Scaled
-from tests.stress.process import connections_at_stop, serving
-from tests.stress.viewers import (
+from tests.running.process import connections_at_stop, serving
+from tests.running.said import ends
+from tests.running.viewers import (
     Crowd,
     Seen,
     Speaker,
@@ -21,6 +19,8 @@ from tests.stress.viewers import (
     seen,
     until,
 )
+from tests.running.wire import Api, api_of, client_frame
+from tests.stress.conftest import Scaled
 
 TOKENS, USES = 80, 20
 

@@ -20,15 +20,15 @@ import msgspec
 import pytest
 
 from tests.conftest import Measured
-from tests.e2e.wire import PATIENCE
-from tests.interop import messaging_driver
-from tests.interop.messaging_driver import Refused, Room, Rooms, Thrown
-from tests.said import assert_no_faults
-from tests.service import Service
+from tests.running import messaging_driver
+from tests.running.messaging_driver import Refused, Room, Rooms, Thrown
+from tests.running.process import UNTHROTTLED
+from tests.running.said import assert_no_faults
+from tests.running.service import Service
+from tests.running.unit import Unit, made_in
+from tests.running.viewers import Crowd, Viewer, at_once, percentile, seen, until
+from tests.running.wire import PATIENCE
 from tests.stress.conftest import Scaled
-from tests.stress.process import UNTHROTTLED
-from tests.stress.viewers import Crowd, Viewer, at_once, percentile, seen, until
-from tests.unit import Unit, made_in
 
 ATTEMPTS = 4
 """Connections that the SDK tries one after another before it gives up."""

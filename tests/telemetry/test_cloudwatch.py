@@ -13,8 +13,8 @@ from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.telemetry import cloudwatch
 from greenroom.telemetry.cloudwatch import PUBLISHED, Publisher
 from greenroom.telemetry.metrics import Metrics
-from tests.chatlog import answering
-from tests.chatlog.kept import access_to
+from tests.stand_ins import answering
+from tests.stand_ins.kept import access_to
 
 
 @pytest.fixture

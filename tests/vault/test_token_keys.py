@@ -13,7 +13,7 @@ from greenroom.tokens.key_ring import CHAT_PURPOSE, TokenForeign
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.token_keys import TokenKeys
 from greenroom.vault.vault import Vault
-from tests.hand_clock import HandClock
+from tests.stand_ins.hand_clock import HandClock
 
 
 class Wire:

@@ -10,7 +10,7 @@ from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.pipeline import Pipeline
 from greenroom.identities.callers import Identities
 from greenroom.model.quotas import RateProfile, caller_rate_name
-from tests.control.caller import ACCOUNT, KEYS, REGION, Answer, Caller
+from tests.stand_ins.caller import ACCOUNT, KEYS, REGION, Answer, Caller
 
 
 class Operator(Caller):

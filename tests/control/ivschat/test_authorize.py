@@ -14,7 +14,7 @@ from greenroom.policies.ivschat_access import ACCESS
 from greenroom.policies.request_context import RequestFacts
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory.store import MemoryStore
-from tests.aws.policies import policies, policy
+from tests.stand_ins.policies import policies, policy
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ALICE = f"arn:aws:iam::{ACCOUNT}:user/alice"

@@ -6,8 +6,8 @@ import pytest
 
 from greenroom.model.chat_token import Capability
 from greenroom.tokens.key_ring import open_claims
-from tests.control.caller import Caller
-from tests.hand_clock import START_MS
+from tests.stand_ins.caller import Caller
+from tests.stand_ins.hand_clock import START_MS
 
 START = "2023-11-14T22:13:20.000Z"
 

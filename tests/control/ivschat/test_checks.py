@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from greenroom.control.ivschat.checks import MEMBER_CHECKS
-from tests.control.caller import ACCOUNT, REGION, Caller
+from tests.stand_ins.caller import ACCOUNT, REGION, Caller
 
 
 def names(member: str, value: object) -> list[str]:

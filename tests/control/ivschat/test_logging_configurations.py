@@ -16,8 +16,8 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.storage.base import StorageUnavailable
-from tests.control.caller import ACCOUNT, Caller
-from tests.storage.values import NOW, a_configuration
+from tests.stand_ins.caller import ACCOUNT, Caller
+from tests.stand_ins.values import NOW, a_configuration
 
 State = LoggingConfigurationState
 DESTINATIONS: list[dict[str, Any]] = [

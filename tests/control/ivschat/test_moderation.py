@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import Deliver, Disconnect
-from tests.control.caller import Caller
+from tests.stand_ins.caller import Caller
 
 
 async def test_send_event() -> None:

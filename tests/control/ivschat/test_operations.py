@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.aws.service import OPERATIONS
 from greenroom.control.ivschat.operations import HANDLERS
-from tests.control.caller import STRANGER, Caller
+from tests.stand_ins.caller import STRANGER, Caller
 
 ON_A_RESOURCE: dict[str, dict[str, Any]] = {
     "GetRoom": {"identifier": "room"},

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from greenroom.storage.rooms import LIST_LIFETIME_MS
-from tests.control.caller import LAMBDA, STRANGER, Caller
+from tests.stand_ins.caller import LAMBDA, STRANGER, Caller
 
 
 async def paged(api: Caller, operation: str = "ListRooms", **parameters: Any) -> str:

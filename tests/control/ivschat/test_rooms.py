@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from greenroom.bus.base import RoomChanged, RoomDeleted
-from tests.control.caller import ACCOUNT, LAMBDA, STRANGER, Caller
+from tests.stand_ins.caller import ACCOUNT, LAMBDA, STRANGER, Caller
 
 HANDLER = {"uri": LAMBDA, "fallbackResult": "DENY"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.control.caller import Caller
+from tests.stand_ins.caller import Caller
 
 
 @pytest.mark.parametrize("kind", ["room", "configuration"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.service import Service, environment
+from tests.running.service import Service, environment
 
 HERE = Path(__file__).resolve().parent
 PROGRAM_SECONDS = 110

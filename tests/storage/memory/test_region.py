@@ -3,7 +3,7 @@
 from greenroom.model.room import RoomChange
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.rooms import LIST_LIFETIME_MS
-from tests.storage.values import ACCOUNT, NOW, PLENTY, REGION, a_room
+from tests.stand_ins.values import ACCOUNT, NOW, PLENTY, REGION, a_room
 
 
 async def test_old_positions_are_removed() -> None:

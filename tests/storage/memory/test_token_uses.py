@@ -1,8 +1,8 @@
 """What the store in memory keeps of chat tokens that were used."""
 
 from greenroom.storage.memory.store import MemoryStore
-from tests.redeeming import redeem
-from tests.storage.values import NOW
+from tests.stand_ins.redeeming import redeem
+from tests.stand_ins.values import NOW
 
 
 async def test_old_uses_are_removed() -> None:

@@ -24,8 +24,8 @@ from greenroom.storage.rooms import LIST_LIFETIME_MS
 from greenroom.storage.sqlite import rooms as sqlite_rooms
 from greenroom.storage.sqlite.regions import Region
 from greenroom.storage.sqlite.store import SqliteStore
-from tests.redeeming import redeem
-from tests.storage.values import (
+from tests.stand_ins.redeeming import redeem
+from tests.stand_ins.values import (
     ACCOUNT,
     NOW,
     PLENTY,
@@ -196,7 +196,7 @@ def test_killed_process_keeps_what_it_answered(tmp_path: Path) -> None:
     program = f"""
 import asyncio, pathlib, sys
 from greenroom.storage.sqlite.store import SqliteStore
-from tests.storage.values import a_room
+from tests.stand_ins.values import a_room
 
 async def create(store):
     while True:

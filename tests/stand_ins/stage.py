@@ -46,7 +46,7 @@ from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.descriptors import DescriptorWatch
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing, seal_claims
-from tests.hand_clock import START_MS, HandClock
+from tests.stand_ins.hand_clock import START_MS, HandClock
 
 ROOM = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000001")
 RING = KeyRing({"k": bytes(32)}, "k")

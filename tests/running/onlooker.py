@@ -1,6 +1,6 @@
 """An innocent client in a process of its own, so that it waits for nobody's work but the service's.
 
-    python -m tests.stress.onlooker HOST PORT TOKEN
+    python -m tests.running.onlooker HOST PORT TOKEN
 
 It chats, and asks for `/health`, all the time. For each line on its standard input it writes one:
 the times that its answers took since the last line, in seconds, as JSON. It needs the standard

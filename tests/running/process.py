@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests.said import assert_no_faults, entries
-from tests.service import Service, running
-from tests.stress.viewers import Crowd
+from tests.running.said import assert_no_faults, entries
+from tests.running.service import Service, running
+from tests.running.viewers import Crowd
 
 UNTHROTTLED = {
     "GREENROOM_REQUEST_RATES": "off",

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from greenroom.aws.signature import sigv4
-from tests.service import Service
+from tests.running.service import Service
 
 PATIENCE = 20.0
 """Far more than anything takes; a busy machine must not fail a test."""

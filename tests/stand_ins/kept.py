@@ -14,7 +14,7 @@ from greenroom.chatlog.files import FilesDestination, directory_name
 from greenroom.chatlog.firehose import FirehoseDestination
 from greenroom.chatlog.s3 import S3Destination
 from greenroom.model.logging_configuration import DestinationKind
-from tests.chatlog.batches import a_target
+from tests.stand_ins.batches import a_target
 
 ROLE = "arn:aws:iam::123456789012:role/delivery"
 _numbers = itertools.count()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from tests.e2e.wire import PATIENCE
-from tests.service import Service, environment, until_ready
+from tests.running.service import Service, environment, until_ready
+from tests.running.wire import PATIENCE
 
 AS_SYSTEMD = """
 import os, sys

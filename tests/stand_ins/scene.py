@@ -22,8 +22,8 @@ from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
-from tests.hand_clock import HandClock
-from tests.storage.values import a_configuration, a_room, configuration_arn
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.values import a_configuration, a_room, configuration_arn
 
 INTERVAL = 10.0
 NOBODY = configuration_arn()

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.service import Service, environment
+from tests.running.service import Service, environment
 
-JS = Path(__file__).resolve().parent / "js"
+JS = Path(__file__).resolve().parents[1] / "interop" / "js"
 
 SECONDS = 30
 """After which a test gives up waiting. Far more than anything takes on a busy machine."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.wire import PATIENCE
-from tests.service import Service
+from tests.running.service import Service
+from tests.running.wire import PATIENCE
 
 
 def entries(service: Service, event: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatT
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.vault import KEY_FILE
-from tests.service import Service
+from tests.running.service import Service
 
 SESSION_SECONDS = 3600
 

@@ -28,10 +28,10 @@ from greenroom.review.base import Allowed, Submission, Verdict
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
-from tests.bus.listening import ListeningBus
-from tests.chatlog.scene import Kept
-from tests.hand_clock import HandClock
-from tests.loose_tasks import LooseTasks
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.listening import ListeningBus
+from tests.stand_ins.loose_tasks import LooseTasks
+from tests.stand_ins.scene import Kept
 
 ACCOUNT = "123456789012"
 STRANGER = "210987654321"

@@ -15,7 +15,8 @@ from typing import Any, Self
 import msgspec
 
 from greenroom.protocol.errors import DESCRIPTIONS, CloseCode
-from tests.e2e.wire import (
+from tests.running.service import Service, running
+from tests.running.wire import (
     CLOSE,
     PATIENCE,
     PING,
@@ -29,7 +30,6 @@ from tests.e2e.wire import (
     api_of,
     client_frame,
 )
-from tests.service import Service, running
 
 FAULTS = ("crashed", "Traceback", "Fatal error", "request failed", '"level": "error"')
 """What the log must not hold."""

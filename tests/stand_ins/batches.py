@@ -6,7 +6,7 @@ from greenroom.chatlog.base import Record, Target
 from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.protocol import events
-from tests.storage.values import configuration_arn, room_arn
+from tests.stand_ins.values import configuration_arn, room_arn
 
 CONTENT = "content-that-nobody-else-may-see"
 

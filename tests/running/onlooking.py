@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tests.service import Service
+from tests.running.service import Service
 
 WORST_RATIO = 10
 """How many times longer than before an innocent client may wait in a flood."""
@@ -57,7 +57,7 @@ async def looking_on(service: Service, token: str) -> AsyncIterator[Onlooker]:
     """Have somebody chat from a process of his own."""
     url = urlsplit(service.api_url)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.stress.onlooker", str(url.hostname), str(url.port), token),
+        *(sys.executable, "-m", "tests.running.onlooker", str(url.hostname), str(url.port), token),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 24,
