@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from greenroom.process import memory_pressure
 from greenroom.process.memory_pressure import (
+    KEPT_BYTES,
     PRESSED_SHARE,
     RESTING_CPU,
     RESTING_SECONDS,
@@ -142,6 +143,21 @@ def test_garbage_is_collected_at_rest(bound: int) -> None:
     assert garbage.collections == 2
 
 
+def test_freed_memory_is_given_back_at_rest() -> None:
+    """Also where there is no garbage: what a flood took may have been freed to the C library."""
+    garbage = Garbage(Machine(), takes=0.005)
+    garbage.due = False
+    garbage.machine.used = 1000
+    watch = garbage.watch(0)
+    for grown, released in ((KEPT_BYTES, False), (KEPT_BYTES + 1, True)):
+        watch.look()
+        garbage.machine.used = 1000 + grown
+        garbage.machine.freed = grown
+        garbage.pass_by(RESTING_SECONDS + 1)
+        watch.look()
+        assert (garbage.machine.used == 1000) is released
+
+
 def test_long_collections_at_rest_are_rare() -> None:
     """Where there is much to look at, rest is not disturbed for it."""
     garbage = Garbage(Machine(), takes=0.3)
@@ -167,10 +183,13 @@ def test_what_the_collector_says() -> None:
 
 
 def test_no_bound() -> None:
-    """A bound of 0 never presses, and nothing is measured."""
-    watch = MemoryWatch(0, lambda: pytest.fail("measured"), lambda: None)
-    watch.look()
-    assert not watch.pressed
+    """A bound of 0 never presses, whatever is used."""
+    machine = Machine()
+    watch = machine.watch(0)
+    for used in (1, 1 << 50):
+        machine.used = used
+        watch.look()
+        assert not watch.pressed
 
 
 def test_this_process() -> None:

@@ -5,8 +5,8 @@
   95 % of it, it takes new ones again. In between nothing changes, so that it does not flutter.
 - Before it is pressed, and while it is, garbage is collected, and memory that was freed is given
   back to the machine, which the C library does not always do by itself.
-- So it is when the process rests: the collector looks at old objects hardly ever, and what a flood
-  left would stay for ever.
+- So it is when the process rests and there may be something: the collector looks at old objects
+  hardly ever, and what a flood left would stay for ever, as garbage or as freed memory.
 - A collection takes the longer the more objects there are, and nothing else runs meanwhile: it may
   take a hundredth of the time under pressure, and a ten-thousandth at rest.
 """
@@ -34,11 +34,17 @@ LOOK_SECONDS = 1
 PRESSED_SHARE, RESTING_SHARE = 0.01, 0.0001
 """How much of the time collections may take."""
 
+RELEASING_SHARE = 0.001
+"""How much of the time giving memory back may take at rest: once a minute up to 60 ms."""
+
 RESTING_SECONDS = 60
 """How long there is none at rest in any case."""
 
 RESTING_CPU = 0.05
 """A process that uses less of a processor rests."""
+
+KEPT_BYTES = 16 * 1024 * 1024
+"""A process that has so much more than it once had may keep freed memory."""
 
 _UNBOUNDED = 1 << 60
 """Control groups write "no limit" as a number that no machine has."""
@@ -69,6 +75,10 @@ class Collector:
         before, self._looked = self._looked, (self._clock(), self._cpu())
         passed, used = (now - then for now, then in zip(self._looked, before, strict=True))
         return used < passed * RESTING_CPU
+
+    def paced(self, work: Callable[[], object]) -> "Collector":
+        """Return what does another work by the same clocks, whenever it is asked to."""
+        return Collector(work, lambda: True, self._clock, self._cpu)
 
     def collect(self, share: float, pause: float = 0.0) -> bool:
         """Collect if something is due, within a share of the time and after a pause in seconds.
@@ -103,7 +113,9 @@ class MemoryWatch:
         self._resident = resident or resident_bytes
         self._release = release or give_back
         self._collector = collector or Collector()
+        self._releaser = self._collector.paced(self._release)
         self._timer: asyncio.TimerHandle | None = None
+        self._least = self._resident()
         self.pressed = False
 
     def start(self) -> None:
@@ -118,13 +130,16 @@ class MemoryWatch:
 
     def look(self) -> None:
         """Measure."""
-        rests = self._collector.rests()
-        if self._bound and (self.pressed or self._resident() > self._bound):
+        rests, used = self._collector.rests(), self._resident()
+        self._least = min(self._least, used)
+        if self._bound and (self.pressed or used > self._bound):
             self._collector.collect(PRESSED_SHARE)
             self._release()
             self._judge(self._resident())
-        elif rests and self._collector.collect(RESTING_SHARE, RESTING_SECONDS):
-            self._release()
+        elif rests:
+            collected = self._collector.collect(RESTING_SHARE, RESTING_SECONDS)
+            if collected or used > self._least + KEPT_BYTES:
+                self._releaser.collect(RELEASING_SHARE, RESTING_SECONDS)
 
     def _judge(self, used: int) -> None:
         if self.pressed and used < self._bound * RELEASED:
