@@ -6,7 +6,7 @@ import pytest
 
 from greenroom.control.ivschat.authorize import authorize, tags_in_store
 from greenroom.model.arn import Arn
-from greenroom.model.errors import AccessDeniedException
+from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
 from greenroom.model.principal import Permissions, Principal, PrincipalType
 from greenroom.model.room import Room
 from greenroom.policies.decision import NO_POLICIES, CompiledPolicies
@@ -232,11 +232,34 @@ async def test_tags_come_from_the_accounts_own_resources(
     assert found == [{"Room": str(own)} if number == own else {} for number in range(4)]
 
 
-@pytest.mark.parametrize("arn", [arn_of("GetRoom", name="ZyXwVu654321"), "*", "arn:aws:s3:::b"])
-async def test_what_is_not_there_has_no_tags(arn: str) -> None:
-    """A room that does not exist, and what is no room, has none: no error tells of it."""
+@pytest.mark.parametrize("arn", ["*", "arn:aws:s3:::b"])
+async def test_what_is_no_room_has_no_tags(arn: str) -> None:
+    """No error tells of it."""
     tags = tags_in_store((await store_with_tagged_rooms()).tags, ACCOUNT, REGION)
     assert await tags(arn) == {}
+
+
+async def test_a_room_that_is_not_there() -> None:
+    """Its tags are unknown: what may look at them is not decided without, in favour of nobody."""
+    tags = tags_in_store((await store_with_tagged_rooms()).tags, ACCOUNT, REGION)
+    assert await tags(arn_of("GetRoom", name="ZyXwVu654321")) is None
+
+    async def gone(_: str) -> None:
+        return None
+
+    gold = {"StringEquals": {"aws:ResourceTag/team": "gold"}}
+    allowed = allow("DisconnectUser")
+    deny = {
+        "Effect": "Deny",
+        "Action": "ivschat:DisconnectUser",
+        "Resource": "*",
+        "Condition": gold,
+    }
+    with pytest.raises(ResourceNotFoundException):
+        await refusal("DisconnectUser", allowed, deny, tags=gone)
+    assert await refusal("DisconnectUser", allowed, tags=gone) == ALLOWED
+    by_tag = allow("DisconnectUser", Condition=gold)
+    assert await refusal("DisconnectUser", by_tag, tags=gone) != ALLOWED
 
 
 async def test_a_store_that_is_down_decides_nothing() -> None:

@@ -10,8 +10,8 @@ from greenroom.policies.ivschat_access import Check, checks, requested_tags
 from greenroom.policies.request_context import RequestFacts, request_context, with_resource
 from greenroom.storage.tags import Tags
 
-ResourceTags = Callable[[str], Awaitable[Mapping[str, str]]]
-"""Returns the tags of the resource with an ARN; none when it does not exist."""
+ResourceTags = Callable[[str], Awaitable[Mapping[str, str] | None]]
+"""Returns the tags of the resource with an ARN; None when it does not exist."""
 
 
 async def authorize(
@@ -23,28 +23,33 @@ async def authorize(
 ) -> None:
     """Return when the principal, who is not the root, may perform the operation.
 
-    The resource's tags are fetched only when a policy in force looks at them for the action.
+    The resource's tags are fetched only when a policy in force looks at them for the action. Of one
+    that is not there nobody knows which it had: then no operation goes on, also not DisconnectUser,
+    which others may use on a deleted room.
 
     Raises:
         AccessDeniedException: it may not; the message says who, what and why.
+        ResourceNotFoundException: it might, by the tags of a resource that is not there.
     """
     request_tags, tag_keys = requested_tags(operation, parameters)
     context = request_context(principal, facts, request_tags=request_tags, tag_keys=tag_keys)
     for check in checks(operation, parameters, principal.account, facts.region):
         tags = await _tags(principal, check, resource_tags)
         request = AccessRequest(
-            check.action, check.resource, with_resource(context, check.resource, tags)
+            check.action, check.resource, with_resource(context, check.resource, tags or NO_TAGS)
         )
         decision = principal.permissions.decide(request)
         if decision.outcome is not Outcome.ALLOW:
             raise AccessDeniedException(
                 access_denied_message(principal.arn, check.action, check.resource, decision)
             )
+        if tags is None:
+            raise Arn.parse(check.resource).not_found()
 
 
 async def _tags(
     principal: Principal, check: Check, resource_tags: ResourceTags
-) -> Mapping[str, str]:
+) -> Mapping[str, str] | None:
     if check.exists and principal.permissions.uses_resource_tags(check.action):
         return await resource_tags(check.resource)
     return NO_TAGS
@@ -53,13 +58,16 @@ async def _tags(
 def tags_in_store(tags: Tags, account: str, region: str) -> ResourceTags:
     """Return how to find tags: of the account's resources in the region, of no others."""
 
-    async def resource_tags(text: str) -> Mapping[str, str]:
+    async def resource_tags(text: str) -> Mapping[str, str] | None:
         try:
             arn = Arn.parse(text)
-            if (arn.account, arn.region) != (account, region):
-                return NO_TAGS
-            return await tags.get(arn)
-        except (ValueError, ResourceNotFoundException):
+        except ValueError:
             return NO_TAGS
+        if (arn.account, arn.region) != (account, region):
+            return NO_TAGS
+        try:
+            return await tags.get(arn)
+        except ResourceNotFoundException:
+            return None
 
     return resource_tags
