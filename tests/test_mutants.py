@@ -55,6 +55,14 @@ def changed(body: str) -> list[str]:
         ("if a:\n    b()", ["a -> not (a)", "b() -> pass"]),
         ("for x in a:\n    break", ["break -> continue"]),
         ("a()\nreturn", ["a() -> pass"]),
+        (
+            "if a:\n    return None\nelse:\n    return 1",
+            ["a -> not (a)", "1 -> 2", "return 1 -> pass"],
+        ),
+        (
+            "try:\n    return None\nexcept KeyError:\n    return False",
+            ["KeyError -> ()", "False -> True"],
+        ),
         ("if a: return\nb()", ["a -> not (a)", "return -> pass", "b() -> pass"]),
         (
             "try:\n    a()\nexcept KeyError:\n    raise",

@@ -124,7 +124,7 @@ class _Finder(ast.NodeVisitor):
         self._names.append(node.name)
         end = node.end_lineno or node.lineno
         self._functions.append(range(node.body[0].lineno, end + 1))
-        self._last.add(node.body[-1])
+        self._last.update(_ends(node.body))
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.visit(default)
@@ -164,8 +164,8 @@ class _Finder(ast.NodeVisitor):
         self._note(node, "pass")
 
     def visit_Return(self, node: ast.Return) -> None:
-        constant = node.value is None or isinstance(node.value, ast.Constant)
-        if not (constant and node in self._last):
+        nothing = node.value is None or ast.unparse(node.value) in {"None", "False"}
+        if not (nothing and node in self._last):
             self._note(node, "pass")
         self.generic_visit(node)
 
@@ -282,6 +282,20 @@ class _Finder(ast.NodeVisitor):
             self._starts[node.lineno - 1] + node.col_offset,
             self._starts[end_line - 1] + end_column,
         )
+
+
+def _ends(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements after which a function ends, as it would without them."""
+    last = body[-1]
+    match last:
+        case ast.If():
+            return _ends(last.body) + (_ends(last.orelse) if last.orelse else [])
+        case ast.Try():
+            within = [] if last.orelse or last.finalbody else [last.body]
+            within += [] if last.finalbody else [each.body for each in last.handlers]
+            return [end for each in within for end in _ends(each)]
+        case _:
+            return [last]
 
 
 def _tells_the_log(node: ast.expr) -> bool:

@@ -357,6 +357,40 @@ async def test_tags_and_policies_in_conditions() -> None:
     await iam("CreateUser", carl, UserName="new", Tags=[{"Key": "team", "Value": "a"}])
 
 
+@pytest.mark.parametrize("key", ["aws:ResourceTag/team", "iam:ResourceTag/team"])
+async def test_tags_of_each_kind(key: str) -> None:
+    """They are those of the kind that is asked for, whatever else has that name."""
+    iam = IamCaller()
+    tags: Any = [{"Key": "team", "Value": "a"}]
+    others: Any = [{"Key": "team", "Value": "b"}]
+    for kind, own, other in (("user", tags, others), ("role", others, tags)):
+        trusting: Any = {"AssumeRolePolicyDocument": trust()}
+        await iam("CreateUser", UserName=kind, Tags=own)
+        await iam("CreateRole", RoleName=kind, Tags=other, **trusting)
+    made = await iam("CreatePolicy", PolicyName="p", PolicyDocument=CREATE_ROOM, Tags=tags)
+    arn = made["Policy"]["Arn"]
+    team = {"StringEquals": {key: "a"}}
+    asking = policy("iam:Get*", "iam:CreateUser", "iam:CreateRole", Condition=team)
+    anna = await iam.user("anna", asking)
+    await iam("GetUser", anna, UserName="user")
+    await iam("GetRole", anna, RoleName="role")
+    await iam("GetPolicy", anna, PolicyArn=arn)
+    for refusing in (
+        iam("GetUser", anna, UserName="role"),
+        iam("GetRole", anna, RoleName="user"),
+        iam("GetUser", anna),
+        iam("GetUser", anna, UserName="nobody"),
+        iam("GetRole", anna, RoleName="nobody"),
+        iam("CreateUser", anna, UserName="user"),
+        iam("CreateRole", anna, RoleName="role", AssumeRolePolicyDocument=trust()),
+    ):
+        assert await refused(refusing) == "AccessDenied"
+    await iam("TagUser", UserName="anna", Tags=tags)
+    assert (await iam("GetUser", anna))["User"]["UserName"] == "anna"
+    made = await iam("CreatePolicy", PolicyName="other", PolicyDocument=CREATE_ROOM, Tags=others)
+    assert await refused(iam("GetPolicy", anna, PolicyArn=made["Policy"]["Arn"])) == "AccessDenied"
+
+
 @pytest.mark.parametrize(
     ("kind", "parameters"),
     [

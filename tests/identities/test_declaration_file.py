@@ -214,3 +214,51 @@ def test_odd_files_are_refused_in_one_line(text: str, words: str) -> None:
         declared(text)
     assert str(refused.value).startswith(words)
     assert str(refused.value).isprintable()
+
+
+TRUSTING = (
+    'trust = \'{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": '
+    '"sts:AssumeRole", "Principal": {"AWS": "123456789012"}}}\''
+)
+ALLOWING = (
+    'document = \'{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", '
+    '"Resource": "*"}}\''
+)
+
+
+def with_key(id_: str, secret: str) -> str:
+    """Return a file with one key."""
+    return f'[users.u]\nkeys = [{{ id = "{id_}", secret = "{secret}" }}]'
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (f"[users.{'u' * 64}]", f"[users.{'u' * 65}]"),
+        (f"[roles.{'r' * 64}]\n{TRUSTING}", f"[roles.{'r' * 65}]\n{TRUSTING}"),
+        (f"[policies.{'p' * 128}]\n{ALLOWING}", f"[policies.{'p' * 129}]\n{ALLOWING}"),
+        *(
+            (
+                f"[roles.r]\n{TRUSTING}\nmax_session_seconds = {good}",
+                f"[roles.r]\n{TRUSTING}\nmax_session_seconds = {bad}",
+            )
+            for good, bad in ((3600, 3599), (43200, 43201))
+        ),
+        *(
+            (with_key("A" * good, "s" * 40), with_key("A" * bad, "s" * 40))
+            for good, bad in ((16, 15), (128, 129))
+        ),
+        *(
+            (with_key("A" * 20, "s" * good), with_key("A" * 20, "s" * bad))
+            for good, bad in ((16, 15), (128, 129))
+        ),
+    ],
+)
+def test_bounds(good: str, bad: str) -> None:
+    """What is just allowed is read, and what is just not is refused."""
+    found = declared(good)
+    revoked = [each.revoked_before for each in found.users]
+    revoked += [each.revoked_before for each in found.roles]
+    assert not any(revoked)
+    with pytest.raises(IdentitiesRefused):
+        declared(bad)

@@ -147,6 +147,33 @@ async def test_a_hang_up_applies_the_file_again(stage: Stage) -> None:
     assert outcomes[0] == outcomes[-1] == "Success"
 
 
+async def test_one_hang_up_is_one_reading(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later rounds leave the file alone; the audit log goes on in a new file if it was moved."""
+    monkeypatch.setattr(service_module, "UPKEEP_SECONDS", 0.001)
+    stage.file.write_text(FILE)
+    rounds = 0
+    read = stage.store.identities.suspended_accounts
+
+    async def counted() -> frozenset[str]:
+        nonlocal rounds
+        rounds += 1
+        return await read()
+
+    async with stage.running(identities_file=str(stage.file)):
+        pass
+    (stage.directory / AUDIT_FILE).unlink()
+    async with stage.running(identities_file=str(stage.file)) as service:
+        (stage.directory / AUDIT_FILE).rename(stage.directory / "moved.log")
+        stage.file.write_text("suspended = true\n" + FILE)
+        with capture_logs() as logs:
+            service.hang_up()
+            await until(lambda: service.accounts.is_suspended(ACCOUNT))
+            monkeypatch.setattr(stage.store.identities, "suspended_accounts", counted)
+            await until(lambda: rounds > 2)
+        assert [line["event"] for line in logs].count("identities file applied") == 1
+    assert [line["outcome"] for line in stage.audited()] == ["Success"]
+
+
 async def test_the_upkeep(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Now and then the last uses of keys are written, and the suspended accounts are read."""
     monkeypatch.setattr(service_module, "UPKEEP_SECONDS", 0.01)

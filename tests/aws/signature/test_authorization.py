@@ -301,6 +301,13 @@ def test_what_a_request_can_make_us_look_at_is_bounded() -> None:
     assert "1024 signed headers" in refused(with_headers(("authorization", header), DATE))
     query = "&".join(["X-Amz-Date=1"] * many)
     assert "1024 query parameters" in refused(Request("GET", "/", query, (), b""))
+    fewer = "&".join([*["a=1"] * (PARTS_AT_MOST - 1), "X-Amz-Date=1"])
+    assert "query parameters" not in refused(Request("GET", "/", fewer, (), b""))
+    assert "headers" not in refused(
+        with_headers(*[("a", "b")] * (PARTS_AT_MOST - 1), ("authorization", "x"))
+    )
+    with pytest.raises(MissingAuthenticationTokenException):  # nothing of it is a signature's
+        authorization_of(Request("GET", "/", "&".join(["a=1"] * many), (), b""))
 
 
 texts = st.text() | st.binary().map(lambda raw: raw.decode("latin-1"))

@@ -129,3 +129,20 @@ def test_paths_as_clients_sign_them() -> None:
     assert forms == ["/a/b%2520", "//a//b%2520", "/a", "/c/", "/c//"]
     for path in forms:
         assert canonical_request(request, "", {}, path).split(b"\n")[1] == path.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "trimmed"),
+    [
+        ("a b", "a b"),
+        ("a\tb", "a b"),
+        ("a  b", "a b"),
+        (" \ta \t b\t ", "a b"),
+        ("a\u00a0b", "a\u00a0b"),
+        ("", ""),
+    ],
+)
+def test_blanks_of_a_header(value: str, trimmed: str) -> None:
+    """Those at its ends go, and those within become one space: spaces and tabs are blanks."""
+    canonical = canonical_request(Request("GET", "/", "", (), b""), "", {"x-a": [value]})
+    assert f"\nx-a:{trimmed}\n".encode("latin-1") in canonical

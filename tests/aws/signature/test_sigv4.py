@@ -669,3 +669,23 @@ def test_nothing_but_service_errors_comes_of_any_request(
         with pytest.raises(ServiceError) as caught:
             accept(request, moment)
         caught.value.message.encode()
+
+
+def test_of_several_lost_headers_the_first_is_named() -> None:
+    """They are named in the order in which they are signed."""
+    request = signed(POST)
+    headers = tuple(each for each in request.headers if each[0] not in {"host", "content-type"})
+    with pytest.raises(InvalidSignatureException, match="'content-type' is not in the request"):
+        accept(msgspec.structs.replace(request, headers=headers))
+
+
+@pytest.mark.parametrize(("length", "shown"), [(64, 64), (65, 64), (5000, 64)])
+def test_of_a_long_header_that_nobody_signed_the_beginning_is_named(
+    length: int, shown: int
+) -> None:
+    """An answer is not made long by what somebody sends."""
+    request = signed(POST)
+    name = "x-amz-".ljust(length, "a")
+    with pytest.raises(InvalidSignatureException) as refused:
+        accept(msgspec.structs.replace(request, headers=(*request.headers, (name, "1"))))
+    assert f"'{name[:shown].title()}' must be a 'SignedHeader'" in refused.value.message
