@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.cli.access import AccessKey, CommandRefused, find_keys, known_key
+from greenroom.cli.access import ClientKey, CommandRefused, find_keys, known_key
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
@@ -95,11 +95,11 @@ def test_memory_has_no_file() -> None:
 
 def test_a_key_that_the_service_does_not_know_is_passed_over() -> None:
     """The first known one is used, with a note about those before; the last is not asked for."""
-    keys = [AccessKey(name, "s", origin="there") for name in ("A", "B", "C")]
+    keys = [ClientKey(name, "s", origin="there") for name in ("A", "B", "C")]
     asked: list[str] = []
     notes: list[str] = []
 
-    def is_known(key: AccessKey) -> bool:
+    def is_known(key: ClientKey) -> bool:
         asked.append(key.access_key_id)
         return key.access_key_id == "B"
 
@@ -113,5 +113,5 @@ def test_a_key_that_the_service_does_not_know_is_passed_over() -> None:
 
 def test_temporary_credentials_are_not_passed_over() -> None:
     """Who acts as somebody on purpose is told, and does not act as somebody else."""
-    keys = [AccessKey("A", "s", "token"), AccessKey("B", "s")]
+    keys = [ClientKey("A", "s", "token"), ClientKey("B", "s")]
     assert known_key(keys, lambda _: False, print) is keys[0]

@@ -17,7 +17,7 @@ from greenroom.review.answers import ANSWER_BYTES
 from greenroom.review.aws_lambda import LambdaTarget
 from greenroom.review.function import FunctionTarget
 from greenroom.review.http import HttpTarget
-from greenroom.review.target import InvocationFailed, Target
+from greenroom.review.target import InvocationFailed, ReviewTarget
 from greenroom.settings.load import load
 from tests.stand_ins.lambda_endpoint import ENVIRONMENT, arn
 
@@ -32,7 +32,7 @@ class Stage(msgspec.Struct):
     behave: Callable[[dict[str, Any]], object]
     gate: asyncio.Event
     entered: asyncio.Semaphore = msgspec.field(default_factory=lambda: asyncio.Semaphore(0))
-    target: Target | None = None
+    target: ReviewTarget | None = None
 
     async def handle(self, event: dict[str, Any]) -> object:
         """Run the handler."""

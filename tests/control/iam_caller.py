@@ -18,7 +18,7 @@ from greenroom.control.iam.api import IamApi, iam_apis
 from greenroom.control.iam.call import IamServices
 from greenroom.control.pipeline import Pipeline
 from greenroom.identities.accounts import Accounts
-from greenroom.identities.callers import Caller, Identities
+from greenroom.identities.callers import Caller, Callers
 from greenroom.identities.permissions import compile_policies
 from greenroom.identities.resolver import Resolver
 from greenroom.model.principal import Principal, PrincipalType
@@ -62,7 +62,7 @@ class Refused(Exception):
         self.code, self.message, self.status = code, message, status
 
 
-class Known(Identities):
+class Known(Callers):
     """Takes whoever signs for the caller that a test says."""
 
     caller: Caller

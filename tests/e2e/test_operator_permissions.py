@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from greenroom.cli.access import AccessKey, CommandRefused
+from greenroom.cli.access import ClientKey, CommandRefused
 from greenroom.cli.api import Api, Endpoint
 from greenroom.policies.greenroom_access import GREENROOM_ACCESS
 from tests.running.said import until
@@ -39,10 +39,10 @@ class Subject(msgspec.Struct):
     """A service and a user of it, whose one policy each test writes anew."""
 
     service: Service
-    root: AccessKey
-    user: AccessKey
+    root: ClientKey
+    user: ClientKey
 
-    def client(self, name: str, key: AccessKey) -> Any:
+    def client(self, name: str, key: ClientKey) -> Any:
         """Return a client of an AWS API."""
         make: Any = boto3.client
         return make(
@@ -65,7 +65,7 @@ class Subject(msgspec.Struct):
     def ask(
         self,
         operation: str,
-        key: AccessKey | None = None,
+        key: ClientKey | None = None,
         region: str = REGION,
         **parameters: str,
     ) -> str:
@@ -84,7 +84,7 @@ class Subject(msgspec.Struct):
             api.close()
         return ""
 
-    def allowed(self, key: AccessKey | None = None) -> set[str]:
+    def allowed(self, key: ClientKey | None = None) -> set[str]:
         """Return the operations that are not refused."""
         return {operation for operation in REQUESTS if not self.ask(operation, key)}
 
@@ -99,7 +99,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     """Give a service with a user and a role."""
     with running(tmp_path_factory.mktemp("operator") / "data") as service:
         ready = service.ready
-        root = AccessKey(ready["access_key_id"], ready["secret_access_key"])
+        root = ClientKey(ready["access_key_id"], ready["secret_access_key"])
         found = Subject(service, root, root)
         iam = found.client("iam", root)
         iam.create_user(UserName="operator")
@@ -107,7 +107,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
             RoleName="moderator", Path="/chat/", AssumeRolePolicyDocument=json.dumps(TRUST)
         )
         made = iam.create_access_key(UserName="operator")["AccessKey"]
-        found.user = AccessKey(made["AccessKeyId"], made["SecretAccessKey"])
+        found.user = ClientKey(made["AccessKeyId"], made["SecretAccessKey"])
         yield found
 
 
@@ -206,7 +206,7 @@ def test_session_policies_narrow_it(subject: Subject) -> None:
         RoleSessionName="one",
         Policy=json.dumps(narrow),
     )["Credentials"]
-    session = AccessKey(
+    session = ClientKey(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     )
     assert subject.allowed(session) == {"ShowAccount"}
@@ -215,7 +215,7 @@ def test_session_policies_narrow_it(subject: Subject) -> None:
 def test_the_root_may_do_everything(subject: Subject) -> None:
     """With its key, and with temporary credentials of its own until its sessions are ended."""
     credentials = subject.client("sts", subject.root).get_session_token()["Credentials"]
-    session = AccessKey(
+    session = ClientKey(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
     )
     for key in (subject.root, session):

@@ -8,15 +8,21 @@ import pytest
 
 from greenroom.bus.base import IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
-from greenroom.identities import callers
-from greenroom.identities.callers import AccessKey, Caller, Identities, root_principal
+from greenroom.identities.callers import (
+    INVALID,
+    KNOWN_SECONDS,
+    Caller,
+    Callers,
+    RootKey,
+    root_principal,
+)
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
 from greenroom.model.identity import LastUsed, SessionClaims
 from greenroom.storage.base import StorageUnavailable
 from tests.stand_ins.hand_clock import START_MS, HandClock
 
 ACCOUNT = "123456789012"
-KEY = AccessKey("AKIA1", "very-secret", ACCOUNT)
+KEY = RootKey("AKIA1", "very-secret", ACCOUNT)
 
 
 def _nothing() -> None:
@@ -36,7 +42,7 @@ class Store:
         self.asked.append(access_key_id)
         self.during()
         if not access_key_id.startswith(("AKIA", "ASIA")):
-            raise UnrecognizedClientException(callers.INVALID)
+            raise UnrecognizedClientException(INVALID)
         return Caller(
             access_key_id=access_key_id,
             secret_access_key="very-secret",
@@ -59,16 +65,14 @@ def time() -> HandClock:
 
 
 @pytest.fixture
-def identities(store: Store, time: HandClock) -> Identities:
-    """Give the identities of a root's key and of what the store knows."""
-    return Identities(KEY, resolve=store.resolve, clock=time.clock)
+def callers(store: Store, time: HandClock) -> Callers:
+    """Give the callers of a root's key and of what the store knows."""
+    return Callers(KEY, resolve=store.resolve, clock=time.clock)
 
 
-async def test_the_roots_key_is_known_without_the_store(
-    identities: Identities, store: Store
-) -> None:
+async def test_the_roots_key_is_known_without_the_store(callers: Callers, store: Store) -> None:
     """The root's key is found by its whole id."""
-    caller = await identities.find("AKIA1", None)
+    caller = await callers.find("AKIA1", None)
     assert (caller.secret_access_key, caller.account) == ("very-secret", ACCOUNT)
     assert caller.principal.is_root
     assert caller.principal.arn == f"arn:aws:iam::{ACCOUNT}:root"
@@ -77,7 +81,7 @@ async def test_the_roots_key_is_known_without_the_store(
 
 async def test_alone_a_root_has_no_other_keys() -> None:
     """Without a store all other keys are unknown, and so is the key with a session token."""
-    alone = Identities(KEY)
+    alone = Callers(KEY)
     for key_id, token in (("AKIA", None), ("akia1", None), ("AKIA1", "t"), ("AKIA1", "")):
         with pytest.raises(UnrecognizedClientException) as refused:
             await alone.find(key_id, token)
@@ -85,89 +89,89 @@ async def test_alone_a_root_has_no_other_keys() -> None:
 
 
 async def test_callers_are_asked_for_once_a_minute(
-    identities: Identities, store: Store, time: HandClock
+    callers: Callers, store: Store, time: HandClock
 ) -> None:
     """A caller is remembered for a time, also one that there is not."""
     for _ in range(3):
-        await identities.find("AKIA2", None)
+        await callers.find("AKIA2", None)
         with pytest.raises(UnrecognizedClientException):
-            await identities.find("nobody", None)
+            await callers.find("nobody", None)
     assert store.asked == ["AKIA2", "nobody"]
-    time.advance(callers.KNOWN_SECONDS + 1)
-    await identities.find("AKIA2", None)
+    time.advance(KNOWN_SECONDS + 1)
+    await callers.find("AKIA2", None)
     assert store.asked == ["AKIA2", "nobody", "AKIA2"]
 
 
-async def test_a_change_is_seen_at_once(identities: Identities, store: Store) -> None:
+async def test_a_change_is_seen_at_once(callers: Callers, store: Store) -> None:
     """What is known of an account is forgotten, and the keys that were not known."""
-    await identities.find("AKIA2", None)
+    await callers.find("AKIA2", None)
     with pytest.raises(UnrecognizedClientException):
-        await identities.find("nobody", None)
-    identities.forget("210987654321")
-    await identities.find("AKIA2", None)
+        await callers.find("nobody", None)
+    callers.forget("210987654321")
+    await callers.find("AKIA2", None)
     assert store.asked == ["AKIA2", "nobody"]
-    identities.forget(ACCOUNT)
-    await identities.find("AKIA2", None)
+    callers.forget(ACCOUNT)
+    await callers.find("AKIA2", None)
     with pytest.raises(UnrecognizedClientException):
-        await identities.find("nobody", None)
+        await callers.find("nobody", None)
     assert store.asked == ["AKIA2", "nobody", "AKIA2", "nobody"]
 
 
 async def test_the_bus_says_what_to_forget(store: Store) -> None:
     """The account that has changed; everything when something may have been missed."""
     bus = create_autospec(MemoryBus, instance=True)
-    identities = Identities(KEY, resolve=store.resolve, control=bus)
+    callers = Callers(KEY, resolve=store.resolve, control=bus)
     ((kind, hear),) = [call.args for call in bus.on.mock_calls]
     ((reset,),) = [call.args for call in bus.on_reset.mock_calls]
-    await identities.find("AKIA2", None)
+    await callers.find("AKIA2", None)
     assert kind is IdentitiesChanged
     hear(IdentitiesChanged("210987654321"))
-    assert len(identities) == 1
+    assert len(callers) == 1
     hear(IdentitiesChanged(ACCOUNT))
-    assert len(identities) == 0
-    await identities.find("AKIA2", None)
+    assert len(callers) == 0
+    await callers.find("AKIA2", None)
     reset()
-    assert len(identities) == 0
+    assert len(callers) == 0
 
 
 async def test_what_was_asked_before_a_change_is_not_remembered(
-    identities: Identities, store: Store
+    callers: Callers, store: Store
 ) -> None:
     """An answer that is under way when the account changes is used once only."""
-    store.during = lambda: identities.forget(ACCOUNT)
-    await identities.find("AKIA2", None)
+    store.during = lambda: callers.forget(ACCOUNT)
+    await callers.find("AKIA2", None)
     with pytest.raises(UnrecognizedClientException):
-        await identities.find("nobody", None)
-    assert len(identities) == 0
+        await callers.find("nobody", None)
+    assert len(callers) == 0
 
 
 async def test_memories_are_bounded(
-    identities: Identities, store: Store, monkeypatch: pytest.MonkeyPatch
+    callers: Callers, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the bound the oldest goes; unknown keys never push out known ones."""
-    monkeypatch.setattr(callers, "MAXIMUM_KNOWN", 3)
+    monkeypatch.setattr("greenroom.identities.callers.MAXIMUM_KNOWN", 3)
     for number in range(5):
-        await identities.find(f"AKIA{number}0", None)
+        await callers.find(f"AKIA{number}0", None)
         with pytest.raises(UnrecognizedClientException):
-            await identities.find(f"nobody{number}", None)
-    assert len(identities) == 6
-    assert identities.evicted == {"callers": 2, "unknown_keys": 2, "key_uses": 0}
+            await callers.find(f"nobody{number}", None)
+    assert len(callers) == 6
+    assert callers.evicted == {"callers": 2, "unknown_keys": 2, "key_uses": 0}
     store.asked.clear()
-    await identities.find("AKIA40", None)
-    await identities.find("AKIA00", None)
+    await callers.find("AKIA40", None)
+    await callers.find("AKIA00", None)
     assert store.asked == ["AKIA00"]
 
 
-async def test_foreign_tokens_are_not_remembered(identities: Identities) -> None:
+async def test_foreign_tokens_are_not_remembered(callers: Callers) -> None:
     """Who makes up session tokens fills no memory."""
     for number in range(5):
         with pytest.raises(UnrecognizedClientException):
-            await identities.find("nobody", f"token{number}")
-    assert len(identities) == 0
+            await callers.find("nobody", f"token{number}")
+    assert len(callers) == 0
 
 
 async def test_temporary_credentials_expire_in_memory_too(
-    identities: Identities, store: Store, time: HandClock
+    callers: Callers, store: Store, time: HandClock
 ) -> None:
     """A session that is remembered ends at its time, not later."""
     store.claims = SessionClaims(
@@ -177,16 +181,16 @@ async def test_temporary_credentials_expire_in_memory_too(
         issued=START_MS,
         expires=START_MS + 10_000,
     )
-    await identities.find("ASIA1", "token")
+    await callers.find("ASIA1", "token")
     time.advance(9.9)
-    await identities.find("ASIA1", "token")
+    await callers.find("ASIA1", "token")
     time.advance(0.1)
     with pytest.raises(ExpiredTokenException) as refused:
-        await identities.find("ASIA1", "token")
+        await callers.find("ASIA1", "token")
     assert refused.value.status == 403
 
 
-async def test_uses_are_written_together(identities: Identities, time: HandClock) -> None:
+async def test_uses_are_written_together(callers: Callers, time: HandClock) -> None:
     """Only the last use of each key is written; the root's and sessions' are not noted."""
     written: list[dict[str, LastUsed]] = []
 
@@ -194,19 +198,19 @@ async def test_uses_are_written_together(identities: Identities, time: HandClock
         written.append(uses)
 
     for key_id, token in (("AKIA1", None), ("AKIA2", None), ("ASIA1", "t")):
-        identities.note_use(await identities.find(key_id, token), "ivschat", "eu-west-1")
+        callers.note_use(await callers.find(key_id, token), "ivschat", "eu-west-1")
     time.advance(1)
-    identities.note_use(await identities.find("AKIA2", None), "ivschat", "us-east-1")
-    await identities.write_last_used(record)
-    await identities.write_last_used(record)
+    callers.note_use(await callers.find("AKIA2", None), "ivschat", "us-east-1")
+    await callers.write_last_used(record)
+    await callers.write_last_used(record)
     assert written == [{"AKIA2": LastUsed(START_MS + 1000, "ivschat", "us-east-1")}]
 
 
 async def test_uses_that_the_store_refused_are_kept(
-    identities: Identities, monkeypatch: pytest.MonkeyPatch
+    callers: Callers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failed write loses nothing; at the bound further keys are passed over."""
-    monkeypatch.setattr(callers, "MAXIMUM_KNOWN", 1)
+    monkeypatch.setattr("greenroom.identities.callers.MAXIMUM_KNOWN", 1)
 
     async def refuse(uses: dict[str, LastUsed]) -> None:
         raise StorageUnavailable("now not")
@@ -217,17 +221,15 @@ async def test_uses_that_the_store_refused_are_kept(
         written.extend(uses)
 
     for key_id in ("AKIA2", "AKIA3"):
-        identities.note_use(await identities.find(key_id, None), "ivschat", "r")
-    assert identities.evicted["key_uses"] == 1
+        callers.note_use(await callers.find(key_id, None), "ivschat", "r")
+    assert callers.evicted["key_uses"] == 1
     with pytest.raises(StorageUnavailable):
-        await identities.write_last_used(refuse)
-    await identities.write_last_used(record)
+        await callers.write_last_used(refuse)
+    await callers.write_last_used(record)
     assert written == ["AKIA2"]
 
 
-async def test_uses_whose_write_is_cancelled_are_kept(
-    identities: Identities, time: HandClock
-) -> None:
+async def test_uses_whose_write_is_cancelled_are_kept(callers: Callers, time: HandClock) -> None:
     """The service ends while it writes: the last write has all; a later use of a key stays."""
     writing, written = asyncio.Event(), []
 
@@ -239,20 +241,20 @@ async def test_uses_whose_write_is_cancelled_are_kept(
         written.append(uses)
 
     for key_id in ("AKIA2", "AKIA3"):
-        identities.note_use(await identities.find(key_id, None), "ivschat", "r")
-    upkeep = asyncio.create_task(identities.write_last_used(hang))
+        callers.note_use(await callers.find(key_id, None), "ivschat", "r")
+    upkeep = asyncio.create_task(callers.write_last_used(hang))
     await writing.wait()
     time.advance(1)
-    identities.note_use(await identities.find("AKIA3", None), "iam", "r")
+    callers.note_use(await callers.find("AKIA3", None), "iam", "r")
     upkeep.cancel()
     with pytest.raises(asyncio.CancelledError):
         await upkeep
-    await identities.write_last_used(record)
+    await callers.write_last_used(record)
     first, later = LastUsed(START_MS, "ivschat", "r"), LastUsed(START_MS + 1000, "iam", "r")
     assert written == [{"AKIA2": first, "AKIA3": later}]
 
 
-async def test_secrets_are_not_shown(identities: Identities) -> None:
+async def test_secrets_are_not_shown(callers: Callers) -> None:
     """Neither repr nor str shows a secret."""
-    caller = await identities.find("AKIA1", None)
+    caller = await callers.find("AKIA1", None)
     assert "very-secret" not in f"{KEY!r} {KEY} {[KEY]} {caller!r} {[caller]}"

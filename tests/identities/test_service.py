@@ -92,7 +92,7 @@ async def test_the_file_is_applied_before_anything_else(stage: Stage) -> None:
             "file": str(stage.file),
             "changes": changes * 2,
         }
-        found = await service.identities.find(KEY, None)
+        found = await service.callers.find(KEY, None)
         assert (found.principal.user_name, found.secret_access_key) == ("anna", "s" * 40)
         await service.close()
     lines = stage.audited()
@@ -129,11 +129,11 @@ async def test_a_hang_up_applies_the_file_again(stage: Stage) -> None:
     stage.file.write_text(FILE)
     async with stage.running(identities_file=str(stage.file)) as service:
         with pytest.raises(UnrecognizedClientException):
-            await service.identities.find(KEY.replace("A", "B"), None)
+            await service.callers.find(KEY.replace("A", "B"), None)
         stage.file.write_text("suspended = true\n" + FILE.replace(KEY, KEY.replace("A", "B")))
         service.hang_up()
         await until(lambda: service.accounts.is_suspended(ACCOUNT))
-        found = await service.identities.find(KEY.replace("A", "B"), None)
+        found = await service.callers.find(KEY.replace("A", "B"), None)
         assert found.principal.user_name == "anna"
         stage.file.write_text("wrong")
         with capture_logs() as logs:
@@ -179,7 +179,7 @@ async def test_the_upkeep(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(service_module, "UPKEEP_SECONDS", 0.01)
     stage.file.write_text(FILE)
     async with stage.running(identities_file=str(stage.file)) as service:
-        service.identities.note_use(await service.identities.find(KEY, None), "iam", "us-east-1")
+        service.callers.note_use(await service.callers.find(KEY, None), "iam", "us-east-1")
         await stage.store.identities.suspend(ACCOUNT, 1)
         await until(lambda: service.accounts.is_suspended(ACCOUNT))
         assert await stage.last_service() == "iam"
@@ -199,7 +199,7 @@ async def test_the_upkeep_outlives_a_store_that_fails(
         raise StorageUnavailable("the disk is full")
 
     async with stage.running(identities_file=str(stage.file)) as service:
-        service.identities.note_use(await service.identities.find(KEY, None), "iam", "us-east-1")
+        service.callers.note_use(await service.callers.find(KEY, None), "iam", "us-east-1")
         with monkeypatch.context() as patched:
             patched.setattr(stage.store.identities, "record_last_used", failing)
             patched.setattr(stage.store.identities, "suspended_accounts", failing)
@@ -212,7 +212,7 @@ async def test_closing_writes_the_last_uses(stage: Stage) -> None:
     """Nothing runs on then, and the audit log is whole."""
     stage.file.write_text(FILE)
     async with stage.running(identities_file=str(stage.file)) as service:
-        service.identities.note_use(await service.identities.find(KEY, None), "sts", "us-east-1")
+        service.callers.note_use(await service.callers.find(KEY, None), "sts", "us-east-1")
     assert await stage.last_service() == "sts"
     assert not any(thread.name == "audit" for thread in threading.enumerate())
 
@@ -266,10 +266,10 @@ async def test_ended_sessions(stage: Stage) -> None:
     """A user's, or the root's; everybody forgets what they knew of the account."""
     stage.file.write_text(FILE)
     async with stage.running(identities_file=str(stage.file)) as service:
-        await service.identities.find(KEY, None)
-        assert len(service.identities) == 1
+        await service.callers.find(KEY, None)
+        assert len(service.callers) == 1
         await service.end_sessions(IdentityKind.USER, "anna")
-        assert len(service.identities) == 0
+        assert len(service.callers) == 0
         await service.end_sessions(None, "")
         with pytest.raises(NoSuchEntity):
             await service.end_sessions(IdentityKind.USER, "nobody")
@@ -281,7 +281,7 @@ async def test_keys_stay(stage: Stage) -> None:
     second = await stage.opened()
     assert first.root == second.root
     assert first.session_ring.to_bytes() == second.session_ring.to_bytes()
-    assert (await second.identities.find(second.root.access_key_id, None)).principal.arn == (
+    assert (await second.callers.find(second.root.access_key_id, None)).principal.arn == (
         f"arn:aws:iam::{ACCOUNT}:root"
     )
     await first.close()

@@ -10,7 +10,7 @@ from greenroom.review import client as client_module
 from greenroom.review.base import Denied
 from greenroom.review.client import Client
 from greenroom.review.http import HttpTarget
-from greenroom.review.reviewer import HandlerReviewer, Limits
+from greenroom.review.reviewer import HandlerReviewer, ReviewLimits
 from greenroom.review.target import Failure, InvocationFailed
 from greenroom.telemetry.metrics import Metrics
 from tests.review.test_answers import SUBMISSION
@@ -36,7 +36,7 @@ async def check_time_limit(made: HttpTarget) -> None:
         await made.invoke("uri", b"{}")
     assert failed.value.failure is Failure.TIMED_OUT
     metrics = Metrics()
-    reviewer = HandlerReviewer(OneTarget(made), Limits(seconds=None), metrics)
+    reviewer = HandlerReviewer(OneTarget(made), ReviewLimits(seconds=None), metrics)
     assert await reviewer.review(room_of(FallbackResult.DENY), SUBMISSION) == Denied(None)
     count = metrics.registry.get_sample_value
     assert count("greenroom_review_seconds_count", {"outcome": "timed_out"}) == 1

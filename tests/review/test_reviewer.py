@@ -13,9 +13,9 @@ from greenroom.review.reviewer import (
     MAXIMUM_HANDLERS,
     STEADY_SECONDS,
     HandlerReviewer,
-    Limits,
+    ReviewLimits,
 )
-from greenroom.review.target import Failure, InvocationFailed, Target
+from greenroom.review.target import Failure, InvocationFailed, ReviewTarget
 from greenroom.telemetry.metrics import Metrics
 from tests.review.test_answers import SUBMISSION
 from tests.stand_ins.hand_clock import HandClock
@@ -70,12 +70,12 @@ class HandTarget:
 class OneTarget:
     """Has one target for every ARN, or none."""
 
-    def __init__(self, target: Target | None) -> None:
+    def __init__(self, target: ReviewTarget | None) -> None:
         self.target = target
         self.error: Exception | None = None
         self.closed = False
 
-    async def find(self, uri: str) -> Target | None:
+    async def find(self, uri: str) -> ReviewTarget | None:
         if self.error is not None:
             raise self.error
         return self.target
@@ -87,11 +87,11 @@ class OneTarget:
 class Scene:
     """A reviewer whose target, clock and metrics a test holds."""
 
-    def __init__(self, limits: Limits | None = None, *, is_asked: bool = True) -> None:
+    def __init__(self, limits: ReviewLimits | None = None, *, is_asked: bool = True) -> None:
         self.time, self.metrics, self.target = HandClock(), Metrics(), HandTarget()
         self.targets = OneTarget(self.target if is_asked else None)
         self.reviewer = HandlerReviewer(
-            self.targets, limits or Limits(seconds=None), self.metrics, self.time.clock
+            self.targets, limits or ReviewLimits(seconds=None), self.metrics, self.time.clock
         )
 
     async def ask(
@@ -176,7 +176,7 @@ async def test_faults_of_ours_fall_back() -> None:
 
 async def test_time_limit() -> None:
     """An invocation that outlives the limit is cancelled, and the fallback decides."""
-    scene = Scene(Limits(seconds=0.01))
+    scene = Scene(ReviewLimits(seconds=0.01))
     scene.target.answer = asyncio.Event()
     assert await scene.ask(FallbackResult.ALLOW) == ORIGINAL
     assert await scene.ask(FallbackResult.DENY) == Denied(None)
@@ -196,7 +196,7 @@ async def test_a_handler_that_is_never_asked() -> None:
 
 async def test_concurrency_is_bounded_for_each_handler() -> None:
     """A message that finds no place falls back at once; another handler has its own places."""
-    scene = Scene(Limits(seconds=None, concurrency=2))
+    scene = Scene(ReviewLimits(seconds=None, concurrency=2))
     gate = scene.target.answer = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         waiting = [tasks.create_task(scene.ask(FallbackResult.DENY)) for _ in range(2)]
@@ -215,7 +215,7 @@ async def test_concurrency_is_bounded_for_each_handler() -> None:
 
 async def test_circuit() -> None:
     """Failures in a row open it, nobody waits meanwhile, and one probe finds the handler again."""
-    scene = Scene(Limits(seconds=None, circuit_failures=3, circuit_seconds=5))
+    scene = Scene(ReviewLimits(seconds=None, circuit_failures=3, circuit_seconds=5))
     scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
     for _ in range(50):
         assert await scene.ask() == ORIGINAL
@@ -238,7 +238,7 @@ async def test_circuit() -> None:
 
 async def test_a_failing_function_closes_the_circuit() -> None:
     """A probe that reached the function has found it, whatever it made of the message."""
-    scene = Scene(Limits(seconds=None, circuit_failures=2, circuit_seconds=5))
+    scene = Scene(ReviewLimits(seconds=None, circuit_failures=2, circuit_seconds=5))
     scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
     for _ in range(2):
         await scene.ask()
@@ -254,7 +254,7 @@ async def test_a_failing_function_closes_the_circuit() -> None:
 async def test_an_open_circuit_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no longer among those that are open."""
     monkeypatch.setattr("greenroom.review.reviewer.MAXIMUM_HANDLERS", 2)
-    scene = Scene(Limits(seconds=None, circuit_failures=1))
+    scene = Scene(ReviewLimits(seconds=None, circuit_failures=1))
     scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
     for number in range(2):
         await scene.ask(uri=f"{URI}{number}")
@@ -266,7 +266,7 @@ async def test_an_open_circuit_that_is_forgotten(monkeypatch: pytest.MonkeyPatch
 
 async def test_places_are_given_back() -> None:
     """As many invocations are under way at a time after others have ended as before."""
-    scene = Scene(Limits(seconds=None, concurrency=2))
+    scene = Scene(ReviewLimits(seconds=None, concurrency=2))
     for _ in range(3):
         gate = scene.target.answer = asyncio.Event()
         scene.target.asked.clear()
@@ -291,7 +291,7 @@ async def test_how_long_reviews_take_is_measured() -> None:
 
 async def test_a_failing_function_is_still_asked() -> None:
     """A function that raises at messages was invoked: one user cannot switch it off for all."""
-    scene = Scene(Limits(seconds=None, circuit_failures=3))
+    scene = Scene(ReviewLimits(seconds=None, circuit_failures=3))
     for answer in (InvocationFailed(Failure.HANDLER_ERROR), b"null"):
         scene.target.answer = answer
         for _ in range(20):
@@ -301,7 +301,7 @@ async def test_a_failing_function_is_still_asked() -> None:
 
 async def test_a_cancelled_probe_is_no_answer() -> None:
     """When the probe goes away, the next message tries."""
-    scene = Scene(Limits(seconds=None, circuit_failures=1, circuit_seconds=5))
+    scene = Scene(ReviewLimits(seconds=None, circuit_failures=1, circuit_seconds=5))
     scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
     await scene.ask()
     scene.time.advance(5)
@@ -318,7 +318,7 @@ async def test_a_cancelled_probe_is_no_answer() -> None:
 
 async def test_what_is_known_of_handlers_is_bounded() -> None:
     """Beyond the bound the handler that was asked least recently is forgotten."""
-    scene = Scene(Limits(seconds=None, circuit_failures=1))
+    scene = Scene(ReviewLimits(seconds=None, circuit_failures=1))
     scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
     for number in range(MAXIMUM_HANDLERS + 10):
         await scene.ask(uri=f"{URI}{number}")
@@ -332,7 +332,7 @@ async def test_what_is_known_of_handlers_is_bounded() -> None:
 
 async def test_log_lines() -> None:
     """One line when a handler begins to fail, one when it is well again, nothing of messages."""
-    scene = Scene(Limits(seconds=None, circuit_failures=0))
+    scene = Scene(ReviewLimits(seconds=None, circuit_failures=0))
     failing = InvocationFailed(Failure.BAD_STATUS, "500")
     with capture_logs() as logs:
         for _ in range(5):
@@ -390,7 +390,7 @@ async def test_problem_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_drain() -> None:
     """A stop waits for what is under way, which ends soon, also without a limit of its own."""
-    scene = Scene(Limits(seconds=None))
+    scene = Scene(ReviewLimits(seconds=None))
     scene.target.answer = asyncio.Event()
     waiting = asyncio.create_task(scene.ask(FallbackResult.DENY))
     await settle()
@@ -398,7 +398,7 @@ async def test_drain() -> None:
     assert waiting.result() == Denied(None)
     assert scene.reviews("timed_out") == 1
     assert scene.reviewer._timeouts == set()
-    limited = Scene(Limits(seconds=0.01))
+    limited = Scene(ReviewLimits(seconds=0.01))
     limited.target.answer = asyncio.Event()
     waiting = asyncio.create_task(limited.ask(FallbackResult.DENY))
     await settle()
@@ -410,7 +410,7 @@ async def test_drain() -> None:
 @pytest.mark.parametrize("seconds", [None, 30.0])
 async def test_a_drain_leaves_time(seconds: float | None) -> None:
     """A review that ends within the drain's time has its verdict; a drain begins no second one."""
-    scene = Scene(Limits(seconds=seconds))
+    scene = Scene(ReviewLimits(seconds=seconds))
     assert await scene.ask() == Allowed("edited", None)
     gate = scene.target.answer = asyncio.Event()
     waiting = [asyncio.create_task(scene.ask(FallbackResult.DENY)) for _ in range(2)]
@@ -426,7 +426,7 @@ async def test_a_drain_leaves_time(seconds: float | None) -> None:
 
 async def test_a_drain_gives_nobody_more_time() -> None:
     """The limit of each review still holds while the service stops."""
-    scene = Scene(Limits(seconds=3600))
+    scene = Scene(ReviewLimits(seconds=3600))
     scene.target.answer = asyncio.Event()
     waiting = asyncio.create_task(scene.ask(FallbackResult.DENY))
     await settle()
@@ -442,7 +442,7 @@ async def test_a_drain_gives_nobody_more_time() -> None:
 
 async def test_credentials_take_nothing_of_the_limit() -> None:
     """What is found for the first time delays a message, and does not let it pass unreviewed."""
-    scene = Scene(Limits(seconds=0.2))
+    scene = Scene(ReviewLimits(seconds=0.2))
     scene.target.prepared.clear()
     asyncio.get_running_loop().call_later(0.3, scene.target.prepared.set)
     assert await scene.ask() == Allowed("edited", None)
@@ -467,4 +467,4 @@ async def test_close() -> None:
 
 def test_limits_are_those_of_the_real_service() -> None:
     """Without settings a handler has 200 milliseconds."""
-    assert msgspec.to_builtins(Limits())["seconds"] == 0.2
+    assert msgspec.to_builtins(ReviewLimits())["seconds"] == 0.2

@@ -13,7 +13,7 @@ from greenroom.review.aws_lambda import LambdaTarget
 from greenroom.review.function import FunctionTarget
 from greenroom.review.http import HttpTarget
 from greenroom.review.reviewer import HandlerReviewer
-from greenroom.review.target import Target
+from greenroom.review.target import ReviewTarget
 from greenroom.review.targets import open_reviewer
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings, SettingsRefused
@@ -35,7 +35,7 @@ async def opened(settings: Settings) -> HandlerReviewer:
     )
 
 
-async def found(settings: Settings, name: str) -> Target | None:
+async def found(settings: Settings, name: str) -> ReviewTarget | None:
     """Return the target of a function."""
     reviewer = await opened(settings)
     target = await reviewer._targets.find(f"arn:aws:lambda:us-east-1:123456789012:function:{name}")

@@ -21,7 +21,7 @@ from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.ivschat.context import Services
 from greenroom.control.pipeline import Pipeline
 from greenroom.identities.accounts import Accounts
-from greenroom.identities.callers import AccessKey, Identities
+from greenroom.identities.callers import Callers, RootKey
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.review.base import Allowed, Submission, Verdict
@@ -38,7 +38,7 @@ STRANGER = "210987654321"
 REGION = "us-east-1"
 LAMBDA = "arn:aws:lambda:us-east-1:123456789012:function:review"
 KEYS = {
-    account: AccessKey(f"AKIA{account}", f"secret-of-{account}", account)
+    account: RootKey(f"AKIA{account}", f"secret-of-{account}", account)
     for account in (ACCOUNT, STRANGER)
 }
 
@@ -126,7 +126,7 @@ class Caller:
     def plane_of(self, audit_log: AuditLog | None = None) -> ControlPlane:
         """Return a control plane of the ivschat API."""
         pipeline = Pipeline(
-            Identities(*KEYS.values()),
+            Callers(*KEYS.values()),
             self.accounts,
             self.services.clock,
             self.services.quotas,

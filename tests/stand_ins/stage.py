@@ -22,7 +22,7 @@ from greenroom.messaging.actions import Actions
 from greenroom.messaging.admission import Admission, Places
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.edge import Edge
-from greenroom.messaging.edge_services import EdgeServices, Limits
+from greenroom.messaging.edge_services import ConnectionLimits, EdgeServices
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
@@ -50,7 +50,7 @@ from tests.stand_ins.hand_clock import START_MS, HandClock
 
 ROOM = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000001")
 RING = KeyRing({"k": bytes(32)}, "k")
-LIMITS = Limits(outbound_bytes=65_536, frame_bytes=16_384, close_seconds=3600)
+LIMITS = ConnectionLimits(outbound_bytes=65_536, frame_bytes=16_384, close_seconds=3600)
 NO_BOUND = Places()
 UPGRADE = (
     (b"connection", b"Upgrade"),
@@ -180,7 +180,7 @@ class Stage:
     def __init__(
         self,
         tasks: asyncio.TaskGroup,
-        limits: Limits,
+        limits: ConnectionLimits,
         places: Places,
         handshake_seconds: float,
         **quotas: int,
@@ -307,7 +307,7 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def stage(
-    limits: Limits = LIMITS,
+    limits: ConnectionLimits = LIMITS,
     places: Places = NO_BOUND,
     handshake_seconds: float = 3600,
     **quotas: int,

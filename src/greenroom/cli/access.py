@@ -19,7 +19,7 @@ _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _FILE, _PROFILE = "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE"
 
 
-class AccessKey(msgspec.Struct, frozen=True):
+class ClientKey(msgspec.Struct, frozen=True):
     """An access key as a client holds it."""
 
     access_key_id: str
@@ -50,10 +50,10 @@ class CommandRefused(Exception):
 class Found(msgspec.Struct, frozen=True):
     """The keys that were found, the first one first, and why there are not more."""
 
-    keys: Sequence[AccessKey]
+    keys: Sequence[ClientKey]
     missing: Sequence[str]
 
-    def some(self) -> Sequence[AccessKey]:
+    def some(self) -> Sequence[ClientKey]:
         """Return the keys.
 
         Raises:
@@ -78,7 +78,7 @@ def find_keys(
     in them is that of AWS_PROFILE, else the one that `greenroom serve` writes. With `only_settings`
     the variables of AWS name nothing but the profile.
     """
-    keys: list[AccessKey] = []
+    keys: list[ClientKey] = []
     missing: list[str] = []
     places = [] if only_settings else [_of_variables(environment)]
     places.append(_of_settings(settings))
@@ -87,7 +87,7 @@ def find_keys(
         places.append(_read(Path(environment[_FILE]).expanduser(), (profile,)))
     places.append(_of_data_dir(environment, settings))
     for found in places:
-        if isinstance(found, AccessKey):
+        if isinstance(found, ClientKey):
             keys.append(found)
         elif found:
             missing.append(found)
@@ -95,8 +95,8 @@ def find_keys(
 
 
 def known_key(
-    keys: Sequence[AccessKey], is_known: Callable[[AccessKey], bool], note: Callable[[str], None]
-) -> AccessKey:
+    keys: Sequence[ClientKey], is_known: Callable[[ClientKey], bool], note: Callable[[str], None]
+) -> ClientKey:
     """Return the first key that the service knows, else the last one; the service is asked.
 
     Temporary credentials were taken on purpose: they are not passed over.
@@ -109,23 +109,23 @@ def known_key(
     return last
 
 
-def _of_variables(environment: Mapping[str, str]) -> AccessKey | str:
+def _of_variables(environment: Mapping[str, str]) -> ClientKey | str:
     access_key_id, secret = (environment.get(name, "") for name in _VARIABLES)
     if access_key_id and secret:
         token = environment.get("AWS_SESSION_TOKEN") or None
-        return AccessKey(access_key_id, secret, token, "the variable AWS_ACCESS_KEY_ID")
+        return ClientKey(access_key_id, secret, token, "the variable AWS_ACCESS_KEY_ID")
     return f"{' and '.join(_VARIABLES)} go together" if access_key_id or secret else ""
 
 
-def _of_settings(settings: Settings) -> AccessKey | str:
+def _of_settings(settings: Settings) -> ClientKey | str:
     given = settings.values["access_key_id"]
     if given.value is None:
         return ""
     secret = settings.text("secret_access_key")
-    return AccessKey(str(given.value), secret, origin=f"the {given.origin}")
+    return ClientKey(str(given.value), secret, origin=f"the {given.origin}")
 
 
-def _of_data_dir(environment: Mapping[str, str], settings: Settings) -> AccessKey | str:
+def _of_data_dir(environment: Mapping[str, str], settings: Settings) -> ClientKey | str:
     file = file_of(settings)
     if file is None:
         given = settings.optional_text("access_key_id") is not None
@@ -134,13 +134,13 @@ def _of_data_dir(environment: Mapping[str, str], settings: Settings) -> AccessKe
     return _read(Path(file), (environment.get(_PROFILE) or PROFILE, PROFILE))
 
 
-def _read(file: Path, profiles: Sequence[str]) -> AccessKey | str:
+def _read(file: Path, profiles: Sequence[str]) -> ClientKey | str:
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8"))
         profile = next(each for each in profiles if each in parser)
         section = parser[profile]
-        return AccessKey(
+        return ClientKey(
             section["aws_access_key_id"],
             section["aws_secret_access_key"],
             section.get("aws_session_token"),

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from greenroom.aws.signature import sigv4
-from greenroom.cli.access import AccessKey, CommandRefused
+from greenroom.cli.access import ClientKey, CommandRefused
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.protocol.errors import TLS_ONLY
 
@@ -92,7 +92,7 @@ class Api:
     """Calls operations of the service; every thread has its own connection."""
 
     def __init__(
-        self, endpoint: Endpoint, key: AccessKey, region: str, service: str = "ivschat"
+        self, endpoint: Endpoint, key: ClientKey, region: str, service: str = "ivschat"
     ) -> None:
         self.endpoint = endpoint
         self._key = key
@@ -195,7 +195,7 @@ def is_throttled(kind: str) -> bool:
 
 
 def refusal(
-    endpoint: Endpoint, key: AccessKey, status: int, operation: str, error: tuple[str, str]
+    endpoint: Endpoint, key: ClientKey, status: int, operation: str, error: tuple[str, str]
 ) -> CommandRefused:
     """Return the refusal for an answer that is an error, of which kind and message are given.
 

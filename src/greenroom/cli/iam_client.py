@@ -17,7 +17,7 @@ from botocore.serialize import create_serializer
 from greenroom.aws.query_service import VERSIONS
 from greenroom.aws.shapes import read_model
 from greenroom.aws.signature import sigv4
-from greenroom.cli.access import AccessKey, CommandRefused
+from greenroom.cli.access import ClientKey, CommandRefused
 from greenroom.cli.api import (
     PAUSE_SECONDS,
     THROTTLED_SECONDS,
@@ -42,7 +42,7 @@ Answer = dict[str, Any]
 class IamClient:
     """Calls operations of IAM and STS."""
 
-    def __init__(self, endpoint: Endpoint, key: AccessKey) -> None:
+    def __init__(self, endpoint: Endpoint, key: ClientKey) -> None:
         self.endpoint = endpoint
         self._key = key
         tls = endpoint.tls()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from greenroom.cli.access import AccessKey, CommandRefused, find_keys, known_key
+from greenroom.cli.access import ClientKey, CommandRefused, find_keys, known_key
 from greenroom.cli.api import Endpoint
 from greenroom.cli.iam_client import IamClient
 from greenroom.cli.options import load_settings
@@ -36,7 +36,7 @@ def which_service(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def reach(options: Mapping[str, str | None]) -> tuple[Settings, Endpoint, AccessKey]:
+def reach(options: Mapping[str, str | None]) -> tuple[Settings, Endpoint, ClientKey]:
     """Return the settings of the service that the options mean, where it is, and the key for it.
 
     An option that was not given is the group's, if that was given it.
@@ -80,7 +80,7 @@ def find_endpoint(url: str | None, settings: Settings) -> Endpoint:
     return Endpoint.parse(f"{scheme}://{shown}:{settings.number('port')}")
 
 
-def find_key(endpoint: Endpoint, settings: Settings) -> AccessKey:
+def find_key(endpoint: Endpoint, settings: Settings) -> ClientKey:
     """Return the key to sign with; of several, the first that the service knows.
 
     Raises:
@@ -94,7 +94,7 @@ def find_key(endpoint: Endpoint, settings: Settings) -> AccessKey:
     )
 
 
-def _is_known(endpoint: Endpoint, key: AccessKey) -> bool:
+def _is_known(endpoint: Endpoint, key: ClientKey) -> bool:
     client = IamClient(endpoint, key)
     try:
         client.call("sts:GetCallerIdentity")

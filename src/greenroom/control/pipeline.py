@@ -25,7 +25,7 @@ from greenroom.control.request_body import BODY_BYTES, Bodies, TooManyBodies
 from greenroom.control.throttle import Throttle
 from greenroom.control.trail import Auditor, Trail, new_trail
 from greenroom.identities.accounts import Accounts
-from greenroom.identities.callers import Caller, Identities
+from greenroom.identities.callers import Caller, Callers
 from greenroom.model.errors import InternalServerException, ServiceError
 from greenroom.model.quotas import Quotas
 from greenroom.policies.request_context import RequestFacts
@@ -104,7 +104,7 @@ class Pipeline:
 
     def __init__(
         self,
-        identities: Identities,
+        callers: Callers,
         accounts: Accounts,
         clock: Clock,
         quotas: Quotas,
@@ -113,7 +113,7 @@ class Pipeline:
         bodies: Bodies | None = None,
         lines: BoundedLog | None = None,
     ) -> None:
-        self._identities = identities
+        self._callers = callers
         self._accounts = accounts
         self._clock = clock
         self._metrics = metrics
@@ -127,7 +127,7 @@ class Pipeline:
     @property
     def evicted(self) -> dict[str, int]:
         """What full memories gave up, by memory."""
-        return {"request_rates": self._throttle.evicted, **self._identities.evicted}
+        return {"request_rates": self._throttle.evicted, **self._callers.evicted}
 
     def count_from_zero(self, operations: Iterable[str]) -> None:
         """Show failures from 0 on: Prometheus does not see a counter's first 1 as an increase."""
@@ -186,15 +186,13 @@ class Pipeline:
         """Return the request with who signed it, for which region."""
         authorization = sigv4.authorization_of(request)
         trail.access_key_id = authorization.access_key_id
-        caller = await self._identities.find(
-            authorization.access_key_id, authorization.session_token
-        )
+        caller = await self._callers.find(authorization.access_key_id, authorization.session_token)
         now = self._clock.now()
         sigv4.verify(
             request, authorization, caller.secret_access_key, now, api.service, api.regions
         )
         trail.caller, trail.region = caller, authorization.region
-        self._identities.note_use(caller, api.service, authorization.region)
+        self._callers.note_use(caller, api.service, authorization.region)
         return Incoming(scope, request.body, caller, authorization.region, now, trail)
 
     def _count(self, trail: Trail, status: int, seconds: float) -> None:

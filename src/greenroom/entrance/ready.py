@@ -8,7 +8,7 @@ from greenroom.chatlog.choice import chosen
 from greenroom.entrance.certificate import Certificate
 from greenroom.entrance.sockets import Listening
 from greenroom.identities import root_key
-from greenroom.identities.callers import AccessKey
+from greenroom.identities.callers import RootKey
 from greenroom.network.addresses import in_url, reachable
 from greenroom.settings.values import Settings
 
@@ -36,7 +36,7 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 def description(
-    settings: Settings, key: AccessKey, listening: Listening, certificate: Certificate | None
+    settings: Settings, key: RootKey, listening: Listening, certificate: Certificate | None
 ) -> Ready:
     """Return what there is to tell; `key` is the root's."""
     host, port = listening.hosts[0], listening.port

@@ -37,7 +37,7 @@ INVALID = "The security token included in the request is invalid."
 EXPIRED = "The security token included in the request is expired"
 
 
-class AccessKey(msgspec.Struct, frozen=True):
+class RootKey(msgspec.Struct, frozen=True):
     """A root key of an account. The secret never leaves this value in a message or log."""
 
     access_key_id: str
@@ -45,7 +45,7 @@ class AccessKey(msgspec.Struct, frozen=True):
     account: str
 
     def __repr__(self) -> str:
-        return f"AccessKey({self.access_key_id!r}, account={self.account!r})"
+        return f"RootKey({self.access_key_id!r}, account={self.account!r})"
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,12 +110,12 @@ async def nobody(_access_key_id: str, _session_token: str | None) -> Caller:
     raise UnrecognizedClientException(INVALID)
 
 
-class Identities:
+class Callers:
     """The callers that the service knows, beginning with the roots' keys."""
 
     def __init__(
         self,
-        *roots: AccessKey,
+        *roots: RootKey,
         resolve: Resolve = nobody,
         clock: Clock | None = None,
         control: Control | None = None,

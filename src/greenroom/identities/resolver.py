@@ -32,7 +32,7 @@ SESSION_POLICY = "session policy"
 
 
 class Resolver:
-    """Asks the store who may sign with a key: `resolve` is for `Identities`."""
+    """Asks the store who may sign with a key: `resolve` is for `Callers`."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Resolver:
 
         Raises:
             UnrecognizedClientException, ExpiredTokenException, StorageUnavailable: see
-                `Identities.find`.
+                `Callers.find`.
         """
         try:
             if session_token is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.identities.callers import AccessKey
+from greenroom.identities.callers import RootKey
 from greenroom.process.files import write_private
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreUnwritable
@@ -29,12 +29,12 @@ class _Kept(msgspec.Struct):
     secret_access_key: str
 
 
-async def root_key(settings: Settings, vault: Vault) -> AccessKey:
+async def root_key(settings: Settings, vault: Vault) -> RootKey:
     """Return the account's root access key, created if need be."""
     account = settings.text("account")
     given = settings.optional_text("access_key_id")
     if given is not None:
-        return AccessKey(given, settings.text("secret_access_key"), account)
+        return RootKey(given, settings.text("secret_access_key"), account)
     candidate = msgspec.json.encode(
         _Kept("AKIA" + _random(_KEY_ID_ALPHABET, 16), _random(_SECRET_ALPHABET, 40))
     )
@@ -49,7 +49,7 @@ async def root_key(settings: Settings, vault: Vault) -> AccessKey:
             write_private(Path(file), text)
         except OSError as error:
             raise StoreUnwritable(f"{file} cannot be written: {error.strerror}") from None
-    return AccessKey(kept.access_key_id, kept.secret_access_key, account)
+    return RootKey(kept.access_key_id, kept.secret_access_key, account)
 
 
 def file_of(settings: Settings) -> str | None:

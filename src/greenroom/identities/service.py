@@ -19,7 +19,7 @@ from greenroom.bus.base import AccountSuspended, Control, IdentitiesChanged
 from greenroom.clock import Clock
 from greenroom.identities import declaration_file, root_key
 from greenroom.identities.accounts import Accounts
-from greenroom.identities.callers import AccessKey, Identities
+from greenroom.identities.callers import Callers, RootKey
 from greenroom.identities.declaration_file import IdentitiesRefused
 from greenroom.identities.permissions import compile_policies
 from greenroom.identities.resolver import Resolver
@@ -56,9 +56,9 @@ class IdentityService:
         self._control = control
         self._clock = clock
         self.vault = vault
-        self.root: AccessKey
+        self.root: RootKey
         self.session_ring: KeyRing
-        self.identities: Identities
+        self.callers: Callers
         self.accounts = Accounts(store, control, clock)
         self.audit_log = _audit_log(settings)
         self._woken = asyncio.Event()
@@ -134,7 +134,7 @@ class IdentityService:
             self._clock,
             (self.root.access_key_id,),
         )
-        self.identities = Identities(
+        self.callers = Callers(
             self.root, resolve=resolver.resolve, clock=self._clock, control=self._control
         )
 
@@ -163,7 +163,7 @@ class IdentityService:
 
     async def _write_last_used(self) -> None:
         with suppress(StorageUnavailable):
-            await self.identities.write_last_used(self._store.record_last_used)
+            await self.callers.write_last_used(self._store.record_last_used)
 
     async def _apply_file(self) -> None:
         path = self._settings.optional_path("identities_file")

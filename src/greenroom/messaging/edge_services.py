@@ -51,7 +51,7 @@ class Entrant(Connection, Swept, Protocol):
         """Return what log lines call it."""
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of a connection; see the settings table for the defaults."""
 
     outbound_bytes: int
@@ -66,7 +66,7 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
     hub: Hub
     sweeper: Sweeper
     visitors: Visitors
-    limits: Limits
+    limits: ConnectionLimits
     deadlines: Deadlines
     turns: Turns
     tasks: asyncio.TaskGroup

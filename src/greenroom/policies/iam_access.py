@@ -13,7 +13,7 @@ import msgspec
 from greenroom.policies.ivschat_access import Check
 
 
-class Target(StrEnum):
+class IamResourceType(StrEnum):
     """What an operation acts on: the type in the ARN of the resource."""
 
     USER = "user"
@@ -26,7 +26,7 @@ class Target(StrEnum):
 class IdentityAccess(msgspec.Struct, frozen=True):
     """One operation's needs."""
 
-    target: Target
+    target: IamResourceType
     parameter: str | None = None
     """The parameter with the resource's name, or its ARN; the caller's own user when it is left
     out of an operation on users."""
@@ -36,14 +36,16 @@ class IdentityAccess(msgspec.Struct, frozen=True):
     """The action that tags in the request need, too, on the same resource."""
 
 
-_NEW_USER = IdentityAccess(Target.USER, "UserName", creates=True, tags="iam:TagUser")
-_NEW_ROLE = IdentityAccess(Target.ROLE, "RoleName", creates=True, tags="iam:TagRole")
-_NEW_POLICY = IdentityAccess(Target.POLICY, "PolicyName", creates=True, tags="iam:TagPolicy")
-_USER = IdentityAccess(Target.USER, "UserName")
-_ROLE = IdentityAccess(Target.ROLE, "RoleName")
-_POLICY = IdentityAccess(Target.POLICY, "PolicyArn")
-_LIST = IdentityAccess(Target.ANY)
-_ASSUMED = IdentityAccess(Target.ROLE, "RoleArn", tags="sts:TagSession")
+_NEW_USER = IdentityAccess(IamResourceType.USER, "UserName", creates=True, tags="iam:TagUser")
+_NEW_ROLE = IdentityAccess(IamResourceType.ROLE, "RoleName", creates=True, tags="iam:TagRole")
+_NEW_POLICY = IdentityAccess(
+    IamResourceType.POLICY, "PolicyName", creates=True, tags="iam:TagPolicy"
+)
+_USER = IdentityAccess(IamResourceType.USER, "UserName")
+_ROLE = IdentityAccess(IamResourceType.ROLE, "RoleName")
+_POLICY = IdentityAccess(IamResourceType.POLICY, "PolicyArn")
+_LIST = IdentityAccess(IamResourceType.ANY)
+_ASSUMED = IdentityAccess(IamResourceType.ROLE, "RoleArn", tags="sts:TagSession")
 
 IDENTITY_ACCESS: Mapping[str, IdentityAccess] = MappingProxyType(
     {
@@ -89,7 +91,7 @@ IDENTITY_ACCESS: Mapping[str, IdentityAccess] = MappingProxyType(
         "iam:PutUserPolicy": _USER,
         "iam:SetDefaultPolicyVersion": _POLICY,
         "iam:SimulateCustomPolicy": _LIST,
-        "iam:SimulatePrincipalPolicy": IdentityAccess(Target.ANY, "PolicySourceArn"),
+        "iam:SimulatePrincipalPolicy": IdentityAccess(IamResourceType.ANY, "PolicySourceArn"),
         "iam:TagPolicy": _POLICY,
         "iam:TagRole": _ROLE,
         "iam:TagUser": _USER,
@@ -102,7 +104,7 @@ IDENTITY_ACCESS: Mapping[str, IdentityAccess] = MappingProxyType(
         "iam:UpdateRoleDescription": _ROLE,
         "iam:UpdateUser": _USER,
         "sts:AssumeRole": _ASSUMED,
-        "sts:TagSession": IdentityAccess(Target.ROLE, "RoleArn"),
+        "sts:TagSession": IdentityAccess(IamResourceType.ROLE, "RoleArn"),
     }
 )
 """Needs by action."""
@@ -110,7 +112,7 @@ IDENTITY_ACCESS: Mapping[str, IdentityAccess] = MappingProxyType(
 FREE_ACTIONS = frozenset({"sts:GetCallerIdentity", "sts:GetSessionToken"})
 """Actions that every authenticated caller may do, whatever the policies say."""
 
-PathOf = Callable[[Target, str], str]
+PathOf = Callable[[IamResourceType, str], str]
 """Returns the path of the user or role with a name: `/`, `/team/`."""
 
 
@@ -138,10 +140,10 @@ def identity_checks(
     name = parameters.get(access.parameter) if access.parameter is not None else None
     if name is not None and name.startswith("arn:"):
         resource = name
-    elif access.target is Target.ANY:
+    elif access.target is IamResourceType.ANY:
         resource = "*"
     else:
-        if name is None and access.target is Target.USER:
+        if name is None and access.target is IamResourceType.USER:
             name = caller_name
         name = name or "*"
         if access.creates:

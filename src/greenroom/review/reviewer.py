@@ -24,7 +24,7 @@ from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.review.answers import AnswerInvalid, decode_answer, encode_event
 from greenroom.review.base import Allowed, Denied, Submission, Verdict
 from greenroom.review.circuit import Circuit
-from greenroom.review.target import Failure, InvocationFailed, Target
+from greenroom.review.target import Failure, InvocationFailed, ReviewTarget
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
 
@@ -55,7 +55,7 @@ class Outcome(StrEnum):
     NOT_ASKED = "not_asked"
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ReviewLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of reviews; a limit of None seconds is none, 0 failures never open a circuit."""
 
     seconds: float | None = 0.2
@@ -67,7 +67,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Targets(Protocol):
     """Knows what runs each handler."""
 
-    async def find(self, uri: str) -> Target | None:
+    async def find(self, uri: str) -> ReviewTarget | None:
         """Return the target of a handler, or None for one that is never asked."""
 
     async def close(self) -> None:
@@ -80,7 +80,7 @@ class HandlerReviewer:
     def __init__(
         self,
         targets: Targets,
-        limits: Limits,
+        limits: ReviewLimits,
         metrics: Metrics,
         clock: Clock | None = None,
         lines: BoundedLog | None = None,
@@ -216,7 +216,7 @@ class HandlerReviewer:
             if handler.circuit.is_open is not was_open:
                 self._count_circuits()
 
-    async def _invoke(self, target: Target, uri: str, event: bytes) -> bytes:
+    async def _invoke(self, target: ReviewTarget, uri: str, event: bytes) -> bytes:
         try:
             async with self._limited(PREPARE_SECONDS):
                 await target.prepare(uri)

@@ -56,7 +56,7 @@ class InvocationFailed(Exception):
         self.why = why
 
 
-class Target(Protocol):
+class ReviewTarget(Protocol):
     """Runs the handlers of some ARNs."""
 
     async def prepare(self, uri: str) -> None:

@@ -18,8 +18,8 @@ from greenroom.model.quotas import Quotas
 from greenroom.policies.wildcards import glob, tokens
 from greenroom.review.addresses import Network, is_permitted
 from greenroom.review.function import FunctionMissing, FunctionTarget
-from greenroom.review.reviewer import HandlerReviewer, Limits
-from greenroom.review.target import Target
+from greenroom.review.reviewer import HandlerReviewer, ReviewLimits
+from greenroom.review.target import ReviewTarget
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
@@ -52,7 +52,7 @@ async def open_reviewer(
         access=access,
         seconds=seconds,
     )
-    limits = Limits(
+    limits = ReviewLimits(
         seconds=seconds,
         concurrency=settings.number("review_concurrency"),
         circuit_failures=settings.number("review_circuit_failures"),
@@ -76,7 +76,7 @@ class PatternTargets:
         self._built = {text: build(text) for text in sorted(texts)}
         self._patterns = [(glob(tokens(pattern)), text) for pattern, text in table.items()]
 
-    async def find(self, uri: str) -> Target | None:
+    async def find(self, uri: str) -> ReviewTarget | None:
         text = next((text for matches, text in self._patterns if matches(uri)), "lambda")
         late = self._built[text]
         return None if late is None else await late.target()
@@ -90,12 +90,12 @@ class PatternTargets:
 class Late:
     """A target that is made when it is first needed, in a thread: its imports take long."""
 
-    def __init__(self, make: Callable[[], Target]) -> None:
+    def __init__(self, make: Callable[[], ReviewTarget]) -> None:
         self._make = make
-        self._made: Target | None = None
+        self._made: ReviewTarget | None = None
         self._lock = asyncio.Lock()
 
-    async def target(self) -> Target:
+    async def target(self) -> ReviewTarget:
         """Return the target."""
         if self._made is None:
             async with self._lock:
@@ -132,7 +132,7 @@ class _Builder(msgspec.Struct, frozen=True, kw_only=True):
         kind = text.partition(":")[0]
         raise SettingsRefused(f"review_handlers: {kind!r} is no target; it must be {FORMS}")
 
-    def _lambda(self) -> Target:
+    def _lambda(self) -> ReviewTarget:
         from greenroom.review.aws_lambda import LambdaTarget
 
         return LambdaTarget(self.clock, self.access)
@@ -147,7 +147,7 @@ class _Builder(msgspec.Struct, frozen=True, kw_only=True):
             )
         secret, allowed, clock = self.secret, self.allowed, self.clock
 
-        def make() -> Target:
+        def make() -> ReviewTarget:
             from greenroom.review.http import HttpTarget
 
             return HttpTarget(url, secret, allowed, clock)

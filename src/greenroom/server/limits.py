@@ -5,7 +5,7 @@ import resource
 
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
 from greenroom.messaging.admission import Places
-from greenroom.messaging.edge_services import Limits
+from greenroom.messaging.edge_services import ConnectionLimits
 from greenroom.network import addresses
 from greenroom.network.addresses import Networks
 from greenroom.network.forwarded import ForwardedHeader, TrustedProxies
@@ -25,9 +25,9 @@ def journal_bounds(settings: Settings) -> Bounds:
     )
 
 
-def connection_limits(settings: Settings) -> Limits:
+def connection_limits(settings: Settings) -> ConnectionLimits:
     """Return the bounds of each connection."""
-    return Limits(
+    return ConnectionLimits(
         outbound_bytes=settings.number("outbound_queue_bytes"),
         frame_bytes=settings.number("frame_bytes"),
         close_seconds=settings.number("close_timeout_seconds"),

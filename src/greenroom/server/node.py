@@ -162,7 +162,7 @@ def _control_plane(opened: Adapters, services: Services, keys: TokenKeys) -> Con
     settings, identity = opened.settings, opened.identity
     regions = settings.served_regions()
     pipeline = Pipeline(
-        identity.identities,
+        identity.callers,
         identity.accounts,
         services.clock,
         services.quotas,

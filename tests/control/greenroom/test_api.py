@@ -8,7 +8,7 @@ from greenroom.control.greenroom.api import greenroom_api
 from greenroom.control.greenroom.call import GreenroomServices
 from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.pipeline import Pipeline
-from greenroom.identities.callers import Identities
+from greenroom.identities.callers import Callers
 from greenroom.model.quotas import RateProfile, caller_rate_name
 from tests.stand_ins.caller import ACCOUNT, KEYS, REGION, Answer, Caller
 
@@ -26,7 +26,7 @@ class Operator(Caller):
             end_sessions=nothing,
         )
         pipeline = Pipeline(
-            Identities(*KEYS.values()),
+            Callers(*KEYS.values()),
             self.accounts,
             self.services.clock,
             self.services.quotas,

@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 
 import click
 
-from greenroom.cli.access import AccessKey, CommandRefused
+from greenroom.cli.access import ClientKey, CommandRefused
 from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.bench.plan import Plan, check_files, check_room_rate, plan_of
 from greenroom.cli.bench.result import Result
@@ -112,7 +112,7 @@ def bench(
 
 def _measure_private(plan: Plan, region: str | None, progress: Progress) -> Result:
     with private_server(SELF_SETTINGS) as server:
-        key = AccessKey(server.access_key_id, server.secret_access_key)
+        key = ClientKey(server.access_key_id, server.secret_access_key)
         with _api(Endpoint.parse(server.api_url), key, region or server.region) as api:
             created = api.call("CreateRoom", name="greenroom-bench")
             return _run(plan.in_room(created), api, progress)
@@ -125,7 +125,7 @@ def _measure_room(plan: Plan, room: str, api: Api, progress: Progress) -> Result
 
 
 @contextmanager
-def _api(endpoint: Endpoint, key: AccessKey, region: str) -> Iterator[Api]:
+def _api(endpoint: Endpoint, key: ClientKey, region: str) -> Iterator[Api]:
     api = Api(endpoint, key, region)
     try:
         yield api

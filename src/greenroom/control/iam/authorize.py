@@ -13,7 +13,7 @@ from greenroom.model.identity import ManagedPolicy, Role, User
 from greenroom.model.identity_errors import NoSuchEntity
 from greenroom.model.principal import NO_TAGS, AccessRequest, ContextValue, Outcome
 from greenroom.policies.access_denied import access_denied_message
-from greenroom.policies.iam_access import IDENTITY_ACCESS, Target, identity_checks
+from greenroom.policies.iam_access import IDENTITY_ACCESS, IamResourceType, identity_checks
 from greenroom.policies.request_context import request_context, with_resource
 
 
@@ -56,12 +56,12 @@ async def _existing(
     access = IDENTITY_ACCESS[action]
     name = parameters.get(access.parameter or "")
     try:
-        if access.target is Target.USER and not access.creates:
+        if access.target is IamResourceType.USER and not access.creates:
             name = name or call.principal.user_name
             return None if name is None else await call.identities.get_user(call.account, name)
-        if access.target is Target.ROLE and name is not None and not access.creates:
+        if access.target is IamResourceType.ROLE and name is not None and not access.creates:
             return await call.identities.get_role(call.account, name)
-        if access.target is Target.POLICY and name is not None and not access.creates:
+        if access.target is IamResourceType.POLICY and name is not None and not access.creates:
             return await call.identities.get_policy(call.account, name)
     except NoSuchEntity:
         pass
