@@ -50,6 +50,13 @@ def test_an_event(time_ns: int, name: str, its_attributes: dict[str, str]) -> No
     assert (read["type"], read["payload"]) == ("EVENT", msgspec.json.decode(frame))
 
 
+def test_the_type_is_the_frames_own_wherever_it_stands() -> None:
+    """Where in a frame its type stands makes no difference, and an attribute cannot pass for it."""
+    frame = b'{"Id":"id","Attributes":{"Type":"ERROR"},"Type":"EVENT"}'
+    read = msgspec.json.decode(line(Record(1, room_arn(), 1, frame)))
+    assert (read["type"], read["payload"]) == ("EVENT", msgspec.json.decode(frame))
+
+
 @given(times)
 def test_timestamps(time_ns: int) -> None:
     """The time is cut to milliseconds, never rounded, and always has three digits of them."""

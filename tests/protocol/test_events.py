@@ -144,3 +144,17 @@ def test_whatever_is_sent_arrives(
         "SendTime": "1970-01-01T00:00:00Z",
         "Sender": {"UserId": user_id, "Attributes": sender_attributes},
     }
+
+
+@pytest.mark.parametrize(
+    ("frame", "type_"),
+    [
+        (events.encode_message("id", "", {"Type": "EVENT"}, "hi", 1, "user", {}), "MESSAGE"),
+        (events.encode_event("id", "", "name", {"Type": "ERROR"}, 1), "EVENT"),
+        (events.encode_error("id", "", 400, "why"), "ERROR"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "frame",
+)
+def test_a_frame_says_its_type(frame: bytes, type_: str) -> None:
+    """The type of a frame can be read again, whatever its attributes hold."""
+    assert events.type_of(frame) == type_

@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from greenroom.chatlog.base import Record
-
-_TYPE_AT = len(b'{"Type":"')
-"""Where a frame's type begins: it is the first member of every frame."""
+from greenroom.protocol.events import type_of
 
 
 def line(record: Record) -> bytes:
@@ -19,10 +17,9 @@ def line(record: Record) -> bytes:
     `event_timestamp` is the SendTime cut to milliseconds; the frame stands in it as it was sent.
     """
     payload = record.payload
-    kind = payload[_TYPE_AT : payload.index(b'"', _TYPE_AT)]
     return b'{"event_timestamp":"%b","type":"%b","payload":%b,"version":"1.0"}' % (
         timestamp(record.time_ns),
-        kind,
+        type_of(payload).encode(),
         payload,
     )
 

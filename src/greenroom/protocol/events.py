@@ -73,6 +73,11 @@ def disconnect_user_attributes(user_id: str, reason: str | None) -> dict[str, st
     return _with_reason({"UserId": user_id}, reason)
 
 
+def type_of(frame: bytes) -> str:
+    """Return the type of a frame that was made here: MESSAGE, EVENT or ERROR."""
+    return _typed.decode(frame).type
+
+
 def send_time(ns: int) -> str:
     """Return nanoseconds since the epoch as RFC 3339 in UTC, without the fraction's last zeros."""
     seconds, fraction = divmod(ns, 1_000_000_000)
@@ -112,7 +117,14 @@ class _Error(msgspec.Struct, frozen=True, gc=False, rename="pascal", tag_field="
     error_message: str
 
 
+class _Typed(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
+    """Any of them: what else it has is not looked at."""
+
+    type: str
+
+
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_typed = msgspec.json.Decoder(_Typed)
 
 
 @lru_cache(maxsize=4)
