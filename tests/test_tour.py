@@ -1,4 +1,4 @@
-"""The tour leads to what is there."""
+"""The tour, and what CONTRIBUTING says about where things are added, lead to what is there."""
 
 import ast
 import re
@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "greenroom"
 PAGE = (ROOT / "docs" / "explanation" / "tour.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 STOP = re.compile(
     r"^\| `(?P<file>[^`|]+)` \| (?P<names>[^|]+) \| (?P<what>[^|]+) \|$", re.MULTILINE
@@ -18,6 +19,7 @@ STOP = re.compile(
 CODE = re.compile(r"`([^`]+)`")
 ROLE = re.compile(r"\{\w+\}`[^`]*`")
 STOPS = [(stop["file"], CODE.findall(stop["names"])) for stop in STOP.finditer(PAGE)]
+PLACES = [(stop["file"], CODE.findall(stop["names"])) for stop in STOP.finditer(CONTRIBUTING)]
 
 
 @pytest.mark.parametrize(("file", "names"), STOPS, ids=[file for file, _ in STOPS])
@@ -25,6 +27,20 @@ def test_what_is_shown_is_there(file: str, names: list[str]) -> None:
     """Each file of the tour exists, and defines every class, function and table that it names."""
     assert names
     assert set(names) <= defined(SOURCE / file)
+
+
+@pytest.mark.parametrize(("file", "names"), PLACES, ids=[file for file, _ in PLACES])
+def test_places_to_add_something_are_there(file: str, names: list[str]) -> None:
+    """Each table and class to which CONTRIBUTING has something added stands in its file."""
+    assert names
+    assert set(names) <= defined(SOURCE / file)
+
+
+def test_five_kinds_of_additions_are_shown() -> None:
+    """Operations, actions, settings, metrics and storage adapters each have their places."""
+    kinds = re.findall(r"^\*\*An? (.+?)\*\*", CONTRIBUTING, re.MULTILINE)
+    assert kinds == ["operation", "action", "setting", "metric", "storage adapter"]
+    assert len(PLACES) >= 2 * len(kinds)
 
 
 def test_every_row_is_a_stop() -> None:
