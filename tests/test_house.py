@@ -20,6 +20,7 @@ import greenroom
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "greenroom"
+TESTS = ROOT / "tests"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
     "contracts"
@@ -157,6 +158,34 @@ def test_pure_packages_ask_nobody_for_the_time() -> None:
         for match in asking.finditer(ast.unparse(_without_docstrings(path.read_text())))
     ]
     assert found == []
+
+
+def test_no_folder_of_tests_uses_another_folders_helper() -> None:
+    """What tests of two folders need is in `running` or `stand_ins`, which need no folder."""
+    borrowed = [
+        f"{path.relative_to(ROOT)}: {module}"
+        for path in TESTS.rglob("*.py")
+        for module in _imported_tests(path)
+        if module.split(".")[1] not in {*_may_use(path.relative_to(TESTS).parts[0]), "conftest"}
+    ]
+    assert borrowed == []
+
+
+def _may_use(folder: str) -> set[str]:
+    """Return whose helpers a folder of tests may use, or a file beside the folders."""
+    shared = {"running", "stand_ins"}
+    return {folder} if folder in shared else {folder, *shared}
+
+
+def _imported_tests(path: Path) -> Iterator[str]:
+    """Return the modules of the tests that a file imports, in whatever form."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name.startswith("tests."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "tests":
+            yield from (f"tests.{each.name}" for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
+            yield str(node.module)
 
 
 def test_secrets_are_compared_in_constant_time() -> None:

@@ -19,7 +19,7 @@ from greenroom.model.logging_configuration import (
 )
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
-from tests.contracts.conftest import hasty_store
+from tests.stand_ins.hasty_store import hasty_store
 from tests.stand_ins.scene import INTERVAL, FullStore, Scene, room_of
 from tests.stand_ins.values import NOW, a_room, configuration_arn
 

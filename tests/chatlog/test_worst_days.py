@@ -18,7 +18,7 @@ from greenroom.model.logging_configuration import (
     State,
 )
 from greenroom.storage.sqlite.store import SqliteStore
-from tests.contracts.conftest import hasty_store
+from tests.stand_ins.hasty_store import hasty_store
 from tests.stand_ins.scene import INTERVAL, Kept, Scene, room_of
 from tests.stand_ins.values import NOW
 

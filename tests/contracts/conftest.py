@@ -1,19 +1,14 @@
 """The adapters that each contract suite runs on."""
 
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from greenroom.storage.base import Store
 from greenroom.storage.memory.store import MemoryStore
-from greenroom.storage.sqlite.database_file import DatabaseFile
-from greenroom.storage.sqlite.store import SqliteStore
-from greenroom.storage.sqlite.worker import SqliteWorker
 from tests.contracts.identities.waiting import WaitingStore
+from tests.stand_ins.hasty_store import hasty_store
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -29,16 +24,3 @@ async def open_store(kind: str, directory: Path) -> Store:
     if kind == "sqlite":
         return await hasty_store(directory)
     return MemoryStore() if kind == "memory" else WaitingStore()
-
-
-async def hasty_store(directory: Path) -> SqliteStore:
-    """Open a store that does not wait for the disk, which no test here can tell."""
-    file = DatabaseFile(directory)
-    return SqliteStore(await SqliteWorker.start(partial(_hasty, file), file.reading))
-
-
-@contextmanager
-def _hasty(file: DatabaseFile) -> Iterator[sqlite3.Connection]:
-    with file.writing() as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        yield connection

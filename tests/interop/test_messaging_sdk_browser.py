@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.running import messaging_driver
 from tests.running.messaging_driver import Refused, Rooms, Sdk, Tokens
 from tests.running.service import Service, running, start
-from tests.stand_ins.tokens_of import short_session_token
+from tests.running.tokens_of import short_session_token
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

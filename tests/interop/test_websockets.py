@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
 from tests.running.service import Service, running
+from tests.running.tokens_of import short_session_token
 from tests.running.wire import (
     BINARY,
     CLOSE,
@@ -27,7 +28,6 @@ from tests.running.wire import (
     action,
     client_frame,
 )
-from tests.stand_ins.tokens_of import short_session_token
 
 MESSAGE_ID = "abcDEF123456"
 REQUEST_ID = "497f6eca-6276-4993-bfeb-53cbbbba6f08"

@@ -14,8 +14,8 @@ import websockets.sync.client
 from websockets.typing import Subprotocol
 
 from tests.running.service import Service, running, start
+from tests.running.tokens_of import expired_token
 from tests.running.wire import Answer, Peer, WebSocket
-from tests.stand_ins.tokens_of import expired_token
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ import msgspec
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
 from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
 from tests.running.service import Service
+from tests.running.tokens_of import key_ring
 from tests.running.wire import CLOSE, PING, PONG, TEXT, client_frame, token_line, upgrade_bytes
-from tests.stand_ins.tokens_of import key_ring
 
 PATIENCE = 30.0
 """Far more than anything takes; a busy machine must not fail a scenario."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from greenroom.storage.journal import Backlog
 from greenroom.storage.sqlite.store import SqliteStore
-from tests.contracts.conftest import hasty_store
-from tests.contracts.test_journal import PLENTY, START, Queues, numbers
+from tests.stand_ins.hasty_store import hasty_store
+from tests.stand_ins.queues import PLENTY, START, Queues, numbers
 
 
 async def reopened(queues: Queues, store: SqliteStore, directory: Path) -> SqliteStore:
