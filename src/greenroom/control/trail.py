@@ -10,12 +10,12 @@
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from greenroom.audit.entry import SUCCESS, AuditEntry
 from greenroom.audit.log import AuditLog
 from greenroom.audit.refusals import NOBODY, Refusals
 from greenroom.clock import Clock
+from greenroom.control.asgi import Scope
 from greenroom.control.audit_details import details, resources
 from greenroom.identities.callers import Caller
 from greenroom.telemetry.bounded_log import BoundedLog
@@ -54,7 +54,7 @@ class Trail:
         return {name: value for name, value in (known | {"resource": resource}).items() if value}
 
 
-def new_trail(scope: Mapping[str, Any]) -> Trail:
+def new_trail(scope: Scope) -> Trail:
     """Begin the trail of an HTTP request."""
     return Trail(str(uuid.uuid4()), (scope.get("client") or ("",))[0])
 

@@ -1,11 +1,11 @@
 """What an operation of Greenroom's own API is given."""
 
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import msgspec
 
 from greenroom.control.greenroom.answers import AccountAnswer, SessionsAnswer, TokenKeysAnswer
+from greenroom.control.parameters import Parameters
 from greenroom.identities.accounts import Accounts
 from greenroom.model.identity import IdentityKind
 from greenroom.model.principal import Principal
@@ -25,21 +25,16 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     end_sessions: EndSessions
 
 
-class GreenroomCall(msgspec.Struct, frozen=True, kw_only=True):
+class GreenroomCall(Parameters, frozen=True, kw_only=True):
     """One authenticated request with checked parameters."""
 
     services: GreenroomServices
     principal: Principal
-    parameters: dict[str, object]
 
     @property
     def account(self) -> str:
         """Return the caller's account: no other one is served."""
         return self.principal.account
-
-    def text(self, name: str) -> str:
-        """Return a string that the operation requires."""
-        return cast(str, self.parameters[name])
 
 
 Answer = TokenKeysAnswer | AccountAnswer | SessionsAnswer

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from greenroom.aws import query, query_service, query_xml
 from greenroom.aws.rest_json import Response
-from greenroom.control.asgi import CORS, header_of
+from greenroom.control.asgi import CORS, Scope, header_of
 from greenroom.control.iam.authorize import authorize
 from greenroom.control.iam.call import IamCall, IamServices
 from greenroom.control.iam.operations import OPERATIONS, IamOperation
@@ -124,7 +123,7 @@ def _serialize_error(service: str, error: ServiceError, request_id: str) -> Resp
     return query_xml.serialize_error(error, service, request_id)
 
 
-def service_of(scope: Mapping[str, Any]) -> str | None:
+def service_of(scope: Scope) -> str | None:
     """Return which of IAM and STS an HTTP request is for; None for the ivschat API.
 
     What it is signed for says so. A form that is not signed at all gets its refusal from STS.

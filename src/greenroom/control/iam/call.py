@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 
 from greenroom.clock import Clock
+from greenroom.control.parameters import Parameters
 from greenroom.control.pipeline import Result
 from greenroom.control.turns import Turns
 from greenroom.identities.callers import Caller
@@ -48,14 +49,13 @@ class IamServices(msgspec.Struct, frozen=True, kw_only=True):
     simulations: Turns = msgspec.field(default_factory=Turns)
 
 
-class IamCall(msgspec.Struct, frozen=True, kw_only=True):
+class IamCall(Parameters, frozen=True, kw_only=True):
     """One authenticated request with checked parameters."""
 
     services: IamServices
     caller: Caller
     facts: RequestFacts
     """What policies may ask about the request."""
-    parameters: dict[str, object]
 
     @property
     def principal(self) -> Principal:
@@ -90,29 +90,13 @@ class IamCall(msgspec.Struct, frozen=True, kw_only=True):
         """Return an id that was never given before."""
         return unique_id(prefix, self.services.entropy(ID_ENTROPY_BYTES))
 
-    def text(self, name: str) -> str:
-        """Return a string that the service model requires."""
-        return cast(str, self.parameters[name])
-
-    def optional_text(self, name: str) -> str | None:
-        """Return a string, or None when the request has none."""
-        return cast(str | None, self.parameters.get(name))
-
-    def texts(self, name: str) -> list[str]:
-        """Return a list of strings, empty when the request has none."""
-        return cast(list[str], self.parameters.get(name) or [])
-
-    def number(self, name: str, default: int) -> int:
-        """Return an integer."""
-        return cast(int, self.parameters.get(name, default))
-
     def flag(self, name: str) -> bool:
         """Return a boolean, false when the request has none."""
         return bool(self.parameters.get(name))
 
     def structures(self, name: str) -> list[dict[str, object]]:
         """Return a list of structures, empty when the request has none."""
-        return cast(list[dict[str, object]], self.parameters.get(name) or [])
+        return self.optional(name, list[dict[str, object]]) or []
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the request.
@@ -121,7 +105,7 @@ class IamCall(msgspec.Struct, frozen=True, kw_only=True):
             InvalidInput: a key is given twice, whatever its case.
             ValidationError: a key begins with `aws:`.
         """
-        given = cast(list[dict[str, str]], self.structures("Tags"))
+        given = self.optional("Tags", list[dict[str, str]]) or []
         tags = {tag["Key"]: tag["Value"] for tag in given}
         if len({without_case(key) for key in tags}) < len(given):
             raise InvalidInput(

@@ -1,7 +1,5 @@
 """CreateChatToken: everything the bearer may do travels in the token, sealed."""
 
-from typing import cast
-
 from greenroom.control.ivschat.context import Call
 from greenroom.control.pipeline import Result
 from greenroom.model.chat_token import (
@@ -41,5 +39,5 @@ async def create_chat_token(call: Call) -> Result:
 
 
 def _capabilities(call: Call) -> tuple[Capability, ...]:
-    names = cast(list[str], call.parameters.get("capabilities", []))
-    return tuple(Capability(name) for name in dict.fromkeys(names))
+    names = dict.fromkeys(call.texts("capabilities"))
+    return tuple(Capability(name) for name in names)

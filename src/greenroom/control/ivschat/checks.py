@@ -3,7 +3,7 @@
 They run beside the model's constraints, so that all failures of a request are reported at once.
 """
 
-from typing import cast
+import msgspec
 
 from greenroom.aws.rest_json import Check
 from greenroom.model.errors import FieldError
@@ -12,16 +12,16 @@ from greenroom.model.tags import tag_errors
 
 
 def _tags(value: object) -> list[FieldError]:
-    return tag_errors(cast(dict[str, str], value))
+    return tag_errors(msgspec.convert(value, dict[str, str]))
 
 
 def _attributes(value: object) -> list[FieldError]:
-    problem = attributes_problem(cast(dict[str, str], value))
+    problem = attributes_problem(msgspec.convert(value, dict[str, str]))
     return [] if problem is None else [FieldError("attributes", problem)]
 
 
 def _attachments(value: object) -> list[FieldError]:
-    identifiers = cast(list[str], value)
+    identifiers = msgspec.convert(value, list[str])
     return [
         FieldError(f"loggingConfigurationIdentifiers[{index}]", "must not repeat")
         for index, identifier in enumerate(identifiers)

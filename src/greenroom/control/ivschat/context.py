@@ -1,7 +1,6 @@
 """What an operation is given: who calls, from where, with which parameters, and the services."""
 
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import msgspec
 
@@ -11,6 +10,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
+from greenroom.control.parameters import Parameters
 from greenroom.control.pipeline import Result
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.errors import FieldError, ValidationException
@@ -40,7 +40,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Call(Parameters, frozen=True, kw_only=True):
     """One authenticated request with checked parameters.
 
     The region is the credential scope's, the account the principal's.
@@ -51,23 +51,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     principal: Principal
     account: str
     region: str
-    parameters: dict[str, object]
-
-    def text(self, name: str) -> str:
-        """Return a string that the service model requires."""
-        return cast(str, self.parameters[name])
-
-    def optional_text(self, name: str) -> str | None:
-        """Return a string, or None when the request has none."""
-        return cast(str | None, self.parameters.get(name))
 
     def strings(self, name: str) -> dict[str, str]:
         """Return a map of strings, empty when the request has none."""
-        return cast(dict[str, str], self.parameters.get(name, {}))
-
-    def number(self, name: str, default: int) -> int:
-        """Return an integer."""
-        return cast(int, self.parameters.get(name, default))
+        return self.optional(name, dict[str, str]) or {}
 
     def resource(self, name: str) -> Arn:
         """Return the ARN in a parameter.

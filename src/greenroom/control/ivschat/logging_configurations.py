@@ -11,7 +11,6 @@ process left between them is finished at the next start.
 """
 
 import asyncio
-from typing import cast
 
 import structlog
 from msgspec import UNSET
@@ -37,6 +36,8 @@ from greenroom.storage.logging_configurations import LoggingConfigurations
 DEFAULT_PAGE = 50
 """Configurations on a page (API reference, ListLoggingConfigurations)."""
 
+_DESTINATION = "destinationConfiguration"
+
 _FAILED = {State.CREATING: State.CREATE_FAILED, State.UPDATING: State.UPDATE_FAILED}
 """The state to which a destination that cannot be written to leads."""
 
@@ -60,7 +61,7 @@ async def create_logging_configuration(call: Call) -> Result:
     configuration = LoggingConfiguration(
         arn=call.new_arn(ResourceType.LOGGING_CONFIGURATION),
         name=call.optional_text("name"),
-        destination=_destination(call.parameters["destinationConfiguration"]),
+        destination=_destination(call),
         tags=tags,
         create_time=now,
         update_time=now,
@@ -83,12 +84,9 @@ async def get_logging_configuration(call: Call) -> Result:
 async def update_logging_configuration(call: Call) -> Result:
     """UpdateLoggingConfiguration: what is absent stays."""
     arn = call.resource("identifier")
-    parameters = call.parameters
     change = LoggingConfigurationChange(
-        name=cast(str, parameters.get("name", UNSET)),
-        destination=_destination(parameters["destinationConfiguration"])
-        if "destinationConfiguration" in parameters
-        else UNSET,
+        name=call.given("name", str),
+        destination=_destination(call) if _DESTINATION in call.parameters else UNSET,
     )
     services = call.services
     updating = await services.store.logging_configurations.update(
@@ -171,8 +169,8 @@ async def _checked(
     return await kept.move(configuration.arn, configuration.state, state, clock.now_ms() + 1)
 
 
-def _destination(union: object) -> DestinationConfiguration:
-    ((kind, members),) = cast(dict[str, dict[str, str]], union).items()
+def _destination(call: Call) -> DestinationConfiguration:
+    ((kind, members),) = call.required(_DESTINATION, dict[str, dict[str, str]]).items()
     destination = DestinationKind(kind)
     return DestinationConfiguration(destination, members[_NAME_MEMBER[destination]])
 
@@ -185,9 +183,7 @@ def _described(configuration: LoggingConfiguration) -> Result:
         "createTime": configuration.create_time,
         "updateTime": configuration.update_time,
         "name": configuration.name,
-        "destinationConfiguration": {
-            destination.kind.value: {_NAME_MEMBER[destination.kind]: destination.name}
-        },
+        _DESTINATION: {destination.kind.value: {_NAME_MEMBER[destination.kind]: destination.name}},
         "state": configuration.state.value,
         "tags": configuration.tags,
     }

@@ -1,7 +1,5 @@
 """The five operations on rooms."""
 
-from typing import cast
-
 from msgspec import UNSET
 
 from greenroom.bus.base import RoomChanged, RoomDeleted
@@ -26,6 +24,8 @@ from greenroom.storage.rooms import RoomCursor
 DEFAULT_PAGE = 50
 """Rooms on a page when the request does not say (API reference, ListRooms)."""
 
+_ATTACHMENTS = "loggingConfigurationIdentifiers"
+
 
 async def create_room(call: Call) -> Result:
     """CreateRoom: every member is optional, names need not be unique."""
@@ -43,7 +43,7 @@ async def create_room(call: Call) -> Result:
         ),
         maximum_message_length=call.number("maximumMessageLength", DEFAULT_MESSAGE_LENGTH),
         message_review_handler=None if change is None else change.apply(None),
-        logging_configuration_identifiers=_attachments(call) or (),
+        logging_configuration_identifiers=call.optional(_ATTACHMENTS, tuple[str, ...]) or (),
         tags=tags,
         create_time=now,
         update_time=now,
@@ -60,21 +60,16 @@ async def get_room(call: Call) -> Result:
 async def update_room(call: Call) -> Result:
     """UpdateRoom: what is absent stays, an empty `uri` or list clears."""
     arn = call.resource("identifier")
-    parameters = call.parameters
     handler_change = _handler_change(call)
     if handler_change is not None:
         before = (await call.services.store.rooms.get(arn)).message_review_handler
         await _check_handler(call, handler_change, before)
     change = RoomChange(
-        name=cast(str, parameters.get("name", UNSET)),
-        maximum_message_rate_per_second=cast(
-            int, parameters.get("maximumMessageRatePerSecond", UNSET)
-        ),
-        maximum_message_length=cast(int, parameters.get("maximumMessageLength", UNSET)),
+        name=call.given("name", str),
+        maximum_message_rate_per_second=call.given("maximumMessageRatePerSecond", int),
+        maximum_message_length=call.given("maximumMessageLength", int),
         message_review_handler=handler_change or UNSET,
-        logging_configuration_identifiers=UNSET
-        if (attachments := _attachments(call)) is None
-        else attachments,
+        logging_configuration_identifiers=call.given(_ATTACHMENTS, tuple[str, ...]),
     )
     room = await call.services.store.rooms.update(arn, change, call.services.clock.now_ms())
     call.services.control.broadcast(RoomChanged(str(arn)))
@@ -120,7 +115,7 @@ def _own_logging_configuration(call: Call) -> str | None:
 
 
 def _handler_change(call: Call) -> HandlerChange | None:
-    handler = cast(dict[str, str] | None, call.parameters.get("messageReviewHandler"))
+    handler = call.optional("messageReviewHandler", dict[str, str])
     if handler is None:
         return None
     return HandlerChange(
@@ -146,11 +141,6 @@ async def _check_handler(
         raise ValidationException.of_fields(FieldError("uri", problem))
 
 
-def _attachments(call: Call) -> tuple[str, ...] | None:
-    identifiers = cast(list[str] | None, call.parameters.get("loggingConfigurationIdentifiers"))
-    return None if identifiers is None else tuple(identifiers)
-
-
 def _described(room: Room) -> Result:
     return {
         **_summary(room),
@@ -168,7 +158,7 @@ def _summary(room: Room) -> Result:
         "updateTime": room.update_time,
         "messageReviewHandler": _handler(room.message_review_handler),
         "tags": room.tags,
-        "loggingConfigurationIdentifiers": list(room.logging_configuration_identifiers),
+        _ATTACHMENTS: list(room.logging_configuration_identifiers),
     }
 
 

@@ -1,7 +1,5 @@
 """The three operations on tags, of rooms and of logging configurations."""
 
-from typing import cast
-
 from greenroom.control.ivschat.context import Call
 from greenroom.control.pipeline import Result
 
@@ -22,6 +20,5 @@ async def tag_resource(call: Call) -> Result:
 async def untag_resource(call: Call) -> Result:
     """UntagResource: keys that the resource does not have are no error."""
     arn = call.resource("resourceArn")
-    keys = cast(list[str], call.parameters["tagKeys"])
-    await call.services.store.tags.remove(arn, tuple(keys))
+    await call.services.store.tags.remove(arn, call.required("tagKeys", tuple[str, ...]))
     return {}
