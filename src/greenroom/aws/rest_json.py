@@ -110,6 +110,7 @@ def _refuse_other_than_json(content_type: bytes | None) -> None:
 
 def _decode(body: bytes) -> dict[str, object]:
     """Return the body's object. Messages give a position at most, never content."""
+    decoded: object
     try:
         decoded = msgspec.json.decode(body)
     except UnicodeDecodeError:
@@ -123,16 +124,17 @@ def _decode(body: bytes) -> dict[str, object]:
     return decoded
 
 
-def _decode_leniently(body: bytes, error: msgspec.DecodeError) -> Any:
+def _decode_leniently(body: bytes, error: msgspec.DecodeError) -> object:
     """Return valid JSON that the fast decoder refuses, so that constraints can name the member.
 
     That is numbers beyond any limit and halves of surrogate pairs.
     """
     try:
-        return json.loads(body.decode(), parse_int=_integer, parse_constant=_not_json)
+        decoded: object = json.loads(body.decode(), parse_int=_integer, parse_constant=_not_json)
     except (ValueError, RecursionError):
         what = str(error).removeprefix("JSON is malformed: ")
         raise ValidationException(f"The request body is not valid JSON: {what}") from None
+    return decoded
 
 
 def _integer(digits: str) -> int:

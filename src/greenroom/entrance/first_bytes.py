@@ -7,7 +7,6 @@ goes to the `HttpConnection` as if it had come there first.
 
 import asyncio
 import re
-from typing import Any
 
 import httptools
 from uvicorn.config import Config
@@ -46,7 +45,7 @@ class FirstBytes(asyncio.Protocol):
         limits: HeadLimits,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
+        app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
         visit: Visit | None = None,
     ) -> None:

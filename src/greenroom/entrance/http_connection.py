@@ -19,7 +19,7 @@ uvicorn's protocol class reads the requests. What it leaves open is closed here:
 
 import asyncio
 import uuid
-from typing import Any, cast
+from typing import cast
 
 import httptools
 import msgspec
@@ -121,7 +121,7 @@ class HttpConnection(HttpToolsProtocol):
         limits: HeadLimits,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
+        app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
         due: float | None = None,
         visit: Visit | None = None,

@@ -7,7 +7,6 @@ of a Create operation and the members of a List are not known yet: what is match
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import cast
 
 import msgspec
 
@@ -83,7 +82,8 @@ def checks(
     """Return what a request must be allowed, all of it, in the order of asking."""
     access = ACCESS[operation]
     if access.parameter is not None:
-        return (Check(_ACTIONS[operation], cast(str, parameters[access.parameter]), exists=True),)
+        resource = msgspec.convert(parameters[access.parameter], str)
+        return (Check(_ACTIONS[operation], resource, exists=True),)
     resource = f"arn:aws:{PREFIX}:{region}:{account}:{access.types[0]}/*"
     check = Check(_ACTIONS[operation], resource, exists=False)
     if access.tags_on_create and parameters.get("tags"):
@@ -100,5 +100,6 @@ def requested_tags(
     if not given:
         return {}, ()
     if isinstance(given, Mapping):
-        return cast(Mapping[str, str], given), tuple(cast(Mapping[str, str], given))
-    return {}, tuple(cast(list[str], given))
+        tags = msgspec.convert(given, dict[str, str])
+        return tags, tuple(tags)
+    return {}, msgspec.convert(given, tuple[str, ...])

@@ -10,7 +10,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
 
 import msgspec
 import structlog
@@ -123,7 +122,7 @@ class Publisher:
             self._most = self._connections()
             data = []
 
-    async def _put(self, data: list[dict[str, Any]]) -> None:
+    async def _put(self, data: list[dict[str, object]]) -> None:
         await self._access.call(
             Service.CLOUDWATCH,
             self._region,
@@ -147,7 +146,7 @@ class Publisher:
         return sum(sample.value for sample in family.samples)
 
 
-def _datum(name: str, value: str, number: float) -> dict[str, Any]:
+def _datum(name: str, value: str, number: float) -> dict[str, object]:
     published = PUBLISHED[name]
     dimension = {"Name": published.dimension, "Value": value[:MAXIMUM_DIMENSION]}
     return {

@@ -121,8 +121,8 @@ class _Console(structlog.dev.ConsoleRenderer):
 
 
 def _printable(
-    _logger: object, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
     """Escape what a terminal would obey: a name in a request may hold it. JSON escapes it."""
     for name, value in event.items():
         if isinstance(value, str) and not value.isprintable():
@@ -131,8 +131,8 @@ def _printable(
 
 
 def _place_of_exception(
-    _logger: object, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
     """Replace an exception by where it was raised: its text may hold what a user wrote."""
     if event.pop("exc_info", None):
         event["at"] = places_of(sys.exc_info()[2])

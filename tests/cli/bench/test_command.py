@@ -12,7 +12,7 @@ from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Endpoint
 from greenroom.cli.bench.clients import OPENED, Client, masked
 from greenroom.cli.bench.ledger import FOREIGN, Ledger, Sight, lost
-from greenroom.cli.bench.plan import CONTENT, check_files, check_room_rate, plan_of
+from greenroom.cli.bench.plan import CONTENT, MeasuredRoom, check_files, check_room_rate, plan_of
 from greenroom.cli.bench.result import Connections, Deliveries, Latencies, Messages
 from greenroom.cli.bench.result import Result as Measured
 from greenroom.cli.exit_codes import ExitCode
@@ -87,13 +87,13 @@ def test_messages_follow_rate_and_duration() -> None:
 def test_the_room_limits_content() -> None:
     """What is sent is no longer than the room allows."""
     plan = plan_of(1, 1, 1, None)
-    assert plan.in_room({"arn": ROOM, "maximumMessageLength": 500}).content == CONTENT
-    assert plan.in_room({"arn": ROOM, "maximumMessageLength": 3}).content == CONTENT[:3]
+    assert plan.in_room(MeasuredRoom(ROOM, 10, 500)).content == CONTENT
+    assert plan.in_room(MeasuredRoom(ROOM, 10, 3)).content == CONTENT[:3]
 
 
 def test_the_room_limits_the_rate() -> None:
     """A rate above the room's is refused, and the line names the limit."""
-    room = {"maximumMessageRatePerSecond": 10}
+    room = MeasuredRoom(ROOM, 10, 500)
     check_room_rate(10, room)
     with pytest.raises(CommandRefused, match="above the room's maximumMessageRatePerSecond, 10"):
         check_room_rate(10.5, room)

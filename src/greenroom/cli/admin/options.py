@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Concatenate, ParamSpec, cast
+from typing import Concatenate, ParamSpec
 
 import click
 
@@ -59,7 +59,8 @@ def admin_command(command: Callable[Concatenate[Admin, P], None]) -> Callable[P,
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         as_json = bool(kwargs.pop("as_json"))
-        which = {name: cast(str | None, kwargs.pop(name)) for name in WHICH}
+        asked = {name: kwargs.pop(name) for name in WHICH}
+        which = {name: None if value is None else str(value) for name, value in asked.items()}
         try:
             settings, endpoint, key = reach(which)
             client = IamClient(endpoint, key)

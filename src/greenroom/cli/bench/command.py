@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from typing import TypedDict, Unpack
 
 import click
+import msgspec
 
 from greenroom.cli.access import ClientKey, CommandRefused
 from greenroom.cli.api import Api, Endpoint
-from greenroom.cli.bench.plan import Plan, check_files, check_room_rate, plan_of
+from greenroom.cli.bench.plan import MeasuredRoom, Plan, check_files, check_room_rate, plan_of
 from greenroom.cli.bench.result import Result
 from greenroom.cli.bench.run import Measurement, Progress
 from greenroom.cli.exit_codes import ExitCode
@@ -115,11 +116,11 @@ def _measure_private(plan: Plan, region: str | None, progress: Progress) -> Resu
         key = ClientKey(server.access_key_id, server.secret_access_key)
         with _api(Endpoint.parse(server.api_url), key, region or server.region) as api:
             created = api.call("CreateRoom", name="greenroom-bench")
-            return _run(plan.in_room(created), api, progress)
+            return _run(plan.in_room(msgspec.convert(created, MeasuredRoom)), api, progress)
 
 
 def _measure_room(plan: Plan, room: str, api: Api, progress: Progress) -> Result:
-    found = api.call("GetRoom", identifier=room)
+    found = msgspec.convert(api.call("GetRoom", identifier=room), MeasuredRoom)
     check_room_rate(plan.rate, found)
     return _run(plan.in_room(found), api, progress)
 

@@ -1,8 +1,6 @@
 """What a measurement does, and whether that is allowed: before anybody connects."""
 
 import math
-from collections.abc import Mapping
-from typing import cast
 
 import msgspec
 
@@ -20,6 +18,14 @@ CONTENT = "This message was sent by greenroom bench. It is as long as what peopl
 """What is sent, as much of it as the room allows."""
 
 
+class MeasuredRoom(msgspec.Struct, frozen=True, rename="camel"):
+    """What a measurement asks of a room, of what CreateRoom and GetRoom return."""
+
+    arn: str
+    maximum_message_rate_per_second: int
+    maximum_message_length: int
+
+
 class Plan(msgspec.Struct, frozen=True):
     """What to do: `rate` is in messages per second, by all publishers together."""
 
@@ -30,10 +36,10 @@ class Plan(msgspec.Struct, frozen=True):
     room: str = ""
     content: str = CONTENT
 
-    def in_room(self, room: Mapping[str, object]) -> "Plan":
-        """Return the plan for a room, as the API returns it."""
-        length = cast(int, room["maximumMessageLength"])
-        return msgspec.structs.replace(self, room=cast(str, room["arn"]), content=CONTENT[:length])
+    def in_room(self, room: MeasuredRoom) -> "Plan":
+        """Return the plan for a room."""
+        content = CONTENT[: room.maximum_message_length]
+        return msgspec.structs.replace(self, room=room.arn, content=content)
 
 
 def plan_of(connections: int, rate: float, duration: float, publishers: int | None) -> Plan:
@@ -73,13 +79,13 @@ def check_files(connections: int, files: int | None) -> None:
         )
 
 
-def check_room_rate(rate: float, room: Mapping[str, object]) -> None:
-    """Check that a room, as GetRoom returns it, takes as many messages.
+def check_room_rate(rate: float, room: MeasuredRoom) -> None:
+    """Check that a room takes as many messages.
 
     Raises:
         CommandRefused: it does not.
     """
-    maximum = cast(int, room["maximumMessageRatePerSecond"])
+    maximum = room.maximum_message_rate_per_second
     if rate > maximum:
         raise CommandRefused(
             f"--rate {rate:g} is above the room's maximumMessageRatePerSecond, {maximum}: lower"

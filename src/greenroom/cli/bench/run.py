@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from typing import cast
 
 import msgspec
 
@@ -118,7 +117,7 @@ class Measurement:
             capabilities=[Capability.SEND_MESSAGE] if publishes else [],
             sessionDurationInMinutes=_SESSION_MINUTES,
         )
-        return cast(str, answer["token"])
+        return str(answer["token"])
 
     async def _open_each(
         self, tokens: Iterable[tuple[int, str]], advance: Callable[[int], None]
