@@ -7,7 +7,11 @@ from structlog.testing import capture_logs
 from greenroom.aws.signature.sigv4 import Request
 from greenroom.control.ivschat import api as ivschat_api
 from greenroom.control.ivschat.operations import HANDLERS
+from greenroom.control.pipeline import USER_AGENT_BYTES, Incoming
 from greenroom.control.request_body import BODY_BYTES
+from greenroom.control.trail import Trail
+from greenroom.identities.callers import Caller as Identity
+from greenroom.identities.callers import root_principal
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable
 from tests.stand_ins.caller import ACCOUNT, STRANGER, Caller
@@ -177,3 +181,17 @@ async def test_no_policy_is_asked_about_the_root(
     """The root may do everything, decided in one place: no API's authorize sees a root."""
     monkeypatch.setattr(ivschat_api, "authorize", None)
     assert (await Caller().call("ListRooms", account)).status == 200
+
+
+def test_policies_see_the_start_of_a_user_agent() -> None:
+    """A header may be as long as a head, and each pattern of a policy walks over it."""
+    trail = Trail("id", "")
+    caller = Identity(
+        access_key_id="AKIA",
+        secret_access_key="s",
+        principal=root_principal(ACCOUNT),
+    )
+    for agent, seen in ((b"", ""), (b"a" * 60_000, "a" * USER_AGENT_BYTES)):
+        scope = {"headers": [(b"user-agent", agent)]}
+        facts = Incoming(scope, b"", caller, "us-east-1", 0.0, trail).facts()
+        assert facts.user_agent == seen

@@ -43,6 +43,9 @@ log = structlog.get_logger()
 R = TypeVar("R")
 C = TypeVar("C")
 
+USER_AGENT_BYTES = 1_024
+"""What policies are asked about of a User-Agent: each of their patterns walks over all of it."""
+
 
 class Incoming(msgspec.Struct):
     """An authenticated request, as far as it is the same for every API."""
@@ -64,7 +67,7 @@ class Incoming(msgspec.Struct):
             now=datetime.fromtimestamp(self.now, UTC),
             source_ip=(self.scope.get("client") or (None,))[0],
             secure=self.scope.get("scheme") == "https",
-            user_agent=None if agent is None else agent.decode("latin-1"),
+            user_agent=None if agent is None else agent[:USER_AGENT_BYTES].decode("latin-1"),
         )
 
 

@@ -30,7 +30,7 @@ GLOBAL_KEYS: Mapping[str, str] = MappingProxyType(
         "aws:SourceIp": "the caller's address",
         "aws:TagKeys": "keys of the tags in the request, several",
         "aws:TokenIssueTime": "when temporary credentials were issued; with these only",
-        "aws:UserAgent": "the User-Agent header, when there is one",
+        "aws:UserAgent": "the User-Agent header, when there is one: its first 1,024 bytes",
         "aws:userid": "unique id of the caller, `ROLE_ID:SESSION` for an assumed role",
         "aws:username": "name of the user; of users only",
     }

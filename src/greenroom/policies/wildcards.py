@@ -6,8 +6,10 @@ later one. Where that could take more than `STEPS` steps, which no pattern of an
 the text is walked once, with the places of the pattern that it may be at as bits of a number.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from functools import cached_property
 from itertools import pairwise
 from typing import assert_never
 
@@ -202,13 +204,25 @@ class _Run:
         """Return the leftmost place of the piece between start and end, or -1."""
         if not self.texts:
             return start if start + self.length <= end else -1
-        offset, first = self.texts[0]
-        place = text.find(first, start + offset, end)
-        while place >= 0 and place - offset + self.length <= end:
-            if len(self.texts) == 1 or self.at(text, place - offset):
-                return place - offset
-            place = text.find(first, place + 1, end)
-        return -1
+        if len(self.texts) > 1:
+            found = self._search(text, start, end)
+            return -1 if found is None else found.start()
+        offset, only = self.texts[0]
+        place = text.find(only, start + offset, end) - offset
+        return place if place >= start and place + self.length <= end else -1
+
+    @cached_property
+    def _search(self) -> Callable[[str, int, int], "re.Match[str] | None"]:
+        """Return a search that tries each place once, and not in Python.
+
+        The expression has one length and no repetition: it never goes back within a place.
+        """
+        pieces, place = list[str](), 0
+        for offset, text in self.texts:
+            pieces += "." * (offset - place), re.escape(text)
+            place = offset + len(text)
+        pieces.append("." * (self.length - place))
+        return re.compile("".join(pieces), re.DOTALL).search
 
 
 class _Glob:
