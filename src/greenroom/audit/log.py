@@ -1,7 +1,7 @@
 """The audit log: who did what to which resource, one JSON line each, appended to a file.
 
 - Lines are written by a thread, in order, many with one call. The file is made with mode 0600, only
-  ever appended to, and rotated (`audit_file`); `reopen` begins a new one after somebody moved the
+  ever appended to, and rotated (`audit.file`); `reopen` begins a new one after somebody moved the
   old one away.
 - **Bound.** `QUEUE_BOUND` lines and `QUEUE_BYTES` bytes wait at most. While
   the disk is merely slow, `record` then waits, and so does the answer to the request. While the
@@ -9,7 +9,7 @@
   and counted: the log says so when it begins and
   when it ends, and the next line that is written says how many are missing.
 - A line is in the file soon after the answer, not before it: `kill -9` can lose the last ones.
-- A line has a bound of its own (`audit_entry`).
+- A line has a bound of its own (`audit.entry`).
 - Entries hold no content of messages, no tokens and no secrets: their makers see to it.
 """
 

@@ -1,7 +1,7 @@
 """Who calls: access keys to their owners, from memory where they are known.
 
 - A known caller is one lookup. Of a key that is not known, nor known to be unknown, the store is
-  asked (`identity_resolver`).
+  asked (`identities.resolver`).
 - The bus says after each change of an account to drop all that is known of it. What is known is
   asked again after `KNOWN_SECONDS` in any case, because the bus may lose an envelope.
 - Both memories hold `MAXIMUM_KNOWN` entries; at the bound the oldest goes.

@@ -10,7 +10,7 @@ IdentityError
 ├── PackedPolicyTooLarge    400     session policies
 └── Throttling              400     rates
 
-MalformedPolicyDocument belongs to those who read documents (`aws.policy_document`).
+MalformedPolicyDocument belongs to those who read documents (`policies.document`).
 
 The class name is the wire code. Statuses: the service models of IAM (2010-05-08) and STS
 (2011-06-15), and "Common Error Types" of the IAM API reference.

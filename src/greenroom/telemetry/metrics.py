@@ -5,7 +5,7 @@
 - No label is unbounded: what users can name is counted under its own value for the first
   `MAXIMUM_VALUES` values, then under "other".
 - Nothing is counted per delivery. What a message touches is a plain number of its owner, which a
-  `Reading` reads when somebody asks: see `monitoring`.
+  `Reading` reads when somebody asks: see `entrance.metrics_endpoint`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -10,7 +10,7 @@
 - **Reads wait for no write**, not for one that waits itself: for the disk, or for another process
   that holds the lock. They see what is committed, which every write that was answered is. Those
   that wait together see one state, and so does each of them from its first statement to its last.
-- **Bound, cancelled callers**: see `sqlite_thread`.
+- **Bound, cancelled callers**: see `storage.sqlite.thread`.
 """
 
 import sqlite3
