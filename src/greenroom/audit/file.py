@@ -22,6 +22,8 @@ from pathlib import Path
 
 import msgspec
 
+from greenroom.process.files import synchronize
+
 HOUR = 3600
 
 RETRY_SECONDS = 60.0
@@ -70,7 +72,8 @@ class AuditFile:
         self._descriptor = descriptor
         self._began = self._first_time()
         self._is_cut = self._lacks_end()
-        self._sync_directory()
+        with contextlib.suppress(OSError):
+            synchronize(self._path.parent)
 
     def close(self) -> None:
         """Close the file."""
@@ -176,11 +179,3 @@ class AuditFile:
                 return opened.read(1) != b"\n"
         except OSError:
             return False
-
-    def _sync_directory(self) -> None:
-        with contextlib.suppress(OSError):
-            directory = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)

@@ -10,7 +10,6 @@
 import asyncio
 import errno
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from urllib.parse import quote
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
 from greenroom.chatlog.objects import objects
 from greenroom.chatlog.together import Progress
-from greenroom.process.files import synchronize
+from greenroom.process.files import replace, synchronize
 
 MAXIMUM_NAME = 200
 """Characters of a directory's name; a longer one is cut and told apart by a hash."""
@@ -123,17 +122,6 @@ def _make(directory: Path) -> None:
 
 
 def _write(path: Path, body: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    # Always a new file: one that a killed process left may be a part of something else.
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    # Always the same name: what a killed process left is replaced when the batch comes again.
+    replace(path, body, path.with_name(f".{path.name}.part"))
     synchronize(path.parent)

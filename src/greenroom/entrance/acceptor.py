@@ -26,6 +26,7 @@ from greenroom.model.errors import ValidationException
 from greenroom.network import addresses
 from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
 from greenroom.network.visitors import Refused, Visit, Visitors
+from greenroom.process.event_loop import readable
 from greenroom.protocol.errors import TLS_ONLY
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.descriptors import DescriptorWatch
@@ -188,7 +189,7 @@ class Acceptor:
         """Take the PROXY header and not a byte more: what follows is TLS's, or HTTP's."""
         seen = 0
         while True:
-            await _readable(accepted)
+            await readable(accepted.fileno())
             data = accepted.recv(MAXIMUM_BYTES, socket.MSG_PEEK)
             header = parse(data)
             if header is not None:
@@ -216,7 +217,7 @@ async def _speaks_http(accepted: socket.socket) -> bool:
         try:
             return accepted.recv(1, socket.MSG_PEEK).isalpha()
         except BlockingIOError:
-            await _readable(accepted)
+            await readable(accepted.fileno())
 
 
 async def _refuse_http(accepted: socket.socket) -> None:
@@ -234,7 +235,7 @@ async def _refuse_http(accepted: socket.socket) -> None:
 
 
 async def _received(accepted: socket.socket) -> bytes:
-    await _readable(accepted)
+    await readable(accepted.fileno())
     return accepted.recv(RECEIVE_BYTES)
 
 
@@ -251,12 +252,3 @@ def _http_refused() -> bytes:
 
 
 _HTTP_REFUSED = _http_refused()
-
-
-async def _readable(accepted: socket.socket) -> None:
-    loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(accepted.fileno(), readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(accepted.fileno())

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from greenroom.process.event_loop import readable
+
 NAME = "takeover.sock"
 """The socket's name in the data directory."""
 
@@ -162,16 +164,6 @@ def is_possible() -> bool:
     return all(hasattr(socket, name) for name in ("SO_PEERCRED", "SOCK_SEQPACKET")) and hasattr(
         os, "pidfd_open"
     )
-
-
-async def readable(descriptor: int) -> None:
-    """Wait until there is something to read, or an end."""
-    loop, event = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(descriptor, event.set)
-    try:
-        await event.wait()
-    finally:
-        loop.remove_reader(descriptor)
 
 
 def met(directory: Path) -> socket.socket | None:

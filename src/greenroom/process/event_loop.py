@@ -61,6 +61,16 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+async def readable(descriptor: int) -> None:
+    """Wait until there is something to read, or an end."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
 def map_large_buffers() -> None:
     """Have glibc map every buffer of 128 KB or more, where only the used pages take memory.
 

@@ -15,13 +15,22 @@ def write_private(path: Path, text: str) -> None:
     """
     if _is_private(path, text.encode()):
         return
-    temporary = path.parent / f".{path.name}.{os.getpid()}"
-    # Always a new file: one that lies there may be a link, or readable by others.
+    replace(path, text.encode(), path.with_name(f".{path.name}.{os.getpid()}"))
+
+
+def replace(path: Path, content: bytes, temporary: Path) -> None:
+    """Write a file, mode 0600, under a temporary name beside its own; then give it that.
+
+    Raises:
+        OSError: the directory cannot be written; nothing is left of the new file.
+    """
+    # Always a new file: one that lies there may be a link, readable by others, or a part of what a
+    # killed process wrote.
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
