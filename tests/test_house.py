@@ -21,6 +21,7 @@ import greenroom
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "greenroom"
 TESTS = ROOT / "tests"
+TESTS = ROOT / "tests"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
     "contracts"
@@ -102,6 +103,31 @@ def test_locks_agree_with_the_metadata() -> None:
 def _pins(name: str) -> dict[str, str]:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))
+
+
+def test_every_module_has_its_tests() -> None:
+    """A module has a file of tests in its place, or a suite whose docstring says that it covers it.
+
+    Such a line is `Covers: greenroom.x.y`, with commas between several. It names modules only that
+    exist and have no file of their own.
+    """
+    missing = {
+        f"greenroom.{'.'.join(path.relative_to(SOURCE).with_suffix('').parts)}"
+        for path in SOURCE.rglob("*.py")
+        if path.stem not in ("__init__", "__main__") and not _its_tests(path).exists()
+    }
+    covered = [name for suite in TESTS.rglob("test_*.py") for name in _covers(suite)]
+    assert sorted(covered) == sorted(missing)
+
+
+def _its_tests(module: Path) -> Path:
+    return TESTS / module.relative_to(SOURCE).parent / f"test_{module.name}"
+
+
+def _covers(suite: Path) -> list[str]:
+    said = ast.get_docstring(ast.parse(suite.read_text())) or ""
+    lines = re.findall(r"^Covers:((?:\s+[\w.]+,?)+)", said, re.MULTILINE)
+    return [name for line in lines for name in re.split(r"[\s,]+", line.strip())]
 
 
 def test_no_file_is_too_long() -> None:

@@ -1,4 +1,7 @@
-"""The query protocol, held against botocore's own serializer and parser."""
+"""The query protocol, held against botocore's own serializer and parser.
+
+Covers: greenroom.aws.query_service, greenroom.aws.query_xml
+"""
 
 import json
 import string

@@ -1,4 +1,7 @@
-"""What can happen in a room: limits, errors, and what is published."""
+"""What can happen in a room: limits, errors, and what is published.
+
+Covers: greenroom.chat.gates
+"""
 
 import asyncio
 import contextlib

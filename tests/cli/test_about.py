@@ -1,4 +1,7 @@
-"""`greenroom help` and `version`, and names that are no command."""
+"""`greenroom help` and `version`, and names that are no command.
+
+Covers: greenroom.cli.groups, greenroom.cli.main
+"""
 
 import pytest
 from click.testing import CliRunner, Result

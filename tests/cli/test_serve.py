@@ -1,4 +1,7 @@
-"""`greenroom serve`: its refusals and what it announces; the real process is tested in e2e."""
+"""`greenroom serve`: its refusals and what it announces; the real process is tested in e2e.
+
+Covers: greenroom.cli.streams
+"""
 
 import json
 import socket

@@ -1,4 +1,7 @@
-"""What every adapter of the bus guarantees, of both ports."""
+"""What every adapter of the bus guarantees, of both ports.
+
+Covers: greenroom.bus.base
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial

@@ -1,4 +1,7 @@
-"""What every destination of chat logs guarantees, against the real part or moto's server."""
+"""What every destination of chat logs guarantees, against the real part or moto's server.
+
+Covers: greenroom.chatlog.base
+"""
 
 import asyncio
 import socket

@@ -1,4 +1,7 @@
-"""What every adapter of the journal guarantees."""
+"""What every adapter of the journal guarantees.
+
+Covers: greenroom.model.log_record, greenroom.storage.journal, greenroom.storage.memory.journal
+"""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

@@ -1,4 +1,8 @@
-"""Every `LoggingConfigurations`: what is kept, and which state follows which."""
+"""Every `LoggingConfigurations`: what is kept, and which state follows which.
+
+Covers: greenroom.storage.logging_configurations, greenroom.storage.memory.logging_configurations,
+    greenroom.storage.rules, greenroom.storage.sqlite.logging_configurations
+"""
 
 import asyncio
 import itertools

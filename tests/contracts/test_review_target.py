@@ -1,4 +1,7 @@
-"""What every target of message review guarantees."""
+"""What every target of message review guarantees.
+
+Covers: greenroom.review.target
+"""
 
 import asyncio
 import json

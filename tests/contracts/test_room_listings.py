@@ -1,4 +1,7 @@
-"""What every adapter of the store guarantees of ListRooms."""
+"""What every adapter of the store guarantees of ListRooms.
+
+Covers: greenroom.storage.sqlite.rooms
+"""
 
 from random import Random
 

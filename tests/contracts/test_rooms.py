@@ -1,4 +1,8 @@
-"""Every `Rooms`: what is kept, in which order, for whom, and what may be attached."""
+"""Every `Rooms`: what is kept, in which order, for whom, and what may be attached.
+
+Covers: greenroom.storage.memory.rooms, greenroom.storage.rooms, greenroom.storage.sqlite.regions,
+    greenroom.storage.sqlite.rows
+"""
 
 import asyncio
 

@@ -1,4 +1,8 @@
-"""Every `Secrets`: the first one is kept, and replaced by who knows it."""
+"""Every `Secrets`: the first one is kept, and replaced by who knows it.
+
+Covers: greenroom.storage.memory.secrets, greenroom.storage.secrets,
+    greenroom.storage.sqlite.secrets
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""What every adapter of the store guarantees about all of its ports: writing, and the end."""
+"""What every adapter of the store guarantees about all of its ports: writing, and the end.
+
+Covers: greenroom.storage.base, greenroom.storage.memory.opened, greenroom.storage.memory.store
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""Every `TokenUses`: exactly one use of a token is the first."""
+"""Every `TokenUses`: exactly one use of a token is the first.
+
+Covers: greenroom.storage.sqlite.token_uses, greenroom.storage.token_uses
+"""
 
 import asyncio
 

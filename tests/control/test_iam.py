@@ -1,4 +1,12 @@
-"""The operations of IAM, as botocore sees them."""
+"""The operations of IAM, as botocore sees them.
+
+Covers: greenroom.control.iam.attachments, greenroom.control.iam.authorize,
+    greenroom.control.iam.call, greenroom.control.iam.documents,
+    greenroom.control.iam.inline_policies, greenroom.control.iam.keys,
+    greenroom.control.iam.operations, greenroom.control.iam.policies, greenroom.control.iam.roles,
+    greenroom.control.iam.simulation, greenroom.control.iam.tags, greenroom.control.iam.users,
+    greenroom.model.iam_errors, greenroom.model.identity_errors
+"""
 
 import base64
 import itertools

@@ -1,4 +1,7 @@
-"""The pipeline: from a request to its answer, whatever happens on the way."""
+"""The pipeline: from a request to its answer, whatever happens on the way.
+
+Covers: greenroom.control.app, greenroom.control.asgi
+"""
 
 import msgspec
 import pytest

@@ -1,4 +1,7 @@
-"""`greenroom backup` and `greenroom restore` with the real process: under load, killed, wrong."""
+"""`greenroom backup` and `greenroom restore` with the real process: under load, killed, wrong.
+
+Covers: greenroom.cli.backup.command
+"""
 
 import contextlib
 import json

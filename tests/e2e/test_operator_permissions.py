@@ -1,4 +1,9 @@
-"""Greenroom's own operations, decided by policies in the real process: who may, and who may not."""
+"""Greenroom's own operations, decided by policies in the real process: who may, and who may not.
+
+Covers: greenroom.control.greenroom.account, greenroom.control.greenroom.answers,
+    greenroom.control.greenroom.authorize, greenroom.control.greenroom.call,
+    greenroom.control.greenroom.operations, greenroom.control.greenroom.sessions
+"""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""Keys of chat tokens on the real process: rotated, killed, kept over restarts, by the command."""
+"""Keys of chat tokens on the real process: rotated, killed, kept over restarts, by the command.
+
+Covers: greenroom.control.greenroom.token_keys
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""Both sides of a takeover in one process, where the real one is hard to bring into a state."""
+"""Both sides of a takeover in one process, where the real one is hard to bring into a state.
+
+Covers: greenroom.entrance.takeover_offer
+"""
 
 import asyncio
 import signal

@@ -1,4 +1,7 @@
-"""From keys and session tokens to principals, as the store has them."""
+"""From keys and session tokens to principals, as the store has them.
+
+Covers: greenroom.identities.permissions, greenroom.model.principal
+"""
 
 from typing import Any
 

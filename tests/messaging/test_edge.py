@@ -1,4 +1,8 @@
-"""One WebSocket connection: upgrade, actions, events, and every way in which it ends."""
+"""One WebSocket connection: upgrade, actions, events, and every way in which it ends.
+
+Covers: greenroom.messaging.edge_services, greenroom.messaging.reset, greenroom.messaging.sockets,
+    greenroom.messaging.upgrading
+"""
 
 import asyncio
 import contextlib

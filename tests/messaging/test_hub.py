@@ -1,4 +1,7 @@
-"""The rooms of this node: who sees what, in which order, in how many writes."""
+"""The rooms of this node: who sees what, in which order, in how many writes.
+
+Covers: greenroom.messaging.fanout, greenroom.messaging.members
+"""
 
 import asyncio
 import contextlib

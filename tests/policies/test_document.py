@@ -1,3 +1,8 @@
+"""Policy documents as they are read: what they may hold, and why one is refused.
+
+Covers: greenroom.policies.statement, greenroom.policies.text
+"""
+
 import contextlib
 import json
 from collections.abc import Callable

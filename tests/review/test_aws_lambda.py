@@ -1,4 +1,7 @@
-"""The Lambda Invoke API as a target, against an endpoint that checks signatures with botocore."""
+"""The Lambda Invoke API as a target, against an endpoint that checks signatures with botocore.
+
+Covers: greenroom.review.aws_session
+"""
 
 import asyncio
 import socket

@@ -1,4 +1,7 @@
-"""Verdicts, fallbacks, bounds and what is said about them."""
+"""Verdicts, fallbacks, bounds and what is said about them.
+
+Covers: greenroom.review.base
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

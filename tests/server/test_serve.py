@@ -1,4 +1,8 @@
-"""The composition root, in this process; its signals and exit codes are tested in e2e."""
+"""The composition root, in this process; its signals and exit codes are tested in e2e.
+
+Covers: greenroom.entrance.ready, greenroom.server.adapters, greenroom.server.messaging_plane,
+    greenroom.server.node
+"""
 
 import asyncio
 import os

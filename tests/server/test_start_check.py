@@ -1,4 +1,8 @@
-"""`greenroom config --check`: it refuses what a start refuses, and changes nothing."""
+"""`greenroom config --check`: it refuses what a start refuses, and changes nothing.
+
+Covers: greenroom.entrance.certificate, greenroom.entrance.dev_certificate,
+    greenroom.storage.sqlite.inspection
+"""
 
 import hashlib
 import os

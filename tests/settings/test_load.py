@@ -1,4 +1,7 @@
-"""Every setting once: where values come from, what they may be, what is refused."""
+"""Every setting once: where values come from, what they may be, what is refused.
+
+Covers: greenroom.settings.kinds, greenroom.settings.table, greenroom.settings.values
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,10 @@
-"""What `greenroom admin` does without a service."""
+"""What `greenroom admin` does without a service.
+
+Covers: greenroom.cli.admin.account, greenroom.cli.admin.keys, greenroom.cli.admin.options,
+    greenroom.cli.admin.policies, greenroom.cli.admin.roles, greenroom.cli.admin.simulate,
+    greenroom.cli.admin.token_keys, greenroom.cli.admin.users, greenroom.cli.admin.whoami,
+    greenroom.cli.api, greenroom.cli.iam_client
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""What is wrong with a backup is found before the data directory is touched."""
+"""What is wrong with a backup is found before the data directory is touched.
+
+Covers: greenroom.cli.backup.keys, greenroom.cli.backup.make, greenroom.cli.backup.manifest
+"""
 
 import hashlib
 import sqlite3

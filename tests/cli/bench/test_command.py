@@ -1,4 +1,8 @@
-"""`greenroom bench`: its options, its accounting and what it prints; e2e measures real services."""
+"""`greenroom bench`: its options, its accounting and what it prints; e2e measures real services.
+
+Covers: greenroom.cli.bench.clients, greenroom.cli.bench.ledger, greenroom.cli.bench.plan,
+    greenroom.cli.bench.result, greenroom.cli.bench.run, greenroom.cli.private_server
+"""
 
 import asyncio
 import json

@@ -1,4 +1,10 @@
-"""Every IdentityStore: what an identities file declares, and whom trust policies name."""
+"""Every IdentityStore: what an identities file declares, and whom trust policies name.
+
+Covers: greenroom.storage.identity_rules.declaration,
+    greenroom.storage.identity_rules.declared_changes,
+    greenroom.storage.identity_rules.trusted_principals, greenroom.storage.memory.identities,
+    greenroom.storage.sqlite.identities
+"""
 
 import asyncio
 from collections.abc import Iterable

@@ -1,4 +1,12 @@
-"""Every IdentityStore: what is kept, what is refused, and that a refusal leaves nothing."""
+"""Every IdentityStore: what is kept, what is refused, and that a refusal leaves nothing.
+
+Covers: greenroom.storage.identities, greenroom.storage.identity_rules.access_keys,
+    greenroom.storage.identity_rules.accounts, greenroom.storage.identity_rules.lookups,
+    greenroom.storage.identity_rules.managed_policies,
+    greenroom.storage.identity_rules.policies_of_identities,
+    greenroom.storage.identity_rules.resolution, greenroom.storage.identity_rules.users_and_roles,
+    greenroom.storage.identity_values
+"""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""The operations of STS, as botocore sees them, and what the credentials are good for."""
+"""The operations of STS, as botocore sees them, and what the credentials are good for.
+
+Covers: greenroom.control.iam.sts_trust
+"""
 
 import json
 from hashlib import sha256

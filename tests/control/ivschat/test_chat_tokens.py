@@ -1,4 +1,7 @@
-"""CreateChatToken: what the token says, and when it is refused."""
+"""CreateChatToken: what the token says, and when it is refused.
+
+Covers: greenroom.model.chat_token
+"""
 
 from typing import Any
 

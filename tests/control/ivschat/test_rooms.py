@@ -1,4 +1,7 @@
-"""The five operations on rooms."""
+"""The five operations on rooms.
+
+Covers: greenroom.control.ivschat.api, greenroom.control.ivschat.context
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Which files become a store, which are refused, and that refused ones stay as they are."""
+"""Which files become a store, which are refused, and that refused ones stay as they are.
+
+Covers: greenroom.storage.sqlite.lock, greenroom.storage.sqlite.write_ahead_log
+"""
 
 import os
 import re

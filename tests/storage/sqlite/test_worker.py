@@ -1,4 +1,7 @@
-"""Group commit, its failures and its bounds; reads beside it."""
+"""Group commit, its failures and its bounds; reads beside it.
+
+Covers: greenroom.storage.sqlite.thread
+"""
 
 import asyncio
 import sqlite3
