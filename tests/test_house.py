@@ -4,8 +4,10 @@ import ast
 import graphlib
 import importlib.metadata
 import importlib.resources
+import io
 import json
 import re
+import tokenize
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -33,6 +35,9 @@ FILE_LINES = {0.5: 150, 0.9: 300, 1: 500}
 
 FUNCTION_LINES = {0.9: 20, 1: 60}
 """The most lines that this part of the functions may have, docstring aside."""
+
+LOOSE_TYPES = {r"\bAny\b": 40, r"\bcast\(": 30}
+"""How often the source may give up a type, or say one without a look; imports aside."""
 
 
 def test_installed_version_is_the_source_version() -> None:
@@ -160,6 +165,32 @@ def _function_lengths(source: str) -> Iterator[tuple[int, str]]:
             body = node.body[1:] if ast.get_docstring(node) else node.body
             first, last = (body[0].lineno, body[-1].end_lineno) if body else (0, 0)
             yield (last or first) - first + 1, node.name
+
+
+@pytest.mark.parametrize(("pattern", "most"), LOOSE_TYPES.items(), ids=["any", "cast"])
+def test_types_are_seldom_given_up(pattern: str, most: int) -> None:
+    """What a value is, a type says: few values are `Any`, and few types only claimed by `cast`."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in SOURCE.rglob("*.py")
+        for line in ast.unparse(_without_docstrings(path.read_text())).splitlines()
+        if not line.lstrip().startswith(("from ", "import "))
+        for _ in re.finditer(pattern, line)
+    ]
+    assert len(found) <= most, "\n".join(found)
+
+
+def test_whatever_a_check_must_not_see_has_its_reason() -> None:
+    """Each `noqa` and `type: ignore` names the rule, and says beside it why it does not hold."""
+    reasoned = re.compile(r"# (noqa: [A-Z]+\d+ - |type: ignore\[[a-z-]+\]  # ).*[a-z]{2,}.*")
+    found = [
+        f"{path.relative_to(ROOT)}:{token.start[0]}: {token.string}"
+        for path in SOURCE.rglob("*.py")
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+        if token.type == tokenize.COMMENT and re.search("noqa|type: ignore", token.string)
+        if not reasoned.fullmatch(token.string.rstrip())
+    ]
+    assert found == []
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

@@ -72,7 +72,7 @@ class FirehoseDestination:
     async def _put(self, target: Target, batch: Sequence[bytes]) -> None:
         for attempt in range(ROUNDS):
             if attempt:
-                await self._sleep(uniform(0, PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
+                await self._sleep(uniform(0, PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311 - no secret
             answer = await self._call(
                 target, "put_record_batch", Records=[{"Data": data} for data in batch]
             )

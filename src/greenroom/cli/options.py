@@ -72,4 +72,4 @@ def ending(error: Exception, code: ExitCode) -> click.ClickException:
 class _Ending(click.ClickException):
     def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance

@@ -43,8 +43,7 @@ def dev_certificate(directory: Path, host: str) -> tuple[Path, Path]:
 
 def _names(host: str) -> list[x509.GeneralName]:
     names = {name: _name(name) for name in ("localhost", "127.0.0.1", "::1", host)}
-    # A wildcard is no address that anybody connects to.
-    return [name for text, name in names.items() if text not in {"0.0.0.0", "::"}]  # noqa: S104
+    return [name for text, name in names.items() if text not in {"0.0.0.0", "::"}]  # noqa: S104 - nobody connects to a wildcard
 
 
 def _name(host: str) -> x509.GeneralName:

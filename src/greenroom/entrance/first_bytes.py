@@ -61,13 +61,13 @@ class FirstBytes(asyncio.Protocol):
         # From here on, although an encrypted connection is made only after its own handshake.
         self._due = self._loop.time() + limits.seconds
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP has no other
         self._transport = transport
         if not self._enter():
             transport.abort()
             return
         self._deadline = self._services.deadlines.at(self._due, self._silent)
-        self._server_state.connections.add(self)  # type: ignore[arg-type]
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks for `shutdown` alone
 
     def data_received(self, data: bytes) -> None:
         if self._held is not None:

@@ -143,7 +143,7 @@ class HttpConnection(HttpToolsProtocol):
         self._ended = False
         self._farewell = b""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP has no other
         super().connection_made(transport)
         self.flow = self._flow = _Flow(transport)
         if self._visit.address:
@@ -163,7 +163,7 @@ class HttpConnection(HttpToolsProtocol):
         self._ended = True
         self._held = b""
         self.pipeline.clear()
-        self.parser = None  # type: ignore[assignment]
+        self.parser = None  # type: ignore[assignment]  # nothing comes after it
         if self.cycle is not None:
             self.cycle.on_response = _nothing
 

@@ -85,7 +85,7 @@ def http_config(
     )
     return uvicorn.Config(
         application,
-        http=functools.partial(FirstBytes, services, limits),  # type: ignore[arg-type]
+        http=functools.partial(FirstBytes, services, limits),  # type: ignore[arg-type]  # uvicorn only calls it, as it would a class
         ws="none",
         lifespan="off",
         log_config=None,

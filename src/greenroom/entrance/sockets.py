@@ -117,7 +117,7 @@ def _resolved(host: str, port: int) -> tuple[int, tuple[str, int] | tuple[str, i
         raise AddressRefused(f"{host} is not an address: {error.strerror}") from None
     except UnicodeError:
         raise AddressRefused(f"{host} is not an address: a part is empty or too long") from None
-    return family, address  # type: ignore[return-value]
+    return family, address  # type: ignore[return-value]  # (int, bytes) is a Python without IPv6
 
 
 def _check_address(received: Listening, host: str, port: int) -> None:

@@ -227,7 +227,7 @@ def _word(words: "memoryview[int]", at: int) -> "memoryview[int]":
 
 def _field(kind: str, memory: "memoryview[int]", size: int, at: int) -> "memoryview[int]":
     """Return one field of all the structures of that size that lie in the memory."""
-    words: memoryview[int] = memory.cast(kind)  # type: ignore[call-overload]
+    words: memoryview[int] = memory.cast(kind)  # type: ignore[call-overload]  # it wants a literal
     return words[at // words.itemsize :: size // words.itemsize]
 
 

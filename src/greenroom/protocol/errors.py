@@ -63,7 +63,7 @@ class ActionError(Exception):
         code: int,
         message: str,
         request_id: str = "",
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,  # noqa: A002 - the name on the wire
     ) -> None:
         super().__init__(message)
         self.code = code

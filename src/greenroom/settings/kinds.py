@@ -127,8 +127,7 @@ def _pairs(text: str) -> dict[str, object]:
 
 def _flat(raw: object) -> dict[str, object]:
     if not isinstance(raw, dict):
-        # A parse function has one way to refuse.
-        raise ValueError("must be a table of quota names and numbers")  # noqa: TRY004
+        raise ValueError("must be a table of quota names and numbers")  # noqa: TRY004 - a parse function has one way to refuse
     flat: dict[str, object] = {}
     for name, value in raw.items():
         if isinstance(value, dict):

@@ -42,7 +42,7 @@ FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 
 # The time of its creation beside each counter: Prometheus does not use it by default, and it would
 # be a third of what is scraped.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
 
 
 class BoundedLabel:
