@@ -130,15 +130,19 @@ async def test_the_bus_says_what_to_forget(store: Store) -> None:
     hear(IdentitiesChanged(ACCOUNT))
     assert len(callers) == 0
     await callers.find("AKIA2", None)
+    with pytest.raises(UnrecognizedClientException):
+        await callers.find("nobody", None)
+    assert len(callers) == 2
     reset()
     assert len(callers) == 0
 
 
+@pytest.mark.parametrize("everything", [False, True])
 async def test_what_was_asked_before_a_change_is_not_remembered(
-    callers: Callers, store: Store
+    callers: Callers, store: Store, everything: bool
 ) -> None:
     """An answer that is under way when the account changes is used once only."""
-    store.during = lambda: callers.forget(ACCOUNT)
+    store.during = lambda: callers.forget_all() if everything else callers.forget(ACCOUNT)
     await callers.find("AKIA2", None)
     with pytest.raises(UnrecognizedClientException):
         await callers.find("nobody", None)
@@ -160,6 +164,21 @@ async def test_memories_are_bounded(
     await callers.find("AKIA40", None)
     await callers.find("AKIA00", None)
     assert store.asked == ["AKIA00"]
+
+
+async def test_who_is_asked_for_again_is_not_the_oldest(
+    callers: Callers, store: Store, time: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was renewed stays, and what was not goes first."""
+    monkeypatch.setattr("greenroom.identities.callers.MAXIMUM_KNOWN", 2)
+    for name in ("AKIA2", "AKIA3"):
+        await callers.find(name, None)
+    time.advance(KNOWN_SECONDS + 1)
+    for name in ("AKIA2", "AKIA4"):
+        await callers.find(name, None)
+    store.asked.clear()
+    await callers.find("AKIA2", None)
+    assert store.asked == []
 
 
 async def test_foreign_tokens_are_not_remembered(callers: Callers) -> None:
