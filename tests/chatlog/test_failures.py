@@ -10,7 +10,7 @@ from botocore.exceptions import (
 )
 
 from greenroom.chatlog.base import DestinationFailed, FailureKind
-from greenroom.chatlog.failures import told
+from greenroom.chatlog.failures import as_destination_failures
 
 
 def client_error(code: str) -> ClientError:
@@ -43,7 +43,7 @@ def client_error(code: str) -> ClientError:
 )
 def test_kinds(error: Exception, kind: FailureKind, why: str | None) -> None:
     """An error is told by its kind and its code; nothing else of it is."""
-    with pytest.raises(DestinationFailed) as failed, told():
+    with pytest.raises(DestinationFailed) as failed, as_destination_failures():
         raise error
     assert failed.value.kind == kind
     assert why is None or failed.value.why == why
@@ -54,6 +54,6 @@ def test_kinds(error: Exception, kind: FailureKind, why: str | None) -> None:
 def test_failures_pass() -> None:
     """What is a failure of the destination already stays as it is."""
     failure = DestinationFailed(FailureKind.NOT_FOUND, "why")
-    with pytest.raises(DestinationFailed) as failed, told():
+    with pytest.raises(DestinationFailed) as failed, as_destination_failures():
         raise failure
     assert failed.value is failure

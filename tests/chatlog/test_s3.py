@@ -34,7 +34,7 @@ async def test_a_check_leaves_no_upload(
     target = await stage.target()
     await stage.make().check(target)
     uploads = await stage.access.run(
-        lambda: stage.access.call_here(
+        lambda: stage.access.call_in_this_thread(
             Service.S3, "us-east-1", "list_multipart_uploads", Bucket=target.name
         )
     )

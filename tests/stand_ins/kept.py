@@ -79,7 +79,7 @@ class S3Stage(Stage):
 
         def read() -> dict[str, bytes]:
             def call(operation: str, **parameters: object) -> Any:
-                return self.access.call_here(
+                return self.access.call_in_this_thread(
                     Service.S3, "us-east-1", operation, Bucket=target.name, **parameters
                 )
 

@@ -115,9 +115,11 @@ class AwsAccess:
         self, service: Service, region: str, operation: str, **parameters: object
     ) -> Answer:
         """Return the answer of an operation, such as `put_object`."""
-        return await self.run(lambda: self.call_here(service, region, operation, **parameters))
+        return await self.run(
+            lambda: self.call_in_this_thread(service, region, operation, **parameters)
+        )
 
-    def call_here(
+    def call_in_this_thread(
         self, service: Service, region: str, operation: str, **parameters: object
     ) -> Answer:
         """Do the same in the caller's thread, which must not be the event loop's."""

@@ -12,10 +12,10 @@ import msgspec
 
 from greenroom.aws_access.clients import Answer, AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
-from greenroom.chatlog.failures import code, told
+from greenroom.chatlog.batch_calls import Progress, make_calls
+from greenroom.chatlog.failures import as_destination_failures, code
 from greenroom.chatlog.objects import by_room
 from greenroom.chatlog.record import line
-from greenroom.chatlog.together import Progress, first_then_together
 from greenroom.model.arn import Arn
 
 # The limits of PutLogEvents (CloudWatch Logs API reference).
@@ -51,13 +51,13 @@ class CloudWatchLogsDestination:
         self._progress: Progress[int] = Progress()
 
     async def check(self, target: Target) -> None:
-        with told():
+        with as_destination_failures():
             await self._access.run(lambda: self._check(target))
 
     async def deliver(self, target: Target, records: Sequence[Record]) -> int:
         rejected = self._progress.of(target, records)
         rooms = by_room(records).items()
-        await first_then_together([partial(self._put, target, *room) for room in rooms], rejected)
+        await make_calls([partial(self._put, target, *room) for room in rooms], rejected)
         self._progress.end(target)
         return sum(rejected.values())
 
@@ -65,7 +65,7 @@ class CloudWatchLogsDestination:
         pass
 
     async def _put(self, target: Target, room: Arn, records: Sequence[Record]) -> int:
-        with told():
+        with as_destination_failures():
             return await self._access.run(lambda: self._put_here(target, room, records))
 
     def _check(self, target: Target) -> None:
@@ -109,7 +109,7 @@ class CloudWatchLogsDestination:
                 raise
 
     def _call(self, target: Target, operation: str, **parameters: object) -> Answer:
-        return self._access.call_here(
+        return self._access.call_in_this_thread(
             Service.LOGS, target.configuration.region, operation, **parameters
         )
 

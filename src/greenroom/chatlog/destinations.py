@@ -20,7 +20,7 @@ import structlog
 from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import Destination, Record, Target
 from greenroom.chatlog.cloudwatch_logs import CloudWatchLogsDestination
-from greenroom.chatlog.failures import told
+from greenroom.chatlog.failures import as_destination_failures
 from greenroom.chatlog.files import FilesDestination
 from greenroom.chatlog.firehose import FirehoseDestination
 from greenroom.chatlog.s3 import S3Destination
@@ -162,7 +162,7 @@ class ChosenDestination:
 
     async def _decided(self) -> Destination:
         if self._automatic is None:
-            with told():
+            with as_destination_failures():
                 has_endpoint = self._access.has_endpoint(SERVICES[self._kind])
                 at_hand = has_endpoint or await self._access.credentials() is not None
             if at_hand and not has_endpoint:

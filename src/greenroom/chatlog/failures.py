@@ -51,7 +51,7 @@ def code(error: Exception) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def as_destination_failures() -> Iterator[None]:
     """Turn whatever a call raises into DestinationFailed."""
     try:
         yield

@@ -18,8 +18,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
+from greenroom.chatlog.batch_calls import Progress
 from greenroom.chatlog.objects import objects
-from greenroom.chatlog.together import Progress
 from greenroom.process.files import replace, synchronize
 
 MAXIMUM_NAME = 200

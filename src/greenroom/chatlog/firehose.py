@@ -12,9 +12,9 @@ from random import uniform
 
 from greenroom.aws_access.clients import Answer, AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
-from greenroom.chatlog.failures import told
+from greenroom.chatlog.batch_calls import Progress
+from greenroom.chatlog.failures import as_destination_failures
 from greenroom.chatlog.record import line
-from greenroom.chatlog.together import Progress
 
 # The limits of PutRecordBatch (Firehose API reference).
 MAXIMUM_RECORDS = 500
@@ -48,7 +48,7 @@ class FirehoseDestination:
         self._sleep = sleep
 
     async def check(self, target: Target) -> None:
-        with told():
+        with as_destination_failures():
             answer = await self._call(target, "describe_delivery_stream")
             status = answer["DeliveryStreamDescription"]["DeliveryStreamStatus"]
             if status != "ACTIVE":
@@ -60,7 +60,7 @@ class FirehoseDestination:
         done = self._progress.of(target, records)
         for place, batch in enumerate(batches(fitting)):
             if place not in done:
-                with told():
+                with as_destination_failures():
                     await self._put(target, batch)
                 done[place] = None
         self._progress.end(target)

@@ -8,9 +8,9 @@ from functools import partial
 
 from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Record, Target
-from greenroom.chatlog.failures import told
+from greenroom.chatlog.batch_calls import Progress, make_calls
+from greenroom.chatlog.failures import as_destination_failures
 from greenroom.chatlog.objects import LogObject, objects
-from greenroom.chatlog.together import Progress, first_then_together
 
 
 class S3Destination:
@@ -28,13 +28,13 @@ class S3Destination:
         That asks for the permission that delivery needs, and for no other, and leaves no object.
         """
         key = f"AWSLogs/{target.configuration.account}/IVSChatLogs/1.0/check"
-        with told():
+        with as_destination_failures():
             await self._access.run(lambda: self._begin_and_abort(target, key))
 
     async def deliver(self, target: Target, records: Sequence[Record]) -> int:
         done = self._progress.of(target, records)
         made = await self._access.run(lambda: list(objects(target.configuration, records)))
-        await first_then_together([partial(self._put, target, each) for each in made], done)
+        await make_calls([partial(self._put, target, each) for each in made], done)
         self._progress.end(target)
         return 0
 
@@ -42,11 +42,11 @@ class S3Destination:
         pass
 
     async def _put(self, target: Target, log_object: LogObject) -> None:
-        with told():
+        with as_destination_failures():
             await self._access.run(lambda: self._put_here(target, log_object))
 
     def _put_here(self, target: Target, log_object: LogObject) -> None:
-        answer = self._access.call_here(
+        answer = self._access.call_in_this_thread(
             Service.S3,
             target.configuration.region,
             "put_object",
@@ -62,7 +62,9 @@ class S3Destination:
     def _begin_and_abort(self, target: Target, key: str) -> None:
         region = target.configuration.region
         place = {"Bucket": target.name, "Key": key}
-        begun = self._access.call_here(Service.S3, region, "create_multipart_upload", **place)
-        self._access.call_here(
+        begun = self._access.call_in_this_thread(
+            Service.S3, region, "create_multipart_upload", **place
+        )
+        self._access.call_in_this_thread(
             Service.S3, region, "abort_multipart_upload", **place, UploadId=begun["UploadId"]
         )

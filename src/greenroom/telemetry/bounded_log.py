@@ -81,7 +81,7 @@ class BoundedLog:
         """Write what was counted and not told."""
         for key, untold in self._untold.items():
             if untold.times:
-                _write(key, untold.told())
+                _write(key, untold.fields())
         self._untold.clear()
 
     def _tell_again(self, key: _Kind) -> None:
@@ -92,7 +92,7 @@ class BoundedLog:
         if untold is not None and untold.times:
             self._untold[key] = _Untold()
             self._tell_again(key)
-            _write(key, untold.told())
+            _write(key, untold.fields())
 
 
 class _Untold:
@@ -111,7 +111,7 @@ class _Untold:
         if room:
             self._rooms.add(room, room)
 
-    def told(self) -> dict[str, object]:
+    def fields(self) -> dict[str, object]:
         """Return what a line says of it."""
         found: dict[str, object] = {"times": self.times, "seconds": round(QUIET_SECONDS)}
         for name, places in (("address", self._addresses), ("room", self._rooms)):

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from greenroom.chatlog.base import Record, Target
 from greenroom.model.arn import Arn
 
-TOGETHER = 8
+CALLS_AT_A_TIME = 8
 """Calls of one batch that are under way at a time, after the first."""
 
 MAXIMUM_BATCHES = 1000
@@ -45,9 +45,7 @@ class Progress(Generic[T]):
         self._batches.pop(target.configuration, None)
 
 
-async def first_then_together(
-    calls: Sequence[Callable[[], Awaitable[T]]], done: dict[int, T]
-) -> None:
+async def make_calls(calls: Sequence[Callable[[], Awaitable[T]]], done: dict[int, T]) -> None:
     """Make the calls that are not done; raise the first failure once none is under way any more.
 
     The first is made alone: a destination that takes nothing is to hold up one thread, not several.
@@ -64,4 +62,4 @@ async def first_then_together(
                 done[place] = outcome
         if failures:
             raise failures[0]
-        size = TOGETHER
+        size = CALLS_AT_A_TIME

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from greenroom.chatlog import together
+from greenroom.chatlog import batch_calls
 from greenroom.chatlog.base import Target
-from greenroom.chatlog.together import TOGETHER, Progress, first_then_together
+from greenroom.chatlog.batch_calls import CALLS_AT_A_TIME, Progress, make_calls
 from greenroom.model.logging_configuration import DestinationKind
 from tests.stand_ins.batches import a_batch, a_target
 
@@ -38,17 +38,17 @@ class Calls:
 async def test_results() -> None:
     """Every call is made once; what it returned has its place; the first is alone."""
     calls, done = Calls(), dict[int, int]()
-    await first_then_together([calls.call(number) for number in range(30)], done)
+    await make_calls([calls.call(number) for number in range(30)], done)
     assert done == {number: number for number in range(30)}
-    assert (calls.peaks[:2], max(calls.peaks)) == ([1, 1], TOGETHER)
-    await first_then_together([], done)
+    assert (calls.peaks[:2], max(calls.peaks)) == ([1, 1], CALLS_AT_A_TIME)
+    await make_calls([], done)
 
 
 async def test_the_first_fails() -> None:
     """When the first call fails no other is made."""
     calls, done = Calls(), dict[int, int]()
     with pytest.raises(ValueError, match="0"):
-        await first_then_together([calls.call(each, fails=True) for each in range(30)], done)
+        await make_calls([calls.call(each, fails=True) for each in range(30)], done)
     assert calls.peaks == [1]
     assert done == {}
 
@@ -57,13 +57,11 @@ async def test_another_fails() -> None:
     """A failure is raised when no call is under way any more; what was done is not done again."""
     calls, done = Calls(), dict[int, int]()
     with pytest.raises(ValueError, match="3"):
-        await first_then_together(
-            [calls.call(number, fails=number == 3) for number in range(12)], done
-        )
+        await make_calls([calls.call(number, fails=number == 3) for number in range(12)], done)
     assert calls.running == 0
     assert sorted(done) == [0, 1, 2, 4, 5, 6, 7, 8]
     made = len(calls.peaks)
-    await first_then_together([calls.call(number) for number in range(12)], done)
+    await make_calls([calls.call(number) for number in range(12)], done)
     assert len(calls.peaks) == made + 4
     assert done == {number: number for number in range(12)}
 
@@ -87,7 +85,7 @@ def test_progress_is_that_of_one_batch() -> None:
 
 def test_progress_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the bound the batch that was begun first is forgotten."""
-    monkeypatch.setattr(together, "MAXIMUM_BATCHES", 2)
+    monkeypatch.setattr(batch_calls, "MAXIMUM_BATCHES", 2)
     progress, records = Progress[int](), a_batch()
     targets = [a_target(DestinationKind.S3, "bucket") for _ in range(3)]
     for target in targets:
