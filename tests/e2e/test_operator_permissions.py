@@ -2,7 +2,7 @@
 
 Covers: greenroom.control.greenroom.account, greenroom.control.greenroom.answers,
     greenroom.control.greenroom.authorize, greenroom.control.greenroom.call,
-    greenroom.control.greenroom.operations, greenroom.control.greenroom.sessions
+    greenroom.control.greenroom.sessions
 """
 
 import json
