@@ -4,6 +4,7 @@ Covers: greenroom.cli.backup.keys, greenroom.cli.backup.make, greenroom.cli.back
 """
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -150,6 +151,36 @@ def test_a_full_disk(backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     restore(backup, manifest, target)
     assert (target / "greenroom.db").exists()
+
+
+@pytest.mark.parametrize("kind", ["lock", "secrets.key"])
+def test_nothing_is_written_where_a_link_leads(backup: Path, tmp_path: Path, kind: str) -> None:
+    """Root may restore for a user: what that user has put there leads root nowhere else."""
+    target, elsewhere = tmp_path / "target", tmp_path / "elsewhere"
+    target.mkdir()
+    elsewhere.write_text("another's")
+    (target / kind).symlink_to(elsewhere)
+    with pytest.raises(StoreUnwritable, match=rf"{target}.*(symbolic links|not empty)"):
+        restore(backup, verify(backup), target)
+    assert elsewhere.read_text() == "another's"
+
+
+def test_root_gives_away_what_it_made_and_nothing_else(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By descriptor: a name may have become a link to any file of the machine."""
+    target, given = tmp_path / "target", set[int]()
+    target.mkdir()
+
+    def fchown(descriptor: int, user: int, group: int) -> None:
+        assert (user, group) == (target.stat().st_uid, target.stat().st_gid)
+        given.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda *_: pytest.fail("given away by name"))
+    monkeypatch.setattr(os, "fchown", fchown)
+    restore(backup, verify(backup), target)
+    assert given == {each.stat().st_ino for each in target.iterdir()}
 
 
 def test_what_counts_as_empty(tmp_path: Path) -> None:

@@ -60,10 +60,12 @@ def restore(backup: Path, manifest: Manifest, target: Path) -> None:
     existed = target.exists()
     check_free(target)
     try:
-        with lock.locked(target):
+        with lock.locked(target) as held:
             _check_empty(target)
             _clear(target)
             try:
+                if os.geteuid() == 0:
+                    held.give(target.stat())
                 _fill(backup, manifest, target)
             except BaseException:
                 _clear(target)
@@ -114,14 +116,9 @@ def _fill(backup: Path, manifest: Manifest, target: Path) -> None:
         target.chmod(0o700)
     place.mkdir(mode=0o700)
     for name, expected in manifest.files.items():
-        _copy(backup / name, place / name, expected)
-        if os.geteuid() == 0:
-            # Root restores for the user whose directory it is.
-            os.chown(place / name, owner.st_uid, owner.st_gid)
+        _copy(backup / name, place / name, expected, owner)
     synchronize(place)
     synchronize(target)
-    if os.geteuid() == 0:
-        os.chown(target / lock.LOCK, owner.st_uid, owner.st_gid)
     for name in FILES:
         if name in manifest.files:
             (place / name).rename(target / name)
@@ -129,7 +126,7 @@ def _fill(backup: Path, manifest: Manifest, target: Path) -> None:
     place.rmdir()
 
 
-def _copy(source: Path, destination: Path, expected: File) -> None:
+def _copy(source: Path, destination: Path, expected: File, owner: os.stat_result) -> None:
     digest, size = hashlib.sha256(), 0
     descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -137,6 +134,10 @@ def _copy(source: Path, destination: Path, expected: File) -> None:
             file.write(chunk)
             digest.update(chunk)
             size += len(chunk)
+        if os.geteuid() == 0:
+            # Root restores for the user whose directory it is. By descriptor: he could exchange
+            # what is there for a link.
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         file.flush()
         os.fsync(file.fileno())
     check_file(source, File(size, digest.hexdigest()), expected)

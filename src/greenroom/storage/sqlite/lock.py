@@ -57,6 +57,10 @@ class Lock(Left):
             # After a power failure the note must not be there any more when the log is not.
             os.fsync(self._descriptor)
 
+    def give(self, owner: os.stat_result) -> None:
+        """Give the file to the owner of another one; only root may."""
+        os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
+
     def let_go(self) -> None:
         """Take the process id away; what is noted of the log stays."""
         self._write(self._left, holder="")
@@ -102,7 +106,7 @@ def look(directory: Path) -> tuple[str, Left]:
         StoreUnwritable: the lock's file cannot be read.
     """
     try:
-        descriptor = os.open(directory / LOCK, os.O_RDONLY)
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return "", Left("")
     except OSError as error:
@@ -164,7 +168,8 @@ def _open(directory: Path) -> int:
     except OSError as error:
         raise unwritable(directory, error) from error
     try:
-        return os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        # Not through a link: root may restore a backup into a directory that is somebody else's.
+        return os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise unwritable(directory / LOCK, error) from error
 
