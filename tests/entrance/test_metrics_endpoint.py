@@ -1,13 +1,23 @@
 """`GET /metrics`: who may read it, in which format; and how late the loop is."""
 
 import asyncio
+from types import SimpleNamespace as Owner
 from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from greenroom.entrance.metrics_endpoint import Monitoring, is_loopback, watch_store
+from greenroom import __version__
+from greenroom.entrance.metrics_endpoint import (
+    Monitoring,
+    is_loopback,
+    watch,
+    watch_audit,
+    watch_loop,
+    watch_process,
+    watch_store,
+)
 from greenroom.storage.sqlite.worker import WorkerStatistics
 from greenroom.telemetry.metrics import Metrics
 
@@ -155,3 +165,53 @@ def test_the_store_is_read() -> None:
     watch_store(metrics, lambda: WorkerStatistics(5, 4, 3, 2, 1))
     names = ("calls_total", "commits_total", "failures_total", "refused_total", "waiting")
     assert [value(f"greenroom_store_{name}") for name in names] == [5, 4, 3, 2, 1]
+
+
+def test_each_number_is_its_owners() -> None:
+    """What is scraped is what the owner says then, and in no case what another one says."""
+    metrics = Metrics()
+    requests = {"SendMessage": 2, "SendEvent": 3}
+    deliveries = {"SendMessage": 5, "SendEvent": 7}
+    fanout = Owner(deliveries=deliveries, delivered_bytes=11)
+    hub: Any = Owner(connections=13, rooms=17, draining=True, fanout=fanout)
+    chat: Any = Owner(requests=requests, rates=Owner(evicted={"message_rates": 19}))
+    control: Any = Owner(evicted={"callers": 23})
+
+    class Rooms:
+        evicted, evicted_deleted = 29, 31
+
+        def __len__(self) -> int:
+            return 37
+
+    rooms: Any = Rooms()
+    memory: Any = Owner(pressed=True)
+    descriptors: Any = Owner(shortages=41)
+    lag: Any = Owner(stalls=43)
+    audit: Any = Owner(lost=47, refusals=Owner(left_out=53))
+    watch(metrics, hub, chat, rooms, control)
+    watch_process(metrics, memory, descriptors)
+    watch_loop(metrics, lag)
+    watch_audit(metrics, audit)
+    value = metrics.registry.get_sample_value
+    expected = {
+        "ivschat_concurrent_chat_connections": 13,
+        "ivschat_messaging_requests_total": 5,
+        "ivschat_messaging_deliveries_total": 12,
+        "greenroom_rooms": 17,
+        "greenroom_draining": 1,
+        "greenroom_cached_rooms": 37,
+        "greenroom_delivered_bytes_total": 11,
+        "greenroom_memory_pressure": 1,
+        "greenroom_descriptor_shortages_total": 41,
+        "greenroom_loop_stalls_total": 43,
+        "greenroom_audit_lines_lost_total": 47,
+        "greenroom_audit_lines_suppressed_total": 53,
+    }
+    assert {name: value(name) for name in expected} == expected
+    assert value("greenroom_build_info", {"version": __version__}) == 1
+    evictions = {"rooms": 29, "deleted_rooms": 31, "message_rates": 19, "callers": 23}
+    for cache, number in evictions.items():
+        assert value("greenroom_evictions_total", {"cache": cache}) == number
+    for action, number in requests.items():
+        assert value("ivschat_requests_total", {"action": action}) == number
+        assert value("ivschat_deliveries_total", {"action": action}) == deliveries[action]
