@@ -16,7 +16,7 @@ from typing import NamedTuple
 from scripts.mutation.changes import Change
 from scripts.mutation.selection import Selection, selected
 from scripts.mutation.table import TABLE, Group, Table, read_table
-from scripts.mutation.trial import Outcome, Trials
+from scripts.mutation.trial import Outcome, Result, Trials
 
 ROOT = Path(__file__).resolve().parents[2]
 BAR_OVER_ALL = 97.0
@@ -93,30 +93,52 @@ class Run:
         self._killers: set[str] = set()
 
     def try_all(self, some: Sequence[tuple[str, Change]], until: float) -> None:
-        """Try changes, and print each that survives."""
-        groups = {group.name: group for group in self._table.groups}
-        for name, change in some:
-            if time.monotonic() > until:
-                print(f"the time is over: {len(self.tried)} of {len(some)} were tried", flush=True)
-                break
-            outcome = self._outcome(change, groups[name])
-            self.tried.append(Tried(name, change, outcome))
-            if len(self.tried) % PROGRESS == 0:
-                print(f"{len(self.tried)} of {len(some)} tried", file=sys.stderr, flush=True)
-            if outcome is Outcome.SURVIVED:
-                print(f"survived: {difference(self._trials.tree, change)}\n", flush=True)
+        """Try changes, and print each that survives.
 
-    def _outcome(self, change: Change, group: Group) -> Outcome:
-        tests = self._selection.tests_for(change)
-        taken = self._selection.within(tests, MOST_SECONDS)
-        seconds = self._selection.seconds(taken)
-        result = self._trials.quickly_tried(change, taken, seconds)
-        if result.outcome is Outcome.SURVIVED and (tests or group.also):
-            again = self._selection.within(tests, AGAIN_SECONDS)
-            more = MORE_SECONDS if group.also else 0.0
-            seconds = self._selection.seconds(again) + more
-            longest = max(self._selection.longest(again), more)
-            result = self._trials.tried(change, [*again, *group.also], seconds, longest)
+        First all of them where that is quick, then those once more that survived: while the time
+        lasts. One that is not tried again counts as survived.
+        """
+        groups = {group.name: group for group in self._table.groups}
+        left: list[tuple[str, Change]] = []
+        for number, (name, change) in enumerate(some):
+            if time.monotonic() > until:
+                print(f"the time is over: {number} of {len(some)} were tried", flush=True)
+                break
+            outcome = self._quickly(change)
+            if outcome is Outcome.SURVIVED:
+                left.append((name, change))
+            else:
+                self.tried.append(Tried(name, change, outcome))
+            if (number + 1) % PROGRESS == 0:
+                told = f"{number + 1} of {len(some)} tried, {len(left)} to be tried again"
+                print(told, file=sys.stderr, flush=True)
+        for name, change in left:
+            in_time = time.monotonic() <= until
+            outcome = self._again(change, groups[name]) if in_time else Outcome.SURVIVED
+            self.tried.append(Tried(name, change, outcome))
+            if outcome is Outcome.SURVIVED:
+                late = "" if in_time else " (no time to try it again)"
+                print(f"survived{late}: {difference(self._trials.tree, change)}\n", flush=True)
+
+    def _quickly(self, change: Change) -> Outcome:
+        tests = self._selection.within(self._selection.tests_for(change), MOST_SECONDS)
+        if not tests:
+            return Outcome.SURVIVED
+        return self._noted(
+            self._trials.quickly_tried(change, tests, self._selection.seconds(tests))
+        )
+
+    def _again(self, change: Change, group: Group) -> Outcome:
+        """Try a change in the file, also with tests of the real process."""
+        tests = self._selection.within(self._selection.tests_for(change), AGAIN_SECONDS)
+        if not tests and not group.also:
+            return Outcome.SURVIVED
+        more = MORE_SECONDS if group.also else 0.0
+        seconds = self._selection.seconds(tests) + more
+        slowest = max(self._selection.longest(tests), more)
+        return self._noted(self._trials.tried(change, [*tests, *group.also], seconds, slowest))
+
+    def _noted(self, result: Result) -> Outcome:
         self._killers.update([result.killer] if result.killer else [])
         return result.outcome
 
