@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+SOURCE = DOCS.parent / "src" / "greenroom"
 
 
 def _tables() -> ModuleType:
@@ -38,6 +39,28 @@ def test_no_page_counts_on_a_second_node() -> None:
         for match in elsewhere.finditer(page.read_text("utf-8"))
     ]
     assert found == []
+
+
+NAMED = [*sorted((DOCS / "explanation").glob("*.md")), DOCS / "glossary.md"]
+PACKAGES = sorted({each.stem for each in SOURCE.iterdir()} - {"__init__", "__pycache__"})
+MODULE = re.compile(rf"(?<![\w./:-])(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?![\w/*-])")
+
+
+@pytest.mark.parametrize("page", NAMED, ids=lambda page: page.stem)
+def test_named_modules_are_there(page: Path) -> None:
+    """What an explanation calls by its place, a module or something in one, is in that place."""
+    missing = [name for name in MODULE.findall(page.read_text("utf-8")) if not _exists(name)]
+    assert missing == []
+
+
+def _exists(name: str) -> bool:
+    *parts, last = name.split(".")
+    if (SOURCE.joinpath(*parts) / last).is_dir() or SOURCE.joinpath(*parts, f"{last}.py").is_file():
+        return True
+    module = SOURCE.joinpath(*parts).with_suffix(".py")
+    return module.is_file() and bool(
+        re.search(rf"^(class |def |async def |){last}\b", module.read_text("utf-8"), re.MULTILINE)
+    )
 
 
 def test_every_table_is_shown() -> None:
