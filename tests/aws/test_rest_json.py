@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.aws.constraints import FAILURES_REPORTED
 from greenroom.aws.rest_json import Response, parse, serialize, serialize_error
 from greenroom.aws.service import API_VERSION, OPERATIONS
 from greenroom.aws.shapes import read_model
@@ -157,6 +158,18 @@ def test_json_beyond_the_fast_decoder(body: bytes, field: str, rule: str) -> Non
     assert {error.name for error in caught.value.fields} == {field}
     assert rule in caught.value.message
     assert "HUSH" not in caught.value.message
+
+
+def test_further_checks_see_no_value_of_another_shape() -> None:
+    """Where so much is wrong that not every member is reported, further checks are left out."""
+
+    def never(value: object) -> list[FieldError]:
+        raise AssertionError(value)
+
+    body = json.dumps({"capabilities": [0] * FAILURES_REPORTED, "attributes": 5}).encode()
+    with pytest.raises(ValidationException) as refused:
+        parse(OPERATIONS["CreateChatToken"], {}, b"", JSON, body, {"attributes": never})
+    assert len(refused.value.fields) == FAILURES_REPORTED
 
 
 def test_further_checks_are_in_the_same_answer() -> None:

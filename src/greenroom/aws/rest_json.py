@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from greenroom.aws.constraints import check
+from greenroom.aws.constraints import FAILURES_REPORTED, check
 from greenroom.aws.service import Operation
 from greenroom.aws.shapes import ListShape, MapShape, Shape, StructureShape
 from greenroom.model.errors import (
@@ -92,6 +92,8 @@ def parse(
 def _further_errors(
     params: Mapping[str, object], checks: Mapping[str, Check], errors: Sequence[FieldError]
 ) -> list[FieldError]:
+    if len(errors) >= FAILURES_REPORTED:  # of the other members nothing is known
+        return []
     failed = {re.split(r"[.\[]", error.name, maxsplit=1)[0] for error in errors}
     return [
         error

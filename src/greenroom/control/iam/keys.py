@@ -39,8 +39,9 @@ async def list_access_keys(call: IamCall) -> Result:
 
 async def update_access_key(call: IamCall) -> Result:
     """UpdateAccessKey: a key that is made inactive is refused at once."""
+    asked = call.text("Status")
     try:
-        status = KeyStatus(call.text("Status"))
+        status = KeyStatus(asked)
     except ValueError:
         rule = "Member must satisfy enum value set: [Active, Inactive]"
         raise ValidationError.of_fields(FieldError("status", rule)) from None

@@ -64,8 +64,9 @@ class Call(Parameters, frozen=True, kw_only=True):
             ResourceNotFoundException: it names another account or region, whose resources are
                 never served, nor their existence told.
         """
+        text = self.text(name)
         try:
-            arn = Arn.parse(self.text(name))
+            arn = Arn.parse(text)
         except ValueError:
             rule = "must name a room or a logging configuration"
             raise ValidationException.of_fields(FieldError(name, rule)) from None
