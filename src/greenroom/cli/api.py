@@ -7,7 +7,6 @@ import ssl
 import threading
 import time
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -88,6 +87,10 @@ class Endpoint(msgspec.Struct, frozen=True):
         return context
 
 
+class _OfThread(threading.local):
+    connection: http.client.HTTPConnection | None = None
+
+
 class Api:
     """Calls operations of the service; every thread has its own connection."""
 
@@ -99,7 +102,7 @@ class Api:
         self._region = region
         self._service = service
         self.tls = endpoint.tls()
-        self._local = threading.local()
+        self._local = _OfThread()
         self._connections: list[http.client.HTTPConnection] = []
 
     def call(self, operation: str, **parameters: object) -> dict[str, object]:
@@ -145,7 +148,7 @@ class Api:
             raise unreachable(self.endpoint, error) from None
 
     def _connection(self) -> http.client.HTTPConnection:
-        connection = getattr(self._local, "connection", None)
+        connection = self._local.connection
         if connection is None:
             host, port = self.endpoint.host, self.endpoint.port
             connection = (
@@ -157,7 +160,7 @@ class Api:
             )
             self._local.connection = connection
             self._connections.append(connection)
-        return cast(http.client.HTTPConnection, connection)
+        return connection
 
     def _headers(self, path: str, body: bytes) -> dict[str, str]:
         headers = {"host": self.endpoint.authority, "content-type": "application/json"}
