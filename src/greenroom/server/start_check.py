@@ -26,7 +26,7 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.inspection import Inspection, inspect
 from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.sealing import MASTER_KEY_BYTES, Sealer
-from greenroom.vault.vault import CHECK, KEY_FILE, sealer_of
+from greenroom.vault.vault import CHECK, is_at_hand, sealer_of
 
 REFUSALS = (SettingsRefused, StoreRefused, AddressRefused)
 """What a start is refused with."""
@@ -94,9 +94,7 @@ class _Check:
 
     async def _secrets_key(self) -> str:
         settings = self._settings
-        given = [settings.values[name].value for name in ("secrets_key", "secrets_key_file")]
-        file = settings.path("data_dir") / KEY_FILE
-        if self._store.kept is None and not any(given) and not file.exists():
+        if self._store.kept is None and not is_at_hand(settings):
             # A start would make one.
             self._sealer = Sealer(bytes(MASTER_KEY_BYTES))
             return ""

@@ -115,6 +115,12 @@ def sealer_of(
     return sealer
 
 
+def is_at_hand(settings: Settings) -> bool:
+    """Return whether the settings name a master key, or their data directory has one."""
+    given = [settings.values[name].value for name in ("secrets_key", "secrets_key_file")]
+    return any(given) or (settings.path("data_dir") / KEY_FILE).exists()
+
+
 def _given(settings: Settings) -> tuple[bytes | None, str]:
     text, path = settings.optional_text("secrets_key"), settings.optional_path("secrets_key_file")
     if text is not None and path is not None:

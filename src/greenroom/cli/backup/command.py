@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from greenroom.cli.backup.keys import check_key, is_at_hand
+from greenroom.cli.backup.keys import check_key
 from greenroom.cli.backup.make import make
 from greenroom.cli.backup.manifest import Manifest
 from greenroom.cli.backup.restore import check_free, restore, verify
@@ -13,6 +13,7 @@ from greenroom.cli.options import fail, load_settings
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StoreRefused
 from greenroom.storage.sqlite.database_file import DATABASE
+from greenroom.vault.vault import is_at_hand
 
 _ARGUMENT = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _DATA_DIR = click.option("--data-dir", help="Data directory of the service.  [greenroom-data]")

@@ -4,13 +4,7 @@ from pathlib import Path
 
 from greenroom.settings.values import Settings
 from greenroom.storage.sqlite import copy
-from greenroom.vault.vault import CHECK, KEY_FILE, sealer_of
-
-
-def is_at_hand(settings: Settings) -> bool:
-    """Return whether the settings name a key, or their data directory has one."""
-    given = [settings.values[name].value for name in ("secrets_key", "secrets_key_file")]
-    return any(given) or (settings.path("data_dir") / KEY_FILE).exists()
+from greenroom.vault.vault import CHECK, is_at_hand, sealer_of
 
 
 def check_key(settings: Settings, database: Path) -> None:

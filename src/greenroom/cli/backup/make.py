@@ -30,7 +30,7 @@ def make(settings: Settings, target: Path, *, with_key: bool) -> Manifest:
 
     Raises:
         StoreRefused: the target cannot be written or holds something; or the data directory cannot
-            be read, or its key is not the one that sealed its secrets. Nothing is left behind.
+            be read, or its key is not the one that sealed its secrets. Nothing unfinished is left.
     """
     data, target = settings.path("data_dir").resolve(), target.absolute()
     if target.resolve().is_relative_to(data):
@@ -80,7 +80,8 @@ def _unfinished(target: Path) -> Iterator[Path]:
             _check_empty(target)
             yield place
         except BaseException:
-            shutil.rmtree(place)
+            # It has its name already where only that could not be had on the disk.
+            shutil.rmtree(place, ignore_errors=True)
             raise
     finally:
         os.close(descriptor)
