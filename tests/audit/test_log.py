@@ -13,7 +13,7 @@ import pytest
 
 from greenroom.audit.entry import AuditEntry
 from greenroom.audit.log import AuditLog
-from greenroom.storage.base import StoreUnwritable
+from greenroom.process.start_refused import FileUnwritable
 
 
 def entry(number: int = 0, **members: Any) -> AuditEntry:
@@ -186,5 +186,5 @@ async def test_a_disk_that_stays_full_does_not_hold_the_end(
 
 async def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     """A file that cannot be opened is one clear line."""
-    with pytest.raises(StoreUnwritable, match=r"the audit log .* cannot be written"):
+    with pytest.raises(FileUnwritable, match=r"the audit log .* cannot be written"):
         AuditLog(tmp_path).start()

@@ -1,4 +1,7 @@
-"""What the sub-commands share: settings from the environment, and the end in one line."""
+"""What the sub-commands share: settings from the environment, and the end in one line.
+
+Covers: greenroom.process.start_refused
+"""
 
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings
 from greenroom.entrance.sockets import AddressRefused
+from greenroom.process.start_refused import FileUnwritable, StartRefused
 from greenroom.settings.values import SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 
@@ -18,11 +22,12 @@ from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, Store
         (AddressRefused, ExitCode.ADDRESS_REFUSED),
         (StoreInUse, ExitCode.DATA_IN_USE),
         (StoreUnwritable, ExitCode.DATA_UNWRITABLE),
+        (FileUnwritable, ExitCode.DATA_UNWRITABLE),
         (StoreForeign, ExitCode.DATA_FOREIGN),
         (StoreRefused, ExitCode.FAILED),
     ],
 )
-def test_codes(error: type[Exception], code: ExitCode) -> None:
+def test_codes(error: type[StartRefused], code: ExitCode) -> None:
     """Each refusal has its code, and its message becomes one line."""
     ending = fail(error("a path\nwith a  line break"))
     assert (ending.exit_code, ending.message) == (code, "a path with a line break")

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from greenroom.cli.main import main
 from greenroom.cli.serve import _announce
 from greenroom.entrance.ready import Ready
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.load import load
-from greenroom.storage.base import StoreUnwritable
 from greenroom.telemetry import logs
 
 SECRET = "the-secret-access-key"
@@ -154,6 +154,6 @@ def test_ready_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _announce(load({"ready_file": str(path)}, {}, None), ready(None))
     assert json.loads(path.read_text())["secret_access_key"] == SECRET
     assert path.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(StoreUnwritable, match="cannot write the ready file"):
+    with pytest.raises(FileUnwritable, match="cannot write the ready file"):
         _announce(load({"ready_file": str(tmp_path / "no" / "r")}, {}, None), ready(None))
     assert SECRET not in capsys.readouterr().out

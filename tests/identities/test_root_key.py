@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from greenroom.identities import root_key
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
-from greenroom.storage.base import StoreUnwritable
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.vault import Vault
@@ -69,5 +69,5 @@ async def test_in_memory(tmp_path: Path) -> None:
 async def test_unwritable(tmp_path: Path) -> None:
     """A file that cannot be written is one clear line, without the secret."""
     (tmp_path / "credentials").mkdir()
-    with pytest.raises(StoreUnwritable, match="credentials cannot be written"):
+    with pytest.raises(FileUnwritable, match="credentials cannot be written"):
         await root_key.root_key(settings(tmp_path), vault())

@@ -25,7 +25,7 @@ import structlog
 from greenroom.audit.entry import GAP, AuditEntry, encoded
 from greenroom.audit.file import AuditFile, Rotation
 from greenroom.audit.refusals import Refusals
-from greenroom.storage.base import StoreUnwritable
+from greenroom.process.start_refused import FileUnwritable
 
 QUEUE_BOUND = 10_000
 """Lines that may wait."""
@@ -77,12 +77,12 @@ class AuditLog:
         """Open the file and begin.
 
         Raises:
-            StoreUnwritable: the file cannot be opened for appending.
+            FileUnwritable: the file cannot be opened for appending.
         """
         try:
             self._file.open()
         except OSError as error:
-            raise StoreUnwritable(
+            raise FileUnwritable(
                 f"the audit log {self._path} cannot be written: {error.strerror}"
             ) from None
         self._loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ import click
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.entrance.sockets import AddressRefused
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings import load
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
@@ -19,6 +20,7 @@ _CODES: dict[type[Exception], ExitCode] = {
     SecretsKeyRefused: ExitCode.SECRETS_KEY,
     StoreInUse: ExitCode.DATA_IN_USE,
     StoreUnwritable: ExitCode.DATA_UNWRITABLE,
+    FileUnwritable: ExitCode.DATA_UNWRITABLE,
     StoreForeign: ExitCode.DATA_FOREIGN,
     StoreRefused: ExitCode.FAILED,
 }

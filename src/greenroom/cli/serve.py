@@ -15,13 +15,13 @@ import msgspec
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.streams import say_if_possible
 from greenroom.entrance.ready import Ready
-from greenroom.entrance.sockets import AddressRefused
 from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
+from greenroom.process.start_refused import FileUnwritable, StartRefused
 from greenroom.server.serve import run_service
-from greenroom.settings.values import Settings, SettingsRefused
-from greenroom.storage.base import StorageUnavailable, StoreRefused, StoreUnwritable
+from greenroom.settings.values import Settings
+from greenroom.storage.base import StorageUnavailable, StoreUnwritable
 from greenroom.telemetry import logs
 
 
@@ -51,7 +51,7 @@ def serve(config_file: Path | None, takeover: bool, background: bool, **given: s
         ):
             announce = partial(_announce, settings, tell=tell)
             runner.run(run_service(settings, announce, taking_over=takeover))
-    except (SettingsRefused, StoreRefused, AddressRefused) as refused:
+    except StartRefused as refused:
         raise fail(refused) from None
     except StorageUnavailable as error:
         # At the start something must be kept that is not kept yet: a key, the identities file.
@@ -67,13 +67,13 @@ def _ready_file(path: Path | None, *, keep: bool) -> Iterator[None]:
     unless it is another's by then.
 
     Raises:
-        StoreUnwritable: what an earlier service left behind cannot be removed.
+        FileUnwritable: what an earlier service left behind cannot be removed.
     """
     try:
         if path is not None and not keep:
             path.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
+        raise FileUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
     try:
         yield
     finally:
@@ -104,7 +104,7 @@ def _write_ready_file(settings: Settings, ready: Ready) -> None:
     try:
         write_private(path, text)
     except OSError as error:
-        raise StoreUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
+        raise FileUnwritable(f"cannot write the ready file {path}: {error.strerror}") from None
 
 
 def _banner(ready: Ready, stop: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from greenroom.process import systemd
+from greenroom.process.start_refused import StartRefused
 from greenroom.settings.values import Settings
 
 BACKLOG = 65_535
@@ -21,7 +22,7 @@ BACKLOG = 65_535
 log = structlog.get_logger()
 
 
-class AddressRefused(Exception):
+class AddressRefused(StartRefused):
     """The address cannot be listened on: the message is one clear line for the operator."""
 
 

@@ -35,8 +35,9 @@ from greenroom.entrance.takeover_channel import (
     met,
 )
 from greenroom.identities import declaration_file
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.values import Settings
-from greenroom.storage.base import StoreInUse, StoreUnwritable
+from greenroom.storage.base import StoreInUse
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault.vault import CHECK, sealer_of
 
@@ -149,7 +150,7 @@ def _connection(directory: Path) -> socket.socket | None:
     try:
         return met(directory)
     except OSError as error:
-        raise StoreUnwritable(f"{directory / NAME} cannot be used: {error.strerror}") from None
+        raise FileUnwritable(f"{directory / NAME} cannot be used: {error.strerror}") from None
 
 
 async def _sockets_of(channel: Channel) -> Packet:

@@ -13,8 +13,8 @@ import msgspec
 
 from greenroom.identities.callers import RootKey
 from greenroom.process.files import write_private
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.values import Settings
-from greenroom.storage.base import StoreUnwritable
 from greenroom.vault.vault import Vault
 
 PROFILE = "greenroom"
@@ -48,7 +48,7 @@ async def root_key(settings: Settings, vault: Vault) -> RootKey:
         try:
             write_private(Path(file), text)
         except OSError as error:
-            raise StoreUnwritable(f"{file} cannot be written: {error.strerror}") from None
+            raise FileUnwritable(f"{file} cannot be written: {error.strerror}") from None
     return RootKey(kept.access_key_id, kept.secret_access_key, account)
 
 

@@ -79,7 +79,7 @@ class IdentityService:
         Raises:
             SecretsKeyRefused: the key of the secrets at rest is not the right one.
             IdentitiesRefused: the identities file cannot be used; nothing of it was applied.
-            StoreUnwritable: a file of the data directory cannot be written.
+            FileUnwritable: a file of the data directory cannot be written.
         """
         service = cls(settings, store, control, clock, await open_vault(settings, secrets))
         await service._find_keys()

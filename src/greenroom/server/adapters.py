@@ -20,11 +20,12 @@ from greenroom.entrance.takeover import Predecessor, check_kept
 from greenroom.identities.service import IdentityService
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.fanout import SLICE
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.server.privacy import keep_private
 from greenroom.settings.values import Settings
-from greenroom.storage.base import Store, StoreUnwritable
+from greenroom.storage.base import Store
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.rooms import Rooms
 from greenroom.storage.sqlite.store import SqliteStore
@@ -68,6 +69,7 @@ async def open_adapters(
         SettingsRefused: a target of message review, the certificate or the identities file cannot
             be used.
         StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
+        FileUnwritable: a file beside the store cannot be written.
     """
     clock, metrics, bus = Clock(), Metrics(), MemoryBus()
     access = AwsAccess(endpoints(settings))
@@ -141,6 +143,6 @@ def _dev_certificate(settings: Settings) -> Certificate:
     try:
         files = dev_certificate(settings.path("data_dir").resolve(), settings.text("host"))
     except OSError as error:
-        raise StoreUnwritable(f"the certificate cannot be kept: {error.strerror}") from None
+        raise FileUnwritable(f"the certificate cannot be kept: {error.strerror}") from None
     log.warning("the certificate is for development only: it is signed by itself")
     return Certificate(*files)

@@ -56,6 +56,7 @@ async def run_service(
         SettingsRefused: a target of message review, the certificate or the identities file cannot
             be used.
         StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
+        FileUnwritable: a file beside the store cannot be written.
         AddressRefused: the address is taken or not this machine's.
     """
     lines = BoundedLog()

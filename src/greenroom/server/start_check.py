@@ -15,21 +15,18 @@ from greenroom.aws_access.clients import AwsAccess
 from greenroom.chatlog.destinations import endpoints, nearest, open_destinations
 from greenroom.clock import Clock
 from greenroom.entrance.certificate import certificate_of
-from greenroom.entrance.sockets import AddressRefused, bound
+from greenroom.entrance.sockets import bound
 from greenroom.identities import declaration_file
 from greenroom.identities.declaration_file import IdentitiesRefused
 from greenroom.model.identity_errors import IdentityError
+from greenroom.process.start_refused import FileUnwritable, StartRefused
 from greenroom.review.targets import open_reviewer
-from greenroom.settings.values import Settings, SettingsRefused
-from greenroom.storage.base import StoreRefused, StoreUnwritable
+from greenroom.settings.values import Settings
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.inspection import Inspection, inspect
 from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.sealing import MASTER_KEY_BYTES, Sealer
 from greenroom.vault.vault import CHECK, is_at_hand, sealer_of
-
-REFUSALS = (SettingsRefused, StoreRefused, AddressRefused)
-"""What a start is refused with."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -49,7 +46,7 @@ async def check(settings: Settings) -> list[Finding]:
 async def _found(name: str, look: "Callable[[], Awaitable[str]]") -> Finding | None:
     try:
         said = await look()
-    except REFUSALS as refused:
+    except StartRefused as refused:
         return Finding(name, " ".join(str(refused).split()), refused)
     return Finding(name, said) if said else None
 
@@ -136,7 +133,7 @@ class _Check:
         await access.close()
         directory = self._settings.optional_path("chat_log_dir")
         if directory is not None and not _is_writable(nearest(directory)):
-            raise StoreUnwritable(f"chat_log_dir {directory} cannot be written")
+            raise FileUnwritable(f"chat_log_dir {directory} cannot be written")
         return "" if directory is None else str(directory)
 
     async def _audit_log(self) -> str:
@@ -152,7 +149,7 @@ def _place(file: Path, name: str, *, replaced: bool = False) -> str:
     """See that a file can be written, or put in the place of the one that is there.
 
     Raises:
-        StoreUnwritable: it cannot.
+        FileUnwritable: it cannot.
     """
     file, why = file.expanduser(), None
     if file.is_dir():
@@ -164,7 +161,7 @@ def _place(file: Path, name: str, *, replaced: bool = False) -> str:
     elif not _is_writable(file.parent):
         why = f"lies in {file.parent}, which cannot be written"
     if why is not None:
-        raise StoreUnwritable(f"{name} {file} {why}")
+        raise FileUnwritable(f"{name} {file} {why}")
     return str(file)
 
 

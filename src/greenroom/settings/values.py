@@ -7,11 +7,12 @@ from typing import cast
 import msgspec
 
 from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.process.start_refused import StartRefused
 from greenroom.settings.kinds import Network
 from greenroom.settings.table import Setting
 
 
-class SettingsRefused(Exception):
+class SettingsRefused(StartRefused):
     """The configuration cannot be used: the message is one clear line for the operator."""
 
 

@@ -20,6 +20,7 @@ answer (disk full, queue full, closed).
 from typing import Protocol
 
 from greenroom.model.errors import ServiceUnavailableException
+from greenroom.process.start_refused import StartRefused
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.journal import Journal
 from greenroom.storage.logging_configurations import LoggingConfigurations
@@ -37,7 +38,7 @@ class StorageUnavailable(ServiceUnavailableException):
         return "ServiceUnavailableException"
 
 
-class StoreRefused(Exception):
+class StoreRefused(StartRefused):
     """The store cannot be opened: the message is one clear line for the operator."""
 
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenroom.process.files import synchronize, write_private
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.values import Settings
-from greenroom.storage.base import StoreRefused, StoreUnwritable
+from greenroom.storage.base import StoreRefused
 from greenroom.storage.secrets import Secrets
 from greenroom.vault.sealing import MASTER_KEY_BYTES, SealBroken, Sealer, is_sealed
 
@@ -79,7 +80,7 @@ async def open_vault(
 
     Raises:
         SecretsKeyRefused: it is not, or it is missing or malformed; nothing was written.
-        StoreUnwritable: the new key's file cannot be written.
+        FileUnwritable: the new key's file cannot be written.
     """
     kept = await secrets.get(CHECK)
     sealer = sealer_of(settings, kept, entropy)
@@ -95,7 +96,7 @@ def sealer_of(
 
     Raises:
         SecretsKeyRefused: as for `open_vault`.
-        StoreUnwritable: the new key's file cannot be written.
+        FileUnwritable: the new key's file cannot be written.
     """
     key, origin = _given(settings)
     if key is None and settings.text("storage") == "memory":
@@ -144,7 +145,7 @@ def _from_data_dir(path: Path, entropy: Callable[[int], bytes], *, make: bool) -
     try:
         _write(path, base64.b64encode(key).decode() + "\n")
     except OSError as error:
-        raise StoreUnwritable(f"{path} cannot be written: {error.strerror}") from None
+        raise FileUnwritable(f"{path} cannot be written: {error.strerror}") from None
     return key
 
 

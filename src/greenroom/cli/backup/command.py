@@ -10,8 +10,8 @@ from greenroom.cli.backup.make import make
 from greenroom.cli.backup.manifest import Manifest
 from greenroom.cli.backup.restore import check_free, restore, verify
 from greenroom.cli.options import fail, load_settings
+from greenroom.process.start_refused import StartRefused
 from greenroom.settings.values import Settings, SettingsRefused
-from greenroom.storage.base import StoreRefused
 from greenroom.storage.sqlite.database_file import DATABASE
 from greenroom.vault.vault import is_at_hand
 
@@ -44,7 +44,7 @@ def backup(
     try:
         settings = _settings(data_dir, config_file)
         manifest = make(settings, directory, with_key=not without_key)
-    except (SettingsRefused, StoreRefused) as refused:
+    except StartRefused as refused:
         raise fail(refused) from None
     click.echo(f"Backed up {settings.path('data_dir')} into {directory}. {_held(manifest)}")
     if manifest.has_key:
@@ -73,7 +73,7 @@ def restore_command(
         check_key(of_backup, directory / DATABASE)
         if not check:
             restore(directory, manifest, target)
-    except (SettingsRefused, StoreRefused) as refused:
+    except StartRefused as refused:
         raise fail(refused) from None
     done = f"{directory} is whole." if check else f"Restored {directory} into {target}."
     click.echo(f"{done} {_held(manifest)}")
