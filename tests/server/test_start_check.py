@@ -1,7 +1,6 @@
 """`greenroom config --check`: it refuses what a start refuses, and changes nothing.
 
-Covers: greenroom.entrance.certificate, greenroom.entrance.dev_certificate,
-    greenroom.storage.sqlite.inspection
+Covers: greenroom.entrance.dev_certificate, greenroom.storage.sqlite.inspection
 """
 
 import hashlib
