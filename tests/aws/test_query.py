@@ -8,6 +8,7 @@ import string
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
@@ -16,7 +17,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws import query, query_service, query_xml
+from greenroom.aws import query, query_service, query_xml, shapes
 from greenroom.aws.rest_json import Response
 from greenroom.model.errors import (
     InvalidSignatureException,
@@ -342,3 +343,60 @@ def test_any_bytes(text: str) -> None:
     except ServiceError as error:
         json.dumps(error.message)
         query_xml.serialize_error(error, "iam", quote("id"))
+
+
+def with_a_map() -> query_service.QueryOperation:
+    """Return an operation with a map, which no operation that is served has."""
+    plain: Any = {"type_name": "string", "metadata": {}, "enum": ()}
+    key = shapes.StringShape(name="K", serialization={}, **plain)
+    value = shapes.StringShape(name="V", serialization={"name": "val"}, **plain)
+    pairs = shapes.MapShape(
+        name="M", type_name="map", metadata={}, serialization={}, key=key, value=value
+    )
+    wanted = shapes.StructureShape(
+        name="S",
+        type_name="structure",
+        metadata={},
+        serialization={},
+        members={"Pairs": pairs},
+        required_members=(),
+    )
+    return msgspec.structs.replace(query_service.operation("iam", "CreateUser"), input=wanted)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"Pairs.entry.1.key": "a", "Pairs.entry.1.val": "b"}, {"a": "b"}),
+        (
+            {
+                "Pairs.entry.2.key": "a",
+                "Pairs.entry.2.val": "b",
+                "Pairs.entry.1.key": "c",
+                "Pairs.entry.1.val": "",
+            },
+            {"c": "", "a": "b"},
+        ),
+        ({"Pairs.entry.1.key": "a"}, None),
+        ({"Pairs.entry.1.val": "a"}, None),
+        ({"Pairs.entry.1.key.x": "a", "Pairs.entry.1.val": "b"}, None),
+        (
+            {
+                "Pairs.entry.1.key": "a",
+                "Pairs.entry.1.val": "b",
+                "Pairs.entry.2.key": "a",
+                "Pairs.entry.2.val": "c",
+            },
+            None,
+        ),
+        ({"Pairs": "a"}, None),
+    ],
+)
+def test_maps(values: dict[str, str], found: dict[str, str] | None) -> None:
+    """A map is read from numbered entries, each with a key of its own and a value."""
+    form = query.read_form(b"", FORM, urlencode({"Action": "X", **values}).encode())
+    if found is None:
+        with pytest.raises(MalformedInput, match="'pairs"):
+            query.parse(with_a_map(), form)
+        return
+    assert query.parse(with_a_map(), form) == {"Pairs": found}

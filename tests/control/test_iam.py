@@ -107,6 +107,19 @@ async def test_tags() -> None:
         assert await refused(iam("TagUser", UserName="anna", Tags=tags)) == code
 
 
+async def test_tags_of_policies_and_groups_of_users() -> None:
+    """A policy's tags are listed; a user that is there has no groups."""
+    iam = IamCaller()
+    tags: Any = [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
+    made = await iam("CreatePolicy", PolicyName="p", PolicyDocument=CREATE_ROOM, Tags=tags)
+    arn = made["Policy"]["Arn"]
+    assert (await iam("ListPolicyTags", PolicyArn=arn))["Tags"] == tags
+    await iam("CreateUser", UserName="u")
+    answer = await iam("ListGroupsForUser", UserName="u")
+    assert (answer["Groups"], answer["IsTruncated"]) == ([], False)
+    assert await refused(iam("ListGroupsForUser", UserName="none")) == "NoSuchEntity"
+
+
 async def test_what_is_not_supported_is_refused() -> None:
     """A permissions boundary is refused, for ignoring it would grant too much."""
     iam = IamCaller()
