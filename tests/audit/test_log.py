@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from greenroom.audit.entry import AuditEntry
 from greenroom.audit.log import AuditLog
@@ -172,7 +173,7 @@ async def test_half_a_line_of_an_earlier_process(tmp_path: Path, ends: bytes) ->
 async def test_a_disk_that_stays_full_does_not_hold_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing tries once more and ends."""
+    """Closing tries once more and ends, and the service's log says how many lines are lost."""
 
     def write(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -180,8 +181,14 @@ async def test_a_disk_that_stays_full_does_not_hold_the_end(
     monkeypatch.setattr(os, "write", write)
     log = AuditLog(tmp_path / "audit.log")
     log.start()
-    await log.record(entry(0))
-    await log.close()
+    with structlog.testing.capture_logs() as lines:
+        await log.record(entry(0))
+        await log.record(entry(1))
+        await log.close()
+    assert [(line["event"], line.get("lines")) for line in lines] == [
+        ("audit log cannot be written", None),
+        ("audit log ends with lines that could not be written", 2),
+    ]
 
 
 async def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
