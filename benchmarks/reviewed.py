@@ -15,15 +15,15 @@ import time
 from base64 import b64encode
 from pathlib import Path
 
-from greenroom.cli.bench.clients import masked, upgrade_request
-from greenroom.protocol.frames import text_frame
+from greenroom.cli.bench.clients import upgrade_request
+from greenroom.protocol.client_frames import KEY_BYTES, TEXT, encode_frame
 
 RATE = 5
 """Messages a second of one sender: as many as a handler allows that hangs for 200 milliseconds."""
 
 _ANSWER = b'{"ReviewResult":"DENY"}'
 _RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(_ANSWER), _ANSWER)
-_ACTION = text_frame(b'{"Action":"SEND_MESSAGE","Content":"hello"}')
+_ACTION = b'{"Action":"SEND_MESSAGE","Content":"hello"}'
 
 
 async def handler(port_file: Path) -> None:
@@ -76,7 +76,7 @@ async def _send(authority: str, token: str, answers: list[int], index: int) -> N
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 101 " not in head:
         raise ConnectionError(head.partition(b"\r\n")[0].decode())
-    frame = masked(_ACTION, os.urandom(4))
+    frame = encode_frame(TEXT, _ACTION, os.urandom(KEY_BYTES))
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + 1 / RATE

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.protocol.client_frames import KEY_BYTES, encode_frame, frame_at
 from tests.autobahn.cases import CLOSE, FIN, Case, Frame, cases, closing
 from tests.running.service import STARTUP_SECONDS, environment, until_ready
 from tests.running.wire import upgrade_bytes
@@ -79,27 +80,13 @@ def test_case(address: Address, case: Case) -> None:
 
 def masked(frame: Frame) -> bytes:
     """Return a client's frame."""
-    first, payload = frame
-    size, key = len(payload), os.urandom(4)
-    if size < 126:
-        length = bytes((0x80 | size,))
-    elif size < 65_536:
-        length = b"\xfe" + size.to_bytes(2, "big")
-    else:
-        length = b"\xff" + size.to_bytes(8, "big")
-    stream = (key * (size // 4 + 1))[:size]
-    mask = int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")
-    return bytes((first,)) + length + key + mask.to_bytes(size, "big")
+    return encode_frame(*frame, os.urandom(KEY_BYTES))
 
 
 def frames(data: bytes) -> Iterator[Frame]:
     """Return the server's frames; one that is not whole or is masked fails the case."""
-    while data:
-        first, size, start = data[0], data[1], 2
-        assert size < 0x80, "masked"
-        if size >= 126:
-            start += 2 if size == 126 else 8
-            size = int.from_bytes(data[2:start], "big")
-        assert len(data) >= start + size, "not whole"
-        yield first, data[start : start + size]
-        data = data[start + size :]
+    end = 0
+    while found := frame_at(data, end):
+        first, payload, end = found
+        yield first, payload
+    assert end == len(data), "not whole"

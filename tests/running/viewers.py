@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
+from greenroom.protocol.client_frames import frame_at
 from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
 from tests.running.service import Service
 from tests.running.tokens_of import key_ring
@@ -122,17 +123,9 @@ class Viewer(asyncio.Protocol):
 
     def _take_frames(self) -> None:
         data, start = self._rest, 0
-        while len(data) - start >= 2:
-            length, body = data[start + 1], start + 2
-            if length >= 126:
-                body += 2 if length == 126 else 8
-                if len(data) < body:
-                    break
-                length = int.from_bytes(data[start + 2 : body], "big")
-            if len(data) < body + length:
-                break
-            self._take_frame(data[start], data[body : body + length])
-            start = body + length
+        while found := frame_at(data, start):
+            first, payload, start = found
+            self._take_frame(first, payload)
         self._rest = data[start:]
 
     def _take_frame(self, first: int, payload: bytes) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from greenroom.aws.signature import sigv4
+from greenroom.protocol.client_frames import encode_frame, frame_at
 from tests.running.service import Service
 
 PATIENCE = 20.0
@@ -284,18 +285,7 @@ def token_line(token: str | bytes) -> bytes:
 
 def client_frame(payload: bytes, first: int = TEXT, mask: bytes | None = _MASK) -> bytes:
     """Return a frame as a client sends it; without a mask, as one must not."""
-    size = len(payload)
-    if size <= 125:
-        head = bytes((first, size))
-    elif size <= 0xFFFF:
-        head = bytes((first, 126)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((first, 127)) + size.to_bytes(8, "big")
-    if mask is None:
-        return head + payload
-    key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
-    masked = (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
-    return head[:1] + bytes((head[1] | 0x80,)) + head[2:] + mask + masked
+    return encode_frame(first, payload, mask)
 
 
 def action(**members: object) -> bytes:
@@ -332,11 +322,11 @@ class WebSocket(Peer):
         Raises:
             Closed: there is none.
         """
-        first, size = self.read(2)
-        assert size < 0x80, "the service masked a frame"
-        if size > 125:
-            size = int.from_bytes(self.read(2 if size == 126 else 8), "big")
-        return Frame(first, self.read(size))
+        while (found := frame_at(self.buffer)) is None:
+            self.buffer += self._receive()
+        first, payload, end = found
+        self.buffer = self.buffer[end:]
+        return Frame(first, payload)
 
     def read_json(self) -> Any:
         """Return the next text frame's JSON; pings before it are answered."""

@@ -38,6 +38,7 @@ from greenroom.network import addresses
 from greenroom.network.origins import AllowedOrigins
 from greenroom.network.visitors import Visitors
 from greenroom.process.memory_pressure import MemoryWatch
+from greenroom.protocol.client_frames import encode_frame, frame_at
 from greenroom.storage.memory.rooms import MemoryRooms
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.memory.token_uses import MemoryTokenUses
@@ -354,11 +355,7 @@ async def settle(turns: int = 10) -> None:
 
 def client_frame(payload: bytes, first: int = 0x81) -> bytes:
     """Return a client's frame, by default of text."""
-    size = len(payload)
-    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
-    key = b"\x01\x02\x03\x04"
-    masked = bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
-    return bytes((first,)) + length + key + masked
+    return encode_frame(first, payload, b"\x01\x02\x03\x04")
 
 
 def action(name: str = "SEND_MESSAGE", **members: str) -> bytes:
@@ -370,13 +367,11 @@ def action(name: str = "SEND_MESSAGE", **members: str) -> bytes:
 
 def frames_of(written: list[bytes]) -> list[tuple[int, bytes]]:
     """Return the server's frames as first bytes and payloads."""
-    data, frames = b"".join(written), []
-    while data:
-        first, size, start = data[0], data[1], 2
-        if size == 126:
-            size, start = int.from_bytes(data[2:4], "big"), 4
-        frames.append((first, data[start : start + size]))
-        data = data[start + size :]
+    data, frames, start = b"".join(written), [], 0
+    while found := frame_at(data, start):
+        first, payload, start = found
+        frames.append((first, payload))
+    assert start == len(data), "not whole"
     return frames
 
 

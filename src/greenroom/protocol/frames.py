@@ -172,7 +172,7 @@ class FrameDecoder:
         if end > len(data):
             self._wanted = end - start
             return start
-        payload = _unmask(data[body - _KEY : body], data[body:end])
+        payload = unmask(data[body - _KEY : body], data[body:end])
         if first == _WHOLE_TEXT and self._message is None:
             events.append(_text(payload))
         elif first < _CLOSE:
@@ -256,7 +256,8 @@ _OPCODES = frozenset(first & _OPCODE for first in _FIRST_BYTES)
 _TEXT_HEADERS = tuple(bytes((_WHOLE_TEXT, size)) for size in range(_SHORT_LIMIT + 1))
 
 
-def _unmask(key: bytes, masked: bytes) -> bytes:
+def unmask(key: bytes, masked: bytes) -> bytes:
+    """Return a payload without its mask, or with one: both are the same."""
     # As two large integers: one operation for all bytes, the quickest that Python has.
     size = len(masked)
     mask = int.from_bytes((key * (size // _KEY + 1))[:size], "little")

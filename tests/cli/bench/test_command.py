@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Endpoint
-from greenroom.cli.bench.clients import OPENED, Client, masked
+from greenroom.cli.bench.clients import OPENED, Client
 from greenroom.cli.bench.ledger import FOREIGN, Ledger, Sight, lost
 from greenroom.cli.bench.plan import CONTENT, MeasuredRoom, check_files, check_room_rate, plan_of
 from greenroom.cli.bench.result import Connections, Deliveries, Latencies, Messages
@@ -22,6 +22,7 @@ from greenroom.cli.bench.result import Result as Measured
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.protocol import frames
+from greenroom.protocol.client_frames import TEXT, encode_frame
 from greenroom.protocol.errors import CloseCode
 from greenroom.protocol.events import encode_error, encode_message
 from greenroom.protocol.handshake import accept_response, parse_upgrade
@@ -295,7 +296,7 @@ async def test_a_client_masks_and_answers() -> None:
     ("data", "ending"),
     [
         (frames.close_frame(CloseCode.NORMAL, "kicked"), "closed"),
-        (masked(frames.text_frame(b"{}"), b"mask"), "aborted"),
+        (encode_frame(TEXT, b"{}", b"mask"), "aborted"),
         (b"\x82\x00", "aborted"),
     ],
     ids=["close", "masked", "binary"],
