@@ -100,6 +100,13 @@ async def test_a_whole_file(tmp_path: Path) -> None:
         ("[users.anna]\n[users.ANNA]", "user: .* declared more than once"),
         ('[users.anna]\npath = "x"', "users.anna.path: must begin and end with /"),
         ('[users.anna]\ntags = { "aws:x" = "y" }', "users.anna.tags.aws:x"),
+        (
+            '[users.anna]\ntags = { Team = "web", team = "admin" }',
+            "users.anna.tags: team is declared more than once, whatever its case",
+        ),
+        ('[users.anna]\ntags = { "" = "x" }', "users.anna.tags: a key has 1 to 128 characters"),
+        (f'[users.anna]\ntags = {{ {"k" * 129} = "x" }}', "a key has 1 to 128 characters"),
+        (f'[users.anna]\ntags = {{ k = "{"v" * 257}" }}', "k: a value has 256 characters at most"),
         ('[users.anna]\nattach = ["chat"]', r"users.anna.attach\[0\]: 'chat' is neither"),
         (
             '[users.anna]\nattach = ["arn:a", "arn:a"]',

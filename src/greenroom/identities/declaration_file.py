@@ -32,6 +32,7 @@ from greenroom.model.identity import (
     is_path,
     unique_id,
 )
+from greenroom.model.letter_case import without_case
 from greenroom.model.tags import tag_errors
 from greenroom.policies.document import parse_identity_policy, parse_trust_policy
 from greenroom.policies.text import MalformedPolicyDocument
@@ -41,6 +42,9 @@ from greenroom.storage.identity_values import Declared
 from greenroom.vault.sealing import Sealer, key_context
 
 T = TypeVar("T")
+
+TAG_KEY_CHARACTERS = 128
+TAG_VALUE_CHARACTERS = 256
 
 Document = str | dict[str, object]
 """A policy as JSON text or as a table."""
@@ -345,6 +349,20 @@ def _check(place: str, name: str, length: int, path: str, tags: Mapping[str, str
         raise _fault(f"{place}.path", "must begin and end with / and be printable ASCII")
     for error in tag_errors(tags):
         raise _fault(f"{place}.{error.name}", error.message)
+    _check_tags(f"{place}.tags", tags)
+
+
+def _check_tags(place: str, tags: Mapping[str, str]) -> None:
+    """See to the rules of IAM's tags that the service model has for requests."""
+    for key, value in tags.items():
+        if not 1 <= len(key) <= TAG_KEY_CHARACTERS:
+            raise _fault(place, f"a key has 1 to {TAG_KEY_CHARACTERS} characters")
+        if len(value) > TAG_VALUE_CHARACTERS:
+            raise _fault(f"{place}.{key}", f"a value has {TAG_VALUE_CHARACTERS} characters at most")
+    # Policies ask for a tag whatever its case: of two they would trust the one or the other.
+    repeated = [key for key, times in Counter(map(without_case, tags)).items() if times > 1]
+    if repeated:
+        raise _fault(place, f"{repeated[0]} is declared more than once, whatever its case")
 
 
 def _refuse_repeated(place: str, names: list[str]) -> None:
