@@ -1,6 +1,6 @@
 """What is wrong with a backup is found before the data directory is touched.
 
-Covers: greenroom.cli.backup.keys, greenroom.cli.backup.make, greenroom.cli.backup.manifest
+Covers: greenroom.cli.backup.keys, greenroom.cli.backup.manifest
 """
 
 import hashlib
