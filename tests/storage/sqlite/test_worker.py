@@ -301,8 +301,14 @@ async def test_start_raises_what_opening_raises(database: Database) -> None:
             await SqliteWorker.start(writing, reading)
 
 
+def sqlite_threads() -> set[threading.Thread]:
+    """Return the threads that write databases; another test may have left one."""
+    return {each for each in threading.enumerate() if each.name == "sqlite"}
+
+
 async def test_cancelled_start_closes_the_database(database: Database) -> None:
     """When nobody waits for the start any more, the database is closed again."""
+    before = sqlite_threads()
     opening, opened = threading.Event(), threading.Event()
 
     @contextmanager
@@ -314,7 +320,7 @@ async def test_cancelled_start_closes_the_database(database: Database) -> None:
 
     starting = asyncio.ensure_future(SqliteWorker.start(slow, database.reading))
     await asyncio.to_thread(opening.wait)
-    (thread,) = [each for each in threading.enumerate() if each.name == "sqlite"]
+    (thread,) = sqlite_threads() - before
     starting.cancel()
     await asyncio.sleep(0)
     opened.set()
@@ -325,6 +331,7 @@ async def test_cancelled_start_closes_the_database(database: Database) -> None:
 
 def test_lost_event_loop_does_not_stop_the_work(database: Database) -> None:
     """When the loop is closed without `close`, what was accepted is still committed."""
+    before = sqlite_threads()
     reached, released = threading.Event(), threading.Event()
 
     def insert_late(connection: sqlite3.Connection) -> None:
@@ -340,7 +347,7 @@ def test_lost_event_loop_does_not_stop_the_work(database: Database) -> None:
         return worker
 
     worker = asyncio.run(begin())
-    (thread,) = [each for each in threading.enumerate() if each.name == "sqlite"]
+    (thread,) = sqlite_threads() - before
     with structlog.testing.capture_logs():
         released.set()
         worker._writes.stop()
