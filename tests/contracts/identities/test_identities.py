@@ -300,6 +300,16 @@ async def test_tags_have_a_quota(store: Store) -> None:
     assert (await store.identities.get_user(ACCOUNT, "anna")).tags == {"b": "3"}
 
 
+async def test_tags_that_differ_in_case(store: Store) -> None:
+    """A tag takes the place of one whose key differs in case only; so it is removed, too."""
+    await store.identities.create_user(user("anna", tags={"Team": "web", "Straße": "1"}))
+    await store.identities.tag_identity(ACCOUNT, USER, "anna", {"team": "admin", "STRASSE": "2"})
+    tags = (await store.identities.get_user(ACCOUNT, "anna")).tags
+    assert tags == {"Straße": "1", "team": "admin", "STRASSE": "2"}
+    await store.identities.untag_identity(ACCOUNT, USER, "anna", ("TEAM", "strasse"))
+    assert (await store.identities.get_user(ACCOUNT, "anna")).tags == {"Straße": "1"}
+
+
 @pytest.mark.parametrize(
     ("make", "quota", "says"),
     [

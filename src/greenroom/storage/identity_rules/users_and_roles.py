@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.identity_errors import DeleteConflict, EntityAlreadyExists
+from greenroom.model.letter_case import without_case
 from greenroom.storage.identity_rules.lookups import (
     check_tags,
     get_role,
@@ -120,12 +121,15 @@ async def tag(
 ) -> None:
     """Add or overwrite tags of a user or role.
 
+    "If you have tagged a user with the Department=foo tag and you add the department=bar tag, it
+    replaces the first tag" (IAM User Guide, "Tags for IAM resources").
+
     Raises:
         NoSuchEntity: there is none.
         LimitExceeded: it would have more than 50.
     """
     found = await identity(transaction, account, kind, name)
-    tagged = {**found.tags, **tags}
+    tagged = {**_without(found.tags, tags), **tags}
     check_tags(tagged)
     await put(transaction, replace(found, tags=tagged))
 
@@ -133,16 +137,19 @@ async def tag(
 async def untag(
     transaction: Transaction, account: str, kind: IdentityKind, name: str, keys: Iterable[str]
 ) -> None:
-    """Remove tags; keys that are not there are no error.
+    """Remove tags, whatever the case of their keys; keys that are not there are no error.
 
     Raises:
         NoSuchEntity: there is none.
     """
     found = await identity(transaction, account, kind, name)
-    gone = set(keys)
-    await put(
-        transaction, replace(found, tags={k: v for k, v in found.tags.items() if k not in gone})
-    )
+    await put(transaction, replace(found, tags=_without(found.tags, keys)))
+
+
+def _without(tags: dict[str, str], keys: Iterable[str]) -> dict[str, str]:
+    """Return the tags but those of the keys, which have no case."""
+    gone = {without_case(key) for key in keys}
+    return {key: value for key, value in tags.items() if without_case(key) not in gone}
 
 
 async def _check_new(transaction: Transaction, value: User | Role) -> None:
