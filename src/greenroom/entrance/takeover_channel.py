@@ -1,7 +1,8 @@
 """What two processes say to each other when one takes over from the other: short packets.
 
-They meet at a socket in the data directory, and each asks the kernel who the other is: it must run
-as the same user, or as root. Descriptors travel beside a packet. Only Linux has all of this.
+They meet at a socket in the data directory, and each asks the kernel who the other is: both run as
+the same user, or one of them as root. Descriptors travel beside a packet. Only Linux has all of
+this.
 """
 
 import asyncio
@@ -82,7 +83,10 @@ class Channel:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the other process could do to this one whatever it may ask for."""
+        """Whether the two are one user's, or one is root's.
+
+        Who is not root finds no way to root's process: its meeting place lets only root in.
+        """
         return self._uid in (0, os.geteuid()) or os.geteuid() == 0
 
     def send(self, packet: Packet, sockets: list[socket.socket] | None = None) -> None:
