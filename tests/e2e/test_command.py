@@ -486,7 +486,8 @@ def test_taken_port_and_directory(service: Service, tmp_path: Path) -> None:
 def test_unwritable(data_dir: str, ready_file: str, named: str, tmp_path: Path) -> None:
     """A place that cannot be written is refused by name, and no half-started service stays."""
     (tmp_path / "file").write_text("mine")
-    (tmp_path / "made" / "credentials").mkdir(parents=True)
+    (tmp_path / "made").mkdir(mode=0o700)
+    (tmp_path / "made" / "credentials").mkdir()
     ended = run(
         *(tmp_path, "serve", "--port", "0", "--data-dir", data_dir, "--ready-file", ready_file)
     )
