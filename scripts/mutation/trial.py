@@ -28,6 +28,8 @@ COPIED = ("src", "tests", "scripts", "docs", "examples", "deploy", "benchmarks",
 LIBRARIES = ("aiohttp", "botocore.session", "botocore.client", "click", "cryptography.x509",
              "hypothesis", "moto.server", "msgspec", "prometheus_client", "pytest_asyncio",
              "structlog", "uvicorn", "uvloop", "websockets")  # fmt: skip
+TEST_SECONDS = 20
+"""How long one test may take where a change is tried quickly: endless ones cost the most."""
 _OPTIONS = ("-q", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:cov", "-p",
             "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")  # fmt: skip
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::[^\[\s]+)", re.MULTILINE)
@@ -77,14 +79,14 @@ class Trials:
             os.close(asks)
             server = ForkServer(self.tree, os.fdopen(asked), os.fdopen(answers, "w"))
             ignored = [f"--ignore={path}" for path in left_out]
-            self._become_pytest([*tests, *ignored], [server])
+            self._become_pytest([*tests, *ignored, f"--timeout={TEST_SECONDS}"], [server])
         os.close(asked)
         os.close(answers)
         self._server = Asking(os.fdopen(asks, "w"), os.fdopen(answered))
 
     def quickly_tried(self, change: Change, tests: Sequence[str], seconds: float) -> Result:
         """Run tests that take so long on the code with a change; that they pass proves nothing."""
-        ended = self._server.tried(change, tests, 15 + 6 * seconds)
+        ended = self._server.tried(change, tests, TEST_SECONDS + 4 * seconds)
         if ended.code is None:
             return Result(Outcome.TIMED_OUT, None)
         passed = ended.code in {0, NOT_TRIED}
