@@ -91,6 +91,20 @@ async def test_several_parts_that_fail(disk: Disk, clock: HandClock) -> None:
     assert list(body["failing"]) == ["store", "memory", "draining"]
 
 
+async def test_a_fault_fails_one_probe(clock: HandClock) -> None:
+    """An error that nobody expects is a store that fails, until it is asked again."""
+    errors = [RuntimeError("nobody expects this")]
+
+    async def write() -> None:
+        if errors:
+            raise errors.pop()
+
+    check = StoreCheck(write, clock.clock)
+    assert (await asked("/health/ready", check))[0] == 503
+    clock.advance(FRESH_SECONDS)
+    assert (await asked("/health/ready", check))[0] == 200
+
+
 async def test_probes_do_not_write(disk: Disk, clock: HandClock) -> None:
     """However many ask, the store is asked once in `FRESH_SECONDS`, and not when nobody does."""
     check = StoreCheck(disk.write, clock.clock)

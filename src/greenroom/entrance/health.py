@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 
 import msgspec
+import structlog
 
 from greenroom import __version__
 from greenroom.clock import Clock
@@ -25,6 +26,8 @@ PATIENCE_SECONDS = 0.5
 """How long the store may take to say it: probes mostly give up after a second."""
 
 LIVE, READY, BOTH = b"/health/live", b"/health/ready", b"/health"
+
+log = structlog.get_logger()
 
 
 class Part(StrEnum):
@@ -82,6 +85,10 @@ class StoreCheck:
         try:
             await self._write()
         except StorageUnavailable:
+            return False
+        except Exception:
+            # A fault of ours fails this probe; raised, it would fail every later one, too.
+            log.exception("the store could not be asked")
             return False
         return True
 

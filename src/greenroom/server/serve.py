@@ -220,7 +220,9 @@ def _started(
     opened: Adapters, offer: Offer, before: Predecessor | None, announce: Callable[[Ready], None]
 ) -> None:
     # What was built at the start lives to the end: the collector need not look at it again.
-    gc.freeze()
+    # Not again after a takeover that failed: what its first node left is to be collected.
+    if not gc.get_freeze_count():
+        gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
     settings, listening = opened.settings, opened.listening
