@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from greenroom.protocol.client_frames import KEY_BYTES, encode_frame, frame_at
 from tests.autobahn.cases import CLOSE, FIN, Case, Frame, cases, closing
-from tests.running.service import STARTUP_SECONDS, environment, until_ready
+from tests.running.service import started
 from tests.running.wire import upgrade_bytes
 
 CASES = tuple(cases())
@@ -24,28 +22,22 @@ Address = tuple[str, int]
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """Return the address of a process whose room echoes."""
-    ready = tmp_path_factory.mktemp("echo") / "ready.json"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.autobahn.echo_room", "--port", "0"],
-        env={
-            **environment(
-                GREENROOM_READY_FILE=str(ready),
-                GREENROOM_STORAGE="memory",
-                GREENROOM_FRAME_BYTES="1048576",
-            ),
+    service = started(
+        ("-m", "tests.autobahn.echo_room", "--port", "0"),
+        tmp_path_factory.mktemp("echo"),
+        "echo",
+        {
+            "GREENROOM_STORAGE": "memory",
+            "GREENROOM_FRAME_BYTES": "1048576",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         },
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
     )
     try:
-        host, _, port = until_ready(process, ready)["api_url"].rpartition("/")[2].partition(":")
+        host, _, port = service.api_url.rpartition("/")[2].partition(":")
         yield host, int(port)
-        process.terminate()
-        assert process.wait(STARTUP_SECONDS) == 0
+        assert service.stop() == 0
     finally:
-        process.kill()
-        process.wait()
+        service.kill()
 
 
 def test_every_case_is_there() -> None:

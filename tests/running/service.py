@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,27 +82,35 @@ def start(data_dir: Path, *options: str, **variables: str) -> Service:
     Raises:
         RuntimeError: it ended or hung instead; the message holds its log.
     """
-    process, ready_file, log = launch(data_dir, *options, **variables)
-    return Service(process, until_ready(process, ready_file, log), log)
+    program = ("-m", "greenroom", "serve", "--port", "0", "--data-dir", str(data_dir), *options)
+    return started(program, data_dir.parent, data_dir.name, variables)
 
 
-def launch(
-    data_dir: Path, *options: str, **variables: str
-) -> tuple["subprocess.Popen[bytes]", Path, Path]:
-    """Start a service and wait for nothing; return it with its ready file and its log."""
-    ready_file = data_dir.parent / f"{data_dir.name}.ready.json"
-    log = data_dir.parent / f"{data_dir.name}.log"
-    command = [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir"]
-    command += [str(data_dir), "--ready-file", str(ready_file), *options]
+def started(
+    program: Sequence[str],
+    directory: Path,
+    name: str,
+    variables: Mapping[str, str],
+    descriptors: Sequence[int] = (),
+) -> Service:
+    """Start a Python program that serves, and wait until it is ready.
+
+    Its ready file and its log are in the directory, by the name. It inherits the descriptors.
+
+    Raises:
+        RuntimeError: it ended or hung instead; the message holds its log.
+    """
+    ready_file, log = directory / f"{name}.ready.json", directory / f"{name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command,
+            [sys.executable, *program, "--ready-file", str(ready_file)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            pass_fds=descriptors,
             env=environment(**variables),
         )
-    return process, ready_file, log
+    return Service(process, until_ready(process, ready_file, log), log)
 
 
 def take_over(service: Service, *options: str, **variables: str) -> Service:
@@ -111,9 +119,7 @@ def take_over(service: Service, *options: str, **variables: str) -> Service:
     Raises:
         RuntimeError: the new one did not start; the old one goes on.
     """
-    data_dir = Path(service.ready["data_dir"])
-    process, ready_file, log = launch(data_dir, "--takeover", *options, **variables)
-    after = Service(process, until_ready(process, ready_file, log), log)
+    after = start(Path(service.ready["data_dir"]), "--takeover", *options, **variables)
     assert service.process.wait(STARTUP_SECONDS) == 0
     return after
 

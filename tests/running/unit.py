@@ -1,15 +1,13 @@
 """What systemd does for a service, without systemd: it holds the socket, and is told."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from tests.running.service import Service, environment, until_ready
+from tests.running.service import Service, started
 from tests.running.wire import PATIENCE
 
 AS_SYSTEMD = """
@@ -36,22 +34,18 @@ class Unit(msgspec.Struct):
         takeover: bool = False,
     ) -> Service:
         """Start the service as ExecStart does, or as ExecReload: that gets no sockets."""
-        ready_file, log = self.directory / "ready.json", self.directory / "log"
-        command = ["-m", "greenroom", "serve", "--data-dir"]
-        command += [str(self.directory / "data"), "--ready-file", str(ready_file)]
-        command += ["--takeover"] if takeover else []
         number = self.listening.fileno()
-        before = ["-c", AS_SYSTEMD, str(number)] if given else []
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, *before, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[number] if given else [],
-                env=environment(**(settings or {}), NOTIFY_SOCKET=str(self.directory / "notify")),
-            )
-        return Service(process, until_ready(process, ready_file, log), log)
+        return started(
+            (
+                *(("-c", AS_SYSTEMD, str(number)) if given else ()),
+                *("-m", "greenroom", "serve", "--data-dir", str(self.directory / "data")),
+                *(("--takeover",) if takeover else ()),
+            ),
+            self.directory,
+            "unit",
+            {**(settings or {}), "NOTIFY_SOCKET": str(self.directory / "notify")},
+            descriptors=(number,) if given else (),
+        )
 
     @contextmanager
     def started(self, *, given: bool = True, takeover: bool = False) -> Iterator[Service]:
