@@ -106,6 +106,8 @@ def test_logrotate_rotates_under_the_service(tmp_path: Path) -> None:
     configured.chmod(0o644)
     with running(log.parent, GREENROOM_AUDIT_LOG_BYTES="0") as service:
         service.boto3().create_room()
+        # A line is in the file soon after the answer, not before it.
+        until(lambda: "CreateRoom" in log.read_text(), "the line is written")
         path = f"{stand_in(tmp_path / 'bin', service.process.pid)}:{SBIN}"
         options = (f"--state={tmp_path / 'state'}", str(configured))
         dry = run(logrotate, "--debug", *options, PATH=path)
