@@ -33,7 +33,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self, name: str) -> str:
         """Return a string that the service model requires."""
-        return self.required(name, str)
+        value = self.parameters[name]
+        # Most parameters are text, and a request has many.
+        return value if isinstance(value, str) else msgspec.convert(value, str)
 
     def optional_text(self, name: str) -> str | None:
         """Return a string, or None when the request has none."""

@@ -244,10 +244,10 @@ class HttpConnection(HttpToolsProtocol):
         fault = fault_of(self.url, self.headers)
         if fault is not None:
             raise _Refused(400, fault)
-        wants = self._wants_websocket()
-        if (wants or is_for_websocket(self.headers)) and self._is_unanswered():
+        wants, meant = self._wants_websocket(), is_for_websocket(self.headers)
+        if (wants or meant) and self._is_unanswered():
             raise _Refused(400, "An upgrade cannot be asked for before the last answer is there")
-        if not wants and is_for_websocket(self.headers):
+        if meant and not wants:
             raise _ForWebSocket
         if self.parser.should_upgrade() and not wants and _has_body(self.headers):
             # The parser would take the body for the other protocol's bytes.
