@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
+from tests.running.said import until
 from tests.running.service import Service, running
 
 Admin = Callable[..., Result]
@@ -296,8 +297,10 @@ def test_sessions_are_ended_at_once(admin: Admin, service: Service, tmp_path: Pa
             with pytest.raises(ClientError, match="ExpiredTokenException"):
                 session.list_rooms()
         begin().list_rooms()
-    audit = Path(service.ready["data_dir"], "audit.log").read_text()
-    lines = [json.loads(line) for line in audit.splitlines() if "EndSessions" in line]
+    audit = Path(service.ready["data_dir"], "audit.log")
+    # A line is written soon after the answer.
+    until(lambda: audit.read_text().count('"EndSessions"') == 2, "both lines are written")
+    lines = [json.loads(line) for line in audit.read_text().splitlines() if "EndSessions" in line]
     assert [each.get("details") for each in lines] == [{"RoleName": "SHIFT"}, None]
     refused = admin("role", "end-sessions", "nobody")
     assert (refused.exit_code, refused.stderr.count("\n")) == (ExitCode.REFUSED, 1)
