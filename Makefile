@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-review
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-review bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -49,6 +49,9 @@ bench-review: ## Measure a room beside another one whose review handler hangs
 
 bench-peers: ## Measure the fan-out of other servers beside ours
 	@exec scripts/bench peers $(ARGS)
+
+bench-verify: ## Measure the README's ratios again, and say which hold
+	@exec scripts/bench verify $(ARGS)
 
 bench-metrics: ## Measure what counting adds to the fan-out
 	@exec scripts/bench metrics $(ARGS)

@@ -1,10 +1,14 @@
 """`make bench-connect`: what the server spends on one accepted connection.
 
 Greenroom: accept, upgrade, open the token, redeem it once and durably, join the room. The C
-reference: accept and a bare handshake. Both are warm: a tenth of the connections was opened and
-closed before.
+reference and the bare Python server: accept and a bare handshake. All are warm: a tenth of the
+connections was opened and closed before.
 """
 
+import functools
+
+from benchmarks.bare import BarePython
+from benchmarks.calibration import Calibration
 from benchmarks.client import Load, run
 from benchmarks.plot import Bar
 from benchmarks.reference import Reference
@@ -13,19 +17,20 @@ from benchmarks.runs import Measured, Plan, plan, rounds, running
 from benchmarks.service import Greenroom
 
 CONNECTIONS = 5_000
+SERVERS = (Reference, BarePython, Greenroom)
 
 
 def measure(plan: Plan) -> Measured:
-    """Connect to both servers, in turns, in every round."""
-    measured = Measured()
+    """Connect to each server, in turns, in every round."""
+    measured = Measured(Calibration(plan.attempts))
     number = plan.connections(CONNECTIONS)
     for _ in rounds(plan):
-        with running([Reference, Greenroom]) as servers:
+        with running(SERVERS) as servers:
             for server in servers:
                 run(server, Load(connections=max(1, number // 10)))
-            for server in servers:
-                outcome = run(server, Load(connections=number))
-                measured.add(_case(plan), server.name, outcome)
+            measured.take(
+                _case(plan), servers, functools.partial(run, load=Load(connections=number))
+            )
     return measured
 
 
@@ -34,13 +39,14 @@ def table(plan: Plan, measured: Measured) -> Table:
     case = _case(plan)
     series = {
         server: measured.series(case, server, lambda outcome: outcome.connect)
-        for server in (Reference.name, Greenroom.name)
+        for server in measured.outcomes[case]
     }
     rows = [
         [
             server,
             cpu.text(1),
             cpu.over(series[Reference.name]).text(),
+            cpu.over(series[BarePython.name]).text(),
             measured.series(
                 case, server, lambda outcome: outcome.connect_user * 1e6 / outcome.connections
             ).text(1),
@@ -52,18 +58,22 @@ def table(plan: Plan, measured: Measured) -> Table:
     ]
     return Table(
         name="connect",
-        title=f"Connecting: {case}",
+        title=f"Connecting: {measured.calibration.shown(case)}",
         columns=[
             "server",
             "CPU µs per connection",
             "ratio to C reference",
+            "ratio to bare Python",
             "user-space µs",
             "connections per second",
         ],
         rows=rows,
         bars=[Bar(server, server, cpu, 1) for server, cpu in series.items()],
         axis="server CPU per accepted connection, µs",
-        notes=[f"{Load(connections=1).concurrency} handshakes are on the way at a time."],
+        notes=[
+            f"{Load(connections=1).concurrency} handshakes are on the way at a time.",
+            measured.calibration.note(),
+        ],
     )
 
 

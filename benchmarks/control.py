@@ -4,24 +4,32 @@ The requests are signed before they are sent: the client only sends bytes and co
 connection has one request on the way and is kept alive. CreateRoom is durable: its answer comes
 after the commit.
 
-One row is a step of the pipeline by itself: authorizing a request (see `authorize.py`).
+The bare Python server answers the bytes of CreateChatToken's requests without looking at them: that
+is what HTTP costs on the same loop. One row is a step of the pipeline by itself: authorizing a
+request (see `authorize.py`).
 """
 
+import functools
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import msgspec
 
 from benchmarks import authorize
+from benchmarks.bare import BarePython
+from benchmarks.calibration import Calibration
 from benchmarks.plot import Bar
 from benchmarks.processes import BUILT, LOAD_CORE, SERVER_CORE, on_core
 from benchmarks.report import Table, write
-from benchmarks.runs import Plan, Series, plan, progress, rounds
+from benchmarks.runs import Plan, plan, rounds, running
+from benchmarks.series import Series, progress
 from benchmarks.service import Greenroom
 
 CONNECTIONS = 32
+ROUND = "every operation"
+BARE = "bare Python, any request"
 REQUESTS = 2_000
 """Different requests, sent in turn."""
 
@@ -48,23 +56,26 @@ class RequestsFailed(Exception):
     """The server refused a request, hung or went away."""
 
 
-def measure(plan: Plan) -> dict[str, list[Answered]]:
+def measure(plan: Plan, calibration: Calibration) -> dict[str, list[Answered]]:
     """Send each operation to a fresh service, in turns, in every round."""
     answers: dict[str, list[Answered]] = {}
     for _ in rounds(plan):
-        with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as directory:
-            service = Greenroom(Path(directory))
-            try:
-                for operation in filter(plan.wanted, OPERATIONS):
-                    done = _replay(service, operation, Path(directory), plan)
-                    answers.setdefault(operation, []).append(done)
-                    progress(operation)
-            finally:
-                service.stop()
-        if plan.wanted(authorize.NAME):
-            answers.setdefault(authorize.NAME, []).append(_authorize(plan))
-            progress(authorize.NAME)
+        with running([Greenroom, BarePython]) as (service, bare):
+            turns = _turns(cast(Greenroom, service), cast(BarePython, bare), plan)
+            names = [name for name in turns if name == BARE or plan.wanted(name)]
+            done = calibration.turns(ROUND, [turns[name] for name in names])
+            for name, answered in zip(names, done, strict=True):
+                answers.setdefault(name, []).append(answered)
+            progress(ROUND)
     return answers
+
+
+def _turns(service: Greenroom, bare: BarePython, plan: Plan) -> dict[str, Callable[[], Answered]]:
+    def bare_turn() -> Answered:
+        return _replay(service, next(iter(OPERATIONS)), plan, bare)
+
+    served = {name: functools.partial(_replay, service, name, plan) for name in OPERATIONS}
+    return {**served, BARE: bare_turn, authorize.NAME: functools.partial(_authorize, plan)}
 
 
 def _authorize(plan: Plan) -> Answered:
@@ -97,17 +108,20 @@ OPERATIONS = {
 }
 
 
-def _replay(service: Greenroom, operation: str, directory: Path, plan: Plan) -> Answered:
-    requests = directory / "requests"
-    with requests.open("wb") as file:
+def _replay(
+    service: Greenroom, operation: str, plan: Plan, bare: BarePython | None = None
+) -> Answered:
+    """Send an operation's requests to the service, or to the bare server instead."""
+    server = bare or service
+    with tempfile.NamedTemporaryFile(prefix="greenroom-bench-") as file, on_core(LOAD_CORE):
         for number in range(REQUESTS):
             request = _request(service, operation, number)
             file.write(b"%d\n" % len(request) + request)
-    url = f"http://127.0.0.1:{service.port}/"
-    words = [str(BUILT / "replay"), url, str(requests), str(CONNECTIONS)]
-    with on_core(LOAD_CORE):
+        file.flush()
+        url = f"http://127.0.0.1:{server.port}/"
+        words = [str(BUILT / "replay"), url, file.name, str(CONNECTIONS)]
         done = subprocess.run(  # noqa: S603 - our own program
-            [*words, str(plan.warm_up), str(plan.seconds), str(service.pid)],
+            [*words, str(plan.warm_up), str(plan.seconds), str(server.pid)],
             capture_output=True,
             text=True,
             timeout=plan.seconds + 60,
@@ -124,8 +138,9 @@ def _request(service: Greenroom, operation: str, number: int) -> bytes:
     return "\r\n".join([*head, f"content-length: {len(body)}", "", ""]).encode() + body
 
 
-def table(answers: Mapping[str, list[Answered]]) -> Table:
+def table(answers: Mapping[str, list[Answered]], calibration: Calibration) -> Table:
     """Return the table of what was measured."""
+    bare = Series([each.cpu for each in answers[BARE]])
     rows, bars = [], []
     for operation, all_answered in answers.items():
         cpu = Series([each.cpu for each in all_answered])
@@ -135,6 +150,7 @@ def table(answers: Mapping[str, list[Answered]]) -> Table:
                 operation,
                 per_core.text(0),
                 cpu.text(1),
+                cpu.over(bare).text(1) if operation != BARE else "1",
                 Series([each.server_user * 1e6 / each.answered for each in all_answered]).text(1),
                 Series([each.answered / each.seconds for each in all_answered]).text(0),
                 *_waiting(operation, all_answered),
@@ -148,6 +164,7 @@ def table(answers: Mapping[str, list[Answered]]) -> Table:
             "operation",
             "requests per second of a core",
             "CPU µs per request",
+            "ratio to bare Python",
             "user-space µs",
             "requests per second",
             "p50 ms",
@@ -162,6 +179,7 @@ def table(answers: Mapping[str, list[Answered]]) -> Table:
             "CPU is that of all threads, the store's among them.",
             "Where the server waits for the disk, it answers fewer than its core could.",
             f"`{authorize.NAME}`: that step of CreateChatToken alone, without a server.",
+            calibration.note(),
         ],
     )
 
@@ -180,8 +198,9 @@ def _waiting(operation: str, all_answered: list[Answered]) -> list[str]:
 def main() -> None:
     """Measure and write the table."""
     chosen = plan(__doc__ or "", seconds=3)
-    answers = measure(chosen)
-    write(table(answers), chosen, answers)
+    calibration = Calibration(chosen.attempts)
+    answers = measure(chosen, calibration)
+    write(table(answers, calibration), chosen, answers)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 """`make bench-fanout`: what it costs to write one message to everybody in a room.
 
-Greenroom, as it is and without io_uring, and the C reference take turns. Every delivery is counted,
-and its order checked.
+Greenroom, as it is and without io_uring, the C reference and the bare Python server take turns.
+Every delivery is counted, and its order checked.
 """
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from benchmarks.bare import BarePython
+from benchmarks.calibration import Calibration
 from benchmarks.client import Load, Outcome, run
 from benchmarks.plot import Bar
 from benchmarks.reference import Reference
 from benchmarks.report import Table, write
-from benchmarks.runs import Measured, Plan, Series, plan, rounds, running
+from benchmarks.runs import Measured, Plan, plan, rounds, running
+from benchmarks.series import Series
 from benchmarks.service import Greenroom
 
 IN_FLIGHT_OVER_ROOMS = 100
@@ -89,13 +93,15 @@ _replace = msgspec.structs.replace
 
 def measure(plan: Plan) -> Measured:
     """Run every case on its servers, in turns, in every round."""
-    measured = Measured()
+    measured = Measured(Calibration(plan.attempts))
     for _ in rounds(plan):
-        with running([Reference, Greenroom, OneByOne]) as servers:
+        with running([Reference, BarePython, Greenroom, OneByOne]) as servers:
             for case in cases(plan):
-                for server in servers:
-                    if case.is_for(server.name):
-                        measured.add(case.name, server.name, run(server, case.load))
+                measured.take(
+                    case.name,
+                    [server for server in servers if case.is_for(server.name)],
+                    functools.partial(run, load=case.load),
+                )
     return measured
 
 
@@ -116,6 +122,7 @@ def table(plan: Plan, measured: Measured) -> Table:
             "server",
             "CPU µs per delivery",
             "ratio to C reference",
+            "ratio to bare Python",
             "ratio to 1,000",
             "user-space µs",
             "deliveries per second of a core",
@@ -127,7 +134,7 @@ def table(plan: Plan, measured: Measured) -> Table:
         rows=rows,
         bars=bars,
         axis="server CPU per delivery, µs",
-        notes=NOTES,
+        notes=(*NOTES, measured.calibration.note()),
     )
 
 
@@ -144,17 +151,20 @@ NOTES = (
 
 
 def _rows(case: Case, measured: Measured) -> Iterator[list[str]]:
-    reference = measured.series(case.name, Reference.name, _cpu)
+    reference, bare = (
+        measured.series(case.name, name, _cpu) for name in (Reference.name, BarePython.name)
+    )
     base_p50 = measured.series(case.name, Reference.name, _p50)
     for server in measured.outcomes[case.name]:
         cpu = measured.series(case.name, server, _cpu)
         growth = cpu.over(measured.series(case.base, server, _cpu)).text() if case.base else ""
         p50 = measured.series(case.name, server, _p50)
         yield [
-            case.name,
+            measured.calibration.shown(case.name),
             server,
             cpu.text(),
             cpu.over(reference).text() if server != Reference.name else "1",
+            cpu.over(bare).text() if server != BarePython.name else "1",
             growth,
             measured.series(case.name, server, lambda outcome: outcome.user).text(),
             f"{1e6 / cpu.median:,.0f}",

@@ -2,6 +2,7 @@
 
 import functools
 
+from benchmarks.calibration import Calibration
 from benchmarks.client import Load, run
 from benchmarks.plot import Bar
 from benchmarks.report import Table, write
@@ -15,14 +16,14 @@ SECONDS = 60.0
 
 def measure(plan: Plan, ping_seconds: int = 30) -> Measured:
     """Hold connections for a while, and one alone, in every round; pings are on."""
-    measured = Measured()
+    measured = Measured(Calibration(plan.attempts))
     settings = {"GREENROOM_PING_INTERVAL_SECONDS": str(ping_seconds)}
     for _ in rounds(plan):
-        with running([functools.partial(Greenroom, settings=settings)]) as (server,):
+        with running([functools.partial(Greenroom, settings=settings)]) as servers:
             for number in (1, plan.connections(CONNECTIONS)):
                 if plan.wanted(f"{number:,}"):
-                    outcome = run(server, Load(connections=number, hold=plan.seconds))
-                    measured.add(f"{number:,}", server.name, outcome)
+                    load = Load(connections=number, hold=plan.seconds)
+                    measured.take(f"{number:,}", servers, functools.partial(run, load=load))
     return measured
 
 
@@ -36,7 +37,7 @@ def table(plan: Plan, measured: Measured) -> Table:
         pings = measured.series(
             case, Greenroom.name, lambda outcome: outcome.pings / outcome.connections
         )
-        rows.append([case, share.text(), pings.text(1)])
+        rows.append([measured.calibration.shown(case), share.text(), pings.text(1)])
         bars.append(Bar(f"{case} connections", Greenroom.name, share))
     return Table(
         name="idle",
@@ -45,6 +46,7 @@ def table(plan: Plan, measured: Measured) -> Table:
         rows=rows,
         bars=bars,
         axis="server CPU, % of a core",
+        notes=[measured.calibration.note()],
     )
 
 

@@ -1,12 +1,18 @@
 """`make bench-memory`: resident memory of an idle connection.
 
 The growth of the server's resident memory from before the first connection to when all of them have
-been idle for a while, divided by their number; a fresh server in every run.
+been idle for a while, divided by their number; a fresh server in every run. It does not depend on
+the machine's speed: no run is taken again.
 """
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
-from benchmarks.client import Load, Outcome, run
+from benchmarks.bare import BarePython
+from benchmarks.calibration import Calibration
+from benchmarks.client import Load, Outcome, Server, run
 from benchmarks.plot import Bar
 from benchmarks.reference import Reference
 from benchmarks.report import Table, write
@@ -19,33 +25,34 @@ SIZES = (1_000, 10_000)
 TLS = ", TLS"
 """What the names of cases end with whose connections are encrypted."""
 
-TLS_SETTINGS = {"GREENROOM_DEV_TLS": "on"}
-
 
 def measure(plan: Plan) -> Measured:
     """Fill a fresh server of each kind with each number of connections, in every round."""
-    measured = Measured()
+    measured = Measured(Calibration(attempts=1))
     for _ in rounds(plan):
         for case, number in _cases(plan).items():
             if TLS in case:
-                measured.add(case, Greenroom.name, _over_tls(plan, number))
+                with running([_OverTls]) as servers:
+                    measured.take(case, servers, _over_tls(plan, number))
                 continue
-            with running([Reference, Greenroom]) as servers:
-                for server in servers:
-                    outcome = run(server, Load(connections=number, hold=plan.seconds))
-                    measured.add(case, server.name, outcome)
+            with running([Reference, BarePython, Greenroom]) as servers:
+                load = Load(connections=number, hold=plan.seconds)
+                measured.take(case, servers, functools.partial(run, load=load))
     return measured
 
 
-def _over_tls(plan: Plan, number: int) -> Outcome:
-    kept: list[Greenroom] = []
+class _OverTls(Greenroom):
+    """The service with a certificate of its own."""
 
-    def start(directory: Path) -> Greenroom:
-        kept.append(Greenroom(directory, TLS_SETTINGS))
-        return kept[-1]
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, {"GREENROOM_DEV_TLS": "on"})
 
-    with running([start]):
-        return idle_over_tls(kept[-1], number, plan.seconds)
+
+def _over_tls(plan: Plan, number: int) -> Callable[[Server], Outcome]:
+    def turn(server: Server) -> Outcome:
+        return idle_over_tls(cast(Greenroom, server), number, plan.seconds)
+
+    return turn
 
 
 def _cases(plan: Plan) -> dict[str, int]:
@@ -62,12 +69,23 @@ def table(measured: Measured) -> Table:
         for server in servers:
             memory = measured.series(case, server, per_connection)
             before = measured.series(case, server, lambda outcome: outcome.resident_before / 1024)
-            rows.append([case, server, memory.text(), before.text(1)])
+            ratio = (
+                memory.over(measured.series(case, BarePython.name, per_connection)).text()
+                if BarePython.name in servers
+                else ""
+            )
+            rows.append([case, server, memory.text(), ratio, before.text(1)])
             bars.append(Bar(f"{case}: {server}", server, memory))
     return Table(
         name="memory",
         title="Memory of an idle connection",
-        columns=["case", "server", "KiB per connection", "MiB without connections"],
+        columns=[
+            "case",
+            "server",
+            "KiB per connection",
+            "ratio to bare Python",
+            "MiB without connections",
+        ],
         rows=rows,
         bars=bars,
         axis="resident memory per idle connection, KiB",

@@ -4,14 +4,17 @@ The service and the same service with a fan-out that counts nothing take turns. 
 counted by the client, and its order checked.
 """
 
+import functools
 from collections.abc import Iterator
 
 import msgspec
 
+from benchmarks.calibration import Calibration
 from benchmarks.client import Load, Outcome, run
 from benchmarks.plot import Bar
 from benchmarks.report import Table, write
-from benchmarks.runs import Measured, Plan, Series, plan, rounds, running
+from benchmarks.runs import Measured, Plan, plan, rounds, running
+from benchmarks.series import Series
 from benchmarks.service import Greenroom
 
 ROUNDS = 15
@@ -43,12 +46,12 @@ def cases(plan: Plan) -> dict[str, Load]:
 
 def measure(plan: Plan) -> Measured:
     """Run every case on both, in turns, in every round; who begins alternates."""
-    measured = Measured()
+    measured = Measured(Calibration(plan.attempts))
     for number in rounds(plan):
         with running([Greenroom, Uncounted]) as servers:
             for name, load in cases(plan).items():
-                for server in servers[:: 1 if number % 2 else -1]:
-                    measured.add(name, server.name, run(server, load))
+                order = servers[:: 1 if number % 2 else -1]
+                measured.take(name, order, functools.partial(run, load=load))
     return measured
 
 
@@ -76,6 +79,7 @@ def table(plan: Plan, measured: Measured) -> Table:
             "What counting adds compares two runs of one round; who begins alternates.",
             f"The bound is {MAXIMUM_PERCENT:.0f} % for the median.",
             "Rooms: 100 messages on the way, to the rooms in turn.",
+            measured.calibration.note(),
         ),
     )
 
@@ -86,7 +90,7 @@ def _rows(names: list[str], measured: Measured) -> Iterator[list[str]]:
         silent = measured.series(name, Uncounted.name, _cpu)
         ratios = counting.over(silent)
         added = Series([(ratio - 1) * 100 for ratio in ratios.values])
-        yield [name, counting.text(), silent.text(), added.text(1)]
+        yield [measured.calibration.shown(name), counting.text(), silent.text(), added.text(1)]
 
 
 def _cpu(outcome: Outcome) -> float:

@@ -1,10 +1,11 @@
-"""`make bench-peers`: the same load on other servers, on the C reference and on Greenroom.
+"""`make bench-peers`: the same load on other servers, on the references and on Greenroom.
 
 Each peer does as little as a chat can: every message to everybody, without tokens, sessions or
 limits, as its own documentation says to broadcast. One server runs at a time, and a round has them
 all.
 """
 
+import functools
 import shutil
 import socket
 import string
@@ -17,6 +18,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from benchmarks.bare import BarePython
+from benchmarks.calibration import Calibration
 from benchmarks.client import PAYLOAD_BYTES, Load, Outcome, Server, Target, run
 from benchmarks.plot import Bar
 from benchmarks.processes import (
@@ -30,7 +33,8 @@ from benchmarks.processes import (
 )
 from benchmarks.reference import Reference
 from benchmarks.report import Table, write
-from benchmarks.runs import Measured, Plan, plan, progress, rounds, running
+from benchmarks.runs import Measured, Plan, plan, rounds, running
+from benchmarks.series import progress
 from benchmarks.service import Greenroom
 
 PEERS = ROOT / "benchmarks" / "peers"
@@ -257,6 +261,7 @@ def field(plan: Plan) -> Field:
     """Return the servers that can be started here."""
     starts: dict[str, Callable[[Path], Server]] = {
         Reference.name: Reference,
+        BarePython.name: BarePython,
         Greenroom.name: Greenroom,
     }
     versions, missing = {}, {}
@@ -282,11 +287,11 @@ def _start(recipe: Recipe) -> Callable[[Path], Server]:
 
 def measure(plan: Plan, field: Field) -> Measured:
     """Send both loads to one server after the other, in every round."""
-    measured = Measured()
+    measured = Measured(Calibration(plan.attempts))
     number = plan.connections(CONNECTIONS)
     for _ in rounds(plan):
         for start in field.starts.values():
-            with running([start]) as (server,):
+            with running([start]) as servers:
                 for window in WINDOWS:
                     load = Load(
                         connections=number,
@@ -295,7 +300,7 @@ def measure(plan: Plan, field: Field) -> Measured:
                         window=window,
                         burst=window,
                     )
-                    measured.add(_case(window), server.name, run(server, load))
+                    measured.take(_case(window), servers, functools.partial(run, load=load))
     return measured
 
 
@@ -317,6 +322,7 @@ def table(plan: Plan, field: Field, measured: Measured) -> Table:
             *(f"CPU µs per delivery, {_case(window)}" for window in WINDOWS),
             *(f"ratio to Greenroom, {_case(window)}" for window in WINDOWS),
             "ratio to C reference, one at a time",
+            "ratio to bare Python, one at a time",
             "user-space µs",
             "CPU µs per connect",
             "client CPU",
@@ -327,6 +333,7 @@ def table(plan: Plan, field: Field, measured: Measured) -> Table:
         notes=[
             f"Versions: {versions}; node {_version_of('node')}.",
             *(f"{name} is left out: {reason}." for name, reason in field.missing.items()),
+            measured.calibration.note(),
         ],
     )
 
@@ -337,7 +344,9 @@ _OFF_THE_SCALE = 40
 def _row(name: str, measured: Measured) -> list[str]:
     one, ten = (measured.series(_case(window), name, _cpu) for window in WINDOWS)
     our_one, our_ten = (measured.series(_case(window), Greenroom.name, _cpu) for window in WINDOWS)
-    reference = measured.series(_case(1), Reference.name, _cpu)
+    reference, bare = (
+        measured.series(_case(1), base, _cpu) for base in (Reference.name, BarePython.name)
+    )
 
     def median(figure: Callable[[Outcome], float]) -> float:
         return measured.series(_case(1), name, figure).median
@@ -349,6 +358,7 @@ def _row(name: str, measured: Measured) -> list[str]:
         one.over(our_one).text(),
         ten.over(our_ten).text(),
         one.over(reference).text(),
+        one.over(bare).text(),
         f"{median(lambda outcome: outcome.user):.2f}",
         f"{median(lambda outcome: outcome.connect):.0f}",
         f"{median(lambda outcome: outcome.client_share):.0%}",

@@ -8,7 +8,7 @@ from html import escape
 
 import msgspec
 
-from benchmarks.runs import Series
+from benchmarks.series import Series
 
 WIDTH, NAMES, VALUES = 880, 390, 110
 BAR, GAP, TOP, FOOT = 16, 8, 44, 30

@@ -32,8 +32,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     def markdown(self, plan: Plan) -> str:
         """Return the table with the circumstances that it was measured in."""
         lines = [f"### {self.title}", "", f"{circumstances(plan)}; `make bench-{self.name}`.", ""]
-        lines += [_row(self.columns), _row(["---"] * len(self.columns))]
-        lines += [_row(row) for row in self.rows]
+        lines += [row(self.columns), row(["---"] * len(self.columns))]
+        lines += [row(cells) for cells in self.rows]
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines) + "\n"
 
@@ -107,5 +107,6 @@ def _commit() -> str:
         return "unknown"
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """Return a row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"

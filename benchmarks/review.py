@@ -6,6 +6,7 @@ circuit breaker is off: each of their messages waits its 200 milliseconds.
 """
 
 import contextlib
+import functools
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.calibration import Calibration
 from benchmarks.client import Load, Outcome, run
 from benchmarks.plot import Bar
 from benchmarks.processes import BESIDE_CORE, end, start_server, wait_until_ready
 from benchmarks.report import Table, write
 from benchmarks.reviewed import RATE as SENDER_RATE
-from benchmarks.runs import Plan, Series, plan, progress, rounds
+from benchmarks.runs import Plan, plan, rounds
+from benchmarks.series import Series, progress
 from benchmarks.service import Greenroom
 
 MEMBERS = 100
@@ -31,6 +34,7 @@ SENDERS = 50
 """Connections that send in the room with the handler."""
 
 ALONE, ANSWERS, HANGS = "alone", "another room's handler answers", "another room's handler hangs"
+ROUND = "the three cases"
 FUNCTIONS = {ALONE: None, ANSWERS: "answer", HANGS: "hang"}
 
 
@@ -41,7 +45,7 @@ class Run(msgspec.Struct, frozen=True):
     reviewed: float
 
 
-def measure(plan: Plan) -> dict[str, list[Run]]:
+def measure(plan: Plan, calibration: Calibration) -> dict[str, list[Run]]:
     """Run the three cases on one service, in turns, in every round."""
     runs: dict[str, list[Run]] = {}
     load = Load(
@@ -56,9 +60,13 @@ def measure(plan: Plan) -> dict[str, list[Run]]:
             _handler(Path(directory)) as port,
             contextlib.closing(_Service(Path(directory), port)) as service,
         ):
-            for case, function in FUNCTIONS.items():
-                runs.setdefault(case, []).append(service.run(load, function, plan))
-                progress(case)
+            turns = [
+                functools.partial(service.run, load, function, plan)
+                for function in FUNCTIONS.values()
+            ]
+            for case, run in zip(FUNCTIONS, calibration.turns(ROUND, turns), strict=True):
+                runs.setdefault(case, []).append(run)
+            progress(ROUND)
     return runs
 
 
@@ -128,7 +136,7 @@ def _beside(words: list[str], log: Path) -> "subprocess.Popen[bytes]":
     return start_server(command, log, core=BESIDE_CORE)
 
 
-def table(runs: Mapping[str, list[Run]]) -> Table:
+def table(runs: Mapping[str, list[Run]], calibration: Calibration) -> Table:
     """Return the table of what was measured."""
     alone = runs[ALONE]
     rows, bars = [], []
@@ -170,6 +178,7 @@ def table(runs: Mapping[str, list[Run]]) -> Table:
             f"{SENDERS} connections send in the other room, {SENDER_RATE} messages a second each.",
             "The handler is an HTTP endpoint. A message that it hangs at waits 200 ms.",
             "With two cores, the senders and the handler share the load client's.",
+            calibration.note(),
         ],
     )
 
@@ -181,8 +190,9 @@ def _series(runs: list[Run], figure: str) -> Series:
 def main() -> None:
     """Measure and write the table."""
     chosen = plan(__doc__ or "", seconds=5)
-    runs = measure(chosen)
-    write(table(runs), chosen, runs)
+    calibration = Calibration(chosen.attempts)
+    runs = measure(chosen, calibration)
+    write(table(runs, calibration), chosen, runs)
 
 
 if __name__ == "__main__":

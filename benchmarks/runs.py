@@ -7,18 +7,18 @@ most.
 
 import argparse
 import contextlib
+import functools
 import re
-import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
+from benchmarks.calibration import ATTEMPTS, Calibration
 from benchmarks.client import Outcome, Server
 from benchmarks.processes import ROOT, build, connections_at_most
+from benchmarks.series import Series, progress
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -31,6 +31,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     scale: float = 1
     only: str = ""
     results: Path = RESULTS
+    attempts: int = ATTEMPTS
+    """How often a case is tried for a stretch in which the machine's speed does not move."""
 
     def connections(self, number: int) -> int:
         """Return how many connections stand for a number of them here: whole tens."""
@@ -61,68 +63,27 @@ def plan(description: str, **defaults: float) -> Plan:
     parser.add_argument("--scale", type=float, default=1.0, help="of every number of connections")
     parser.add_argument("--only", default="", help="cases whose name has this pattern")
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory to write to")
+    parser.add_argument("--attempts", type=int, default=ATTEMPTS, help="at a steady stretch")
     return Plan(**vars(parser.parse_args()))
-
-
-class Series(msgspec.Struct, frozen=True):
-    """One figure in every round."""
-
-    values: list[float]
-
-    @classmethod
-    def of(cls, outcomes: Iterable[Outcome], figure: Callable[[Outcome], float]) -> Self:
-        """Return a figure of each outcome."""
-        return cls([figure(outcome) for outcome in outcomes])
-
-    @property
-    def median(self) -> float:
-        """The figure to quote."""
-        return statistics.median(self.values)
-
-    @property
-    def least(self) -> float:
-        """The smallest one."""
-        return min(self.values)
-
-    @property
-    def most(self) -> float:
-        """The largest one."""
-        return max(self.values)
-
-    def over(self, base: Self) -> Self:
-        """Return the ratios to another series, round by round."""
-        return type(self)([a / b for a, b in zip(self.values, base.values, strict=True)])
-
-    def minus(self, base: Self) -> Self:
-        """Return the differences to another series, round by round."""
-        return type(self)([a - b for a, b in zip(self.values, base.values, strict=True)])
-
-    def text(self, digits: int = 2) -> str:
-        """Return the median with the range."""
-        median, least, most = (
-            f"{value:,.{digits}f}" for value in (self.median, self.least, self.most)
-        )
-        return f"{median} ({least}-{most})"
 
 
 class Measured(msgspec.Struct):
     """All outcomes of a table: of each case, of each server, one a round."""
 
+    calibration: Calibration
     outcomes: dict[str, dict[str, list[Outcome]]] = {}
 
-    def add(self, case: str, server: str, outcome: Outcome) -> None:
-        """Keep an outcome, and say so to whoever waits."""
-        self.outcomes.setdefault(case, {}).setdefault(server, []).append(outcome)
-        progress(f"{case}: {server}")
+    def take(self, case: str, servers: Iterable[Server], turn: Callable[[Server], Outcome]) -> None:
+        """Let servers have their turn, on a machine of one speed if it can be had."""
+        chosen = list(servers)
+        turns = [functools.partial(turn, server) for server in chosen]
+        for server, outcome in zip(chosen, self.calibration.turns(case, turns), strict=True):
+            self.outcomes.setdefault(case, {}).setdefault(server.name, []).append(outcome)
+        progress(f"{case}: {', '.join(server.name for server in chosen)}")
 
     def series(self, case: str, server: str, figure: Callable[[Outcome], float]) -> Series:
         """Return a figure of a server in a case."""
         return Series.of(self.outcomes[case][server], figure)
-
-
-def progress(text: str) -> None:
-    """Tell who waits what was done, on standard error."""
-    sys.stderr.write(f"  {text}\n")
 
 
 @contextlib.contextmanager

@@ -22,14 +22,28 @@ import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from benchmarks import authorize, connect, control, fanout, idle, memory, metrics, peers, review
+from benchmarks import (
+    authorize,
+    connect,
+    control,
+    fanout,
+    idle,
+    memory,
+    metrics,
+    peers,
+    review,
+    verify,
+)
+from benchmarks.bare import BarePython
+from benchmarks.calibration import MOVED, Calibration
 from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
 from benchmarks.fanout import OneByOne
 from benchmarks.plot import Bar, plot
 from benchmarks.processes import ROOT, build, environment
 from benchmarks.reference import Reference
 from benchmarks.report import README, Table, publish, write
-from benchmarks.runs import Plan, Series, running
+from benchmarks.runs import Plan, running
+from benchmarks.series import Series
 from benchmarks.service import Greenroom
 from greenroom.model.principal import AccessRequest
 from greenroom.model.principal import Outcome as Decided
@@ -38,7 +52,7 @@ from greenroom.policies.decision import CompiledPolicies
 pytestmark = pytest.mark.xdist_group("benchmarks")
 
 FRAME_BYTES = PAYLOAD_BYTES + 4
-SERVERS = {Reference.name, Greenroom.name}
+SERVERS = {Reference.name, BarePython.name, Greenroom.name}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +71,7 @@ def _built() -> Iterator[None]:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Plan:
     """Return a plan of one short round with few connections."""
-    return Plan(rounds=1, seconds=0.2, scale=0.01, results=tmp_path / "results")
+    return Plan(rounds=1, seconds=0.2, scale=0.01, attempts=1, results=tmp_path / "results")
 
 
 def test_fanout(tiny: Plan) -> None:
@@ -135,12 +149,13 @@ def test_authorize_looks_at_every_statement() -> None:
 
 def test_control(tiny: Plan) -> None:
     """Every signed request is answered with success."""
-    answers = control.measure(tiny)
-    assert answers.keys() == {*control.OPERATIONS, authorize.NAME}
+    calibration = Calibration(tiny.attempts)
+    answers = control.measure(tiny, calibration)
+    assert answers.keys() == {*control.OPERATIONS, control.BARE, authorize.NAME}
     for (answered,) in answers.values():
         assert answered.answered > 0
         assert answered.refused == 0
-    _assert_written(control.table(answers), tiny, answers)
+    _assert_written(control.table(answers, calibration), tiny, answers)
 
 
 def test_metrics(tiny: Plan) -> None:
@@ -169,12 +184,48 @@ def test_only_one_of_the_compared_counts(kind: type[Greenroom], counts: bool, ti
 def test_review(tiny: Plan) -> None:
     """Beside a handler that hangs every message arrives once and in order; reviews go on."""
     plan = msgspec.structs.replace(tiny, seconds=1)
-    runs = review.measure(plan)
+    calibration = Calibration(plan.attempts)
+    runs = review.measure(plan, calibration)
     assert runs.keys() == review.FUNCTIONS.keys()
     for case, (done,) in runs.items():
         _assert_exact(done.outcome)
         assert (done.reviewed > 0) is (case != review.ALONE)
-    _assert_written(review.table(runs), plan, runs)
+    _assert_written(review.table(runs, calibration), plan, runs)
+
+
+def test_verify(tiny: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ratios that the README names are measured, and compared with the numbers that it has."""
+    few = list(verify.FANOUT.items())[:2]
+    monkeypatch.setattr(verify, "FANOUT", dict(few))
+    claims = list(verify.check_fanout(tiny, verify.README.read_text()))
+    assert len({claim.claim for claim in claims}) == len(claims) == 2 * (len(few) + 1)
+    for claim in claims:
+        assert claim.published > 0
+        assert claim.measured.median > 0
+
+
+@pytest.mark.parametrize("claim", [*verify.FANOUT, verify.WITHOUT, verify.CONNECT])
+def test_the_readme_has_every_ratio(claim: str) -> None:
+    """What is verified stands in the README."""
+    assert all(ratio > 0 for ratio in verify.published_ratios(verify.README.read_text(), claim))
+
+
+def test_verify_tells_what_does_not_hold() -> None:
+    """A claim holds within the margin; above it the machine is to blame only if it moved."""
+    near, far = Series([1.1, 1.15, 1.3]), Series([1.1, 1.3, 1.4])
+    assert verify.Checked("a", 1.0, near, disturbed=True).verdict == verify.HELD
+    assert verify.Checked("a", 1.0, far, disturbed=True).verdict == verify.DISTURBED
+    assert verify.Checked("a", 1.0, far, disturbed=False).verdict == verify.FAILED
+    assert verify.code([verify.HELD]) == 0
+    assert verify.code([verify.HELD, verify.DISTURBED]) == 2
+    assert verify.code([verify.FAILED, verify.DISTURBED]) == 1
+
+
+def test_verify_reads_the_numbers_of_the_readme() -> None:
+    """A row that is missing or says something else is an error, not a claim that holds."""
+    assert verify.published_ratios("x\n| a room | 0.94 | 1.2 |\n", "a room") == [0.94, 1.2]
+    with pytest.raises(ValueError, match="no row of ratios"):
+        verify.published_ratios("| a room | about one | 1.2 |", "a room")
 
 
 def test_peers(tiny: Plan) -> None:
@@ -281,6 +332,28 @@ def test_series_compare_runs_of_the_same_round() -> None:
     assert ours.minus(base).values == [0.0, 6.0, 10.0]
 
 
+def test_turns_are_taken_again_when_the_speed_moves() -> None:
+    """What stands between two looks that differ is measured again, with everything beside it."""
+    looks = iter([10.0, 10.0, 10 * MOVED + 0.1, 10.0, 11.0, 10.0])
+    calibration, taken = Calibration(3, lambda: next(looks)), iter(range(100))
+    turns = [functools.partial(next, taken)] * 2
+    assert calibration.turns("case", turns) == [2, 3]
+    assert calibration.shown("case") == "case"
+    assert not calibration.is_disturbed("case")
+    assert "0 of 1 rounds" in calibration.note()
+
+
+def test_what_is_never_steady_is_marked() -> None:
+    """After the last attempt the figures are kept, and the case says that it was disturbed."""
+    looks = iter(2.0**number for number in range(100))
+    calibration, taken = Calibration(3, lambda: next(looks)), iter(range(100))
+    for last in (2, 5):
+        assert calibration.turns("case", [functools.partial(next, taken)]) == [last]
+    assert calibration.shown("case") == "case (disturbed: 2 of 2)"
+    assert calibration.is_disturbed("case")
+    assert calibration.shown("another") == "another"
+
+
 def test_a_plot_is_svg_that_escapes_names() -> None:
     """Names of bars are text, whatever they hold."""
     svg = plot("a < b", "µs & more", [Bar("<x>", "x", Series([1.0, 2.0]))])
@@ -292,7 +365,11 @@ def test_a_plot_is_svg_that_escapes_names() -> None:
     assert not svg.count("<x>")
 
 
-TABLES = re.findall(r"^bench-(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+TABLES = [
+    name
+    for name in re.findall(r"^bench-(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    if name != "verify"  # it compares, and publishes nothing
+]
 
 
 @pytest.mark.parametrize("name", TABLES)
