@@ -32,8 +32,8 @@ POLICY_CHARACTERS = 10_240
 VALUE_CHARACTERS = 4_096
 """Characters of one value of the context."""
 
-STEP_SECONDS = 0.005
-"""CPU time that one pair of action and resource may take, fifty times what is usual, and that a
+STEP_SECONDS = 0.020
+"""CPU time that one pair of action and resource may take, far more than is usual, and that a
 policy may take to be read, and to be made ready."""
 
 TOTAL_SECONDS = 1.0
