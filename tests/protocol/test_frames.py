@@ -519,13 +519,32 @@ def _close_parts(payload: bytes) -> tuple[int | None, str]:
     return (parsed.code if payload else None), parsed.reason
 
 
-@pytest.mark.parametrize("size", [0, 5, 125, 126, 700, 65_000])
-def test_what_a_frame_lacks(size: int) -> None:
-    """Fed what it asks for, a decoder comes to the end of the frame, and never beyond it."""
-    data, decoder, fed = client(TEXT, b"x" * size), FrameDecoder(), 1
-    received = decoder.feed(data[:1])
-    while lacking := decoder.lacking:
-        received += decoder.feed(data[fed : fed + lacking])
-        fed += lacking
-    assert fed == len(data)
-    assert received == [Text(b"x" * size)]
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("cut", [0, 1, 3, 9, 300])
+def test_a_few_frames_at_once(most: int, cut: int) -> None:
+    """A decoder stops after as many frames as it may take; fed the rest, it misses nothing."""
+    sent = [Ping(b"a"), Text(b"x" * 400), Pong(b""), Text(b"y"), Close(1000, "z")]
+    data = b"".join(
+        (
+            client(PING_OP, b"a"),
+            client(TEXT, b"x" * 300, fin=False),
+            client(CONTINUATION, b"x" * 100),
+            client(PONG_OP),
+            client(TEXT, b"y"),
+            closing(1000, b"z"),
+        )
+    )
+    decoder = FrameDecoder()
+    turns = [decoder.feed(data[:cut], most), decoder.feed(decoder.rest + data[cut:], most)]
+    while decoder.rest:
+        turns.append(decoder.feed(decoder.rest, most))
+    assert max(map(len, turns)) <= most
+    assert [event for turn in turns for event in turn] == sent
+
+
+@pytest.mark.parametrize("last", [closing(1000), raw(0x81, 0x00)])
+def test_nothing_waits_behind_the_end(last: bytes) -> None:
+    """Behind a close frame or a fault nothing is looked at, now or later."""
+    decoder = FrameDecoder()
+    assert len(decoder.feed(last + client(TEXT, b"late"), 1)) == 1
+    assert decoder.rest == b""

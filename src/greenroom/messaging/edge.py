@@ -3,8 +3,9 @@
 - An idle connection keeps no frame decoder: it is made when bytes arrive and let go when empty.
 - Actions of one connection are handled in order. While one waits (for a room to be loaded, for a
   moderation request) nothing more is read, so the bound on memory is one read of the socket.
-- Of what one read brings, `TURN_BYTES` are handled at once, to the end of the frame there, and of
-  all the rest a little in each turn of the loop (`turns`): a flood delays the others no more.
+- Of what one read brings, `FRAMES_AT_ONCE` are handled at once, and of all the rest a few in each
+  turn of the loop (`turns`): a flood delays the others no more. Frames are counted, not bytes: a
+  small one costs what a large one does.
 - What is queued for a reader is bounded. A reader that lets its queue pass the bound is dropped
   without a close frame, which it could not read anyway.
 """
@@ -23,8 +24,8 @@ from greenroom.protocol import frames
 from greenroom.protocol.errors import CLOSE_REASONS, CloseCode, DisconnectReason, fault_reason
 from greenroom.protocol.session import Session
 
-TURN_BYTES = 1_024
-"""Bytes of one connection that are handled before the others have their turn."""
+FRAMES_AT_ONCE = 32
+"""Frames of one connection that are handled before the others have their turn: below 1 ms."""
 
 
 class State(IntEnum):
@@ -105,14 +106,9 @@ class Edge(asyncio.Protocol):
             return
         # Any bytes are a sign of life, not only pongs: the sweeper asks for nothing more.
         self.heard = True
-        if len(data) > TURN_BYTES:
-            self._early, data = data[TURN_BYTES:], data[:TURN_BYTES]
         decoder = self._decoder or frames.FrameDecoder(self._services.limits.frame_bytes)
-        received = decoder.feed(data)
-        while self._early and decoder.lacking:
-            # One large frame costs next to nothing: what it lacks does not wait for a turn.
-            rest, self._early = self._early[: decoder.lacking], self._early[decoder.lacking :]
-            received += decoder.feed(rest)
+        received = decoder.feed(data, FRAMES_AT_ONCE)
+        self._early = decoder.rest
         self._decoder = None if decoder.idle else decoder
         self._handle(received, 0)
         if self._early and not self._busy:

@@ -9,6 +9,8 @@
 - A length in more bytes than it needs is accepted, as all widespread servers do.
 """
 
+import sys
+
 import msgspec
 
 from greenroom.protocol.errors import CloseCode
@@ -98,6 +100,7 @@ class FrameDecoder:
         "_message",
         "_room",
         "_wanted",
+        "rest",
     )
 
     def __init__(self, max_message: int = MAXIMUM_MESSAGE) -> None:
@@ -111,6 +114,8 @@ class FrameDecoder:
         self._is_text = False
         self._fragments = 0
         self._ended = False
+        # What the last feed left for another turn: whole frames, and perhaps the next one's begin.
+        self.rest = b""
 
     @property
     def idle(self) -> bool:
@@ -122,14 +127,13 @@ class FrameDecoder:
         """Return how many bytes wait for more."""
         return len(self._buffer or b"") + len(self._message or b"")
 
-    @property
-    def lacking(self) -> int:
-        """Return how many bytes at least the frame lacks that has begun; 0 between two frames."""
-        return 0 if self._buffer is None else self._wanted - len(self._buffer)
+    def feed(self, data: bytes, most: int = sys.maxsize) -> list[Event]:
+        """Return what the bytes complete, in order. A fault is returned, never raised.
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Return what the bytes complete, in order. A fault is returned, never raised."""
+        Whole frames beyond so many are left in `rest`, to be fed before whatever comes next.
+        """
         events: list[Event] = []
+        self.rest = b""
         if self._buffer is not None:
             self._buffer += data
             if len(self._buffer) < self._wanted:
@@ -139,11 +143,15 @@ class FrameDecoder:
         start, size = 0, len(data)
         try:
             while start < size and not self._ended:
+                if not most:
+                    self.rest = data[start:]
+                    break
                 end = self._frame(data, start, events)
                 if end == start:
                     self._buffer = bytearray(data[start:])
                     break
                 start = end
+                most -= 1
         except _FaultError as error:
             events.append(error.fault)
             self._end()
