@@ -19,7 +19,7 @@ import pytest
 from greenroom.aws import query_service
 from greenroom.control.iam import simulation
 from greenroom.control.iam.operations import OPERATIONS
-from greenroom.control.turns import Turns
+from greenroom.control.long_work import LongWork
 from greenroom.model.principal import PrincipalType
 from tests.control.iam_caller import ACCOUNT, IamCaller, Refused, policy, trust
 
@@ -495,7 +495,7 @@ async def test_large_simulations() -> None:
 def counted(iam: IamCaller) -> IamCaller:
     """Let each look at the clock be a microsecond of CPU time."""
     looks = itertools.count()
-    turns = Turns(lambda: next(looks) / 1_000_000)
+    turns = LongWork(lambda: next(looks) / 1_000_000)
     iam.serve(msgspec.structs.replace(iam.services, simulations=turns))
     return iam
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 import msgspec
 
 from greenroom.clock import Clock
+from greenroom.control.long_work import LongWork
 from greenroom.control.parameters import Parameters
 from greenroom.control.pipeline import Result
-from greenroom.control.turns import Turns
 from greenroom.identities.callers import Caller
 from greenroom.model.errors import FieldError
 from greenroom.model.iam_errors import ValidationError
@@ -46,7 +46,7 @@ class IamServices(msgspec.Struct, frozen=True, kw_only=True):
     """Seals the secrets of access keys."""
     ring: KeyRing
     """Seals temporary credentials."""
-    simulations: Turns = msgspec.field(default_factory=Turns)
+    simulations: LongWork = msgspec.field(default_factory=LongWork)
 
 
 class IamCall(Parameters, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ other work gets its turn, and within `STEP_SECONDS` and `TOTAL_SECONDS` of CPU t
 from collections.abc import Iterable, Iterator, Mapping
 
 from greenroom.control.iam.call import IamCall
+from greenroom.control.long_work import Budget, TookTooLong
 from greenroom.control.pipeline import Result
-from greenroom.control.turns import Budget, TookTooLong
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.identity_errors import InvalidInput, NoSuchEntity
 from greenroom.model.letter_case import without_case

@@ -54,7 +54,7 @@ class Budget:
         self._began = self._clock()
 
 
-class Turns:
+class LongWork:
     """Who may do long work now: one at a time, in order."""
 
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:

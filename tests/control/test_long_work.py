@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from greenroom.control.turns import SLICE_SECONDS, WAITING, Budget, TookTooLong, Turns
+from greenroom.control.long_work import SLICE_SECONDS, WAITING, Budget, LongWork, TookTooLong
 from greenroom.model.iam_errors import Throttling
 
 
@@ -36,7 +36,7 @@ async def test_work_gives_way_and_has_an_end(monkeypatch: pytest.MonkeyPatch) ->
         await real(0)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    async with Turns(cpu).turn(step=1.0, total=0.1) as budget:
+    async with LongWork(cpu).turn(step=1.0, total=0.1) as budget:
         for _ in range(3):
             cpu.seconds += SLICE_SECONDS / 2
             await budget.rest()
@@ -49,7 +49,7 @@ async def test_work_gives_way_and_has_an_end(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_step_has_an_end() -> None:
     """What cannot be cut is ended within, by whoever asks again and again."""
     cpu = Cpu()
-    async with Turns(cpu).turn(step=0.01, total=1.0) as budget:
+    async with LongWork(cpu).turn(step=0.01, total=1.0) as budget:
         for _ in range(3):
             cpu.seconds += 0.009
             budget.check()
@@ -61,7 +61,7 @@ async def test_a_step_has_an_end() -> None:
 
 async def test_one_works_and_few_wait() -> None:
     """Turns come in order; who finds too many waiting is to come again, as after a rate."""
-    turns, order = Turns(Cpu()), list[int]()
+    turns, order = LongWork(Cpu()), list[int]()
     go = asyncio.Event()
 
     async def work(number: int) -> None:
