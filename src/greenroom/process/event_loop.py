@@ -24,7 +24,7 @@ def allow_files() -> int | None:
 
 
 def in_background() -> Callable[[], None]:
-    """Go on in a child process; return what tells the parent that the child is ready.
+    """Go on in a child process; return what tells the parent, once, that the child is ready.
 
     The parent ends then, with 0; when the child ends before, with the child's exit code.
     """
@@ -37,12 +37,13 @@ def in_background() -> Callable[[], None]:
         _, status = os.waitpid(child, 0)
         os._exit(_as_exit_code(os.waitstatus_to_exitcode(status)))
     os.close(reading)
+    # A file, and no descriptor: whose number may be another file's after the first call.
+    pipe = os.fdopen(writing, "wb", buffering=0)
 
     def tell() -> None:
-        # Once: the service may become ready again when a takeover failed.
-        with suppress(OSError):
-            os.write(writing, b"1")
-            os.close(writing)
+        # The parent may have been killed meanwhile.
+        with pipe, suppress(BrokenPipeError):
+            pipe.write(b"1")
 
     return tell
 
