@@ -11,6 +11,16 @@ from tests.running.service import environment
 from tests.running.unit import AS_SYSTEMD, Unit, made_in
 from tests.running.wire import PATIENCE, Peer, WebSocket, api_of, token_line, upgrade_bytes
 
+DIES = """
+import os
+from greenroom.cli.main import main
+from greenroom.entrance.takeover import Predecessor
+
+Predecessor.serving = lambda _: os._exit(77)
+main()
+"""
+"""A new process that ends instead of its last word."""
+
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Iterator[Unit]:
@@ -35,18 +45,37 @@ def test_nobody_is_refused_between_two_starts(unit: Unit) -> None:
 
 
 def test_a_reload(unit: Unit) -> None:
-    """The new process is the main one from when it serves; the old one's end is not the unit's."""
+    """The new process is the main one once it serves, as the old one says; whose end is none."""
     with unit.started() as old:
         assert unit.message() == {"READY=1"}
         # It has no sockets of its own, and other settings than the address of the socket unit.
         with unit.started(given=False, takeover=True) as new:
-            assert unit.message() == {"READY=1", f"MAINPID={new.process.pid}"}
+            assert unit.message() == {f"MAINPID={new.process.pid}"}
             assert old.process.wait(PATIENCE) == 0
             with Peer(new) as peer:
                 peer.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
                 assert peer.read_answer().status == 200
             new.process.terminate()
             assert unit.message() == {"STOPPING=1"}
+
+
+def test_a_reload_that_dies_at_its_last_step(unit: Unit) -> None:
+    """It was never the main process: the old one stays that, and serves again."""
+    with unit.started() as old, api_of(old) as api:
+        assert unit.message() == {"READY=1"}
+        data_dir = old.ready["data_dir"]
+        ended = subprocess.run(
+            [sys.executable, "-c", DIES, "serve", "--data-dir", data_dir, "--takeover"],
+            env=environment(NOTIFY_SOCKET=str(unit.directory / "notify")),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert ended.returncode == 77, ended.stderr
+        api.room()
+        assert unit.message() == {"READY=1"}
+        old.process.terminate()
+        assert unit.message() == {"STOPPING=1"}
 
 
 def test_a_socket_that_is_none(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from greenroom.entrance import takeover, takeover_offer
 from greenroom.entrance.sockets import Listening
 from greenroom.entrance.takeover import Predecessor, TakeoverRefused
-from greenroom.entrance.takeover_channel import NAME, Channel
+from greenroom.entrance.takeover_channel import NAME, Channel, Packet, Step
 from greenroom.entrance.takeover_offer import Offer
 
 HALF_A_SUCCESSOR = """
@@ -84,6 +84,7 @@ async def test_who_cannot_let_go(tmp_path: Path) -> None:
         offer.unfit = str
         first = await met(tmp_path)
         assert first.listening.by_systemd
+        assert first.names_successor
         with pytest.raises(TakeoverRefused, match="is taking over already"):
             await Predecessor.meet(tmp_path)
         first.listening.close()
@@ -132,6 +133,28 @@ async def test_the_new_process_hangs(
         monkeypatch.setattr(takeover_offer, "STEP_SECONDS", 0.01)
         assert not await offer.successor.serves()
         assert process.wait() == -signal.SIGKILL
+
+
+async def test_the_new_process_ends_as_soon_as_it_serves(
+    tmp_path: Path, half_a_successor: HalfASuccessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last word does not count: the old one serves on, and stays the main process."""
+
+    async def last_word(channel: Channel, step: Step, seconds: float) -> Packet:
+        process.kill()
+        process.wait()
+        return Packet(step)
+
+    async with offering(tmp_path) as offer:
+        wanted = asyncio.Event()
+        offer.wanted = wanted.set
+        process = half_a_successor(tmp_path)
+        await wanted.wait()
+        assert offer.successor is not None
+        monkeypatch.setattr(Channel, "receive", last_word)
+        with capture_logs() as logs:
+            assert not await offer.successor.serves()
+    assert [line["event"] for line in logs] == ["takeover failed, this process serves on"]
 
 
 async def test_how_long_a_failed_process_may_take_to_end(

@@ -5,9 +5,11 @@ import errno
 import os
 import signal
 import socket
-import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -101,41 +103,94 @@ def test_the_meeting_place(tmp_path: Path) -> None:
             assert Channel(found).pid == os.getpid()
 
 
-async def test_waiting_for_an_end(
+OTHER_SIDE = """
+import socket, sys, time
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+    connection.connect(sys.argv[1])
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def other_process(directory: Path, seconds: float) -> "Iterator[tuple[Channel, Popen[bytes]]]":
+    """Give a channel to a process that runs for so long, and the process."""
+    with meeting_place(directory) as waiting:
+        waiting.setblocking(True)
+        command = [sys.executable, "-c", OTHER_SIDE, str(directory / NAME), str(seconds)]
+        with Popen(command) as process:
+            channel = Channel(waiting.accept()[0])
+            try:
+                yield channel, process
+            finally:
+                channel.close()
+                channel.close()
+                process.kill()
+
+
+async def test_waiting_for_an_end(tmp_path: Path) -> None:
+    """A process may run on for a time, then it is ended."""
+    with other_process(tmp_path, 1000) as (channel, process):
+        channel.check_alive()
+        await channel.gone(0.01)
+        assert process.wait() == -signal.SIGKILL
+        with pytest.raises(PeerGone):
+            channel.check_alive()
+        await channel.gone(0)  # it is known no more
+
+
+async def test_this_process_is_not_ended(pair: tuple[Channel, Channel]) -> None:
+    """It goes on, though it is at both ends."""
+    await pair[0].gone(0)
+    pair[0].check_alive()
+
+
+async def test_another_process_has_its_number_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was met is waited for and ended, and nobody else: numbers are given again."""
+    with Popen(["sleep", "1000"]) as innocent:  # noqa: ASYNC220 - quickly begun
+        with other_process(tmp_path, 0) as (channel, process):
+            process.wait()
+            monkeypatch.setattr(channel, "pid", innocent.pid)
+            await channel.gone(0)
+        assert innocent.poll() is None
+        innocent.kill()
+
+
+async def test_a_kernel_that_cannot_say_it(
     pair: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process may run on for a time, then it is ended; this one is not."""
+    """A moment is waited, and nobody is said to be gone; a process that is not there is gone."""
     slept: list[float] = []
 
     async def note(seconds: float) -> None:
         slept.append(seconds)
 
-    await pair[0].gone(0)  # this process goes on
-    process = subprocess.Popen(["sleep", "1000"])  # noqa: ASYNC220 - quickly begun
-    monkeypatch.setattr(pair[0], "pid", process.pid)
-    await pair[0].gone(0.01)
-    assert process.wait() == -signal.SIGKILL
-    await pair[0].gone(0)  # it is known no more
-
     def refuse(_: int) -> int:
-        raise OSError(errno.ENOSYS, "an old kernel")
+        raise failure
 
     monkeypatch.setattr(os, "pidfd_open", refuse)
     monkeypatch.setattr(asyncio, "sleep", note)
-    for seconds in (0.0, 0.5, 10.0):
-        await pair[0].gone(seconds)
+    for failure in (OSError(errno.ENOSYS, "an old kernel"), ProcessLookupError()):
+        for seconds in (0.0, 0.5, 10.0):
+            one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with other, closing(Channel(one)) as channel:
+                monkeypatch.setattr(channel, "pid", 1)
+                await channel.gone(seconds)
+                if isinstance(failure, ProcessLookupError):
+                    with pytest.raises(PeerGone):
+                        channel.check_alive()
+                else:
+                    channel.check_alive()
     assert slept == [0.0, 0.5, 1.0]
 
 
-async def test_an_end_that_comes_by_itself(
-    pair: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_end_that_comes_by_itself(tmp_path: Path) -> None:
     """A process that ends in time is not killed, and nothing of the waiting is left."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - what Path opens is one of them
-    process = subprocess.Popen(["sleep", "0.05"])  # noqa: ASYNC220 - quickly begun
-    monkeypatch.setattr(pair[0], "pid", process.pid)
-    await pair[0].gone(30)
-    assert process.wait() == 0
+    with other_process(tmp_path, 0.05) as (channel, process):
+        await channel.gone(30)
+        assert process.wait() == 0
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
 
 

@@ -5,7 +5,8 @@
 2. The running one accepts no more (who comes waits in the kernel), answers the requests under way,
    refuses what viewers send, closes the store, and says `released`.
 3. The new one opens the store, accepts, and says `serving`.
-4. The old one drops its viewers, a few at a time: each comes back to a service that answers.
+4. The old one drops its viewers, a few at a time: each comes back to a service that answers. Where
+   systemd started it, it says first that the new one is the main process from now on.
 
 Whoever ends, by whatever, closes its side of the channel, and the other goes on alone. A new
 process that fails before `released` was not noticed; later, the old one opens the store again.
@@ -54,9 +55,12 @@ class TakeoverRefused(StoreInUse):
 class Predecessor:
     """The running process, as the one that takes over sees it."""
 
-    def __init__(self, channel: Channel, by_systemd: bool) -> None:
+    def __init__(self, channel: Channel, packet: Packet) -> None:
+        """Take the channel, and the packet that the sockets came with."""
         self._channel = channel
-        self.listening = Listening(channel.received, by_systemd)
+        self.listening = Listening(channel.received, packet.by_systemd)
+        self.names_successor = packet.names_successor
+        """Whether it tells systemd who follows it; an older version leaves that to who follows."""
 
     @classmethod
     async def meet(cls, directory: Path) -> "Predecessor | None":
@@ -75,7 +79,7 @@ class Predecessor:
             channel.close()
             raise _refused(channel, error) from None
         log.info("takes over", process=channel.pid, version=packet.version)
-        return cls(channel, packet.by_systemd)
+        return cls(channel, packet)
 
     async def release(self) -> None:
         """Have it close the store: everything else is prepared. When it is dead, so be it.

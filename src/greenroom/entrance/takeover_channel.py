@@ -7,6 +7,7 @@ this.
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import struct
@@ -55,6 +56,8 @@ class Packet(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str = ""
     why: str = ""
     by_systemd: bool = False
+    names_successor: bool = False
+    """Whether the running process tells systemd who the service's main process is from now on."""
 
 
 class PeerGone(Exception):
@@ -78,6 +81,8 @@ class Channel:
         self.pid, self._uid, _ = _CREDENTIALS.unpack(
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
+        # At once: when the process has ended, its number may be another one's.
+        self._process = _process(self.pid)
         self.received: list[socket.socket] = []
         """Sockets that came with the packets up to now."""
 
@@ -138,29 +143,55 @@ class Channel:
 
     async def gone(self, seconds: float) -> None:
         """Wait until the other process has ended; after so many seconds end it."""
-        if self.pid == os.getpid():
+        if self.pid == os.getpid() or self._has_ended():
             return
-        try:
-            process = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return
-        except OSError:
+        if self._process is None:
             # A kernel before 5.3, which cannot say it: a process ends soon after its side.
             await asyncio.sleep(min(seconds, 1.0))
             return
         try:
             async with asyncio.timeout(seconds):
-                await readable(process)
+                await readable(self._process)
         except TimeoutError:
             with suppress(OSError):
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-                await readable(process)
-        finally:
-            os.close(process)
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+                await readable(self._process)
+
+    def check_alive(self) -> None:
+        """See that the other process has not ended, as far as it is known.
+
+        Raises:
+            PeerGone: it has.
+        """
+        if self._has_ended():
+            raise PeerGone("it ended")
+
+    def _has_ended(self) -> bool:
+        if self._process is None or self._process == _ENDED:
+            return self._process is not None
+        ended = select.poll()
+        ended.register(self._process, select.POLLIN)
+        return bool(ended.poll(0))
 
     def close(self) -> None:
         """End this side."""
         self._connection.close()
+        process, self._process = self._process, None
+        if process is not None and process != _ENDED:
+            os.close(process)
+
+
+_ENDED = -1
+
+
+def _process(pid: int) -> int | None:
+    """Return a descriptor of a process; `_ENDED` if there is none, None if nobody can say."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return _ENDED
+    except OSError:
+        return None
 
 
 def is_possible() -> bool:

@@ -46,6 +46,7 @@ class Successor:
         try:
             self._channel.send(Packet(Step.RELEASED))
             await self._channel.receive(Step.SERVING, STEP_SECONDS)
+            self._channel.check_alive()
         except (PeerGone, PeerRefused) as error:
             _log_failure(self._channel, error)
             await self._channel.gone(0 if isinstance(error, PeerSilent) else END_SECONDS)
@@ -143,7 +144,12 @@ class Offer:
         log.info("takeover begins", process=channel.pid, version=hello.version)
         listening = self._listening
         channel.send(
-            Packet(Step.SOCKETS, version=__version__, by_systemd=listening.by_systemd),
+            Packet(
+                Step.SOCKETS,
+                version=__version__,
+                by_systemd=listening.by_systemd,
+                names_successor=True,
+            ),
             listening.sockets,
         )
         await channel.receive(Step.PREPARED, STEP_SECONDS)

@@ -132,7 +132,12 @@ async def _hand_over(node: Node, successor: Successor) -> bool:
     node.plane.hub.hold()
     await _close(node, HANDOVER_SECONDS)
     await node.opened.store.close()
-    return await successor.serves()
+    taken = await successor.serves()
+    if taken:
+        # Not before, and not by the successor: while it may still fail, this is the main process,
+        # and systemd ends a service whose main process has ended.
+        systemd.notify(f"MAINPID={successor.pid}")
+    return taken
 
 
 async def _close(node: Node, delivering: float | None = None) -> None:
@@ -235,9 +240,11 @@ def _started(
     offer.start()
     announce(ready)
     log.info("ready", api_url=ready.api_url, version=__version__, data_dir=ready.data_dir)
-    main = () if before is None else (f"MAINPID={ready.pid}",)
-    systemd.notify(systemd.READY, *main)
-    if before is not None:
+    if before is None:
+        systemd.notify(systemd.READY)
+    else:
+        if not before.names_successor:
+            systemd.notify(f"MAINPID={ready.pid}")
         before.serving()
 
 
