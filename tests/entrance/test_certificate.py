@@ -1,6 +1,5 @@
 """The certificate of the port: what is read, when it is read again, and what is refused."""
 
-import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -146,42 +145,26 @@ def test_what_the_settings_say(tmp_path: Path) -> None:
     assert certificate_of(load({}, {}, None)) is None
 
 
-async def test_it_is_read_again_when_it_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_read_again_when_it_changes(tmp_path: Path) -> None:
     """New connections get the new one; one that is refused changes nothing, and is tried later."""
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
     certificate = Certificate(*written(tmp_path))
-    certificate.watch()
     with capture_logs() as logs:
-
-        async def said(count: int) -> None:
-            async with asyncio.timeout(10):
-                while len(logs) < count:  # noqa: ASYNC110 - nothing else tells of a look
-                    await asyncio.sleep(0.001)
-
-        await asyncio.sleep(0.02)
+        certificate.look()
         assert logs == [], "nothing has changed"
         old = tmp_path / "old.pem"
         old.write_bytes(certificate.file.read_bytes())
         certificate.file.unlink()
-        await said(1)
+        certificate.look()
         assert logs[0]["event"] == "certificate not reloaded"
         assert served(certificate, old, "one") == "TLSv1.3"
-        await asyncio.sleep(0.02)
+        certificate.look()
         assert len(logs) == 1, "it is tried again when something changes"
-        certificate.stop()
         written(tmp_path, "two")
-        await asyncio.sleep(0.02)
-        assert len(logs) == 1, "nobody looks any more"
-        certificate.watch()
-        await said(2)
+        certificate.look()
         assert (logs[1]["event"], logs[1]["file"]) == (
             "certificate reloaded",
             str(certificate.file),
         )
         assert served(certificate, certificate.file, "two") == "TLSv1.3"
-        await asyncio.sleep(0.02)
+        certificate.look()
         assert len(logs) == 2
-    certificate.stop()
-    certificate.stop()

@@ -1,7 +1,5 @@
 """One timer for all connections: when each is pinged, dropped and expired."""
 
-import asyncio
-
 import pytest
 
 from greenroom.messaging.sweeper import Sweeper
@@ -183,20 +181,3 @@ def test_expiry_is_to_the_millisecond(time: HandClock) -> None:
     time.advance(1)
     sweeper.tick()
     assert [peer.expiries for peer in peers] == [1, 1, 0]
-
-
-async def test_start_and_stop(time: HandClock) -> None:
-    """Started, it ticks once a second on the loop; stopped, never again; both can be repeated."""
-    sweeper = Sweeper(time.clock, 30)
-    loop = asyncio.get_running_loop()
-    before = loop.time()
-    sweeper.start()
-    timer = sweeper._timer
-    assert timer is not None
-    assert 0.9 < timer.when() - before < 1.5
-    sweeper._tick_again()
-    assert sweeper._timer is not timer
-    timer.cancel()
-    sweeper.stop()
-    sweeper.stop()
-    assert sweeper._timer is None

@@ -1,4 +1,3 @@
-import asyncio
 import gc
 from pathlib import Path
 
@@ -212,19 +211,6 @@ def test_the_smallest_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(memory_pressure, "_CONTROL_GROUPS", (unlimited,))
     monkeypatch.setattr(memory_pressure, "_machine", lambda: 0)
     assert memory_pressure.default_bound() == 0
-
-
-async def test_start_and_stop() -> None:
-    """Started, it looks once a second; stopped, never again, also when it never began."""
-    watch = MemoryWatch()
-    watch.stop()
-    watch.start()
-    timer = watch._timer
-    assert timer is not None
-    assert 0.5 < timer.when() - asyncio.get_running_loop().time() <= memory_pressure.LOOK_SECONDS
-    watch.stop()
-    assert timer.cancelled()
-    assert watch._timer is None
 
 
 def test_whether_it_was_collected_is_told() -> None:

@@ -1,6 +1,5 @@
 """Running out of descriptors, as the watch sees it."""
 
-import asyncio
 import os
 import resource
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.telemetry import descriptors
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.descriptors import DescriptorWatch
 
@@ -57,27 +55,3 @@ def test_this_process(exhausted: bool) -> None:
     second = os.dup(0)
     os.close(second)
     assert first == second
-
-
-async def test_it_is_looked_for_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Again and again from the start on, and not after the stop."""
-    monkeypatch.setattr(descriptors, "LOOK_SECONDS", 0.001)
-    looks: list[None] = []
-    again = asyncio.Event()
-
-    def can_open() -> bool:
-        looks.append(None)
-        if len(looks) == 3:
-            again.set()
-        return True
-
-    watch = DescriptorWatch(BoundedLog(lambda _seconds, _callback: None), can_open)
-    watch.stop()  # which has not begun
-    watch.start()
-    async with asyncio.timeout(10):
-        await again.wait()
-    watch.stop()
-    seen = len(looks)
-    await asyncio.sleep(0.01)
-    assert len(looks) == seen
-    assert watch.shortages == 0

@@ -6,7 +6,6 @@
   used is refused with one log line, and the one in use stays.
 """
 
-import asyncio
 import contextlib
 import ssl
 import time
@@ -36,7 +35,6 @@ class Certificate:
         """
         self.file = certificate_file
         self._key_file = key_file
-        self._timer: asyncio.TimerHandle | None = None
         self._seen = self._stamps()
         self._valid: tuple[float, float] | None = None
         self.context = _context()
@@ -45,16 +43,6 @@ class Certificate:
     def is_valid(self, now: float) -> bool:
         """Return whether clients can accept it at a time, in seconds since the epoch."""
         return self._valid is None or self._valid[0] <= now < self._valid[1]
-
-    def watch(self) -> None:
-        """Look at the files now and then, on the running loop."""
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
-
-    def stop(self) -> None:
-        """Look at them no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def reload(self) -> None:
         """Use the files as they are now; when they cannot be used, say so and go on as before."""
@@ -66,8 +54,8 @@ class Certificate:
         else:
             log.info("certificate reloaded", file=str(self.file))
 
-    def _look(self) -> None:
-        self.watch()
+    def look(self) -> None:
+        """Use the files if they changed: to be called every `LOOK_SECONDS`."""
         # A pair that was refused is tried again when a file changes: they are not written at once.
         if self._stamps() != self._seen:
             self.reload()

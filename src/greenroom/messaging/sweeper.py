@@ -6,7 +6,6 @@
 - Sessions expire at the first tick after their end: never early, at most a second late.
 """
 
-import asyncio
 from typing import Protocol
 
 from greenroom.clock import Clock
@@ -31,6 +30,10 @@ class Swept(Protocol):
         """End the session, whose time is over."""
 
 
+TICK_SECONDS = 1
+"""How often `Sweeper.tick` is to be called."""
+
+
 class Sweeper:
     """Calls on each connection when its time has come. Driven by `tick`, once a second."""
 
@@ -41,17 +44,6 @@ class Sweeper:
         self._slots: list[set[Swept]] = [set() for _ in range(ping_interval)]
         self._next_slot = 0
         self._expiries: dict[int, dict[Swept, int]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Tick once a second on the running loop."""
-        self._timer = asyncio.get_running_loop().call_later(1, self._tick_again)
-
-    def stop(self) -> None:
-        """Tick no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def add(self, connection: Swept, expires_ms: int) -> int:
         """Watch a connection; return the slot to give back to `remove`."""
@@ -86,10 +78,6 @@ class Sweeper:
                     connection.expire()
             if not bucket:
                 self._expiries.pop(second, None)
-
-    def _tick_again(self) -> None:
-        self.start()
-        self.tick()
 
 
 def _visit(connection: Swept) -> None:

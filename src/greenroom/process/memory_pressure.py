@@ -11,7 +11,6 @@
   take a hundredth of the time under pressure, and a ten-thousandth at rest.
 """
 
-import asyncio
 import ctypes
 import gc
 import os
@@ -114,22 +113,11 @@ class MemoryWatch:
         self._release = release or give_back
         self._collector = collector or Collector()
         self._releaser = self._collector.paced(self._release)
-        self._timer: asyncio.TimerHandle | None = None
         self._least = self._resident()
         self.pressed = False
 
-    def start(self) -> None:
-        """Begin to look, once a second."""
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_again)
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def look(self) -> None:
-        """Measure."""
+        """Measure: to be called every `LOOK_SECONDS`."""
         rests, used = self._collector.rests(), self._resident()
         self._least = min(self._least, used)
         if self._bound and (self.pressed or used > self._bound):
@@ -148,10 +136,6 @@ class MemoryWatch:
         elif not self.pressed and used > self._bound:
             self.pressed = True
             log.error("memory pressure: new connections are refused", bytes=used, bound=self._bound)
-
-    def _look_again(self) -> None:
-        self.start()
-        self.look()
 
 
 def default_bound() -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -22,6 +22,7 @@ from greenroom.control.ivschat.context import Services
 from greenroom.control.ivschat.logging_configurations import finish_interrupted
 from greenroom.control.pipeline import Pipeline
 from greenroom.control.request_body import Bodies
+from greenroom.entrance import certificate
 from greenroom.entrance.application import Application
 from greenroom.entrance.health import Health, Part, StoreCheck
 from greenroom.entrance.metrics_endpoint import (
@@ -34,12 +35,16 @@ from greenroom.entrance.metrics_endpoint import (
     watch_store,
 )
 from greenroom.identities.service import IdentityService
+from greenroom.messaging import sweeper
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
+from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
+from greenroom.process.ticker import Ticker
 from greenroom.server import limits, messaging_plane
 from greenroom.server.adapters import Adapters
 from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.telemetry import descriptors, loop_lag
 from greenroom.telemetry.cloudwatch import Publisher
 from greenroom.telemetry.loop_lag import LoopLag
 from greenroom.vault.token_keys import TokenKeys
@@ -53,7 +58,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     tasks: asyncio.TaskGroup
     control: ControlPlane
     chat_log: JournaledChatLog
-    lag: LoopLag
+    tickers: Sequence[Ticker]
     publishing: "asyncio.Task[None] | None"
 
 
@@ -84,7 +89,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         tasks=tasks,
         control=control,
         chat_log=chat_log,
-        lag=lag,
+        tickers=_tickers(opened, plane, lag),
         publishing=_publishing(opened, tasks),
     )
 
@@ -93,6 +98,18 @@ def application(node: Node, check: StoreCheck) -> Application:
     """Return what answers the node's requests."""
     base_path = node.opened.settings.optional_text("base_path") or ""
     return Application(node.control, _health(node, check), _monitoring(node), base_path)
+
+
+def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopLag) -> list[Ticker]:
+    made = [
+        Ticker(sweeper.TICK_SECONDS, plane.sweeper.tick),
+        Ticker(loop_lag.LAG_SECONDS, lag.observe),
+        Ticker(memory_pressure.LOOK_SECONDS, plane.memory.look),
+        Ticker(descriptors.LOOK_SECONDS, plane.descriptors.look),
+    ]
+    if opened.certificate is not None:
+        made.append(Ticker(certificate.LOOK_SECONDS, opened.certificate.look))
+    return made
 
 
 def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: ChatLog) -> Services:

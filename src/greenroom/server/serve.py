@@ -100,12 +100,8 @@ async def _serve(node: Node, before: Predecessor | None, announce: Callable[[Rea
         node.plane.acceptors,
     )
     spread = min(settings.number("drain_spread_seconds"), settings.number("drain_timeout_seconds"))
-    node.plane.sweeper.start()
-    node.lag.start()
-    node.plane.memory.start()
-    node.plane.descriptors.start()
-    if opened.certificate is not None:
-        opened.certificate.watch()
+    for ticker in node.tickers:
+        ticker.start()
     offer.wanted = functools.partial(_let_go, server, hub)
     with (
         contextlib.closing(offer),
@@ -147,12 +143,8 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     """
     opened = node.opened
     seconds = opened.settings.number("drain_timeout_seconds")
-    node.plane.sweeper.stop()
-    node.lag.stop()
-    node.plane.memory.stop()
-    node.plane.descriptors.stop()
-    if opened.certificate is not None:
-        opened.certificate.stop()
+    for ticker in node.tickers:
+        ticker.stop()
     # First: what is reviewed yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
     await node.chat_log.stop(seconds, delivering)

@@ -6,7 +6,6 @@
 - One line in ten seconds, and a counter.
 """
 
-import asyncio
 import os
 import resource
 from collections.abc import Callable
@@ -27,21 +26,10 @@ class DescriptorWatch:
     ) -> None:
         self._lines = lines or BoundedLog()
         self._can_open = can_open or _can_open
-        self._timer: asyncio.TimerHandle | None = None
         self.shortages = 0
 
-    def start(self) -> None:
-        """Begin to look, once a second."""
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_again)
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def look(self) -> None:
-        """Count and tell when no descriptor is left."""
+        """Count and tell when no descriptor is left: to be called every `LOOK_SECONDS`."""
         if not self._can_open():
             self.met()
 
@@ -51,10 +39,6 @@ class DescriptorWatch:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         kind = {"limit": limit, "remedy": REMEDY}
         self._lines.write("warning", "no descriptors left: new connections are closed", kind)
-
-    def _look_again(self) -> None:
-        self.start()
-        self.look()
 
 
 def _can_open() -> bool:

@@ -1,6 +1,5 @@
 """How late the event loop runs what is due: what everybody on the node waits."""
 
-import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
@@ -19,7 +18,7 @@ log = structlog.get_logger()
 
 
 class LoopLag:
-    """Observes how late one timer comes, again and again.
+    """Observes how late one timer comes, which comes again and again.
 
     A stall is told at once, those of the next ten seconds as one line with the longest of them.
     """
@@ -27,26 +26,19 @@ class LoopLag:
     def __init__(self, lag: Distribution, clock: Callable[[], float] = perf_counter) -> None:
         self._lag = lag
         self._clock = clock
-        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         self._untold = 0
         self._longest = 0.0
         self._quiet_until = float("-inf")
         self.stalls = 0
         """How often the timer was more than `STALL_SECONDS` late."""
 
-    def start(self) -> None:
-        """Begin to observe."""
-        due = self._clock() + LAG_SECONDS
-        self._timer = asyncio.get_running_loop().call_later(LAG_SECONDS, self._observe, due)
-
-    def stop(self) -> None:
-        """Observe no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _observe(self, due: float) -> None:
+    def observe(self) -> None:
+        """See how late this is called, `LAG_SECONDS` after the last time; the first call begins."""
         now = self._clock()
+        due, self._due = self._due, now + LAG_SECONDS
+        if due is None:
+            return
         late = max(0.0, now - due)
         self._lag.observe(late)
         if late > STALL_SECONDS:
@@ -55,7 +47,6 @@ class LoopLag:
             self._longest = max(self._longest, late)
         if self._untold and now >= self._quiet_until:
             self._tell(now)
-        self.start()
 
     def _tell(self, now: float) -> None:
         log.warning(
