@@ -184,6 +184,27 @@ def test_functions_are_changed_where_they_are(
     assert not recoded([outer(0)], TWICE.encode(), without.encode()), "it has no `a` any more"
 
 
+DEFAULTS = """
+BASE = 10
+
+class Room:
+    def grown(self, by=1, *, times=BASE * 2, at=None):
+        return by * times
+"""
+
+
+def test_defaults_are_changed_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made at the import, and belong to the function."""
+    (tmp_path / "defaults.py").write_text(DEFAULTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    room = vars(importlib.import_module("defaults"))["Room"]
+    for old, new, grown in (("by=1", "by=2", 40), ("* 2", "* 3", 30)):
+        assert recoded([room.grown], DEFAULTS.encode(), DEFAULTS.replace(old, new).encode())
+        assert (room().grown(), room().grown(1, times=1)) == (grown, 1)
+
+
 def test_only_new_tests_are_run_for_the_selection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

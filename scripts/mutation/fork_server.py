@@ -6,6 +6,7 @@ would have with it. What ran when the modules were imported stays as it was, and
 other processes import: a change that survives here is tried once more in the file itself.
 """
 
+import ast
 import contextlib
 import gc
 import importlib
@@ -180,7 +181,43 @@ def recoded(functions: Sequence[FunctionType], before: bytes, after: bytes) -> b
         if len(changed.co_freevars) != len(code.co_freevars):
             return False
         function.__code__ = changed
+    header = _changed_header(before, after)
+    for function in functions:
+        if header and function.__code__.co_firstlineno == _first_line(header):
+            _set_defaults(function, header.args)
     return True
+
+
+_Header = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _changed_header(before: bytes, after: bytes) -> _Header | None:
+    """Return the function whose defaults differ, as it is afterwards."""
+    headers = [
+        [each for each in ast.walk(ast.parse(source)) if isinstance(each, _Header)]
+        for source in (before, after)
+    ]
+    pairs = zip(*headers, strict=True)
+    return next((new for old, new in pairs if ast.dump(old.args) != ast.dump(new.args)), None)
+
+
+def _first_line(function: _Header) -> int:
+    return min(each.lineno for each in (function, *function.decorator_list))
+
+
+def _set_defaults(function: FunctionType, wanted: ast.arguments) -> None:
+    """Give a function the defaults that stand in its header now; those were made at the import."""
+
+    def value(node: ast.expr) -> object:
+        code = compile(ast.Expression(node), "changed", "eval")
+        return eval(code, function.__globals__)  # noqa: S307 - an expression of our own code
+
+    function.__defaults__ = tuple(map(value, wanted.defaults)) or None
+    function.__kwdefaults__ = {
+        each.arg: value(node)
+        for each, node in zip(wanted.kwonlyargs, wanted.kw_defaults, strict=True)
+        if node is not None
+    } or None
 
 
 def _codes(source: bytes) -> dict[str, list[CodeType]]:

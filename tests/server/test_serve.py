@@ -11,13 +11,15 @@ import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from greenroom.entrance.ready import Ready
-from greenroom.server.serve import run_service
+from greenroom.server.serve import _task_group, _warn, run_service
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse
@@ -63,3 +65,61 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
             assert logs[-1]["event"] == "stopped"
     assert not any(secret in str(logs) for secret in secrets)
     assert (tmp_path / "data").exists() is (storage == "sqlite")
+
+
+async def test_a_lone_error_of_a_task_is_raised_as_itself() -> None:
+    """What ends the service has its own exit code; several errors stay a group."""
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def run(errors: list[Exception]) -> None:
+        async with _task_group() as tasks:
+            for error in errors:
+                tasks.create_task(fail(error))
+
+    with pytest.raises(StoreInUse):
+        await run([StoreInUse("one")])
+    with pytest.raises(ExceptionGroup):
+        await run([StoreInUse("one"), LookupError("two")])
+
+
+NO_TLS = "no TLS: "
+TO_AWS = "chat logs go to AWS"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "proxies", "certificate", "key", "warnings"),
+    [
+        (["127.0.0.1", "::1"], "", None, None, []),
+        (["127.0.0.1", "0.0.0.0"], "", None, None, [NO_TLS]),
+        (["192.0.2.1"], "", None, None, [NO_TLS]),
+        (["192.0.2.1"], "", "certificate", None, []),
+        (["192.0.2.1"], "192.0.2.2", None, None, []),
+        (["127.0.0.1"], "", None, "AKIAOFAWS", [TO_AWS]),
+        (["127.0.0.1"], "", None, "AKIAOFTHISSERVICE", []),
+    ],
+)
+def test_what_nobody_may_have_meant(
+    hosts: list[str],
+    proxies: str,
+    certificate: str | None,
+    key: str | None,
+    warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    no_aws_credentials: None,
+) -> None:
+    """A start warns of messages that anybody on the way can read, and of logs that go to AWS."""
+    if key is not None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    opened: Any = SimpleNamespace(
+        settings=load({"trusted_proxies": proxies}, {}, None),
+        listening=SimpleNamespace(hosts=hosts),
+        certificate=certificate,
+    )
+    ready: Any = SimpleNamespace(access_key_id="AKIAOFTHISSERVICE", listening_on="here")
+    with capture_logs() as logs:
+        _warn(opened, ready)
+    assert [line["log_level"] for line in logs] == ["warning"] * len(warnings)
+    assert all(line["event"].startswith(said) for line, said in zip(logs, warnings, strict=True))

@@ -343,3 +343,47 @@ def test_wrong_regions(text: str) -> None:
     """A region looks like one: a typing error or a pattern is refused."""
     with pytest.raises(SettingsRefused, match=r"regions has .*: must be a region such as"):
         load({"regions": f"eu-west-1,{text}"}, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"tls_certificate_file": "c.pem"}, "tls_certificate_file and tls_key_file go together"),
+        ({"tls_key_file": "k.pem"}, "tls_certificate_file and tls_key_file go together"),
+        (
+            {"tls_certificate_file": "c.pem", "tls_key_file": "k.pem", "dev_tls": "on"},
+            "dev_tls makes a certificate: give none beside it",
+        ),
+        ({"proxy_protocol": "on"}, "proxy_protocol needs trusted_proxies"),
+        ({"forwarded_proto": "on"}, "forwarded_proto needs trusted_proxies"),
+        (
+            {
+                "forwarded_proto": "on",
+                "forwarded_header": "forwarded",
+                "trusted_proxies": "127.0.0.1",
+            },
+            "forwarded_proto goes with x-forwarded-for",
+        ),
+    ],
+)
+def test_what_does_not_go_together(flags: dict[str, object], message: str) -> None:
+    """Settings that contradict each other, or of which one is missing, are refused by name."""
+    with pytest.raises(SettingsRefused, match=f"^{message}"):
+        load(flags, {}, None)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"tls_certificate_file": "c.pem", "tls_key_file": "k.pem"},
+        {"dev_tls": "on"},
+        {"proxy_protocol": "on", "trusted_proxies": "127.0.0.1"},
+        {"forwarded_proto": "on", "trusted_proxies": "127.0.0.1"},
+        {"forwarded_header": "forwarded", "trusted_proxies": "127.0.0.1"},
+        {"forwarded_header": "forwarded"},
+    ],
+)
+def test_what_goes_together(flags: dict[str, object]) -> None:
+    """The same settings in the combinations that make sense are taken."""
+    settings = load(flags, {}, None)
+    assert {settings.values[name].origin for name in flags} == {"command line"}

@@ -7,6 +7,8 @@ import pytest
 
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
+from greenroom.storage.memory.opened import Opened
+from greenroom.storage.memory.secrets import MemorySecrets
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault.sealing import Sealer, is_sealed
@@ -47,13 +49,15 @@ async def test_secrets_in_clear_are_sealed(tmp_path: Path) -> None:
 
 
 async def test_no_trace_of_clear_secrets_in_the_files(tmp_path: Path) -> None:
-    """After a stop the database's files hold no bytes of a secret that was in clear."""
+    """After a stop the files hold no bytes of a secret that was in clear, as SQLite may leave."""
     secret = b"a-root-secret-in-clear-1234567890"
     store = await SqliteStore.open(tmp_path)
     await store.secrets.keep("s", secret)
     await store.close()
     assert any(secret in file.read_bytes() for file in _files(tmp_path))
     store = await SqliteStore.open(tmp_path)
+    # Some builds of SQLite overwrite by default, others leave what was.
+    await store._worker.write(lambda connection: connection.execute("PRAGMA secure_delete = OFF"))
     vault = await open_vault(settings(tmp_path), store.secrets)
     assert await vault.secret("s", b"") == secret
     await store.close()
@@ -116,3 +120,21 @@ async def test_a_damaged_secret_is_refused(tmp_path: Path) -> None:
     store.secrets._secrets["s"] = kept[:-1] + bytes((kept[-1] ^ 1,))
     with pytest.raises(SecretsKeyRefused, match="the secret s in the store"):
         await vault.secret("s", b"x")
+
+
+class Overtaken(MemorySecrets):
+    """A store in which somebody else replaces a secret right behind each replacement."""
+
+    async def replace(self, name: str, expected: bytes, replacement: bytes) -> bool:
+        """Replace it, and then by another one."""
+        done = await super().replace(name, expected, replacement)
+        await super().replace(name, replacement, Sealer(b"k" * 32).seal(f"secret {name}", b"third"))
+        return done
+
+
+async def test_a_replacement_that_took_hold_is_told_so() -> None:
+    """Whoever replaced a secret is told, whatever came later: or the change would be made twice."""
+    vault = Vault(Overtaken(Opened()), Sealer(b"k" * 32))
+    assert await vault.secret("s", b"first") == b"first"
+    assert await vault.replace("s", b"first", b"second") == b"second"
+    assert await vault.replace("s", b"first", b"fourth") == b"third"

@@ -1,6 +1,7 @@
 """What the store in memory keeps of the past."""
 
 from greenroom.model.room import RoomChange
+from greenroom.storage.memory.region import KeptRoom, Position
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.rooms import LIST_LIFETIME_MS
 from tests.stand_ins.values import ACCOUNT, NOW, PLENTY, REGION, a_room
@@ -22,3 +23,17 @@ async def test_positions_of_deleted_rooms_are_removed() -> None:
         room = await store.rooms.create(a_room(), PLENTY)
         await store.rooms.delete(room.arn)
     assert len(store.rooms._regions.of(ACCOUNT, REGION)._positions) < 1_100
+
+
+def test_which_positions_listings_need() -> None:
+    """The present one, and what an update superseded for as long as a listing may go on."""
+    kept = KeptRoom(a_room())
+    position = Position(kept, 1, NOW)
+    assert position.is_needed(NOW + 10 * LIST_LIFETIME_MS)
+    assert position.stands_at(1)
+    position.superseded_sequence, position.superseded_at = 5, NOW
+    assert [position.stands_at(snapshot) for snapshot in (4, 5, 6)] == [True, False, False]
+    assert position.is_needed(NOW + LIST_LIFETIME_MS)
+    assert not position.is_needed(NOW + LIST_LIFETIME_MS + 1)
+    kept.deleted = True
+    assert not position.is_needed(NOW)
