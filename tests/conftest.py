@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
+pytest_plugins = ["tests.running.servers"]
+
 Measured = Callable[[str, object], None]
 
 

@@ -96,12 +96,14 @@ def test_javascript_lock_carries_no_address() -> None:
 
 
 def test_locks_agree_with_the_metadata() -> None:
-    """The runtime lock satisfies the project's dependencies, and the tests run on the same."""
-    runtime, test = _pins("runtime"), _pins("test")
+    """The locks satisfy the project's dependencies and its extra; the tests run on the same."""
+    runtime, cluster, test = _pins("runtime"), _pins("cluster"), _pins("test")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for dependency in map(Requirement, project["dependencies"]):
         assert runtime[dependency.name] in dependency.specifier
-    assert runtime.items() <= test.items()
+    for dependency in map(Requirement, project["optional-dependencies"]["cluster"]):
+        assert cluster[dependency.name] in dependency.specifier
+    assert runtime.items() <= cluster.items() <= test.items()
     assert _pins("build").items() <= test.items()
 
 

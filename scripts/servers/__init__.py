@@ -1,0 +1,1 @@
+"""Start the servers that a cluster runs on, from PyPI's wheels: for tests and for trials."""

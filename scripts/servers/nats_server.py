@@ -1,0 +1,156 @@
+"""nats-server with JetStream on files: one, or three that replicate."""
+
+import contextlib
+import json
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.servers.ports import free_port
+from scripts.servers.process import ServerProcess
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NEWEST = Path(sys.prefix) / "bin" / "nats-server"
+OLDEST = ROOT / ".venv" / "nats-oldest" / "bin" / "nats-server"
+"""The oldest that is supported; `scripts/install nats-oldest` brings it."""
+
+SYNC_ALWAYS = "always"
+"""The interval of who wants a message on the disk before it is acknowledged."""
+
+
+class NatsServer(ServerProcess):
+    """One nats-server on loopback, with its monitoring port, and its data in a directory.
+
+    Args:
+        directory: where its configuration, log and data are.
+        name: the server's name.
+        sync_interval: how often JetStream has the disk keep what was written.
+        peers: the ports of the cluster that the servers speak to each other on, its own included.
+        cluster_port: its own of these.
+        extra: further lines of its configuration, such as `authorization` or `tls`.
+        program: which nats-server.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str = "nats",
+        *,
+        sync_interval: str = "2m",
+        peers: tuple[int, ...] = (),
+        cluster_port: int = 0,
+        extra: str = "",
+        program: Path = NEWEST,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        super().__init__(name, directory / "nats-server.log")
+        self.port, self.monitoring_port = free_port(), free_port()
+        self.directory = directory
+        self.program = program
+        self._clustered = bool(peers)
+        self.configuration = directory / "nats-server.conf"
+        self.configuration.touch(mode=0o600)
+        self.configuration.write_text(self._lines(sync_interval, peers, cluster_port) + extra)
+
+    @property
+    def url(self) -> str:
+        """Return the URL for clients."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str | Path]:
+        return [self.program, "-c", self.configuration]
+
+    def is_ready(self) -> bool:
+        """Return whether clients are served, and in a cluster whether it has a leader and peers."""
+        return self.monitored("healthz") == {"status": "ok"} and (
+            not self._clustered or self._has_leader()
+        )
+
+    def monitored(self, path: str) -> object:
+        """Return what a path of the monitoring port answers, None when it does not."""
+        url = f"http://127.0.0.1:{self.monitoring_port}/{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                return json.load(answer)
+        except (OSError, urllib.error.URLError, ValueError):
+            return None
+
+    def forget(self) -> None:
+        """Delete the data of a server that does not run."""
+        shutil.rmtree(self.directory / "jetstream", ignore_errors=True)
+
+    def _has_leader(self) -> bool:
+        found = self.monitored("jsz")
+        meta = found.get("meta_cluster") if isinstance(found, dict) else None
+        return isinstance(meta, dict) and bool(meta.get("leader"))
+
+    def _lines(self, sync_interval: str, peers: tuple[int, ...], cluster_port: int) -> str:
+        kept = json.dumps(str(self.directory / "jetstream"))
+        lines = [
+            f'server_name: "{self.name}"',
+            f'listen: "127.0.0.1:{self.port}"',
+            f'http: "127.0.0.1:{self.monitoring_port}"',
+            f"jetstream {{ store_dir: {kept}, sync_interval: {sync_interval} }}",
+        ]
+        if peers:
+            routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in peers)
+            lines.append(
+                f'cluster {{ name: "greenroom", listen: "127.0.0.1:{cluster_port}",'
+                f" routes: [{routes}] }}"
+            )
+        return "\n".join([*lines, ""])
+
+
+def bus_of(servers: list[NatsServer]) -> str:
+    """Return the setting `bus` for these servers."""
+    return ",".join(server.url for server in servers)
+
+
+@contextlib.contextmanager
+def nats_server(
+    directory: Path, *, sync_interval: str = "2m", extra: str = "", program: Path = NEWEST
+) -> Iterator[NatsServer]:
+    """Run one server for the length of a `with` block."""
+    server = NatsServer(directory, sync_interval=sync_interval, extra=extra, program=program)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def nats_cluster(
+    directory: Path,
+    size: int = 3,
+    *,
+    sync_interval: str = "2m",
+    extra: str = "",
+    program: Path = NEWEST,
+) -> Iterator[list[NatsServer]]:
+    """Run servers that replicate for the length of a `with` block."""
+    ports = tuple(free_port() for _ in range(size))
+    servers = [
+        NatsServer(
+            directory / f"nats-{number}",
+            f"nats-{number}",
+            sync_interval=sync_interval,
+            peers=ports,
+            cluster_port=port,
+            extra=extra,
+            program=program,
+        )
+        for number, port in enumerate(ports, 1)
+    ]
+    try:
+        for server in servers:
+            server.start(wait=False)
+        for server in servers:
+            server.until_ready()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
