@@ -8,6 +8,7 @@ import pytest
 from greenroom.storage.base import Store
 from greenroom.storage.memory.store import MemoryStore
 from tests.contracts.identities.waiting import WaitingStore
+from tests.contracts.shared import SharedMemoryStore, SharedStore
 from tests.stand_ins.hasty_store import hasty_store
 
 
@@ -15,6 +16,14 @@ from tests.stand_ins.hasty_store import hasty_store
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """Give a new store of each kind."""
     opened = await open_store(request.param, tmp_path)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def shared() -> AsyncIterator[SharedStore]:
+    """Give a new store of each kind that nodes share."""
+    opened = SharedMemoryStore()
     yield opened
     await opened.close()
 

@@ -44,22 +44,35 @@ class Audience(StrEnum):
 
 
 class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
-    """Give a frame's JSON text to its audience in the room. `action` labels it in metrics."""
+    """Give a frame's JSON text to its audience in the room. `action` labels it in metrics.
+
+    `id` is the message's or event's, `time_ns` its SendTime in nanoseconds since the epoch.
+    `configurations` are the ARNs of the logging configurations that it is recorded for.
+    """
 
     payload: bytes
     action: str
     audience: Audience = Audience.EVERYBODY
     user_id: str = ""
+    id: str = ""
+    time_ns: int = 0
+    configurations: tuple[str, ...] = ()
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Give an event to everybody in the room, then close the user's connections there."""
+    """Give an event to everybody in the room, then close the user's connections there.
+
+    The members that `Deliver` has as well mean the same.
+    """
 
     action: ClassVar[str] = "DisconnectUser"
 
     payload: bytes
     user_id: str
     reason: str
+    id: str = ""
+    time_ns: int = 0
+    configurations: tuple[str, ...] = ()
 
 
 RoomEnvelope = Deliver | Disconnect
@@ -116,8 +129,26 @@ class TokenKeysChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     killed: str
 
 
+class LoggingConfigurationChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Look at the logging configuration anew: deliver to its present destination from now on."""
+
+    configuration: str
+
+
+class JournalGrew(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Deliver: another node may have added records for these logging configurations."""
+
+    configurations: tuple[str, ...]
+
+
 ControlEnvelope = (
-    RoomChanged | RoomDeleted | TokenKeysChanged | IdentitiesChanged | AccountSuspended
+    RoomChanged
+    | RoomDeleted
+    | TokenKeysChanged
+    | IdentitiesChanged
+    | AccountSuspended
+    | LoggingConfigurationChanged
+    | JournalGrew
 )
 """What every node is to know, whichever rooms it follows: its caches hold others, too."""
 

@@ -9,6 +9,9 @@ when it was accepted, so that changing a room afterwards neither loses nor doubl
 - **The same batch again.** `batch` keeps where its batch ends. Until `delivered` or `drop` ends
   that batch, the call returns exactly the same records, also after a restart.
 - **Sequence numbers** increase and are never given again while the store exists.
+
+Where several nodes share a store, its journal is a `SharedJournal`: records are read from streams
+into it, each stream by one node at a time, and each queue is delivered by one.
 """
 
 from collections.abc import Sequence
@@ -18,6 +21,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
+from greenroom.storage.leases import Leases
 
 MAXIMUM_RECORDS = 5_000
 """The most records that one call takes from a queue: no other caller waits long for the store."""
@@ -87,3 +91,48 @@ class Journal(Protocol):
         Those go that make the queue larger than `keep_size` bytes or are older than the given
         time, up to MAXIMUM_RECORDS in one call. The present batch goes whole or stays whole.
         """
+
+
+class StreamPosition(msgspec.Struct, frozen=True):
+    """The message up to which a stream was read.
+
+    `created` tells the stream from another one of its name. `stamp_ns` is when the stream stored
+    the message, in nanoseconds since the epoch: it tells the message from another one of the same
+    number, because a stream that lost its end gives numbers again.
+    """
+
+    created: str
+    sequence: int
+    stamp_ns: int
+
+
+class SharedJournal(Journal, Leases, Protocol):
+    """A journal that several nodes share.
+
+    - **Once.** `append_from` is a compare-and-set: of all who read the same messages of a stream,
+      one adds their records.
+    - **Order.** Records of one stream stand in the stream's order, those of different streams in
+      any. A batch takes what was added when it is made; of each stream nothing is left out before
+      what it takes.
+    """
+
+    async def position(self, stream: int) -> StreamPosition | None:
+        """Return up to where the stream was read; None when it never was."""
+
+    async def append_from(
+        self,
+        stream: int,
+        expected: StreamPosition | None,
+        last: StreamPosition,
+        entries: Sequence[Entry],
+    ) -> bool:
+        """Move the stream's position from `expected` to `last` and add the records, both or none.
+
+        Return False, and change nothing, when the position is another one.
+        """
+
+    async def backlog(self, configuration: Arn) -> Backlog:
+        """Return what waits for the configuration."""
+
+    async def waiting(self) -> list[Arn]:
+        """Return the configurations for which something waits, without counting it."""

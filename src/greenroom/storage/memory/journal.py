@@ -1,19 +1,27 @@
 """The journal of a service that keeps nothing: a deque for each configuration.
 
-It gives every guarantee of the port but durability.
+It gives every guarantee of the port but durability. Those who share it share a process.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
-from greenroom.storage.journal import MAXIMUM_RECORDS, Backlog, Entry, Removed
+from greenroom.storage.journal import (
+    MAXIMUM_RECORDS,
+    Backlog,
+    Entry,
+    Removed,
+    StreamPosition,
+)
+from greenroom.storage.leases import Lease
 from greenroom.storage.memory.opened import Opened
 
 
 class MemoryJournal:
-    """A `Journal` in memory."""
+    """A `SharedJournal` in memory."""
 
     durable = False
 
@@ -21,6 +29,8 @@ class MemoryJournal:
         self._opened = opened
         self._queues: dict[Arn, _Queue] = {}
         self._sequence = 0
+        self._positions: dict[int, StreamPosition] = {}
+        self._leases: dict[str, Lease] = {}
 
     async def append(self, entries: Sequence[Entry]) -> None:
         self._opened.check()
@@ -53,6 +63,53 @@ class MemoryJournal:
             return Removed()
         last = queue.last_to_drop(keep_size, older_than_ns)
         return self._remove(configuration, queue, max(last, queue.end) if last else 0)
+
+    async def position(self, stream: int) -> StreamPosition | None:
+        self._opened.check()
+        return self._positions.get(stream)
+
+    async def append_from(
+        self,
+        stream: int,
+        expected: StreamPosition | None,
+        last: StreamPosition,
+        entries: Sequence[Entry],
+    ) -> bool:
+        self._opened.check()
+        if self._positions.get(stream) != expected:
+            return False
+        self._positions[stream] = last
+        await self.append(entries)
+        return True
+
+    async def backlog(self, configuration: Arn) -> Backlog:
+        self._opened.check()
+        queue = self._queues.get(configuration)
+        return Backlog() if queue is None else queue.backlog()
+
+    async def waiting(self) -> list[Arn]:
+        self._opened.check()
+        return list(self._queues)
+
+    @asynccontextmanager
+    async def lease(self, name: str) -> AsyncIterator[Lease]:
+        self._opened.check()
+        lease = Lease(name not in self._leases)
+        if not lease.held:
+            yield lease
+            return
+        self._leases[name] = lease
+        try:
+            yield lease
+        finally:
+            if self._leases.get(name) is lease:
+                del self._leases[name]
+
+    def lose_leases(self) -> None:
+        """Take all leases from their holders, as the end of their session does."""
+        lost, self._leases = self._leases, {}
+        for lease in lost.values():
+            lease.lose()
 
     def _remove(self, configuration: Arn, queue: "_Queue", last: int) -> Removed:
         before = queue.backlog()

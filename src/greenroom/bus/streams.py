@@ -1,0 +1,71 @@
+"""The port to what a bus has stored: streams, in which messages of rooms stand in their order.
+
+A room's messages are all in one stream. They are kept for a time, `KEPT_SECONDS`, and read by who
+keeps them for longer: see `chatlog.tail`.
+
+- **Order.** Sequence numbers rise in the order in which messages were stored, and so do stamps. The
+  order of each room is that of its stream.
+- **The end may be lost.** A stream whose servers lost power may come back without its newest
+  messages, and give their numbers again; the stamps tell.
+- **Late, never wrong.** `read` may be answered by a server that has not got the newest messages
+  yet; `state` is not.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from greenroom.bus.base import RoomEnvelope
+
+KEPT_SECONDS = 3600
+"""How long a stream keeps a message: the longest that its readers may be away."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A message of a stream; `stamp_ns` is when it was stored, in nanoseconds since the epoch."""
+
+    sequence: int
+    stamp_ns: int
+    room: str
+    envelopes: Sequence[RoomEnvelope]
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """What a stream holds: `first` is the number of its oldest message, `last` of its newest.
+
+    `first` is `last + 1` when it holds nothing. `created` tells the stream from one of the same
+    name that took its place.
+    """
+
+    created: str
+    first: int
+    last: int
+
+
+class Streams(Protocol):
+    """Reads streams, which are numbered from 0.
+
+    Each call raises StreamUnavailable when no server answers.
+    """
+
+    @property
+    def count(self) -> int:
+        """Return how many streams there are."""
+
+    async def state(self, stream: int) -> StreamState:
+        """Return what the stream holds now."""
+
+    async def read(self, stream: int, first: int) -> list[Stored]:
+        """Return the oldest messages whose number is `first` at least: some, or none if none are.
+
+        Does not wait for one. How many is the adapter's choice, bounded in bytes, but two at least
+        where there are two.
+        """
+
+    async def read_after(self, stream: int, stamp_ns: int) -> list[Stored]:
+        """Return the oldest messages that were stored after that time, like `read`."""
+
+
+class StreamUnavailable(Exception):
+    """No server of the stream answers now; `str` of it is fit for a log line."""

@@ -1,0 +1,185 @@
+"""From a stream of the bus to the journal: the records of what many nodes have published.
+
+Each stream has one tail at a time, on whichever node holds its lease. It reads after the kept
+position, and moves the position and adds the records in one transaction, by compare-and-set.
+
+- **Every record once, in the stream's order**, whoever dies: what two have read, one adds.
+- **Nothing is passed over.** A read begins with the kept message itself and compares its stamp. A
+  stream that lost its end gives numbers again: then reading goes on with what was stored after the
+  kept message. One that was made anew is read from its beginning.
+- **Bound.** A stream keeps its messages for a time. What is gone before the journal took it is
+  counted and told; `lag_seconds` says how near that is.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import msgspec
+import structlog
+
+from greenroom.bus.streams import Stored, Streams, StreamUnavailable
+from greenroom.chatlog.record import timestamp
+from greenroom.chatlog.waiting import Wait, event_or_time
+from greenroom.clock import Clock
+from greenroom.model.arn import Arn
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.journal import Entry, SharedJournal, StreamPosition
+from greenroom.storage.leases import Lease
+
+LEASE_PAUSE = 2.0
+"""Seconds until the lease is tried again; drawn up to half longer, so that nodes take turns."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
+"""Seconds until a stream without anything new is read again; each pause is twice the last one."""
+
+log = structlog.get_logger()
+
+
+class TailSurroundings(msgspec.Struct, kw_only=True):
+    """What the tails of a node share.
+
+    `grown` is told for which configurations records were added, `missed` how many messages were
+    gone before they could be read, `failed` why a stream is not read, or None when it is again.
+    """
+
+    streams: Streams
+    journal: SharedJournal
+    clock: Clock
+    random: Callable[[], float]
+    grown: Callable[[Iterable[Arn]], None]
+    missed: Callable[[int], None]
+    failed: Callable[[int, str | None], None]
+    wait: Wait = event_or_time
+
+
+class Tail:
+    """Reads one stream whenever it gets the lease; `run` never ends."""
+
+    def __init__(self, stream: int, around: TailSurroundings) -> None:
+        self._stream = stream
+        self._around = around
+        self._never = asyncio.Event()
+        self._complete_until_ns = 0
+
+    @property
+    def lag_seconds(self) -> float:
+        """Return how old the oldest message is that may be missing in the journal.
+
+        It is 0 while another node reads, and rises while that cannot be found out.
+        """
+        if not self._complete_until_ns:
+            return 0.0
+        return max(0.0, (self._around.clock.wall_ns() - self._complete_until_ns) / 1e9)
+
+    async def run(self) -> None:
+        """Read for ever; what cannot be reached is tried again."""
+        while True:
+            try:
+                async with self._around.journal.lease(f"stream {self._stream}") as lease:
+                    if lease.held:
+                        await lease.run(self._follow(lease))
+                    else:
+                        self._complete_until_ns = 0
+                        self._around.failed(self._stream, None)
+            except (StorageUnavailable, StreamUnavailable) as error:
+                self._around.failed(self._stream, str(error))
+            except Exception as error:
+                log.exception("tail of a stream crashed", error=type(error).__name__)
+                self._around.failed(self._stream, type(error).__name__)
+            await self._pause(LEASE_PAUSE * (1 + self._around.random() / 2))
+
+    async def _follow(self, lease: Lease) -> None:
+        """Read until the lease is lost, or another was faster: it reads as well, and goes on."""
+        journal, clock = self._around.journal, self._around.clock
+        position = await journal.position(self._stream)
+        if not self._complete_until_ns and position is not None:
+            self._complete_until_ns = position.stamp_ns
+        pause = FIRST_PAUSE
+        while lease.held:
+            began_ns = clock.wall_ns()
+            unread = await _unread(self._around.streams, self._stream, position)
+            self._around.failed(self._stream, None)
+            if not unread.messages:
+                self._complete_until_ns = began_ns
+                await self._pause(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            entries = list(entries_of(unread.messages))
+            if not await journal.append_from(self._stream, position, unread.last, entries):
+                return
+            self._appended(unread, entries)
+            position, pause = unread.last, FIRST_PAUSE
+
+    def _appended(self, unread: "_Unread", entries: Sequence[Entry]) -> None:
+        self._complete_until_ns = unread.last.stamp_ns
+        if unread.note:
+            log.warning("a stream is not what it was", stream=self._stream, reason=unread.note)
+        if unread.missed:
+            self._around.missed(unread.missed)
+            log.error(
+                "chat log records may be lost: messages were gone from the stream before they were"
+                " read",
+                stream=self._stream,
+                messages=unread.missed,
+                until=timestamp(unread.messages[0].stamp_ns).decode(),
+            )
+        self._around.grown({each for entry in entries for each in entry.configurations})
+
+    async def _pause(self, seconds: float) -> None:
+        await self._around.wait(self._never, seconds)
+
+
+class _Unread(msgspec.Struct, frozen=True):
+    """Messages that come next, of a stream made at `created`; `missed` were gone before them."""
+
+    created: str
+    messages: Sequence[Stored]
+    missed: int = 0
+    note: str = ""
+
+    @property
+    def last(self) -> StreamPosition:
+        """Return where the last of them stands."""
+        message = self.messages[-1]
+        return StreamPosition(self.created, message.sequence, message.stamp_ns)
+
+
+async def _unread(streams: Streams, stream: int, position: StreamPosition | None) -> _Unread:
+    """Return what comes after the position; no messages when nothing does."""
+    if position is not None:
+        found = await streams.read(stream, position.sequence)
+        if found and _is_at(found[0], position):
+            return _Unread(position.created, found[1:])
+    state = await streams.state(stream)
+    if position is None or position.created != state.created:
+        note = "" if position is None else "it was made anew, and is read from its beginning"
+        return _Unread(state.created, await streams.read(stream, state.first), note=note)
+    if state.last == position.sequence:
+        # The kept message is gone, as all are in the end; nothing came after it.
+        return _Unread(position.created, ())
+    found = await streams.read_after(stream, position.stamp_ns)
+    if found and found[0].sequence <= position.sequence:
+        note = "it lost its newest messages, and gave their numbers again"
+        return _Unread(position.created, found, note=note)
+    return _Unread(position.created, found, max(0, state.first - position.sequence - 1))
+
+
+def _is_at(message: Stored, position: StreamPosition) -> bool:
+    return (message.sequence, message.stamp_ns) == (position.sequence, position.stamp_ns)
+
+
+def entries_of(messages: Iterable[Stored]) -> Iterator[Entry]:
+    """Yield what is to be on record of the messages, in their order."""
+    for message in messages:
+        for envelope in message.envelopes:
+            if envelope.configurations:
+                yield Entry(
+                    _arn(message.room),
+                    tuple(map(_arn, envelope.configurations)),
+                    envelope.time_ns,
+                    envelope.payload,
+                )
+
+
+_arn = lru_cache(maxsize=4096)(Arn.parse)

@@ -1,0 +1,367 @@
+"""Tails on streams to which everything happens that can.
+
+Covers: greenroom.bus.streams
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import structlog.testing
+
+from greenroom.bus.base import Deliver, Disconnect
+from greenroom.chatlog.tail import LEASE_PAUSE, LONGEST_PAUSE, Tail, TailSurroundings, entries_of
+from greenroom.model.arn import Arn
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.journal import Entry, StreamPosition
+from greenroom.storage.memory.journal import MemoryJournal
+from greenroom.storage.memory.opened import Opened
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.scene import Alarm
+from tests.stand_ins.streams import MemoryStreams, logged
+from tests.stand_ins.values import configuration_arn, room_arn
+
+
+class Moody(MemoryJournal):
+    """A journal that may not answer; an append may be kept, and its answer lost."""
+
+    def __init__(self) -> None:
+        super().__init__(Opened())
+        self.available = True
+        self.answers = True
+
+    async def append_from(
+        self,
+        stream: int,
+        expected: StreamPosition | None,
+        last: StreamPosition,
+        entries: Iterable[Entry],
+    ) -> bool:
+        self._check(self.available)
+        moved = await super().append_from(stream, expected, last, list(entries))
+        self._check(self.answers)
+        return moved
+
+    async def position(self, stream: int) -> StreamPosition | None:
+        self._check(self.available)
+        return await super().position(stream)
+
+    def _check(self, answers: bool) -> None:
+        if not answers:
+            raise StorageUnavailable("as the test says")
+
+
+class Nodes:
+    """Nodes that share a journal and one stream, and what they say."""
+
+    def __init__(self) -> None:
+        self.time = HandClock()
+        self.alarm = Alarm(self.time)
+        self.streams = MemoryStreams()
+        self.journal = Moody()
+        self.room = room_arn()
+        self.configuration = configuration_arn()
+        self.stored = 0
+        self.grown: list[Arn] = []
+        self.missed: list[int] = []
+        self.failed: list[str | None] = []
+        self.tails: list[Tail] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> Tail:
+        """Start a node's tail."""
+        around = TailSurroundings(
+            streams=self.streams,
+            journal=self.journal,
+            clock=self.time.clock,
+            random=lambda: 0.0,
+            grown=self.grown.extend,
+            missed=self.missed.append,
+            failed=lambda _, why: self.failed.append(why),
+            wait=self.alarm.wait,
+        )
+        tail = Tail(0, around)
+        self.tails.append(tail)
+        self.tasks.append(asyncio.create_task(tail.run()))
+        return tail
+
+    async def kill(self, node: int) -> None:
+        """End a node's tail wherever it is."""
+        self.tasks[node].cancel()
+        await asyncio.wait([self.tasks[node]])
+
+    def store(self, count: int = 1) -> None:
+        """Store messages that are to be on record."""
+        for _ in range(count):
+            self.stored += 1
+            self.streams.store(self.room, logged(self.stored, [self.configuration]))
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        for _ in range(10):
+            await self.settle()
+            self.time.advance(seconds / 10)
+            self.alarm.ring()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let everything happen that can."""
+        for _ in range(60):
+            await asyncio.sleep(0)
+
+    async def on_record(self) -> list[int]:
+        """Return the numbers of the records, in their order."""
+        records = await self.journal.batch(self.configuration, 1_000_000)
+        return [int(record.payload) for record in records]
+
+
+@asynccontextmanager
+async def nodes(count: int = 1) -> AsyncIterator[Nodes]:
+    """Give so many nodes, and kill them in the end."""
+    made = Nodes()
+    for _ in range(count):
+        made.start()
+    try:
+        yield made
+    finally:
+        for node in range(len(made.tasks)):
+            await made.kill(node)
+
+
+def test_what_is_on_record() -> None:
+    """All that names configurations, with its time, in order; nothing else."""
+    streams, room, configurations = MemoryStreams(), room_arn(), (configuration_arn(),)
+    named = tuple(map(str, configurations))
+    messages = [
+        streams.store(room, logged(1, configurations), Deliver(b"unlogged", "SendEvent")),
+        streams.store(room),
+        streams.store(room, Disconnect(b"kicked", "ann", "spam", "id", 7, named)),
+    ]
+    first, second = entries_of(messages)
+    assert (first.payload, first.configurations, first.room) == (b"0001", configurations, room)
+    assert second == Entry(room, configurations, 7, b"kicked")
+
+
+class TestReading:
+    """From the stream into the journal."""
+
+    async def test_from_the_beginning(self) -> None:
+        """What was stored before any node read is on record, and what comes then."""
+        async with nodes(0) as made:
+            made.store(6)
+            made.start()
+            await made.settle()
+            made.store(7)
+            await made.advance(LONGEST_PAUSE)
+            assert await made.on_record() == list(range(1, 14))
+            assert set(made.grown) == {made.configuration}
+            assert made.missed == []
+
+    async def test_after_a_death(self) -> None:
+        """The next node goes on behind what the last one added."""
+        async with nodes() as made:
+            for _ in range(5):
+                made.store(3)
+                await made.advance(LONGEST_PAUSE)
+                await made.kill(-1)
+                made.store(2)
+                made.start()
+                await made.settle()
+            assert await made.on_record() == list(range(1, 26))
+
+    async def test_one_node_reads(self) -> None:
+        """Others wait for the lease, and get it when the reader dies."""
+        async with nodes(3) as made:
+            made.store(5)
+            await made.advance(1)
+            reads = made.streams.reads
+            await made.kill(0)
+            made.store(1)
+            await made.advance(0.5)
+            assert made.streams.reads == reads
+            await made.advance(2 * LEASE_PAUSE)
+            assert await made.on_record() == list(range(1, 7))
+
+    async def test_a_reader_that_lost_its_lease(self) -> None:
+        """Two that read at the same time add each record once."""
+        async with nodes(2) as made:
+            for _ in range(10):
+                made.store(5)
+                made.journal.lose_leases()
+                await made.advance(LEASE_PAUSE)
+            await made.advance(LEASE_PAUSE)
+            assert await made.on_record() == list(range(1, 51))
+
+    async def test_an_answer_that_is_lost(self) -> None:
+        """What was added although the answer did not come is not added again."""
+        async with nodes() as made:
+            made.journal.answers = False
+            made.store(3)
+            await made.advance(2 * LEASE_PAUSE)
+            made.journal.answers = True
+            made.store(1)
+            await made.advance(2 * LEASE_PAUSE)
+            assert await made.on_record() == [1, 2, 3, 4]
+
+    async def test_without_the_store(self) -> None:
+        """It is tried again until it answers; the reason is told, and the end of it."""
+        async with nodes() as made:
+            await made.advance(1)
+            made.journal.available = False
+            made.store(3)
+            await made.advance(2 * LEASE_PAUSE)
+            assert "as the test says" in made.failed
+            assert await made.on_record() == []
+            made.journal.available = True
+            await made.advance(2 * LEASE_PAUSE)
+            assert made.failed[-1] is None
+            assert await made.on_record() == [1, 2, 3]
+
+    async def test_without_the_stream(self) -> None:
+        """The same when no server of the stream answers."""
+        async with nodes() as made:
+            await made.advance(1)
+            made.streams.available = False
+            made.store(3)
+            await made.advance(2 * LEASE_PAUSE)
+            assert made.failed[-1:] == ["as the test says"]
+            made.streams.available = True
+            await made.advance(2 * LEASE_PAUSE)
+            assert made.failed[-1] is None
+            assert await made.on_record() == [1, 2, 3]
+
+    async def test_an_idle_stream_is_seldom_read(self) -> None:
+        """A stream in which nothing happens costs a few reads a second."""
+        async with nodes() as made:
+            made.store()
+            for _ in range(4):
+                await made.advance(1)
+            before = made.streams.reads
+            for _ in range(10):
+                await made.advance(1)
+            assert made.streams.reads - before <= 10 / LONGEST_PAUSE + 1
+
+
+class TestStreams:
+    """What happens to streams."""
+
+    async def test_messages_grow_old(self) -> None:
+        """That what was read is gone is as it should be; nothing is missed or read twice."""
+        async with nodes() as made:
+            made.store(3)
+            await made.advance(1)
+            made.streams.age(0)
+            await made.advance(1)
+            made.store(2)
+            await made.advance(1)
+            made.streams.age(1)
+            made.store(2)
+            await made.advance(1)
+            assert await made.on_record() == list(range(1, 8))
+            assert made.missed == []
+
+    async def test_unread_messages_grow_old(self) -> None:
+        """How many are missing is told once, and the others are read."""
+        async with nodes() as made:
+            made.store(3)
+            await made.advance(1)
+            made.journal.available = False
+            made.store(5)
+            made.streams.age(2)
+            await made.advance(LEASE_PAUSE)
+            made.journal.available = True
+            with structlog.testing.capture_logs() as lines:
+                await made.advance(2 * LEASE_PAUSE)
+            assert await made.on_record() == [1, 2, 3, 7, 8]
+            assert made.missed == [3]
+            assert [line["messages"] for line in lines if line["log_level"] == "error"] == [3]
+
+    async def test_the_end_is_lost(self) -> None:
+        """Numbers that come again are other messages: all are on record, the lost ones as well."""
+        async with nodes() as made:
+            made.store(5)
+            await made.advance(1)
+            made.streams.lose_end(3)
+            await made.advance(1)
+            made.store(1)
+            await made.advance(1)
+            made.store(1)
+            await made.advance(1)
+            assert await made.on_record() == list(range(1, 8))
+            assert made.missed == []
+
+    async def test_the_end_is_lost_and_as_much_comes(self) -> None:
+        """As many new messages, or more, do not hide that the old ones are gone."""
+        for count in (3, 4, 6):
+            async with nodes() as made:
+                made.store(5)
+                await made.advance(1)
+                made.streams.lose_end(3)
+                made.store(count)
+                await made.advance(1)
+                made.store(1)
+                await made.advance(1)
+                assert await made.on_record() == list(range(1, 7 + count))
+
+    async def test_the_end_is_lost_and_the_rest_is_old(self) -> None:
+        """Also when nothing is left of what was read."""
+        async with nodes() as made:
+            made.store(5)
+            await made.advance(1)
+            made.streams.lose_end(2)
+            made.streams.age(0)
+            made.store(1)
+            await made.advance(1)
+            assert await made.on_record() == [1, 2, 3, 4, 5, 6]
+            assert made.missed == []
+
+    async def test_made_anew(self) -> None:
+        """A stream in the place of another one is read from its beginning, with a warning."""
+        async with nodes() as made:
+            made.store(5)
+            await made.advance(1)
+            made.streams.make_anew()
+            await made.advance(1)
+            made.store(6)
+            with structlog.testing.capture_logs() as lines:
+                await made.advance(1)
+            assert await made.on_record() == list(range(1, 12))
+            assert [line["event"] for line in lines] == ["a stream is not what it was"]
+
+
+class TestLag:
+    """How far the journal is behind."""
+
+    async def test_nothing_is_missing(self) -> None:
+        """A reader that finds nothing new is as good as on time; the others say 0."""
+        async with nodes(2) as made:
+            made.time.jump(-1)
+            made.store(3)
+            for _ in range(3):
+                await made.advance(1)
+            assert made.tails[0].lag_seconds <= LONGEST_PAUSE + 0.1
+            assert made.tails[1].lag_seconds == 0
+
+    async def test_it_rises_while_the_store_is_away(self) -> None:
+        """Whoever read last goes on telling, until somebody reads again."""
+        async with nodes() as made:
+            await made.advance(1)
+            made.journal.available = False
+            made.store()
+            for _ in range(60):
+                await made.advance(10)
+            assert 595 <= made.tails[0].lag_seconds <= 601
+            made.journal.available = True
+            await made.advance(2 * LEASE_PAUSE)
+            await made.advance(1)
+            assert made.tails[0].lag_seconds < 1
+
+    async def test_another_reads(self) -> None:
+        """A node whose stream another one reads now has nothing to tell."""
+        async with nodes() as made:
+            await made.advance(1)
+            async with made.journal.lease("a"):
+                made.journal.lose_leases()
+            async with made.journal.lease("stream 0"):
+                await made.advance(2 * LEASE_PAUSE)
+                assert made.tails[0].lag_seconds == 0
