@@ -15,7 +15,7 @@ import pytest
 from scripts.mutation.__main__ import Tried, drawn, verdict
 from scripts.mutation.changes import Change, changes_of
 from scripts.mutation.fork_server import recoded
-from scripts.mutation.selection import selected
+from scripts.mutation.selection import Selection, selected
 from scripts.mutation.table import read_table
 from scripts.mutation.trial import Outcome
 
@@ -63,6 +63,11 @@ def changed(body: str) -> list[str]:
             "try:\n    return None\nexcept KeyError:\n    return False",
             ["KeyError -> ()", "False -> True"],
         ),
+        (
+            "match a:\n    case 1:\n        return b\n    case _:\n        return None",
+            ["1 -> 2", "return b -> pass"],
+        ),
+        ("x = zip(a, b, strict=True)", []),
         ("if a: return\nb()", ["a -> not (a)", "return -> pass", "b() -> pass"]),
         (
             "try:\n    a()\nexcept KeyError:\n    raise",
@@ -234,6 +239,15 @@ def test_only_new_tests_are_run_for_the_selection(
     tests = ["tests/test_one.py::test_new", "tests/test_other.py::test_it"]
     assert sorted(selection.tests_for(changes[0])) == tests
     assert selection.longest(tests) == 42
+
+
+def test_all_tests_of_a_module_are_tried_on_it() -> None:
+    """Also those that did not run the function when it was looked at; its own come first."""
+    (change, *_) = changes_of("parts/small.py", SMALL.encode())
+    own, ran = "tests/parts/test_small.py::test_it", "tests/test_small.py::test_other"
+    functions = {"parts/small.py": {"bigger": {ran}, "smaller": {"tests/test_c.py::test_c"}}}
+    selection = Selection(functions, {own: 2.0, ran: 1.0, "tests/test_c.py::test_c": 1.0})
+    assert selection.tests_for(change) == [own, ran]
 
 
 SMALL = "def bigger(a, b):\n    if a > b:\n        return a\n    return b\n"

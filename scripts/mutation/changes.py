@@ -2,8 +2,9 @@
 
 - Only code in functions is changed: constants of modules are choices, and compared with the
   documentation where they are promises. So are defaults of arguments, which belong to it.
-- Annotations, decorators, docstrings, f-strings, `assert`, `__repr__` and lines for the log are
-  left alone. So is an assignment to an attribute in `__init__`: without it nothing works.
+- Annotations, decorators, docstrings, f-strings, `assert`, `strict=True`, `__repr__` and lines for
+  the log are left alone. So is an assignment to an attribute in `__init__`: without it nothing
+  works.
 - No error is caught too widely: what else could be raised there is a fault of the code, which a
   test would have to put there first. Nearly all such changes were equivalents.
 """
@@ -239,6 +240,11 @@ class _Finder(ast.NodeVisitor):
             self._note(node.func, CALLS[node.func.id])
         self.generic_visit(node)
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """Leave `strict` of `zip`: it is an assertion, too."""
+        if node.arg != "strict":
+            self.generic_visit(node)
+
     # How a change is noted.
 
     def _condition(self, test: ast.expr) -> None:
@@ -294,6 +300,8 @@ def _ends(body: list[ast.stmt]) -> list[ast.stmt]:
             within = [] if last.orelse or last.finalbody else [last.body]
             within += [] if last.finalbody else [each.body for each in last.handlers]
             return [end for each in within for end in _ends(each)]
+        case ast.Match():
+            return [end for each in last.cases for end in _ends(each.body)]
         case _:
             return [last]
 

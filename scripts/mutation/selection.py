@@ -37,18 +37,19 @@ class Selection:
     def tests_for(self, change: Change) -> list[str]:
         """Return the tests that run the changed function: the module's own first, then by time.
 
-        Of a function that nobody knows, because it is new or runs at an import, all tests of the
-        module; of a module that nobody knows, those of functions of that name: it was moved.
+        All of the module's own are among them: one that draws what it tries reaches the function
+        now and then, and perhaps not when that was looked at. Of a function that nobody knows,
+        because it is new or runs at an import, all tests of the module; of a module that nobody
+        knows, those of functions of that name: it was moved.
         """
         by_function = self.functions.get(change.path, {})
         found = by_function.get(change.where) or set[str]().union(*by_function.values())
         if not found:
             everywhere = (of.get(change.where, set()) for of in self.functions.values())
             found = found.union(*everywhere)
-        own = f"test_{Path(change.path).stem}.py"
-        return sorted(
-            found, key=lambda test: (Path(_file(test)).name != own, self.seconds([test]), test)
-        )
+        own = str(Path("tests", change.path).with_name(f"test_{Path(change.path).stem}.py"))
+        found = found.union(test for test in self.spent if _file(test) == own)
+        return sorted(found, key=lambda test: (_file(test) != own, self.seconds([test]), test))
 
     def seconds(self, tests: Iterable[str]) -> float:
         """Return how long those tests took."""
