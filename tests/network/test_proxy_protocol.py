@@ -26,6 +26,8 @@ TLV = b"\x03\x00\x04\x01\x02\x03\x04"
         pytest.param(version_2(V6, family=0x21), "2001:db8::1", id="IPv6"),
         pytest.param(version_2(MAPPED, family=0x21), "192.0.2.1", id="IPv4 in IPv6"),
         pytest.param(version_2(V4 + TLV), "192.0.2.1", id="with more about it"),
+        pytest.param(version_2(V4 + TLV * 50), "192.0.2.1", id="longer than a byte can say"),
+        pytest.param(version_2(V4 + bytes(MAXIMUM_BYTES - 28)), "192.0.2.1", id="the longest"),
         pytest.param(version_2(b"", command=0x20, family=0), None, id="local"),
         pytest.param(version_2(V4, command=0x20), None, id="local with addresses"),
         pytest.param(version_2(bytes(216), family=0x31), None, id="UNIX socket"),
@@ -61,6 +63,7 @@ def test_headers(header: bytes, address: str | None) -> None:
         version_2(V4, command=0x2F),
         version_2(V4[:-1]),
         version_2(V4, family=0x21),
+        version_2(bytes(MAXIMUM_BYTES - 15)),
         version_2(bytes(MAXIMUM_BYTES)),
     ],
 )
@@ -83,3 +86,12 @@ def test_any_bytes_are_read(data: bytes) -> None:
             assert len(header.address) in {0, 4, 16}
         else:
             assert len(start + data) < MAXIMUM_BYTES
+
+
+def test_the_longest_line() -> None:
+    """A line of version 1 has 107 bytes at most, its end among them."""
+    longest = b"PROXY UNKNOWN".ljust(105) + b"\r\n"
+    assert parse(longest) == ProxyHeader(107, UNKNOWN)
+    assert parse(longest[:-1]) is None
+    with pytest.raises(ProxyFault):
+        parse(b"PROXY UNKNOWN".ljust(106) + b"\r\n")

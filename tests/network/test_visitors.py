@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.network import visitors as visitors_module
 from greenroom.network.addresses import Networks, packed, site
-from greenroom.network.forwarded import TrustedProxies
+from greenroom.network.forwarded import Origin, TrustedProxies
 from greenroom.network.visitors import Excess, Refused, Visit, VisitorLimits, Visitors
 
 HOME, OTHER, HERE, PROXY = map(packed, ("192.0.2.1", "192.0.2.2", "127.0.0.1", "10.0.0.1"))
@@ -122,6 +123,57 @@ def test_the_node_has_an_end() -> None:
     assert node.refused(HERE) is Excess.NODE
 
 
+def test_more_addresses_than_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that come in one second so many are counted, the first; the others are not."""
+    monkeypatch.setattr(visitors_module, "RECENT_ADDRESSES", 2)
+    node = Node(a_second_per_address=1)
+    third = packed("192.0.2.3")
+    for address in (HOME, OTHER, third, third):
+        node.enter(address)
+    for address in (HOME, OTHER):
+        assert node.refused(address) is Excess.ADDRESS_RATE
+    assert len(node.visitors._recent) == 2
+
+
+def test_those_of_one_place_share_the_bytes_of_its_address() -> None:
+    """Fifty thousand connections from one place keep its address once."""
+    node = Node()
+    first, second = (node.enter(bytes(bytearray(HOME))) for _ in range(2))
+    assert first.address is second.address
+
+
+def test_who_has_finished_keeps_nothing() -> None:
+    """What would let a connection go is forgotten once it may stay, and with it the connection."""
+    node = Node()
+    visit = node.enter()
+    assert (visit.unfinished, visit.is_held) == (True, False)
+    visit.let_go = lambda: None
+    node.visitors.finish(visit)
+    assert not visit.unfinished
+    assert visit.let_go is None
+
+
+@pytest.mark.parametrize(("relayed", "client"), [(False, HOME), (True, PROXY)])
+def test_where_a_request_came_from(relayed: bool, client: bytes) -> None:
+    """A trusted proxy is asked, unless it passes on what somebody sends of whom it told nothing."""
+    node = Node()
+    visit = node.enter(PROXY)
+    assert not visit.is_relayed
+    visit.is_relayed = relayed
+    headers = [(b"x-forwarded-for", b"192.0.2.1")]
+    assert node.visitors.origin(visit, headers) == Origin(client)
+
+
+def test_a_turn_that_is_now_is_no_wait() -> None:
+    """Who need not wait is not counted; who waits as long as the patience is not refused."""
+    node = Node(a_second=1)
+    assert node.visitors.delay(100.0, 1.0) == 0
+    assert not node.met
+    assert node.visitors.delay(100.0, 1.0) == 1
+    with pytest.raises(Refused):
+        node.visitors.delay(100.0, 1.0)
+
+
 def test_new_connections_of_the_node_wait() -> None:
     """A second's worth comes at once; what is more waits its turn, and nobody is refused."""
     node = Node(a_second=10)
@@ -200,6 +252,6 @@ def test_counts_are_exact(steps: list[tuple[str, int]]) -> None:
             pass
         present = Counter(site(each.address) for each in here)
         waiting = Counter(site(each.address) for each in here if each.unfinished)
-        assert node.visitors._present == present
-        assert node.visitors._unfinished_of == waiting
+        assert dict(node.visitors._present) == dict(present)
+        assert dict(node.visitors._unfinished_of) == dict(waiting)
         assert (node.visitors.total, node.visitors.unfinished) == (len(here), waiting.total())

@@ -35,7 +35,7 @@ def shown(address: bytes) -> str:
 
 def site(address: bytes) -> bytes:
     """Return what limits per address count by: one client has a whole /64 of IPv6."""
-    return address if len(address) <= _SITE_BYTES else address[:_SITE_BYTES]
+    return address[:_SITE_BYTES]
 
 
 def is_loopback(address: bytes) -> bool:

@@ -67,18 +67,19 @@ def _parse_2(data: bytes) -> ProxyHeader | None:
 def _parse_1(data: bytes) -> ProxyHeader | None:
     if not _SIGNATURE_1.startswith(data[: len(_SIGNATURE_1)]):
         raise ProxyFault("no PROXY header")
-    end = data.find(b"\r\n", 0, _LINE_1)
-    if end < 0:
+    line, ended, _ = data[:_LINE_1].partition(b"\r\n")
+    if not ended:
         if len(data) >= _LINE_1:
             raise ProxyFault("a PROXY header that does not end")
         return None
-    words = data[:end].split(b" ")
+    size = len(line + ended)
+    words = line.split(b" ")
     if words[1:2] == [b"UNKNOWN"]:
-        return ProxyHeader(end + 2, UNKNOWN)
+        return ProxyHeader(size, UNKNOWN)
     if len(words) != 6 or words[1] not in {b"TCP4", b"TCP6"}:
         raise ProxyFault("a PROXY header of an unknown kind")
     try:
-        return ProxyHeader(end + 2, packed(words[2].decode("ascii")))
+        return ProxyHeader(size, packed(words[2].decode("ascii")))
     except ValueError:
         raise ProxyFault("a PROXY header without an address") from None
 

@@ -48,7 +48,6 @@ class Refused(Exception):
     """The connection is not wanted."""
 
     def __init__(self, excess: Excess) -> None:
-        super().__init__(excess.value)
         self.excess = excess
 
 
