@@ -37,6 +37,7 @@ def test_without_a_base_path(arrived: bytes, asked: bytes) -> None:
     """A path is what it is, but for slashes at its beginning, and was signed as it came."""
     assert BasePath().paths(arrived).asked == asked
     assert BasePath().paths(arrived).signed == (arrived,)
+    assert BasePath("", {asked}.__contains__).paths(arrived).signed == (arrived,)
 
 
 def test_paths_that_begin_alike() -> None:

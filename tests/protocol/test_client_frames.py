@@ -39,6 +39,8 @@ def test_a_client_finds_what_the_service_writes(size: int) -> None:
     assert frame_at(data, 6) == (TEXT, b"x" * size, 6 + len(frame))
     for cut in {0, 1, 2, 3, 9, len(frame) - 1} & set(range(len(frame))):
         assert frame_at(frame[:cut]) is None
+        assert frame_at(data[: 6 + cut], 6) is None
+    assert frame_at(frame) == (TEXT, b"x" * size, len(frame))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -89,6 +89,7 @@ def test_action_error() -> None:
         "IG5mcmlvdGlv",
     )
     assert ActionError(400, "no").request_id == ""
+    assert str(ActionError(400, "no")) == "no"
     assert ActionError(400, "no").id is None
 
 

@@ -548,3 +548,20 @@ def test_nothing_waits_behind_the_end(last: bytes) -> None:
     decoder = FrameDecoder()
     assert len(decoder.feed(last + client(TEXT, b"late"), 1)) == 1
     assert decoder.rest == b""
+
+
+def test_a_frame_in_tiny_pieces_is_looked_at_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that complete nothing are only kept: a peer who sends single ones costs no more."""
+    looked: list[int] = []
+    decode = FrameDecoder._frame
+
+    def noted(self: FrameDecoder, data: bytes, start: int, events: list[Event]) -> int:
+        looked.append(len(data))
+        return decode(self, data, start, events)
+
+    monkeypatch.setattr(FrameDecoder, "_frame", noted)
+    decoder = FrameDecoder()
+    frame = client(TEXT, b"x" * 1000)
+    events = [event for byte in frame for event in decoder.feed(bytes((byte,)))]
+    assert events == [Text(b"x" * 1000)]
+    assert looked == [1, 2, 4, len(frame)]

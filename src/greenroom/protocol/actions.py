@@ -183,8 +183,7 @@ def _members(text: bytes) -> dict[str, object]:
         value = json.loads(
             text.decode(),
             object_pairs_hook=keep,
-            parse_int=_number,
-            parse_float=_number,
+            parse_int=float,  # no member is a number, and a long one would take long to convert
             parse_constant=_not_json,
         )
     except (ValueError, RecursionError):
@@ -192,11 +191,6 @@ def _members(text: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ActionError(ErrorCode.BAD_REQUEST, "The frame must be a JSON object")
     return {key.lower(): member for key, member in outermost}
-
-
-def _number(_: str) -> int:
-    """Stand for any number: no member is one, and a long one would take long to convert."""
-    return 0
 
 
 def _not_json(_: str) -> NoReturn:

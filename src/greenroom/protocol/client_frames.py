@@ -43,8 +43,6 @@ def frame_at(data: bytes, start: int = 0) -> tuple[int, bytes, int] | None:
         raise ValueError("a server must not mask its frames")
     if size > _SHORT_LIMIT:
         body += 2 if size == _MEDIUM else 8
-        if len(data) < body:
-            return None
         size = int.from_bytes(data[start + 2 : body], "big")
     end = body + size
     return None if end > len(data) else (first, data[body:end], end)
