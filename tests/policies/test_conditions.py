@@ -1,10 +1,12 @@
 import contextlib
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.model.principal import ContextValue
+from greenroom.policies import wildcards
 from greenroom.policies.conditions import OPERATORS, Condition, compile_condition, parse_date
 
 MISSING = None
@@ -39,6 +41,8 @@ def holds(
         ("StringNotEquals", "${aws:nothing}", "alice", True),
         ("StringEqualsIgnoreCase", "Red", "rED", True),
         ("StringNotEqualsIgnoreCase", "Red", "rED", False),
+        ("StringEqualsIgnoreCase", "a*", "A*", True),
+        ("StringEqualsIgnoreCase", "a*", "AB", False),
         ("StringEqualsIgnoreCase", "STRASSE", "straße", False),
         ("StringEqualsIgnoreCase", "fi", "ﬁ", False),
         ("StringEqualsIgnoreCase", "Ärzte", "äRZTE", True),
@@ -236,6 +240,19 @@ def test_what_is_no_date(text: str) -> None:
     """Also what no calendar has, and what is before the first year or after the last."""
     with pytest.raises(ValueError, match="must be a date"):
         parse_date(text)
+
+
+@pytest.mark.parametrize(("operator", "build"), [("StringLike", "glob"), ("ArnLike", "arn")])
+def test_what_has_no_variable_is_compiled_once(operator: str, build: str) -> None:
+    """A pattern with one depends on the request; the others are ready before any comes."""
+    arn = "arn:aws:iam::1:user/"
+    context = {"s:key": f"{arn}alice", "aws:username": "alice"}
+    for value, calls in ((f"{arn}a*", 1), (f"{arn}${{aws:username}}", 3)):
+        with mock.patch.object(wildcards, build, wraps=getattr(wildcards, build)) as building:
+            condition = Condition(operator, "s:key", (value,))
+            test = compile_condition(condition, variables=True, deny=False)
+            assert all(test(context) for _ in range(3))
+        assert building.call_count == calls
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[0-9T:Z.+-]{1,30}", fullmatch=True))

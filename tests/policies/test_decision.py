@@ -1,6 +1,8 @@
 import itertools
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,14 @@ from greenroom.model.principal import (
     Outcome,
     PolicyKind,
 )
-from greenroom.policies.decision import MAX_ACTIONS, NO_POLICIES, CompiledPolicies
+from greenroom.policies import wildcards
+from greenroom.policies.decision import (
+    MAX_ACTIONS,
+    NO_POLICIES,
+    CompiledPolicies,
+    CompiledPolicy,
+)
+from greenroom.policies.document import parse_identity_policy
 from tests.stand_ins.policies import OTHER_ROOM, ROOM, policies, policy, statements
 
 ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -294,4 +303,88 @@ def test_actions_that_are_kept_have_a_bound() -> None:
     for number in itertools.islice(itertools.count(), MAX_ACTIONS * 3):
         found = compiled.decide(AccessRequest(f"ivschat:Get{number}", ROOM, {}))
         assert found.outcome is YES
-        assert len(compiled._by_action) <= MAX_ACTIONS
+        assert len(compiled._by_action) == number % MAX_ACTIONS + 1
+
+
+def test_the_statements_of_an_action_are_found_once() -> None:
+    """A decision looks at resources and conditions only, as long as few actions are asked for."""
+    compiled = policies(ALLOW_ALL)
+    with mock.patch.object(compiled, "_find", wraps=compiled._find) as finding:
+        for _ in range(3):
+            for number in range(MAX_ACTIONS):
+                compiled.decide(AccessRequest(f"ivschat:Get{number}", ROOM, {}))
+                compiled.uses_resource_tags(f"ivschat:Get{number}")
+    assert finding.call_count == MAX_ACTIONS
+
+
+@pytest.mark.parametrize(
+    ("resource", "matches"),
+    [
+        ({"Resource": ROOM}, True),
+        ({"Resource": OTHER_ROOM}, False),
+        ({"Resource": [OTHER_ROOM, ROOM]}, True),
+        ({"Resource": "*"}, True),
+        ({"NotResource": ROOM}, False),
+        ({"NotResource": OTHER_ROOM}, True),
+        ({"NotResource": [OTHER_ROOM, ROOM]}, False),
+        ({"NotResource": "*"}, False),
+        ({"Resource": f"{ROOM[:-6]}${{aws:username}}"}, True),
+        ({"Resource": f"{ROOM[:-6]}${{aws:userid}}"}, False),
+        ({"Resource": f"{ROOM[:-6]}x${{aws:username}}"}, False),
+        ({"Resource": f"{OTHER_ROOM[:-6]}${{aws:username}}"}, False),
+        ({"NotResource": f"{OTHER_ROOM[:-6]}${{aws:username}}"}, True),
+    ],
+)
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_resources_of_a_statement(effect: str, resource: dict[str, Any], matches: bool) -> None:
+    """One of several must match, none of NotResource; a variable stands for the request's value."""
+    statement = {"Effect": effect, "Action": "*", **resource}
+    found = policies(ALLOW_ALL, statement) if effect == "Deny" else policies(statement)
+    request = AccessRequest("ivschat:GetRoom", ROOM, {"aws:username": ROOM[-6:]})
+    allowed = matches if effect == "Allow" else not matches
+    assert (found.decide(request).outcome is YES) is allowed
+
+
+@pytest.mark.parametrize(
+    ("resource", "before", "after"),
+    [
+        (f"{ROOM[:-6]}*", 1, 1),
+        (f"{ROOM[:-6]}${{aws:username}}", 0, 3),
+        (f"{OTHER_ROOM[:-6]}${{aws:username}}", 0, 0),
+    ],
+)
+def test_resources_are_compiled_seldom(resource: str, before: int, after: int) -> None:
+    """Once without a variable; with one for each request whose resource can match at all."""
+    with mock.patch.object(wildcards, "resource", wraps=wildcards.resource) as building:
+        compiled = policies({**ALLOW_ALL, "Resource": resource})
+        assert building.call_count == before
+        for _ in range(3):
+            compiled.decide(AccessRequest("ivschat:GetRoom", ROOM, {"aws:username": ROOM[-6:]}))
+    assert building.call_count == after
+
+
+@pytest.mark.parametrize(
+    ("statement", "compiling", "matching"),
+    [
+        ({}, 1, 1),
+        ({"Action": ["iam:x", "ivschat:*", "sts:x"]}, 3, 2),
+        ({"Resource": [OTHER_ROOM, ROOM, OTHER_ROOM]}, 4, 3),
+        ({"Condition": {"StringEquals": {"aws:username": ["a", "b", "c"]}}}, 4, 3),
+        ({"Condition": {"StringEquals": {"aws:username": "b"}}}, 2, 2),
+    ],
+)
+def test_each_pattern_is_metered(statement: dict[str, Any], compiling: int, matching: int) -> None:
+    """A meter is called before each is compiled, and each time that one is matched."""
+    calls: list[None] = []
+    meter = partial(calls.append, None)
+    text = {"Version": "2012-10-17", "Statement": [{**ALLOW_ALL, **statement}]}
+    document = parse_identity_policy(text)
+    compiled = CompiledPolicies([CompiledPolicy("p", document, meter)])
+    assert len(calls) == compiling
+    calls.clear()
+    request = AccessRequest("ivschat:GetRoom", ROOM, {"aws:username": "b"})
+    assert compiled.decide(request).outcome is YES
+    assert len(calls) == matching
+    parse_identity_policy(text, meter=meter)
+    # A statement each, and all that it holds.
+    assert len(calls) == matching + compiling + 1 + ("Resource" not in statement)

@@ -244,6 +244,7 @@ def test_limits_of_size() -> None:
     assert f"at most {TRUST_POLICY_SIZE}" in refusal(parse_trust_policy, with_statements(statement))
     assert USER_INLINE_SIZE == TRUST_POLICY_SIZE
     assert f"longer than {MAX_TEXT}" in refusal(parse_identity_policy, " " * (MAX_TEXT + 1))
+    assert "not valid JSON" in refusal(parse_identity_policy, " " * MAX_TEXT)
 
 
 def test_mappings_that_json_cannot_hold() -> None:
@@ -259,6 +260,12 @@ def test_printing_is_stable(document: dict[str, Any]) -> None:
     text = to_json(parsed)
     assert parse_identity_policy(text) == parsed
     assert to_json(parse_identity_policy(text)) == text
+
+
+def test_printing_keeps_characters() -> None:
+    """A document is printed as people write it, not with escapes, which count for its size."""
+    allow = {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::büro/*"}
+    assert "büro" in to_json(parse_identity_policy({"Statement": allow}))
 
 
 def test_the_id_of_a_trust_policy_is_kept() -> None:

@@ -29,6 +29,7 @@ def test_wildcards_that_match_something(action: str) -> None:
         ("ivschat:Greet", "no action that Greenroom asks for", True, False),
         ("ivschat:Put*", "no action that Greenroom asks for", True, False),
         ("iam:CreateUsr", "did you mean iam:CreateUser", True, False),
+        ("iam:ListPolicie", "iam:ListPolicies or iam:ListUserPolicies?", True, False),
         ("greenroom:Greet", "no action that Greenroom asks for", True, False),
         ("greenroom:ListTokenKey", "did you mean greenroom:ListTokenKeys", True, False),
         ("iam:PassRole", "no action that Greenroom asks for", False, False),

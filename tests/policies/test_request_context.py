@@ -91,6 +91,17 @@ def test_a_tag_whose_key_resembles_another_is_another() -> None:
     assert "aws:requesttag/mark" not in found
 
 
+def test_a_resource() -> None:
+    """Its account stands in its ARN, whatever follows; its tags are keys as others are."""
+    arn = f"arn:aws:ivschat:us-east-1:{ACCOUNT}:room/a:b:c"
+    found = with_resource({"aws:userid": "AIDA1"}, arn, {"Team": "red"})
+    assert found == {
+        "aws:userid": "AIDA1",
+        "aws:resourceaccount": ACCOUNT,
+        "aws:resourcetag/team": "red",
+    }
+
+
 @pytest.mark.parametrize("resource", ["*", "arn:aws:s3:::bucket"])
 def test_resources_without_an_account(resource: str) -> None:
     """The account of a resource is there when its ARN names one."""

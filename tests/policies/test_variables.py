@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.policies.variables import keys, resolve, template
+from greenroom.policies.variables import fixed, keys, resolve, template
 from greenroom.policies.wildcards import Wildcard, glob
 
 
@@ -71,6 +71,14 @@ def test_bad_variables_are_refused(text: str) -> None:
 def test_old_versions_have_no_variables() -> None:
     """Before 2012-10-17, `${aws:username}` is text."""
     assert template("${aws:username}", variables=False) == ("${aws:username}",)
+
+
+@pytest.mark.parametrize("text", ["", "a*b", "${*}", "${$}x"])
+def test_what_has_no_variable_is_known(text: str) -> None:
+    """It is the same in every request, and is made ready once."""
+    pieces = template(text, variables=True)
+    assert fixed(pieces) == list(pieces)
+    assert fixed(template(text + "${aws:username}", variables=True)) is None
 
 
 def test_keys_of_variables() -> None:

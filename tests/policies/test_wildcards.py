@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.policies import wildcards
-from greenroom.policies.wildcards import Matcher, Token, Wildcard, arn, glob, resource, tokens
+from greenroom.policies.wildcards import (
+    Matcher,
+    Token,
+    Wildcard,
+    arn,
+    glob,
+    landmarks,
+    resource,
+    tokens,
+)
 
 PATTERNS = st.text("ab:*?", max_size=12)
 TEXTS = st.text("ab:", max_size=12)
@@ -57,6 +66,65 @@ def test_resource_matches_what_trying_everything_matches(pattern: str, text: str
     assert resource(tokens(pattern))(text) == naive(tokens(pattern), text, final_stars(pattern))
 
 
+def short(characters: str, most: int) -> list[str]:
+    """Return all texts of so many of these characters at most."""
+    sizes = range(most + 1)
+    return ["".join(each) for n in sizes for each in itertools.product(characters, repeat=n)]
+
+
+@pytest.mark.parametrize("walking", [False, True])
+def test_all_short_patterns(walking: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every short pattern matches the short texts that trying everything matches, and no other."""
+    if walking:
+        monkeypatch.setattr(wildcards, "STEPS", 0)
+        monkeypatch.setattr(wildcards, "SEARCH_STEPS", 0)
+    texts = short("a:", 5)
+    for pattern in short("a:*?", 4):
+        parsed, stars = tokens(pattern), final_stars(pattern)
+        anywhere, within = glob(parsed), resource(parsed)
+        for text in texts:
+            assert anywhere(text) is naive(parsed, text), (pattern, text)
+            assert within(text) is naive(parsed, text, stars), (pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [("", ""), ("a:b", "a:b"), ("*", "a:b"), ("**", "a"), ("a:b*", "a:b:c")]
+)
+@pytest.mark.parametrize("build", [glob, resource])
+def test_what_needs_no_search(
+    pattern: str, text: str, build: Callable[[list[Token]], Matcher]
+) -> None:
+    """Most patterns are a text, `*` or `text*`: they are compared and not searched for."""
+    matches = build(tokens(pattern))
+    assert matches(text)
+    assert steps(matches, text) <= steps(lambda _: text.startswith(pattern), text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "passes"),
+    [
+        ("a*bcd*e", "a bcd", True),
+        ("a*bcd*e", "b bcd e", False),
+        ("a*bcd*e", "a e", False),
+        ("*bcd", "bcd", True),
+        ("*bcd", "cd", False),
+        ("a?b", "a", False),
+        ("?b", "ab", True),
+        ("**", "", True),
+        ("", "a", True),
+    ],
+)
+def test_landmarks(pattern: str, text: str, passes: bool) -> None:
+    """A text must begin as the pattern does, and hold the longest text of what follows."""
+    assert landmarks(tokens(pattern))(text) is passes
+
+
+def test_what_has_no_landmark_is_not_looked_at() -> None:
+    """Of a resource that is none of the pattern's kind, no segment is compared."""
+    matches = resource(tokens("arn:aws:ivschat:*:*:room/a?b"))
+    assert steps(matches, "arn:aws:ivschat:us-east-1:1:logging/a2c") < 8
+
+
 @given(st.text(max_size=30))
 def test_text_without_wildcards_matches_itself_only(text: str) -> None:
     """A pattern of literal text is equality, whatever characters it has."""
@@ -83,6 +151,7 @@ def test_walking_matches_what_trying_everything_matches(pattern: str, text: str)
         ("arn:" + "a*:" * 1_000 + "b", "arn:" + "a:" * 1_000),
         ("arn:" + "*a?" * 600 + ":b", "arn:" + "a" * 2_000),
         ("arn:" + "a*:" * 300 + "*a?a?" * 300 + "b", "arn:" + "a:" * 500 + "a" * 1_000),
+        ("arn:*" + ":a?" * 400 + ":b?", "arn:b" + ":ab" * 800 + ":b"),
     ],
 )
 @pytest.mark.parametrize("build", [glob, resource])
@@ -177,6 +246,9 @@ def test_resource_patterns(pattern: str, text: str, matches: bool) -> None:
         ("*", "arn:aws:iam::1:user/alice", True),
         ("arn:*:iam::1:user/alic?", "arn:aws:iam::1:user/alice", True),
         ("arn:aws:iam::1:user/alice", "alice", False),
+        ("arn:aws:iam::1:user/*:b", "arn:aws:iam::1:user/a:c:b", True),
+        ("arn:aws:iam::?:user/a:b:c", "arn:aws:iam::1:user/a:b:c", True),
+        ("arn:aws:iam::?:user/a:b:c", "arn:aws:iam::1:user/a:b", False),
     ],
 )
 def test_arn_patterns(pattern: str, text: str, matches: bool) -> None:

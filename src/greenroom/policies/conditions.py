@@ -12,6 +12,7 @@ Source: IAM User Guide, "Condition operators", "Single-valued vs. multivalued co
 
 import base64
 import binascii
+import contextlib
 import ipaddress
 import operator
 import re
@@ -121,10 +122,8 @@ def parse_date(text: str) -> datetime:
         ValueError: it says none.
     """
     if _EPOCH.fullmatch(text):
-        try:
+        with contextlib.suppress(OverflowError):
             return _EPOCH_START + timedelta(seconds=float(text))
-        except OverflowError:
-            raise ValueError(_NO_DATE) from None
     match = _DATE.fullmatch(text)
     if match is None:
         raise ValueError(_NO_DATE)

@@ -8,7 +8,13 @@ Source: IAM User Guide, "Grammar of the IAM JSON policy language" and "IAM and A
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from greenroom.policies.conditions import Condition, Meter, compile_condition, each_metered
+from greenroom.policies.conditions import (
+    Condition,
+    Meter,
+    compile_condition,
+    each_metered,
+    qualified,
+)
 from greenroom.policies.statement import (
     OLD_VERSION,
     VARIABLES_SINCE,
@@ -166,23 +172,21 @@ class _Parser:
             for key, values in _mapping(keys, f"{path}.{operator}").items():
                 place = f"{path}.{operator}.{key}"
                 texts = _texts(values, place, scalars=True)
+                self._check_condition(operator, key, f"{path}.{operator}", texts)
                 found.append(Condition(operator, key, tuple(text for _, text in texts)))
-                self._check_condition(found[-1], path, [place for place, _ in texts])
         return tuple(found)
 
-    def _check_condition(self, condition: Condition, path: str, places: Iterable[str]) -> None:
-        where = f"{path}.{condition.operator}"
+    def _check_condition(
+        self, operator: str, key: str, path: str, texts: Iterable[tuple[str, str]]
+    ) -> None:
         try:
-            compile_condition(
-                Condition(condition.operator, condition.key, ()), variables=False, deny=False
-            )
+            qualified(operator)
         except ValueError as error:
-            raise _fault(where, str(error)) from None
-        if not _KEY.fullmatch(condition.key):
-            raise _fault(f"{where}.{condition.key}", "is not a condition key: SERVICE:NAME")
-        placed = zip(places, condition.values, strict=True)
-        for place, value in each_metered(placed, self._meter):
-            one = Condition(condition.operator, condition.key, (value,))
+            raise _fault(path, str(error)) from None
+        if not _KEY.fullmatch(key):
+            raise _fault(f"{path}.{key}", "is not a condition key: SERVICE:NAME")
+        for place, value in each_metered(texts, self._meter):
+            one = Condition(operator, key, (value,))
             try:
                 compile_condition(one, variables=self._variables, deny=False)
             except ValueError as error:

@@ -7,6 +7,7 @@ the text is walked once, with the places of the pattern that it may be at as bit
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from functools import cached_property
@@ -91,7 +92,7 @@ def arn(pattern: Iterable[Token]) -> Matcher:
     pattern = _merged(pattern)
     if pattern == [Wildcard.ANY]:
         return _everything
-    parts = [glob(part) for part in _split_at_colons(pattern, _ARN_PARTS - 1)]
+    parts = [glob(part) for part in _split_at_colons(pattern, _ARN_PARTS)]
 
     def matches(text: str) -> bool:
         values = text.split(":", _ARN_PARTS - 1)
@@ -143,14 +144,14 @@ def _merged(pattern: Iterable[Token]) -> list[Token]:
     return merged
 
 
-def _split_at_colons(pattern: list[Token], times: int = -1) -> list[list[Token]]:
+def _split_at_colons(pattern: list[Token], most: int = sys.maxsize) -> list[list[Token]]:
+    """Return the parts between colons; of so many at most the last one may hold some."""
     parts: list[list[Token]] = [[]]
     for token in pattern:
         if isinstance(token, Wildcard):
             parts[-1].append(token)
             continue
-        left = -1 if times < 0 else times - len(parts) + 1
-        first, *others = token.split(":", left) if left else [token]
+        first, *others = token.split(":", most - len(parts))
         parts[-1].append(first)
         parts += [[other] for other in others]
     return [_merged(part) for part in parts]
@@ -165,15 +166,15 @@ class _Part(msgspec.Struct, frozen=True):
 
 def _match_parts(parts: Sequence[_Part], values: Sequence[str]) -> bool:
     """Match segment by segment; a part that spans may take the values after its own, too."""
-    part = value = 0
-    spanning = taken = -1
+    part = value = taken = 0
+    spanning: int | None = None
     while value < len(values):
         if part < len(parts) and parts[part].matches(values[value]):
             if parts[part].spans:
                 spanning, taken = part, value
             part += 1
             value += 1
-        elif spanning >= 0:
+        elif spanning is not None:
             taken += 1
             part, value = spanning + 1, taken + 1
         else:
