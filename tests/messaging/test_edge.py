@@ -1,11 +1,12 @@
 """One WebSocket connection: upgrade, actions, events, and every way in which it ends.
 
-Covers: greenroom.messaging.edge_services, greenroom.messaging.reset, greenroom.messaging.sockets,
+Covers: greenroom.messaging.edge_services, greenroom.messaging.sockets,
     greenroom.messaging.upgrading
 """
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,7 @@ def refused(transport: Transport) -> tuple[int, dict[str, Any]]:
     (answer,) = transport.take()
     head, _, body = answer.partition(b"\r\n\r\n")
     assert transport.closed
+    assert re.search(rb"\r\nDate: \w{3}, [\w ]+ [\d:]{8} GMT$", head)
     return int(head.split()[1]), msgspec.json.decode(body)
 
 
@@ -348,6 +350,30 @@ async def test_a_crash_in_an_action_is_answered(
         assert texts(transport.take())[0]["RequestId"] == "s"
 
 
+async def test_a_crash_while_a_connection_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged with the names of the connection, which is let go of; the node lives on."""
+
+    async def fails() -> None:
+        raise ValueError("secret words")
+
+    async with stage() as made:
+        _, transport = made.begin(token(), peer=addresses.packed("192.0.2.1"))
+        await settle()
+        edge, _ = transport.protocol, transport.take()
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr(made.actions, "act", lambda *_: fails())
+            edge.data_received(action())
+            await settle()
+        crash = next(each for each in logs if each["event"] == "connection crashed")
+        assert (crash["log_level"], crash["room"]) == ("error", HERE)
+        assert crash["connection"] == edge.session.claims.token_id
+        assert crash["address"] == "192.0.2.1"
+        assert ended(logs) == ["internal_error"]
+        assert (transport.written, transport.aborted) == ([], True)
+        assert made.hub.connections == 0
+        edge.connection_lost(None)
+
+
 # ------------------------------------------------------------------------------------- endings
 
 
@@ -555,6 +581,23 @@ async def test_drain_sends_no_close_frame() -> None:
         assert (transport.closed, transport.aborted) == (False, False)
         edge.data_received(action())
         assert transport.take() == []
+        edge.connection_lost(None)
+
+
+async def test_nothing_is_kept_of_what_comes_behind_a_drain() -> None:
+    """Who sends on until the socket ends is not collected, also when an action still waits."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        made.rooms.forget(HERE)
+        made.store.gate.clear()
+        edge.data_received(action())
+        edge.drain()
+        assert transport.is_reading()
+        for _ in range(3):
+            edge.data_received(action() * 20)
+        assert (edge._early, transport.written) == (b"", [])
+        made.store.gate.set()
+        await settle()
         edge.connection_lost(None)
 
 

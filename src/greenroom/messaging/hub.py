@@ -154,8 +154,8 @@ class Hub:
         """End connections, a slice at a time: there may be tens of thousands."""
         for connection in connections[:SLICE]:
             connection.revoke()
-        if len(connections) > SLICE:
-            asyncio.get_running_loop().call_soon(self._revoke, connections[SLICE:])
+        if rest := connections[SLICE:]:
+            asyncio.get_running_loop().call_soon(self._revoke, rest)
 
 
 def _drain(connections: list[Connection]) -> None:
