@@ -32,7 +32,10 @@ class Application:
         """Answer one HTTP request."""
         paths = self._base_path.paths(scope["raw_path"])
         scope["raw_path"], scope["signed_paths"] = paths.asked, paths.signed
-        if self._health.wants(scope):
+        if scope["method"] not in ("GET", "HEAD"):
+            # What is asked of the control plane, but for listing tags.
+            await self._control(scope, receive, send)
+        elif self._health.wants(scope):
             await self._health(scope, send)
         elif self._monitoring is not None and self._monitoring.wants(scope):
             await self._monitoring(scope, receive, send)

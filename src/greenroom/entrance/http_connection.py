@@ -18,7 +18,6 @@ uvicorn's protocol class reads the requests. What it leaves open is closed here:
 """
 
 import asyncio
-import uuid
 from typing import cast
 
 import httptools
@@ -26,17 +25,14 @@ import msgspec
 from uvicorn._types import HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from greenroom.aws import rest_json
 from greenroom.clock import Clock
 from greenroom.control.asgi import CORS
 from greenroom.control.pipeline import UNKNOWN
+from greenroom.entrance.exchange import Exchange, head_of
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.reset import reset
 from greenroom.messaging.turns import Turns
@@ -44,6 +40,7 @@ from greenroom.messaging.upgrading import Upgrades
 from greenroom.model.errors import ValidationException
 from greenroom.network import addresses
 from greenroom.network.visitors import Visit, Visitors
+from greenroom.process.randomness import new_request_id
 from greenroom.protocol.handshake import asks_for_websocket, is_for_websocket
 from greenroom.protocol.pieces import Pieces
 from greenroom.protocol.target import fault_of
@@ -135,6 +132,8 @@ class HttpConnection(HttpToolsProtocol):
         self._services = services
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
+        # What has begun to arrive of a request, and for what there is a deadline.
+        self._part = self._timed = ""
         self._unread: asyncio.TimerHandle | None = None
         self._pieces = Pieces()
         self._parts = 0
@@ -148,7 +147,8 @@ class HttpConnection(HttpToolsProtocol):
         self.flow = self._flow = _Flow(transport)
         if self._visit.address:
             self.client = (addresses.shown(self._visit.address), 0)
-        self._set_deadline("headers", self._due)
+        self._part = "headers"
+        self._set_deadline(self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_deadline()
@@ -161,7 +161,7 @@ class HttpConnection(HttpToolsProtocol):
     def _let_go(self) -> None:
         """Forget what waits, and whatever refers to this object."""
         self._ended = True
-        self._held = b""
+        self._part, self._held = "", b""
         self.pipeline.clear()
         self.parser = None  # type: ignore[assignment]  # nothing comes after it
         if self.cycle is not None:
@@ -197,6 +197,12 @@ class HttpConnection(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def _feed(self, data: bytes) -> None:
+        """Take what came; what has not come whole has a deadline from now on."""
+        self._parse(data)
+        if self._part != self._timed and not self._refused:
+            self._set_deadline()
+
+    def _parse(self, data: bytes) -> None:
         """Give the parser one request; what is behind it is held until the answer is written."""
         start = self._parts = 0
         while start < len(data):
@@ -230,13 +236,15 @@ class HttpConnection(HttpToolsProtocol):
             raise _Refused(400, _TOO_MANY)
         self._unset_keepalive_if_required()
         super().on_message_begin()
-        if self._deadline is None:
-            self._set_deadline("headers")
+        self._part = "headers"
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._pieces.in_body:
             raise _Refused(400, "A request must not have trailers")
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         if len(self.headers) > self._limits.count:
             raise _Refused(431, _TOO_LARGE)
 
@@ -253,9 +261,19 @@ class HttpConnection(HttpToolsProtocol):
             # The parser would take the body for the other protocol's bytes.
             raise _Refused(400, "A request with a body cannot ask for another protocol")
         self._find_client()
-        super().on_headers_complete()
+        if not wants:
+            self._begin_exchange()
         self._pieces.head_ended(self.headers)
-        self._set_deadline("body")
+        self._part = "body"
+
+    def _begin_exchange(self) -> None:
+        """Have the application answer, now or when it has answered what came before."""
+        waits, self.cycle = self._is_unanswered(), Exchange.of(self)
+        if waits:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
 
     def on_body(self, body: bytes) -> None:
         self._pieces.content_came()
@@ -263,6 +281,7 @@ class HttpConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._part = ""
         self._unset_deadline()
         self._pieces.request_ended()
         if not self._wants_websocket():
@@ -337,13 +356,17 @@ class HttpConnection(HttpToolsProtocol):
 
     # Refusals
 
-    def _set_deadline(self, part: str, due: float | None = None) -> None:
+    def _set_deadline(self, due: float | None = None) -> None:
+        """Have a deadline for the part that has begun to arrive, if one has."""
         self._unset_deadline()
-        if due is None:
-            due = self.loop.time() + self._limits.seconds
-        self._deadline = self.loop.call_at(due, self.too_slow, part)
+        part = self._timed = self._part
+        if part:
+            if due is None:
+                due = self.loop.time() + self._limits.seconds
+            self._deadline = self.loop.call_at(due, self.too_slow, part)
 
     def _unset_deadline(self) -> None:
+        self._timed = ""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -352,7 +375,7 @@ class HttpConnection(HttpToolsProtocol):
         """Refuse a request whose `part` did not arrive in time."""
         if self._held and not self._pieces.in_body:
             # It has arrived, and its turn has not come.
-            self._set_deadline(part)
+            self._set_deadline()
             return
         self._answer(408, f"The request {part} took too long")
 
@@ -388,12 +411,11 @@ class HttpConnection(HttpToolsProtocol):
             *self.server_state.default_headers,
             *response.headers,
             *CORS,
-            (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
+            (b"x-amzn-requestid", new_request_id().encode()),
             (b"content-length", str(len(response.body)).encode()),
             (b"connection", b"close"),
         )
-        head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        return STATUS_LINE[status] + head + b"\r\n" + response.body
+        return head_of(status, headers) + response.body
 
     def _close_after(self, answer: bytes) -> None:
         """Send the last bytes, and close when the peer has, or after `LINGER_SECONDS`."""

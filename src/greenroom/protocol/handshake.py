@@ -116,7 +116,7 @@ def asks_for_websocket(headers: Headers) -> bool:
 
 def is_for_websocket(headers: Headers) -> bool:
     """Return whether a request has what only one for a WebSocket has."""
-    return any(name in _WEBSOCKET for name, _ in headers)
+    return not _WEBSOCKET.isdisjoint([name for name, _ in headers])
 
 
 def parse_upgrade(method: bytes, headers: Headers) -> Upgrade:
