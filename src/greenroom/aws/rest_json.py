@@ -83,7 +83,8 @@ def parse(
         params.update(_query_members(plan.query, query_string))
     params.update(uri)
     errors = check(operation.input, params, "")
-    errors += _further_errors(params, checks, errors)
+    if not checks.keys().isdisjoint(params):
+        errors += _further_errors(params, checks, errors)
     if errors:
         raise ValidationException.of_fields(*errors)
     return _structure_of(operation.input)(params)

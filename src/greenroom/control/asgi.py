@@ -20,11 +20,11 @@ CORS = (
 def signed_request(scope: Scope, body: bytes) -> sigv4.Request:
     """Return what a signature is about: of a path that was not taken as it came, `signed_paths`."""
     raw_path, *others = scope.get("signed_paths") or (scope["raw_path"],)
-    # A list first: a generator is resumed for each header.
+    # Lists first: a generator is resumed for each header.
     return sigv4.Request(
         method=scope["method"],
         raw_path=raw_path.decode("latin-1"),
-        other_paths=tuple(path.decode("latin-1") for path in others),
+        other_paths=tuple([path.decode("latin-1") for path in others]),
         query_string=scope["query_string"].decode("latin-1"),
         headers=tuple(
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]

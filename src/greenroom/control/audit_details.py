@@ -9,9 +9,11 @@
 import json
 from collections.abc import Callable, Mapping
 
-IDENTIFIERS = (
-    *("roomIdentifier", "identifier", "resourceArn", "loggingConfigurationIdentifier"),
-    *("PolicyArn", "RoleArn", "PolicySourceArn"),
+IDENTIFIERS = frozenset(
+    {
+        *("roomIdentifier", "identifier", "resourceArn", "loggingConfigurationIdentifier"),
+        *("PolicyArn", "RoleArn", "PolicySourceArn"),
+    }
 )
 """Parameters that name a resource."""
 
@@ -46,8 +48,11 @@ IAM_DETAILS = (
 
 def resources(parameters: Mapping[str, object], result: Mapping[str, object]) -> tuple[str, ...]:
     """Return the ARNs that a request named, and that of what it made."""
-    named = (parameters.get(name) for name in IDENTIFIERS)
-    found = [each for each in named if isinstance(each, str)]
+    found = [
+        value
+        for name, value in parameters.items()
+        if name in IDENTIFIERS and isinstance(value, str)
+    ]
     made = result.get("arn") or _made_by_iam(result)
     if isinstance(made, str) and made not in found:
         found.append(made)
@@ -62,9 +67,11 @@ def details(
     done: bool,
 ) -> dict[str, object]:
     """Return what else is worth knowing of a request; `done` says that it was not refused."""
-    known = {**parameters, **_issued_by_iam(result)}
+    names, known = DETAILS.get(operation), parameters
+    if names is None:
+        names, known = IAM_DETAILS, {**parameters, **_issued_by_iam(result)}
     found: dict[str, object] = {}
-    for name in DETAILS.get(operation, IAM_DETAILS):
+    for name in names:
         value = known.get(name)
         if value is not None:
             shown = _SHOWN.get(name)

@@ -39,7 +39,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     def optional_text(self, name: str) -> str | None:
         """Return a string, or None when the request has none."""
-        return self.optional(name, str)
+        value = self.parameters.get(name)
+        return value if value is None or isinstance(value, str) else msgspec.convert(value, str)
 
     def texts(self, name: str) -> list[str]:
         """Return a list of strings, empty when the request has none."""

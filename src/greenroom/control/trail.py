@@ -7,7 +7,6 @@
 - Which parameters: `audit_details`.
 """
 
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -18,6 +17,8 @@ from greenroom.clock import Clock
 from greenroom.control.asgi import Scope
 from greenroom.control.audit_details import details, resources
 from greenroom.identities.callers import Caller
+from greenroom.model.principal import Principal
+from greenroom.process.randomness import new_request_id
 from greenroom.telemetry.bounded_log import BoundedLog
 
 LEFT_OUT = "audit lines left out"
@@ -56,7 +57,7 @@ class Trail:
 
 def new_trail(scope: Scope) -> Trail:
     """Begin the trail of an HTTP request."""
-    return Trail(str(uuid.uuid4()), (scope.get("client") or ("",))[0])
+    return Trail(new_request_id(), (scope.get("client") or ("",))[0])
 
 
 class Auditor:
@@ -71,7 +72,8 @@ class Auditor:
         """Write the request's line, unless it is one too many; `outcome` is a refusal's code."""
         if self._log is None:
             return
-        suppressed = self._suppressed(self._log.refusals, trail, outcome)
+        principal = None if trail.caller is None else trail.caller.principal
+        suppressed = self._suppressed(self._log.refusals, trail, outcome, principal)
         if suppressed is None:
             return
         await self._log.record(
@@ -80,8 +82,8 @@ class Auditor:
                 event=trail.operation,
                 outcome=outcome,
                 request_id=trail.request_id,
-                arn="" if trail.caller is None else trail.caller.principal.arn,
-                principal_id="" if trail.caller is None else trail.caller.principal.user_id,
+                arn="" if principal is None else principal.arn,
+                principal_id="" if principal is None else principal.user_id,
                 access_key_id=trail.access_key_id,
                 source_ip=trail.source_ip,
                 region=trail.region,
@@ -93,9 +95,10 @@ class Auditor:
             )
         )
 
-    def _suppressed(self, refusals: Refusals, trail: Trail, outcome: str) -> int | None:
+    def _suppressed(
+        self, refusals: Refusals, trail: Trail, outcome: str, principal: Principal | None
+    ) -> int | None:
         """Return how many lines were left out before this one, or None to leave it out, too."""
-        principal = None if trail.caller is None else trail.caller.principal
         caller = NOBODY if principal is None else principal.principal_arn
         if outcome == SUCCESS and not trail.is_free:
             return refusals.take(caller)

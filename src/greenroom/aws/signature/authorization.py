@@ -6,6 +6,7 @@ requests". Texts of errors are AWS's where they are known; none repeats what was
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import unquote
 
 import msgspec
@@ -57,8 +58,8 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     service: str
     terminator: str
-    signed_headers: tuple[str, ...]
-    """Lower case, sorted, each once."""
+    signed_headers: frozenset[str]
+    """In lower case."""
     signature: str
     timestamp: str
     """When the request was signed: YYYYMMDDThhmmssZ."""
@@ -218,17 +219,21 @@ def _authorization(
     )
 
 
-def _signed_headers(text: str) -> tuple[str, ...]:
+@lru_cache(maxsize=64)
+def _signed_headers(text: str) -> frozenset[str]:
+    """Return the names, as text sorted and each once: a client names the same all the time."""
     _refuse_more_than_at_most(text.count(";") + 1, "signed headers")
     names = text.split(";")
-    if not _HEADER_NAMES.fullmatch(text) or names != sorted(set(names)):
+    once = frozenset(names)
+    if not _HEADER_NAMES.fullmatch(text) or names != sorted(once):
         raise IncompleteSignatureException(
             "'SignedHeaders' must be names of headers in lower case, sorted, each once, with ';'"
             " between them."
         )
-    return tuple(names)
+    return once
 
 
+@lru_cache(maxsize=64)
 def _timestamp(text: str) -> tuple[str, int]:
     """Return a date in the form that is signed, and in seconds since the epoch.
 

@@ -16,7 +16,6 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from itertools import product
 
 from greenroom.aws.signature.authorization import ALGORITHM, Authorization, authorization_of
 from greenroom.aws.signature.canonical import (
@@ -78,18 +77,20 @@ def verify(
     """
     _check_scope(authorization, service, regions)
     _check_time(authorization, now)
-    headers = _signed_headers(request, frozenset(authorization.signed_headers))
+    headers = _signed_headers(request, authorization.signed_headers)
     _check_payload(request, headers)
     key = _signing_key(secret, authorization.date, authorization.region, service)
     scope = f"{authorization.date}/{authorization.region}/{service}/{_TERMINATOR}"
     pairs = query_pairs(request.query_string)
     if authorization.expires is not None:
         pairs = [pair for pair in pairs if pair[0] != SIGNATURE_PARAMETER]
-    for path, query in product(canonical_paths(request), canonical_queries(pairs)):
-        canonical = canonical_request(request, query, headers, path)
-        signature = _signature(key, authorization.timestamp, scope, canonical)
-        if hmac.compare_digest(signature, authorization.signature):
-            return
+    for path in canonical_paths(request):
+        # Nearly always the first form of each is the one that was signed.
+        for query in canonical_queries(pairs):
+            canonical = canonical_request(request, query, headers, path)
+            signature = _signature(key, authorization.timestamp, scope, canonical)
+            if hmac.compare_digest(signature, authorization.signature):
+                return
     raise InvalidSignatureException(
         "The request signature we calculated does not match the signature you provided. Check your"
         " AWS Secret Access Key and signing method. Consult the service documentation for details."
@@ -187,9 +188,12 @@ def _signed_headers(request: Request, names: frozenset[str]) -> dict[str, list[s
     found: dict[str, list[str]] = {}
     for name, value in request.headers:
         if name in names:
-            found.setdefault(name, []).append(value)
-            if name in _ONCE and len(found[name]) > 1:
+            if name not in found:
+                found[name] = [value]
+                continue
+            if name in _ONCE:
                 raise IncompleteSignatureException(f"The header '{name}' is given more than once.")
+            found[name].append(value)
         elif name.startswith("x-amz-") and name not in ADDED_ON_THE_WAY:
             raise InvalidSignatureException(
                 f"'{_titled(name)}' must be a 'SignedHeader' in the AWS Authorization."

@@ -11,20 +11,21 @@ from greenroom.model.chat_token import (
 from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
 
 _MINUTE_MS = 60_000
+_CAPABILITIES = {capability.value: capability for capability in Capability}
 
 
 async def create_chat_token(call: Call) -> Result:
     """CreateChatToken: nothing is written; the room must exist."""
-    arn = call.resource("roomIdentifier")
+    arn = str(call.resource("roomIdentifier"))
     attributes = call.strings("attributes")
     services = call.services
-    await services.rooms.get(str(arn))
+    await services.rooms.get(arn)
     now = services.clock.now_ms()
     minutes = call.number("sessionDurationInMinutes", DEFAULT_SESSION_MINUTES)
     nonce = services.nonces(NONCE_BYTES)
     claims = ChatTokenClaims(
         token_id=nonce.hex(),
-        room_arn=str(arn),
+        room_arn=arn,
         user_id=call.text("userId"),
         capabilities=_capabilities(call),
         attributes=attributes,
@@ -40,4 +41,4 @@ async def create_chat_token(call: Call) -> Result:
 
 def _capabilities(call: Call) -> tuple[Capability, ...]:
     names = dict.fromkeys(call.texts("capabilities"))
-    return tuple(Capability(name) for name in names)
+    return tuple([_CAPABILITIES[name] for name in names])
