@@ -1,10 +1,12 @@
 """Who may become a connection: origins, addresses, and places in rooms and of users."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
 
+from greenroom.chat.presence import Alone
 from greenroom.messaging.admission import Places
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
@@ -107,4 +109,59 @@ async def test_places_hold_while_tokens_are_redeemed(
         _, transport = made.begin(late)
         await settle()
         assert statuses([transport]) == [b"101"]
+        await asyncio.sleep(0)
+
+
+class Others(Alone):
+    """Other nodes have one connection in each room, of each user; notes who joins and leaves."""
+
+    def __init__(self) -> None:
+        self.here: Counter[str] = Counter()
+
+    def joined(self, room_arn: str, user_id: str) -> None:
+        self.here[user_id] += 1
+
+    def left(self, room_arn: str, user_id: str) -> None:
+        self.here[user_id] -= 1
+
+    def connections_elsewhere(self, room_arn: str) -> int:
+        return 1
+
+    def connections_of_elsewhere(self, account: str, region: str) -> int:
+        return 1
+
+    def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "users", "answers"),
+    [
+        ("connections", "abc", [b"101", b"101", b"503"]),
+        ("connections_per_account", "abc", [b"101", b"429", b"429"]),
+        ("connections_per_room", "abc", [b"101", b"429", b"429"]),
+        ("connections_per_user", "aab", [b"101", b"429", b"101"]),
+    ],
+)
+async def test_places_that_others_took_are_taken(
+    limit: str, users: str, answers: list[bytes]
+) -> None:
+    """Connections of other nodes count for the account, the room and the user, not for the node."""
+    # The account's bound is a quota.
+    quota = 2 if limit == "connections_per_account" else 0
+    async with stage(places=Places(**{limit: 2}), connections=quota) as made:
+        made.hub.elsewhere = others = Others()
+        transports = []
+        for user in users:
+            _, transport = made.begin(token(user_id=user))
+            await settle()
+            transports.append(transport)
+        assert statuses(transports) == answers
+        admitted = [
+            each for each, answer in zip(transports, answers, strict=True) if answer == b"101"
+        ]
+        assert others.here.total() == len(admitted)
+        for each in admitted:
+            each.protocol.connection_lost(None)
+        assert others.here.total() == 0
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """The ports between nodes, and what every adapter of them guarantees.
 
 A room has an order, the rest has not: what is shown in a room goes through its `RoomLine`, what
-nodes have to forget or to learn goes through `Control`.
+nodes have to forget or to learn goes through `Control`, and who is where through `Peers`.
 
 `RoomLine`:
 
@@ -19,6 +19,8 @@ nodes have to forget or to learn goes through `Control`.
 - **Order.** What one node sends arrives in its order. Receivers of one type hear it one after
   another, as they subscribed.
 - **Waiting.** `broadcast` never waits; it raises nothing when a node is away.
+
+`Peers` carries what soon becomes untrue, and is said again: it may be lost.
 
 Receivers run on the event loop; they must not raise or block. Before `start` and after `close`
 nobody is told anything.
@@ -187,8 +189,18 @@ class Control(Protocol):
         """Send the envelope to every node, this one included."""
 
 
-class Bus(RoomLine, Control, Protocol):
-    """Both ports over one connection, and when it begins and ends."""
+class Peers(Protocol):
+    """Tells the other nodes what is true of this one; who is not there is told nothing later."""
+
+    def announce(self, payload: bytes) -> None:
+        """Send the bytes to every node that is connected, perhaps this one too; never wait."""
+
+    def on_announcement(self, receiver: Callable[[bytes], None]) -> None:
+        """Call the receiver with what nodes announce, each one's in its order, with gaps."""
+
+
+class Bus(RoomLine, Control, Peers, Protocol):
+    """All three ports over one connection, and when it begins and ends."""
 
     async def start(self) -> None:
         """Begin to tell the receivers."""

@@ -52,3 +52,9 @@ class MemoryBus:
         if self._started:
             for receiver in self._receivers.get(type(envelope), ()):
                 receiver(envelope)
+
+    def announce(self, payload: bytes) -> None:
+        """Do nothing: there is no other node."""
+
+    def on_announcement(self, receiver: Callable[[bytes], None]) -> None:
+        """Do nothing: no other node tells anything."""

@@ -138,15 +138,21 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_place(self, owner: tuple[str, str], room: str, user_id: str) -> None:
         hub, places, coming = self.hub, self.places, self.admitting_of
+        elsewhere = hub.elsewhere
         most = places.connections
         if most and hub.connections + self.admitting.total() >= most:
             raise Refusal.NODE_FULL.error()
         most = places.connections_per_account
-        if most and hub.connections_of(*owner) + self.admitting[owner] >= most:
+        here = hub.connections_of(*owner) + self.admitting[owner]
+        if most and here + elsewhere.connections_of_elsewhere(*owner) >= most:
             raise Refusal.TOO_MANY_CONNECTIONS.error()
         most = places.connections_per_room
-        if most and hub.connections_in(room) + coming.get((room, ""), 0) >= most:
+        here = hub.connections_in(room) + coming.get((room, ""), 0)
+        if most and here + elsewhere.connections_elsewhere(room) >= most:
             raise Refusal.ROOM_FULL.error()
         most = places.connections_per_user
-        if most and hub.reaches(room, user_id, most - coming.get((room, user_id), 0)):
-            raise Refusal.USER_FULL.error()
+        if most:
+            most -= coming.get((room, user_id), 0)
+            most -= elsewhere.connections_of_user_elsewhere(room, user_id)
+            if hub.reaches(room, user_id, most):
+                raise Refusal.USER_FULL.error()

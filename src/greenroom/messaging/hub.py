@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 
 from greenroom.bus.base import Arrival, RoomLine
+from greenroom.chat.presence import Alone, Elsewhere
 from greenroom.messaging.fanout import SLICE, Fanout
 from greenroom.messaging.members import Members
 from greenroom.messaging.sockets import NO_SOCKET, Connection
@@ -28,9 +29,10 @@ DRAIN_STEP = 0.05
 class Hub:
     """Rooms to connections of this node."""
 
-    def __init__(self, line: RoomLine, fanout: Fanout) -> None:
+    def __init__(self, line: RoomLine, fanout: Fanout, elsewhere: Elsewhere | None = None) -> None:
         """Make it without a connection, and take from the line what arrives."""
         self._line = line
+        self.elsewhere: Elsewhere = elsewhere or Alone()
         line.on_arrival(self.receive)
         self.fanout = fanout
         self._rooms: dict[str, Members] = {}
@@ -78,6 +80,7 @@ class Hub:
             self._line.follow(room_arn)
         room.join(connection, straight)
         self._counts[room.owner] += 1
+        self.elsewhere.joined(room_arn, connection.user_id)
 
     def write_to(self, room_arn: str, connection: Connection, straight: socket.socket) -> None:
         """Write to the socket from now on, or through the transport, as `join` says."""
@@ -92,6 +95,7 @@ class Hub:
         if room is None or not room.leave(connection):
             return
         self._counts[room.owner] -= 1
+        self.elsewhere.left(room_arn, connection.user_id)
         if not room.connections:
             del self._rooms[room_arn]
             self._line.unfollow(room_arn)

@@ -1,0 +1,238 @@
+"""Who is in which room, over all nodes: what this one tells, and what the others told.
+
+Each node tells all others once a second what changed of it. Nothing has to be agreed on: a node
+that is silent for long is taken for dead, and what it told is forgotten; when it speaks again it
+is asked for everything.
+
+- **Counts** of other nodes are as old as their last announcement, a second at most. So a bound over
+  all nodes can be passed by what the others admit within that second.
+- **Users** are told as numbers that stand for them in one room, made with a key that the nodes
+  share: exact, and of no use to who only reads along.
+- **Positions** show what was missed: when a peer has seen more of a room than this node, and a
+  second later this node still has not, `behind` is called with the room and the position.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from greenroom.bus.base import Arrival, Peers, Position, RoomLine
+from greenroom.chat.announcements import Announcement, News, decode, encode, in_pieces
+from greenroom.chat.others import Others, RoomThere, owner_of
+from greenroom.clock import Clock
+from greenroom.process.ticker import Ticker
+
+TELL_SECONDS = 1.0
+"""Seconds between two announcements of a node."""
+
+Behind = Callable[[str, Position], None]
+"""Told of a room that another node has seen up to a position that this node has not."""
+
+
+class Elsewhere(Protocol):
+    """Is told of this node's connections, and tells how many the other nodes have."""
+
+    def joined(self, room_arn: str, user_id: str) -> None:
+        """Count a connection of this node."""
+
+    def left(self, room_arn: str, user_id: str) -> None:
+        """Count a connection of this node no more."""
+
+    def connections_elsewhere(self, room_arn: str) -> int:
+        """Return how many connections a room has on other nodes."""
+
+    def connections_of_elsewhere(self, account: str, region: str) -> int:
+        """Return how many connections of an account in a region other nodes have."""
+
+    def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
+        """Return how many connections a user has in the room on other nodes."""
+
+
+class Alone:
+    """There is no other node: nothing to tell, nothing to hear."""
+
+    def joined(self, room_arn: str, user_id: str) -> None:
+        """Do nothing."""
+
+    def left(self, room_arn: str, user_id: str) -> None:
+        """Do nothing."""
+
+    def connections_elsewhere(self, room_arn: str) -> int:
+        return 0
+
+    def connections_of_elsewhere(self, account: str, region: str) -> int:
+        return 0
+
+    def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
+        return 0
+
+
+class Presence:
+    """Counts connections, of this node and of all others."""
+
+    def __init__(
+        self, peers: Peers, line: RoomLine, clock: Clock, key: bytes, behind: Behind
+    ) -> None:
+        """Make it without a connection; `key` is the same on all nodes, of 64 bytes at most."""
+        self.node = secrets.token_hex(8)
+        self._peers = peers
+        self._clock = clock
+        self._key = key
+        self._behind = behind
+        self._number = 0
+        self._here: dict[str, RoomThere] = {}
+        # Rooms of which something is to be told: what changed for each user, by their numbers.
+        self._changes: dict[str, dict[int, int]] = {}
+        # How far peers have seen rooms of which this node had seen less: told since the last tick,
+        # and between the two before.
+        self._ahead: dict[str, Position] = {}
+        self._ahead_before: dict[str, Position] = {}
+        # Nodes that asked for everything. They are told together, with the next tick: after an
+        # outage of the bus every node asks every other one.
+        self._asked: set[str] = set()
+        self._others = Others(self._learned)
+        self._ticker = Ticker(TELL_SECONDS, self.tick)
+        self.unreadable = 0
+        """Announcements that were none."""
+        line.on_arrival(self._arrived)
+        peers.on_announcement(self.receive)
+
+    def start(self) -> None:
+        """Begin to tell."""
+        self._announce()
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """Tell the others that this node is gone, and nothing more."""
+        self._ticker.stop()
+        self._announce(leaving=True)
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are, this one included."""
+        return len(self._others) + 1
+
+    @property
+    def skew_seconds(self) -> float:
+        """By how much the wall clock of another node differs at most, in seconds."""
+        return self._others.skew_ns() / 1e9
+
+    def joined(self, room_arn: str, user_id: str) -> None:
+        room = self._here.get(room_arn)
+        if room is None:
+            room = self._here[room_arn] = RoomThere(owner_of(room_arn))
+        self._change(room_arn, room, user_id, 1)
+
+    def left(self, room_arn: str, user_id: str) -> None:
+        self._change(room_arn, self._here[room_arn], user_id, -1)
+
+    def connections_elsewhere(self, room_arn: str) -> int:
+        return self._others.connections_in(room_arn)
+
+    def connections_of_elsewhere(self, account: str, region: str) -> int:
+        return self._others.connections_of((account, region))
+
+    def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
+        if not self._others.connections_in(room_arn):
+            return 0
+        return self._others.connections_of_user(room_arn, self._stands_for(room_arn, user_id))
+
+    def tick(self) -> None:
+        """Tell what changed, forget who is silent, look after rooms of which peers know more."""
+        self._tell_changes()
+        if self._asked:
+            self._tell_everything()
+        self._others.forget_silent(self._clock.monotonic())
+        self._look_behind()
+
+    def receive(self, payload: bytes) -> None:
+        """Take in what a node has told, if it is another one."""
+        try:
+            told = decode(payload)
+            if told.node != self.node:
+                self._hear(told)
+        except (msgspec.DecodeError, ValueError):
+            self.unreadable += 1
+
+    def _hear(self, told: Announcement) -> None:
+        if told.leaving:
+            self._others.forget(told.node)
+            return
+        is_new = told.node not in self._others
+        self._others.hear(told, self.node, self._clock.monotonic(), self._clock.wall_ns())
+        if self.node in told.asks:
+            self._asked.add(told.node)
+        if is_new:
+            # Both learn of each other now, and of everything with the next ticks.
+            self._announce(asks=[told.node])
+
+    def _learned(self, news: News) -> None:
+        here = self._here.get(news.room)
+        if here is not None and news.position > max(here.position, self._ahead.get(news.room, 0)):
+            self._ahead[news.room] = news.position
+
+    def _look_behind(self) -> None:
+        for room_arn, position in self._ahead_before.items():
+            here = self._here.get(room_arn)
+            if here is not None and here.position < position:
+                self._behind(room_arn, position)
+        self._ahead_before, self._ahead = self._ahead, {}
+
+    def _arrived(self, arrival: Arrival) -> None:
+        room = self._here.get(arrival.room)
+        if room is not None:
+            room.position = arrival.position
+            self._changes.setdefault(arrival.room, {})
+
+    def _change(self, room_arn: str, room: RoomThere, user_id: str, change: int) -> None:
+        user = self._stands_for(room_arn, user_id)
+        room.connections += change
+        room.count(user, change)
+        users = self._changes.setdefault(room_arn, {})
+        users[user] = users.get(user, 0) + change
+
+    def _stands_for(self, room_arn: str, user_id: str) -> int:
+        # An ARN has no NUL, so that no other room and user together make the same text.
+        text = f"{room_arn}\0{user_id}".encode(errors="surrogatepass")
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=self._key).digest())
+
+    def _tell_changes(self) -> None:
+        """Tell what changed since the last time; also if nothing did, that this node lives."""
+        changes, self._changes = self._changes, {}
+        news = (_news(arn, self._here[arn], users) for arn, users in changes.items())
+        asks = self._others.unknown()
+        for piece in list(in_pieces(news)) or [[]]:
+            self._announce(piece, asks=asks)
+            asks = []
+        for room_arn in changes:
+            if not self._here[room_arn].connections:
+                del self._here[room_arn]
+
+    def _tell_everything(self) -> None:
+        """Tell it to those that asked; what changed was told before, and nothing comes between."""
+        asked, self._asked = sorted(self._asked), set()
+        news = (_news(arn, room, room.users) for arn, room in self._here.items())
+        pieces = list(in_pieces(news)) or [[]]
+        for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+            self._announce(piece, whole_for=asked, more=left > 0)
+
+    def _announce(
+        self,
+        news: Sequence[News] = (),
+        *,
+        asks: Sequence[str] = (),
+        whole_for: Sequence[str] = (),
+        more: bool = False,
+        leaving: bool = False,
+    ) -> None:
+        self._number += 1
+        wall_ns = self._clock.wall_ns()
+        told = Announcement(self.node, self._number, wall_ns, news, asks, whole_for, more, leaving)
+        self._peers.announce(encode(told))
+
+
+def _news(room_arn: str, room: RoomThere, users: dict[int, int]) -> News:
+    return News(room_arn, room.connections, room.position, users)
