@@ -59,6 +59,19 @@ async def test_a_step_has_an_end() -> None:
             budget.check()
 
 
+async def test_the_bounds_themselves_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that takes its time exactly goes on, and so does work that uses all it has."""
+    cpu, real = Cpu(), asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", lambda _: real(0))
+    async with LongWork(cpu).turn(step=0.5, total=0.5) as budget:
+        cpu.seconds = 0.5
+        budget.check()
+        await budget.rest()
+        cpu.seconds += SLICE_SECONDS
+        with pytest.raises(TookTooLong):
+            await budget.rest()
+
+
 async def test_one_works_and_few_wait() -> None:
     """Turns come in order; who finds too many waiting is to come again, as after a rate."""
     turns, order = LongWork(Cpu()), list[int]()

@@ -37,6 +37,31 @@ def test_sockets_are_taken_once(listening: socket.socket) -> None:
     assert listening_sockets(environment, descriptor) == []
 
 
+def test_several_sockets(listening: socket.socket) -> None:
+    """They have the descriptors that follow, and the names in their order, as far as there are."""
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.socket() as deaf:
+        descriptors = [os.dup(listening.fileno()), os.dup(other.fileno())]
+        first = 900
+        for number, descriptor in enumerate((*descriptors, os.dup(deaf.fileno()))):
+            os.dup2(descriptor, first + number)
+            os.close(descriptor)
+        taken = listening_sockets(given(2, LISTEN_FDNAMES="one:two"), first)
+        addresses = [each.getsockname() for each in taken]
+        with pytest.raises(SocketsRefused, match=rf"{first + 2} \(three\) of LISTEN_FDS"):
+            listening_sockets(given(1, LISTEN_FDNAMES="three"), first + 2)
+        assert addresses == [listening.getsockname(), other.getsockname()]
+        for each in taken:
+            each.close()
+
+
+def test_a_socket_without_a_name() -> None:
+    """It is told of as unnamed."""
+    with socket.socket() as deaf:
+        descriptor = os.dup(deaf.fileno())
+        with pytest.raises(SocketsRefused, match=rf"{descriptor} \(unnamed\) of LISTEN_FDS"):
+            listening_sockets(given(1), descriptor)
+
+
 @pytest.mark.parametrize(
     "variables",
     [{}, given(1, LISTEN_PID="1"), given(1, LISTEN_FDS="many"), given(0)],

@@ -25,6 +25,7 @@ from greenroom.model.identity_errors import (
     DeleteConflict,
     EntityAlreadyExists,
     InvalidInput,
+    LimitExceeded,
     NoSuchEntity,
 )
 from greenroom.policies.text import MalformedPolicyDocument
@@ -259,6 +260,72 @@ async def test_a_policy_changes_more_often_than_it_has_versions(store: Store) ->
         await store.identities.apply(ACCOUNT, Declared(policies=(policy(document=f"[{number}]"),)))
     kept = await store.identities.get_policy(ACCOUNT, policy().arn)
     assert (len(kept.versions), kept.document) == (5, "[7]")
+
+
+MANY_TAGS = {f"k{number}": "" for number in range(51)}
+LONG = {"p": "1" * (USER.inline_characters + 1)}
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        Declared(users=(user(tags=MANY_TAGS),)),
+        Declared(users=(user(inline_policies=LONG),)),
+        Declared(roles=(role(tags=MANY_TAGS),)),
+        Declared(policies=(policy(tags=MANY_TAGS),)),
+    ],
+    ids=["tags of a user", "inline policies", "tags of a role", "tags of a policy"],
+)
+async def test_declared_ones_have_the_same_quotas(store: Store, declared: Declared) -> None:
+    """What would be refused of a request is refused of the file, new or as a change."""
+    for before in (Declared(), Declared(users=(user(),), roles=(role(),), policies=(policy(),))):
+        await store.identities.apply(ACCOUNT, before)
+        with pytest.raises(LimitExceeded):
+            await store.identities.apply(ACCOUNT, declared)
+        assert await store.identities.apply(ACCOUNT, before) == ()
+
+
+async def test_what_was_made_otherwise_is_not_taken(store: Store) -> None:
+    """A policy, a role or a key that a request made is refused by its name, and stays."""
+    identities = store.identities
+    await identities.create_user(user())
+    await identities.create_role(role())
+    await identities.create_policy(policy(tags={"k": "v"}))
+    await identities.create_access_key(key())
+    for declared, named in (
+        (Declared(policies=(policy(),)), "policy chat exists"),
+        (Declared(roles=(role(),)), "role mod exists"),
+        (Declared(users=(user("ben"),), keys=(key("AKIA1", "ben"),)), "access key AKIA1 exists"),
+    ):
+        with pytest.raises(EntityAlreadyExists, match=named):
+            await identities.apply(ACCOUNT, declared)
+    assert (await identities.get_policy(ACCOUNT, policy().arn)).tags == {"k": "v"}
+    assert (await identities.find_access_key("AKIA1")).user_name == "anna"
+
+
+async def test_each_account_has_its_own_file(store: Store) -> None:
+    """What another account's file declares is not dropped; its key ids are taken."""
+    identities = store.identities
+    other = Declared(users=(user(account=OTHER),), keys=(key(account=OTHER),))
+    await identities.apply(OTHER, other)
+    assert await identities.apply(ACCOUNT, Declared()) == ()
+    assert await identities.apply(OTHER, other) == ()
+    with pytest.raises(EntityAlreadyExists, match="access key AKIA1 exists"):
+        await identities.apply(ACCOUNT, Declared(users=(user(),), keys=(key(),)))
+    assert (await identities.find_access_key("AKIA1")).account == OTHER
+
+
+async def test_a_key_that_is_declared_for_another_user(store: Store) -> None:
+    """It is deleted and made anew; a name in another case is the same user's."""
+    both = (user(), user("ben"))
+    await store.identities.apply(ACCOUNT, Declared(users=both, keys=(key(),)))
+    same = Declared(users=both, keys=(key("AKIA1", "ANNA"),))
+    assert await store.identities.apply(ACCOUNT, same) == ()
+    moved = Declared(users=both, keys=(key("AKIA1", "ben"),))
+    assert told(await store.identities.apply(ACCOUNT, moved)) == (
+        "delete access key AKIA1 of user anna",
+        "create access key AKIA1 of user ben",
+    )
 
 
 NAMES = st.sampled_from(["a", "B", "c"])

@@ -18,7 +18,7 @@ import pytest
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 from greenroom.storage.schema import Step, steps
-from greenroom.storage.sqlite import database_file
+from greenroom.storage.sqlite import database_file, write_ahead_log
 from greenroom.storage.sqlite.database_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
 
 NEWEST = steps()[-1].number
@@ -344,6 +344,39 @@ def test_damaged_log_is_refused(
     assert message == refusal(tmp_path)
 
 
+def test_what_a_log_says_of_itself(tmp_path: Path) -> None:
+    """Each transaction behind the frames that SQLite took is missed, the very next one, too."""
+    kill_while_open(tmp_path, *("INSERT INTO secrets VALUES (hex(randomblob(8)), 'x')",) * 3)
+    log = tmp_path / LOG
+    frames = (log.stat().st_size - 32) // FRAME
+    for boot in (True, False):
+        assert write_ahead_log.fault(log, frames, 0, same_boot=boot) is None
+    told = f"its write-ahead log is damaged behind frame {frames - 1} of {frames}"
+    assert write_ahead_log.fault(log, frames - 1, 0, same_boot=True) == told
+    assert write_ahead_log.fault(log, frames - 1, 0, same_boot=False) is None
+    told = f"its write-ahead log is damaged behind frame {frames - 2} of {frames}"
+    assert write_ahead_log.fault(log, frames - 2, 0, same_boot=False) == told
+
+
+def test_a_log_that_holds_nothing(tmp_path: Path) -> None:
+    """It is missing, or shorter than its header with one frame's."""
+    log = tmp_path / LOG
+    assert write_ahead_log.holds_nothing(log)
+    for size, nothing in ((0, True), (32, True), (32 + 23, True), (32 + 24, False)):
+        log.write_bytes(bytes(size))
+        assert write_ahead_log.holds_nothing(log) is nothing
+
+
+def test_what_the_index_of_a_log_says(tmp_path: Path) -> None:
+    """How many frames SQLite took; nothing when it is missing, or too short to say so."""
+    shared = tmp_path / f"{DATABASE}-shm"
+    assert write_ahead_log.recovered_frames(shared) is None
+    shared.write_bytes(bytes(19))
+    assert write_ahead_log.recovered_frames(shared) is None
+    shared.write_bytes(bytes(16) + (7).to_bytes(4, sys.byteorder) + bytes(100))
+    assert write_ahead_log.recovered_frames(shared) == 7
+
+
 def last_page(content: bytearray) -> None:
     """Damage the last page of a log."""
     content[-100:] = bytes(byte ^ 0xFF for byte in content[-100:])
@@ -608,3 +641,15 @@ def test_opening_upgrades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             connection.execute("INSERT INTO added VALUES (1)")
             assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (500,)
     assert refusal(tmp_path).startswith("is of a newer version")
+
+
+def test_an_upgrade_that_fails_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite says is told; the store is as it was, and free for the next start."""
+    make(tmp_path)
+    more = (*steps(), Step(NEWEST + 1, "INSERT INTO nowhere VALUES (1);"))
+    with monkeypatch.context() as patched:
+        patched.setattr(database_file, "steps", lambda: more)
+        with pytest.raises(StoreUnwritable, match="nowhere"), opened(tmp_path):
+            pass
+    with opened(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (500,)

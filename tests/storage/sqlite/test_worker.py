@@ -6,7 +6,7 @@ Covers: greenroom.storage.sqlite.thread
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import structlog
 
 from greenroom.storage.base import StorageUnavailable, StoreForeign
 from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.storage.sqlite.thread import Call, SqliteThread
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 
@@ -299,6 +300,27 @@ async def test_start_raises_what_opening_raises(database: Database) -> None:
     for writing, reading in ((refused, database.reading), (database.writing, refused)):
         with pytest.raises(StoreForeign, match="no"):
             await SqliteWorker.start(writing, reading)
+
+
+async def test_calls_that_wait_for_an_opening_that_fails(database: Database) -> None:
+    """They are refused when it has failed, and so is whoever comes later: nobody would answer."""
+
+    def refused() -> closing[sqlite3.Connection]:
+        raise StoreForeign("no")
+
+    def perform(_connection: sqlite3.Connection, _calls: Sequence[Call]) -> None:
+        raise AssertionError("there is nothing to perform them on")
+
+    thread = SqliteThread("sqlite-test", refused, perform, 10)
+    waiting = thread.submit(values)
+    with pytest.raises(StoreForeign):
+        await thread.start()
+    async with asyncio.timeout(10):
+        with pytest.raises(StorageUnavailable):
+            await waiting
+        await thread.close()
+    with pytest.raises(StorageUnavailable):
+        thread.submit(values)
 
 
 def sqlite_threads() -> set[threading.Thread]:
