@@ -15,7 +15,7 @@ import pytest
 from scripts.mutation.__main__ import Tried, drawn, verdict
 from scripts.mutation.changes import Change, changes_of
 from scripts.mutation.fork_server import recoded
-from scripts.mutation.selection import Selection, selected
+from scripts.mutation.selection import Selection, selected, suites_of
 from scripts.mutation.table import read_table
 from scripts.mutation.trial import Outcome
 
@@ -187,6 +187,22 @@ def test_functions_are_changed_where_they_are(
     assert recoded([outer(0)], TWICE.encode(), TWICE.replace("return a", "if 0: return a").encode())
     without = TWICE.replace("return a + 3", "pass")
     assert not recoded([outer(0)], TWICE.encode(), without.encode()), "it has no `a` any more"
+
+
+def test_a_modules_own_tests_come_first(tmp_path: Path) -> None:
+    """They are in its place, or say that they cover it; the others follow by their time."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_suite.py").write_text(
+        '"""All of it.\n\nCovers: greenroom.a.other,\n    greenroom.a.m\n"""\n'
+    )
+    suites = suites_of(tmp_path, ["tests/test_suite.py"])
+    assert suites == {path: {"tests/test_suite.py"} for path in ("a/other.py", "a/m.py")}
+    files = ("tests/test_quick.py", "tests/b/test_m.py", "tests/test_suite.py", "tests/a/test_m.py")
+    tests = [f"{file}::test_it" for file in files]
+    seconds = {test: number / 100 for number, test in enumerate(tests)}
+    selection = Selection({"a/m.py": {"f": set(tests)}}, seconds, suites)
+    (change, *_) = changes_of("a/m.py", b"def f(a):\n    return a > 1\n")
+    assert selection.tests_for(change) == [*tests[2:], *tests[:2]]
 
 
 DEFAULTS = """

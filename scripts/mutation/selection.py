@@ -8,19 +8,21 @@ What was found is kept, and only files of tests that have changed since are run 
 the code itself seldom lets a test run other functions.
 """
 
+import ast
 import hashlib
 import json
 import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scripts.mutation.changes import Change
 
 MAP_SECONDS = 3600.0
 _FAILING = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
+_COVERS = re.compile(r"^Covers:((?:\s+[\w.]+,?)+)", re.MULTILINE)
 _DURATION = re.compile(r"^([\d.]+)s (?:call|setup|teardown) +(\S.*)$", re.MULTILINE)
 
 Functions = dict[str, dict[str, set[str]]]
@@ -30,9 +32,16 @@ Functions = dict[str, dict[str, set[str]]]
 class Selection:
     """The tests of each function, and their seconds."""
 
-    def __init__(self, functions: Functions, seconds: dict[str, float]) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        seconds: dict[str, float],
+        suites: Mapping[str, set[str]] | None = None,
+    ) -> None:
         self.functions = functions
         self.spent = seconds
+        self.suites = suites or {}
+        """The files of tests that say that they cover a module, by the module's path."""
 
     def tests_for(self, change: Change) -> list[str]:
         """Return the tests that run the changed function: the module's own first, then by time.
@@ -47,9 +56,13 @@ class Selection:
         if not found:
             everywhere = (of.get(change.where, set()) for of in self.functions.values())
             found = found.union(*everywhere)
-        own = str(Path("tests", change.path).with_name(f"test_{Path(change.path).stem}.py"))
+        path = Path(change.path)
+        own = str(Path("tests", path).with_name(f"test_{path.name}"))
         found = found.union(test for test in self.spent if _file(test) == own)
-        return sorted(found, key=lambda test: (_file(test) != own, self.seconds([test]), test))
+        first = {own, *self.suites.get(change.path, ())}
+        return sorted(
+            found, key=lambda test: (_file(test) not in first, self.seconds([test]), test)
+        )
 
     def seconds(self, tests: Iterable[str]) -> float:
         """Return how long those tests took."""
@@ -110,7 +123,18 @@ def selected(
         _keep(
             cache, {path: each for path, each in digests.items() if path not in failed}, selection
         )
-    return selection
+    return Selection(selection.functions, selection.spent, suites_of(tree, digests))
+
+
+def suites_of(tree: Path, files: Iterable[str]) -> dict[str, set[str]]:
+    """Return which files of tests say `Covers: greenroom.x.y`, by the paths of the modules."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        said = ast.get_docstring(ast.parse((tree / file).read_bytes())) or ""
+        for names in _COVERS.findall(said):
+            for name in re.split(r"[\s,]+", names.strip()):
+                found[f"{name.removeprefix('greenroom.').replace('.', '/')}.py"].add(file)
+    return found
 
 
 def _digests(tree: Path, tests: Sequence[str], left_out: Sequence[str]) -> dict[str, str]:

@@ -7,12 +7,13 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from greenroom.aws_access import clients
-from greenroom.aws_access.clients import AwsAccess, Service
+from greenroom.aws_access.clients import AwsAccess, Credentials, Service
 from tests.stand_ins import answering
 
 
@@ -211,3 +212,59 @@ async def test_exchanged_credentials(
         assert access._clients[Service.LOGS, "us-east-1"] is not client
         client.close()
         await access.close()
+
+
+async def test_endpoints_of_ones_own(aws_credentials: None) -> None:
+    """What speaks S3's protocol has no host name per bucket, and none of AWS's new checksums."""
+    own, aws = AwsAccess({Service.S3: "http://localhost:1"}), AwsAccess({})
+    for access, style, checksums in (
+        (own, "path", "when_required"),
+        (aws, "auto", "when_supported"),
+    ):
+        client = await access.run(partial(access._client, Service.S3, "us-east-1"))
+        assert (client.meta.config.s3 or {}).get("addressing_style", "auto") == style
+        assert client.meta.config.request_checksum_calculation == checksums
+        assert client.meta.config.connect_timeout == clients.CONNECT_SECONDS
+        assert client.meta.config.read_timeout == clients.READ_SECONDS
+        assert client.meta.config.retries["total_max_attempts"] == clients.ATTEMPTS
+        await access.close()
+
+
+async def test_the_services_own_key_elsewhere(
+    aws_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An emulator takes any key: where a service has an endpoint of its own, the own key counts."""
+    key_id = os.environ["AWS_ACCESS_KEY_ID"]
+    access = AwsAccess({Service.S3: "http://localhost:1"})
+    access.disown(key_id)
+    assert await access.credentials() is None
+    assert await access.credentials(Service.LAMBDA) is None
+    own = [access.found_own_key]
+    found = await access.credentials(Service.S3)
+    assert found is not None
+    assert found.access_key_id == key_id
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://localhost:1")
+    assert await access.credentials(Service.LAMBDA) is not None
+    access.disown("ANOTHER")
+    assert await access.credentials() is not None
+    assert [*own, access.found_own_key] == [True, False]
+    await access.close()
+
+
+async def test_half_a_key(no_aws_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials without a secret, or without an id, are none."""
+
+    class Found:
+        access_key, secret_key, token = "AKID", "", None
+
+        def get_frozen_credentials(self) -> "Found":
+            return self
+
+    access = AwsAccess({})
+    monkeypatch.setattr(access, "_opened", lambda: SimpleNamespace(get_credentials=Found))
+    assert await access.credentials() is None
+    monkeypatch.setattr(Found, "access_key", "")
+    monkeypatch.setattr(Found, "secret_key", "secret")
+    assert await access.credentials() is None
+    monkeypatch.setattr(Found, "access_key", "AKID")
+    assert await access.credentials() == Credentials("AKID", "secret", None)

@@ -96,3 +96,12 @@ def test_roles_of_machines() -> None:
     """They are looked for unless somebody switched that off."""
     assert may_have_a_role({})
     assert not may_have_a_role({"AWS_EC2_METADATA_DISABLED": "True"})
+
+
+def test_a_section_that_is_there_twice(files: dict[str, str], tmp_path: Path) -> None:
+    """Whoever wrote keys there meant AWS, though its tools may refuse the file."""
+    section = "[default]\naws_access_key_id = TWICE\n"
+    (tmp_path / "credentials").write_text(section * 2)
+    found = credentials_source(files)
+    assert found is not None
+    assert found.access_key_id == "TWICE"

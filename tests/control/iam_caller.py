@@ -85,7 +85,7 @@ class IamCaller:
             sealer=Sealer(bytes(32)),
             ring=KeyRing({"k": bytes(32)}, "k"),
         )
-        self.known = Known()
+        self.known = Known(clock=self.time.clock)
         accounts = Accounts(self.store.identities, MemoryBus(), self.time.clock)
         self._pipeline = Pipeline(
             self.known, accounts, self.time.clock, Quotas(RateProfile.OFF), Metrics()

@@ -21,7 +21,9 @@ from greenroom.control.iam import simulation
 from greenroom.control.iam.operations import OPERATIONS
 from greenroom.control.long_work import LongWork
 from greenroom.model.principal import PrincipalType
-from tests.control.iam_caller import ACCOUNT, IamCaller, Refused, policy, trust
+from greenroom.policies.decision import CompiledPolicy
+from greenroom.policies.document import parse_identity_policy
+from tests.control.iam_caller import ACCOUNT, REGION, IamCaller, Refused, policy, trust
 
 CREATE_ROOM = policy("ivschat:CreateRoom")
 ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -158,6 +160,19 @@ async def test_life_of_a_key() -> None:
     assert await refused(iam("DeleteAccessKey", **named)) == "NoSuchEntity"
     expired = iam("UpdateAccessKey", UserName="anna", AccessKeyId="A" * 20, Status="Expired")
     assert await refused(expired) == "ValidationError"
+
+
+async def test_a_use_of_a_key_is_noted() -> None:
+    """Whose signature was good, for which service and region: what GetAccessKeyLastUsed shows."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="anna")
+    key = (await iam("CreateAccessKey", UserName="anna"))["AccessKey"]
+    await iam("PutUserPolicy", UserName="anna", PolicyName="p", PolicyDocument=policy("iam:*"))
+    await iam("GetUser", await iam.resolver.resolve(key["AccessKeyId"], None))
+    await iam.known.write_last_used(iam.store.identities.record_last_used)
+    used = (await iam("GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]))["AccessKeyLastUsed"]
+    assert (used["ServiceName"], used["Region"]) == ("iam", REGION)
+    assert used["LastUsedDate"].timestamp() == int(iam.time.clock.now())
 
 
 async def test_own_keys() -> None:
@@ -546,6 +561,35 @@ async def test_a_policy_that_takes_long_to_read(monkeypatch: pytest.MonkeyPatch)
         await simulating
 
 
+async def test_reading_a_policy_and_making_it_ready_are_two_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each may take the time of a step, for every policy."""
+    seconds = [0.0]
+
+    def spend(check: Any) -> None:
+        seconds[0] += 0.9 * simulation.STEP_SECONDS
+        check()
+
+    def parsed(text: str, characters: int, check: Any) -> Any:
+        spend(check)
+        return parse_identity_policy(text, characters, check)
+
+    def made(id_: str, document: Any, check: Any) -> Any:
+        spend(check)
+        return CompiledPolicy(id_, document, check)
+
+    monkeypatch.setattr(simulation, "parse_identity_policy", parsed)
+    monkeypatch.setattr(simulation, "CompiledPolicy", made)
+    iam = IamCaller()
+    work = LongWork(lambda: seconds[0])
+    iam.serve(msgspec.structs.replace(iam.services, simulations=work))
+    answer = await iam(
+        "SimulateCustomPolicy", PolicyInputList=[CREATE_ROOM] * 2, ActionNames=["a:b"]
+    )
+    assert len(answer["EvaluationResults"]) == 1
+
+
 async def test_all_pairs_of_a_simulation_have_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pairs that are quick have an end, too."""
     monkeypatch.setattr(simulation, "TOTAL_SECONDS", 0.01)
@@ -600,6 +644,23 @@ async def test_the_values_of_an_entry(values: list[str], type_: str, decision: s
         ContextEntries=[{"ContextKeyName": "aws:other", "ContextKeyValues": ["a"]}, entry],
     )
     assert answer["EvaluationResults"][0]["EvalDecision"] == decision
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"PermissionsBoundaryPolicyInputList": [CREATE_ROOM]},
+        {"ResourcePolicy": CREATE_ROOM},
+    ],
+)
+async def test_what_is_not_simulated(given: dict[str, Any]) -> None:
+    """A policy of a kind that is not served is refused: without it the answer would be wrong."""
+    simulating = IamCaller()(
+        "SimulateCustomPolicy", PolicyInputList=[CREATE_ROOM], ActionNames=["a:b"], **given
+    )
+    with pytest.raises(Refused, match=f"{next(iter(given))} is not supported") as refusal:
+        await simulating
+    assert refusal.value.code == "InvalidInput"
 
 
 @pytest.mark.parametrize("missing", ["ContextKeyName", "ContextKeyValues"])

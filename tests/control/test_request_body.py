@@ -53,8 +53,9 @@ async def test_bodies_that_are_read_at_once_are_bounded() -> None:
         reading = [tasks.create_task(slow()) for _ in range(2)]
         await settle()
         assert bodies.held == 2 * FREE_BYTES
-        with pytest.raises(TooManyBodies):
+        with pytest.raises(TooManyBodies) as refused:
             await bodies.read(arriving(CHUNK, b"x", CHUNK))
+        assert (refused.value.code, refused.value.status) == ("ServiceUnavailableException", 503)
         assert await bodies.read(arriving(CHUNK)) == CHUNK
         assert bodies.held == 2 * FREE_BYTES
         ends.set()
@@ -81,3 +82,27 @@ async def test_what_was_held_is_given_back() -> None:
     with pytest.raises(ValidationException):
         await bodies.read(cut)
     assert bodies.held == 0
+
+
+@pytest.mark.parametrize(("size", "fits"), [(3 * FREE_BYTES, True), (3 * FREE_BYTES + 1, False)])
+async def test_the_bound_of_all_bodies(size: int, fits: bool) -> None:
+    """What goes beyond the free part of a body has a place, up to the bound itself."""
+    bodies = Bodies(2 * FREE_BYTES)
+    if fits:
+        assert len(await bodies.read(arriving(bytes(size)))) == size
+    else:
+        with pytest.raises(TooManyBodies):
+            await bodies.read(arriving(bytes(size)))
+    assert bodies.held == 0
+
+
+@pytest.mark.parametrize("parts", [[b"xxxxx"], [b"xxxx", b"y"], [b"xxx", b"y", b"z"]])
+async def test_a_refused_body_is_read_on_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
+) -> None:
+    """What is discarded has a bound, too: beyond it, the rest is left unread."""
+    monkeypatch.setattr("greenroom.control.request_body.DISCARDED_BYTES", 4)
+    receive = arriving(*parts, b"never read")
+    with pytest.raises(RequestEntityTooLargeException, match="larger than 3 bytes"):
+        await Bodies().read(receive, 3)
+    assert (await receive())["body"] == b"never read"

@@ -1,4 +1,5 @@
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,17 @@ def test_whether_it_was_collected_is_told() -> None:
     garbage.due = True
     assert garbage.collector.collect(1.0, pause=10.0)
     assert garbage.collections == 2
+
+
+def test_a_machine_that_does_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is known there is no bound: neither of the machine nor of a container."""
+
+    def fail(_: str) -> int:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "sysconf", fail)
+    monkeypatch.setattr(memory_pressure, "_CONTROL_GROUPS", (tmp_path / "none",))
+    assert memory_pressure._machine() == 0
+    assert memory_pressure.default_bound() == 0
+    monkeypatch.setattr(memory_pressure, "Path", lambda _: tmp_path / "none")
+    assert memory_pressure.resident_bytes() == 0

@@ -1,5 +1,6 @@
 """Lines that others can cause: told at once, then now and then, with who caused most of them."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.model.errors import ServiceError
+from greenroom.telemetry import bounded_log
 from greenroom.telemetry.bounded_log import KINDS, PLACES, QUIET_SECONDS, BoundedLog
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/AAAAAAAAAAAA"
@@ -173,3 +175,15 @@ def test_a_crash_is_told_by_its_place(lines: BoundedLog, logs: list[Any]) -> Non
     assert "test_bounded_log.py" in entry["at"][-1]
     assert entry["operation"] == "GetRoom"
     assert "wrote" not in str(entry)
+
+
+async def test_the_loops_own_timer(monkeypatch: pytest.MonkeyPatch, logs: list[Any]) -> None:
+    """Without another timer it is the event loop's that tells what was counted."""
+    monkeypatch.setattr(bounded_log, "QUIET_SECONDS", 0.0)
+    lines = BoundedLog()
+    for _ in range(3):
+        refuse(lines)
+    async with asyncio.timeout(10):
+        while lines._untold:  # noqa: ASYNC110 - it is timers that are waited for
+            await asyncio.sleep(0)
+    assert [entry["times"] for entry in logs] == [1, 2]

@@ -119,6 +119,12 @@ async def test_faults_in_the_event_loop(capsys: pytest.CaptureFixture[str]) -> N
     err = capsys.readouterr().err
     entries = [json.loads(line) for line in err.splitlines()]
     assert [entry["error"] for entry in entries] == ["ValueError", "ValueError", None]
+    assert [entry["what"].split("test_faults")[0] for entry in entries] == [
+        "Exception in callback ",
+        "Future exception was never retrieved",
+        "without an exception",
+    ]
+    assert entries[0]["what"].endswith(".callback")
     assert "test_logs.py" in entries[0]["at"][-1]
     assert SECRET not in err
 

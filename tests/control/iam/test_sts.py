@@ -401,6 +401,21 @@ async def test_session_tags() -> None:
     assert await code(missing) == "ValidationError"
 
 
+async def test_a_trust_policy_sees_which_tags_are_handed_on() -> None:
+    """It may ask for them, as for the session's name; without any there is nothing to match."""
+    handed_on = {"ForAnyValue:StringEquals": {"sts:TransitiveTagKeys": ["team"]}}
+    document = trust(None, "sts:AssumeRole", "sts:TagSession", Condition=handed_on)
+    iam = await with_role(document)
+    anna = await iam.user(document=policy("sts:*"))
+    tags = [{"Key": "team", "Value": "a"}, {"Key": "own", "Value": "b"}]
+    await assume(iam, anna, Tags=tags, TransitiveTagKeys=["own", "team"])
+    for keys in (["own"], []):
+        assert await code(assume(iam, anna, Tags=tags, TransitiveTagKeys=keys)) == "AccessDenied"
+    none = trust(None, Condition={"Null": {"sts:TransitiveTagKeys": "true"}})
+    await iam("UpdateAssumeRolePolicy", RoleName="r", PolicyDocument=none)
+    await assume(iam, anna)
+
+
 async def test_tags_that_are_handed_on_need_permission_in_each_role() -> None:
     """A role that lets nobody set session tags keeps its own against those of an earlier role."""
     iam = await with_role(trust(None, "sts:AssumeRole", "sts:TagSession"))

@@ -78,3 +78,59 @@ def test_a_page_that_is_damaged(directory: Path) -> None:
         copy.check(path)
     with pytest.raises(StoreForeign, match="damaged"):
         copy.copy(directory, directory.parent / "copy")
+
+
+async def test_what_a_killed_service_left(tmp_path: Path) -> None:
+    """What stands only in the log is copied, and the log stays for the next start."""
+    store = await SqliteStore.open(tmp_path / "data")
+    await store.secrets.keep("s", b"in the log")
+    left = tmp_path / "left"
+    left.mkdir()
+    for suffix in ("", "-wal"):
+        name = database_file.DATABASE + suffix
+        (left / name).write_bytes((tmp_path / "data" / name).read_bytes())
+    await store.close()
+    log = left / f"{database_file.DATABASE}-wal"
+    before = log.read_bytes()
+    copy.copy(left, tmp_path / "copy")
+    assert copy.kept_secret(tmp_path / "copy", "s") == b"in the log"
+    assert log.read_bytes() == before
+
+
+async def test_beside_a_service(tmp_path: Path) -> None:
+    """What was answered until now is in the copy, though it is in the service's log yet."""
+    store = await SqliteStore.open(tmp_path / "data")
+    await store.secrets.keep("s", b"answered")
+    copy.copy(tmp_path / "data", tmp_path / "copy")
+    assert copy.kept_secret(tmp_path / "copy", "s") == b"answered"
+    await store.close()
+
+
+def test_what_is_no_copy(tmp_path: Path, directory: Path) -> None:
+    """Another application's database, and one of a newer version, are refused by name."""
+    for pragma, why in (
+        ("application_id = 1", "is no database of Greenroom's"),
+        (f"user_version = {steps()[-1].number + 1}", "is of a newer version"),
+    ):
+        path = tmp_path / "other"
+        path.unlink(missing_ok=True)
+        copy.copy(directory, path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA {pragma}")
+        with pytest.raises(StoreForeign, match=why):
+            copy.check(path)
+
+
+def test_no_store(tmp_path: Path) -> None:
+    """A directory without one is refused: it is perhaps the wrong one."""
+    with pytest.raises(StoreForeign, match="is it the right --data-dir"):
+        copy.copy(tmp_path, tmp_path / "copy")
+
+
+def test_a_place_that_is_taken(directory: Path) -> None:
+    """No file is overwritten, and the copy is its owner's only."""
+    destination = directory.parent / "copy"
+    copy.copy(directory, destination)
+    assert destination.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreUnwritable, match=r"copy cannot be written \(File exists"):
+        copy.copy(directory, destination)

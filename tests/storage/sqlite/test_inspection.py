@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.storage.base import StoreForeign, StoreUnwritable
+from greenroom.storage.sqlite import secrets
 from greenroom.storage.sqlite.database_file import DATABASE, DatabaseFile
 from greenroom.storage.sqlite.inspection import INDEX_BYTES, Inspection, inspect
 
@@ -91,3 +92,15 @@ def test_room_for_the_index(
         else:
             with pytest.raises(StoreUnwritable, match="the disk is full"):
                 inspect(directory, "s")
+
+
+def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system says of it is told, as at a start."""
+    made(tmp_path)
+
+    def fail(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(secrets, "kept", fail)
+    with pytest.raises(StoreUnwritable, match=r"cannot be written \(Input/output error\)"):
+        inspect(tmp_path, "s")

@@ -211,8 +211,9 @@ async def test_works_again_after_a_failure(worker: SqliteWorker, database: Datab
                 await worker.write(insert, 1)
             assert await worker.read(values) == []
         database.fails = False
-        assert await worker.write(insert, 1) == 1
-    assert await worker.read(values) == [1]
+        for value in (1, 2):
+            assert await worker.write(insert, value) == value
+    assert await worker.read(values) == [1, 2]
     assert [log["event"] for log in logs] == ["store cannot answer", "store answers again"]
 
 
@@ -320,7 +321,7 @@ async def test_calls_that_wait_for_an_opening_that_fails(database: Database) -> 
             await waiting
         await thread.close()
     with pytest.raises(StorageUnavailable):
-        thread.submit(values)
+        await thread.submit(values)
 
 
 def sqlite_threads() -> set[threading.Thread]:
