@@ -32,6 +32,7 @@ class NatsServer(ServerProcess):
         cluster_port: its own of these.
         extra: further lines of its configuration, such as `authorization` or `tls`.
         program: which nats-server.
+        jetstream: whether it keeps streams.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class NatsServer(ServerProcess):
         cluster_port: int = 0,
         extra: str = "",
         program: Path = NEWEST,
+        jetstream: bool = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         super().__init__(name, directory / "nats-server.log")
@@ -53,7 +55,9 @@ class NatsServer(ServerProcess):
         self._clustered = bool(peers)
         self.configuration = directory / "nats-server.conf"
         self.configuration.touch(mode=0o600)
-        self.configuration.write_text(self._lines(sync_interval, peers, cluster_port) + extra)
+        self.configuration.write_text(
+            self._lines(sync_interval, peers, cluster_port, jetstream=jetstream) + extra
+        )
 
     @property
     def url(self) -> str:
@@ -87,14 +91,17 @@ class NatsServer(ServerProcess):
         meta = found.get("meta_cluster") if isinstance(found, dict) else None
         return isinstance(meta, dict) and bool(meta.get("leader"))
 
-    def _lines(self, sync_interval: str, peers: tuple[int, ...], cluster_port: int) -> str:
+    def _lines(
+        self, sync_interval: str, peers: tuple[int, ...], cluster_port: int, *, jetstream: bool
+    ) -> str:
         kept = json.dumps(str(self.directory / "jetstream"))
         lines = [
             f'server_name: "{self.name}"',
             f'listen: "127.0.0.1:{self.port}"',
             f'http: "127.0.0.1:{self.monitoring_port}"',
-            f"jetstream {{ store_dir: {kept}, sync_interval: {sync_interval} }}",
         ]
+        if jetstream:
+            lines.append(f"jetstream {{ store_dir: {kept}, sync_interval: {sync_interval} }}")
         if peers:
             routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in peers)
             lines.append(
@@ -111,10 +118,17 @@ def bus_of(servers: list[NatsServer]) -> str:
 
 @contextlib.contextmanager
 def nats_server(
-    directory: Path, *, sync_interval: str = "2m", extra: str = "", program: Path = NEWEST
+    directory: Path,
+    *,
+    sync_interval: str = "2m",
+    extra: str = "",
+    program: Path = NEWEST,
+    jetstream: bool = True,
 ) -> Iterator[NatsServer]:
     """Run one server for the length of a `with` block."""
-    server = NatsServer(directory, sync_interval=sync_interval, extra=extra, program=program)
+    server = NatsServer(
+        directory, sync_interval=sync_interval, extra=extra, program=program, jetstream=jetstream
+    )
     try:
         server.start()
         yield server

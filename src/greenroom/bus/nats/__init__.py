@@ -1,0 +1,1 @@
+"""Rooms and control over NATS: JetStream puts each room in one order."""
