@@ -258,12 +258,13 @@ def test_only_new_tests_are_run_for_the_selection(
 
 
 def test_all_tests_of_a_module_are_tried_on_it() -> None:
-    """Also those that did not run the function when it was looked at; its own come first."""
+    """Also those that did not run the function when it was looked at; the nearest come first."""
     (change, *_) = changes_of("parts/small.py", SMALL.encode())
-    own, ran = "tests/parts/test_small.py::test_it", "tests/test_small.py::test_other"
-    functions = {"parts/small.py": {"bigger": {ran}, "smaller": {"tests/test_c.py::test_c"}}}
-    selection = Selection(functions, {own: 2.0, ran: 1.0, "tests/test_c.py::test_c": 1.0})
-    assert selection.tests_for(change) == [own, ran]
+    own, beside = "tests/parts/test_small.py::test_it", "tests/parts/test_large.py::test_it"
+    ran, other = "tests/test_small.py::test_other", "tests/test_c.py::test_c"
+    functions = {"parts/small.py": {"bigger": {ran, beside}, "smaller": {other}}}
+    selection = Selection(functions, {own: 3.0, beside: 2.0, ran: 1.0, other: 1.0})
+    assert selection.tests_for(change) == [own, beside, ran]
 
 
 SMALL = "def bigger(a, b):\n    if a > b:\n        return a\n    return b\n"

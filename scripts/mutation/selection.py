@@ -44,7 +44,7 @@ class Selection:
         """The files of tests that say that they cover a module, by the module's path."""
 
     def tests_for(self, change: Change) -> list[str]:
-        """Return the tests that run the changed function: the module's own first, then by time.
+        """Return the tests that run the changed function: the module's own and its folder's first.
 
         All of the module's own are among them: one that draws what it tries reaches the function
         now and then, and perhaps not when that was looked at. Of a function that nobody knows,
@@ -57,12 +57,16 @@ class Selection:
             everywhere = (of.get(change.where, set()) for of in self.functions.values())
             found = found.union(*everywhere)
         path = Path(change.path)
-        own = str(Path("tests", path).with_name(f"test_{path.name}"))
-        found = found.union(test for test in self.spent if _file(test) == own)
-        first = {own, *self.suites.get(change.path, ())}
-        return sorted(
-            found, key=lambda test: (_file(test) not in first, self.seconds([test]), test)
-        )
+        own = Path("tests", path).with_name(f"test_{path.name}")
+        found = found.union(test for test in self.spent if _file(test) == str(own))
+        first = {str(own), *self.suites.get(change.path, ())}
+
+        def order(test: str) -> tuple[bool, bool, float, str]:
+            file = _file(test)
+            beside = Path(file).parent == own.parent
+            return file not in first, not beside, self.seconds([test]), test
+
+        return sorted(found, key=order)
 
     def seconds(self, tests: Iterable[str]) -> float:
         """Return how long those tests took."""

@@ -69,3 +69,4 @@ async def test_the_audit_log_has_what_the_row_says(name: str, tmp_path: Path) ->
     for each in lines:
         assert each["details"].keys() == {"moderator", *row.audited}
         assert "hush" not in str(each)
+        assert "suppressed" not in each

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from greenroom.model.arn import Arn, ResourceType
@@ -127,6 +128,47 @@ async def test_draining_leaves_the_token_usable() -> None:
         assert await refusal(made, text) == Refusal.UNAVAILABLE.error().message
         made.hub.draining = False
         assert (await made.admission.admit(text)).user_id == "ann"
+
+
+async def test_a_drain_that_begins_while_the_store_is_asked() -> None:
+    """Whoever joined afterwards would be told by nobody: nobody comes in any more."""
+    async with stage() as made:
+        made.store.gate.clear()
+        admitting = asyncio.create_task(refusal(made, token()))
+        await settle()
+        made.hub.draining = True
+        made.store.gate.set()
+        assert await admitting == Refusal.UNAVAILABLE.error().message
+
+
+async def test_a_node_short_of_memory_leaves_the_token_usable() -> None:
+    """It admits nobody until it has memory again."""
+    text = token()
+    async with stage() as made:
+        made.memory.pressed = True
+        assert await refusal(made, text) == Refusal.MEMORY_FULL.error().message
+        made.memory.pressed = False
+        assert (await made.admission.admit(text)).user_id == "ann"
+
+
+async def test_which_room_was_asked_for() -> None:
+    """A refusal names the room once the token has said it, and none before."""
+    async with stage() as made:
+        for text, room in ((token(token_expires=START_MS), str(ROOM)), ("no-token", "")):
+            with pytest.raises(HandshakeRefused) as refused:
+                await made.admission.admit(text)
+            assert refused.value.room == room
+
+
+async def test_the_key_of_a_token() -> None:
+    """It is known of an admitted token, unless the key was killed meanwhile."""
+    text = token()
+    async with stage() as made:
+        assert made.admission.key_id(text) == "k"
+        killed = msgspec.structs.replace(made.admission, ring=KeyRing({"j": b"\1" * 32}, "j"))
+        with pytest.raises(HandshakeRefused) as refused:
+            killed.key_id(text)
+        assert refused.value.message == Refusal.TOKEN_FOREIGN.error().message
 
 
 async def test_storage_unavailable() -> None:

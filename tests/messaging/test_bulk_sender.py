@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -145,6 +146,39 @@ def test_a_socket_twice(sender: BulkSender) -> None:
         taken = {index: sent for index, _, sent in short}
         expected = [data[: taken.get(number, len(data))] for number, (_, data) in enumerate(long)]
         assert received == b"".join(expected)
+
+
+@needs_io_uring
+@pytest.mark.parametrize(
+    ("messages", "calls"),
+    [
+        ([(MOST, 1)], 1),
+        ([(MOST - 1, 1), (1, 1)], 1),
+        ([(MOST - 1, 1), (2, 1)], 2),
+        ([(1, LONGEST)], 1),
+        ([(1, LONGEST - 1), (1, 1)], 1),
+        ([(1, LONGEST - 1), (1, 2)], 2),
+        ([(MOST, 1), (MOST, 1), (MOST, 1)], 3),
+    ],
+)
+def test_as_much_as_fits_into_a_call(
+    sender: BulkSender, messages: list[tuple[int, int]], calls: int
+) -> None:
+    """So many sockets and bytes go with one call, and one more of either needs another."""
+    with mock.patch.object(sender, "_submit", wraps=sender._submit) as submitting:
+        sender.send([(array("i", (-1,) * number), b"x" * size) for number, size in messages])
+    assert submitting.call_count == calls
+
+
+@needs_io_uring
+def test_what_the_kernel_says_is_told(sender: BulkSender) -> None:
+    """A call that it refuses is an error with the kernel's reason; one of nothing is none."""
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSYS)) as refused:
+        sender._call(1 << 20)
+    assert refused.value.errno == errno.ENOSYS
+    assert sender._call(ENTER, sender._ring, 0, 0, 0) == 0
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        sender._call(ENTER, -1, 0, 0, 0)
 
 
 @needs_io_uring
@@ -330,6 +364,37 @@ def _refuse_enter(call: Callable[..., int]) -> Callable[..., int]:
         return _refuse(errno.EPERM)() if arguments[0] == ENTER else call(self, *arguments)
 
     return refuse
+
+
+@needs_io_uring
+def test_queues_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are given back, and whoever asked is told why."""
+    before = rings()
+    monkeypatch.setattr(mmap, "mmap", _refuse(errno.ENOMEM))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOMEM)):
+        BulkSender(MOST)
+    assert rings() == before
+
+
+@pytest.mark.parametrize(
+    ("short", "sends", "good"),
+    [([(0, 0, 0)], True, True), ([(0, 0, 0)], False, False), ([], True, False)],
+)
+def test_a_sender_is_seen_to_work(
+    short: list[tuple[int, int, int]], sends: bool, good: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message must arrive where it was sent, and its failure where it cannot be told."""
+
+    def send(_: object, messages: list[tuple["array[int]", bytes]]) -> list[tuple[int, int, int]]:
+        ((descriptors, data),) = messages
+        if sends:
+            os.write(descriptors[1], data)
+        return short
+
+    monkeypatch.setattr(BulkSender, "__init__", lambda *_: None)
+    monkeypatch.setattr(BulkSender, "close", lambda _: None)
+    monkeypatch.setattr(BulkSender, "send", send)
+    assert (open_bulk_sender(MOST) is not None) is good
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ import uvloop
 from structlog.testing import capture_logs
 
 from greenroom.bus.base import RoomChanged
+from greenroom.messaging import edge_services
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.edge import FRAMES_AT_ONCE, Edge, State
 from greenroom.messaging.sockets import NO_SOCKET
@@ -26,7 +28,7 @@ from greenroom.model.errors import (
     ServiceUnavailableException,
 )
 from greenroom.network import addresses
-from greenroom.protocol.errors import ActionError
+from greenroom.protocol.errors import ActionError, DisconnectReason
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.handshake import Refusal
 from greenroom.storage.base import StorageUnavailable
@@ -200,6 +202,28 @@ async def test_actions_wait_for_one_another() -> None:
         assert ids == ["0", "1", "2", "3"]
 
 
+async def test_nothing_overtakes_an_action_that_waits() -> None:
+    """What comes meanwhile is kept as it came, and a client that is gone is not read from."""
+    for lost in (False, True):
+        async with stage() as made:
+            edge, transport = await made.connect()
+            made.rooms.forget(HERE)
+            made.store.gate.clear()
+            edge.data_received(action() + client_frame(b"\x03\xe8", 0x88))
+            edge.data_received(client_frame(b"p", 0x89))
+            await settle()
+            assert transport.written == []
+            if lost:
+                edge.connection_lost(None)
+            made.store.gate.set()
+            await settle()
+            written = [first for first, _ in frames_of(transport.take())]
+            assert written == ([] if lost else [0x88])
+            assert not transport.is_reading()
+            assert (edge._timer is None) is lost
+            edge.connection_lost(None)
+
+
 async def test_reading_pauses_for_each_action_that_waits() -> None:
     """Two waiting actions of one read are waited for one after the other."""
     async with stage() as made:
@@ -261,6 +285,7 @@ async def test_deleted_room(known: bool) -> None:
             (404, "1"),
             (404, "2"),
         ]
+        assert {each["ErrorMessage"] for each in errors} == {"The room cannot be found"}
         assert made.hub.connections == 1
 
 
@@ -345,9 +370,54 @@ async def test_a_crash_in_an_action_is_answered(
         error = next(each for each in texts(transport.take()) if each["Type"] == "ERROR")
         assert (error["ErrorCode"], error["RequestId"]) == (500, "r")
         assert "secret" not in str(error) + str(logs)
+        crashes = [each for each in logs if each["event"] == "action crashed"]
+        assert [each["room"] for each in crashes] == [HERE]
         edge.data_received(action(RequestId="s"))
         await settle()
         assert texts(transport.take())[0]["RequestId"] == "s"
+
+
+async def test_an_action_when_the_session_is_over() -> None:
+    """It is answered with its RequestId, also before the sweeper comes, and the session ends."""
+    async with stage() as made:
+        edge, transport = await made.connect(session_expires=START_MS + 1_000)
+        made.time.advance(1)
+        edge.data_received(action(RequestId="r"))
+        error, close = frames_of(transport.take())
+        body = msgspec.json.decode(error[1])
+        assert (body["ErrorCode"], body["RequestId"], close[0]) == (401, "r", 0x88)
+        assert made.hub.connections == 0
+        edge.connection_lost(None)
+
+
+async def test_an_action_while_another_process_has_the_store() -> None:
+    """It is refused with its RequestId, and not done: the SDK would wait for ever."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        made.hub.hold()
+        edge.data_received(action(RequestId="r"))
+        await settle()
+        (error,) = texts(transport.take())
+        assert (error["Type"], error["ErrorCode"], error["RequestId"]) == ("ERROR", 500, "r")
+        assert made.chat.requests["SendMessage"] == 0
+
+
+async def test_an_action_that_fails_when_its_connection_has_ended() -> None:
+    """Nobody is told, and nothing is counted."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        made.rooms.forget(HERE)
+        made.store.gate.clear()
+        made.store.error = StorageUnavailable("The disk is full")
+        edge.data_received(action())
+        await settle()
+        edge.disconnect("spam")
+        made.store.gate.set()
+        await settle()
+        assert frames_of(transport.take()) == [(0x88, b"\x03\xe8spam")]
+        count = made.metrics.registry.get_sample_value
+        assert not count("greenroom_action_errors_total", {"code": "500"})
+        edge.connection_lost(None)
 
 
 async def test_a_crash_while_a_connection_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,6 +487,99 @@ async def test_kick_and_its_answer() -> None:
         edge.connection_lost(None)
         assert ended(logs) == ["kicked"]
         assert edge._timer is None
+
+
+async def test_a_connection_whose_key_was_killed() -> None:
+    """It ends as one that has expired, and the log says what it was."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with capture_logs() as logs:
+            edge.revoke()
+        error, close = frames_of(transport.take())
+        assert msgspec.json.decode(error[1])["ErrorCode"] == 401
+        assert (close[0], ended(logs)) == (0x88, ["revoked"])
+        edge.connection_lost(None)
+
+
+async def test_a_peer_that_answers_in_time() -> None:
+    """Nothing is done any more when the time is over that it had."""
+    async with stage(QUICK) as made:
+        edge, transport = await made.connect()
+        edge.disconnect("spam")
+        edge.data_received(client_frame(b"\x03\xe8", 0x88))
+        assert transport.closed
+        edge.connection_lost(None)
+        await settle(20)
+        assert not transport.aborted
+
+
+async def test_a_connection_that_is_lost_within_a_frame() -> None:
+    """The half of a frame is not kept."""
+    async with stage() as made:
+        edge, _ = await made.connect()
+        edge.data_received(action()[:20])
+        assert edge._decoder is not None
+        edge.connection_lost(None)
+        assert edge._decoder is None
+
+
+@pytest.mark.parametrize(
+    ("why", "debugging", "lines"),
+    [
+        (DisconnectReason.KICKED, False, 1),
+        (DisconnectReason.KICKED, True, 0),
+        (DisconnectReason.PEER_CLOSED, False, 0),
+        (DisconnectReason.PEER_CLOSED, True, 0),
+    ],
+)
+async def test_how_an_end_is_logged(
+    why: DisconnectReason, debugging: bool, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An end that says something has a line, of which there are not too many; others, at debug."""
+    log = mock.Mock()
+    log.is_enabled_for.return_value = debugging
+    async with stage() as made:
+        edge, _ = await made.connect()
+        monkeypatch.setattr(edge_services, "log", log)
+        with mock.patch.object(made.logger, "write") as writing:
+            made.edges.leave(edge, why)
+        told = mock.call(
+            "info", "connection ended", {"reason": why.value}, address="", **edge.names()
+        )
+        assert writing.mock_calls == [told] * lines
+        debug = mock.call("connection ended", reason=why.value, **edge.names())
+        assert log.debug.mock_calls == [debug] * (1 - lines)
+
+
+@pytest.mark.parametrize("queued", [0, 1])
+async def test_frames_go_straight_to_the_socket(queued: int) -> None:
+    """Unless the transport holds bytes, from the first one on, and until it holds none again."""
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        theirs.setblocking(False)
+        async with stage() as made:
+            transport = Transport()
+            transport.socket, transport.queued = mine, queued
+            made.transports.append(transport)
+            headers = [*UPGRADE, (b"sec-websocket-protocol", token().encode())]
+            visit = made.visitors.enter(addresses.UNKNOWN, 0.0)
+            made.upgrades.begin(transport, visit, b"GET", headers, b"")
+            await settle()
+            edge = transport.protocol
+            answer = transport.take()[0] if queued else theirs.recv(1 << 16)
+            assert answer.startswith(b"HTTP/1.1 101 ")
+            for held, change in (
+                (bool(queued), lambda: None),
+                (True, edge.pause_writing),
+                (False, edge.resume_writing),
+            ):
+                change()
+                made.publish(b"x")
+                await settle()
+                assert transport.take() == ([text_frame(b"x")] if held else [])
+                if not held:
+                    assert theirs.recv(1 << 16) == text_frame(b"x")
+            edge.connection_lost(None)
 
 
 async def test_close_that_is_not_answered() -> None:

@@ -1,6 +1,6 @@
 """The rooms of this node: who sees what, in which order, in how many writes.
 
-Covers: greenroom.messaging.fanout, greenroom.messaging.members
+Covers: greenroom.messaging.fanout
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from greenroom.bus.base import Arrival, Audience, Deliver, Disconnect
 from greenroom.bus.memory import MemoryBus
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
-from greenroom.messaging.bulk_sender import BulkSender
+from greenroom.messaging.bulk_sender import LONGEST, BulkSender
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.members import IMPATIENCE, PATIENCE, Members
@@ -108,8 +108,8 @@ def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
 async def test_what_is_not_for_everybody_is_shown_to_nobody(hub: Hub, audience: Audience) -> None:
     """No connection belongs to a narrower audience yet."""
     listener = Listener(hub)
-    hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendEvent", audience, "ann")]))
-    deliver(hub, b"all")
+    narrow, wide = (Deliver(b"x", "SendEvent", audience, "ann"), Deliver(b"all", "SendEvent"))
+    hub.receive(Arrival(HERE, 1, [narrow, wide]))
     await settle()
     assert listener.log == [text_frame(b"all")]
 
@@ -143,12 +143,132 @@ async def test_a_joining_connection_misses_nothing(hub: Hub) -> None:
     assert late.log == [text_frame(b"after")]
 
 
-async def test_a_busy_room_waits(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_room_is_written_to_once_in_a_tick(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted once, and not at all while it is being written to, the end of which looks."""
+    monkeypatch.setattr(fanout_module, "SLICE", 1)
+    listeners = [Listener(hub) for _ in range(3)]
+    room = hub._rooms[HERE]
+    for payload in (b"1", b"2"):
+        deliver(hub, payload)
+        assert hub.fanout._due == [room]
+    await settle(1)
+    assert room.writing
+    deliver(hub, b"3")
+    assert hub.fanout._due == []
+    await settle()
+    first = text_frame(b"1") + text_frame(b"2")
+    assert [each.log for each in listeners] == [[first, text_frame(b"3")]] * 3
+
+
+async def test_what_comes_while_a_kick_is_shown(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is shown behind it, and the kicked leave as if nothing had come."""
+    room = Sliced(hub, monkeypatch)
+    deliver(hub, b"1")
+    kick(hub, b"event", "user1", "spam")
+    deliver(hub, b"2")
+    await settle(30)
+    seen = text_frame(b"1") + text_frame(b"event")
+    assert room.whole("user1") == {(seen, "closed: spam")}
+    assert room.whole("user0") == {(seen + text_frame(b"2"), text_frame(b"2"))}
+
+
+async def test_a_busy_room_is_flushed_after_the_interval(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited is written then, time and again, and how much that was is noted."""
+    monkeypatch.setattr(fanout_module, "FLUSH_INTERVAL", 0.01)
+    here = Listener(hub)
+    deliver(hub, b"0")
+    await settle()
+    for number in range(1, 4):
+        hub._rooms[HERE].flushed = asyncio.get_running_loop().time()
+        deliver(hub, b"%d" % number)
+        await settle(1)
+        assert (len(here.log), hub._rooms[HERE].waited) == (number, 1)
+        deliver(hub, b"+")
+        written = asyncio.Event()
+        here.when_written = written.set
+        await asyncio.wait_for(written.wait(), 10)
+        assert hub._rooms[HERE].waited == 0
+        assert here.log[-1] == text_frame(b"%d" % number) + text_frame(b"+")
+
+
+async def test_nothing_is_noted_where_nothing_waits(hub: Hub) -> None:
+    """A room whose frames are written waits for the next ones, and costs nothing until then."""
+    Listener(hub)
+    deliver(hub, b"1")
+    await settle(1)
+    assert (hub.fanout._due, hub._rooms[HERE].scheduled) == ([], False)
+
+
+async def test_what_is_to_be_done_after_a_flush(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done when everybody has what was there; where nobody is, at once."""
+    done: list[int] = []
+    hub.after_flush(HERE, lambda: done.append(0))
+    assert done == [0]
+    room = Sliced(hub, monkeypatch)
+    deliver(hub, b"1")
+    await settle(1)
+    hub.after_flush(HERE, lambda: done.append(room.written()))
+    assert done == [0]
+    await settle(30)
+    assert done == [0, 7]
+
+
+async def test_what_a_flush_counts() -> None:
+    """Each envelope for each connection by its action, the bytes, and how long it took."""
+    metrics = Metrics()
+    hub = Hub(MemoryBus(), Fanout(metrics))
+    for _ in range(3):
+        Listener(hub)
+    hub.receive(Arrival(HERE, 1, [Deliver(b"x", "New"), Deliver(b"y", "SendEvent")]))
+    await settle()
+    assert (hub.fanout.deliveries["New"], hub.fanout.deliveries["SendEvent"]) == (3, 3)
+    assert hub.fanout.delivered_bytes == 3 * len(text_frame(b"x") + text_frame(b"y"))
+    value = metrics.registry.get_sample_value
+    assert value("greenroom_fanout_seconds_count") == 1
+    assert 0 <= (value("greenroom_fanout_seconds_sum") or 0) < 60
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_the_longest_that_a_sender_takes(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is longer is written to one connection at a time."""
+    monkeypatch.setattr(fanout_module, "FEWEST", 1)
+    sender = mock.Mock()
+    sender.send.return_value = []
+    hub = Hub(MemoryBus(), Fanout(Metrics(), sender))
+    listener = Listener(hub)
+    head = len(text_frame(bytes(LONGEST))) - LONGEST
+    payload = b"x" * (LONGEST - head + more)
+    deliver(hub, payload)
+    await settle()
+    (sent,) = (call.args[0] for call in sender.send.call_args_list)
+    assert [data for _, data in sent] == [text_frame(payload)] * (1 - more)
+    assert listener.log == [text_frame(payload)] * more
+
+
+async def test_a_held_node(hub: Hub) -> None:
+    """Nobody comes in, every action is refused, and what is under way is delivered."""
+    listener = Listener(hub)
+    assert (hub.held, hub.draining) == (False, False)
+    hub.hold()
+    assert (hub.held, hub.draining) == (True, True)
+    deliver(hub, b"x")
+    await settle()
+    assert listener.log == [text_frame(b"x")]
+
+
+@pytest.mark.parametrize("interval", [0.5, 3600])
+async def test_a_busy_room_waits(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, interval: float
+) -> None:
     """After a flush the next frames of the room wait for the interval; other rooms do not."""
     here, there = Listener(hub, "bob"), Listener(hub, room=THERE)
     deliver(hub, b"1")
     await settle()
-    monkeypatch.setattr(fanout_module, "FLUSH_INTERVAL", 3600)
+    monkeypatch.setattr(fanout_module, "FLUSH_INTERVAL", interval)
     deliver(hub, b"2")
     deliver(hub, b"1", THERE)
     await settle()
@@ -579,8 +699,9 @@ async def test_a_drain_of_many_is_spread(hub: Hub, monkeypatch: pytest.MonkeyPat
     assert hub.connections == 0
 
 
-async def test_a_drain_of_few_is_not_spread(hub: Hub) -> None:
+async def test_a_drain_of_few_is_not_spread(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """All end at once: nobody is overrun by so few who come back."""
+    monkeypatch.setattr(hub_module, "DRAINED_AT_ONCE", 5)
     listeners = [Listener(hub) for _ in range(5)]
     hub.drain(3600)
     assert all(each.gone for each in listeners)

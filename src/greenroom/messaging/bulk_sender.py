@@ -37,6 +37,8 @@ _MACHINES = ("x86_64", "aarch64")
 _IO_URING_SETUP, _IO_URING_ENTER = 425, 426
 _SEND = 26
 _WAIT_FOR_RESULTS = 1 << 0
+_NO_MORE = (0, 0, 0, 0, 0, 0)
+"""Behind the arguments: the kernel reads six, and who calls it need not know how many count."""
 _RINGS_AT, _REQUESTS_AT = 0, 0x10000000
 _POSITIONS = 1 << 32
 
@@ -73,7 +75,8 @@ class BulkSender:
             OSError: the system has no io_uring, one from before Linux 6.1, or does not let this
                 process use it.
         """
-        if sys.platform != "linux" or platform.machine() not in _MACHINES or sys.maxsize < 1 << 32:
+        known = sys.platform == "linux" and platform.machine() in _MACHINES
+        if not known or ctypes.sizeof(ctypes.c_void_p) < 8:
             raise OSError(errno.ENOSYS, "known on 64-bit Linux only")
         self.most = most
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
@@ -189,7 +192,7 @@ class BulkSender:
                 self._call(_IO_URING_ENTER, self._ring, 0, missing, _WAIT_FOR_RESULTS)
 
     def _call(self, *arguments: int) -> int:
-        result: int = self._syscall(*arguments, *(0,) * (7 - len(arguments)))
+        result: int = self._syscall(*arguments, *_NO_MORE)
         if result < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return result
@@ -222,7 +225,7 @@ def _prove(sender: BulkSender) -> None:
 
 
 def _word(words: "memoryview[int]", at: int) -> "memoryview[int]":
-    return words[at // 4 : at // 4 + 1]
+    return words[at // 4 :]
 
 
 def _field(kind: str, memory: "memoryview[int]", size: int, at: int) -> "memoryview[int]":
@@ -236,8 +239,8 @@ def _put(queue: "memoryview[int]", position: int, values: "array[int]") -> None:
     begin = position % len(queue)
     before_end = len(queue) - begin
     queue[begin : begin + len(values)] = values[:before_end]
-    if len(values) > before_end:
-        queue[: len(values) - before_end] = values[before_end:]
+    rest = values[before_end:]
+    queue[: len(rest)] = rest
 
 
 def _get(queue: "memoryview[int]", position: int, number: int) -> "array[int]":

@@ -1,0 +1,99 @@
+"""One room's connections: whose they are, and whether it waits before it is written to."""
+
+import pytest
+
+from greenroom.bus.base import Deliver
+from greenroom.messaging.members import IMPATIENCE, PATIENCE, Members
+from greenroom.messaging.sockets import NO_SOCKET
+from tests.stand_ins.stage import ROOM
+
+
+class Of:
+    """A connection of a user."""
+
+    key_id = "k"
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
+
+    def write(self, data: bytes) -> None: ...
+
+    def revoke(self) -> None: ...
+
+    def disconnect(self, reason: str) -> None: ...
+
+    def drain(self) -> None: ...
+
+
+async def test_a_new_room() -> None:
+    """It waits for nothing, and does not end."""
+    room = Members(ROOM)
+    assert (room.ending, room.scheduled, room.writing) == (False, False, False)
+    assert (room.begun, room.waited, room.patience) == (0, 0, PATIENCE)
+    assert room.owner == (ROOM.account, ROOM.region)
+
+
+@pytest.mark.parametrize("asked_first", [True, False])
+async def test_how_many_are_a_users(asked_first: bool) -> None:
+    """Counted exactly from the first question on, whoever comes and goes; none is not kept."""
+    room = Members(ROOM)
+    connections = [Of(user) for user in ("ann", "ann", "bob")]
+    if asked_first:
+        assert room.reaches("ann", 0)
+        assert room.users == {}
+    for each in connections:
+        room.join(each, NO_SOCKET)
+    assert [room.reaches("ann", number) for number in range(4)] == [True, True, True, False]
+    assert [room.reaches("bob", number) for number in range(3)] == [True, True, False]
+    assert not room.reaches("eve", 1)
+    assert room.leave(connections[0])
+    assert not room.leave(connections[0])
+    assert [room.reaches("ann", number) for number in range(3)] == [True, True, False]
+    assert room.leave(connections[1])
+    assert room.users is not None
+    assert dict(room.users) == {"bob": 1}
+    room.join(connections[0], NO_SOCKET)
+    assert room.users["ann"] == 1
+
+
+async def test_a_small_room_counts_nobody() -> None:
+    """A user cannot have more connections there than there are."""
+    room = Members(ROOM)
+    room.join(Of("ann"), NO_SOCKET)
+    assert not room.reaches("ann", 2)
+    assert room.users is None
+    assert room.reaches("ann", 1)
+
+
+async def test_whom_a_flush_is_for() -> None:
+    """Those who are there when it begins, in slices; who came or went is seen by the next one."""
+    room = Members(ROOM)
+    first, second, third = (Of(name) for name in ("a", "b", "c"))
+    for each in (first, second):
+        room.join(each, NO_SOCKET)
+    (part,) = room.divided(2)
+    assert room.divided(2) == (part,)
+    room.join(third, NO_SOCKET)
+    assert [each.connections for each in room.divided(2)] == [(first, second), (third,)]
+    room.leave(first)
+    assert [each.connections for each in room.divided(2)] == [(second, third)]
+    assert room.present(part).connections == (second,)
+
+
+async def test_patience() -> None:
+    """A room that stopped waiting tries it again after so many flushes, and not before."""
+    room = Members(ROOM)
+    room.patience = 0
+    assert [room.is_patient() for _ in range(IMPATIENCE + 2)] == [*[False] * IMPATIENCE, True, True]
+    assert room.patience == 1
+
+
+@pytest.mark.parametrize(("frames", "patience"), [(1, PATIENCE - 2), (2, PATIENCE)])
+async def test_what_a_wait_brought(frames: int, patience: int) -> None:
+    """More frames than there were make a room patient; none cost it some, once for each wait."""
+    room = Members(ROOM)
+    room.waited, room.patience = 1, PATIENCE - 1
+    room.pending += [Deliver(b"x", "SendMessage")] * frames
+    for _ in range(2):
+        room.learn()
+        assert (room.waited, room.patience) == (0, patience)
