@@ -125,3 +125,47 @@ def test_several_tokens_at_once() -> None:
     assert not bucket.take(0.5, 1_000)
     assert bucket.take(1.0, 1_000)
     assert not bucket.take(1.0)
+
+
+def test_has_says_what_take_would_do() -> None:
+    """It takes nothing; of several tokens too."""
+    bucket = TokenBucket(10, 0.0)
+    assert all(bucket.has(0.0, 10) for _ in range(3))
+    assert not bucket.has(0.0, 11)
+    assert taken(bucket, 0.0, 4) == 4
+    assert bucket.has(0.0, 6)
+    assert not bucket.has(0.0, 7)
+    assert bucket.has(0.25, 8.5)
+    assert bucket.has(-1.0, 6)
+    assert not bucket.has(-1.0, 7)
+    assert TokenBucket(0, 0.0).has(0.0, 100)
+
+
+def test_debt() -> None:
+    """What others took is owed, up to what the bucket holds, and refilled before anything else."""
+    bucket = TokenBucket(10, 0.0)
+    for _ in range(50):
+        bucket.debit(0.0)
+    assert taken(bucket, 1.0, 5) == 0
+    assert taken(bucket, 2.0, 50) == 10
+
+
+def test_a_late_debit_refills_nothing() -> None:
+    """One that was before what is known counts, and the time of what is known stays."""
+    bucket = TokenBucket(10, 0.0)
+    assert taken(bucket, 5.0, 9) == 9
+    bucket.debit(4.0)
+    assert not bucket.has(5.0)
+    assert taken(bucket, 5.5, 50) == 5
+
+
+@given(st.lists(st.tuples(times, st.integers(1, 5)), max_size=30))
+def test_debits_like_takes(steps: list[tuple[float, int]]) -> None:
+    """Who debits what `has` let through grants what `take` grants."""
+    one, other = TokenBucket(7, 0.0), TokenBucket(7, 0.0)
+    for now, attempts in sorted(steps):
+        for _ in range(attempts):
+            granted = one.has(now)
+            if granted:
+                one.debit(now)
+            assert granted == other.take(now)

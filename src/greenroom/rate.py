@@ -41,6 +41,26 @@ class TokenBucket:
         self._fill = fill - tokens
         return True
 
+    def has(self, now: float, tokens: float = 1.0) -> bool:
+        """Return whether there would be as many tokens; nothing is taken."""
+        if self._rate <= 0:
+            return True
+        fill = self._fill + max(0.0, now - self._last) * self._rate
+        return min(fill, self._capacity) >= tokens
+
+    def debit(self, now: float) -> None:
+        """Take a token, also one that is not there: what others let through was let through.
+
+        The debt is bounded by what the bucket can hold. A `now` before an earlier one refills
+        nothing, and what follows refills from the later of the two.
+        """
+        elapsed = now - self._last
+        fill = self._fill
+        if elapsed > 0:
+            self._last = now
+            fill = min(fill + elapsed * self._rate, self._capacity)
+        self._fill = max(fill - 1.0, -self._capacity)
+
     def give_back(self, tokens: float = 1.0) -> None:
         """Return tokens that were taken for something that was refused afterwards."""
         self._fill = min(self._fill + tokens, self._capacity)

@@ -1,6 +1,6 @@
 """The bus of a single node: publishing is a call (its guarantees: tests/contracts)."""
 
-from greenroom.bus.base import Arrival, ControlEnvelope, Deliver, RoomChanged
+from greenroom.bus.base import Arrival, Before, ControlEnvelope, Deliver, RoomChanged
 from greenroom.bus.memory import MemoryBus
 
 FRAME = Deliver(b"{}", "SendMessage")
@@ -13,7 +13,7 @@ async def test_delivers_at_once() -> None:
     bus.on(RoomChanged, heard.append)
     bus.follow("room")
     await bus.start()
-    position = bus.publish("room", lambda: FRAME)
+    position = bus.publish("room", lambda _: FRAME)
     assert arrived == [Arrival("room", position, (FRAME,))]
     bus.broadcast(RoomChanged("room"))
     assert heard == [RoomChanged("room")]
@@ -23,7 +23,7 @@ async def test_a_grant_is_asked_once() -> None:
     """Nobody else can have been faster; so it is before the start, and where nobody follows."""
     bus, asked = MemoryBus(), list[int]()
 
-    def grant() -> Deliver:
+    def grant(_: Before) -> Deliver:
         asked.append(1)
         return FRAME
 

@@ -16,6 +16,7 @@ import structlog
 from greenroom.bus.base import Arrival, Deliver, Disconnect
 from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
 from greenroom.model.errors import (
     PendingVerification,
@@ -377,7 +378,7 @@ class LoggedScene(Scene):
         self.logs, self.store = logs, logs.store  # type: ignore[assignment]
         self.rooms = RoomsCache(self.store.rooms, self.bus, LooseTasks())
         self.chat = Chat(
-            self.rooms, self.bus, Quotas(RateProfile.OFF), self.time.clock, chat_log=logs.log
+            self.rooms, RecordedLine(self.bus, logs.log), Quotas(RateProfile.OFF), self.time.clock
         )
 
     def say(self, content: str) -> Awaitable[object]:
@@ -393,10 +394,9 @@ class LoggedScene(Scene):
         await self.change(RoomChange(message_review_handler=HandlerChange(uri=TestReview.URI)))
         return Chat(
             self.rooms,
-            self.bus,
+            RecordedLine(self.bus, self.logs.log),
             Quotas(RateProfile.OFF),
             self.time.clock,
-            chat_log=self.logs.log,
             reviewer=self.reviewer,
         )
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.bus.base import Arrival, Deliver, Grant, Position
+from greenroom.bus.base import Arrival, Debit, Deliver, Grant, Position
 from greenroom.chat.announcements import Announcement, News, decode, encode
 from greenroom.chat.presence import Alone, Presence
 from tests.stand_ins.hand_clock import HandClock
@@ -74,6 +74,14 @@ class Node:
 
     def publish(self, room: str, grant: Grant) -> Position:
         raise AssertionError
+
+    skew_ns = 0
+
+    def on_debit(self, receiver: Debit) -> None:
+        """Do nothing."""
+
+    def settled(self) -> None:
+        """Do nothing."""
 
     def counts(self, room: str = ROOM, user: str = "alice") -> tuple[int, int, int]:
         """Return how many connections others have: in the room, of its owner, of the user."""

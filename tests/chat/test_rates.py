@@ -28,7 +28,7 @@ def test_rooms_are_bounded() -> None:
     """Any number of rooms keeps so many buckets at most."""
     made = rates()
     for number in range(50):
-        made.take_message(a_room(), claims_of(room_arn=f"room{number}"), SendMessage("hi"))
+        made.admit_message(a_room(), claims_of(room_arn=f"room{number}"), SendMessage("hi"))
         assert len(made._rooms) <= 5
     assert made.evicted == {"message_rates": 45, "account_rates": 0}
 
@@ -54,3 +54,61 @@ def test_a_rate_that_is_kept_holds() -> None:
         made.take("send_message_rate", arn)
     made.take("send_message_rate", room_arn(account="9" * 12))
     made.take("send_message_rate", arn)
+
+
+def test_what_others_sent_counts() -> None:
+    """A message that arrived from elsewhere is debited, also where nobody has sent yet."""
+    made, room = rates(), a_room()
+    for _ in range(9):
+        made.debit("room", 10, 0.0)
+    assert made.check_message(room, "room", 0) == 10
+    with pytest.raises(ThrottlingException):
+        made.check_message(room, "room", 1)
+    made.debit("room", 10, 0.0)
+    with pytest.raises(ThrottlingException):
+        made.admit_message(room, claims_of(room_arn="room"), SendMessage("hi"))
+
+
+def test_what_was_sent_a_while_ago_is_made_up_for() -> None:
+    """A debit of half a second ago leaves what has been refilled since."""
+    made, room = rates(), a_room()
+    for _ in range(10):
+        made.debit("room", 10, 0.5)
+    assert made.check_message(room, "room", 4) == 10
+    with pytest.raises(ThrottlingException):
+        made.check_message(room, "room", 5)
+
+
+def test_a_check_takes_nothing() -> None:
+    """A message that is not published uses up nothing."""
+    made, room = rates(), a_room()
+    for _ in range(50):
+        assert made.check_message(room, "room", 9) == 10
+
+
+def test_a_refused_message_is_given_back_to_the_account() -> None:
+    """It may send another one in its place."""
+    made, sender = rates(send_message_rate=1), claims_of()
+    made.give_back_message(a_room().arn)
+    for _ in range(5):
+        made.admit_message(a_room(), sender, SendMessage("hi"))
+        made.give_back_message(a_room().arn)
+    made.admit_message(a_room(), sender, SendMessage("hi"))
+    with pytest.raises(ThrottlingException):
+        made.admit_message(a_room(), sender, SendMessage("hi"))
+
+
+def test_reviews_have_a_rate_of_their_own() -> None:
+    """As many are reviewed as the room takes; that they were uses up nothing of the room."""
+    made, sender = rates(send_message_rate=12), claims_of(room_arn="room")
+    room = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
+    for _ in range(10):
+        made.admit_message(room, sender, SendMessage("hi"))
+    for _ in range(5):
+        with pytest.raises(ThrottlingException):
+            made.admit_message(room, sender, SendMessage("hi"))
+    assert made.check_message(room, "room", 9) == 10
+    for _ in range(2):
+        made.admit_message(a_room(), sender, SendMessage("hi"))
+    with pytest.raises(ThrottlingException):
+        made.admit_message(a_room(), sender, SendMessage("hi"))

@@ -397,7 +397,9 @@ class TestOrder:
             def publish() -> None:
                 raise ZeroDivisionError
 
-            failed = scene.log.record(room, b"{}", 1, publish)
+            failed = scene.log.record(
+                room.arn, room.logging_configuration_identifiers, b"{}", 1, publish
+            )
             after = scene.record(room, 1)
             with pytest.raises(ZeroDivisionError):
                 await failed

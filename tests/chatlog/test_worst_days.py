@@ -95,7 +95,9 @@ class Days(Scene):
                 self.wanted[str(configuration.arn)].append(payload)
 
         self.time.advance(0.001)
-        _ = self.log.record(room_of(*attached), payload, self.time.wall_ns, publish)
+        room = room_of(*attached)
+        identifiers = room.logging_configuration_identifiers
+        _ = self.log.record(room.arn, identifiers, payload, self.time.wall_ns, publish)
 
     async def move(self, configuration: LoggingConfiguration) -> None:
         """Update a configuration, as UpdateLoggingConfiguration does."""

@@ -12,6 +12,7 @@ from greenroom.bus.base import (
     AccountSuspended,
     Arrival,
     Audience,
+    Before,
     Bus,
     ControlEnvelope,
     Deliver,
@@ -78,7 +79,7 @@ async def publish(bus: Bus, room: str, envelopes: Sequence[RoomEnvelope]) -> lis
     return [await asked(bus, room, partial(_granted, envelope)) for envelope in envelopes]
 
 
-def _granted(envelope: RoomEnvelope) -> RoomEnvelope:
+def _granted(envelope: RoomEnvelope, _: Before) -> RoomEnvelope:
     return envelope
 
 
@@ -127,7 +128,7 @@ async def test_a_refusal_reaches_the_publisher(bus: Bus) -> None:
     follower = Follower(bus, "room")
     await bus.start()
 
-    def refuse() -> RoomEnvelope:
+    def refuse(_: Before) -> RoomEnvelope:
         raise PermissionError
 
     with pytest.raises(PermissionError):
@@ -143,7 +144,7 @@ async def test_the_grant_knows_what_came_before(bus: Bus) -> None:
     await bus.start()
     known: list[int] = []
 
-    def grant() -> RoomEnvelope:
+    def grant(_: Before) -> RoomEnvelope:
         known.append(len(follower.shown("room")))
         return FRAMES[0]
 
@@ -158,7 +159,7 @@ async def test_publishing_from_a_receiver(bus: Bus) -> None:
 
     def receive(arrival: Arrival) -> None:
         if arrival.envelopes[-1] == FRAMES[0]:
-            bus.publish("room", lambda: FRAMES[1])
+            bus.publish("room", lambda _: FRAMES[1])
 
     bus.on_arrival(receive)
     await bus.start()

@@ -1,13 +1,13 @@
 """The actions: each has one performer, one quota, and a line in the audit log or none."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 import pytest
 
 from greenroom.audit.log import AuditLog
-from greenroom.bus.base import Disconnect
+from greenroom.bus.base import BusUnavailable, Disconnect, Grant
 from greenroom.messaging.actions import PERFORMERS, Actions
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.quotas import BY_NAME as QUOTAS
@@ -70,3 +70,34 @@ async def test_the_audit_log_has_what_the_row_says(name: str, tmp_path: Path) ->
         assert each["details"].keys() == {"moderator", *row.audited}
         assert "hush" not in str(each)
         assert "suppressed" not in each
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_a_bus_that_cannot_publish(
+    name: str, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender is told with a 503, at once or later, and the message counts for no quota."""
+    async with stage(LIMITS, NO_BOUND, 3600, send_message_rate=1) as made:
+        edge, transport = await made.connect()
+
+        async def refuse_later() -> int:
+            raise BusUnavailable("no answer in time")
+
+        def refuse(_room: str, _grant: Grant) -> Awaitable[int]:
+            if at_once:
+                raise BusUnavailable("too many wait")
+            return refuse_later()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(made.bus, "publish", refuse)
+            for _ in range(3):
+                edge.data_received(action(name, **MEMBERS[name], RequestId="r"))
+                await settle()
+        frames = texts(transport.take())
+        assert [(each["ErrorCode"], each["RequestId"]) for each in frames] == [(503, "r")] * 3
+        assert set(made.chat.requests.values()) == {0}
+        edge.data_received(action("SEND_MESSAGE", RequestId="s"))
+        await settle()
+        (frame,) = texts(transport.take())
+        assert frame["Type"] == "MESSAGE"

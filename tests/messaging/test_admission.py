@@ -45,6 +45,22 @@ async def test_of_many_at_once_one_is_admitted() -> None:
         assert [str(each) for each in outcomes if isinstance(each, BaseException)] == [used] * 9
 
 
+async def test_a_place_in_the_room_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is let in, and no token used up, before what is published would arrive."""
+    async with stage() as made:
+        following: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(made.bus, "follow", lambda _: asyncio.shield(following))
+        text = token()
+        admit = asyncio.create_task(made.admission.admit(text))
+        await settle()
+        assert not admit.done()
+        admit.cancel()
+        await settle()
+        assert not made.admission.admitting.total()
+        following.set_result(None)
+        await made.admission.admit(text)
+
+
 async def test_expiry_is_exact() -> None:
     """A token is good until its last millisecond, and not at its end."""
     async with stage() as made:

@@ -450,10 +450,58 @@ async def test_drain(hub: Hub) -> None:
     assert hub.connections == 0
 
 
+def mocked() -> tuple[Hub, mock.Mock]:
+    """Return a hub whose line is a mock."""
+    line = mock.create_autospec(MemoryBus, instance=True)
+    line.settled.return_value = None
+    return Hub(line, Fanout(Metrics())), line
+
+
+async def test_a_room_is_followed_while_somebody_is_expected() -> None:
+    """Who is about to join is told what to wait for; a room that he never joins is left."""
+    hub, line = mocked()
+    line.follow.return_value = awaited = asyncio.get_running_loop().create_future()
+    assert hub.expect(HERE) is awaited
+    hub.expect(HERE)
+    hub.arrived(HERE)
+    listener = Listener(hub)
+    listener.leave()
+    await settle()
+    assert line.unfollow.mock_calls == []
+    hub.arrived(HERE)
+    await settle()
+    assert line.unfollow.mock_calls == [mock.call(HERE)]
+    hub.expect(HERE)
+    hub.arrived(HERE)
+    listener = Listener(hub)
+    await settle()
+    assert len(line.unfollow.mock_calls) == 1
+    listener.leave()
+    assert len(line.unfollow.mock_calls) == 2
+
+
+async def test_a_drain_waits_for_what_was_sent() -> None:
+    """Connections end when everything published has its outcome; a second drain does not wait."""
+    hub, line = mocked()
+    outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    line.settled.return_value = outcome
+    listener = Listener(hub)
+    hub.drain()
+    assert (hub.draining, hub.settling, listener.log) == (True, True, [])
+    outcome.set_result(None)
+    await settle()
+    assert listener.log == ["drained"]
+    again, line = mocked()
+    line.settled.return_value = asyncio.get_running_loop().create_future()
+    listener = Listener(again)
+    again.drain()
+    again.drain()
+    assert listener.log == ["drained"]
+
+
 async def test_a_room_is_followed_while_somebody_is_in_it() -> None:
     """From the first join to the last leave, and only that room."""
-    line = mock.create_autospec(MemoryBus, instance=True)
-    hub = Hub(line, Fanout(Metrics()))
+    hub, line = mocked()
     first, second, there = Listener(hub), Listener(hub), Listener(hub, room=THERE)
     assert line.follow.mock_calls == [mock.call(HERE), mock.call(THERE)]
     first.leave()

@@ -16,6 +16,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
+from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.control.app import ControlPlane
 from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.ivschat.context import Services
@@ -104,12 +105,11 @@ class Caller:
             control=bus,
             chat=Chat(
                 self.rooms,
-                bus,
+                RecordedLine(bus, self.chat_log),
                 settled,
                 self.time.clock,
                 lambda: f"Id{next(ids):010}",
                 self.accounts.check,
-                chat_log=self.chat_log,
             ),
             chat_log=self.chat_log,
             rooms=self.rooms,

@@ -1,6 +1,6 @@
 """A bus of one node that keeps what went through it."""
 
-from greenroom.bus.base import ControlEnvelope, Grant, Position, RoomEnvelope
+from greenroom.bus.base import ControlEnvelope, Position, RoomEnvelope
 from greenroom.bus.memory import MemoryBus
 
 
@@ -13,11 +13,10 @@ class ListeningBus(MemoryBus):
         self.rooms: list[str] = []
         """The room of each publication."""
 
-    def publish(self, room: str, grant: Grant) -> Position:
-        envelope = grant()
+    def put(self, room: str, envelope: RoomEnvelope) -> Position:
         self.published.append(envelope)
         self.rooms.append(room)
-        return super().publish(room, lambda: envelope)
+        return super().put(room, envelope)
 
     def broadcast(self, envelope: ControlEnvelope) -> None:
         self.published.append(envelope)

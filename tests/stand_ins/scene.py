@@ -207,7 +207,11 @@ class Scene:
         self.time.advance(0.001)
         payload = b'{"Type":"MESSAGE","Id":"%04d"}' % number
         published = self.log.record(
-            room, payload, self.time.wall_ns, lambda: self.published.append(payload)
+            room.arn,
+            room.logging_configuration_identifiers,
+            payload,
+            self.time.wall_ns,
+            lambda: self.published.append(payload),
         )
         assert isinstance(published, asyncio.Future)
         return published

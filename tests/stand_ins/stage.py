@@ -277,7 +277,7 @@ class Stage:
 
     def publish(self, payload: bytes) -> None:
         """Publish a frame's text in the room."""
-        self.bus.publish(str(ROOM), lambda: Deliver(payload, "SendEvent"))
+        self.bus.publish(str(ROOM), lambda _: Deliver(payload, "SendEvent"))
 
     def begin(
         self,

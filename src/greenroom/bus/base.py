@@ -9,8 +9,13 @@ nodes have to forget or to learn goes through `Control`, and who is where throug
   rise in that order; nothing else can be told from them.
 - **Delivery.** What is published after a node began to follow arrives there once, without a gap,
   the publisher's own included. A room that nobody follows on a node costs that node nothing.
-- **Outcome.** A publication is known to be in the room's order, or it raises and nobody sees it.
-- **Waiting.** An adapter that knows the outcome at once returns it; another returns what to await.
+- **Outcome.** A publication is known to be in the room's order, or what `grant` raised is raised
+  and nobody sees it. BusUnavailable leaves open whether it is in the order by then; later it never
+  will be.
+- **Rate.** What counts for a room's rate is told to `on_debit` on every node that knows the room,
+  as soon as it has its place there, and before anything is granted behind it.
+- **Waiting.** An adapter that knows the outcome at once returns it; another returns what to await,
+  and nothing waits for ever: what cannot be published in time raises BusUnavailable.
 
 `Control`:
 
@@ -26,11 +31,22 @@ Receivers run on the event loop; they must not raise or block. Before `start` an
 nobody is told anything.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
+
+from greenroom.model.errors import ServiceUnavailableException
+
+
+class BusUnavailable(ServiceUnavailableException):
+    """The bus cannot tell that it was published: it is by now, or it never will be."""
+
+    @property
+    def code(self) -> str:
+        return "ServiceUnavailableException"
 
 
 class Audience(StrEnum):
@@ -49,7 +65,8 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     """Give a frame's JSON text to its audience in the room. `action` labels it in metrics.
 
     `id` is the message's or event's, `time_ns` its SendTime in nanoseconds since the epoch.
-    `configurations` are the ARNs of the logging configurations that it is recorded for.
+    `configurations` are the ARNs of the logging configurations that it is recorded for. `rate` is
+    the room's rate, a second, that it was counted against; 0: it counts for none.
     """
 
     payload: bytes
@@ -59,6 +76,7 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     id: str = ""
     time_ns: int = 0
     configurations: tuple[str, ...] = ()
+    rate: int = 0
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -68,6 +86,7 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """
 
     action: ClassVar[str] = "DisconnectUser"
+    rate: ClassVar[int] = 0
 
     payload: bytes
     user_id: str
@@ -83,13 +102,28 @@ RoomEnvelope = Deliver | Disconnect
 Position = int
 """A place in a room's order: it rises, with gaps, and means nothing in another room."""
 
-Grant = Callable[[], RoomEnvelope]
+
+class Before(msgspec.Struct, frozen=True, gc=False):
+    """What stands before a publication in its room.
+
+    `time_ns` is the SendTime of the last one. `undebited` of them count for the room's rate and
+    were not told to `on_debit` yet.
+    """
+
+    time_ns: int
+    undebited: int
+
+
+Grant = Callable[[Before], RoomEnvelope]
 """Decides what is published, when everything earlier in the room is known here.
 
 It returns the envelope, its send time behind all earlier ones, or raises what refuses it. An
 adapter that finds out too late that others were faster asks again before each attempt: only the
-last answer counts, so a grant takes nothing that it cannot take twice.
+last answer counts, so a grant takes nothing; what it let through is debited when it has its place.
 """
+
+Debit = Callable[[str, int, float], None]
+"""Takes something off the rate of a room: its ARN, the rate a second, and how many seconds ago."""
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
@@ -160,11 +194,26 @@ E = TypeVar("E", bound=ControlEnvelope)
 class RoomLine(Protocol):
     """Puts what happens in a room in one order, and carries it to the nodes that follow it."""
 
+    @property
+    def skew_ns(self) -> int:
+        """How far the clocks of those who publish may lie apart: 0 where there is only one."""
+
     def on_arrival(self, receiver: Callable[[Arrival], None]) -> None:
         """Call the receiver with what arrives in the rooms that this node follows."""
 
-    def follow(self, room: str) -> None:
-        """Have arrive here what is published in the room from now on."""
+    def on_debit(self, receiver: Debit) -> None:
+        """Call the receiver with each envelope that counts for its room's rate.
+
+        With all of rooms that this node follows or publishes in, those of the second before it
+        began to included.
+        """
+
+    def follow(self, room: str) -> Awaitable[None] | None:
+        """Have arrive here what is published in the room from now on.
+
+        Return what to await until that is so, if it is not yet. An adapter that cannot reach the
+        others has it arrive later, from now on all the same, and lets nobody wait for that.
+        """
 
     def unfollow(self, room: str) -> None:
         """Have nothing arrive of the room from now on."""
@@ -172,8 +221,12 @@ class RoomLine(Protocol):
     def publish(self, room: str, grant: Grant) -> Position | Awaitable[Position]:
         """Publish in the room what `grant` returns; return where it stands, or what to await.
 
-        Raises (at once, or when awaited): what `grant` raises; nothing is published then.
+        Raises (at once, or when awaited): what `grant` raises, and nothing is published then;
+        BusUnavailable. Who no longer awaits it leaves its outcome open.
         """
+
+    def settled(self) -> asyncio.Future[None] | None:
+        """Return what is done when everything published by now has its outcome; None: it has."""
 
 
 class Control(Protocol):

@@ -3,17 +3,30 @@
 from collections.abc import Callable
 from typing import Any
 
-from greenroom.bus.base import Arrival, ControlEnvelope, E, Grant, Position
+from greenroom.bus.base import (
+    Arrival,
+    Before,
+    ControlEnvelope,
+    Debit,
+    E,
+    Grant,
+    Position,
+    RoomEnvelope,
+)
 
 
 class MemoryBus:
     """Hands each envelope to this node's receivers at once, in order."""
 
+    skew_ns = 0
+
     def __init__(self) -> None:
         self._started = False
         self._followed: set[str] = set()
-        # One count for all rooms: it rises in each of them.
+        # One count, and one last send time, for all rooms: both rise in each of them.
         self._position: Position = 0
+        self._before = Before(0, 0)
+        self._debits: list[Debit] = []
         self._arrivals: list[Callable[[Arrival], None]] = []
         self._receivers: dict[type, list[Callable[[Any], None]]] = {}
 
@@ -26,6 +39,9 @@ class MemoryBus:
     def on_arrival(self, receiver: Callable[[Arrival], None]) -> None:
         self._arrivals.append(receiver)
 
+    def on_debit(self, receiver: Debit) -> None:
+        self._debits.append(receiver)
+
     def follow(self, room: str) -> None:
         self._followed.add(room)
 
@@ -34,13 +50,23 @@ class MemoryBus:
 
     def publish(self, room: str, grant: Grant) -> Position:
         """Publish; the outcome is known at once, and nobody else can have been faster."""
-        envelope = grant()
+        return self.put(room, grant(self._before))
+
+    def put(self, room: str, envelope: RoomEnvelope) -> Position:
+        """Give a granted envelope its place, and to the receivers."""
+        self._before = Before(envelope.time_ns, 0)
         self._position = position = self._position + 1
+        if envelope.rate:
+            for debit in self._debits:
+                debit(room, envelope.rate, 0.0)
         if self._started and room in self._followed:
             arrival = Arrival(room, position, (envelope,))
             for receiver in self._arrivals:
                 receiver(arrival)
         return position
+
+    def settled(self) -> None:
+        """Return nothing to await: every outcome is known at once."""
 
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         self._receivers.setdefault(kind, []).append(receiver)

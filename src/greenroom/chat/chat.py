@@ -5,26 +5,25 @@
 - A message in a room with a review handler is reviewed after it was accepted, and before anybody
   sees it. The limits and the handler are those of the room as it was accepted; a room that was
   deleted meanwhile gets nothing.
-- Send times of one node strictly increase, also when the clock is corrected by up to a second. They
-  follow a clock that was set back further. The order of a room never depends on the clock.
-- In a room with logging configurations a frame is published when its record is kept, behind the
-  room's earlier ones. Other rooms wait for nothing.
+- Send times strictly increase in a room's order, also when the clock is corrected by up to a
+  second, or when other nodes have others. They follow a clock that was set back further. The order
+  of a room never depends on the clock.
+- What a message needs to know of those before it, the room's rate and the last send time, is
+  decided when it gets its place: see `bus.base.Grant`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 
 import structlog
 
-from greenroom.bus.base import Deliver, Disconnect, Grant, RoomLine
+from greenroom.bus.base import Before, Deliver, Disconnect, Grant, RoomLine
 from greenroom.chat import gates
-from greenroom.chat.rates import Rates
+from greenroom.chat.rates import Rates, is_reviewed
 from greenroom.chat.rooms_cache import RoomsCache
-from greenroom.chatlog.base import ChatLog
 from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
-from greenroom.model.errors import ResourceNotFoundException
+from greenroom.model.errors import ResourceNotFoundException, ServiceError
 from greenroom.model.message import IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
@@ -54,19 +53,17 @@ class Chat:
         clock: Clock | None = None,
         ids: IdSource = new_id,
         check_account: gates.CheckAccount = _allow,
-        chat_log: ChatLog | None = None,
         reviewer: Reviewer | None = None,
     ) -> None:
         """Make the rules; `check_account` raises PendingVerification for a suspended account."""
         self._check_account = check_account
         self._rooms = rooms
         self._line = line
-        self._chat_log = chat_log
         self._clock = clock or Clock()
         self._ids = ids
         self._reviewer = reviewer
-        self._last_send_time = 0
         self.rates = Rates(quotas, self._clock)
+        line.on_debit(self.rates.debit)
         self._gates = gates.message_gates(check_account, self.rates)
         self.requests = dict.fromkeys(OPERATIONS, 0)
 
@@ -109,13 +106,14 @@ class Chat:
         attributes = events.delete_message_attributes(message_id, reason)
         event_id = self._ids()
 
-        def grant() -> Deliver:
+        def grant(before: Before) -> Deliver:
+            time_ns = self._send_time(before)
             payload = events.encode_event(
-                event_id, request_id, events.DELETE_MESSAGE, attributes, self._send_time()
+                event_id, request_id, events.DELETE_MESSAGE, attributes, time_ns
             )
-            return Deliver(payload, DeleteMessage.operation)
+            return _event(payload, DeleteMessage.operation, event_id, time_ns, room)
 
-        await _done(self._publish(DeleteMessage.operation, room_arn, room, grant))
+        await _done(self._publish(DeleteMessage.operation, room_arn, grant))
         return event_id
 
     async def disconnect_user(
@@ -137,13 +135,16 @@ class Chat:
         attributes = events.disconnect_user_attributes(user_id, reason)
         event_id = self._ids()
 
-        def grant() -> Disconnect:
+        def grant(before: Before) -> Disconnect:
+            time_ns = self._send_time(before)
             payload = events.encode_event(
-                event_id, request_id, events.DISCONNECT_USER, attributes, self._send_time()
+                event_id, request_id, events.DISCONNECT_USER, attributes, time_ns
             )
-            return Disconnect(payload, user_id, reason or DEFAULT_KICK_REASON)
+            why = reason or DEFAULT_KICK_REASON
+            configurations = () if room is None else room.logging_configuration_identifiers
+            return Disconnect(payload, user_id, why, event_id, time_ns, configurations)
 
-        await _done(self._publish(DisconnectUser.operation, room_arn, room, grant))
+        await _done(self._publish(DisconnectUser.operation, room_arn, grant))
 
     async def send_event(
         self, room_arn: str, name: str, attributes: Mapping[str, str] | None
@@ -157,11 +158,12 @@ class Chat:
         self._check_account(room.arn.account)
         event_id = self._ids()
 
-        def grant() -> Deliver:
-            payload = events.encode_event(event_id, "", name, attributes, self._send_time())
-            return Deliver(payload, "SendEvent")
+        def grant(before: Before) -> Deliver:
+            time_ns = self._send_time(before)
+            payload = events.encode_event(event_id, "", name, attributes, time_ns)
+            return _event(payload, "SendEvent", event_id, time_ns, room)
 
-        await _done(self._publish("SendEvent", room_arn, room, grant))
+        await _done(self._publish("SendEvent", room_arn, grant))
         return event_id
 
     async def _room(self, room_arn: str) -> Room:
@@ -201,8 +203,7 @@ class Chat:
     ) -> Awaitable[object] | None:
         for passes in self._gates:
             passes(room, sender, action)
-        handler = room.message_review_handler
-        if self._reviewer is not None and handler is not None and handler.uri:
+        if self._reviewer is not None and is_reviewed(room):
             return self._review(self._reviewer, room, sender, action, address)
         return self._publish_message(
             room, self._ids(), sender, action.request_id, action.content, action.attributes
@@ -249,48 +250,79 @@ class Chat:
         content: str,
         attributes: Mapping[str, str] | None,
     ) -> Awaitable[object] | None:
-        def grant() -> Deliver:
+        def grant(before: Before) -> Deliver:
+            rate = self.rates.check_message(room, sender.room_arn, before.undebited)
+            time_ns = self._send_time(before)
             payload = events.encode_message(
                 message_id,
                 request_id,
                 attributes,
                 content,
-                self._send_time(),
+                time_ns,
                 sender.user_id,
                 sender.attributes,
             )
-            return Deliver(payload, SendMessage.operation)
+            return Deliver(
+                payload,
+                SendMessage.operation,
+                id=message_id,
+                time_ns=time_ns,
+                configurations=room.logging_configuration_identifiers,
+                rate=rate,
+            )
 
-        return self._publish(SendMessage.operation, sender.room_arn, room, grant)
+        return self._publish(SendMessage.operation, sender.room_arn, grant, room.arn)
 
     def _publish(
-        self, action: str, arn: str, room: Room | None, grant: Grant
+        self, action: str, room_arn: str, grant: Grant, charged: Arn | None = None
     ) -> Awaitable[object] | None:
-        """Publish what was accepted, its record first; return what to wait for, if anything."""
-        self.requests[action] += 1
-        chat_log = self._chat_log
-        if (
-            room is not None
-            and chat_log is not None
-            and (room.logging_configuration_identifiers or chat_log.must_wait(room.arn))
-        ):
-            # The record goes behind the room's earlier ones: that settles the frame's place.
-            envelope = grant()
-            publish = partial(self._line.publish, arn, lambda: envelope)
-            return chat_log.record(room, envelope.payload, self._last_send_time, publish)
-        published = self._line.publish(arn, grant)
-        return None if isinstance(published, int) else published
+        """Publish what was accepted; return what to wait for, if anything.
 
-    def _send_time(self) -> int:
-        now, last = self._clock.wall_ns(), self._last_send_time
+        A message whose room is `charged` counts for its account already.
+        """
+        try:
+            published = self._line.publish(room_arn, grant)
+        except ServiceError:
+            self._give_back(charged)
+            raise
+        if not isinstance(published, int):
+            return self._outcome(action, published, charged)
+        self.requests[action] += 1
+        return None
+
+    async def _outcome(
+        self, action: str, published: Awaitable[object], charged: Arn | None
+    ) -> None:
+        try:
+            await published
+        except ServiceError:
+            self._give_back(charged)
+            raise
+        self.requests[action] += 1
+
+    def _give_back(self, charged: Arn | None) -> None:
+        if charged is not None:
+            self.rates.give_back_message(charged)
+
+    def _send_time(self, before: Before) -> int:
+        now, last = self._clock.wall_ns(), before.time_ns
         if now <= last:
-            if is_set_back(last, now, SMALL_STEP_NS):
+            if is_set_back(last, now, SMALL_STEP_NS + self._line.skew_ns):
                 seconds = round((last - now) / 1e9, 3)
                 log.warning("the clock was set back: send times follow it", seconds=seconds)
             else:
                 now = last + 1
-        self._last_send_time = now
         return now
+
+
+def _event(payload: bytes, action: str, event_id: str, time_ns: int, room: Room) -> Deliver:
+    return Deliver(
+        payload,
+        action,
+        id=event_id,
+        time_ns=time_ns,
+        configurations=room.logging_configuration_identifiers,
+    )
 
 
 async def _done(waiting: Awaitable[object] | None) -> None:

@@ -21,8 +21,11 @@ CheckAccount = Callable[[str], None]
 
 
 def message_gates(check_account: CheckAccount, rates: Rates) -> Sequence[Gate]:
-    """Return the gates in the order of their refusals, the dearest last."""
-    return (account(check_account), length, rates.take_message)
+    """Return the gates in the order of their refusals, the dearest last.
+
+    The room's rate is decided behind them all, when the message gets its place: see `Rates`.
+    """
+    return (account(check_account), length, rates.admit_message)
 
 
 def account(check: CheckAccount) -> Gate:

@@ -2,6 +2,12 @@
 
 Both kinds of buckets are bounded, and what a bound took is counted in `evicted`. The oldest goes:
 its room or account may then do a second's worth too much.
+
+- A room's rate is decided when a message gets its place, and debited when it has it, on every node
+  that knows the room: over all nodes there are at most `rate` a second and a burst of as many.
+- What needs a review is counted apart before it is reviewed, denied or not, on each node: a
+  handler is asked no more often than its room takes messages.
+- An account's rate is that of this node. A message that is refused after all gives it back.
 """
 
 from typing import TypeVar
@@ -32,27 +38,62 @@ class Rates:
         self._quotas = quotas
         self._clock = clock
         self._rooms: dict[str, TokenBucket] = {}
+        self._reviews: dict[str, TokenBucket] = {}
         self._accounts: dict[tuple[str, str, str], TokenBucket] = {}
         self.evicted = {"message_rates": 0, "account_rates": 0}
 
-    def take_message(self, room: Room, sender: ChatTokenClaims, _message: SendMessage) -> None:
-        """Count a message of the room and of its account, or of neither: the last gate.
+    def admit_message(self, room: Room, sender: ChatTokenClaims, _message: SendMessage) -> None:
+        """Count a message of the account, and of the room's reviews, or of neither: the last gate.
+
+        A room that has taken its rate refuses at once what it would refuse later.
 
         Raises:
             ThrottlingException: the room or the account sends too much.
         """
+        now = self._clock.monotonic()
         if not self._quotas.room_rates:
-            self.take(SendMessage.quota, room.arn)
+            self._take(SendMessage.quota, room.arn, now)
             return
-        now, limit = self._clock.monotonic(), room.maximum_message_rate_per_second
-        bucket = self._room(sender.room_arn, limit, now)
-        if not bucket.take(now):
+        limit = room.maximum_message_rate_per_second
+        if not self._room(self._rooms, sender.room_arn, limit, now).has(now):
+            raise _throttled(room.arn, limit)
+        if not is_reviewed(room):
+            self._take(SendMessage.quota, room.arn, now)
+            return
+        reviews = self._room(self._reviews, sender.room_arn, limit, now)
+        if not reviews.take(now):
             raise _throttled(room.arn, limit)
         try:
             self._take(SendMessage.quota, room.arn, now)
         except ThrottlingException:
-            bucket.give_back()
+            reviews.give_back()
             raise
+
+    def check_message(self, room: Room, room_arn: str, undebited: int) -> int:
+        """Return the rate that a message counts for, behind so many that are not debited yet.
+
+        Raises:
+            ThrottlingException: the room has taken its rate.
+        """
+        if not self._quotas.room_rates:
+            return 0
+        now, limit = self._clock.monotonic(), room.maximum_message_rate_per_second
+        if not self._room(self._rooms, room_arn, limit, now).has(now, undebited + 1):
+            raise _throttled(room.arn, limit)
+        return limit
+
+    def debit(self, room_arn: str, rate: int, seconds_ago: float) -> None:
+        """Count a message that has its place in the room."""
+        bucket, now = self._rooms.get(room_arn), self._clock.monotonic() - seconds_ago
+        if bucket is None:
+            bucket = self._room(self._rooms, room_arn, rate, now)
+        bucket.debit(now)
+
+    def give_back_message(self, room: Arn) -> None:
+        """Let a message that was refused after all not count for its account."""
+        bucket = self._accounts.get((SendMessage.quota, room.account, room.region))
+        if bucket is not None:
+            bucket.give_back()
 
     def take(self, quota: str, room: Arn) -> None:
         """Count an action of the account in the room's region.
@@ -74,14 +115,22 @@ class Rates:
         if not bucket.take(now):
             raise _throttled(room, limit)
 
-    def _room(self, room_arn: str, rate: int, now: float) -> TokenBucket:
-        bucket = self._rooms.get(room_arn)
+    def _room(
+        self, buckets: dict[str, TokenBucket], room_arn: str, rate: int, now: float
+    ) -> TokenBucket:
+        bucket = buckets.get(room_arn)
         if bucket is None:
-            self.evicted["message_rates"] += _make_place(self._rooms, MAXIMUM_ROOMS)
-            bucket = self._rooms[room_arn] = TokenBucket(rate, now)
+            self.evicted["message_rates"] += _make_place(buckets, MAXIMUM_ROOMS)
+            bucket = buckets[room_arn] = TokenBucket(rate, now)
         else:
             bucket.change(rate)
         return bucket
+
+
+def is_reviewed(room: Room) -> bool:
+    """Return whether the room's messages are shown to a review handler first."""
+    handler = room.message_review_handler
+    return handler is not None and bool(handler.uri)
 
 
 def _make_place(buckets: dict[K, TokenBucket], maximum: int) -> int:

@@ -22,7 +22,6 @@ import msgspec
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import DestinationKind, LoggingConfiguration
-from greenroom.model.room import Room
 
 __all__ = ["ChatLog", "Destination", "DestinationFailed", "FailureKind", "Record", "Target"]
 
@@ -94,9 +93,14 @@ class ChatLog(Protocol):
         """
 
     def record(
-        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], object]
+        self,
+        room: Arn,
+        configurations: tuple[str, ...],
+        payload: bytes,
+        time_ns: int,
+        publish: Callable[[], object],
     ) -> Awaitable[None]:
-        """Keep a frame for each configuration that the room has, then call `publish`.
+        """Keep a frame of the room for each configuration, by its ARN, then call `publish`.
 
         What is returned is done when `publish` was called; whether it is awaited changes nothing.
         Never raises, but passes on what `publish` raises.

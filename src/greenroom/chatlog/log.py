@@ -16,7 +16,6 @@ from greenroom.chatlog.waiting import Backoff, Wait, event_or_time
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import LoggingConfiguration
-from greenroom.model.room import Room
 from greenroom.storage.base import Store
 from greenroom.storage.journal import Entry
 from greenroom.telemetry.metrics import Metrics
@@ -110,10 +109,15 @@ class JournaledChatLog:
         return self._intake.must_wait(room)
 
     def record(
-        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], object]
+        self,
+        room: Arn,
+        configurations: tuple[str, ...],
+        payload: bytes,
+        time_ns: int,
+        publish: Callable[[], object],
     ) -> Awaitable[None]:
-        configurations = _arns(room.logging_configuration_identifiers)
-        return self._intake.put(Entry(room.arn, configurations, time_ns, payload), publish)
+        entry = Entry(room, _arns(configurations), time_ns, payload)
+        return self._intake.put(entry, publish)
 
     async def check(self, configuration: LoggingConfiguration) -> str | None:
         target = target_of(configuration)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from greenroom.bus.base import BusUnavailable
 from greenroom.chat.chat import Chat
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
@@ -213,6 +214,6 @@ def _action_error(error: ActionError | ServiceError, request_id: str) -> ActionE
     # The store's 404 speaks of ARNs and resources, which the Messaging API does not know.
     if isinstance(error, ResourceNotFoundException):
         return ActionError(404, "The room cannot be found", request_id)
-    if error.status < 500:
+    if error.status < 500 or isinstance(error, BusUnavailable):
         return ActionError(error.status, error.message, request_id)
     return ActionError(500, _NOT_NOW, request_id)

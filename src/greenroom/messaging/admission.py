@@ -85,10 +85,15 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
             room = await self.rooms.get(claims.room_arn)
             self._take_place(room.arn, claims)
             try:
+                # Who is let in misses nothing of what is published from then on.
+                following = self.hub.expect(claims.room_arn)
+                if following is not None:
+                    await following
                 first = await self.redeemer.redeem(claims.token_id, claims.token_expires)
             finally:
                 # The connection joins the hub right afterwards, in the same turn of the loop.
                 self._leave_place(room.arn, claims)
+                self.hub.arrived(claims.room_arn)
         except ResourceNotFoundException:
             raise Refusal.ROOM_GONE.error() from None
         except StorageUnavailable:

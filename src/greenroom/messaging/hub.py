@@ -8,7 +8,7 @@ import asyncio
 import math
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from itertools import islice
 
@@ -37,7 +37,10 @@ class Hub:
         self.fanout = fanout
         self._rooms: dict[str, Members] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._expected: Counter[str] = Counter()
         self.draining = False
+        self.settling = False
+        """Whether a drain waits for what was published to have its outcome."""
         self.held = False
         """Whether every action is refused; see `hold`."""
         self.drained = asyncio.Event()
@@ -66,6 +69,22 @@ class Hub:
         """Return whether a user has so many connections in the room on this node."""
         room = self._rooms.get(room_arn)
         return number <= 0 if room is None else room.reaches(user_id, number)
+
+    def expect(self, room_arn: str) -> Awaitable[None] | None:
+        """Follow a room that somebody is about to join; return what to wait for first, if anything.
+
+        Until `arrived` is called for each who was expected the room is followed.
+        """
+        self._expected[room_arn] += 1
+        return self._line.follow(room_arn)
+
+    def arrived(self, room_arn: str) -> None:
+        """Expect one less: who was expected joins in this turn of the loop, or never."""
+        self._expected[room_arn] -= 1
+        if not self._expected[room_arn]:
+            del self._expected[room_arn]
+            if room_arn not in self._rooms:
+                asyncio.get_running_loop().call_soon(self._unfollow_empty, room_arn)
 
     def join(
         self, room_arn: str, connection: Connection, straight: socket.socket = NO_SOCKET
@@ -98,6 +117,10 @@ class Hub:
         self.elsewhere.left(room_arn, connection.user_id)
         if not room.connections:
             del self._rooms[room_arn]
+            self._unfollow_empty(room_arn)
+
+    def _unfollow_empty(self, room_arn: str) -> None:
+        if room_arn not in self._rooms and room_arn not in self._expected:
             self._line.unfollow(room_arn)
 
     def after_flush(self, room_arn: str, action: Callable[[], None]) -> None:
@@ -116,9 +139,18 @@ class Hub:
         """Deliver what waits, then end every connection; let nobody in from now on.
 
         Where there are many they end in batches over so many seconds: otherwise all of them would
-        come back in one instant. Those that are still there chat on.
+        come back in one instant. Those that are still there chat on. First, what they have sent by
+        now gets its outcome; a second call no longer waits for that.
         """
         self.draining = True
+        settled = None if self.settling else self._line.settled()
+        if settled is None:
+            self._end(seconds)
+            return
+        self.settling = True
+        settled.add_done_callback(lambda _: self._end(seconds))
+
+    def _end(self, seconds: float) -> None:
         if seconds > 0 and self.connections > DRAINED_AT_ONCE:
             # Those who are there now: nobody comes any more, and who leaves ends as well.
             everybody = [(room, each) for room in self._rooms.values() for each in room.connections]

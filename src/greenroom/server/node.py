@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from greenroom.bus.base import IdentitiesChanged
+from greenroom.bus.base import Bus, IdentitiesChanged, RoomLine
+from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.chatlog.log import JournaledChatLog
+from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.control.app import ControlPlane
 from greenroom.control.greenroom.api import greenroom_api
 from greenroom.control.greenroom.call import GreenroomServices
@@ -116,11 +118,10 @@ def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: Ch
     quotas = opened.settings.quotas()
     chat = Chat(
         rooms,
-        opened.bus,
+        _line(opened.bus, chat_log),
         quotas,
         opened.clock,
         check_account=opened.identity.accounts.check,
-        chat_log=chat_log,
         reviewer=opened.reviewer,
     )
     return Services(
@@ -137,6 +138,11 @@ def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: Ch
         nonces=secrets.token_bytes,
         metrics=opened.metrics,
     )
+
+
+def _line(bus: Bus, chat_log: ChatLog) -> RoomLine:
+    """Return where rooms publish: a single node records what logs before it is seen."""
+    return RecordedLine(bus, chat_log) if isinstance(bus, MemoryBus) else bus
 
 
 def _below(opened: Adapters, services: Services) -> messaging_plane.Below:

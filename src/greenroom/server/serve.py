@@ -37,6 +37,9 @@ HANDOVER_SECONDS = 2
 LAST_WORDS_SECONDS = 0.3
 """How long the last connections of a drain have for what waits to be written to them."""
 
+SETTLE_SECONDS = 10
+"""How long a drain waits at most for what was sent to have its outcome: the bus knows by then."""
+
 GC_THRESHOLDS = (10_000, 20, 50)
 """Connections are many objects that live long, and make no cycles: the collector looks at them
 less often than Python's default of 700 new objects."""
@@ -206,8 +209,9 @@ def _hang_up(opened: Adapters) -> None:
 async def _drained(hub: Hub, spread: int) -> None:
     """Wait until the connections have ended that end over time, and a moment for the last ones."""
     if not hub.drained.is_set():
+        settling = SETTLE_SECONDS if hub.settling else 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(spread + LAST_WORDS_SECONDS):
+            async with asyncio.timeout(spread + settling + LAST_WORDS_SECONDS):
                 await hub.drained.wait()
         await asyncio.sleep(LAST_WORDS_SECONDS)
     hub.drain()

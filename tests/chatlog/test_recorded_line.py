@@ -1,0 +1,132 @@
+"""The line of one node whose rooms may log: places, rates, and what waits for a record."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+
+from greenroom.bus.base import Arrival, Before, Deliver, Position, RoomEnvelope
+from greenroom.bus.memory import MemoryBus
+from greenroom.chatlog.recorded_line import RecordedLine
+from greenroom.model.arn import Arn
+from tests.stand_ins.values import room_arn
+
+ROOM, OTHER = str(room_arn()), str(room_arn())
+CONFIGURATIONS = ("arn:aws:ivschat:us-east-1:123456789012:logging-configuration/Configur0001",)
+
+
+class HandLog:
+    """A chat log whose records are kept when the test says so."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[Arn, tuple[str, ...], bytes, int]] = []
+        self.waiting: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
+
+    def record(
+        self,
+        room: Arn,
+        configurations: tuple[str, ...],
+        payload: bytes,
+        time_ns: int,
+        publish: Callable[[], object],
+    ) -> Awaitable[None]:
+        self.records.append((room, configurations, payload, time_ns))
+        done = asyncio.get_running_loop().create_future()
+        self.waiting.append((publish, done))
+        return done
+
+    def keep(self) -> None:
+        """Keep what waits."""
+        for publish, done in self.waiting:
+            publish()
+            done.set_result(None)
+        self.waiting.clear()
+
+
+class Scene:
+    """A line with its bus, and all that arrived and was debited."""
+
+    def __init__(self) -> None:
+        self.bus, self.log = MemoryBus(), HandLog()
+        self.line = RecordedLine(self.bus, self.log)  # type: ignore[arg-type]  # only records
+        self.arrived: list[Arrival] = []
+        self.debited: list[str] = []
+        self.before: list[Before] = []
+        self.line.on_arrival(self.arrived.append)
+        self.line.on_debit(lambda room, _rate, _ago: self.debited.append(room))
+        for room in (ROOM, OTHER):
+            self.line.follow(room)
+
+    def publish(
+        self, number: int, room: str = ROOM, *, logs: bool = True
+    ) -> "Position | Awaitable[Position]":
+        """Publish a message that counts."""
+        return self.line.publish(room, partial(self._grant, number, logs))
+
+    def _grant(self, number: int, logs: bool, before: Before) -> RoomEnvelope:
+        self.before.append(before)
+        configurations = CONFIGURATIONS if logs else ()
+        payload = b"%d" % number
+        return Deliver(payload, "a", time_ns=number, configurations=configurations, rate=10)
+
+    @property
+    def shown(self) -> list[bytes]:
+        """What arrived."""
+        return [each.payload for arrival in self.arrived for each in arrival.envelopes]
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    """Give a started scene."""
+    made = Scene()
+    await made.bus.start()
+    return made
+
+
+async def test_what_logs_waits_for_its_record(scene: Scene) -> None:
+    """It is on record as it is shown, and what awaits it has its place."""
+    waiting = scene.publish(5)
+    assert not isinstance(waiting, int)
+    assert scene.log.records == [(Arn.parse(ROOM), CONFIGURATIONS, b"5", 5)]
+    assert scene.shown == []
+    scene.log.keep()
+    assert await waiting == scene.arrived[0].position
+    assert scene.shown == [b"5"]
+
+
+async def test_the_rest_is_a_call(scene: Scene) -> None:
+    """Rooms that do not log wait for nothing, also while others do."""
+    logged = scene.publish(1)
+    assert isinstance(scene.publish(2, OTHER, logs=False), int)
+    assert scene.shown == [b"2"]
+    scene.log.keep()
+    assert not isinstance(logged, int)
+    await logged
+
+
+async def test_order(scene: Scene) -> None:
+    """What no longer logs stays behind what waits, and is recorded for nobody."""
+    waiting = [scene.publish(1), scene.publish(2, logs=False)]
+    assert scene.shown == []
+    scene.log.keep()
+    assert scene.shown == [b"1", b"2"]
+    assert scene.log.records[1][1] == ()
+    for each in waiting:
+        assert not isinstance(each, int)
+        await each
+    assert isinstance(scene.publish(3, logs=False), int)
+
+
+async def test_grants_know_what_waits(scene: Scene) -> None:
+    """Each is told the send time of the last grant, and how many of its room are not debited."""
+    waiting = [scene.publish(1), scene.publish(2), scene.publish(3, OTHER)]
+    assert scene.before == [Before(0, 0), Before(1, 1), Before(2, 0)]
+    assert scene.debited == []
+    scene.log.keep()
+    assert scene.debited == [ROOM, ROOM, OTHER]
+    scene.publish(4, logs=False)
+    assert scene.before[-1] == Before(3, 0)
+    for each in waiting:
+        assert not isinstance(each, int)
+        await each
