@@ -1,10 +1,10 @@
 """The composition root, in this process; its signals and exit codes are tested in e2e.
 
-Covers: greenroom.entrance.ready, greenroom.server.adapters, greenroom.server.messaging_plane,
-    greenroom.server.node
+Covers: greenroom.entrance.ready, greenroom.server.adapters, greenroom.server.messaging_plane
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -13,12 +13,15 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, Mock, call
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from greenroom.entrance.ready import Ready
+from greenroom.process import address_file, systemd
+from greenroom.server import serve
 from greenroom.server.serve import _task_group, _warn, run_service
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
@@ -123,3 +126,132 @@ def test_what_nobody_may_have_meant(
         _warn(opened, ready)
     assert [line["log_level"] for line in logs] == ["warning"] * len(warnings)
     assert all(line["event"].startswith(said) for line, said in zip(logs, warnings, strict=True))
+
+
+def calls_of(mock: Mock) -> list[str]:
+    """Return what was called, in order."""
+    return [name for name, *_ in mock.mock_calls]
+
+
+def test_a_hang_up_reads_all_files_again() -> None:
+    """Certificate, identities, and the audit log's place; without TLS there is no certificate."""
+    opened = Mock()
+    serve._hang_up(opened)
+    assert calls_of(opened) == ["certificate.reload", "identity.hang_up"]
+    opened = Mock(certificate=None)
+    serve._hang_up(opened)
+    assert calls_of(opened) == ["identity.hang_up"]
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_the_order_of_a_stop(monkeypatch: pytest.MonkeyPatch, taken_over: bool) -> None:
+    """Nobody is let in any more before the first viewer is dropped, who would come back at once."""
+    told: list[str] = []
+    monkeypatch.setattr(systemd, "notify", told.append)
+    all_ = Mock()
+    all_.offer.successor = all_.successor if taken_over else None
+    serve._stop(all_.opened, all_.server, all_.hub, 7, all_.offer)
+    assert calls_of(all_) == [
+        *("offer.withdraw", "server.stop_accepting", "opened.listening.close", "hub.drain"),
+    ]
+    assert all_.hub.drain.call_args == call(7)
+    assert told == ([] if taken_over else [systemd.STOPPING])
+
+
+def test_letting_go() -> None:
+    """Requests under way have a bound then, so that a takeover has one."""
+    server = Mock(should_exit=False)
+    serve._let_go(server, Mock(connections=3))
+    assert server.should_exit
+    assert server.config.timeout_graceful_shutdown == serve.HANDOVER_SECONDS
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
+    """First reviews, so that what they let through has its record, then the chat logs."""
+    all_ = Mock()
+    all_.node.opened.settings = load({"drain_timeout_seconds": "9"}, {}, None)
+    all_.node.opened.reviewer.drain = AsyncMock()
+    all_.node.chat_log.stop = AsyncMock()
+    all_.node.opened.identity.close = AsyncMock()
+    all_.node.tickers = [all_.first_ticker, all_.second_ticker]
+    if not publishes:
+        all_.node.publishing = None
+    await serve._close(all_.node, 2.0)
+    assert calls_of(all_) == [
+        *("first_ticker.stop", "second_ticker.stop"),
+        *("node.opened.reviewer.drain", "node.chat_log.stop"),
+        *(["node.publishing.cancel"] if publishes else []),
+        "node.opened.identity.close",
+    ]
+    assert all_.node.opened.reviewer.drain.call_args == call(9)
+    assert all_.node.chat_log.stop.call_args == call(9, 2.0)
+
+
+@pytest.mark.parametrize("serves", [False, True])
+async def test_a_handover(monkeypatch: pytest.MonkeyPatch, serves: bool) -> None:
+    """Viewers are held and the store is closed before the other process is told to open it."""
+    told: list[str] = []
+    monkeypatch.setattr(systemd, "notify", told.append)
+    all_ = Mock()
+    all_.node.opened.store.close = AsyncMock()
+    all_.successor.serves = AsyncMock(return_value=serves)
+    all_.successor.pid = 42
+    closing = all_.closing = AsyncMock()
+    monkeypatch.setattr(serve, "_close", closing)
+    assert await serve._hand_over(all_.node, all_.successor) is serves
+    assert calls_of(all_) == [
+        *("node.plane.hub.hold", "closing", "node.opened.store.close", "successor.serves"),
+    ]
+    assert closing.call_args == call(all_.node, serve.HANDOVER_SECONDS)
+    assert told == (["MAINPID=42"] if serves else [])
+
+
+@pytest.mark.parametrize(("drained", "waits"), [("before", []), ("soon", [1]), ("never", [1])])
+async def test_the_last_connections_have_a_moment(
+    monkeypatch: pytest.MonkeyPatch, drained: str, waits: list[int]
+) -> None:
+    """Those that end over time are waited for, but not for ever; whoever is left is dropped."""
+    monkeypatch.setattr(serve, "LAST_WORDS_SECONDS", 0.01)
+    hub = Mock(drained=asyncio.Event())
+    if drained == "before":
+        hub.drained.set()
+    elif drained == "soon":
+        asyncio.get_running_loop().call_soon(hub.drained.set)
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(10):
+        await serve._drained(hub, 0 if drained == "never" else 60)
+    assert (asyncio.get_running_loop().time() - began >= 0.01) is bool(waits)
+    assert hub.mock_calls[-1] == call.drain()
+
+
+@pytest.mark.parametrize("predecessor", ["none", "old", "new"])
+def test_who_is_told_of_a_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, predecessor: str
+) -> None:
+    """Commands, who started it, systemd, and whom it takes over; who may take it over first."""
+    all_ = Mock()
+    monkeypatch.setattr(systemd, "notify", all_.notify)
+    monkeypatch.setattr(serve, "_warn", all_.warn)
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: 1)
+    monkeypatch.setattr(gc, "set_threshold", all_.set_threshold)
+    all_.opened.settings = given = settings(
+        tmp_path, access_key_id="A" * 20, secret_access_key="s" * 20
+    )
+    data = given.path("data_dir")
+    data.mkdir()
+    ready = Ready(1, "http://h", "ws://h", "http://h/health", str(data), None, "", "", True, "", "")
+    monkeypatch.setattr(serve, "description", lambda *_: ready)
+    before = None if predecessor == "none" else all_.before
+    all_.before.names_successor = predecessor == "new"
+    serve._started(all_.opened, all_.offer, before, all_.announce)
+    assert address_file.read(data) == address_file.Address("http://h")
+    told = [each for each in calls_of(all_) if each not in ("set_threshold", "warn")]
+    assert (
+        told
+        == {
+            "none": ["offer.start", "announce", "notify"],
+            "old": ["offer.start", "announce", "notify", "before.serving"],
+            "new": ["offer.start", "announce", "before.serving"],
+        }[predecessor]
+    )

@@ -1,0 +1,100 @@
+"""What is built of what is open: who may read the metrics, what fails a probe, what publishes."""
+
+import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from greenroom.entrance.health import Part, StoreCheck
+from greenroom.server import node as node_module
+from greenroom.server.node import _health, _monitoring, _publishing, _tickers
+from greenroom.settings.load import load
+from greenroom.telemetry.metrics import Metrics
+
+
+def a_node(flags: Mapping[str, object], *hosts: str, **opened: Any) -> Any:
+    """Return a node with these settings that listens on some hosts."""
+    settings = load(flags, {}, None)
+    listening = SimpleNamespace(hosts=hosts)
+    made = Mock()
+    made.opened = SimpleNamespace(
+        settings=settings, listening=listening, metrics=Metrics(), **opened
+    )
+    return made
+
+
+def test_metrics_can_be_switched_off() -> None:
+    """Then nothing answers GET /metrics."""
+    assert _monitoring(a_node({"metrics": "off"}, "127.0.0.1")) is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "flags", "local"),
+    [
+        (["127.0.0.1"], {}, True),
+        (["127.0.0.1", "::1"], {}, True),
+        (["127.0.0.1", "192.0.2.1"], {}, False),
+        (["127.0.0.1"], {"proxy_protocol": "on", "trusted_proxies": "127.0.0.1"}, False),
+    ],
+)
+def test_who_may_read_the_metrics(hosts: list[str], flags: dict[str, object], local: bool) -> None:
+    """Everybody on the machine, where nobody else reaches it: neither through a proxy."""
+    node = a_node({**flags, "metrics_token": "t" * 16}, *hosts)
+    monitoring = _monitoring(node)
+    assert monitoring is not None
+    assert monitoring._local is local
+    assert monitoring._token == b"t" * 16
+    monitoring._refresh()
+    node.chat_log.observe.assert_called_once_with()
+
+
+@pytest.mark.parametrize(
+    ("certificate", "pressed", "draining", "failing"),
+    [
+        (None, False, False, []),
+        (True, False, False, []),
+        (False, False, False, [Part.CERTIFICATE]),
+        (None, True, False, [Part.MEMORY]),
+        (True, False, True, [Part.DRAINING]),
+    ],
+)
+def test_what_fails_a_probe(
+    certificate: bool | None, pressed: bool, draining: bool, failing: list[Part]
+) -> None:
+    """A certificate that is not valid now, memory, and the end of the service; each by itself."""
+    kept = None if certificate is None else Mock(is_valid=lambda now: certificate and now == 7.0)
+    node = a_node({}, certificate=kept, clock=Mock(now=lambda: 7.0))
+    node.plane.memory.pressed, node.plane.hub.draining = pressed, draining
+    health = _health(node, Mock(spec=StoreCheck))
+    assert [part for part, fails in health._failing.items() if fails()] == failing
+
+
+@pytest.mark.parametrize("given", ["off", "on"])
+async def test_what_publishes_metrics(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of the node's, only where the settings say so, with their region and namespace."""
+    made = Mock(return_value=Mock(run=lambda: asyncio.sleep(60)))
+    monkeypatch.setattr(node_module, "Publisher", made)
+    flags = {"cloudwatch_metrics": given, "region": "eu-west-1", "cloudwatch_namespace": "N/S"}
+    node = a_node(flags, access="access")
+    async with asyncio.TaskGroup() as tasks:
+        task = _publishing(node.opened, tasks)
+        assert (task is not None) is (given == "on")
+        if task is not None:
+            made.assert_called_once_with(node.opened.metrics, "access", "eu-west-1", "N/S")
+            task.cancel()
+
+
+@pytest.mark.parametrize("has_certificate", [False, True])
+def test_what_ticks(has_certificate: bool) -> None:
+    """Connections, lag, memory, descriptors, and the certificate where there is one."""
+    node, plane, lag = Mock(), Mock(), Mock()
+    if not has_certificate:
+        node.opened.certificate = None
+    tickers = _tickers(node.opened, plane, lag)
+    ticks = [plane.sweeper.tick, lag.observe, plane.memory.look, plane.descriptors.look]
+    if has_certificate:
+        ticks.append(node.opened.certificate.look)
+    assert [ticker._tick for ticker in tickers] == ticks
