@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from greenroom.audit.entry import AuditEntry, encoded
+from greenroom.audit.entry import (
+    ITEMS,
+    NAMED_CHARACTERS,
+    REFUSED_CHARACTERS,
+    RESOURCES,
+    SHORT_BYTES,
+    AuditEntry,
+    encoded,
+)
 
 
 def line(outcome: str = "Success", **members: Any) -> dict[str, Any]:
@@ -85,3 +93,47 @@ def test_lists_and_maps_say_what_is_missing() -> None:
     )
     assert told["details"]["list"][100:] == ["… 50 more"]
     assert told["details"]["map"]["…"] == "50 more"
+
+
+@pytest.mark.parametrize(("size", "whole"), [(SHORT_BYTES, True), (SHORT_BYTES + 1, False)])
+def test_a_short_line_about_a_refusal_is_whole(size: int, whole: bool) -> None:
+    """Up to its bound nothing is cut, beyond it what is long is."""
+
+    def refused(length: int) -> AuditEntry:
+        time = datetime(2026, 1, 2, tzinfo=UTC)
+        return AuditEntry(time=time, outcome="AccessDenied", details={"a": "x" * length})
+
+    length = size - len(encoded(refused(0)))
+    found = json.loads(encoded(refused(length)))["details"]["a"]
+    assert (found == "x" * length) is whole
+
+
+def test_the_bounds_themselves_are_whole() -> None:
+    """A text of the largest length, and as many items and resources as there may be."""
+    most = {
+        "request_id": "r" * NAMED_CHARACTERS,
+        "arn": "a" * NAMED_CHARACTERS,
+        "access_key_id": "k" * NAMED_CHARACTERS,
+        "resources": tuple("x" * NAMED_CHARACTERS for _ in range(RESOURCES)),
+    }
+    details = {"list": list(range(ITEMS)), "seconds": 900, "done": True, "none": None}
+    told = line("AccessDenied", details=details, **most)
+    assert told["details"] == details
+    assert (told["requestId"], told["arn"]) == (most["request_id"], most["arn"])
+    assert (told["accessKeyId"], told["resources"]) == (
+        most["access_key_id"],
+        list(most["resources"]),
+    )
+    more = {name: f"{value}x" for name, value in most.items() if isinstance(value, str)}
+    told = line("AccessDenied", **more, resources=(*most["resources"], "one more"))
+    assert all("1025 characters" in told[name] for name in ("requestId", "arn", "accessKeyId"))
+    assert len(told["resources"]) == RESOURCES
+
+
+def test_all_details_share_their_bound() -> None:
+    """What one value takes the next ones have not; of a text that hardly fits little is kept."""
+    first = "f" * (REFUSED_CHARACTERS - len("onetwo") - 10)
+    told = line("AccessDenied", details={"one": first, "two": "s" * 600, "three": "t", "four": "u"})
+    assert told["details"]["one"] == first
+    assert told["details"]["two"].startswith("ssssssssss… (600 characters")
+    assert told["details"]["…"] == "2 more"

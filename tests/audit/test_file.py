@@ -1,5 +1,6 @@
 """The audit log's file: rotated by size and age, bounded in number, and no line lost or cut."""
 
+import fcntl
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -165,6 +166,9 @@ def test_what_cannot_be_rotated_goes_on(
         patched.setattr(Path, "rename", refuse)
         assert isinstance(append(file, b"one\n"), PermissionError)
         assert append(file, b"two\n") is None
+    with path.open("rb") as another:
+        # Nobody else is kept from it.
+        fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
     clocks.advance(RETRY_SECONDS)
     assert append(file, b"three\n") is None
     assert (path.parent / "audit.log.000001").read_bytes() == b"123456789\none\ntwo\n"
@@ -223,3 +227,75 @@ def test_what_is_no_file_is_not_rotated(tmp_path: Path) -> None:
     file.close()
     os.close(reader)
     assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_file_may_be_full(made: Made, path: Path) -> None:
+    """It takes what fits exactly, and begins anew with the next byte."""
+    file = made(bytes=20)
+    append(file, b"123456789\n")
+    append(file, b"123456789\n")
+    assert names(path) == ["audit.log"]
+    append(file, b"\n")
+    assert names(path) == ["audit.log", "audit.log.000001"]
+    file.close()
+    file.close()
+
+
+def test_the_old_file_is_on_the_disk_before_the_new_one(
+    made: Made, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process at a time puts it aside; its name is on the disk, too."""
+    file = made(bytes=10)
+    append(file, b"123456789\n")
+    done: list[str] = []
+    old = path.stat().st_ino
+
+    def fsync(descriptor: int) -> None:
+        inode = os.fstat(descriptor).st_ino
+        done.append({old: "old", path.parent.stat().st_ino: "directory"}.get(inode, "new"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(
+        fcntl, "flock", lambda _, how: done.append("lock" if how == fcntl.LOCK_EX else "unlock")
+    )
+    true = Path.rename
+
+    def rename(this: Path, to: Path) -> Path:
+        done.append("rename")
+        return true(this, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    append(file, b"next\n")
+    assert done == ["old", "lock", "rename", "old", "directory", "unlock"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"{}\n", b'{"time":"2026-99-99T00:00:00+00:00"}\n', b'{"time":"now"}\n']
+)
+def test_a_first_line_without_a_time(made: Made, path: Path, clocks: Clocks, line: bytes) -> None:
+    """Its age is counted from when it was opened."""
+    path.write_bytes(line)
+    file = made(hours=2)
+    clocks.advance(1.9 * HOUR)
+    append(file, timed(clocks.now))
+    assert names(path) == ["audit.log"]
+    clocks.advance(0.1 * HOUR)
+    append(file, timed(clocks.now))
+    assert len(names(path)) == 2
+
+
+def test_a_file_that_may_be_written_but_not_read(
+    made: Made, path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is appended to all the same; neither its age nor its end is known."""
+    path.write_bytes(timed(NOON - 100 * HOUR) + b"half")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        file = made(hours=2)
+    append(file, b"next\n")
+    assert names(path) == ["audit.log"]
+    assert path.read_bytes().endswith(b"halfnext\n")

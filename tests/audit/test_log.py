@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import structlog
 
-from greenroom.audit.entry import AuditEntry
+from greenroom.audit.entry import GAP, AuditEntry, encoded
+from greenroom.audit.file import Rotation
 from greenroom.audit.log import AuditLog
+from greenroom.audit.refusals import CALLER_BURST
 from greenroom.process.start_refused import FileUnwritable
 
 
@@ -195,3 +197,96 @@ async def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     """A file that cannot be opened is one clear line."""
     with pytest.raises(FileUnwritable, match=r"the audit log .* cannot be written"):
         AuditLog(tmp_path).start()
+
+
+class Gate:
+    """A disk that waits until it is opened, and notes how much it is given at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open, self.sizes = threading.Event(), list[int]()
+        self._real = os.write
+        monkeypatch.setattr(os, "write", self)
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        """Write when the gate is open."""
+        self.open.wait()
+        self.sizes.append(len(data))
+        return self._real(descriptor, data)
+
+
+async def test_the_queue_has_a_bound_of_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few long lines fill it, too: whoever finds it full waits."""
+    gate, size = Gate(monkeypatch), len(encoded(entry(1)))
+    log = AuditLog(tmp_path / "audit.log", size_bound=2 * size)
+    log.start()
+    await log.record(entry(0))
+    await until(lambda: not log._lines)
+    for number in (1, 2):
+        await log.record(entry(number))
+    waiting = asyncio.ensure_future(log.record(entry(3)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert log._size == 2 * size
+    gate.open.set()
+    await waiting
+    await until(lambda: not log._lines)
+    assert log._size == 0
+    await log.close()
+    assert [line["requestId"] for line in lines(tmp_path / "audit.log")] == list("0123")
+
+
+async def test_lines_are_written_together_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file passes its size for what waited; a line that is longer than all goes alone."""
+    gate, size = Gate(monkeypatch), len(encoded(entry(1)))
+    monkeypatch.setattr("greenroom.audit.log.WRITE_BYTES", 2 * size)
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    await log.record(entry(0))
+    await until(lambda: not log._lines)
+    for number in range(1, 6):
+        await log.record(entry(number))
+    await log.record(entry(6, arn="x" * 2 * size))
+    await log.record(entry(7))
+    gate.open.set()
+    await log.close()
+    assert gate.sizes == [size, 2 * size, 2 * size, size, gate.sizes[4], size]
+    assert [line["requestId"] for line in lines(tmp_path / "audit.log")] == list("01234567")
+
+
+async def test_a_file_is_rotated_for_what_comes(tmp_path: Path) -> None:
+    """The log asks for a new file before it writes more than one may have."""
+    size = len(encoded(entry(1)))
+    log = AuditLog(tmp_path / "audit.log", Rotation(bytes=size))
+    log.start()
+    for number in range(3):
+        await log.record(entry(number))
+        await until(lambda: not log._lines and not log._gathering)
+    await log.close()
+    kept = [tmp_path / name for name in ("audit.log.000001", "audit.log.000002", "audit.log")]
+    assert [lines(each)[0]["requestId"] for each in kept] == ["0", "1", "2"]
+
+
+async def test_what_comes_after_the_end_is_counted(tmp_path: Path) -> None:
+    """A line that nobody writes any more is lost, and does not wait."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    await log.close()
+    async with asyncio.timeout(10):
+        await log.record(entry(0))
+    assert log.lost == 1
+    assert lines(tmp_path / "audit.log") == []
+
+
+async def test_the_end_says_what_was_left_out(tmp_path: Path) -> None:
+    """Lines about refusals that were never told of are counted in the last line."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    for _ in range(CALLER_BURST + 5):
+        log.refusals.admit("mallory", 0.0)
+    await log.close()
+    (last,) = lines(tmp_path / "audit.log")
+    assert (last["event"], last["suppressed"]) == (GAP, 5)

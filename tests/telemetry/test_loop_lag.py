@@ -46,3 +46,18 @@ def test_stalls_are_counted_and_told() -> None:
     told = [(line["times"], line["longest_milliseconds"]) for line in logs]
     assert told == [(1, 60), (9, 500)]
     assert {line["log_level"] for line in logs} == {"warning"}
+
+
+def test_what_is_late_is_told_by_its_bounds() -> None:
+    """A timer that comes just as late as is allowed is no stall; early is not late."""
+    now = 0.0
+    seen = Metrics().loop_lag_seconds
+    lag = LoopLag(seen, lambda: now)
+    lag.observe()
+    now = LAG_SECONDS + STALL_SECONDS
+    with capture_logs() as logs:
+        lag.observe()
+        now += LAG_SECONDS / 2
+        lag.observe()
+    assert (seen.count, lag.stalls, logs) == (2, 0, [])
+    assert seen._sum == STALL_SECONDS

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
+from greenroom.telemetry import readings
 from greenroom.telemetry.readings import Distribution, Process, Reading
 
 
@@ -77,3 +78,24 @@ def test_the_process() -> None:
             value(f"process_{kind}_memory_bytes") or 0 for kind in ("resident", "virtual")
         )
         assert 1_000_000 < resident < mapped
+
+
+def test_a_system_that_tells_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Linux's files there are no memory and no descriptors, and it began just now."""
+    monkeypatch.setattr(readings, "Path", lambda _: tmp_path / "none")
+    before = time.time()
+    registry = CollectorRegistry()
+    registry.register(Process())
+    value = registry.get_sample_value
+    assert before <= (value("process_start_time_seconds") or 0) <= time.time()
+    assert value("process_open_fds") is None
+    assert value("process_resident_memory_bytes") is None
+    assert value("process_max_fds") is not None
+
+
+def test_when_the_process_began() -> None:
+    """It is this process that began, some time before now and after the machine."""
+    registry = CollectorRegistry()
+    registry.register(Process())
+    began = registry.get_sample_value("process_start_time_seconds") or 0
+    assert time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) <= began < time.time()

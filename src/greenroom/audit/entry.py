@@ -97,7 +97,8 @@ class _Cutter:
             if self._is_over(number):
                 found["…"] = f"{len(values) - number} more"
                 break
-            found[self._text(name)] = self._value(value)
+            shown = self._text(name)  # first: of a cut value the name is to be known
+            found[shown] = self._value(value)
         return found
 
     def _value(self, value: object) -> object:
