@@ -1,7 +1,6 @@
 """One WebSocket connection: upgrade, actions, events, and every way in which it ends.
 
-Covers: greenroom.messaging.edge_services, greenroom.messaging.sockets,
-    greenroom.messaging.upgrading
+Covers: greenroom.messaging.edge_services, greenroom.messaging.upgrading
 """
 
 import asyncio
@@ -89,6 +88,9 @@ async def test_upgrade() -> None:
         assert answer.startswith(b"HTTP/1.1 101 ")
         assert f"Sec-WebSocket-Protocol: {text}\r\n".encode() in answer
         assert (edge.user_id, made.hub.connections) == ("ann", 1)
+        value = made.metrics.registry.get_sample_value
+        assert value("greenroom_handshake_seconds_count") == 1
+        assert 0 <= (value("greenroom_handshake_seconds_sum") or 0) < 60
         assert (transport.is_reading(), transport.high) == (True, 0)
 
 
@@ -147,6 +149,23 @@ async def test_upgrade_takes_too_long() -> None:
         await settle()
         edge.connection_lost(None)
         assert (transport.written, made.hub.connections) == ([], 0)
+
+
+async def test_a_refusal_that_nobody_takes() -> None:
+    """It is not waited for long, and the log says where it went; only that time runs."""
+    for limits in (LIMITS, QUICK):
+        async with stage(limits) as made:
+            with capture_logs() as logs:
+                upgrading, transport = made.begin("x", peer=addresses.packed("192.0.2.1"))
+                await settle(2)
+                assert len(made.deadlines) == 1
+                await settle(20)
+            assert transport.aborted is (limits is QUICK)
+            assert refused(transport)[0] == 400
+            (line,) = [each for each in logs if each["event"] == "handshake refused"]
+            assert line["address"] == "192.0.2.1"
+            upgrading.connection_lost(None)
+            assert len(made.deadlines) == 0
 
 
 async def test_client_leaves_during_the_upgrade() -> None:

@@ -1,5 +1,7 @@
 """One timer for all connections: when each is pinged, dropped and expired."""
 
+from unittest import mock
+
 import pytest
 
 from greenroom.messaging.sweeper import Sweeper
@@ -57,6 +59,37 @@ def test_one_ping_per_interval(time: HandClock, interval: int) -> None:
         assert {peer.pings for peer in peers} == {rounds}
     assert len({peer.slot for peer in peers}) > 1
     assert not any(peer.drops for peer in peers)
+
+
+class Numbered(Peer):
+    """A connection with a hash as those have that lie beside each other in memory."""
+
+    def __init__(self, sweeper: Sweeper, number: int) -> None:
+        self.number = number
+        super().__init__(sweeper)
+
+    def __hash__(self) -> int:
+        return 16 * self.number
+
+
+def test_connections_are_spread_over_the_interval(time: HandClock) -> None:
+    """Each second has its share of them."""
+    sweeper = Sweeper(time.clock, 6)
+    peers = [Numbered(sweeper, number) for number in range(60)]
+    for second in range(1, 7):
+        ticks(sweeper, time, 1)
+        assert sum(peer.pings for peer in peers) == 10 * second
+
+
+def test_only_what_has_come_is_looked_at(time: HandClock) -> None:
+    """Sessions that expire later cost a tick nothing."""
+    sweeper = Sweeper(time.clock, 3)
+    later, soon = Peer(sweeper, START_MS + 2_000), Peer(sweeper, START_MS + 1_000)
+    with mock.patch.dict(sweeper._expiries, {(START_MS + 2_000) // 1000: mock.Mock()}):
+        ticks(sweeper, time, 1)
+    assert (soon.expiries, later.expiries) == (1, 0)
+    ticks(sweeper, time, 1)
+    assert (later.expiries, sweeper._expiries) == (1, {})
 
 
 def test_silent_peer_is_dropped_at_the_third_visit(time: HandClock) -> None:

@@ -1,0 +1,70 @@
+"""Writing the same bytes to many sockets: what each takes, and whose is the rest."""
+
+import contextlib
+import socket
+from typing import Any
+
+import pytest
+
+from greenroom.messaging.sockets import NO_SOCKET, straight_socket, write_all
+from tests.stand_ins.stage import Transport
+
+
+class Waiting:
+    """A connection that keeps what is to be written to it."""
+
+    user_id = key_id = ""
+
+    def __init__(self) -> None:
+        self.kept = b""
+
+    def write(self, data: bytes) -> None:
+        self.kept += data
+
+    def revoke(self) -> None: ...
+
+    def disconnect(self, reason: str) -> None: ...
+
+    def drain(self) -> None: ...
+
+
+@pytest.mark.parametrize("full", range(5))
+def test_the_rest_is_whose_socket_was_full(full: int) -> None:
+    """Wherever it stands; everybody else has all, from a socket or through the connection."""
+    data = b"x" * 1_000_000
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(5)]
+        for mine, theirs in pairs:
+            stack.enter_context(theirs).setblocking(False)
+            stack.enter_context(mine).setblocking(False)
+        sockets = [NO_SOCKET] * 5
+        sockets[full] = pairs[full][0]
+        connections = [Waiting() for _ in pairs]
+        write_all(connections, sockets, data)
+        taken = len(data) - len(connections[full].kept)
+        assert 0 < taken < len(data)
+        lengths = [len(data)] * 5
+        lengths[full] -= taken
+        assert [len(each.kept) for each in connections] == lengths
+        write_all(connections[:1], [NO_SOCKET], b"last")
+        assert connections[0].kept.endswith(b"last")
+
+
+class Encrypting(Transport):
+    """A transport of TLS."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return object() if name == "sslcontext" else super().get_extra_info(name, default)
+
+
+def test_what_takes_plain_bytes() -> None:
+    """A transport's own socket does, unless it encrypts or has none."""
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        for made in (Transport(), Encrypting()):
+            assert straight_socket(made) is NO_SOCKET
+            made.socket = mine
+            straight = straight_socket(made)
+            assert straight.fileno() == (-1 if isinstance(made, Encrypting) else mine.fileno())
+            if straight is not NO_SOCKET:
+                assert straight.detach() == mine.fileno()
