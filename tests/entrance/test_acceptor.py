@@ -1,15 +1,309 @@
 """Connections that are taken by the process itself, on real sockets."""
 
 import asyncio
+import contextlib
+import errno
+import os
 import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from unittest import mock
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from greenroom.entrance import acceptor as module
 from greenroom.entrance.acceptor import Acceptor, Entrance, _speaks_http
-from greenroom.network.visitors import Visit
-from tests.stand_ins.stage import settle, stage
+from greenroom.entrance.dev_certificate import dev_certificate
+from greenroom.network.addresses import Networks, packed
+from greenroom.network.forwarded import TrustedProxies
+from greenroom.network.visitors import Visit, VisitorLimits, Visitors
+from greenroom.protocol.errors import TLS_ONLY
+from tests.stand_ins.stage import Stage, settle, stage
 
 PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)
+BEHIND = msgspec.structs.replace(PLAIN, proxy_protocol=True)
+HERE = packed("127.0.0.1")
+PATIENCE = 20
+
+
+class Served(asyncio.Protocol):
+    """A connection that came through, and what it sent."""
+
+    def __init__(self, port: "Port", visit: Visit) -> None:
+        self.port, self.visit = port, visit
+        self.data = b""
+        visit.is_held = True
+        port.served.append(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.port.came.set()
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.port.came.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.port.made.visitors.leave(self.visit)
+
+
+class Port:
+    """An acceptor that listens, and who came through."""
+
+    def __init__(self, made: Stage, entrance: Entrance) -> None:
+        self.made = made
+        self.served: list[Served] = []
+        self.came = asyncio.Event()
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.acceptor = Acceptor(
+            self.listening, entrance, lambda visit: Served(self, visit), made.acceptors
+        )
+
+    async def client(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect."""
+        return await asyncio.open_connection(*self.listening.getsockname())
+
+    async def until(self, data: bytes) -> Served:
+        """Wait until the last one that came has sent this; return it."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.served or self.served[-1].data != data:
+                self.came.clear()
+                await self.came.wait()
+        return self.served[-1]
+
+
+@contextlib.asynccontextmanager
+async def port(
+    entrance: Entrance = PLAIN, *, trusted: str = "127.0.0.1", **limits: int
+) -> AsyncIterator[Port]:
+    """Accept on a free port; at the end nobody may be left."""
+    async with stage() as made:
+        made.visitors = Visitors(
+            VisitorLimits(**limits), TrustedProxies(Networks([trusted]), proto=False)
+        )
+        opened = Port(made, entrance)
+        opened.acceptor.start()
+        with opened.listening:
+            yield opened
+            opened.acceptor.stop()
+        for each in opened.served:
+            assert isinstance(each.transport, asyncio.Transport)
+            each.transport.abort()
+        await until(lambda: not (made.visitors.total or opened.acceptor._entering))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
+
+
+async def gone(reader: asyncio.StreamReader) -> bytes:
+    """Return what still comes until the other side has closed or reset the connection."""
+    async with asyncio.timeout(PATIENCE):
+        try:
+            return await reader.read()
+        except ConnectionError:
+            return b""
+
+
+async def test_who_comes_in() -> None:
+    """A connection is its peer's, and not kept among those that are coming once it is through."""
+    async with port(trusted="10.0.0.1") as opened:
+        _, writer = await opened.client()
+        writer.write(b"GET")
+        served = await opened.until(b"GET")
+        assert served.visit.address == HERE
+        assert not served.visit.is_relayed
+        await settle()
+        assert not opened.acceptor._entering
+        writer.close()
+
+
+async def test_who_is_refused() -> None:
+    """The connection is closed before it costs anything, and the next one is looked at."""
+    async with port(connections=1) as opened:
+        pairs = [await opened.client() for _ in range(3)]
+        assert [await gone(reader) for reader, _ in pairs[1:]] == [b"", b""]
+        assert len(opened.served) == opened.made.visitors.total == 1
+        for _, writer in pairs:
+            writer.close()
+
+
+@pytest.mark.parametrize("end", ["another comes", "stop"])
+async def test_who_dawdles_is_let_go(end: str) -> None:
+    """Who has not come through makes place for others, and waits for nothing at the end."""
+    async with port(BEHIND, unfinished=1) as opened:
+        reader, writer = await opened.client()
+        await until(lambda: bool(opened.acceptor._entering))
+        if end == "stop":
+            opened.acceptor.stop()
+        else:
+            _, other = await opened.client()
+            other.write(b"PROXY UNKNOWN\r\nx")
+            await opened.until(b"x")
+            other.close()
+        assert await gone(reader) == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("header", "address", "relayed"),
+    [
+        (b"PROXY TCP4 192.0.2.1 10.0.0.1 4660 443\r\n", "192.0.2.1", False),
+        (b"PROXY UNKNOWN\r\n", "127.0.0.1", True),
+    ],
+)
+async def test_a_proxy_header(header: bytes, address: str, relayed: bool, whole: bool) -> None:
+    """It is taken, however it comes, and not a byte of what follows."""
+    async with port(BEHIND) as opened:
+        _, writer = await opened.client()
+        for part in [header + b"GET"] if whole else [header[:9], header[9:20], header[20:] + b"GE"]:
+            writer.write(part)
+            await asyncio.sleep(0.03)  # time for a look at a part
+        if not whole:
+            writer.write(b"T")
+        served = await opened.until(b"GET")
+        assert (served.visit.address, served.visit.is_relayed) == (packed(address), relayed)
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n", b"", b"PROXY\r\n"])
+async def test_no_proxy_header(sent: bytes) -> None:
+    """A connection that begins otherwise is closed, as one that ends before."""
+    async with port(BEHIND) as opened:
+        reader, writer = await opened.client()
+        writer.write(sent)
+        writer.write_eof()
+        assert await gone(reader) == b""
+        assert opened.served == []
+        writer.close()
+
+
+@pytest.mark.parametrize(("entrance", "trusted"), [(BEHIND, "10.0.0.1"), (PLAIN, "127.0.0.1")])
+async def test_a_header_that_is_not_looked_for(entrance: Entrance, trusted: str) -> None:
+    """Only trusted proxies send one, and only where the settings say so."""
+    header = b"PROXY TCP4 192.0.2.1 10.0.0.1 4660 443\r\n"
+    async with port(entrance, trusted=trusted) as opened:
+        _, writer = await opened.client()
+        writer.write(header)
+        assert (await opened.until(header)).visit.address == HERE
+        writer.close()
+
+
+async def test_who_takes_too_long() -> None:
+    """A connection that does not come through in time is closed."""
+    async with port(msgspec.structs.replace(BEHIND, handshake_seconds=0.01)) as opened:
+        reader, writer = await opened.client()
+        assert await gone(reader) == b""
+        writer.close()
+
+
+@pytest.fixture(scope="module")
+def encrypting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Entrance, Path]:
+    """Return an entrance with TLS, and the certificate to trust."""
+    certificate, key = dev_certificate(tmp_path_factory.mktemp("tls"), "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return msgspec.structs.replace(PLAIN, context=context), certificate
+
+
+async def test_tls(encrypting: tuple[Entrance, Path]) -> None:
+    """What comes over TLS is given on in clear, and waits in a buffer of the size that is said."""
+    entrance, trusted = encrypting
+    async with port(entrance) as opened:
+        context = ssl.create_default_context(cafile=str(trusted))
+        _, writer = await asyncio.open_connection(
+            *opened.listening.getsockname(), ssl=context, server_hostname="localhost"
+        )
+        writer.write(b"GET")
+        served = await opened.until(b"GET")
+        accepted = served.transport.get_extra_info("socket")
+        # The kernel says twice of what it was told.
+        size = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert size == 2 * module.RECEIVE_BYTES
+        assert served.transport.get_extra_info("sslcontext") is entrance.context
+        writer.close()
+        assert opened.made.metrics.registry.get_sample_value(*BAD_REQUESTS) is None
+
+
+BAD_REQUESTS = (
+    "greenroom_control_requests_total",
+    {"operation": "unknown", "status": "400"},
+)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_request_in_clear(
+    encrypting: tuple[Entrance, Path], ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told what the port speaks, in clear, and read for a moment; then it is over."""
+    monkeypatch.setattr(module, "LINGER_SECONDS", PATIENCE if ends else 0.01)
+    async with port(encrypting[0]) as opened:
+        reader, writer = await opened.client()
+        writer.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n" + b"x" * 100_000)
+        if ends:
+            writer.write_eof()
+        head, _, body = (await gone(reader)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"connection: close" in head
+        assert msgspec.json.decode(body)["message"] == TLS_ONLY
+        assert opened.served == []
+        await until(lambda: not opened.made.visitors.total)
+        assert opened.made.metrics.registry.get_sample_value(*BAD_REQUESTS) == 1
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "waits", "shortages", "lines"),
+    [
+        (errno.EMFILE, True, 1, 0),
+        (errno.ENFILE, True, 1, 0),
+        (errno.ENOBUFS, True, 0, 1),
+        (errno.ENOMEM, True, 0, 1),
+        (errno.EAGAIN, False, 0, 0),
+        (errno.ECONNABORTED, False, 0, 0),
+        (None, False, 0, 0),
+    ],
+)
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_what_cannot_be_accepted(
+    number: int | None,
+    waits: bool,
+    shortages: int,
+    lines: int,
+    stopped: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the machine has nothing left, that is told, and tried again; else nobody is there."""
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    error = OSError() if number is None else OSError(number, os.strerror(number))
+    async with stage() as made, port() as opened:
+        listening = mock.Mock(wraps=opened.listening)
+        listening.accept.side_effect = error
+        opened.acceptor._listening = listening
+        opened.acceptor._descriptors = made.descriptors
+        with mock.patch.object(opened.acceptor._logger, "write") as writing:
+            opened.acceptor._accept()
+        assert (made.descriptors.shortages, writing.call_count) == (shortages, lines)
+        assert (opened.acceptor._retry is not None) is waits
+        if stopped and opened.acceptor._retry is not None:
+            opened.acceptor.stop()
+            assert opened.acceptor._retry.cancelled()
+            return
+        # It does not answer while it waits, and does afterwards.
+        opened.acceptor._listening = opened.listening
+        _, writer = await opened.client()
+        writer.write(b"x")
+        await opened.until(b"x")
+        writer.close()
 
 
 async def test_a_connection_that_crashes_ends_alone() -> None:
@@ -29,7 +323,7 @@ async def test_a_connection_that_crashes_ends_alone() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             acceptor = Acceptor(listening, PLAIN, protocol, made.acceptors)
             acceptor.start()
-            with socket.socket() as first, socket.socket() as second:
+            with capture_logs() as logs, socket.socket() as first, socket.socket() as second:
                 for client in (first, second):
                     client.setblocking(False)
                     await loop.sock_connect(client, listening.getsockname())
@@ -37,6 +331,8 @@ async def test_a_connection_that_crashes_ends_alone() -> None:
                 async with asyncio.timeout(20):
                     await both.wait()
             acceptor.stop()
+        (crash,) = [each for each in logs if each["event"] == "connection crashed"]
+        assert crash["address"] == "127.0.0.1"
         assert made.visitors.total == 1
 
 
