@@ -72,11 +72,11 @@ class _Stream:
         self.last = 0
 
 
-def logged(number: int, configurations: Sequence[Arn]) -> Deliver:
+def logged(number: int, configurations: Sequence[Arn], time_ns: int = NOW * 1_000_000) -> Deliver:
     """Return a frame that is to be on record, whose payload is its number."""
     return Deliver(
         b"%04d" % number,
         "SendMessage",
-        time_ns=NOW * 1_000_000 + number,
+        time_ns=time_ns,
         configurations=tuple(map(str, configurations)),
     )

@@ -12,6 +12,9 @@ from greenroom.model.log_record import Record
 ATTEMPT_SECONDS = 300
 """How long a destination may take for one batch."""
 
+CHECK_SECONDS = 5
+"""How long a destination may take to say whether it can be written to."""
+
 LASTING_ATTEMPTS = 3
 """Failures in a row after which a missing or forbidden destination is so for long."""
 
@@ -35,6 +38,21 @@ async def attempt(
     except Exception as error:
         log.exception("chat log destination crashed", error=type(error).__name__)
         return DestinationFailed(FailureKind.OTHER, "its adapter crashed"), 0
+
+
+async def check(destination: Destination, target: Target) -> str | None:
+    """Return why the destination cannot be written to, or None when it can."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await destination.check(target)
+    except DestinationFailed as failure:
+        return failure.why
+    except TimeoutError:
+        return f"no answer within {CHECK_SECONDS} seconds"
+    except Exception as error:
+        log.exception("chat log destination crashed", error=type(error).__name__)
+        return "its adapter crashed"
+    return None
 
 
 class Trouble:

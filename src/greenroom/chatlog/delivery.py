@@ -10,10 +10,13 @@
 - **State.** A destination that is gone, or forbidden, for several attempts makes an ACTIVE
   configuration UPDATE_FAILED until it takes records again. One that is DELETING is removed when
   nothing waits; when its destination fails for minutes, it becomes DELETE_FAILED.
+- **Many nodes.** Where others add to the queue, nobody tells how much waits: it is looked at, when
+  somebody says that it grew and every few seconds. One node delivers, for as long as it is `held`;
+  one that goes on for a moment longer does nothing that another could not do as well.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -22,7 +25,7 @@ from greenroom.chatlog.attempts import Trouble, attempt
 from greenroom.chatlog.base import Destination, DestinationFailed, Target
 from greenroom.chatlog.bounds import Announcements, Bounds
 from greenroom.chatlog.drops import Drops
-from greenroom.chatlog.measures import Measures
+from greenroom.chatlog.measures import Depth, Measures
 from greenroom.chatlog.waiting import MAXIMUM_SECONDS, Backoff, Wait
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
@@ -30,11 +33,14 @@ from greenroom.model.errors import ConflictException, ResourceNotFoundException
 from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfiguration, State
 from greenroom.storage.base import StorageUnavailable
-from greenroom.storage.journal import Journal, Removed
+from greenroom.storage.journal import Backlog, Journal, Removed
 from greenroom.storage.logging_configurations import LoggingConfigurations
 
 DELETION_SECONDS = 300.0
 """How long a deletion's deliveries may fail before it is given up."""
+
+LOOK_SECONDS, LOOK_SHARE = 0.2, 20
+"""How long nobody looks again at what waits, in seconds and in times that looking took."""
 
 log = structlog.get_logger()
 
@@ -43,7 +49,11 @@ DestinationFor = Callable[[Target], Destination]
 
 
 class Surroundings(msgspec.Struct, kw_only=True):
-    """What all deliveries share; `expected` tells of records on their way to the journal."""
+    """What all deliveries share.
+
+    `expected` tells of records on their way to the journal. `measure` returns what waits, where
+    that is not told; then it is asked for at least every `longest_wait` seconds.
+    """
 
     journal: Journal
     configurations: LoggingConfigurations
@@ -53,17 +63,28 @@ class Surroundings(msgspec.Struct, kw_only=True):
     random: Callable[[], float]
     bounds: Bounds
     measures: Measures
-    expected: Callable[[Arn], bool]
+    expected: Callable[[Arn], Awaitable[bool]]
+    measure: Callable[[Arn], Awaitable[Backlog]] | None = None
+    longest_wait: float = MAXIMUM_SECONDS
     stopping: bool = False
 
 
-class Delivery:
-    """Delivers while records wait; `run` ends when none does."""
+def _always() -> bool:
+    return True
 
-    def __init__(self, configuration: Arn, around: Surroundings) -> None:
+
+class Delivery:
+    """Delivers while records wait; `run` ends when none does, or when it is not held any more."""
+
+    def __init__(
+        self, configuration: Arn, around: Surroundings, held: Callable[[], bool] = _always
+    ) -> None:
         self.arn = configuration
         self.records = self.size = self.oldest_ns = 0
         self._around = around
+        self._held = held
+        self._grown = False
+        self._look_at = 0.0
         self._waiting_since = 0.0
         self._configuration: LoggingConfiguration | None = None
         self._stale = True
@@ -87,6 +108,11 @@ class Delivery:
         if self.size >= self._wake_size:
             self._wake.set()
 
+    def grew(self) -> None:
+        """Look at what waits: somebody may have added records."""
+        self._grown = True
+        self._wake.set()
+
     def changed(self) -> None:
         """Look at the configuration anew, and try at once whatever failed before."""
         self._stale = True
@@ -106,15 +132,23 @@ class Delivery:
         """Return how much of the nearer bound is used."""
         return self._around.bounds.used(self.size, self.age_ns())
 
+    def depth(self) -> Depth:
+        """Return what waits."""
+        seconds = self.age_ns() / 1_000_000_000
+        return Depth(self.arn, self.records, self.size, seconds, self.used())
+
     async def run(self) -> None:
-        """Deliver until nothing waits, or until the first failure while the service stops."""
+        """Deliver until nothing waits, or until the first failure while the service stops.
+
+        It ends as well when it is not held any more.
+        """
         try:
             await self._deliver()
         finally:
             self._drops.tell(at_once=True)
 
     async def _deliver(self) -> None:
-        while True:
+        while self._held():
             try:
                 if await self._is_over():
                     return
@@ -131,18 +165,37 @@ class Delivery:
                 return
 
     async def _is_over(self) -> bool:
+        if not self.records:
+            await self._look(at_once=True)
         if self.records:
             return False
         configuration = await self._current()
         await self._settle_state()
         deleting = configuration is not None and configuration.state is State.DELETING
-        if deleting and not self._around.expected(self.arn):
-            await self._around.configurations.finish_delete(self.arn)
-            log.info("logging configuration deleted", logging_configuration=str(self.arn))
+        if deleting and not await self._around.expected(self.arn):
+            # What was on its way has arrived by now.
+            await self._look(at_once=True)
+            if not self.records:
+                await self._around.configurations.finish_delete(self.arn)
+                log.info("logging configuration deleted", logging_configuration=str(self.arn))
         return self._is_idle()
 
     def _is_idle(self) -> bool:
-        return not self.records and not self._stale
+        return not self.records and not self._stale and not self._grown
+
+    async def _look(self, *, at_once: bool = False) -> None:
+        """Measure what waits, where nobody tells, unless that was done just now."""
+        measure, clock = self._around.measure, self._around.clock
+        began = clock.monotonic()
+        if measure is None or (began < self._look_at and not at_once):
+            return
+        self._grown = False
+        backlog = await measure(self.arn)
+        ended = clock.monotonic()
+        self._look_at = ended + max(LOOK_SECONDS, LOOK_SHARE * (ended - began))
+        self.records, self.size = backlog.records, backlog.size
+        if self.records:
+            self._begin_waiting(backlog.oldest_ns)
 
     async def _current(self) -> LoggingConfiguration | None:
         """Return the configuration, None when it is gone."""
@@ -173,7 +226,7 @@ class Delivery:
             return
         target = target_of(configuration)
         destination = self._around.destination_for(target)
-        if not await self._is_due(destination):
+        if not await self._is_due(destination) or not self._held():
             return
         records = await self._around.journal.batch(self.arn, destination.batch_bytes)
         if not records:
@@ -192,14 +245,15 @@ class Delivery:
         """Return True when a batch is to be made, False when all is to be looked at again."""
         while not self._stale:
             self._wake.clear()
+            await self._look()
             await self._keep_bound()
-            if not self.records:
+            if not self.records or not self._held():
                 return False
             seconds = self._seconds_left(destination)
             if seconds <= 0:
                 return True
             self._wake_size = self._next_size(destination)
-            await self._around.wait(self._wake, min(seconds, MAXIMUM_SECONDS))
+            await self._around.wait(self._wake, min(seconds, self._around.longest_wait))
         return False
 
     def _seconds_left(self, destination: Destination) -> float:
@@ -283,8 +337,9 @@ class Delivery:
         self._removed(removed)
 
     def _removed(self, removed: Removed) -> None:
-        self.records -= removed.records
-        self.size -= removed.size
+        # What waits was measured before others added some of what is removed now.
+        self.records = max(0, self.records - removed.records)
+        self.size = max(0, self.size - removed.size)
         if self.records:
             self._begin_waiting(removed.oldest_ns or self._around.clock.wall_ns())
 

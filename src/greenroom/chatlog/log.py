@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import structlog
 
-from greenroom.chatlog.base import DestinationFailed
+from greenroom.chatlog.attempts import check
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.delivery import Delivery, DestinationFor, Surroundings, target_of
 from greenroom.chatlog.drops import Drops
@@ -19,9 +19,6 @@ from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.storage.base import Store
 from greenroom.storage.journal import Entry
 from greenroom.telemetry.metrics import Metrics
-
-CHECK_SECONDS = 5
-"""How long a destination may take to say whether it can be written to."""
 
 log = structlog.get_logger()
 
@@ -66,7 +63,7 @@ class JournaledChatLog:
             random=random,
             bounds=bounds,
             measures=measures,
-            expected=self._intake.holds,
+            expected=self._is_expected,
         )
         self._deliveries: dict[Arn, Delivery] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -121,17 +118,7 @@ class JournaledChatLog:
 
     async def check(self, configuration: LoggingConfiguration) -> str | None:
         target = target_of(configuration)
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await self._around.destination_for(target).check(target)
-        except DestinationFailed as failure:
-            return failure.why
-        except TimeoutError:
-            return f"no answer within {CHECK_SECONDS} seconds"
-        except Exception as error:
-            log.exception("chat log destination crashed", error=type(error).__name__)
-            return "its adapter crashed"
-        return None
+        return await check(self._around.destination_for(target), target)
 
     async def finish(self, configuration: Arn) -> bool:
         await self._intake.passed()
@@ -150,14 +137,14 @@ class JournaledChatLog:
 
     def depths(self) -> list[Depth]:
         """Return what waits for each configuration for which something waits."""
-        return [
-            Depth(each.arn, each.records, each.size, each.age_ns() / 1_000_000_000, each.used())
-            for each in self._deliveries.values()
-        ]
+        return [each.depth() for each in self._deliveries.values()]
 
     def observe(self) -> None:
         """Set the gauges of the metrics to what they are now."""
         self._around.measures.show(self.depths(), self._intake.size if self._intake.behind else 0)
+
+    async def _is_expected(self, configuration: Arn) -> bool:
+        return self._intake.holds(configuration)
 
     def _appended(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

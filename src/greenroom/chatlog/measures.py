@@ -9,6 +9,9 @@ from greenroom.chatlog.base import FailureKind
 from greenroom.model.arn import Arn
 from greenroom.telemetry.metrics import Metrics
 
+UNKNOWN = "unknown"
+"""The label of what was lost without anybody knowing whose it was."""
+
 
 class Depth(msgspec.Struct, frozen=True):
     """What waits for one configuration now; `bound_ratio` is what it uses of the nearer bound."""
@@ -40,6 +43,10 @@ class Measures:
         """Count records that no destination will get."""
         self._count(self._metrics.log_records_dropped, configuration, records)
 
+    def missed(self, messages: int) -> None:
+        """Count messages that were gone before they were on record; nobody knows for whom."""
+        self._metrics.log_records_dropped.labels(UNKNOWN).inc(messages)
+
     def failed(self, configuration: Arn, kind: FailureKind) -> None:
         """Count a failed delivery, as the three LogDestination metrics of the real service do."""
         metrics = self._metrics
@@ -49,7 +56,7 @@ class Measures:
         elif kind is FailureKind.NOT_FOUND:
             self._count(metrics.log_destination_resource_not_found_errors, configuration)
 
-    def show(self, depths: Iterable[Depth], memory_size: int) -> None:
+    def show(self, depths: Iterable[Depth], memory_size: int, lag_seconds: float = 0.0) -> None:
         """Set the gauges. Configurations beyond the bound of labels are shown as one."""
         metrics = self._metrics
         by_label: dict[str, list[Depth]] = {}
@@ -64,6 +71,7 @@ class Measures:
             metrics.journal_age_seconds.labels(label).set(max(each.age_seconds for each in those))
             metrics.journal_bound_ratio.labels(label).set(max(each.bound_ratio for each in those))
         metrics.journal_memory_bytes.set(memory_size)
+        metrics.chat_log_lag_seconds.set(lag_seconds)
 
     def _count(self, counter: Counter, configuration: Arn, amount: int = 1) -> None:
         label = self._metrics.logging_configurations(str(configuration))

@@ -49,7 +49,7 @@ class TailSurroundings(msgspec.Struct, kw_only=True):
     random: Callable[[], float]
     grown: Callable[[Iterable[Arn]], None]
     missed: Callable[[int], None]
-    failed: Callable[[int, str | None], None]
+    failed: Callable[[int, str | None], None] = lambda _, __: None
     wait: Wait = event_or_time
 
 
@@ -81,7 +81,6 @@ class Tail:
                         await lease.run(self._follow(lease))
                     else:
                         self._complete_until_ns = 0
-                        self._around.failed(self._stream, None)
             except (StorageUnavailable, StreamUnavailable) as error:
                 self._around.failed(self._stream, str(error))
             except Exception as error:
@@ -175,11 +174,14 @@ def entries_of(messages: Iterable[Stored]) -> Iterator[Entry]:
         for envelope in message.envelopes:
             if envelope.configurations:
                 yield Entry(
-                    _arn(message.room),
-                    tuple(map(_arn, envelope.configurations)),
+                    arn_of(message.room),
+                    tuple(map(arn_of, envelope.configurations)),
                     envelope.time_ns,
                     envelope.payload,
                 )
 
 
-_arn = lru_cache(maxsize=4096)(Arn.parse)
+@lru_cache(maxsize=4096)
+def arn_of(text: str) -> Arn:
+    """Return an ARN that was text; the same few come again and again."""
+    return Arn.parse(text)

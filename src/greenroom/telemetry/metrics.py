@@ -206,6 +206,11 @@ class Metrics:
         self.journal_memory_bytes = self._gauge(
             "greenroom_journal_memory_bytes", "Bytes of records that the disk has not taken yet."
         )
+        self.chat_log_lag_seconds = self._gauge(
+            "greenroom_chat_log_lag_seconds",
+            "Age of the oldest message that may be missing in the journal, on the node of a cluster"
+            " that reads its stream, or was the last to do so: at 3600 records are lost.",
+        )
 
     def _add_control(self) -> None:
         self.control_requests = self._counter(
