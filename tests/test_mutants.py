@@ -190,7 +190,7 @@ def test_functions_are_changed_where_they_are(
 
 
 def test_a_modules_own_tests_come_first(tmp_path: Path) -> None:
-    """They are in its place, or say that they cover it; the others follow by their time."""
+    """They are in its place, or say that they cover it; the others follow by place and time."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_suite.py").write_text(
         '"""All of it.\n\nCovers: greenroom.a.other,\n    greenroom.a.m\n"""\n'
@@ -202,7 +202,7 @@ def test_a_modules_own_tests_come_first(tmp_path: Path) -> None:
     seconds = {test: number / 100 for number, test in enumerate(tests)}
     selection = Selection({"a/m.py": {"f": set(tests)}}, seconds, suites)
     (change, *_) = changes_of("a/m.py", b"def f(a):\n    return a > 1\n")
-    assert selection.tests_for(change) == [*tests[2:], *tests[:2]]
+    assert selection.tests_for(change) == [tests[3], tests[2], *tests[:2]]
 
 
 DEFAULTS = """

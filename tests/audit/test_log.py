@@ -186,10 +186,13 @@ async def test_a_disk_that_stays_full_does_not_hold_the_end(
     with structlog.testing.capture_logs() as lines:
         await log.record(entry(0))
         await log.record(entry(1))
+        await until(lambda: log._failing)
+        for number in range(2, 5):
+            await log.record(entry(number))
         await log.close()
     assert [(line["event"], line.get("lines")) for line in lines] == [
         ("audit log cannot be written", None),
-        ("audit log ends with lines that could not be written", 2),
+        ("audit log ends with lines that could not be written", 5),
     ]
 
 

@@ -1,12 +1,14 @@
 """The pool of connections to endpoints: what a failed request is called."""
 
 import socket
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from greenroom.model.room import FallbackResult
 from greenroom.review import client as client_module
+from greenroom.review.answers import ANSWER_BYTES
 from greenroom.review.base import Denied
 from greenroom.review.client import Client
 from greenroom.review.http import HttpTarget
@@ -77,3 +79,33 @@ async def test_connecting_follows_nothing() -> None:
             await client._connecting
             await client.close()
     assert requests == ["HEAD"]
+
+
+class Content:
+    """An answer that arrives in pieces."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+
+    async def read(self, most: int) -> bytes:
+        """Return the next piece, which is not longer than was asked for."""
+        piece = self._pieces.pop(0) if self._pieces else b""
+        assert len(piece) <= most
+        return piece
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept"),
+    [
+        ((), 0),
+        ((5, 7), 12),
+        ((ANSWER_BYTES,), ANSWER_BYTES),
+        ((ANSWER_BYTES, 1), ANSWER_BYTES + 1),
+        ((ANSWER_BYTES + 1,), ANSWER_BYTES + 1),
+        ((1, ANSWER_BYTES), ANSWER_BYTES + 1),
+    ],
+)
+async def test_an_answer_is_cut_behind_the_bound(sizes: tuple[int, ...], kept: int) -> None:
+    """However it arrives, one that is too large is seen to be, and no more of it is kept."""
+    content: Any = Content(*map(bytes, sizes), *[b"x"] * (kept > ANSWER_BYTES))
+    assert len(await client_module._bounded(content)) == kept

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.bus.base import ControlEnvelope, E
 from greenroom.model.errors import ValidationException
@@ -169,3 +170,19 @@ async def test_a_change_that_is_not_kept_did_not_happen() -> None:
                 await change
         assert made.first.keys.describe() == before
         assert not made.wire.waiting
+
+
+async def test_a_change_that_cannot_be_read() -> None:
+    """What the killed key has let in is ended all the same; the log says that it was not read."""
+    async with cluster() as made:
+        killed = made.first.keys.describe()[0].id
+        await made.first.keys.kill(killed)
+        before = made.second.keys.describe()
+        await made.store.close()
+        with capture_logs() as logs:
+            await made.carry()
+        assert made.second.keys.describe() == before
+        assert made.second.ended == [(killed, False), (killed, False)]
+    assert {(line["event"], line["error"]) for line in logs} == {
+        ("token keys not read", "StorageUnavailable")
+    }

@@ -127,10 +127,19 @@ def test_no_store(tmp_path: Path) -> None:
         copy.copy(tmp_path, tmp_path / "copy")
 
 
+def descriptors() -> int:
+    """Return how many are open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_a_place_that_is_taken(directory: Path) -> None:
     """No file is overwritten, and the copy is its owner's only."""
     destination = directory.parent / "copy"
+    before = descriptors()
     copy.copy(directory, destination)
+    copy.check(destination)
+    assert descriptors() == before
+    assert {each.name for each in directory.parent.iterdir()} == {"data", "copy"}
     assert destination.stat().st_mode & 0o777 == 0o600
     with pytest.raises(StoreUnwritable, match=r"copy cannot be written \(File exists"):
         copy.copy(directory, destination)

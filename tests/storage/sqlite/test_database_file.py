@@ -653,3 +653,13 @@ def test_an_upgrade_that_fails_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
             pass
     with opened(tmp_path) as connection:
         assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (500,)
+
+
+def test_a_restore_that_was_interrupted(tmp_path: Path) -> None:
+    """Its directory says that the database is yet to come: nothing begins anew."""
+    (tmp_path / database_file.RESTORING).mkdir()
+    with pytest.raises(StoreForeign, match="a restore that was interrupted"), opened(tmp_path):
+        pass
+    assert names(tmp_path) <= {database_file.RESTORING, "lock"}
+    (tmp_path / database_file.RESTORING).rmdir()
+    make(tmp_path)
