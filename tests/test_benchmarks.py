@@ -12,6 +12,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ from benchmarks import (
     verify,
 )
 from benchmarks.bare import BarePython
-from benchmarks.calibration import MOVED, Calibration
+from benchmarks.calibration import LEAST, MOVED, PAUSE_SECONDS, Calibration, watching
 from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
 from benchmarks.fanout import OneByOne
 from benchmarks.plot import Bar, plot
@@ -332,26 +333,56 @@ def test_series_compare_runs_of_the_same_round() -> None:
     assert ours.minus(base).values == [0.0, 6.0, 10.0]
 
 
+class Machine:
+    """A machine whose speed is told for each turn; its turns return how many there were before."""
+
+    def __init__(self, *speeds: float) -> None:
+        self._speeds = iter(speeds)
+        self._taken = iter(range(100))
+        self._now = 1.0
+        self.calibration = Calibration(3, lambda: self._now)
+
+    def turn(self) -> int:
+        """Take a turn, at the next speed."""
+        self._now = next(self._speeds)
+        return next(self._taken)
+
+
 def test_turns_are_taken_again_when_the_speed_moves() -> None:
-    """What stands between two looks that differ is measured again, with everything beside it."""
-    looks = iter([10.0, 10.0, 10 * MOVED + 0.1, 10.0, 11.0, 10.0])
-    calibration, taken = Calibration(3, lambda: next(looks)), iter(range(100))
-    turns = [functools.partial(next, taken)] * 2
-    assert calibration.turns("case", turns) == [2, 3]
-    assert calibration.shown("case") == "case"
-    assert not calibration.is_disturbed("case")
-    assert "0 of 1 rounds" in calibration.note()
+    """Turns at different speeds are measured again, with everything beside them."""
+    machine = Machine(10.0, 10 * MOVED + 0.1, 10.0, 11.0)
+    assert machine.calibration.turns("case", [machine.turn] * 2) == [2, 3]
+    assert machine.calibration.shown("case") == "case"
+    assert not machine.calibration.is_disturbed("case")
+    assert "0 of 1 rounds" in machine.calibration.note()
 
 
 def test_what_is_never_steady_is_marked() -> None:
     """After the last attempt the figures are kept, and the case says that it was disturbed."""
-    looks = iter(2.0**number for number in range(100))
-    calibration, taken = Calibration(3, lambda: next(looks)), iter(range(100))
-    for last in (2, 5):
-        assert calibration.turns("case", [functools.partial(next, taken)]) == [last]
-    assert calibration.shown("case") == "case (disturbed: 2 of 2)"
-    assert calibration.is_disturbed("case")
-    assert calibration.shown("another") == "another"
+    machine = Machine(*(2.0**number for number in range(100)))
+    for last in ([4, 5], [10, 11]):
+        assert machine.calibration.turns("case", [machine.turn] * 2) == last
+    assert machine.calibration.shown("case") == "case (disturbed: 2 of 2)"
+    assert machine.calibration.is_disturbed("case")
+    assert machine.calibration.shown("another") == "another"
+
+
+def test_a_machine_that_slows_down_in_a_turn() -> None:
+    """The halves of a turn are compared, too; a single slow piece counts for nothing."""
+    for slow, disturbed in (([1], False), ([1, 2], True)):
+        pieces = iter([2.0 if number in slow else 1.0 for number in range(LEAST)])
+        calibration = Calibration(1, functools.partial(next, pieces, 1.0))
+        calibration.turns("case", [dict])
+        assert calibration.is_disturbed("case") is disturbed
+
+
+def test_the_machine_is_looked_at_while_a_turn_lasts() -> None:
+    """There are pieces all along, and at least a few of the shortest turn."""
+    for seconds, least in ((0.0, LEAST), (PAUSE_SECONDS * 20, 10)):
+        with watching() as taken:
+            time.sleep(seconds)
+        assert len(taken) >= least
+        assert all(taken)
 
 
 def test_a_plot_is_svg_that_escapes_names() -> None:
