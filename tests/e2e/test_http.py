@@ -10,7 +10,15 @@ import pytest
 
 from greenroom import __version__
 from tests.running.service import Service, running
-from tests.running.wire import Answer, Closed, Peer, http_bytes, signed_bytes
+from tests.running.wire import (
+    Answer,
+    Closed,
+    Peer,
+    http_bytes,
+    signed_bytes,
+    token_line,
+    upgrade_bytes,
+)
 
 REQUEST_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 BODY_BYTES = 1_048_576
@@ -488,7 +496,7 @@ def test_another_protocol_is_not_spoken(service: Service, peer: Peer) -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n{}",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n",
@@ -499,6 +507,36 @@ def test_what_is_no_http(peer: Peer, request_bytes: bytes) -> None:
     """Bytes that are no HTTP/1.1 are refused in JSON, and the connection is closed."""
     peer.send(request_bytes)
     refused(peer.read_answer(), 400, "ValidationException")
+    assert peer.read_all() == b""
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_request_without_a_host(peer: Peer, version: str) -> None:
+    """HTTP/1.1 demands one (RFC 9112, section 3.2), HTTP/1.0 does not."""
+    peer.send(b"GET /health HTTP/%b\r\n\r\n" % version.encode())
+    answer = peer.read_answer()
+    if version == "1.0":
+        assert answer.status == 200
+    else:
+        told = refused(answer, 400, "ValidationException")
+        assert told["message"] == "The request must have one Host"
+
+
+def test_an_upgrade_without_a_host(peer: Peer) -> None:
+    """It is refused like any other request, in one read or in two."""
+    peer.send(upgrade_bytes(token_line("token")).replace(b"Host: localhost\r\n", b""))
+    refused(peer.read_answer(), 400, "ValidationException")
+
+
+@pytest.mark.parametrize(
+    "codings", ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "x,Chunked"]
+)
+def test_a_coding_that_is_not_known(peer: Peer, codings: str) -> None:
+    """A body is never taken for plain that is coded otherwise (RFC 9112, section 6.1)."""
+    head = f"POST /ListRooms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {codings}\r\n\r\n"
+    peer.send(head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
+    told = refused(peer.read_answer(), 501, "ValidationException")
+    assert told["message"] == "Transfer-Encoding may be chunked, and no other coding"
     assert peer.read_all() == b""
 
 
@@ -581,8 +619,8 @@ def test_clients_that_go_away(service: Service) -> None:
         (b"", "headers"),
         (b"POST /ListRooms HTT", "headers"),
         (b"POST /ListRooms HTTP/1.1\r\nHost: localhost\r\n", "headers"),
-        (b"POST /ListRooms HTTP/1.1\r\nContent-Length: 10\r\n\r\n{", "body"),
-        (b"POST /ListRooms HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n", "body"),
+        (b"POST /ListRooms HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "body"),
+        (b"POST /ListRooms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n", "body"),
     ],
     ids=["nothing", "half a line", "half a head", "half a body", "half a chunk"],
 )

@@ -16,13 +16,11 @@ from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.upgrading import Upgrading
 from greenroom.network.visitors import Visit
+from tests.running.wire import token_line, upgrade_bytes
 from tests.stand_ins.stage import Stage, Transport, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
-HEAD = (
-    b"GET /any HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-)
+HEAD = upgrade_bytes(path=b"/any").removesuffix(b"\r\n")
 
 
 async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
@@ -41,8 +39,7 @@ def opened(made: Stage, limits: HeadLimits = LIMITS) -> tuple[FirstBytes, Transp
 
 def head(*more: bytes) -> bytes:
     """Return the head of an upgrade request with a good token."""
-    offered = b"Sec-WebSocket-Protocol: " + token().encode() + b"\r\n"
-    return HEAD + offered + b"".join(line + b"\r\n" for line in more) + b"\r\n"
+    return upgrade_bytes(token_line(token()), *more)
 
 
 async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:

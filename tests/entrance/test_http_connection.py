@@ -18,14 +18,13 @@ from greenroom.entrance.http_connection import HELD_BYTES, PARTS_AT_ONCE, HeadLi
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visitors
+from tests.running.wire import token_line, upgrade_bytes
 from tests.stand_ins.stage import Stage, Transport, action, frames_of, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
 REQUEST = b"GET /path HTTP/1.1\r\nhost: h\r\n\r\n"
-UPGRADE = (
-    b"GET /any/path HTTP/1.1\r\nhost: h\r\nConnection: keep-alive, Upgrade\r\n"
-    b"Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: TOKEN\r\n\r\n"
+UPGRADE = upgrade_bytes(token_line("TOKEN"), path=b"/any/path").replace(
+    b"Connection: Upgrade", b"Connection: keep-alive, Upgrade"
 )
 
 
@@ -130,7 +129,7 @@ async def test_trusted_proxies_name_the_client(
         visitors = Visitors(proxies=TrustedProxies(Networks(trusted), proto=True))
         opened.made.visitors = visitors
         await opened.exchange(
-            b"GET / HTTP/1.1\r\nx-forwarded-for: 203.0.113.1, 192.0.2.1\r\n"
+            b"GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 203.0.113.1, 192.0.2.1\r\n"
             b"x-forwarded-proto: https\r\nconnection: close\r\n\r\n"
         )
         (scope,) = opened.scopes
@@ -148,7 +147,8 @@ async def test_what_is_believed(proto: bool, relayed: bool) -> None:
         connection._visit.is_relayed = relayed
         connection.connection_made(transport)
         connection.data_received(
-            b"GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: https\r\n\r\n"
+            b"GET / HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 192.0.2.1\r\n"
+            b"x-forwarded-proto: https\r\n\r\n"
         )
         await opened.waiting.wait()
         (scope,) = opened.scopes
@@ -164,7 +164,7 @@ async def test_what_is_believed(proto: bool, relayed: bool) -> None:
         b"GET / HTTP/1.1\r\nhost: h\r\nHost: other\r\n\r\n",
         b"CONNECT h:80 HTTP/1.1\r\nhost: h:80\r\n\r\n",
         UPGRADE.replace(b"/any/path", b"http://other/any/path"),
-        UPGRADE.replace(b"host: h\r\n", b"host: h\r\nhost: other\r\n"),
+        UPGRADE.replace(b"Host: localhost\r\n", b"Host: localhost\r\nHost: other\r\n"),
     ],
 )
 async def test_requests_for_somebody_else(head: bytes) -> None:
@@ -186,10 +186,12 @@ async def test_a_target_in_absolute_form() -> None:
 
 async def test_requests_reach_the_application() -> None:
     """Requests are served one after another on a connection, in whatever pieces they come."""
-    post = b"POST /a%2Fb HTTP/1.1\r\ncontent-length: 4\r\n\r\nbody"
-    last = b"GET /last HTTP/1.1\r\nconnection: close\r\n\r\n"
+    post = b"POST /a%2Fb HTTP/1.1\r\nhost:\r\ncontent-length: 4\r\n\r\nbody"
+    last = b"GET /last HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
     async with port() as opened:
-        status, _ = await opened.exchange(*(post[at : at + 5] for at in range(0, 60, 5)), last)
+        status, _ = await opened.exchange(
+            *(post[at : at + 5] for at in range(0, len(post), 5)), last
+        )
         assert status == 200
         assert opened.seen == [("POST", b"/a%2Fb", b"body"), ("GET", b"/last", b"")]
 
@@ -236,8 +238,8 @@ async def test_too_large_heads(parts: list[bytes]) -> None:
 
 async def test_largest_head() -> None:
     """A head just below both bounds passes, also in two reads."""
-    headers = b"".join(b"h%d: %s\r\n" % (number, b"x" * 180) for number in range(9))
-    head = b"GET / HTTP/1.1\r\n" + headers + b"connection: close\r\n\r\n"
+    headers = b"".join(b"h%d: %s\r\n" % (number, b"x" * 180) for number in range(8))
+    head = b"GET / HTTP/1.1\r\nhost: h\r\n" + headers + b"connection: close\r\n\r\n"
     async with port() as opened:
         assert (await opened.exchange(head))[0] == 200
         assert (await opened.exchange(head[:1500], head[1500:]))[0] == 200
@@ -279,7 +281,7 @@ async def test_upgrades_reach_the_messaging_plane() -> None:
 
 async def test_refused_upgrade() -> None:
     """An upgrade without a token is refused by the messaging plane, in JSON."""
-    head = b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    head = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
     async with port() as opened:
         status, body = await opened.exchange(head)
         assert (status, msgspec.json.decode(body)["ErrorCode"]) == (426, 426)
@@ -289,13 +291,13 @@ async def test_refused_upgrade() -> None:
     ("lost", "missing"),
     [
         ((b"Connection: keep-alive, Upgrade\r\n",), "Connection: upgrade"),
-        ((b"Upgrade: WebSocket\r\n",), "Upgrade: websocket"),
+        ((b"Upgrade: websocket\r\n",), "Upgrade: websocket"),
         (
-            (b"Connection: keep-alive, Upgrade\r\n", b"Upgrade: WebSocket\r\n"),
+            (b"Connection: keep-alive, Upgrade\r\n", b"Upgrade: websocket\r\n"),
             "Upgrade: websocket, Connection: upgrade",
         ),
         ((b"keep-alive, Upgrade",), "Connection: upgrade"),
-        ((b"WebSocket\r",), "Upgrade: websocket"),
+        ((b"websocket\r",), "Upgrade: websocket"),
     ],
 )
 async def test_a_websocket_whose_upgrade_was_lost(lost: tuple[bytes, ...], missing: str) -> None:
@@ -323,7 +325,7 @@ async def test_a_websocket_whose_connection_header_was_split() -> None:
 
 async def test_other_upgrades_are_requests() -> None:
     """Who asks for another protocol, as some clients do for HTTP/2, is served as usual."""
-    head = b"GET / HTTP/1.1\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n"
+    head = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n"
     async with port() as opened:
         assert (await opened.exchange(head))[0] == 200
         assert opened.seen == [("GET", b"/", b"")]
@@ -418,9 +420,16 @@ async def test_nothing_is_kept_of_a_request_that_was_answered() -> None:
 @pytest.mark.parametrize("cut", range(1, len(REQUEST), 5))
 async def test_requests_cut_anywhere(cut: int) -> None:
     """Where reads end between requests and in them makes no difference."""
-    last = b"GET /last HTTP/1.1\r\nconnection: close\r\n\r\n"
-    chunked = b"PUT /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
-    sent = b"POST /a HTTP/1.1\r\ncontent-length: 7\r\n\r\n\r\n\r\nabc" + chunked + REQUEST + last
+    last = b"GET /last HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+    chunked = (
+        b"PUT /c HTTP/1.1\r\nhost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    )
+    sent = (
+        b"POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 7\r\n\r\n\r\n\r\nabc"
+        + chunked
+        + REQUEST
+        + last
+    )
     async with port() as opened:
         status, rest = await opened.exchange(
             *(sent[at : at + cut] for at in range(0, len(sent), cut))
@@ -495,8 +504,8 @@ async def test_small_chunks_have_no_more_time() -> None:
 
 async def test_requests_behind_a_body_in_chunks() -> None:
     """Of these a few begin in one piece: all are answered in order."""
-    last = b"GET /last HTTP/1.1\r\nconnection: close\r\n\r\n"
-    many = b"GET /n HTTP/1.1\r\n\r\n" * 100
+    last = b"GET /last HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+    many = b"GET /n HTTP/1.1\r\nhost: h\r\n\r\n" * 100
     async with port() as opened:
         status, rest = await opened.exchange((CHUNKED + b"0\r\n\r\n") * 3 + many + last)
         assert (status, rest.count(b"HTTP/1.1 200 ")) == (200, 103)
@@ -506,7 +515,7 @@ async def test_requests_behind_a_body_in_chunks() -> None:
 async def test_answers_that_nobody_reads() -> None:
     """A client that sends requests and reads no answer is let go of in time."""
     limits = HeadLimits(size=2048, count=10, seconds=0.1)
-    post = b"POST / HTTP/1.1\r\ncontent-length: 30000\r\n\r\n" + bytes(30_000)
+    post = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 30000\r\n\r\n" + bytes(30_000)
     async with port(limits) as opened:
         connection = socket.socket()
         with connection:
@@ -525,7 +534,9 @@ async def test_answers_that_nobody_reads() -> None:
         assert opened.made.visitors.total == 0
 
 
-@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n", b"x\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", b"x\r\n\r\n"]
+)
 async def test_a_last_answer_that_nobody_reads(
     sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

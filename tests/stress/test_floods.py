@@ -158,7 +158,7 @@ async def pings_unread(flood: Flood) -> None:
 
 
 GETS = (
-    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
     b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n",
     b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n",
     b"OPTIONS / HTTP/1.1\r\nHost: h\r\nAccess-Control-Request-Headers: " + b"x" * 999 + b"\r\n\r\n",

@@ -249,9 +249,12 @@ class HttpConnection(HttpToolsProtocol):
             raise _Refused(431, _TOO_LARGE)
 
     def on_headers_complete(self) -> None:
-        fault = fault_of(self.url, self.headers)
+        fault = fault_of(self.url, self.headers, self.parser.get_http_version())
         if fault is not None:
             raise _Refused(400, fault)
+        if len(_codings(self.headers)) > 1:
+            # RFC 9112, section 6.1. The parser looks at the last one alone, which must be chunked.
+            raise _Refused(501, "Transfer-Encoding may be chunked, and no other coding")
         wants, meant = self._wants_websocket(), is_for_websocket(self.headers)
         if (wants or meant) and self._is_unanswered():
             raise _Refused(400, "An upgrade cannot be asked for before the last answer is there")
@@ -473,6 +476,16 @@ def _nothing() -> None:
 _TOO_MANY = "Too many requests are sent before their answers"
 _TOO_LARGE = "The request line and headers are too large"
 _CHUNKS_TOO_LARGE = "What stands around the chunks of the body is too large"
+
+
+def _codings(headers: list[tuple[bytes, bytes]]) -> set[bytes]:
+    """Return the transfer codings that a request names."""
+    return {
+        coding.strip(b" \t").lower()
+        for name, value in headers
+        if name == b"transfer-encoding"
+        for coding in value.split(b",")
+    }
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
