@@ -39,7 +39,7 @@ def test_what_was_done_is_whole() -> None:
     assert (told["details"], told["resources"]) == (details, list(resources))
 
 
-@pytest.mark.parametrize("character", ["x", "\u8a9e", "\U0001f600", "\x01", '"'])
+@pytest.mark.parametrize("character", ["x", "\u8a9e", "\U0001f600", "\x01", "\x9b", '"'])
 @pytest.mark.parametrize("outcome", ["Success", "AccessDeniedException"])
 def test_no_line_is_long(outcome: str, character: str) -> None:
     """Whatever a request names, a refusal has at most 8 KB and all else 128 KB."""
@@ -59,6 +59,18 @@ def test_no_line_is_long(outcome: str, character: str) -> None:
         },
     )
     assert len(encoded(entry)) < (131_072 if outcome == "Success" else 16_384)
+
+
+@pytest.mark.parametrize("outcome", ["Success", "AccessDeniedException"])
+def test_no_terminal_obeys_a_line(outcome: str) -> None:
+    """Control characters are escaped, those of C1 and DEL, too; all else is as it was."""
+    text = "".join(map(chr, (*range(0x100), 0x7FF, 0x2028, 0x10080)))
+    entry = AuditEntry(time=datetime(2026, 1, 2, tzinfo=UTC), outcome=outcome, arn=text)
+    shown = encoded(entry).decode().removesuffix("\n")
+    assert not [each for each in shown if each < " " or "\x7f" <= each <= "\x9f"]
+    assert json.loads(shown)["arn"] == text
+    told = line(outcome, details={"\x7f": "\x9b" * 200})["details"]
+    assert told == {"\x7f": "\x9b" * 200}
 
 
 def test_a_refusal_of_many_long_tags_is_short() -> None:

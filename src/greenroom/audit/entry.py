@@ -6,6 +6,7 @@ an auditor needs: a policy of the largest size, whole.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -72,7 +73,7 @@ def encoded(entry: AuditEntry) -> bytes:
     done = entry.outcome in (SUCCESS, "")
     most = DONE_CHARACTERS if done else REFUSED_CHARACTERS
     if len(line) <= (most if done else SHORT_BYTES):
-        return line
+        return _shown(line)
     bounded = msgspec.structs.replace(
         entry,
         request_id=_cut(entry.request_id, NAMED_CHARACTERS),
@@ -81,7 +82,19 @@ def encoded(entry: AuditEntry) -> bytes:
         resources=tuple(_cut(each, NAMED_CHARACTERS) for each in entry.resources[:RESOURCES]),
         details=_Cutter(most).map(entry.details),
     )
-    return msgspec.json.encode(bounded) + b"\n"
+    return _shown(msgspec.json.encode(bounded) + b"\n")
+
+
+def _shown(line: bytes) -> bytes:
+    """Return a line of JSON without control characters: a terminal that shows it obeys them."""
+    # Those below the space are escaped by JSON. What is not ASCII is within a string.
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _CONTROLS.sub(lambda found: b"\\u00%02x" % found[0][-1], line)
+
+
+_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+"""DEL and C1, in UTF-8."""
 
 
 class _Cutter:
