@@ -122,6 +122,21 @@ def is_at_hand(settings: Settings) -> bool:
     return any(given) or (settings.path("data_dir") / KEY_FILE).exists()
 
 
+def key_of(path: Path) -> bytes:
+    """Return the master key in a file.
+
+    Raises:
+        SecretsKeyRefused: it cannot be read, or holds something else.
+    """
+    try:
+        text = path.read_text(encoding="ascii")
+    except OSError as error:
+        raise SecretsKeyRefused(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""
+    return _decoded(text, str(path))
+
+
 def _given(settings: Settings) -> tuple[bytes | None, str]:
     text, path = settings.optional_text("secrets_key"), settings.optional_path("secrets_key_file")
     if text is not None and path is not None:
@@ -129,13 +144,13 @@ def _given(settings: Settings) -> tuple[bytes | None, str]:
     if text is not None:
         return _decoded(text, "secrets_key"), "the setting secrets_key"
     if path is not None:
-        return _read(path), str(path)
+        return key_of(path), str(path)
     return None, ""
 
 
 def _from_data_dir(path: Path, entropy: Callable[[int], bytes], *, make: bool) -> bytes:
     if path.exists():
-        return _read(path)
+        return key_of(path)
     if not make:
         raise SecretsKeyRefused(
             f"{path} is missing, and the secrets in the store are sealed with it: restore it from"
@@ -147,16 +162,6 @@ def _from_data_dir(path: Path, entropy: Callable[[int], bytes], *, make: bool) -
     except OSError as error:
         raise FileUnwritable(f"{path} cannot be written: {error.strerror}") from None
     return key
-
-
-def _read(path: Path) -> bytes:
-    try:
-        text = path.read_text(encoding="ascii")
-    except OSError as error:
-        raise SecretsKeyRefused(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        text = ""
-    return _decoded(text, str(path))
 
 
 def _decoded(text: str, origin: str) -> bytes:

@@ -9,6 +9,7 @@ from greenroom.cli.backup.make import make
 from greenroom.settings import load
 from greenroom.storage.base import StoreUnwritable
 from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.vault.vault import SecretsKeyRefused
 
 
 @pytest.fixture
@@ -16,6 +17,17 @@ async def data(tmp_path: Path) -> Path:
     """Return a data directory with a store without anything."""
     await (await SqliteStore.open(tmp_path / "data")).close()
     return tmp_path / "data"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"c2hvcnQ=", b""])
+def test_a_key_file_with_something_else(data: Path, tmp_path: Path, content: bytes) -> None:
+    """One line says so, also where it seals nothing yet; nothing unfinished is left."""
+    (data / "secrets.key").write_bytes(content)
+    settings = load.load({"data_dir": str(data)}, {}, None)
+    with pytest.raises(SecretsKeyRefused, match=r"secrets\.key must hold 32 bytes as base64$"):
+        make(settings, tmp_path / "backup", with_key=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
+    make(settings, tmp_path / "backup", with_key=False)
 
 
 def test_a_name_that_is_not_on_the_disk(

@@ -22,7 +22,7 @@ from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse, StoreUnwritable
 from greenroom.storage.sqlite import copy
 from greenroom.storage.sqlite.database_file import DATABASE
-from greenroom.vault.vault import KEY_FILE
+from greenroom.vault.vault import KEY_FILE, key_of
 
 
 def make(settings: Settings, target: Path, *, with_key: bool) -> Manifest:
@@ -50,6 +50,8 @@ def _filled(settings: Settings, data: Path, place: Path, *, with_key: bool) -> M
     contents = copy.check(place / DATABASE)
     check_key(settings, place / DATABASE)
     if with_key and (data / KEY_FILE).is_file():
+        # Refused here: in the backup it would be found out when it is needed.
+        key_of(data / KEY_FILE)
         write_private(place / KEY_FILE, (data / KEY_FILE).read_text("ascii"))
     manifest = Manifest(
         format=FORMAT,
