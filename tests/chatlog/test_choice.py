@@ -42,6 +42,19 @@ ALL = {f"{name}_endpoint": "http://localhost:1" for name in ("s3", "logs", "fire
             "s3:a=files, *=aws (chat_log_destinations)",
             False,
         ),
+        (
+            {"chat_log_destinations": "*=aws"},
+            NOTHING,
+            "*=aws (chat_log_destinations; no AWS credentials are at hand)",
+            False,
+        ),
+        (
+            {"chat_log_destinations": "*=aws"},
+            {**NOTHING, "AWS_EC2_METADATA_DISABLED": "false"},
+            "*=aws (chat_log_destinations; no AWS credentials are at hand, unless this machine has",
+            False,
+        ),
+        ({"chat_log_destinations": "*=files"}, NOTHING, "*=files (chat_log_destinations)", False),
     ],
 )
 def test_choices(

@@ -99,10 +99,24 @@ def test_what_is_kept(here: Path, kept: Path) -> None:
     assert {line[0] for line in lines} == {"ok"}
     assert [line[1] for line in lines] == [
         *("data_dir", "address", "secrets_key", "identities_file", "tls_certificate_file"),
-        *("review_handlers", "chat_log_dir", "audit_log", "ready_file"),
+        *("review_handlers", "chat_logs", "audit_log", "ready_file"),
     ]
     assert "identities.toml: 1 users, 0 roles" in result.stdout
     assert state(here) == before
+
+
+def test_chat_logs_that_nobody_may_write(here: Path) -> None:
+    """Patterns that send logs to AWS start without credentials, and are told to lack them."""
+    nothing = {
+        "AWS_ACCESS_KEY_ID": "",
+        "AWS_SHARED_CREDENTIALS_FILE": "none",
+        "AWS_CONFIG_FILE": "none",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for patterns, lacks in (("*=aws", True), ("*=files", False)):
+        result = checked(GREENROOM_CHAT_LOG_DESTINATIONS=patterns, **nothing)
+        assert result.exit_code == ExitCode.OK
+        assert ("no AWS credentials are at hand" in result.stdout) is lacks
 
 
 def file(name: str, text: str = "") -> Callable[[Path], object]:

@@ -36,7 +36,7 @@ def chosen(
     patterns = settings.table("chat_log_destinations")
     if patterns:
         said = ", ".join(f"{pattern}={word}" for pattern, word in patterns.items())
-        return Choice(said, "chat_log_destinations")
+        return Choice(said, "; ".join(("chat_log_destinations", *lacking(settings, environment))))
     given = [service for service in SERVICES.values() if service in endpoints(settings)]
     if len(given) == len(SERVICES):
         return Choice("the endpoints of the settings", _names(given))
@@ -46,6 +46,18 @@ def chosen(
         return Choice(f"AWS{beside}", source.shown, by_environment=True)
     role = ", or AWS if this machine has a role" if may_have_a_role(environment) else ""
     return Choice(f"{_files(settings)}{role}{beside}", "")
+
+
+def lacking(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """Return what logs that patterns send to AWS lack, if anything, as far as one can read it."""
+    is_asked_for = _AWS in settings.table("chat_log_destinations").values()
+    if not is_asked_for or credentials_source(environment) is not None:
+        return []
+    role = ", unless this machine has a role" if may_have_a_role(environment) else ""
+    return [f"no AWS credentials are at hand{role}"]
+
+
+_AWS = "aws"
 
 
 def credentials_at_hand(environment: Mapping[str, str], own_key_id: str | None) -> Source | None:

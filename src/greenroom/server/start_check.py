@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.aws_access.clients import AwsAccess
+from greenroom.chatlog.choice import lacking
 from greenroom.chatlog.destinations import endpoints, nearest, open_destinations
 from greenroom.clock import Clock
 from greenroom.entrance.certificate import certificate_of
@@ -68,7 +69,7 @@ class _Check:
             ("identities_file", self._identities_file),
             ("tls_certificate_file", self._certificate),
             ("review_handlers", self._review_handlers),
-            ("chat_log_dir", self._chat_logs),
+            ("chat_logs", self._chat_logs),
             ("audit_log", self._audit_log),
             ("ready_file", self._ready_file),
         ]
@@ -134,7 +135,10 @@ class _Check:
         directory = self._settings.optional_path("chat_log_dir")
         if directory is not None and not _is_writable(nearest(directory)):
             raise FileUnwritable(f"chat_log_dir {directory} cannot be written")
-        return "" if directory is None else str(directory)
+        said = lacking(self._settings, os.environ)
+        if directory is not None:
+            said.insert(0, str(directory))
+        return "; ".join(said)
 
     async def _audit_log(self) -> str:
         given = self._settings.text("audit_log")
