@@ -78,7 +78,7 @@ class Predecessor:
         except (PeerGone, PeerRefused) as error:
             channel.close()
             raise _refused(channel, error) from None
-        log.info("takes over", process=channel.pid, version=packet.version)
+        log.info("prepares to take over", process=channel.pid, version=packet.version)
         return cls(channel, packet)
 
     async def release(self) -> None:
@@ -90,6 +90,7 @@ class Predecessor:
         try:
             self._channel.send(Packet(Step.PREPARED))
             await self._channel.receive(Step.RELEASED, STEP_SECONDS)
+            log.info("takes over", process=self._channel.pid)
         except PeerRefused as refused:
             raise _refused(self._channel, refused) from None
         except PeerGone:
