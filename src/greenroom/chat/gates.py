@@ -17,7 +17,10 @@ Gate = Callable[[Room, ChatTokenClaims, SendMessage], None]
 """Lets a message to a room pass, or raises why not."""
 
 CheckAccount = Callable[[str], None]
-"""Raises PendingVerification for an account that is suspended."""
+"""Raises PendingVerification for an account that is suspended.
+
+The API's pipeline asks the same before it performs an operation; here it is asked for whatever is
+published, most of which comes over WebSockets and passes no pipeline."""
 
 
 def message_gates(check_account: CheckAccount, rates: Rates) -> Sequence[Gate]:

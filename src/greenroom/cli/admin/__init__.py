@@ -1,1 +1,1 @@
-"""`greenroom admin`: users, roles, keys and policies from the command line."""
+"""`greenroom admin`: a client of the running service, for users, roles, keys and policies."""

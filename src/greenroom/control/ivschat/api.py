@@ -23,8 +23,11 @@ BLOCKED = frozenset(
     for name, operation in service.OPERATIONS.items()
     if "PendingVerification" in operation.errors
 )
-"""What a suspended account may not do: the operations that declare its error. Those that show
-something in a room pass `chat`'s own check, too, which is there for connections."""
+"""What a suspended account may not do: the operations that declare its error.
+
+Here it keeps operations from the store and from issuing tokens. That nothing is published is a rule
+of `chat` (`gates.CheckAccount`), which viewers' connections reach without this pipeline; what both
+refuse they refuse alike."""
 
 Route = tuple[Operation, dict[str, str]]
 """The operation, and the labels in its path."""
