@@ -7,9 +7,16 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from moto.server import ThreadedMotoServer
 
 pytest_plugins = ["tests.running.servers"]
+
+# Nothing is judged by the clock: a neighbour on the machine makes any example slow.
+settings.register_profile(
+    "greenroom", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("greenroom")
 
 Measured = Callable[[str, object], None]
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.rate import TokenBucket
@@ -99,7 +99,6 @@ def test_change_to_no_limit_and_back() -> None:
     assert taken(bucket, 100.0, 100) == 2
 
 
-@settings(deadline=None)
 @given(st.lists(times, min_size=1, max_size=200), st.floats(0.01, 1000), st.floats(1, 100))
 def test_never_more_than_capacity_and_rate(
     moments: list[float], rate: float, capacity: float

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.aws_access.clients import Service
@@ -47,7 +47,6 @@ def assert_limits(events: list[Event]) -> None:
         assert batch[-1].timestamp - batch[0].timestamp <= MAXIMUM_SPAN_MS
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_limits_of_a_call(events: list[Event]) -> None:
     """A call has at most 1 MiB with 26 bytes for each event, and spans at most 24 hours."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.chatlog import firehose
@@ -30,7 +30,6 @@ LINES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(LINES)
 def test_limits_of_a_call(lines: list[bytes]) -> None:
     """A call has at most 4 MiB; all records are in calls, in their order."""

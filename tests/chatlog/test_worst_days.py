@@ -139,7 +139,7 @@ async def days(directory: Path) -> AsyncIterator[Days]:
         await scene.store.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 async def test_each_record_arrives_once(taken: list[Step]) -> None:
     """What anybody saw is in the destination of each configuration of its room, exactly once."""

@@ -309,7 +309,7 @@ def outcome(text: bytes, read: Callable[[bytes], Action] = decode) -> Action | t
     return result
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=300))
 @example(b"\x00")
 @example(b'{"Action":"SEND_MESSAGE","Content":"\\u0000"}')
@@ -318,7 +318,7 @@ def test_random_bytes(data: bytes) -> None:
     outcome(data)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(members_lists)
 def test_both_readers_agree(members: list[tuple[str, object]]) -> None:
     """Random members are an action or an ActionError that can be encoded.
@@ -329,7 +329,7 @@ def test_both_readers_agree(members: list[tuple[str, object]]) -> None:
     assert outcome(text) == outcome(text, actions._decode_leniently)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(FIXTURES), st.integers(0, 2**10), st.integers(0, 5), st.binary(max_size=5))
 def test_mutated_frames(fixture: dict[str, str], start: int, removed: int, added: bytes) -> None:
     """A real frame with bytes changed, taken out or put in is an action or an ActionError."""

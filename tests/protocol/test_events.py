@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.protocol import events
@@ -110,7 +110,6 @@ def test_send_time(time: int, expected: str) -> None:
     assert events.send_time(time) == expected
 
 
-@settings(deadline=None)
 @given(st.integers(0, 253_402_300_799_999_999_999))
 def test_send_time_is_exact(time: int) -> None:
     """Every time, read back by other means, is the same nanosecond; no zero stands last."""
@@ -119,7 +118,6 @@ def test_send_time_is_exact(time: int) -> None:
     assert "." not in shown or shown[-2] != "0"
 
 
-@settings(deadline=None)
 @given(text, text, attributes | st.none(), text, text, attributes)
 def test_whatever_is_sent_arrives(
     id_: str,

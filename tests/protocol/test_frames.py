@@ -367,7 +367,6 @@ def test_close_frame(reason: str, sent: str) -> None:
     assert oracle.Close.parse(frame[2:]) == oracle.Close(1000, sent)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(list(CloseCode)), st.text(st.characters(codec="utf-8"), max_size=200))
 def test_close_frames_are_valid(code: CloseCode, reason: str) -> None:
     """Any reason gives a valid frame that holds the beginning of it."""
@@ -417,7 +416,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 numbers = st.lists(st.integers(0, 2**20), max_size=10)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(messages, numbers, st.lists(controls, max_size=3)), max_size=5), numbers)
 def test_round_trip(
     sent: list[tuple[Text | Binary, list[int], list[Ping | Pong]]], cuts: list[int]
@@ -434,7 +433,7 @@ def test_round_trip(
     assert decoder.idle
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), numbers)
 def test_random_bytes(data: bytes, cuts: list[int]) -> None:
     """Random bytes give events, a fault at most as the last one; the reads do not matter."""
@@ -445,7 +444,7 @@ def test_random_bytes(data: bytes, cuts: list[int]) -> None:
     assert decoder.held <= max(50 + 14, 125 + 6)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(messages, st.booleans()), min_size=1, max_size=5),
     st.integers(0, 2**16),
@@ -464,7 +463,6 @@ def test_mutated_bytes(
     assert decoder.held <= MAXIMUM_MESSAGE + 14
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(min_size=4, max_size=4))
 def test_every_key(payload: bytes, key: bytes) -> None:
     """Whatever key a client masks with, the payload is what it was."""
@@ -483,7 +481,7 @@ heads = st.binary(min_size=2, max_size=2) | st.tuples(
 ).map(bytes)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(heads, st.binary(max_size=200))
 def test_agrees_with_the_websockets_library(head: bytes, rest: bytes) -> None:
     """Of any one frame we find the same payload, or a fault if that library finds one."""

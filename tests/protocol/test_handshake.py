@@ -296,7 +296,7 @@ pairs = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from([b"GET", b"POST"]) | st.binary(max_size=5), st.lists(pairs, max_size=8))
 @example(b"GET", [(b"sec-websocket-protocol", b"\x80")])
 def test_random_headers(method: bytes, headers: list[Header]) -> None:
@@ -310,7 +310,7 @@ def test_random_headers(method: bytes, headers: list[Header]) -> None:
     assert "," not in upgrade.token
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=100))
 def test_random_tokens(protocol: bytes) -> None:
     """A subprotocol is answered with as it came, or the request is refused."""

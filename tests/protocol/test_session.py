@@ -115,7 +115,7 @@ def test_expired_and_over_the_rate() -> None:
     assert [refused(one, SEND, START).code for _ in range(5)] == [401] * 5
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=80) | st.sampled_from([SEND, DELETE, MALFORMED]), max_size=30))
 def test_only_action_errors(texts: list[bytes]) -> None:
     """Whatever is received, it is an action or an ActionError, and at most the rate passes."""

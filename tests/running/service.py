@@ -15,6 +15,9 @@ import boto3
 import msgspec
 from botocore.config import Config
 
+AS_INSTALLED = Path(__file__).parent / "as_installed"
+"""Hides from a service what only the tests brought into its environment."""
+
 STARTUP_SECONDS = 20
 """Far more than a start takes; a busy machine must not fail a test."""
 
@@ -73,7 +76,9 @@ def environment(**variables: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "GREENROOM_", "COV"))
     }
-    return {**kept, "AWS_EC2_METADATA_DISABLED": "true", **variables}
+    found = {**kept, "AWS_EC2_METADATA_DISABLED": "true", **variables}
+    path = filter(None, (found.get("PYTHONPATH"), str(AS_INSTALLED)))
+    return {**found, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def start(data_dir: Path, *options: str, **variables: str) -> Service:

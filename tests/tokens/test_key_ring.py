@@ -298,7 +298,7 @@ def test_ring_does_not_show_its_keys() -> None:
     assert not hasattr(RING, "__dict__")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(max_size=200) | st.text(ALPHABET + ".=+/ ", max_size=200))
 @example("\x00.\x00")
 @example("AQ.AQ")
@@ -308,7 +308,7 @@ def test_random_text(text: str) -> None:
         open_claims(RING, text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_random_parts(head: bytes, sealed: bytes) -> None:
     """Well-formed base64 of random bytes never raises anything but TokenRejected."""
@@ -316,7 +316,7 @@ def test_random_parts(head: bytes, sealed: bytes) -> None:
         open_claims(RING, f"{b64(head)}.{b64(sealed)}")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.integers(0, len(TOKEN)), st.integers(0, len(TOKEN)), st.text(max_size=20) | st.none())
 def test_mutated_tokens(start: int, removed: int, added: str | None) -> None:
     """A token with a part replaced, taken out or (for None) repeated is always refused."""
@@ -328,7 +328,6 @@ def test_mutated_tokens(start: int, removed: int, added: str | None) -> None:
             open_claims(RING, mutated)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=2000), st.binary(min_size=12, max_size=12), st.text(max_size=20))
 def test_round_trip_of_anything(payload: bytes, nonce: bytes, purpose: str) -> None:
     """Any payload survives, for any purpose and nonce."""

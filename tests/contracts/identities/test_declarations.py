@@ -388,7 +388,7 @@ async def effect(store: Store) -> object:
     )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=declarations(), second=declarations())
 def test_only_the_last_declaration_counts(first: Declared, second: Declared) -> None:
     """Applying twice changes nothing; applying A, then B, is applying B."""
