@@ -4,20 +4,22 @@ import asyncio
 import gc
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from greenroom.entrance.first_bytes import FirstBytes
+from greenroom.entrance.first_bytes import FirstBytes, peer_of
 from greenroom.entrance.http_connection import HeadLimits, HttpConnection
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.upgrading import Upgrading
-from greenroom.network.visitors import Visit
+from greenroom.network.addresses import packed, shown
+from greenroom.network.visitors import Visit, VisitorLimits, Visitors
 from tests.running.wire import token_line, upgrade_bytes
-from tests.stand_ins.stage import Stage, Transport, settle, stage, token
+from tests.stand_ins.stage import Stage, Transport, client_frame, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
 HEAD = upgrade_bytes(path=b"/any").removesuffix(b"\r\n")
@@ -76,6 +78,160 @@ async def test_everything_else_goes_to_the_listener(data: bytes) -> None:
         first_bytes.data_received(data)
         assert isinstance(transport.protocol, HttpConnection)
         transport.protocol.connection_lost(None)
+
+
+def sized(size: int) -> bytes:
+    """Return the head of a good upgrade of so many bytes."""
+    return head(b"X: " + b"x" * (size - len(head(b"X: "))))
+
+
+@pytest.mark.parametrize(
+    ("limits", "upgrades"),
+    [
+        (HeadLimits(size=600, count=10, seconds=60), True),
+        (HeadLimits(size=599, count=10, seconds=60), False),
+        (HeadLimits(size=600, count=7, seconds=60), True),
+        (HeadLimits(size=600, count=6, seconds=60), False),
+    ],
+)
+async def test_an_upgrade_at_the_bounds(limits: HeadLimits, upgrades: bool) -> None:
+    """A head of the largest size with the most headers is one, and with one more of either none."""
+    async with stage() as made:
+        first_bytes, transport, _ = opened(made, limits)
+        first_bytes.data_received(sized(600))
+        assert isinstance(transport.protocol, Upgrading) is upgrades
+        transport.protocol.connection_lost(None)
+
+
+async def test_what_comes_behind_an_upgrade() -> None:
+    """It is the plane's, and handled when the connection is open."""
+    async with stage() as made:
+        first_bytes, transport, _ = opened(made)
+        first_bytes.data_received(head() + client_frame(b"p", 0x89))
+        await settle()
+        assert transport.written[1:] == [b"\x8a\x01p"]
+
+
+async def test_who_is_refused() -> None:
+    """The connection is cut off, and counts no more; who is counted already is not asked."""
+    async with stage() as made:
+        made.visitors = Visitors(VisitorLimits(connections=1))
+        first, kept, state = opened(made)
+        second, cut, refusing = opened(made)
+        assert (kept.aborted, cut.aborted) == (False, True)
+        assert (len(state.connections), len(refusing.connections)) == (1, 0)
+        assert made.visitors.total == 1
+        second.connection_lost(None)
+        first.connection_lost(None)
+        assert made.visitors.total == 0
+        config = Config(nothing, interface="asgi3", ws="none", lifespan="off", log_config=None)
+        visit = made.visitors.enter(packed("192.0.2.1"), 0.0)
+        third = FirstBytes(made.entrance, LIMITS, config, ServerState(), {}, visit=visit)
+        third.connection_made(Transport())
+        assert made.visitors.total == 1
+        third.connection_lost(None)
+
+
+async def test_who_makes_place() -> None:
+    """A connection that has sent nothing is let go of when others need its place."""
+    async with stage() as made:
+        made.visitors = Visitors(VisitorLimits(unfinished=1))
+        first, transport, _ = opened(made)
+        opened(made)
+        assert transport.aborted
+        first.connection_lost(None)
+        assert made.visitors.total == 1
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(2.0, True), (1.9, False)])
+async def test_a_turn_that_is_too_late(seconds: float, kept: bool) -> None:
+    """Whoever waits for its turn keeps half of the time for its request, or is cut off."""
+    async with stage() as made:
+        made.visitors = Visitors(VisitorLimits(a_second=1))
+        opened(made)
+        _, transport, _ = opened(made, HeadLimits(size=2048, count=10, seconds=seconds))
+        assert transport.aborted is not kept
+        assert made.visitors.total == 1 + kept
+
+
+class Turn(Transport):
+    """A transport of a connection that waits for its turn, which knows its protocol."""
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol  # type: ignore[no-any-return]
+
+
+async def waiting(made: Stage) -> tuple[FirstBytes, Turn]:
+    """Return a connection whose turn comes soon."""
+    with mock.patch.object(made.visitors, "delay", return_value=0.001):
+        config = Config(nothing, interface="asgi3", ws="none", lifespan="off", log_config=None)
+        config.load()
+        transport = Turn()
+        transport.protocol = FirstBytes(made.entrance, LIMITS, config, ServerState(), {})
+        transport.protocol.connection_made(transport)
+    return transport.protocol, transport
+
+
+async def test_a_turn() -> None:
+    """What comes before is kept in its order and read from then on; it is taken at the turn."""
+    async with stage() as made:
+        for sent in (head(), b""):
+            first_bytes, transport = await waiting(made)
+            if sent:
+                first_bytes.data_received(sent[:50])
+                first_bytes.data_received(sent[50:])
+                assert not transport.reading
+            assert transport.protocol is first_bytes
+            await asyncio.sleep(0.02)
+            if not sent:
+                assert first_bytes._held is None
+                first_bytes.data_received(head())
+            await settle()
+            assert transport.written[0].startswith(b"HTTP/1.1 101 ")
+            assert transport.reading
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_what_comes_before_a_turn_has_a_bound(more: int) -> None:
+    """It is that of a head; whoever sends more is cut off."""
+    async with stage() as made:
+        first_bytes, transport = await waiting(made)
+        first_bytes.data_received(b"x" * (LIMITS.size - 1))
+        first_bytes.data_received(b"x" * (1 + more))
+        assert transport.aborted is bool(more)
+        first_bytes.connection_lost(None)
+
+
+@pytest.mark.parametrize("gone", ["closed", "another's"])
+async def test_whose_turn_comes_too_late(gone: str) -> None:
+    """A connection that has ended meanwhile, or been refused, does not begin."""
+    async with stage() as made:
+        first_bytes, transport = await waiting(made)
+        first_bytes.data_received(head())
+        if gone == "closed":
+            transport.close()
+        else:
+            transport.protocol = asyncio.Protocol()
+        await asyncio.sleep(0.02)
+        assert (transport.written, transport.reading) == ([], False)
+        assert type(transport.protocol) is (FirstBytes if gone == "closed" else asyncio.Protocol)
+        first_bytes.connection_lost(None)
+
+
+async def test_an_end_before_the_first_byte() -> None:
+    """The loop closes the connection: what is returned says so."""
+    async with stage() as made:
+        first_bytes, _, _ = opened(made)
+        assert not first_bytes.eof_received()  # type: ignore[func-returns-value]
+        first_bytes.connection_lost(None)
+
+
+@pytest.mark.parametrize(("peer", "address"), [(("192.0.2.1", 1), "192.0.2.1"), (None, "")])
+def test_whose_address_it_is(peer: object, address: str) -> None:
+    """A socket has its peer's; one of a file system has none."""
+    transport = mock.Mock()
+    transport.get_extra_info.side_effect = {"peername": peer}.get
+    assert shown(peer_of(transport)) == address
 
 
 async def test_silence_is_refused() -> None:
