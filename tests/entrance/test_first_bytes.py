@@ -49,6 +49,7 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
     async with stage() as made:
         first_bytes, transport, state = opened(made)
         assert len(state.connections) == 1
+        assert 59 < first_bytes._due - asyncio.get_running_loop().time() <= 60
         first_bytes.data_received(head())
         assert type(transport.protocol) is Upgrading
         assert not state.connections

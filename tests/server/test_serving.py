@@ -1,0 +1,341 @@
+"""The steps of a node's life one by one, each part of it a double.
+
+Covers: greenroom.server.serve
+"""
+
+import asyncio
+import contextlib
+import gc
+from typing import Any
+from unittest import mock
+
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.process import address_file, signals, systemd
+from greenroom.process.address_file import Address
+from greenroom.server import serve
+from greenroom.settings.load import load
+from greenroom.settings.values import Settings, SettingsRefused
+from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.sqlite.store import SqliteStore
+
+
+class Parts:
+    """Doubles of what serving calls, which write down the order in which they are called."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.calls = mock.Mock()
+        self.node = self.calls.node
+        self.opened = self.node.opened
+        self.opened.settings = settings
+        self.opened.reviewer.drain = mock.AsyncMock()
+        self.opened.identity.close = mock.AsyncMock()
+        self.opened.store.close = mock.AsyncMock()
+        self.node.chat_log.stop = mock.AsyncMock()
+        self.node.tickers = [mock.Mock(), mock.Mock()]
+        self.calls.server.serve = mock.AsyncMock()
+        self.offer = self.calls.offer
+        for each in ("reviewer.drain", "identity.close", "store.close"):
+            parent, _, name = each.partition(".")
+            self.calls.attach_mock(getattr(getattr(self.opened, parent), name), each)
+        self.calls.attach_mock(self.node.chat_log.stop, "chat_log.stop")
+
+
+@pytest.fixture
+def parts() -> Parts:
+    """Give the doubles, with the settings' defaults but for two."""
+    times = {"drain_timeout_seconds": "7", "drain_spread_seconds": "5"}
+    return Parts(load(times, {}, None))
+
+
+@pytest.fixture
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Give what systemd is told."""
+    told: list[tuple[str, ...]] = []
+    monkeypatch.setattr(systemd, "notify", lambda *lines: told.append(lines))
+    return told
+
+
+@pytest.fixture
+def serving(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Parts:
+    """Give the doubles, in place of what a node is made of."""
+    doubles: dict[str, Any] = {
+        "StoreCheck": parts.calls.check,
+        "_offer": lambda _: parts.offer,
+        "HttpServer": lambda *_: parts.calls.server,
+        "http_config": mock.Mock(),
+        "application": mock.Mock(),
+        "entrance": mock.Mock(),
+        "_hand_over": mock.AsyncMock(),
+        "_drained": mock.AsyncMock(),
+        "_close": mock.AsyncMock(),
+    }
+    for name, double in doubles.items():
+        monkeypatch.setattr(serve, name, double)
+    handled = mock.Mock(return_value=contextlib.nullcontext())
+    monkeypatch.setattr(signals, "handled", handled)
+    parts.calls.handled = handled
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("taken", "withdrawn", "again"),
+    [(True, False, False), (False, False, True), (False, True, False), (True, True, False)],
+)
+async def test_whether_to_serve_again(
+    serving: Parts, taken: bool, withdrawn: bool, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the process that was to take over failed, unless this one was told to stop meanwhile."""
+    serving.offer.is_withdrawn = withdrawn
+    monkeypatch.setattr(serve, "_hand_over", mock.AsyncMock(return_value=taken))
+    assert await serve._serve(serving.node, None, mock.Mock()) is again
+    serving.node.plane.hub.drain.assert_called_once_with(5 if taken else 0)
+    assert serve._drained.call_args == mock.call(serving.node.plane.hub, 5)  # type: ignore[attr-defined]
+    assert not serve._close.called  # type: ignore[attr-defined]
+    assert serving.offer.close.called
+
+
+@pytest.mark.parametrize(("spread", "seconds"), [("5", 5), ("9", 7)])
+async def test_an_ordinary_end(serving: Parts, spread: str, seconds: int) -> None:
+    """Everything ticks until the server ends; then nobody is accepted, and all is closed."""
+    times = {"drain_timeout_seconds": "7", "drain_spread_seconds": spread}
+    serving.opened.settings = load(times, {}, None)
+    serving.offer.successor = None
+    assert await serve._serve(serving.node, None, mock.Mock()) is False
+    assert all(each.start.called for each in serving.node.tickers)
+    serving.calls.server.serve.assert_awaited_once_with(
+        sockets=serving.opened.listening.copies.return_value
+    )
+    assert serving.opened.listening.close.called
+    assert serve._drained.call_args == mock.call(serving.node.plane.hub, seconds)  # type: ignore[attr-defined]
+    assert serve._close.call_args == mock.call(serving.node)  # type: ignore[attr-defined]
+    assert serving.offer.close.called
+    assert serving.calls.check.return_value.close.called
+    stop, hang_up = serving.calls.handled.call_args.args
+    with mock.patch.object(systemd, "notify"):
+        stop()
+    serving.node.plane.hub.drain.assert_called_once_with(seconds)
+    hang_up()
+    assert serving.opened.identity.hang_up.called
+    serving.offer.wanted()
+    assert serving.calls.server.should_exit is True
+
+
+@pytest.mark.parametrize("publishing", [True, False])
+async def test_what_is_closed(parts: Parts, publishing: bool) -> None:
+    """Reviews come first: what is reviewed yet has its record too."""
+    task = parts.node.publishing
+    if not publishing:
+        parts.node.publishing = None
+    await serve._close(parts.node, 2)
+    assert all(each.stop.called for each in parts.node.tickers)
+    awaited = [each for each in parts.calls.mock_calls if not each[0].startswith("node")]
+    assert awaited == [
+        mock.call.reviewer.drain(7),
+        mock.call.chat_log.stop(7, 2),
+        mock.call.identity.close(),
+    ]
+    assert task.cancel.called is publishing
+    await serve._close(parts.node)
+    parts.node.chat_log.stop.assert_awaited_with(7, None)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_handing_over(parts: Parts, notified: list[tuple[str, ...]], taken: bool) -> None:
+    """Viewers are held, the store is closed, and the main process is named once it serves."""
+    parts.calls.successor.serves = mock.AsyncMock(return_value=taken)
+    parts.calls.successor.pid = 4711
+    assert await serve._hand_over(parts.node, parts.calls.successor) is taken
+    assert parts.node.plane.hub.hold.called
+    parts.node.chat_log.stop.assert_awaited_once_with(7, serve.HANDOVER_SECONDS)
+    assert parts.opened.store.close.await_count == 1
+    assert notified == ([("MAINPID=4711",)] if taken else [])
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_being_told_to_stop(parts: Parts, notified: list[tuple[str, ...]], succeeded: bool) -> None:
+    """Nobody is accepted before anybody is dropped; a service with a successor goes on."""
+    calls = parts.calls
+    if not succeeded:
+        parts.offer.successor = None
+    serve._stop(parts.opened, calls.server, calls.hub, 5, parts.offer)
+    assert notified == ([] if succeeded else [(systemd.STOPPING,)])
+    assert calls.mock_calls[-4:] == [
+        mock.call.offer.withdraw("it was told to stop"),
+        mock.call.server.stop_accepting(),
+        mock.call.node.opened.listening.close(),
+        mock.call.hub.drain(5),
+    ]
+
+
+def test_letting_go(parts: Parts) -> None:
+    """Requests under way have a moment, and the server ends."""
+    serve._let_go(parts.calls.server, parts.calls.hub)
+    assert parts.calls.server.config.timeout_graceful_shutdown == serve.HANDOVER_SECONDS
+    assert parts.calls.server.should_exit is True
+
+
+@pytest.mark.parametrize("store", [SqliteStore, MemoryStore])
+@pytest.mark.parametrize("behind", [True, False])
+async def test_what_is_offered(parts: Parts, store: type, behind: bool) -> None:
+    """Only what is kept can be handed over, and not while chat logs wait for the disk."""
+    parts.opened.store = mock.Mock(spec=store)
+    parts.node.chat_log.is_behind = behind
+    with mock.patch.object(serve, "Offer") as offering:
+        offer = serve._offer(parts.node)
+    kept = parts.opened.settings.path("data_dir") if store is SqliteStore else None
+    offering.assert_called_once_with(kept, parts.opened.listening, parts.node.tasks)
+    assert bool(offer.unfit()) is behind
+
+
+async def test_whose_place_is_taken() -> None:
+    """That of the process on the data directory, where it is asked for and can be."""
+    kept, memory = load({}, {}, None), load({"storage": "memory"}, {}, None)
+    async with serve._predecessor(memory, taking_over=False) as before:
+        assert before is None
+    with pytest.raises(SettingsRefused, match="needs storage sqlite"):
+        serve._predecessor(memory, taking_over=True)
+    with mock.patch.object(serve, "predecessor") as finding:
+        assert serve._predecessor(kept, taking_over=True) is finding.return_value
+    finding.assert_called_once_with(kept.path("data_dir"))
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_hang_up(parts: Parts, encrypted: bool) -> None:
+    """Certificate and identities are read again."""
+    certificate = parts.opened.certificate
+    if not encrypted:
+        parts.opened.certificate = None
+    serve._hang_up(parts.opened)
+    assert certificate.reload.called is encrypted
+    assert parts.opened.identity.hang_up.called
+
+
+@pytest.mark.parametrize("drained", ["before", "in time", "never"])
+async def test_waiting_for_a_drain(
+    parts: Parts, drained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for as long as it may take, and the last ones have a moment; then all end."""
+    monkeypatch.setattr(serve, "LAST_WORDS_SECONDS", 0.02)
+    hub, loop = parts.node.plane.hub, asyncio.get_running_loop()
+    hub.drained, hub.settling = asyncio.Event(), False
+    if drained == "before":
+        hub.drained.set()
+    elif drained == "in time":
+        loop.call_later(0.001, hub.drained.set)
+    begun = loop.time()
+    async with asyncio.timeout(10):
+        await serve._drained(hub, 0 if drained == "never" else 3600)
+    waits = {"before": 0, "in time": 0.02, "never": 0.04}[drained]
+    assert loop.time() - begun >= waits - 0.005
+    hub.drain.assert_called_once_with()
+
+
+async def test_a_drain_that_settles(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What settles has its time before."""
+    monkeypatch.setattr(serve, "LAST_WORDS_SECONDS", 0.001)
+    monkeypatch.setattr(serve, "SETTLE_SECONDS", 3600)
+    hub = parts.node.plane.hub
+    hub.drained, hub.settling = asyncio.Event(), True
+    waiting = asyncio.create_task(serve._drained(hub, 0))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    hub.drained.set()
+    async with asyncio.timeout(10):
+        await waiting
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+@pytest.mark.parametrize("data_dir", ["/kept", None])
+@pytest.mark.parametrize("before", ["none", "names", "names not"])
+def test_a_start(
+    parts: Parts,
+    notified: list[tuple[str, ...]],
+    frozen: int,
+    data_dir: str | None,
+    before: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The collector leaves alone what lives to the end; the address is kept, and all are told."""
+    ready = parts.calls.ready
+    ready.data_dir, ready.pid, ready.api_url = data_dir, 4711, "http://127.0.0.1:1"
+    collector = mock.Mock()
+    collector.get_freeze_count.return_value = frozen
+    monkeypatch.setattr(serve, "gc", collector)
+    monkeypatch.setattr(serve, "description", lambda *_: ready)
+    monkeypatch.setattr(serve, "_warn", parts.calls.warn)
+    monkeypatch.setattr(address_file, "write", parts.calls.write)
+    predecessor = None if before == "none" else parts.calls.predecessor
+    parts.calls.predecessor.names_successor = before == "names"
+    serve._started(parts.opened, parts.offer, predecessor, parts.calls.announce)
+    assert collector.freeze.called is not frozen
+    collector.set_threshold.assert_called_once_with(*serve.GC_THRESHOLDS)
+    assert collector.enable.called
+    address = Address("http://127.0.0.1:1", ready.certificate_to_trust)
+    kept = [mock.call.write(parts.opened.settings.path("data_dir"), address)]
+    called = [each for each in parts.calls.mock_calls if not each[0].startswith("node")]
+    assert called == [
+        *(kept if data_dir else []),
+        mock.call.warn(parts.opened, ready),
+        mock.call.offer.start(),
+        mock.call.announce(ready),
+        *([] if predecessor is None else [mock.call.predecessor.serving()]),
+    ]
+    ends = {"none": [(systemd.READY,)], "names": [], "names not": [("MAINPID=4711",)]}
+    assert notified == ends[before]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "given", "encrypted", "warned"),
+    [
+        (["127.0.0.1", "192.0.2.1"], {}, False, True),
+        (["127.0.0.1", "192.0.2.1"], {}, True, False),
+        (["127.0.0.1", "::1"], {}, False, False),
+        (["192.0.2.1"], {"trusted_proxies": "10.0.0.1"}, False, False),
+    ],
+)
+@pytest.mark.parametrize("by_environment", [True, False])
+def test_what_nobody_may_have_meant(
+    parts: Parts,
+    hosts: list[str],
+    given: dict[str, object],
+    encrypted: bool,
+    warned: bool,
+    by_environment: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Chat in clear on the network, and chat logs that go to AWS by the environment alone."""
+    parts.opened.settings = load(given, {}, None)
+    parts.opened.listening.hosts = hosts
+    if not encrypted:
+        parts.opened.certificate = None
+    choice = mock.Mock(by_environment=by_environment, why="AWS_PROFILE")
+    monkeypatch.setattr(serve, "chosen", lambda *_: choice)
+    with capture_logs() as logs:
+        serve._warn(parts.opened, parts.calls.ready)
+    assert {each["log_level"] for each in logs} <= {"warning"}
+    starts = [each["event"].partition(":")[0].partition(",")[0] for each in logs]
+    assert starts == ["no TLS"] * warned + ["chat logs go to AWS"] * by_environment
+
+
+@pytest.mark.parametrize("faults", [1, 2])
+async def test_the_error_of_a_task(faults: int) -> None:
+    """A lone one is raised as itself, several as the group that they are."""
+
+    async def fail() -> None:
+        raise ValueError("a fault of ours")
+
+    async def run() -> None:
+        async with serve._task_group() as tasks:
+            for _ in range(faults):
+                tasks.create_task(fail())
+
+    with pytest.raises(ValueError if faults == 1 else ExceptionGroup) as raised:
+        await run()
+    assert not isinstance(raised.value, ExceptionGroup) or len(raised.value.exceptions) == 2
+
+
+def test_the_collector_is_as_it_was() -> None:
+    """The doubles above changed nothing of this process."""
+    assert gc.isenabled()
