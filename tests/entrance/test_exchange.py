@@ -35,8 +35,11 @@ class Written(asyncio.Transport):
 class Connection(HttpToolsProtocol):
     """A connection that reads a head and begins nothing."""
 
+    exchange: Exchange
+
     def on_headers_complete(self) -> None:
-        """Leave it to the test."""
+        """Leave the rest to the test."""
+        self.exchange = Exchange.of(self)
 
     def on_message_complete(self) -> None:
         """Leave it, too."""
@@ -47,7 +50,10 @@ async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
 
 
 def exchange(
-    method: bytes = b"POST", target: bytes = b"/a%20b?c=d", version: bytes = b"1.1"
+    method: bytes = b"POST",
+    target: bytes = b"/a%20b?c=d",
+    version: bytes = b"1.1",
+    more: bytes = b"",
 ) -> tuple[Exchange, Written, list[str]]:
     """Return the exchange of a request, where its answer goes, and who was told of its end."""
     config = Config(nothing, log_config=None)
@@ -55,11 +61,11 @@ def exchange(
     connection = Connection(config, ServerState(), {}, asyncio.get_running_loop())
     written, told = Written(), list[str]()
     connection.connection_made(written)
-    connection.parser.feed_data(
-        method + b" " + target + b" HTTP/" + version + b"\r\nhost: x\r\n\r\n"
-    )
     connection.on_response_complete = lambda: told.append("complete")  # type: ignore[method-assign]
-    return Exchange.of(connection), written, told
+    connection.parser.feed_data(
+        method + b" " + target + b" HTTP/" + version + b"\r\nhost: x\r\n" + more + b"\r\n"
+    )
+    return connection.exchange, written, told
 
 
 START: Any = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
@@ -72,6 +78,7 @@ async def test_what_the_application_sees() -> None:
     scope = made.scope
     assert (scope["method"], scope["http_version"]) == ("POST", "1.1")
     assert (scope["raw_path"], scope["query_string"]) == (b"/a%20b", b"c=d")
+    assert scope["path"] == "/a%20b"
     assert list(scope["headers"]) == [(b"host", b"x")]
 
 
@@ -79,7 +86,7 @@ async def test_an_answer_is_one_write() -> None:
     """Head and body go out together, and the connection is told that the answer is complete."""
     made, written, told = exchange()
     await made.send(START)
-    assert written.pieces == []
+    assert (written.pieces, made.response_started, made.response_complete) == ([], True, False)
     await made.send(BODY)
     assert written.pieces == [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"]
     assert (made.response_complete, told, written.closed) == (True, ["complete"], False)
@@ -93,9 +100,45 @@ async def test_head_has_no_body() -> None:
     assert written.pieces == [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"]
 
 
-async def test_the_last_answer_of_a_connection_says_so() -> None:
+async def test_a_peer_that_does_not_read() -> None:
+    """While the transport holds bytes the application waits, unless the connection is lost."""
+    made, written, _ = exchange()
+    await made.send(START)
+    made.flow.pause_writing()
+    sending = asyncio.create_task(made.send(BODY))
+    await asyncio.sleep(0)
+    assert not sending.done()
+    assert written.pieces == []
+    made.flow.resume_writing()
+    await sending
+    assert len(written.pieces) == 1
+    lost, written, _ = exchange()
+    lost.flow.pause_writing()
+    lost.disconnected = True
+    async with asyncio.timeout(5):
+        await lost.send(START)
+    assert written.pieces == []
+
+
+async def test_what_is_received_after_the_answer() -> None:
+    """The application that waits for more is told that there is none."""
+    made, _, _ = exchange()
+    receiving = asyncio.create_task(made.receive())
+    await asyncio.sleep(0)
+    assert not receiving.done()
+    await made.send(START)
+    await made.send(BODY)
+    async with asyncio.timeout(5):
+        assert await receiving == {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize(
+    ("version", "more"),
+    [(b"1.0", b""), (b"1.0", b"connection: keep-alive\r\n"), (b"1.1", b"connection: close\r\n")],
+)
+async def test_the_last_answer_of_a_connection_says_so(version: bytes, more: bytes) -> None:
     """What does not stay open is closed behind the answer, which tells it."""
-    made, written, _ = exchange(version=b"1.0")
+    made, written, _ = exchange(version=version, more=more)
     await made.send(START)
     await made.send(BODY)
     assert b"\r\nconnection: close\r\n" in written.pieces[0]

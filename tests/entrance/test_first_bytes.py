@@ -11,6 +11,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from greenroom.entrance import first_bytes as module
 from greenroom.entrance.first_bytes import FirstBytes, peer_of
 from greenroom.entrance.http_connection import HeadLimits, HttpConnection
 from greenroom.messaging.deadlines import Deadline
@@ -50,7 +51,9 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
         first_bytes, transport, state = opened(made)
         assert len(state.connections) == 1
         assert 59 < first_bytes._due - asyncio.get_running_loop().time() <= 60
-        first_bytes.data_received(head())
+        with mock.patch.object(module, "HttpConnection") as making:
+            first_bytes.data_received(head())
+        assert not making.called
         assert type(transport.protocol) is Upgrading
         assert not state.connections
         await settle()
@@ -99,7 +102,9 @@ async def test_an_upgrade_at_the_bounds(limits: HeadLimits, upgrades: bool) -> N
     """A head of the largest size with the most headers is one, and with one more of either none."""
     async with stage() as made:
         first_bytes, transport, _ = opened(made, limits)
-        first_bytes.data_received(sized(600))
+        with mock.patch.object(module, "HttpConnection", wraps=HttpConnection) as making:
+            first_bytes.data_received(sized(600))
+        assert making.called is not upgrades
         assert isinstance(transport.protocol, Upgrading) is upgrades
         transport.protocol.connection_lost(None)
 
@@ -108,7 +113,9 @@ async def test_what_comes_behind_an_upgrade() -> None:
     """It is the plane's, and handled when the connection is open."""
     async with stage() as made:
         first_bytes, transport, _ = opened(made)
-        first_bytes.data_received(head() + client_frame(b"p", 0x89))
+        with mock.patch.object(module, "HttpConnection") as making:
+            first_bytes.data_received(head() + client_frame(b"p", 0x89))
+        assert not making.called
         await settle()
         assert transport.written[1:] == [b"\x8a\x01p"]
 
