@@ -1,7 +1,6 @@
 """The operations of IAM, as botocore sees them.
 
-Covers: greenroom.control.iam.attachments, greenroom.control.iam.authorize,
-    greenroom.control.iam.call, greenroom.control.iam.documents,
+Covers: greenroom.control.iam.authorize,
     greenroom.control.iam.inline_policies, greenroom.control.iam.keys,
     greenroom.control.iam.operations, greenroom.control.iam.policies, greenroom.control.iam.roles,
     greenroom.control.iam.simulation, greenroom.control.iam.tags, greenroom.control.iam.users,
@@ -90,7 +89,10 @@ async def test_the_caller_itself() -> None:
     iam = IamCaller()
     anna = await iam.user(document=policy("iam:GetUser"))
     assert (await iam("GetUser", anna))["User"]["UserName"] == "anna"
-    assert (await iam("GetUser"))["User"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    root = (await iam("GetUser"))["User"]
+    assert (root["Arn"], root["UserName"]) == (f"arn:aws:iam::{ACCOUNT}:root", "root")
+    assert (root["Path"], root["UserId"]) == ("/", ACCOUNT)
+    assert root["CreateDate"].timestamp() == 0
     session = msgspec.structs.replace(anna, type=PrincipalType.ASSUMED_ROLE, user_name=None)
     assert await refused(iam("GetUser", session)) == "ValidationError"
 

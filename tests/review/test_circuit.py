@@ -45,6 +45,9 @@ def test_one_probe_decides() -> None:
     assert not circuit.is_open
     assert circuit.admits(111.0)
     assert circuit.admits(111.0)
+    for _ in range(2):
+        circuit.failed(112.0)
+    assert not circuit.is_open, "the count begins anew, and none of these is a probe"
 
 
 def test_an_abandoned_probe_lets_the_next_one_try() -> None:

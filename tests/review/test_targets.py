@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -14,7 +15,7 @@ from greenroom.review.function import FunctionTarget
 from greenroom.review.http import HttpTarget
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.target import ReviewTarget
-from greenroom.review.targets import open_reviewer
+from greenroom.review.targets import Late, open_reviewer
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry.metrics import Metrics
@@ -144,3 +145,15 @@ def test_nothing_slow_is_loaded_before_it_is_needed() -> None:
         " sys.exit(bool({'aiohttp', 'greenroom.review.client'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+async def test_a_target_that_was_made_is_closed() -> None:
+    """Once made, its connections end with it; one that was never needed is not made for that."""
+    made = Mock(close=AsyncMock())
+    for needed in (False, True):
+        make = Mock(return_value=made)
+        late = Late(make)
+        if needed:
+            assert await late.target() is await late.target() is made
+        await late.close()
+        assert (make.call_count, made.close.await_count) == (needed, needed)

@@ -262,6 +262,23 @@ async def test_a_policy_changes_more_often_than_it_has_versions(store: Store) ->
     assert (len(kept.versions), kept.document) == (5, "[7]")
 
 
+async def test_members_of_a_policy_change(store: Store) -> None:
+    """Tags, description and the name's case are the file's; the document has no new version."""
+    await store.identities.apply(ACCOUNT, Declared(policies=(policy(),)))
+    changed = Declared(policies=(policy("CHAT", tags={"k": "v"}, description="d"),))
+    assert told(await store.identities.apply(ACCOUNT, changed)) == (
+        "delete policy chat",
+        "create policy CHAT",
+    )
+    again = Declared(policies=(policy("CHAT", tags={"k": "w"}, description="e"),))
+    assert told(await store.identities.apply(ACCOUNT, again)) == (
+        "update policy CHAT: tags k, description",
+    )
+    assert await store.identities.apply(ACCOUNT, again) == ()
+    kept = await store.identities.get_policy(ACCOUNT, policy("CHAT").arn)
+    assert (kept.tags, kept.description, len(kept.versions)) == ({"k": "w"}, "e", 1)
+
+
 MANY_TAGS = {f"k{number}": "" for number in range(51)}
 LONG = {"p": "1" * (USER.inline_characters + 1)}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.control.iam.api import service_of
+from greenroom.control.iam.api import iam_apis, service_of
 from greenroom.control.iam.operations import OPERATIONS
 from greenroom.control.pipeline import Incoming
 from greenroom.control.trail import Trail
@@ -85,3 +85,15 @@ def test_what_is_not_served(service: str, body: bytes, code: str) -> None:
 def test_every_operation_knows_what_it_needs() -> None:
     """The table stands in the order of the alphabet, and has no operation twice."""
     assert list(OPERATIONS) == sorted(OPERATIONS)
+
+
+def test_which_regions_are_served() -> None:
+    """Those of the settings, and the one that requests for all regions are signed for."""
+    services = IamCaller().services
+    for given, served in (
+        (None, None),
+        ([], {"us-east-1"}),
+        (["eu-west-1"], {"us-east-1", "eu-west-1"}),
+    ):
+        apis = iam_apis(services, lambda _: None, given)
+        assert [api.regions for api in apis.values()] == [served] * 2

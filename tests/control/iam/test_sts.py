@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from greenroom.identities.callers import Caller
 from greenroom.model.errors import ExpiredTokenException, UnrecognizedClientException
-from greenroom.model.identity import IdentityKind
+from greenroom.model.identity import IdentityKind, Role
 from greenroom.model.principal import AccessRequest, Outcome, PrincipalType
 from tests.control.iam_caller import ACCOUNT, ROOT, IamCaller, Refused, policy, trust
 
@@ -474,3 +474,82 @@ async def test_what_is_not_supported_is_refused(operation: str) -> None:
     if operation == "AssumeRole":
         parameters |= {"RoleArn": ROLE, "RoleSessionName": "s1"}
     assert await code(iam.sts(operation, **parameters)) == "ValidationError"
+
+
+async def test_how_long_a_session_of_a_user_is() -> None:
+    """Twelve hours unless the request says less; the root's as short as it is asked for."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="anna")
+    key = (await iam("CreateAccessKey", UserName="anna"))["AccessKey"]
+    anna = await iam.resolver.resolve(key["AccessKeyId"], None)
+    now = int(iam.time.clock.now())
+    for caller, asked, seconds in (
+        (anna, {}, 43_200),
+        (anna, {"DurationSeconds": 900}, 900),
+        (ROOT, {}, 3600),
+        (ROOT, {"DurationSeconds": 900}, 900),
+    ):
+        found = (await iam.sts("GetSessionToken", caller, **asked))["Credentials"]
+        assert found["Expiration"].timestamp() == now + seconds
+
+
+async def test_how_full_a_session_token_is() -> None:
+    """Whatever narrows or tags a session, the answer says how much of the largest size it takes."""
+    iam = await with_role(trust(None, "sts:AssumeRole", "sts:TagSession"))
+    made = await iam("CreatePolicy", PolicyName="p", PolicyDocument=policy("ivschat:ListRooms"))
+    for narrowing in (
+        {"Policy": policy("ivschat:GetRoom")},
+        {"PolicyArns": [{"arn": made["Policy"]["Arn"]}]},
+        {"Tags": [{"Key": "team", "Value": "a"}]},
+    ):
+        answer = await iam.sts(
+            "AssumeRole", ROOT, RoleArn=ROLE, RoleSessionName="session", **narrowing
+        )
+        size = len(answer["Credentials"]["SessionToken"])
+        assert answer["PackedPolicySize"] == 100 * size // 4096
+
+
+async def test_ten_policies_narrow_a_session() -> None:
+    """No more can be given, and as many can."""
+    iam = await with_role()
+    made = await iam("CreatePolicy", PolicyName="p", PolicyDocument=policy("ivschat:ListRooms"))
+    arns = [{"arn": made["Policy"]["Arn"]}] * 11
+    assert may(await assume(iam, ROOT, PolicyArns=arns[:10]), "ivschat:ListRooms")
+    assert await code(assume(iam, ROOT, PolicyArns=arns)) == "ValidationError"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"SourceIdentity": "anna"},
+        {
+            "ProvidedContexts": [
+                {"ProviderArn": "arn:aws:iam::aws:contextProvider/x", "ContextAssertion": "abcd"}
+            ]
+        },
+    ],
+)
+async def test_what_else_is_not_supported(parameters: dict[str, Any]) -> None:
+    """What would be kept with the session, and is not, is refused rather than ignored."""
+    iam = await with_role()
+    assert await code(assume(iam, ROOT, **parameters)) == "ValidationError"
+
+
+async def test_a_role_of_another_account() -> None:
+    """Trust alone is not enough there: the caller's own policies must allow it, too."""
+    iam, other = IamCaller(), "210987654321"
+    anna = await iam.user()
+    allowed = await iam.user("bert", ASSUME)
+    trusted = {each.arn: each.user_id for each in (anna, allowed)}
+    role = Role(
+        account=other,
+        name="r",
+        id="AROAOTHER",
+        create_date=1,
+        trust_policy=trust({"AWS": list(trusted)}),
+        trusted=dict.fromkeys(trusted, ""),
+    )
+    await iam.store.identities.create_role(role)
+    assert await code(assume(iam, anna, RoleArn=role.arn)) == "AccessDenied"
+    session = await assume(iam, allowed, RoleArn=role.arn)
+    assert session.account == other

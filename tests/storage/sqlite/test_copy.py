@@ -143,3 +143,21 @@ def test_a_place_that_is_taken(directory: Path) -> None:
     assert destination.stat().st_mode & 0o777 == 0o600
     with pytest.raises(StoreUnwritable, match=r"copy cannot be written \(File exists"):
         copy.copy(directory, destination)
+
+
+def test_a_copy_may_lie_where_nothing_can_be_written(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read as what nobody changes, for which SQLite makes no file beside it."""
+    copy.copy(directory, directory.parent / "copy")
+    asked: list[str] = []
+    true = database_file._connect
+
+    def connect(path: Path, parameters: str) -> sqlite3.Connection:
+        asked.append(parameters)
+        return true(path, parameters)
+
+    monkeypatch.setattr(database_file, "_connect", connect)
+    copy.check(directory.parent / "copy")
+    assert copy.kept_secret(directory.parent / "copy", "s") is None
+    assert asked == ["immutable=1"] * 2
