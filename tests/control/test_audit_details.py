@@ -121,3 +121,17 @@ def test_documents_are_kept_exactly() -> None:
     (told,) = details("CreatePolicy", {"PolicyDocument": document}, done=True).values()
     assert json.loads(str(told)) == json.loads(document)
     assert "\u8a9e  x" in str(told)
+
+
+def test_what_is_not_as_expected_is_told_as_it_is() -> None:
+    """Of a request that is refused anything may be given: it is told, and no fault."""
+    given: dict[str, Any] = {"Tags": "x", "PolicyArns": "y", "Policy": 7, "UserName": ""}
+    assert details("CreateUser", given, done=True) == given
+    odd: dict[str, Any] = {"Tags": ["x", {"Key": "k"}], "PolicyArns": ["y", {}]}
+    assert details("CreateUser", odd, done=True) == {"Tags": {"k": None}, "PolicyArns": [None]}
+    assert details("TagResource", {"tags": ["b", "a"]}, done=True) == {"tags": ["b", "a"]}
+    assert details("CreateUser", {"UserName": None}, done=True) == {}
+    made: dict[str, Any] = {"AccessKey": "x", "Credentials": {}, "User": {}, "Role": "x"}
+    assert details("CreateUser", {}, made, done=True) == {}
+    assert resources({"identifier": 7, "name": "arn:x"}, made) == ()
+    assert resources({}, {"arn": 7}) == ()

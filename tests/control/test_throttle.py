@@ -96,3 +96,29 @@ def test_large_bodies_count_as_several_requests() -> None:
     few.take("GetRoom", "1", "a", 64 * BODY_BYTES)
     with pytest.raises(ThrottlingException):
         few.take("GetRoom", "1", "a")
+
+
+def test_who_is_refused_for_all_keeps_his_own_rate() -> None:
+    """However often he asks, it is the account's rate that he is told of."""
+    rates = {"requests_per_second.sts": 10, "requests_per_second_per_caller.sts": 2}
+    throttled = Throttle(Quotas(overrides=rates), HandClock().clock)
+    assert sum(taken(throttled, 2, f"user-{number}") for number in range(5)) == 10
+    for _ in range(5):
+        with pytest.raises(Throttling, match="an account may make 10 requests per second"):
+            throttled.take_of_service("sts", "1", "mallory")
+    for _ in range(2):
+        with pytest.raises(Throttling, match="a caller may make 2 requests per second"):
+            throttled.take_of_service("sts", "1", "user-0")
+
+
+@pytest.mark.parametrize(
+    ("size", "served"), [(0, 4), (BODY_BYTES - 1, 4), (BODY_BYTES, 2), (2 * BODY_BYTES, 1)]
+)
+def test_the_weight_of_a_body(size: int, served: int) -> None:
+    """Each whole piece of a body counts once more."""
+    rates = {"requests_per_second.GetRoom": 4}
+    throttled = Throttle(Quotas(overrides=rates), HandClock().clock)
+    for _ in range(served):
+        throttled.take("GetRoom", "1", "a", size)
+    with pytest.raises(ThrottlingException):
+        throttled.take("GetRoom", "1", "a", size)

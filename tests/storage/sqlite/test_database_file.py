@@ -663,3 +663,12 @@ def test_a_restore_that_was_interrupted(tmp_path: Path) -> None:
     assert names(tmp_path) <= {database_file.RESTORING, "lock"}
     (tmp_path / database_file.RESTORING).rmdir()
     make(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("page_size", "valid", "size"), [(4096, True, 28_672), (1, True, 458_752), (4096, False, 0)]
+)
+def test_the_length_that_a_header_says(page_size: int, valid: bool, size: int) -> None:
+    """A page size of 1 is 64 KiB; a count of pages is good for the change that it was made at."""
+    header = database_file._Header(b"", page_size, 5, 7, 0, 0, 5 if valid else 4)
+    assert header.bytes() == size
