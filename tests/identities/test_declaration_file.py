@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.identities.declaration_file import Context, IdentitiesRefused, parse, read
-from greenroom.model.identity import KeyStatus
+from greenroom.model.identity import POLICY_CHARACTERS, KeyStatus, document_characters
 from greenroom.storage.identity_values import Declared
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.sealing import Sealer, key_context
@@ -269,3 +269,75 @@ def test_bounds(good: str, bad: str) -> None:
     assert not any(revoked)
     with pytest.raises(IdentitiesRefused):
         declared(bad)
+
+
+KEY = "A" * 20
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            f'[users.a]\nkeys = [{{ id = "{KEY}", secret = "{"s" * 20}", secret_file = "f" }}]',
+            r"keys\[0\]: needs exactly one",
+        ),
+        (with_key("AKIA-ANNA-ANNA-ANNA", "s" * 20), r"keys\[0\].id: must be"),
+        (with_key(KEY, "\u00e4" * 20), "the secret must be 16 to 128 printable characters"),
+        (with_key(KEY, "\\t" * 20), "the secret must be 16 to 128 printable characters"),
+        (
+            "\n".join(with_key(KEY, "s" * 20).replace("users.u", f"users.{name}") for name in "ab"),
+            f"key: {KEY} is declared more than once",
+        ),
+        (
+            f"[roles.a]\n{TRUSTING}\n[roles.A]\n{TRUSTING}",
+            "role: a is declared more than once",
+        ),
+        (
+            f"[policies.a]\n{ALLOWING}\n[policies.A]\n{ALLOWING}",
+            "policy: a is declared more than once",
+        ),
+        ("[users.a.policies]\n'a b' = '{}'", "users.a.policies.a b: is not a name"),
+        ("[policies.p.document]\nVersion = 2012-10-17", "holds a date or time without quotes"),
+        ('[users.a]\npath = "/\u00e4/"', "users.a.path: must begin and end with /"),
+    ],
+)
+def test_more_faults_name_their_place(text: str, says: str, tmp_path: Path) -> None:
+    """What is given twice, of other characters, or not as a policy has it."""
+    with pytest.raises(IdentitiesRefused, match=says):
+        declared(text, tmp_path)
+
+
+def test_ids_of_keys_have_a_case() -> None:
+    """Two that differ in it are two keys; names of users are not told apart by it."""
+    other = KEY[:-1] + "a"
+    text = "\n".join(
+        with_key(key_id, "s" * 20).replace("users.u", f"users.{name}")
+        for name, key_id in (("a", KEY), ("b", other))
+    )
+    assert [each.access_key_id for each in declared(text).keys] == [KEY, other]
+
+
+def test_the_largest_tags_and_policies() -> None:
+    """What IAM would take of a request is taken of the file, and no character more."""
+    tags = f'tags = {{ {"k" * 128} = "{"v" * 256}" }}'
+    (user,) = declared(f"[users.a]\n{tags}").users
+    assert user.tags == {"k" * 128: "v" * 256}
+
+    def of_size(size: int) -> str:
+        document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*"}}
+        empty = json.dumps({**document, "Statement": {**allowing, "Resource": ""}})
+        resource = "arn:aws:s3:::"
+        filled = resource.ljust(size - document_characters(empty), "x")
+        return json.dumps({**document, "Statement": {**allowing, "Resource": filled}})
+
+    allowing = {"Effect": "Allow", "Action": "*"}
+    assert document_characters(of_size(POLICY_CHARACTERS)) == POLICY_CHARACTERS
+    assert declared(f"[policies.p]\ndocument = '{of_size(POLICY_CHARACTERS)}'").policies
+    with pytest.raises(IdentitiesRefused, match=f"has more than {POLICY_CHARACTERS} characters"):
+        declared(f"[policies.p]\ndocument = '{of_size(POLICY_CHARACTERS + 1)}'")
+
+
+def test_moments_are_milliseconds() -> None:
+    """Since the epoch, rounded."""
+    found = declared("revoke_sessions_before = 1970-01-01T00:00:01.2346Z")
+    assert found.revoked_before == 1235

@@ -230,6 +230,21 @@ def test_the_longest_token_opens() -> None:
     assert RING.open(CHAT_PURPOSE, token) == payload
 
 
+def test_no_token_is_longer_than_the_limit() -> None:
+    """One of exactly the limit is sealed and opened, one character more is not sealed."""
+    lengths = set()
+    for id_length in range(1, 5):
+        ring = KeyRing({"k" * id_length: OLD}, "k" * id_length)
+        for size in range(3000, 3100):
+            try:
+                token = ring.seal(CHAT_PURPOSE, b"x" * size, NONCE)
+            except ValueError:
+                break
+            lengths.add(len(token))
+            assert ring.open(CHAT_PURPOSE, token) == b"x" * size
+    assert max(lengths) == key_ring.MAXIMUM_TOKEN_LENGTH
+
+
 def test_largest_claims_fit() -> None:
     """The largest user id and attributes that CreateChatToken takes make a valid token."""
     claims = ChatTokenClaims(
