@@ -1,21 +1,28 @@
 """The adapters that each contract suite runs on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from greenroom.storage.base import Store
 from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.postgres.store import PostgresStore
+from scripts.servers.postgresql import PostgreSQL
 from tests.contracts.identities.waiting import WaitingStore
 from tests.contracts.shared import SharedMemoryStore, SharedStore
+from tests.running.servers import fresh_database
 from tests.stand_ins.hasty_store import hasty_store
 
+SHARED = ["postgresql", "postgresql-15"]
+"""The databases that several nodes share: the newest PostgreSQL, and the oldest supported one."""
 
-@pytest.fixture(params=["memory", "sqlite"])
+
+@pytest.fixture(params=["memory", "sqlite", *SHARED])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """Give a new store of each kind."""
-    opened = await open_store(request.param, tmp_path)
+    opened = await open_store(request.param, tmp_path, request)
     yield opened
     await opened.close()
 
@@ -28,8 +35,40 @@ async def shared() -> AsyncIterator[SharedStore]:
     await opened.close()
 
 
-async def open_store(kind: str, directory: Path) -> Store:
+async def open_store(kind: str, directory: Path, request: pytest.FixtureRequest) -> Store:
     """Open a new store of a kind; "waiting" is an asynchronous database for identities."""
     if kind == "sqlite":
         return await hasty_store(directory)
+    if kind in SHARED:
+        url: str = request.getfixturevalue(kind.replace("-", "_"))
+        store = await PostgresStore.open(url)
+        await _empty(url)
+        return store
     return MemoryStore() if kind == "memory" else WaitingStore()
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_newest: PostgreSQL) -> Iterator[str]:
+    """Give the URL of a database of the newest PostgreSQL, for all tests of the contracts."""
+    with fresh_database(postgresql_newest) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_15(postgresql_oldest: PostgreSQL) -> Iterator[str]:
+    """Give the same of the oldest one."""
+    with fresh_database(postgresql_oldest) as url:
+        yield url
+
+
+async def _empty(url: str) -> None:
+    """Delete all rows: a new database for each test would take a tenth of a second."""
+    connection = await asyncpg.connect(url, server_settings={"search_path": "greenroom"})
+    # What refers to a table was made after it.
+    tables = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'greenroom'::regnamespace"
+        " AND relkind = 'r' AND relname <> 'schema_steps' ORDER BY oid DESC"
+    )
+    for (name,) in tables:
+        await connection.execute(f"DELETE FROM {name}")  # noqa: S608 - a name from the schema
+    await connection.close()

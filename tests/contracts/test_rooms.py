@@ -1,7 +1,7 @@
 """Every `Rooms`: what is kept, in which order, for whom, and what may be attached.
 
-Covers: greenroom.storage.memory.rooms, greenroom.storage.rooms, greenroom.storage.sqlite.regions,
-    greenroom.storage.sqlite.rows
+Covers: greenroom.storage.memory.rooms, greenroom.storage.regions, greenroom.storage.rooms,
+    greenroom.storage.rows, greenroom.storage.sqlite.regions
 """
 
 import asyncio

@@ -2,18 +2,25 @@
 
 import hashlib
 
-from greenroom.storage.schema import steps
+import pytest
 
-RELEASED: dict[int, str] = {}
+from greenroom.storage.schema import POSTGRES, SQLITE, steps
+
+RELEASED: dict[str, dict[int, str]] = {SQLITE: {}, POSTGRES: {}}
 """The SHA-256 of each released step's SQL. No release has been made yet."""
 
 
-def test_steps_are_numbered_without_gaps() -> None:
-    """Steps count from 1, so a database's `user_version` says which ones it has seen."""
-    assert [step.number for step in steps()] == list(range(1, len(steps()) + 1))
+@pytest.mark.parametrize("database", RELEASED)
+def test_steps_are_numbered_without_gaps(database: str) -> None:
+    """Steps count from 1, so a number says which ones a database has seen."""
+    assert [each.number for each in steps(database)] == list(range(1, len(steps(database)) + 1))
 
 
-def test_released_steps_never_change() -> None:
+@pytest.mark.parametrize("database", RELEASED)
+def test_released_steps_never_change(database: str) -> None:
     """A database that has seen a step never sees another one of its number."""
-    digests = {step.number: hashlib.sha256(step.sql.encode()).hexdigest() for step in steps()}
-    assert {number: digests[number] for number in RELEASED} == RELEASED
+    digests = {
+        each.number: hashlib.sha256(each.sql.encode()).hexdigest() for each in steps(database)
+    }
+    released = RELEASED[database]
+    assert {number: digests[number] for number in released} == released

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from greenroom.model.identity import Role, User
-from greenroom.storage.schema import steps
+from greenroom.storage.schema import SQLITE, steps
 from greenroom.storage.sqlite.database_file import upgrade
 
 A_USER = "INSERT INTO identity_users (account, key, value) VALUES (?, ?, ?)"
@@ -30,12 +30,12 @@ def upgraded(trust: str) -> Role:
     """Return a role with a trust policy after the step."""
     role = Role(account=ACCOUNT, name="r", id="AROA9", create_date=1, trust_policy=trust)
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    before = [step for step in steps() if step.number < 4]
+    before = [step for step in steps(SQLITE) if step.number < 4]
     upgrade(connection, before)
     for insert, value in ((A_USER, ANNA), (A_USER, THERE), (A_ROLE, MOD), (A_ROLE, role)):
         kept = json.dumps(without_ids(value))
         connection.execute(insert, (value.account, value.name.lower(), kept))
-    upgrade(connection, steps())
+    upgrade(connection, steps(SQLITE))
     (text,) = connection.execute("SELECT value FROM identity_roles WHERE key = 'r'").fetchone()
     connection.close()
     found = msgspec.json.decode(text, type=Role)

@@ -7,8 +7,10 @@ Who needs one noun takes that port, not the store.
 - **Atomicity.** Each call is one transaction: a quota is counted and the row inserted, a
   configuration is found unused and deleted, with nothing in between.
 - **Order.** Writing calls take effect in the order in which they are made, also when nobody waits
-  in between. A reading call sees every write that was answered before it was made; one that is
-  still under way it may see or not.
+  in between: those on rooms, configurations and tags of one account and region, those on
+  identities, on token uses, on secrets. A store of one process has one order for all of them; in
+  one that nodes share, others go on while one waits. A reading call sees every write that was
+  answered before it was made, by whichever node; one that is still under way it may see or not.
 - **Isolation.** Nothing of another account or region is ever returned or changed: resources are
   named by their whole ARN, lists by account and region.
 - **Units.** `now` arguments are milliseconds since the epoch; a `quota` of 0 is no limit.
@@ -51,7 +53,11 @@ class StoreUnwritable(StoreRefused):
 
 
 class StoreForeign(StoreRefused):
-    """The file is damaged, not ours, or of a newer version. It was not touched."""
+    """What is there is damaged, not ours, or of a newer version. It was not touched."""
+
+
+class StoreUnreachable(StoreRefused):
+    """The server of the store does not answer, or does not let us in."""
 
 
 class Store(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreUnwritable
-from greenroom.storage.schema import steps
+from greenroom.storage.schema import SQLITE, steps
 from greenroom.storage.sqlite import copy, database_file
 from greenroom.storage.sqlite.store import SqliteStore
 
@@ -26,7 +26,7 @@ def test_a_store_of_an_older_version(tmp_path: Path) -> None:
         sqlite3.connect(tmp_path / database_file.DATABASE, isolation_level=None)
     ) as connection:
         connection.execute(f"PRAGMA application_id = {database_file.APPLICATION_ID}")
-        database_file.upgrade(connection, steps()[:1])
+        database_file.upgrade(connection, steps(SQLITE)[:1])
     copy.copy(tmp_path, tmp_path / "copy")
     contents = copy.check(tmp_path / "copy")
     assert contents.schema == 1
@@ -50,7 +50,7 @@ def test_a_service_that_starts_meanwhile(directory: Path, monkeypatch: pytest.Mo
     assert not destination.exists()
     settled[0] = 0
     copy.copy(directory, destination)
-    assert copy.check(destination).schema == steps()[-1].number
+    assert copy.check(destination).schema == steps(SQLITE)[-1].number
 
 
 def test_a_place_that_is_full(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_what_is_no_copy(tmp_path: Path, directory: Path) -> None:
     """Another application's database, and one of a newer version, are refused by name."""
     for pragma, why in (
         ("application_id = 1", "is no database of Greenroom's"),
-        (f"user_version = {steps()[-1].number + 1}", "is of a newer version"),
+        (f"user_version = {steps(SQLITE)[-1].number + 1}", "is of a newer version"),
     ):
         path = tmp_path / "other"
         path.unlink(missing_ok=True)

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
-from greenroom.storage.schema import Step, steps
+from greenroom.storage.schema import SQLITE, Step, steps
 from greenroom.storage.sqlite import database_file, write_ahead_log
 from greenroom.storage.sqlite.database_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
 
-NEWEST = steps()[-1].number
+NEWEST = steps(SQLITE)[-1].number
 
 
 def opened(directory: Path) -> AbstractContextManager[sqlite3.Connection]:
@@ -634,9 +634,9 @@ def test_upgrade_runs_what_is_new(tmp_path: Path) -> None:
 def test_opening_upgrades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older store gets the new steps when it is opened, and older versions refuse it then."""
     make(tmp_path)
-    more = (*steps(), Step(NEWEST + 1, "CREATE TABLE added (x);"))
+    more = (*steps(SQLITE), Step(NEWEST + 1, "CREATE TABLE added (x);"))
     with monkeypatch.context() as patched:
-        patched.setattr(database_file, "steps", lambda: more)
+        patched.setattr(database_file, "steps", lambda _: more)
         with opened(tmp_path) as connection:
             connection.execute("INSERT INTO added VALUES (1)")
             assert connection.execute("SELECT count(*) FROM secrets").fetchone() == (500,)
@@ -646,9 +646,9 @@ def test_opening_upgrades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_upgrade_that_fails_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What SQLite says is told; the store is as it was, and free for the next start."""
     make(tmp_path)
-    more = (*steps(), Step(NEWEST + 1, "INSERT INTO nowhere VALUES (1);"))
+    more = (*steps(SQLITE), Step(NEWEST + 1, "INSERT INTO nowhere VALUES (1);"))
     with monkeypatch.context() as patched:
-        patched.setattr(database_file, "steps", lambda: more)
+        patched.setattr(database_file, "steps", lambda _: more)
         with pytest.raises(StoreUnwritable, match="nowhere"), opened(tmp_path):
             pass
     with opened(tmp_path) as connection:

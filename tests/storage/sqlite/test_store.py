@@ -20,9 +20,9 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
 from greenroom.storage.base import StorageUnavailable, StoreInUse
+from greenroom.storage.regions import Region
 from greenroom.storage.rooms import LIST_LIFETIME_MS
 from greenroom.storage.sqlite import rooms as sqlite_rooms
-from greenroom.storage.sqlite.regions import Region
 from greenroom.storage.sqlite.store import SqliteStore
 from tests.stand_ins.redeeming import redeem
 from tests.stand_ins.values import (

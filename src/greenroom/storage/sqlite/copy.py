@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreUnwritable
-from greenroom.storage.schema import steps
+from greenroom.storage.schema import SQLITE, steps
 from greenroom.storage.sqlite import database_file, lock, secrets
 
 ATTEMPTS = 5
@@ -72,7 +72,7 @@ def check(path: Path) -> Contents:
     Raises:
         StoreForeign: it is damaged, not ours, or of a newer version.
     """
-    newest = steps()[-1].number
+    newest = steps(SQLITE)[-1].number
     try:
         with database_file.untouched(path, logged=False) as connection:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -109,12 +109,12 @@ def _undisturbed(directory: Path) -> Iterator[tuple[sqlite3.Connection, Callable
                 yield connection, lambda: True
         elif database_file.has_log(path):
             with lock.locked(directory) as held:
-                database_file.examine(path, steps()[-1].number, held)
+                database_file.examine(path, steps(SQLITE)[-1].number, held)
                 with database_file.untouched(path, logged=True) as connection:
                     yield connection, lambda: True
         else:
             before = _state(path)
-            database_file.examine(path, steps()[-1].number, left)
+            database_file.examine(path, steps(SQLITE)[-1].number, left)
             with database_file.untouched(path, logged=False) as connection:
                 yield connection, lambda: before == _state(path) and not lock.look(directory)[0]
     except (OSError, sqlite3.Error) as error:

@@ -22,7 +22,7 @@ import msgspec
 
 from greenroom.process.files import synchronize
 from greenroom.storage.base import StoreForeign, StoreRefused
-from greenroom.storage.schema import Step, steps
+from greenroom.storage.schema import SQLITE, Step, steps
 from greenroom.storage.sqlite import write_ahead_log
 from greenroom.storage.sqlite.lock import LOCK, Left, Lock, in_use, is_full, locked, unwritable
 
@@ -72,7 +72,7 @@ class DatabaseFile:
         """
         with (
             locked(self._directory) as lock,
-            closing(_open(self._path, steps(), lock)) as connection,
+            closing(_open(self._path, steps(SQLITE), lock)) as connection,
         ):
             self._lock = lock
             if self._has_log():
@@ -119,7 +119,7 @@ def shared(directory: Path) -> Iterator[sqlite3.Connection]:
         StoreForeign: the file is not ours, or of a newer version.
         sqlite3.Error: it cannot be read.
     """
-    path, newest = directory / DATABASE, steps()[-1].number
+    path, newest = directory / DATABASE, steps(SQLITE)[-1].number
     with closing(_connect(path, "mode=ro")) as connection:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()

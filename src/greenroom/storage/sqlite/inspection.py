@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.storage.schema import steps
+from greenroom.storage.schema import SQLITE, steps
 from greenroom.storage.sqlite import database_file, lock, secrets
 from greenroom.storage.sqlite.lock import unwritable
 
@@ -48,7 +48,7 @@ def inspect(directory: Path, secret: str) -> Inspection:
         if not database_file.has_log(path):
             # A log that was left has its index beside it.
             _check_space(directory, path)
-        if not database_file.examine(path, steps()[-1].number, left):
+        if not database_file.examine(path, steps(SQLITE)[-1].number, left):
             return Inspection()
         with database_file.untouched(path, logged=database_file.has_log(path)) as connection:
             return Inspection(True, "", secrets.kept(connection, secret))

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.log_record import Record
 from greenroom.storage.journal import MAXIMUM_RECORDS, Backlog, Entry, Removed
-from greenroom.storage.sqlite.rows import Row
+from greenroom.storage.rows import Row
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 _Queue = tuple[int, int, int, int | None]

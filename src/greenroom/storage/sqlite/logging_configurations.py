@@ -10,12 +10,13 @@ from greenroom.model.logging_configuration import (
 )
 from greenroom.storage import rules
 from greenroom.storage.logging_configurations import LoggingConfigurationPage
-from greenroom.storage.sqlite import regions
-from greenroom.storage.sqlite.rows import (
+from greenroom.storage.regions import changed
+from greenroom.storage.rows import (
     CONFIGURATION_COLUMNS,
     configuration_from,
     configuration_row,
 )
+from greenroom.storage.sqlite import regions
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 State = LoggingConfigurationState
@@ -66,7 +67,7 @@ def create(connection: Connection, configuration: LoggingConfiguration, quota: i
         "SELECT count(*) FROM logging_configurations WHERE region = ?", (region.key,)
     ).fetchone()
     rules.check_quota(arn, count, quota)
-    region = regions.changed(region)
+    region = changed(region)
     regions.save(connection, region)
     connection.execute(
         f"INSERT INTO logging_configurations (region, sequence, {CONFIGURATION_COLUMNS})"
@@ -91,9 +92,9 @@ def update(
     now: int,
 ) -> LoggingConfiguration:
     """Move the configuration to the state and apply the change."""
-    changed = change.apply(get(connection, arn).moved_to(state, now))
-    _save(connection, changed)
-    return changed
+    updated = change.apply(get(connection, arn).moved_to(state, now))
+    _save(connection, updated)
+    return updated
 
 
 def move(

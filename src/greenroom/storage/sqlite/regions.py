@@ -3,18 +3,7 @@
 from sqlite3 import Connection
 from typing import cast
 
-import msgspec
-
-from greenroom.storage import rules
-
-
-class Region(msgspec.Struct, frozen=True):
-    """A row of `regions`; see the schema for its members."""
-
-    key: int
-    sequence: int
-    newest_update_time: int
-    rooms: int
+from greenroom.storage.regions import Region
 
 
 def find(connection: Connection, account: str, region: str) -> Region | None:
@@ -54,18 +43,4 @@ def save(connection: Connection, region: Region) -> None:
     connection.execute(
         "UPDATE regions SET sequence = ?, newest_update_time = ?, rooms = ? WHERE key = ?",
         (region.sequence, region.newest_update_time, region.rooms, region.key),
-    )
-
-
-def changed(region: Region, now: int | None = None, rooms: int = 0) -> Region:
-    """Return the region after one more change, with so many more rooms.
-
-    `now` is when it was a room that changed.
-    """
-    newest = region.newest_update_time
-    return Region(
-        region.key,
-        region.sequence + 1,
-        newest if now is None else rules.update_time(newest, now),
-        region.rooms + rooms,
     )

@@ -14,10 +14,10 @@ import msgspec
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
+from greenroom.storage.regions import Region, changed
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
+from greenroom.storage.rows import ROOM_COLUMNS, Row, room_from, room_row
 from greenroom.storage.sqlite import logging_configurations, regions
-from greenroom.storage.sqlite.regions import Region
-from greenroom.storage.sqlite.rows import ROOM_COLUMNS, Row, room_from, room_row
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 _FIELDS = ", ".join(f"rooms.{column.strip()}" for column in ROOM_COLUMNS.split(","))
@@ -63,7 +63,7 @@ def create(connection: Connection, room: Room, quota: int) -> Room:
     region = regions.find_or_create(connection, arn.account, arn.region)
     rules.check_quota(arn, region.rooms, quota)
     _check_attachments(connection, room, ())
-    region = regions.changed(region, room.update_time, rooms=1)
+    region = changed(region, room.update_time, rooms=1)
     regions.save(connection, region)
     room = msgspec.structs.replace(room, update_time=region.newest_update_time)
     inserted = connection.execute(
@@ -85,7 +85,7 @@ def update(connection: Connection, arn: Arn, change: RoomChange, now: int) -> Ro
     key, sequence, *fields = _existing(connection, arn)
     before = room_from(tuple(fields))
     region = regions.find_or_create(connection, arn.account, arn.region)
-    region = regions.changed(region, now)
+    region = changed(region, now)
     room = change.apply(before, region.newest_update_time)
     _check_attachments(connection, room, before.logging_configuration_identifiers)
     regions.save(connection, region)

@@ -4,7 +4,7 @@ from sqlite3 import Connection
 
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.storage import rules
-from greenroom.storage.sqlite.rows import json_text, tags_from
+from greenroom.storage.rows import json_text, tags_from
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 _TABLES = {

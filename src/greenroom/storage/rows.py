@@ -1,4 +1,4 @@
-"""Rows of the SQLite tables to values and back."""
+"""Rows of a database's tables to values and back, whichever database it is."""
 
 from typing import Any
 

@@ -1,0 +1,198 @@
+"""Calls under way: in which order, how long they wait, and what they become when something dies.
+
+Covers: greenroom.storage.postgres.failures, greenroom.storage.postgres.outage,
+    greenroom.storage.postgres.pool, greenroom.storage.postgres.store
+"""
+
+import asyncio
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.model.errors import ResourceNotFoundException
+from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.postgres.database import Bounds
+from greenroom.storage.postgres.outage import LOOK_SECONDS
+from greenroom.storage.postgres.session import Waits
+from greenroom.storage.postgres.store import PostgresStore
+from scripts.servers.postgresql import PostgreSQL, postgresql
+from tests.running.servers import HASTY
+from tests.stand_ins.redeeming import redeem
+from tests.stand_ins.values import ACCOUNT, NOW, PLENTY, REGION, a_room, room_arn
+from tests.storage.postgres.conftest import Open, end_sessions, impatient
+
+HELD = "BEGIN; SELECT * FROM greenroom.regions FOR UPDATE"
+
+
+async def test_writes_are_made_in_the_order_of_their_calls(a_node: Open) -> None:
+    """Of changes of one room that nobody waits for in between, the last one stays."""
+    store = await a_node()
+    room = await store.rooms.create(a_room(), PLENTY)
+    calls = [
+        store.rooms.update(room.arn, RoomChange(maximum_message_length=length), NOW)
+        for length in range(1, 31)
+    ]
+    changed = await asyncio.gather(*calls)
+    assert [each.maximum_message_length for each in changed] == list(range(1, 31))
+    assert (await store.rooms.get(room.arn)).maximum_message_length == 30
+
+
+async def test_the_first_of_two_uses_is_the_first_call(a_node: Open) -> None:
+    """Of uses of one token that nobody waits for in between, the first call's is the first."""
+    store = await a_node()
+    assert await asyncio.gather(*(redeem(store, "t", NOW, NOW) for _ in range(20))) == [
+        True,
+        *[False] * 19,
+    ]
+
+
+async def test_accounts_do_not_wait_for_each_other(a_node: Open, database: str) -> None:
+    """While another client holds an account's region, others change theirs; its calls end, too."""
+    store = await PostgresStore.open(database, bounds=impatient())
+    room = await store.rooms.create(a_room(), PLENTY)
+    holder = await asyncpg.connect(database)
+    await holder.execute(HELD)
+    waiting = asyncio.ensure_future(store.rooms.delete(room.arn))
+    await asyncio.sleep(0)
+    await store.rooms.create(a_room(arn=room_arn("000000000001")), PLENTY)
+    queued = asyncio.ensure_future(store.tags.add(room.arn, {"a": "1"}, 50))
+    with pytest.raises(StorageUnavailable):
+        await queued
+    await holder.execute("ROLLBACK")
+    await waiting
+    with pytest.raises(ResourceNotFoundException):
+        await store.rooms.get(room.arn)
+    await holder.close()
+    await store.close()
+
+
+async def test_one_call_too_many_is_refused(database: str) -> None:
+    """More calls than may wait are refused at once, tokens as well as others, and counted."""
+    store = await PostgresStore.open(database, bounds=impatient(calls=5))
+    results = await asyncio.gather(
+        *(store.rooms.get(room_arn()) for _ in range(7)), return_exceptions=True
+    )
+    assert [type(each) for each in results[5:]] == [StorageUnavailable] * 2
+    assert all(isinstance(each, ResourceNotFoundException) for each in results[:5])
+    assert (store.statistics.refused, store.statistics.waiting) == (2, 0)
+    await store.close()
+
+
+async def test_too_many_tokens_are_refused(a_node: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for the statement that is under way is bounded."""
+    monkeypatch.setattr("greenroom.storage.postgres.token_uses.BATCH_BOUND", 3)
+    store = await a_node()
+    calls = [store.token_uses.redeem([(f"{n} a", NOW), (f"{n} b", NOW)], NOW) for n in range(3)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(each, StorageUnavailable) for each in results] == [False, True, True]
+    assert results[0] == [True, True]
+    assert store.statistics.refused == 2
+
+
+async def test_ended_sessions_lose_and_double_nothing(
+    a_node: Open, database: str, postgresql_newest: PostgreSQL
+) -> None:
+    """While the server ends sessions at random moments, each room is created exactly once."""
+    store = await a_node()
+    ending = asyncio.create_task(_end_again_and_again(postgresql_newest, database))
+    rooms: list[Room] = []
+    for _ in range(12):
+        rooms += await asyncio.gather(*(store.rooms.create(a_room(), PLENTY) for _ in range(3)))
+        tokens = [(f"token {len(rooms)} {number}", NOW) for number in range(5)]
+        assert all(await store.token_uses.redeem(tokens, NOW))
+    ending.cancel()
+    page = await store.rooms.page(ACCOUNT, REGION, RoomFilter(), 200)
+    assert sorted(each.arn for each in page.rooms) == sorted(each.arn for each in rooms)
+    assert store.statistics.failed_commits == 0
+
+
+async def _end_again_and_again(server: PostgreSQL, database: str) -> None:
+    name = database.rpartition("/")[2]
+    while True:
+        await asyncio.to_thread(end_sessions, server, name)
+        await asyncio.sleep(0.03)
+
+
+async def test_a_server_that_is_killed_and_comes_back() -> None:
+    """Calls wait for a server that starts again, and do what they would have done."""
+    with postgresql(settings=HASTY) as server:
+        url = server.create_database("killed")
+        store = await PostgresStore.open(url, bounds=Bounds(seconds=30))
+        room = await store.rooms.create(a_room(), PLENTY)
+        server.kill()
+        creating = asyncio.ensure_future(store.rooms.create(a_room(), PLENTY))
+        reading = asyncio.ensure_future(store.rooms.get(room.arn))
+        using = asyncio.ensure_future(redeem(store, "t", NOW, NOW))
+        await asyncio.to_thread(server.start)
+        assert (await creating).arn != room.arn
+        assert await reading == room
+        assert await using
+        await store.close()
+
+
+async def test_a_server_that_stays_away() -> None:
+    """After the first moments calls fail at once, which is said once, and all heals unasked."""
+    with postgresql(settings=HASTY) as server:
+        store = await PostgresStore.open(server.create_database("away"), bounds=impatient())
+        room = await store.rooms.create(a_room(), PLENTY)
+        server.kill()
+        with capture_logs() as lines:
+            with pytest.raises(StorageUnavailable):
+                await store.rooms.get(room.arn)
+            for _ in range(20):
+                with pytest.raises(StorageUnavailable) as refused:
+                    await store.rooms.get(room.arn)
+                assert str(refused.value) == "The store cannot answer now"
+            # At most one of them has looked; the others were refused without an attempt.
+            assert store.statistics.calls <= 4
+            await asyncio.to_thread(server.start)
+            await asyncio.sleep(LOOK_SECONDS)
+            assert await store.rooms.get(room.arn) == room
+        assert [line["event"] for line in lines] == [
+            "store cannot answer",
+            "store answers again",
+        ]
+        await store.close()
+
+
+async def test_a_server_that_stands_still() -> None:
+    """A server that answers nothing makes no call wait for ever; what is undecided stays right."""
+    with postgresql(settings=HASTY) as server:
+        url = server.create_database("still")
+        bounds = Bounds(seconds=1, waits=Waits(connect=0.4, statement=0.4))
+        store = await PostgresStore.open(url, bounds=bounds)
+        await store.check_writable()
+        server.pause()
+        with pytest.raises(StorageUnavailable):
+            await store.rooms.create(a_room(), PLENTY)
+        server.resume()
+        await asyncio.sleep(0.6)
+        room = await store.rooms.create(a_room(), PLENTY)
+        page = await store.rooms.page(ACCOUNT, REGION, RoomFilter(), 50)
+        assert [each.arn for each in page.rooms] == [room.arn]
+        await store.close()
+
+
+async def test_a_call_whose_caller_went_away_is_whole(a_node: Open) -> None:
+    """A cancelled call is done whole or not at all, and connections stay good."""
+    store = await a_node()
+    room = await store.rooms.create(a_room(), PLENTY)
+    for pause in (0, 0.0005, 0.001, 0.002, 0.004):
+        task = asyncio.ensure_future(store.tags.add(room.arn, {"a": str(pause)}, 50))
+        await asyncio.sleep(pause)
+        task.cancel()
+    await store.tags.add(room.arn, {"b": "2"}, 50)
+    assert await store.tags.get(room.arn) == {"a": "0.004", "b": "2"}
+    assert store.statistics.repeated == 0
+
+
+async def test_statistics(a_node: Open) -> None:
+    """What was asked, kept and repeated is counted."""
+    store = await a_node()
+    await store.check_writable()
+    with pytest.raises(ResourceNotFoundException):
+        await store.rooms.get(room_arn())
+    found = store.statistics
+    assert (found.calls, found.commits, found.failed_commits, found.repeated) == (2, 1, 0, 0)

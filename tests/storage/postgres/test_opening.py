@@ -1,0 +1,224 @@
+"""What is looked at before a database is used, and what its schema may be.
+
+Covers: greenroom.storage.postgres.upgrading
+"""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from greenroom.storage.base import (
+    StorageUnavailable,
+    StoreForeign,
+    StoreRefused,
+    StoreUnreachable,
+    StoreUnwritable,
+)
+from greenroom.storage.postgres import opening
+from greenroom.storage.postgres.outage import LOOK_SECONDS
+from greenroom.storage.postgres.store import PostgresStore
+from greenroom.storage.schema import POSTGRES, steps
+from scripts.servers.postgresql import PostgreSQL
+from tests.stand_ins.values import PLENTY, a_room
+from tests.storage.postgres.conftest import Open, end_sessions, impatient
+
+NEWEST = steps(POSTGRES)[-1].number
+NEWER = "INSERT INTO greenroom.schema_steps SELECT max(number) + 1 FROM greenroom.schema_steps"
+
+
+async def refusal(kind: type[StoreRefused], url: str) -> str:
+    """Return the line of the refusal of that kind, which has one line and no password."""
+    with pytest.raises(kind) as raised:
+        await PostgresStore.open(url)
+    line = str(raised.value)
+    assert "\n" not in line
+    password = urlsplit(url).password
+    assert password is None or password not in line
+    return line
+
+
+async def test_steps_are_done_once(database: str) -> None:
+    """Of four nodes that start together on an empty database one builds it; all of them work."""
+    stores = await asyncio.gather(*(PostgresStore.open(database) for _ in range(4)))
+    await asyncio.gather(*(store.rooms.create(a_room(), PLENTY) for store in stores))
+    for store in stores:
+        await store.close()
+    connection = await asyncpg.connect(database)
+    seen = await connection.fetch("SELECT number FROM greenroom.schema_steps ORDER BY number")
+    await connection.close()
+    assert [number for (number,) in seen] == list(range(1, NEWEST + 1))
+
+
+async def test_a_newer_schema_is_refused(database: str, a_node: Open) -> None:
+    """A node does not start on the schema of a newer version; one that runs goes on."""
+    store = await a_node()
+    await execute(database, NEWER)
+    line = await refusal(StoreForeign, database)
+    assert f"newer version (schema {NEWEST + 1}, this one knows {NEWEST})" in line
+    await store.rooms.create(a_room(), PLENTY)
+
+
+async def test_tables_of_others_are_left_alone(database: str) -> None:
+    """A schema of our name with other tables is refused; those beside it are nobody's business."""
+    await execute(database, "CREATE TABLE rooms (x int); CREATE SCHEMA greenroom")
+    await execute(database, "CREATE TABLE greenroom.rooms (x int)")
+    assert "tables of another application" in await refusal(StoreForeign, database)
+    await execute(database, "DROP TABLE greenroom.rooms")
+    store = await PostgresStore.open(database)
+    await store.rooms.create(a_room(), PLENTY)
+    await store.close()
+    connection = await asyncpg.connect(database)
+    assert await connection.fetchval("SELECT count(*) FROM public.rooms") == 0
+    await connection.close()
+
+
+async def test_a_role_with_few_privileges_suffices(
+    database: str, a_node: Open, postgresql_newest: PostgreSQL
+) -> None:
+    """Once the schema is there, a role that reads and writes its tables can do all."""
+    await a_node()
+    role = f"few_{urlsplit(database).path.strip('/')}"
+    postgresql_newest.sql(f"CREATE ROLE {role} LOGIN PASSWORD 'few'")
+    url = postgresql_newest.url(urlsplit(database).path.strip("/"), role, "few")
+    try:
+        assert "permission denied" in await refusal(StoreUnwritable, url)
+        await execute(
+            database,
+            f"GRANT USAGE ON SCHEMA greenroom TO {role};"
+            f" GRANT SELECT ON greenroom.schema_steps TO {role}",
+        )
+        assert "may not SELECT, INSERT, UPDATE and DELETE" in await refusal(StoreUnwritable, url)
+        await execute(
+            database,
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA greenroom TO {role}",
+        )
+        store = await PostgresStore.open(url)
+        room = await store.rooms.create(a_room(), PLENTY)
+        await store.rooms.delete(room.arn)
+        await store.check_writable()
+        await store.close()
+    finally:
+        postgresql_newest.sql(f"DROP OWNED BY {role}", urlsplit(database).path.strip("/"))
+        postgresql_newest.sql(f"DROP ROLE {role}")
+
+
+async def test_a_role_that_may_not_build_is_told(postgresql_newest: PostgreSQL) -> None:
+    """Where the schema is missing, the role needs the right to make it; the line says so."""
+    postgresql_newest.sql("CREATE ROLE poor LOGIN PASSWORD 'poor'")
+    try:
+        url = postgresql_newest.url("postgres", "poor", "poor")
+        line = await refusal(StoreUnwritable, url)
+    finally:
+        postgresql_newest.sql("DROP ROLE poor")
+    assert "schema greenroom" in line
+    assert "start once with a role that may create it" in line
+
+
+async def test_who_does_not_let_us_in(database: str) -> None:
+    """A wrong password, a missing database and a port where nobody is are told apart."""
+    parts = urlsplit(database)
+    wrong = database.replace(f":{parts.password}@", ":wr0ng@")
+    assert "password authentication failed" in await refusal(StoreUnreachable, wrong)
+    missing = database.replace(parts.path, "/missing")
+    assert 'database "missing" does not exist' in await refusal(StoreUnreachable, missing)
+    closed = database.replace(f":{parts.port}/", ":1/")
+    assert "127.0.0.1:1" in await refusal(StoreUnreachable, closed)
+
+
+async def test_the_password_may_come_from_elsewhere(database: str) -> None:
+    """A URL without a password is completed at each connection."""
+    password = urlsplit(database).password
+    assert password is not None
+    asked: list[str] = []
+
+    def read() -> str:
+        asked.append(password)
+        return password
+
+    store = await PostgresStore.open(database.replace(f":{password}@", "@"), read)
+    await store.check_writable()
+    await store.close()
+    assert len(asked) == 2
+
+
+async def test_a_database_that_only_reads_is_refused(
+    database: str, postgresql_newest: PostgreSQL
+) -> None:
+    """Where transactions are read-only, as on a replica, the start is refused by name."""
+    name = urlsplit(database).path.strip("/")
+    postgresql_newest.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert "read-only replica" in await refusal(StoreUnwritable, database)
+
+
+async def test_one_that_comes_to_only_read_is_unavailable(
+    database: str, a_node: Open, postgresql_newest: PostgreSQL
+) -> None:
+    """A database that turns read-only refuses calls, and serves again afterwards, unasked."""
+    store = await PostgresStore.open(database, bounds=impatient())
+    name = urlsplit(database).path.strip("/")
+    postgresql_newest.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    end_sessions(postgresql_newest, name)
+    with pytest.raises(StorageUnavailable):
+        await store.rooms.create(a_room(), PLENTY)
+    postgresql_newest.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await asyncio.sleep(LOOK_SECONDS)
+    await store.rooms.create(a_room(), PLENTY)
+    await store.close()
+
+
+async def test_an_encoding_that_cannot_hold_every_text_is_refused(
+    postgresql_newest: PostgreSQL,
+) -> None:
+    """A database in another encoding than UTF-8 is refused, and the line says what to do."""
+    postgresql_newest.sql(
+        "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    )
+    try:
+        line = await refusal(StoreForeign, postgresql_newest.url("latin"))
+    finally:
+        postgresql_newest.drop_database("latin")
+    assert "ENCODING 'UTF8'" in line
+
+
+def test_an_old_server_is_refused() -> None:
+    """The least version is named."""
+    opening.check_version(15, "here")
+    with pytest.raises(StoreForeign, match="version 14 is too old; the least is 15"):
+        opening.check_version(14, "here")
+
+
+class Pooled:
+    """A connection to a pooler that answers with these backends, one after the other."""
+
+    def __init__(self, *backends: int) -> None:
+        self._backends = iter(backends)
+
+    async def fetchval(self, _statement: str) -> int:
+        return next(self._backends)
+
+    async def execute(self, _statement: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((1, 2, 2), (1,)), ((1, 1, 1), (1,)), ((1, 1, 2), (3,))],
+    ids=["the first is lent", "both have one", "the second is another"],
+)
+async def test_a_pooler_that_lends_is_refused(one: tuple[int, ...], other: tuple[int, ...]) -> None:
+    """A pooler in the mode transaction is told by its connections, and refused by name."""
+    with pytest.raises(StoreForeign, match="pgbouncer in the mode transaction"):
+        await opening.check_pooler(Pooled(*one), Pooled(*other), "here")  # type: ignore[arg-type]
+
+
+async def test_a_pooler_with_a_session_each_is_fine() -> None:
+    """A pooler in the mode session keeps each connection's own."""
+    await opening.check_pooler(Pooled(1, 1, 1), Pooled(2), "here")  # type: ignore[arg-type]
+
+
+async def execute(url: str, statements: str) -> None:
+    """Execute statements in a database, as its owner."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(statements)
+    await connection.close()

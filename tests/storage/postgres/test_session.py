@@ -1,0 +1,71 @@
+"""Texts that PostgreSQL cannot keep as they are, and what holds on each connection."""
+
+import pytest
+
+from greenroom.storage.postgres.session import Waits, connect, escaped, unescaped
+from scripts.servers.postgresql import PostgreSQL
+
+TEXTS = [
+    "",
+    "plain",
+    "\0",
+    "a\0b",
+    "\x01",
+    "\x01\x01\0\x02",
+    "\ud800",
+    "\udfff\0",
+    "é😀\ue000",
+    "\\x01",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+async def test_every_text_comes_back(database: str, text: str) -> None:
+    """What Python calls a text is kept and returned as it was; in an array, when it is escaped."""
+    assert unescaped(escaped(text)) == text
+    connection = await connect(database, None, Waits())
+    assert await connection.fetchval("SELECT $1::text", text) == text
+    assert await connection.fetchval("SELECT $1 = ANY ($2::text[])", text, [escaped(text)])
+    await connection.close()
+
+
+def test_ordinary_texts_are_kept_as_they_are() -> None:
+    """Who looks into the tables reads what was written."""
+    assert escaped("a tag, \\ 😀 \x02") == "a tag, \\ 😀 \x02"
+
+
+def test_no_two_texts_are_kept_alike() -> None:
+    """Different texts stay different, and NUL sorts before all else."""
+    assert len({escaped(text) for text in TEXTS}) == len(TEXTS)
+    assert sorted(["b", "\x01", "\0", "\x02"], key=escaped) == ["\0", "\x01", "\x02", "b"]
+
+
+async def test_what_holds_on_a_connection(database: str, postgresql_newest: PostgreSQL) -> None:
+    """Whatever the database's own settings, commits wait for the disk, and nobody waits long."""
+    name = database.rpartition("/")[2]
+    for setting in ("synchronous_commit = off", "search_path = public", "lock_timeout = 0"):
+        postgresql_newest.sql(f"ALTER DATABASE {name} SET {setting}")
+    connection = await connect(database, None, Waits(statement=1.5))
+    shown = [
+        await connection.fetchval(f"SHOW {setting}")
+        for setting in ("synchronous_commit", "search_path", "lock_timeout", "statement_timeout")
+    ]
+    await connection.close()
+    assert shown == ["on", "greenroom", "2s", "3s"]
+
+
+async def test_a_stronger_durability_stays(database: str, postgresql_newest: PostgreSQL) -> None:
+    """Who waits for more than the disk goes on to."""
+    name = database.rpartition("/")[2]
+    postgresql_newest.sql(f"ALTER DATABASE {name} SET synchronous_commit = remote_apply")
+    connection = await connect(database, None, Waits())
+    assert await connection.fetchval("SHOW synchronous_commit") == "remote_apply"
+    await connection.close()
+
+
+async def test_of_several_servers_the_one_that_writes_is_taken(database: str) -> None:
+    """A URL with several servers leads to one that answers and is no replica."""
+    server = database.partition("@")[2].partition("/")[0]
+    connection = await connect(database.replace(server, f"127.0.0.1:1,{server}"), None, Waits())
+    assert not await connection.fetchval("SELECT pg_is_in_recovery()")
+    await connection.close()
