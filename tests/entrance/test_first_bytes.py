@@ -109,6 +109,15 @@ async def test_an_upgrade_at_the_bounds(limits: HeadLimits, upgrades: bool) -> N
         transport.protocol.connection_lost(None)
 
 
+async def test_an_upgrade_that_lacks_a_header() -> None:
+    """What a proxy did not pass on is named in the answer."""
+    async with stage() as made:
+        first_bytes, transport, _ = opened(made)
+        first_bytes.data_received(head().replace(b"Connection: Upgrade\r\n", b""))
+        await settle()
+        assert transport.written[0].startswith(b"HTTP/1.1 426 ")
+
+
 async def test_what_comes_behind_an_upgrade() -> None:
     """It is the plane's, and handled when the connection is open."""
     async with stage() as made:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.entrance import health
 from greenroom.entrance.health import FRESH_SECONDS, Health, Part, StoreCheck
@@ -80,6 +81,37 @@ async def test_a_part_that_fails(part: Part, disk: Disk, clock: HandClock) -> No
     assert status == (503 if draining else 200)
     assert body["failing"] == {part.value: part.meaning}
     assert (await asked("/health/live", check, **failing))[0] == 200
+
+
+def test_every_part_says_what_it_means() -> None:
+    """In words, each in its own."""
+    meanings = {part: part.meaning for part in Part}
+    assert all(len(each) > 10 for each in meanings.values())
+    assert len(set(meanings.values())) == len(Part)
+
+
+async def test_a_store_that_cannot_write_is_no_fault(disk: Disk, clock: HandClock) -> None:
+    """It fails the probe, and the log has no line of a fault."""
+    disk.full = True
+    with capture_logs() as logs:
+        assert (await asked("/health/ready", StoreCheck(disk.write, clock.clock)))[0] == 503
+    assert logs == []
+
+
+async def test_nothing_is_asked_after_the_end(
+    disk: Disk, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that is under way ends, and without one there is nothing to end."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.001)
+    check = StoreCheck(disk.write, clock.clock)
+    check.close()
+    disk.free.clear()
+    assert await check.fails()
+    asking = check._asking
+    assert asking is not None
+    check.close()
+    await asyncio.wait((asking,), timeout=5)
+    assert asking.cancelled()
 
 
 async def test_several_parts_that_fail(disk: Disk, clock: HandClock) -> None:

@@ -8,9 +8,20 @@ from unittest.mock import Mock
 
 import pytest
 
+from greenroom.bus.base import IdentitiesChanged
+from greenroom.bus.memory import MemoryBus
+from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.entrance.health import Part, StoreCheck
 from greenroom.server import node as node_module
-from greenroom.server.node import _health, _monitoring, _publishing, _tickers
+from greenroom.server.node import (
+    _health,
+    _iam_apis,
+    _line,
+    _monitoring,
+    _publishing,
+    _tickers,
+    application,
+)
 from greenroom.settings.load import load
 from greenroom.telemetry.metrics import Metrics
 
@@ -98,3 +109,33 @@ def test_what_ticks(has_certificate: bool) -> None:
     if has_certificate:
         ticks.append(node.opened.certificate.look)
     assert [ticker._tick for ticker in tickers] == ticks
+
+
+def test_where_rooms_publish() -> None:
+    """A single node records before it shows; a bus of many nodes is the record itself."""
+    other = Mock()
+    assert isinstance(_line(MemoryBus(), Mock()), RecordedLine)
+    assert _line(other, Mock()) is other
+
+
+def test_a_change_of_identities_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All nodes hear which account's identities have changed."""
+    services, made = Mock(), Mock()
+    monkeypatch.setattr(node_module, "iam_apis", made)
+    assert _iam_apis(services, Mock(), {"us-east-1"}) is made.return_value
+    _, changed, regions = made.call_args.args
+    changed("123456789012")
+    services.control.broadcast.assert_called_once_with(IdentitiesChanged("123456789012"))
+    assert regions == {"us-east-1"}
+
+
+@pytest.mark.parametrize("base_path", ["/chat", ""])
+def test_the_base_path_of_the_application(base_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the settings', and none by default."""
+    made = Mock()
+    monkeypatch.setattr(node_module, "Application", made)
+    node = a_node({"base_path": base_path} if base_path else {}, "127.0.0.1", certificate=None)
+    node.opened.clock = Mock()
+    application(node, Mock(spec=StoreCheck))
+    assert made.call_args.args[0] is node.control
+    assert made.call_args.args[3] == base_path

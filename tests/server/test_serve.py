@@ -1,6 +1,6 @@
 """The composition root, in this process; its signals and exit codes are tested in e2e.
 
-Covers: greenroom.entrance.ready, greenroom.server.adapters, greenroom.server.messaging_plane
+Covers: greenroom.entrance.ready, greenroom.server.messaging_plane
 """
 
 import asyncio

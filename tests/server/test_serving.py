@@ -1,16 +1,14 @@
-"""The steps of a node's life one by one, each part of it a double.
+"""Whether a node serves again, whose place it takes, and what is told at its start.
 
 Covers: greenroom.server.serve
 """
 
 import asyncio
 import contextlib
-import gc
 from typing import Any
 from unittest import mock
 
 import pytest
-from structlog.testing import capture_logs
 
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
@@ -122,60 +120,6 @@ async def test_an_ordinary_end(serving: Parts, spread: str, seconds: int) -> Non
     assert serving.calls.server.should_exit is True
 
 
-@pytest.mark.parametrize("publishing", [True, False])
-async def test_what_is_closed(parts: Parts, publishing: bool) -> None:
-    """Reviews come first: what is reviewed yet has its record too."""
-    task = parts.node.publishing
-    if not publishing:
-        parts.node.publishing = None
-    await serve._close(parts.node, 2)
-    assert all(each.stop.called for each in parts.node.tickers)
-    awaited = [each for each in parts.calls.mock_calls if not each[0].startswith("node")]
-    assert awaited == [
-        mock.call.reviewer.drain(7),
-        mock.call.chat_log.stop(7, 2),
-        mock.call.identity.close(),
-    ]
-    assert task.cancel.called is publishing
-    await serve._close(parts.node)
-    parts.node.chat_log.stop.assert_awaited_with(7, None)
-
-
-@pytest.mark.parametrize("taken", [True, False])
-async def test_handing_over(parts: Parts, notified: list[tuple[str, ...]], taken: bool) -> None:
-    """Viewers are held, the store is closed, and the main process is named once it serves."""
-    parts.calls.successor.serves = mock.AsyncMock(return_value=taken)
-    parts.calls.successor.pid = 4711
-    assert await serve._hand_over(parts.node, parts.calls.successor) is taken
-    assert parts.node.plane.hub.hold.called
-    parts.node.chat_log.stop.assert_awaited_once_with(7, serve.HANDOVER_SECONDS)
-    assert parts.opened.store.close.await_count == 1
-    assert notified == ([("MAINPID=4711",)] if taken else [])
-
-
-@pytest.mark.parametrize("succeeded", [True, False])
-def test_being_told_to_stop(parts: Parts, notified: list[tuple[str, ...]], succeeded: bool) -> None:
-    """Nobody is accepted before anybody is dropped; a service with a successor goes on."""
-    calls = parts.calls
-    if not succeeded:
-        parts.offer.successor = None
-    serve._stop(parts.opened, calls.server, calls.hub, 5, parts.offer)
-    assert notified == ([] if succeeded else [(systemd.STOPPING,)])
-    assert calls.mock_calls[-4:] == [
-        mock.call.offer.withdraw("it was told to stop"),
-        mock.call.server.stop_accepting(),
-        mock.call.node.opened.listening.close(),
-        mock.call.hub.drain(5),
-    ]
-
-
-def test_letting_go(parts: Parts) -> None:
-    """Requests under way have a moment, and the server ends."""
-    serve._let_go(parts.calls.server, parts.calls.hub)
-    assert parts.calls.server.config.timeout_graceful_shutdown == serve.HANDOVER_SECONDS
-    assert parts.calls.server.should_exit is True
-
-
 @pytest.mark.parametrize("store", [SqliteStore, MemoryStore])
 @pytest.mark.parametrize("behind", [True, False])
 async def test_what_is_offered(parts: Parts, store: type, behind: bool) -> None:
@@ -199,37 +143,6 @@ async def test_whose_place_is_taken() -> None:
     with mock.patch.object(serve, "predecessor") as finding:
         assert serve._predecessor(kept, taking_over=True) is finding.return_value
     finding.assert_called_once_with(kept.path("data_dir"))
-
-
-@pytest.mark.parametrize("encrypted", [True, False])
-def test_a_hang_up(parts: Parts, encrypted: bool) -> None:
-    """Certificate and identities are read again."""
-    certificate = parts.opened.certificate
-    if not encrypted:
-        parts.opened.certificate = None
-    serve._hang_up(parts.opened)
-    assert certificate.reload.called is encrypted
-    assert parts.opened.identity.hang_up.called
-
-
-@pytest.mark.parametrize("drained", ["before", "in time", "never"])
-async def test_waiting_for_a_drain(
-    parts: Parts, drained: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is waited for as long as it may take, and the last ones have a moment; then all end."""
-    monkeypatch.setattr(serve, "LAST_WORDS_SECONDS", 0.02)
-    hub, loop = parts.node.plane.hub, asyncio.get_running_loop()
-    hub.drained, hub.settling = asyncio.Event(), False
-    if drained == "before":
-        hub.drained.set()
-    elif drained == "in time":
-        loop.call_later(0.001, hub.drained.set)
-    begun = loop.time()
-    async with asyncio.timeout(10):
-        await serve._drained(hub, 0 if drained == "never" else 3600)
-    waits = {"before": 0, "in time": 0.02, "never": 0.04}[drained]
-    assert loop.time() - begun >= waits - 0.005
-    hub.drain.assert_called_once_with()
 
 
 async def test_a_drain_that_settles(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,58 +197,3 @@ def test_a_start(
     ]
     ends = {"none": [(systemd.READY,)], "names": [], "names not": [("MAINPID=4711",)]}
     assert notified == ends[before]
-
-
-@pytest.mark.parametrize(
-    ("hosts", "given", "encrypted", "warned"),
-    [
-        (["127.0.0.1", "192.0.2.1"], {}, False, True),
-        (["127.0.0.1", "192.0.2.1"], {}, True, False),
-        (["127.0.0.1", "::1"], {}, False, False),
-        (["192.0.2.1"], {"trusted_proxies": "10.0.0.1"}, False, False),
-    ],
-)
-@pytest.mark.parametrize("by_environment", [True, False])
-def test_what_nobody_may_have_meant(
-    parts: Parts,
-    hosts: list[str],
-    given: dict[str, object],
-    encrypted: bool,
-    warned: bool,
-    by_environment: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Chat in clear on the network, and chat logs that go to AWS by the environment alone."""
-    parts.opened.settings = load(given, {}, None)
-    parts.opened.listening.hosts = hosts
-    if not encrypted:
-        parts.opened.certificate = None
-    choice = mock.Mock(by_environment=by_environment, why="AWS_PROFILE")
-    monkeypatch.setattr(serve, "chosen", lambda *_: choice)
-    with capture_logs() as logs:
-        serve._warn(parts.opened, parts.calls.ready)
-    assert {each["log_level"] for each in logs} <= {"warning"}
-    starts = [each["event"].partition(":")[0].partition(",")[0] for each in logs]
-    assert starts == ["no TLS"] * warned + ["chat logs go to AWS"] * by_environment
-
-
-@pytest.mark.parametrize("faults", [1, 2])
-async def test_the_error_of_a_task(faults: int) -> None:
-    """A lone one is raised as itself, several as the group that they are."""
-
-    async def fail() -> None:
-        raise ValueError("a fault of ours")
-
-    async def run() -> None:
-        async with serve._task_group() as tasks:
-            for _ in range(faults):
-                tasks.create_task(fail())
-
-    with pytest.raises(ValueError if faults == 1 else ExceptionGroup) as raised:
-        await run()
-    assert not isinstance(raised.value, ExceptionGroup) or len(raised.value.exceptions) == 2
-
-
-def test_the_collector_is_as_it_was() -> None:
-    """The doubles above changed nothing of this process."""
-    assert gc.isenabled()
