@@ -48,6 +48,7 @@ class SendMessage(
     tag_field="Action",
     tag="SEND_MESSAGE",
     forbid_unknown_fields=True,
+    omit_defaults=True,
 ):
     """Send a message to the room. How long it may be, the room says."""
 
@@ -74,6 +75,7 @@ class DeleteMessage(
     tag_field="Action",
     tag="DELETE_MESSAGE",
     forbid_unknown_fields=True,
+    omit_defaults=True,
 ):
     """Ask the room's clients to no longer show a message."""
 
@@ -103,6 +105,7 @@ class DisconnectUser(
     tag_field="Action",
     tag="DISCONNECT_USER",
     forbid_unknown_fields=True,
+    omit_defaults=True,
 ):
     """Disconnect all of a user's connections to the room."""
 
@@ -135,6 +138,11 @@ OPERATIONS = (*(each.operation for each in ACTIONS), "SendEvent")
 """What a room's connections get something from; nobody but the API's caller sends events."""
 
 
+def encode(action: Action) -> str:
+    """Return an action as a client sends it: without the members that it does not use."""
+    return _encode(action).decode()
+
+
 def decode(text: bytes) -> Action:
     """Decode one frame's text.
 
@@ -158,6 +166,7 @@ def decode(text: bytes) -> Action:
 
 
 _DECODER: msgspec.json.Decoder[Action] = msgspec.json.Decoder(Action)
+_encode = msgspec.json.Encoder().encode
 
 
 def _decode_leniently(text: bytes) -> Action:
