@@ -1,10 +1,14 @@
 """What the process draws at random."""
 
 import re
+import subprocess
+import sys
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from greenroom.process.randomness import new_id, new_key
+from greenroom.process.randomness import new_id, new_key, new_request_id
 from greenroom.tokens.key_ring import KeyRing
 
 
@@ -13,6 +17,36 @@ def test_ids() -> None:
     ids = [new_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(re.fullmatch(r"[a-zA-Z0-9]{12}", each) for each in ids)
+
+
+def test_request_ids() -> None:
+    """Request ids are random UUIDs, in the one form that they are written in."""
+    ids = [new_request_id() for _ in range(1000)]
+    assert len({each[:8] for each in ids}) > 990
+    for each in ids:
+        read = uuid.UUID(each)
+        assert (str(read), read.version, read.variant) == (each, 4, uuid.RFC_4122)
+    assert {each[19] for each in ids} == set("89ab")
+    assert {digit for each in ids for digit in each[24:]} == set("0123456789abcdef")
+
+
+def test_threads_draw_different_ids() -> None:
+    """What is drawn ahead is given to one only."""
+    with ThreadPoolExecutor(8) as threads:
+        drawn = list(threads.map(lambda _: [new_id() for _ in range(500)], range(8)))
+    assert len({each for ids in drawn for each in ids}) == 8 * 500
+
+
+def test_a_child_draws_its_own() -> None:
+    """What was drawn ahead stays with the parent, when the process forks."""
+    code = (
+        "import os; from greenroom.process.randomness import new_id; new_id()\n"
+        "child = os.fork(); ids = [new_id() for _ in range(200)]\n"
+        "child and os.waitpid(child, 0); print(*ids, flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    theirs, ours = done.stdout.splitlines()
+    assert not set(theirs.split()) & set(ours.split())
 
 
 def test_new_keys() -> None:

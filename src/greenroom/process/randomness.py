@@ -3,26 +3,34 @@
 The pure packages take such values as arguments; here is where they come from.
 """
 
+import os
 import secrets
+import sys
 
 from greenroom.model.message import identifier
 from greenroom.tokens.key_ring import KEY_BYTES, KEY_ID_BYTES
 
-_UUID_BYTES = 16
-_IDENTIFIER_BITS = 128
+_NUMBER_BYTES = 16
 """Far more than an identifier tells apart, so that each is as likely as any other."""
+
+_AT_ONCE = 64
+"""Numbers that are drawn together: to ask the system costs as much as all else of an identifier."""
+
+_drawn: list[int] = []
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_drawn.clear)
 
 
 def new_id() -> str:
     """Return a random identifier: 12 letters and digits, 71 bits."""
-    return identifier(secrets.randbits(_IDENTIFIER_BITS))
+    return identifier(_number())
 
 
 def new_request_id() -> str:
     """Return a random UUID (RFC 9562, version 4): what AWS calls its requests."""
-    drawn = secrets.token_hex(_UUID_BYTES)
-    variant = "89ab"[int(drawn[16], 16) % 4]
-    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
+    number = _number()
+    drawn, variant = f"{number:032x}", "89ab"[number % 4]
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[12:15]}-{variant}{drawn[15:18]}-{drawn[18:30]}"
 
 
 def new_key() -> tuple[str, bytes]:
@@ -31,3 +39,16 @@ def new_key() -> tuple[str, bytes]:
     while key_id.startswith("-"):  # a command would take it for an option
         key_id = secrets.token_urlsafe(KEY_ID_BYTES * 3 // 4)
     return key_id, secrets.token_bytes(KEY_BYTES)
+
+
+def _number() -> int:
+    """Return a random number of `_NUMBER_BYTES` that nobody else gets."""
+    while True:
+        try:
+            return _drawn.pop()
+        except IndexError:
+            drawn = os.urandom(_NUMBER_BYTES * _AT_ONCE)
+            _drawn.extend(
+                int.from_bytes(drawn[start : start + _NUMBER_BYTES])
+                for start in range(0, len(drawn), _NUMBER_BYTES)
+            )

@@ -22,7 +22,8 @@ from greenroom.protocol.events import encode_error
 MAXIMUM_TOKEN_LENGTH = 4096
 """Bytes of a chat token, as a header's value."""
 
-Headers = Iterable[tuple[bytes, bytes]]
+Header = tuple[bytes, bytes]
+Headers = Iterable[Header]
 
 
 class HandshakeRefused(Exception):
@@ -130,12 +131,15 @@ def parse_upgrade(method: bytes, headers: Headers) -> Upgrade:
     versions: list[bytes] = []
     protocols: list[bytes] = []
     wanted = {_KEY: keys, _VERSION: versions, _PROTOCOL: protocols}
+    asking: list[Header] = []
     for name, value in headers:
         if name in wanted:
             wanted[name].append(value)
+        elif name in _ASKING:
+            asking.append((name, value))
     if method != b"GET":
         raise Refusal.METHOD.error()
-    if missing := _missing(headers):
+    if missing := _missing(asking):
         raise Refusal.UPGRADE.error(f". Missing: {', '.join(missing)}")
     if len(versions) != 1 or versions[0].strip(_BLANK) != b"13":
         raise Refusal.VERSION.error()
@@ -209,6 +213,8 @@ _PHRASES = {
 def _missing(headers: Headers) -> list[str]:
     """Return what of the headers that ask for the upgrade is not there."""
     there = {name for name, value in headers if name in _ASKING and _ASKING[name] in _words(value)}
+    if len(there) == len(_ASKING):
+        return []
     return [
         f"{name.decode().title()}: {word.decode()}"
         for name, word in _ASKING.items()
