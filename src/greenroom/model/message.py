@@ -12,7 +12,6 @@ ID_LENGTH = 12
 _ALPHABET = string.ascii_letters + string.digits
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _PAIR_COUNT = len(_PAIRS)
-_IDS = len(_ALPHABET) ** ID_LENGTH
 
 IdSource = Callable[[], str]
 """Something that returns a new identifier each time."""
@@ -20,7 +19,6 @@ IdSource = Callable[[], str]
 
 def identifier(number: int) -> str:
     """Return the identifier that stands for a number: 12 letters and digits, 71 bits of it."""
-    number %= _IDS
     letters = []
     for _ in range(ID_LENGTH // 2):
         number, pair = divmod(number, _PAIR_COUNT)
