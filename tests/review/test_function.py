@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,24 @@ def test_what_cannot_be_loaded(name: str, why: str) -> None:
     """A function that is not there is named at the start."""
     with pytest.raises(FunctionMissing, match=why):
         FunctionTarget(name)
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("arn:aws:lambda:us-east-1:123456789012:function:review", "review"),
+        ("arn:aws:lambda:us-east-1:123456789012:function:review:live", "review"),
+        ("a:b:c:d:e:f", "a:b:c:d:e:f"),
+    ],
+)
+def test_what_a_context_says(monkeypatch: pytest.MonkeyPatch, uri: str, name: str) -> None:
+    """The function's name, and how long is left: without a limit as long as Lambda gives."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    context = function.Context(uri, None)
+    assert (context.function_name, context.log_group_name) == (name, f"/aws/lambda/{name}")
+    assert context.get_remaining_time_in_millis() == 900_000
+    limited = function.Context(uri, 0.25)
+    assert limited.get_remaining_time_in_millis() == 250
+    now[0] = 200.0
+    assert limited.get_remaining_time_in_millis() == 0

@@ -243,7 +243,16 @@ def test_tables(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[review_handlers]\na.b = 'none'", "review_handlers = 'none'", "review_handlers.a = 1"]
+    "text",
+    [
+        "[review_handlers]\na.b = 'none'",
+        "review_handlers = 'none'",
+        "review_handlers = 'a='",
+        "review_handlers = '=none'",
+        "review_handlers.a = 1",
+        "review_handlers.a = ''",
+        "review_handlers.'' = 'none'",
+    ],
 )
 def test_wrong_tables(text: str, tmp_path: Path) -> None:
     """A pattern without a text of its own is refused."""

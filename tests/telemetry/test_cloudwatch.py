@@ -75,7 +75,9 @@ async def test_names_and_dimensions(access: AwsAccess, namespace: str) -> None:
     metrics.log_destination_errors.labels("arn:aws:ivschat:x").inc(2)
     metrics.log_destination_access_denied_errors.labels("arn:aws:ivschat:x").inc()
     metrics.connects.inc(9)
-    await publisher.publish()
+    with capture_logs() as logs:
+        await publisher.publish()
+    assert logs == []
     sums = {key: value[0] for key, value in (await published(access, namespace)).items()}
     assert sums == {
         ("ConcurrentChatConnections", ""): 0,

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
 from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.secrets import MemorySecrets
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.vault import vault as vault_module
 from greenroom.vault.sealing import Sealer, is_sealed
-from greenroom.vault.vault import SecretsKeyRefused, Vault, open_vault
+from greenroom.vault.vault import CHECK, SecretsKeyRefused, Vault, is_at_hand, open_vault
 
 KEY = base64.b64encode(b"k" * 32).decode()
 
@@ -138,3 +140,33 @@ async def test_a_replacement_that_took_hold_is_told_so() -> None:
     assert await vault.secret("s", b"first") == b"first"
     assert await vault.replace("s", b"first", b"second") == b"second"
     assert await vault.replace("s", b"first", b"fourth") == b"third"
+
+
+def test_whether_a_key_is_at_hand(tmp_path: Path) -> None:
+    """The settings name one, or the data directory has it."""
+    assert not is_at_hand(settings(tmp_path))
+    assert is_at_hand(settings(tmp_path, secrets_key=KEY))
+    assert is_at_hand(settings(tmp_path, secrets_key_file=str(tmp_path / "none")))
+    (tmp_path / "secrets.key").touch()
+    assert is_at_hand(settings(tmp_path))
+
+
+async def test_a_new_key_is_on_the_disk_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file, and the file's name; where it cannot be written, nothing is sealed with it."""
+    done: list[str] = []
+    monkeypatch.setattr(vault_module, "synchronize", lambda path: done.append(path.name))
+    store = MemoryStore()
+
+    def refuse(_path: Path, _text: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(vault_module, "write_private", refuse)
+        with pytest.raises(FileUnwritable, match=r"secrets\.key cannot be written: Permission"):
+            await open_vault(settings(tmp_path), store.secrets)
+    assert (done, store.secrets._secrets) == ([], {})
+    await open_vault(settings(tmp_path), store.secrets)
+    assert done == [tmp_path.name]
+    assert list(store.secrets._secrets) == [CHECK]
