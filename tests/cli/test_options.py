@@ -10,7 +10,7 @@ import pytest
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings
 from greenroom.entrance.sockets import AddressRefused
-from greenroom.process.start_refused import FileUnwritable, StartRefused
+from greenroom.process.start_refused import FileUnreadable, FileUnwritable, StartRefused
 from greenroom.settings.values import SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
 
@@ -23,6 +23,7 @@ from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, Store
         (StoreInUse, ExitCode.DATA_IN_USE),
         (StoreUnwritable, ExitCode.DATA_UNWRITABLE),
         (FileUnwritable, ExitCode.DATA_UNWRITABLE),
+        (FileUnreadable, ExitCode.USAGE),
         (StoreForeign, ExitCode.DATA_FOREIGN),
         (StoreRefused, ExitCode.FAILED),
     ],

@@ -11,8 +11,6 @@ from greenroom.entrance.dev_certificate import dev_certificate
 from greenroom.process.start_refused import FileUnwritable
 from greenroom.server import adapters
 from greenroom.settings.load import load
-from greenroom.storage.memory.store import MemoryStore
-from greenroom.storage.sqlite.store import SqliteStore
 
 
 @pytest.mark.parametrize(
@@ -35,18 +33,6 @@ async def test_rooms_that_no_request_reaches(given: str, used: set[str], named: 
     assert [(each["regions"], each["count"], each["log_level"]) for each in logs] == (
         [] if named is None else [(named, count, "warning")]
     )
-
-
-@pytest.mark.parametrize("storage", ["memory", "sqlite"])
-async def test_the_store(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept is its owner's alone."""
-    keeping = mock.Mock()
-    monkeypatch.setattr(adapters, "keep_private", keeping)
-    settings = load({"storage": storage, "data_dir": str(tmp_path)}, {}, None)
-    store = await adapters._open_store(settings)
-    await store.close()
-    assert isinstance(store, MemoryStore if storage == "memory" else SqliteStore)
-    assert keeping.mock_calls == [mock.call(tmp_path)] * (storage == "sqlite")
 
 
 @pytest.mark.parametrize("setting", ["auto", "off"])

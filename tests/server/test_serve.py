@@ -213,7 +213,7 @@ async def test_the_last_connections_have_a_moment(
 ) -> None:
     """Those that end over time are waited for, but not for ever; whoever is left is dropped."""
     monkeypatch.setattr(serve, "LAST_WORDS_SECONDS", 0.01)
-    hub = Mock(drained=asyncio.Event())
+    hub = Mock(drained=asyncio.Event(), settling=False)
     if drained == "before":
         hub.drained.set()
     elif drained == "soon":

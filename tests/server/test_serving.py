@@ -15,8 +15,6 @@ from greenroom.process.address_file import Address
 from greenroom.server import serve
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings, SettingsRefused
-from greenroom.storage.memory.store import MemoryStore
-from greenroom.storage.sqlite.store import SqliteStore
 
 
 class Parts:
@@ -120,15 +118,15 @@ async def test_an_ordinary_end(serving: Parts, spread: str, seconds: int) -> Non
     assert serving.calls.server.should_exit is True
 
 
-@pytest.mark.parametrize("store", [SqliteStore, MemoryStore])
+@pytest.mark.parametrize("storage", ["sqlite", "memory"])
 @pytest.mark.parametrize("behind", [True, False])
-async def test_what_is_offered(parts: Parts, store: type, behind: bool) -> None:
+async def test_what_is_offered(parts: Parts, storage: str, behind: bool) -> None:
     """Only what is kept can be handed over, and not while chat logs wait for the disk."""
-    parts.opened.store = mock.Mock(spec=store)
+    parts.opened.settings = load({"storage": storage}, {}, None)
     parts.node.chat_log.is_behind = behind
     with mock.patch.object(serve, "Offer") as offering:
         offer = serve._offer(parts.node)
-    kept = parts.opened.settings.path("data_dir") if store is SqliteStore else None
+    kept = parts.opened.settings.path("data_dir") if storage == "sqlite" else None
     offering.assert_called_once_with(kept, parts.opened.listening, parts.node.tasks)
     assert bool(offer.unfit()) is behind
 

@@ -70,6 +70,26 @@ def _files(directory: Path) -> list[Path]:
     return [each for each in directory.iterdir() if each.is_file()]
 
 
+async def test_of_two_first_starts_one_key_is_the_stores(tmp_path: Path) -> None:
+    """Where nodes share a store and come first together, one that has another key is refused."""
+    store = MemoryStore()
+    await store.secrets.keep("sealing-check", Sealer(b"k" * 32).seal("sealing-check", b"greenroom"))
+
+    class Late(MemorySecrets):
+        """Sees the store as it was before the other node came."""
+
+        async def get(self, name: str) -> bytes | None:
+            return None
+
+        async def keep(self, name: str, candidate: bytes) -> bytes:
+            return await store.secrets.keep(name, candidate)
+
+    other = base64.b64encode(b"x" * 32).decode()
+    with pytest.raises(SecretsKeyRefused, match="sealed with another key than that of the setting"):
+        await open_vault(settings(tmp_path, secrets_key=other), Late(Opened()))
+    await open_vault(settings(tmp_path, secrets_key=KEY), Late(Opened()))
+
+
 @pytest.mark.parametrize("name", ["secrets_key", "secrets_key_file"])
 async def test_a_given_key_is_written_nowhere(tmp_path: Path, name: str) -> None:
     """A key of the settings is used as it is, and only it opens what it sealed."""

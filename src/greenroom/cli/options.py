@@ -8,7 +8,7 @@ import click
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.entrance.sockets import AddressRefused
-from greenroom.process.start_refused import FileUnwritable
+from greenroom.process.start_refused import FileUnreadable, FileUnwritable
 from greenroom.settings import load
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
@@ -22,6 +22,7 @@ _CODES: dict[type[Exception], ExitCode] = {
     StoreUnwritable: ExitCode.DATA_UNWRITABLE,
     FileUnwritable: ExitCode.DATA_UNWRITABLE,
     StoreForeign: ExitCode.DATA_FOREIGN,
+    FileUnreadable: ExitCode.USAGE,
     StoreRefused: ExitCode.FAILED,
 }
 

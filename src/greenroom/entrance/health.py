@@ -96,12 +96,19 @@ class StoreCheck:
 class Health:
     """Answers probes, as a part of the ASGI application.
 
-    `failing` says of each part, the store aside, whether it fails now.
+    `failing` says of each part, the store aside, whether it fails now; `meanings` what that means
+    here, where it means something else than on a node that is alone.
     """
 
-    def __init__(self, store: StoreCheck, failing: Mapping[Part, Callable[[], bool]]) -> None:
+    def __init__(
+        self,
+        store: StoreCheck,
+        failing: Mapping[Part, Callable[[], bool]],
+        meanings: Mapping[Part, str] | None = None,
+    ) -> None:
         self._store = store
         self._failing = failing
+        self._meanings = {part: part.meaning for part in Part} | dict(meanings or {})
 
     def wants(self, scope: Scope) -> bool:
         """Return whether a request asks for the health."""
@@ -111,7 +118,7 @@ class Health:
     async def __call__(self, scope: Scope, send: Send) -> None:
         """Answer one request."""
         if scope["raw_path"] == LIVE:
-            await _send(send, 200, "ok", [])
+            await _send(send, 200, "ok", {})
             return
         parts = [part for part, fails in self._failing.items() if fails()]
         if await self._store.fails():
@@ -119,12 +126,13 @@ class Health:
         draining = Part.DRAINING in parts
         status = "draining" if draining else "failing" if parts else "ok"
         unready = draining if scope["raw_path"] == BOTH else bool(parts)
-        await _send(send, 503 if unready else 200, status, parts)
+        failing = {part.value: self._meanings[part] for part in parts}
+        await _send(send, 503 if unready else 200, status, failing)
 
 
-async def _send(send: Send, code: int, status: str, parts: list[Part]) -> None:
+async def _send(send: Send, code: int, status: str, failing: Mapping[str, str]) -> None:
     body: dict[str, object] = {"status": status, "version": __version__}
-    if parts:
-        body["failing"] = {part.value: part.meaning for part in parts}
+    if failing:
+        body["failing"] = failing
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await answer(send, code, headers, msgspec.json.encode(body))

@@ -39,8 +39,7 @@ from greenroom.identities import declaration_file
 from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse
-from greenroom.storage.sqlite.store import SqliteStore
-from greenroom.vault.vault import CHECK, sealer_of
+from greenroom.vault.vault import sealer_of
 
 END_SECONDS = 10.0
 """How long a process that has closed its side may take to end: it holds the store until then."""
@@ -78,7 +77,7 @@ class Predecessor:
         except (PeerGone, PeerRefused) as error:
             channel.close()
             raise _refused(channel, error) from None
-        log.info("prepares to take over", process=channel.pid, version=packet.version)
+        log.info("takes over", process=channel.pid, version=packet.version)
         return cls(channel, packet)
 
     async def release(self) -> None:
@@ -90,7 +89,6 @@ class Predecessor:
         try:
             self._channel.send(Packet(Step.PREPARED))
             await self._channel.receive(Step.RELEASED, STEP_SECONDS)
-            log.info("takes over", process=self._channel.pid)
         except PeerRefused as refused:
             raise _refused(self._channel, refused) from None
         except PeerGone:
@@ -134,14 +132,15 @@ async def predecessor(directory: Path) -> AsyncIterator[Predecessor | None]:
         running.close()
 
 
-async def check_kept(settings: Settings) -> None:
+def check_kept(settings: Settings, kept: bytes | None) -> None:
     """See that what the running process keeps can be used here, while it serves.
 
+    `kept` is the store's check of the key of its secrets.
+
     Raises:
-        StoreRefused: the data is of a newer version, or sealed with another key.
+        SecretsKeyRefused: it is sealed with another key.
         IdentitiesRefused: the identities file cannot be used.
     """
-    kept = await SqliteStore.look(settings.path("data_dir"), CHECK)
     sealer = sealer_of(settings, kept)
     file = settings.optional_path("identities_file")
     if file is not None:

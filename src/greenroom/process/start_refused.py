@@ -7,3 +7,7 @@ class StartRefused(Exception):
 
 class FileUnwritable(StartRefused):
     """A file beside the store cannot be written: a key, a certificate, a log, the ready file."""
+
+
+class FileUnreadable(StartRefused):
+    """A file that a setting names, such as one with a password, cannot be used."""

@@ -5,30 +5,29 @@ and, in a takeover, before the running process lets go.
 """
 
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 import structlog
 
 from greenroom.aws_access.clients import AwsAccess
 from greenroom.bus.base import Bus
-from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.clock import Clock
 from greenroom.entrance.certificate import Certificate, certificate_of
+from greenroom.entrance.metrics_endpoint import StoreStatistics
 from greenroom.entrance.sockets import Listening
-from greenroom.entrance.takeover import Predecessor, check_kept
+from greenroom.entrance.takeover import Predecessor
 from greenroom.identities.service import IdentityService
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.fanout import SLICE
 from greenroom.process.start_refused import FileUnwritable
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
-from greenroom.server.privacy import keep_private
+from greenroom.server.kept import open_kept
 from greenroom.settings.values import Settings
 from greenroom.storage.base import Store
-from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.rooms import Rooms
-from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
 
@@ -49,6 +48,8 @@ class Adapters(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     reviewer: HandlerReviewer
     store: Store
+    statistics: Callable[[], StoreStatistics] | None
+    """How to learn what the store did, where it counts that."""
     bus: Bus
     identity: IdentityService
     access: AwsAccess
@@ -71,19 +72,15 @@ async def open_adapters(
         StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
         FileUnwritable: a file beside the store cannot be written.
     """
-    clock, metrics, bus = Clock(), Metrics(), MemoryBus()
+    clock, metrics = Clock(), Metrics()
     access = AwsAccess(endpoints(settings))
     stack.push_async_callback(access.close)
     reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access, lines)
     stack.push_async_callback(reviewer.close)
     certificate = certificate_of(settings)
-    if before is not None:
-        await check_kept(settings)
-        await before.release()
-    store = await _open_store(settings)
-    stack.push_async_callback(store.close)
+    kept = await open_kept(settings, before, stack)
+    store, bus = kept.store, kept.bus
     await _warn_of_regions(settings, store.rooms)
-    stack.push_async_callback(bus.close)
     if settings.text("dev_tls") == "on":
         certificate = _dev_certificate(settings)
     identity = await IdentityService.open(settings, store.identities, store.secrets, bus, clock)
@@ -100,21 +97,13 @@ async def open_adapters(
         metrics=metrics,
         reviewer=reviewer,
         store=store,
+        statistics=kept.statistics,
         bus=bus,
         identity=identity,
         access=access,
         destinations=destinations,
         sender=_open_sender(settings, stack),
     )
-
-
-async def _open_store(settings: Settings) -> Store:
-    if settings.text("storage") == "memory":
-        return MemoryStore()
-    directory = settings.path("data_dir")
-    store = await SqliteStore.open(directory)
-    keep_private(directory)
-    return store
 
 
 async def _warn_of_regions(settings: Settings, rooms: Rooms) -> None:

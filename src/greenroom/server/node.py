@@ -45,7 +45,6 @@ from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
 from greenroom.server import limits, messaging_plane
 from greenroom.server.adapters import Adapters
-from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.telemetry import descriptors, loop_lag
 from greenroom.telemetry.cloudwatch import Publisher
 from greenroom.telemetry.loop_lag import LoopLag
@@ -83,8 +82,8 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     watch_loop(metrics, lag)
     if identity.audit_log is not None:
         watch_audit(metrics, identity.audit_log)
-    if isinstance(store := opened.store, SqliteStore):
-        watch_store(metrics, lambda: store.statistics)
+    if opened.statistics is not None:
+        watch_store(metrics, opened.statistics)
     return Node(
         opened=opened,
         plane=plane,

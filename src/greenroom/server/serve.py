@@ -27,7 +27,6 @@ from greenroom.process.address_file import Address
 from greenroom.server.adapters import Adapters, open_adapters
 from greenroom.server.node import Node, application, build_node
 from greenroom.settings.values import Settings, SettingsRefused
-from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog
 
@@ -178,7 +177,7 @@ def _let_go(server: HttpServer, hub: Hub) -> None:
 
 def _offer(node: Node) -> Offer:
     opened = node.opened
-    kept = isinstance(opened.store, SqliteStore)
+    kept = opened.settings.text("storage") != "memory"
     directory = opened.settings.path("data_dir") if kept else None
     offer = Offer(directory, opened.listening, node.tasks)
     offer.unfit = lambda: "chat logs wait in memory for the disk" if node.chat_log.is_behind else ""

@@ -3,7 +3,8 @@
 - The master key is that of the setting `secrets_key` or `secrets_key_file`; else it is in the file
   `secrets.key` of the data directory (mode 0600), made at the first start.
 - The first thing sealed is a check. A master key that does not open it is refused before anything
-  is written; so is a missing key file, when the store has the check already.
+  is written; so is a missing key file, when the store has the check already. Of processes that come
+  first together, the check of one is kept, and the others' keys must open it.
 - Secrets that an older version kept in clear are sealed when they are first asked for, at start.
 """
 
@@ -83,9 +84,10 @@ async def open_vault(
         FileUnwritable: the new key's file cannot be written.
     """
     kept = await secrets.get(CHECK)
-    sealer = sealer_of(settings, kept, entropy)
+    sealer, origin = _found(settings, entropy, make=kept is None)
     if kept is None:
-        await secrets.keep(CHECK, sealer.seal(CHECK, _CHECKED))
+        kept = await secrets.keep(CHECK, sealer.seal(CHECK, _CHECKED))
+    _see_opens(sealer, kept, origin)
     return Vault(secrets, sealer)
 
 
@@ -98,21 +100,9 @@ def sealer_of(
         SecretsKeyRefused: as for `open_vault`.
         FileUnwritable: the new key's file cannot be written.
     """
-    key, origin = _given(settings)
-    if key is None and settings.text("storage") == "memory":
-        key, origin = entropy(MASTER_KEY_BYTES), "memory"
-    if key is None:
-        path = settings.path("data_dir") / KEY_FILE
-        key, origin = _from_data_dir(path, entropy, make=kept is None), str(path)
-    sealer = Sealer(key)
-    try:
-        if kept is not None:
-            sealer.open(CHECK, kept)
-    except SealBroken:
-        raise SecretsKeyRefused(
-            f"the secrets in the store were sealed with another key than that of {origin}:"
-            " give the right one; nothing was changed"
-        ) from None
+    sealer, origin = _found(settings, entropy, make=kept is None)
+    if kept is not None:
+        _see_opens(sealer, kept, origin)
     return sealer
 
 
@@ -135,6 +125,29 @@ def key_of(path: Path) -> bytes:
     except UnicodeDecodeError:
         text = ""
     return _decoded(text, str(path))
+
+
+def _found(
+    settings: Settings, entropy: Callable[[int], bytes], *, make: bool
+) -> tuple[Sealer, str]:
+    """Return what seals with the master key, and where that was; one is made where it may be."""
+    key, origin = _given(settings)
+    if key is None and settings.text("storage") == "memory":
+        key, origin = entropy(MASTER_KEY_BYTES), "memory"
+    if key is None:
+        path = settings.path("data_dir") / KEY_FILE
+        key, origin = _from_data_dir(path, entropy, make=make), str(path)
+    return Sealer(key), origin
+
+
+def _see_opens(sealer: Sealer, kept: bytes, origin: str) -> None:
+    try:
+        sealer.open(CHECK, kept)
+    except SealBroken:
+        raise SecretsKeyRefused(
+            f"the secrets in the store were sealed with another key than that of {origin}:"
+            " give the right one; nothing was changed"
+        ) from None
 
 
 def _given(settings: Settings) -> tuple[bytes | None, str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NATSError
-from structlog.testing import capture_logs
 
 from greenroom.bus.nats import login
-from greenroom.bus.nats.login import Login, LoginRefused, seed_of
+from greenroom.bus.nats.login import Login, seed_of
+from greenroom.process.start_refused import FileUnreadable
 from scripts.servers.nats_server import nats_server
 from tests.stand_ins.nkeys import ACCOUNT, OPERATOR, USER, Nkey, credentials
 
@@ -105,25 +105,6 @@ async def test_credentials(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        ("", "one line of printable text"),
-        ("a\nb", "one line of printable text"),
-        ("\u00e9", "must hold ASCII"),
-    ],
-)
-def test_files_that_hold_no_password(tmp_path: Path, text: str, rule: str) -> None:
-    """The file is named with the rule, and never what it holds."""
-    file = tmp_path / "word"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(LoginRefused, match=rule) as refused:
-        login.by_token(file)
-    assert str(file) in str(refused.value)
-    with pytest.raises(LoginRefused, match=r"cannot read .*: No such file"):
-        login.by_password("u", tmp_path / "missing")
-
-
-@pytest.mark.parametrize(
     "text",
     ["", "SU", ME.public, Nkey(ACCOUNT, 1).seed, ME.seed[:-1] + "A", ME.seed[:-2], ME.seed.lower()],
 )
@@ -139,21 +120,5 @@ def test_no_credentials(tmp_path: Path) -> None:
     whole = credentials("a.b.c", ME)
     for text, missing in ((whole[40:], "USER JWT"), (whole[:80], "NKEY SEED")):
         file.write_text(text)
-        with pytest.raises(LoginRefused, match=missing):
+        with pytest.raises(FileUnreadable, match=missing):
             login.by_credentials(file)
-
-
-def test_what_was_read_last_counts(tmp_path: Path) -> None:
-    """A file that is gone for a moment, as one that is being renewed, takes nobody's login."""
-    file = tmp_path / "word"
-    file.write_text("first")
-    how = login.by_token(file)
-    assert how.token is not None
-    file.unlink()
-    with capture_logs() as lines:
-        assert how.token() == "first"
-    assert [(each["file"], each["reason"]) for each in lines] == [
-        (str(file), "No such file or directory")
-    ]
-    file.write_text("second")
-    assert how.token() == "second"

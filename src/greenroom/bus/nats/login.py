@@ -9,14 +9,13 @@ import binascii
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
-import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from greenroom.process.start_refused import StartRefused
+from greenroom.process.kept_file import KeptFile, one_line
 
 _SEED, _USER = 18 << 3, 20 << 3
 """What the first bits of a seed, and of a user's public key, say."""
@@ -26,14 +25,6 @@ _SEED_BYTES = 2 + 32 + 2
 
 _JWT = re.compile(r"-{3,}\s*BEGIN NATS USER JWT\s*-{3,}\s*(\S+)\s*-{3,}")
 _SEED_IN_CREDENTIALS = re.compile(r"-{3,}\s*BEGIN USER NKEY SEED\s*-{3,}\s*(\S+)\s*-{3,}")
-
-T = TypeVar("T")
-
-log = structlog.get_logger()
-
-
-class LoginRefused(StartRefused):
-    """A file that a login is in cannot be used: one clear line, without what is in it."""
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,25 +55,25 @@ def by_password(user: str, file: Path) -> Login:
     """Return the login of a user whose password is in a file.
 
     Raises:
-        LoginRefused: the file cannot be used; so do the next ones.
+        FileUnreadable: the file cannot be used; so do the next ones.
     """
-    return Login(user=user, password=_Kept(file, _line).get)
+    return Login(user=user, password=KeptFile(file, one_line).get)
 
 
 def by_token(file: Path) -> Login:
     """Return the login by a token in a file."""
-    return Login(token=_Kept(file, _line).get)
+    return Login(token=KeptFile(file, one_line).get)
 
 
 def by_nkey(file: Path) -> Login:
     """Return the login by an nkey whose seed is in a file."""
-    seed = _Kept(file, seed_of)
+    seed = KeptFile(file, seed_of)
     return Login(public_nkey=seed.get().public, sign=lambda nonce: seed.get().sign(nonce))
 
 
 def by_credentials(file: Path) -> Login:
     """Return the login by a file of credentials: a JWT, and the seed of the key that it names."""
-    seed, jwt = _Kept(file, _seed_in), _Kept(file, _jwt_in)
+    seed, jwt = KeptFile(file, _seed_in), KeptFile(file, _jwt_in)
     return Login(sign=lambda nonce: seed.get().sign(nonce), jwt=lambda: jwt.get().encode())
 
 
@@ -110,13 +101,6 @@ def _checksum(data: bytes) -> bytes:
     return binascii.crc_hqx(data, 0).to_bytes(2, "little")
 
 
-def _line(text: str) -> str:
-    found = text.strip("\r\n")
-    if not found or not found.isprintable():
-        raise ValueError("must hold one line of printable text")
-    return found
-
-
 def _jwt_in(text: str) -> str:
     found = _JWT.search(text)
     if found is None:
@@ -129,34 +113,3 @@ def _seed_in(text: str) -> Seed:
     if found is None:
         raise ValueError("must hold credentials, with BEGIN USER NKEY SEED")
     return seed_of(found[1])
-
-
-class _Kept(Generic[T]):
-    """What a file holds, and held while it can be read no more."""
-
-    def __init__(self, file: Path, parse: Callable[[str], T]) -> None:
-        self._file = file
-        self._parse = parse
-        try:
-            self._last = self._read()
-        except OSError as error:
-            raise LoginRefused(f"cannot read {file}: {error.strerror}") from None
-        except ValueError as error:
-            raise LoginRefused(f"{file} {error}") from None
-
-    def get(self) -> T:
-        """Return it."""
-        try:
-            self._last = self._read()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            file = str(self._file)
-            log.warning("a login is as it was: its file cannot be used", file=file, reason=reason)
-        return self._last
-
-    def _read(self) -> T:
-        try:
-            text = self._file.read_text(encoding="ascii")
-        except UnicodeDecodeError:
-            raise ValueError("must hold ASCII") from None
-        return self._parse(text)

@@ -1,0 +1,27 @@
+"""What a node keeps, and what connects it to others."""
+
+import contextlib
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from greenroom.bus.memory import MemoryBus
+from greenroom.server import kept
+from greenroom.settings.load import load
+from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.sqlite.store import SqliteStore
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+async def test_the_store(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is its owner's alone."""
+    keeping = mock.Mock()
+    monkeypatch.setattr(kept, "keep_private", keeping)
+    settings = load({"storage": storage, "data_dir": str(tmp_path)}, {}, None)
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await kept.open_kept(settings, None, stack)
+        assert isinstance(opened.store, MemoryStore if storage == "memory" else SqliteStore)
+        assert isinstance(opened.bus, MemoryBus)
+        assert (opened.statistics is None) is (storage == "memory")
+    assert keeping.mock_calls == ([] if storage == "memory" else [mock.call(tmp_path)])
