@@ -3,7 +3,8 @@
 Covers: greenroom.bus.base
 """
 
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from greenroom.bus.base import (
     Audience,
     Before,
     Bus,
+    BusUnavailable,
     ControlEnvelope,
     Deliver,
     Disconnect,
@@ -26,6 +28,7 @@ from greenroom.bus.base import (
     TokenKeysChanged,
 )
 from greenroom.bus.memory import MemoryBus
+from tests.running.buses import nats_buses
 
 FRAMES: list[RoomEnvelope] = [
     Deliver(b"{}", "SendMessage"),
@@ -41,12 +44,16 @@ NEWS: list[ControlEnvelope] = [
 ]
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "nats", "nats-oldest", "nats-cluster"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     """Give a bus of each kind, not started."""
-    made = MemoryBus()
-    yield made
-    await made.close()
+    if request.param == "memory":
+        made = MemoryBus()
+        yield made
+        await made.close()
+        return
+    async with nats_buses(request, request.param, 1) as (opened,):
+        yield opened
 
 
 class Follower:
@@ -55,8 +62,13 @@ class Follower:
     def __init__(self, bus: Bus, *rooms: str) -> None:
         self.arrivals: list[Arrival] = []
         bus.on_arrival(self.arrivals.append)
-        for room in rooms:
-            bus.follow(room)
+        self._bus, self._rooms = bus, rooms
+
+    async def begin(self) -> "Follower":
+        """Follow the rooms."""
+        for room in self._rooms:
+            await follow(self._bus, room)
+        return self
 
     def shown(self, room: str) -> list[RoomEnvelope]:
         """Return what arrived in a room."""
@@ -66,6 +78,13 @@ class Follower:
     def positions(self, room: str) -> list[Position]:
         """Return where it stands, one for each arrival."""
         return [arrival.position for arrival in self.arrivals if arrival.room == room]
+
+
+async def follow(bus: Bus, room: str) -> None:
+    """Follow a room, and wait until that is so."""
+    following = bus.follow(room)
+    if following is not None:
+        await following
 
 
 async def asked(bus: Bus, room: str, grant: Grant) -> Position:
@@ -85,7 +104,7 @@ def _granted(envelope: RoomEnvelope, _: Before) -> RoomEnvelope:
 
 async def test_the_publisher_receives(bus: Bus) -> None:
     """Every kind of envelope arrives as it was published, at its own publisher too."""
-    follower = Follower(bus, "room")
+    follower = await Follower(bus, "room").begin()
     await bus.start()
     await publish(bus, "room", FRAMES)
     assert follower.shown("room") == FRAMES
@@ -93,7 +112,7 @@ async def test_the_publisher_receives(bus: Bus) -> None:
 
 async def test_order(bus: Bus) -> None:
     """What is published in a room arrives in that order, and its positions rise."""
-    follower = Follower(bus, "room", "other")
+    follower = await Follower(bus, "room", "other").begin()
     await bus.start()
     sent = [Deliver(b"%d" % number, "SendEvent") for number in range(1000)]
     positions = []
@@ -109,23 +128,23 @@ async def test_order(bus: Bus) -> None:
 
 async def test_rooms_that_are_not_followed(bus: Bus) -> None:
     """Nothing of them arrives, before following and after; what lies between arrives whole."""
-    follower = Follower(bus, "other")
+    follower = await Follower(bus, "other").begin()
     await bus.start()
     await publish(bus, "room", FRAMES[:1])
-    bus.follow("room")
+    await follow(bus, "room")
     await publish(bus, "room", FRAMES[1:2])
     bus.unfollow("room")
     await publish(bus, "room", FRAMES[2:])
     assert follower.shown("room") == FRAMES[1:2]
     bus.unfollow("never followed")
-    bus.follow("room")
+    await follow(bus, "room")
     await publish(bus, "room", FRAMES[2:])
     assert follower.shown("room") == FRAMES[1:]
 
 
 async def test_a_refusal_reaches_the_publisher(bus: Bus) -> None:
     """What the grant raises is the publisher's, and nobody sees anything of it."""
-    follower = Follower(bus, "room")
+    follower = await Follower(bus, "room").begin()
     await bus.start()
 
     def refuse(_: Before) -> RoomEnvelope:
@@ -140,7 +159,7 @@ async def test_a_refusal_reaches_the_publisher(bus: Bus) -> None:
 
 async def test_the_grant_knows_what_came_before(bus: Bus) -> None:
     """It is asked when everything earlier in the room has arrived here."""
-    follower = Follower(bus, "room")
+    follower = await Follower(bus, "room").begin()
     await bus.start()
     known: list[int] = []
 
@@ -155,15 +174,19 @@ async def test_the_grant_knows_what_came_before(bus: Bus) -> None:
 
 async def test_publishing_from_a_receiver(bus: Bus) -> None:
     """A receiver may publish: what it sends arrives after what it was given."""
-    follower = Follower(bus, "room")
+    follower, published = await Follower(bus, "room").begin(), list[Awaitable[Position]]()
 
     def receive(arrival: Arrival) -> None:
         if arrival.envelopes[-1] == FRAMES[0]:
-            bus.publish("room", lambda _: FRAMES[1])
+            outcome = bus.publish("room", lambda _: FRAMES[1])
+            if not isinstance(outcome, int):
+                published.append(outcome)
 
     bus.on_arrival(receive)
     await bus.start()
     await publish(bus, "room", FRAMES[:1])
+    for outcome in published:
+        await outcome
     assert follower.shown("room") == FRAMES[:2]
 
 
@@ -196,15 +219,64 @@ def _hear(heard: list[str], name: str, _: RoomChanged) -> None:
 
 
 async def test_nothing_is_told_before_the_start_and_after_the_end(bus: Bus) -> None:
-    """Publishing and telling raise nothing then."""
-    follower, heard = Follower(bus, "room"), list[ControlEnvelope]()
+    """Telling raises nothing then; a bus that ended may say that it does not publish."""
+    follower, heard = await Follower(bus, "room").begin(), list[ControlEnvelope]()
     bus.on(RoomChanged, heard.append)
     bus.on_reset(lambda: None)
     await publish(bus, "room", FRAMES)
     bus.broadcast(RoomChanged("room"))
     await bus.start()
     await bus.close()
-    await publish(bus, "room", FRAMES)
+    with contextlib.suppress(BusUnavailable):
+        await publish(bus, "room", FRAMES)
+    assert bus.follow("room") is None
+    bus.unfollow("room")
     bus.broadcast(RoomChanged("room"))
     await bus.close()
     assert (follower.arrivals, heard) == ([], [])
+
+
+async def test_what_counts_is_debited_first(bus: Bus) -> None:
+    """Each is told once, with its rate, before it is shown and before the next is granted."""
+    told: list[str] = []
+    bus.on_debit(lambda room, rate, ago: told.append(f"{room} {rate} {ago >= 0}"))
+    bus.on_arrival(lambda arrival: told.append(f"shown {arrival.room}"))
+    await follow(bus, "room")
+    await bus.start()
+
+    def grant(before: Before) -> RoomEnvelope:
+        told.append(f"asked {before.undebited}")
+        return Deliver(b"{}", "SendMessage", rate=7)
+
+    for _ in range(2):
+        await asked(bus, "room", grant)
+    assert told == ["asked 0", "room 7 True", "shown room"] * 2
+    await publish(bus, "room", FRAMES)
+    assert told[6:] == ["shown room"] * len(FRAMES)
+    await asked(bus, "nobody's", grant)
+    assert told[-2:] == ["asked 0", "nobody's 7 True"]
+
+
+async def test_a_grant_is_told_the_last_send_time(bus: Bus) -> None:
+    """Of all that has its place before it, whoever follows."""
+    await bus.start()
+    times: list[int] = []
+
+    def grant(before: Before) -> RoomEnvelope:
+        times.append(before.time_ns)
+        return Deliver(b"{}", "SendMessage", time_ns=before.time_ns + 5)
+
+    for _ in range(3):
+        await asked(bus, "room", grant)
+    assert times == [0, 5, 10]
+
+
+async def test_everything_is_settled_in_the_end(bus: Bus) -> None:
+    """What was published has its outcome when `settled` says so."""
+    await bus.start()
+    outcomes = [bus.publish("room", lambda _: FRAMES[0]) for _ in range(5)]
+    settled = bus.settled()
+    if settled is not None:
+        await settled
+    assert all(isinstance(each, int) or each.done() for each in outcomes)  # type: ignore[attr-defined]
+    assert bus.settled() is None

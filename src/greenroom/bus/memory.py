@@ -1,7 +1,6 @@
 """The bus of a single node: publishing is a call."""
 
 from collections.abc import Callable
-from typing import Any
 
 from greenroom.bus.base import (
     Arrival,
@@ -13,6 +12,7 @@ from greenroom.bus.base import (
     Position,
     RoomEnvelope,
 )
+from greenroom.bus.receivers import Receivers
 
 
 class MemoryBus:
@@ -28,7 +28,7 @@ class MemoryBus:
         self._before = Before(0, 0)
         self._debits: list[Debit] = []
         self._arrivals: list[Callable[[Arrival], None]] = []
-        self._receivers: dict[type, list[Callable[[Any], None]]] = {}
+        self._receivers = Receivers()
 
     async def start(self) -> None:
         self._started = True
@@ -69,15 +69,14 @@ class MemoryBus:
         """Return nothing to await: every outcome is known at once."""
 
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
-        self._receivers.setdefault(kind, []).append(receiver)
+        self._receivers.on(kind, receiver)
 
     def on_reset(self, receiver: Callable[[], None]) -> None:
         """Do nothing: a call is never missed."""
 
     def broadcast(self, envelope: ControlEnvelope) -> None:
         if self._started:
-            for receiver in self._receivers.get(type(envelope), ()):
-                receiver(envelope)
+            self._receivers.tell(envelope)
 
     def announce(self, payload: bytes) -> None:
         """Do nothing: there is no other node."""

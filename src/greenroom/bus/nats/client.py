@@ -1,0 +1,86 @@
+"""A client of NATS whose messages go straight from the read loop to who listens.
+
+nats-py makes an object, a queue's turn and a task's step of each message, which costs five times
+what reading it does. `_process_msg` is its own affair: where it is not what is expected here,
+messages go its way.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Protocol
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+Listener = Callable[[bytes, bytes, bytes], None]
+"""Takes a message: its subject, its headers as they are on the wire or nothing, its data."""
+
+_PARAMETERS = ["self", "sid", "subject", "reply", "data", "headers"]
+
+
+def is_direct() -> bool:
+    """Return whether messages can go straight to who listens."""
+    method = getattr(Client, "_process_msg", None)
+    return (
+        inspect.iscoroutinefunction(method)
+        and list(inspect.signature(method).parameters) == _PARAMETERS
+    )
+
+
+class Subscribed(Protocol):
+    """What somebody listens to."""
+
+    async def unsubscribe(self, limit: int = 0) -> None:
+        """Listen no more."""
+
+
+class DirectClient(Client):
+    """nats-py's client, and `listen`."""
+
+    def __init__(self, *, direct: bool = True) -> None:
+        super().__init__()
+        self._direct = direct and is_direct()
+        self._listeners: dict[int, Listener] = {}
+
+    async def listen(self, subject: str, listener: Listener) -> Subscribed:
+        """Give each message of a subject to a listener, which must not raise."""
+        if not self._direct:
+            return await self.subscribe(subject, cb=_by_callback(listener))
+        # With a future of its own nats-py starts no task for the subscription.
+        never = asyncio.get_running_loop().create_future()
+        subscription = await self.subscribe(subject, future=never)
+        self._listeners[subscription._id] = listener  # noqa: SLF001 - it has no other name
+        return subscription
+
+    async def unlisten(self, subscribed: Subscribed) -> None:
+        """Give no more messages of it to anybody."""
+        if isinstance(subscribed, Subscription):
+            self._listeners.pop(subscribed._id, None)  # noqa: SLF001 - it has no other name
+        await subscribed.unsubscribe()
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
+        listener = self._listeners.get(sid)
+        if listener is None:
+            await super()._process_msg(sid, subject, reply, data, headers or b"")
+        else:
+            listener(subject, headers or b"", data)
+
+
+def _by_callback(listener: Listener) -> "Callable[[Msg], asyncio.Future[None]]":
+    async def receive(message: Msg) -> None:
+        listener(message.subject.encode(), _on_the_wire(message.headers or {}), message.data)
+
+    return receive  # type: ignore[return-value]  # nats-py wants a coroutine function
+
+
+def _on_the_wire(headers: dict[str, str]) -> bytes:
+    """Return headers as they came."""
+    if not headers:
+        return b""
+    status = f" {headers['Status']} {headers.get('Description', '')}" if "Status" in headers else ""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"NATS/1.0{status}\r\n{lines}\r\n".encode()

@@ -1,0 +1,84 @@
+"""What travels over NATS, as MessagePack: batches of a room, and news for every node.
+
+A later version may add members at the end of a value: an older one does not look at them.
+"""
+
+import msgspec
+
+from greenroom.bus.base import ControlEnvelope, RoomEnvelope
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one node publishes at once in a room; no two attempts have the same `number`.
+
+    It is void if it is stored later than `until_ns`, in nanoseconds since the epoch by the clock of
+    the servers: by then its senders were told that it may not be published.
+    """
+
+    node: str
+    number: int
+    until_ns: int
+    envelopes: tuple[RoomEnvelope, ...]
+
+    def shown(self, stamp_ns: int) -> tuple[RoomEnvelope, ...]:
+        """Return what everybody is shown of a batch that was stored at a time."""
+        return self.envelopes if stamp_ns <= self.until_ns else ()
+
+
+class ForgetAll(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Forget every cache: more news waited than a node keeps."""
+
+
+class News(msgspec.Struct, frozen=True, array_like=True):
+    """What one node tells all others."""
+
+    node: str
+    envelopes: tuple[ControlEnvelope | ForgetAll, ...]
+
+
+class Undecodable(ValueError):
+    """The bytes are not of this service."""
+
+
+def encode(value: Batch | News) -> bytes:
+    """Return the bytes of a value."""
+    return _encode(value)
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Return the batch that the bytes hold.
+
+    Raises:
+        Undecodable: they hold none.
+    """
+    try:
+        batch = _batch(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Undecodable from None
+    for each in batch.envelopes:
+        if not 0 <= each.rate <= MOST_RATE or not 0 <= each.time_ns < MOST_TIME_NS:
+            raise Undecodable
+    return batch
+
+
+def decode_news(data: bytes) -> News:
+    """Return the news that the bytes hold.
+
+    Raises:
+        Undecodable: they hold none.
+    """
+    try:
+        return _news(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Undecodable from None
+
+
+MOST_RATE = 1_000_000
+"""The highest rate of a room that a batch may name."""
+
+MOST_TIME_NS = 1 << 62
+"""A time that is not reached for a century: arithmetic with a lower one stays exact."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_batch = msgspec.msgpack.Decoder(Batch).decode
+_news = msgspec.msgpack.Decoder(News).decode

@@ -1,0 +1,361 @@
+"""The connection of a node to NATS, which is made anew for as long as the node runs.
+
+- Each connection is a client of its own: what an old one had not written yet is never sent later.
+  nats-py would give up for ever where a server ends a connection for a reason of its own.
+- What is sent while there is none is not kept: who sent it hears of the end, and asks again.
+- A server that does not answer for `PING_SECONDS` twice is left.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+import msgspec
+import structlog
+from nats.errors import AuthorizationError, Error
+
+from greenroom.bus.nats import subjects
+from greenroom.bus.nats.client import DirectClient, Listener, Subscribed
+from greenroom.bus.nats.figures import Figures
+from greenroom.bus.nats.headers import status
+from greenroom.bus.nats.login import Login
+from greenroom.process.start_refused import StartRefused
+
+CONNECT_SECONDS = 2
+PING_SECONDS = 1
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds between attempts to connect; each pause is twice the last one."""
+
+OUTGOING_BYTES = 4 << 20
+"""Bytes that a server may not have taken yet before nothing more is given to it."""
+
+MOST_BYTES = 512 << 10
+
+LEAST_VERSION = (2, 11)
+
+log = structlog.get_logger()
+
+Answer = Callable[[bytes, bytes], None]
+"""Takes an answer: its headers and its data."""
+
+
+class BusRefused(StartRefused):
+    """The bus cannot be used: the message is one clear line for the operator."""
+
+
+class NoAnswer(Exception):
+    """No server answered."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the servers are, and how they are met; `replicas` of None is as many as there are."""
+
+    servers: Sequence[str]
+    login: Login = Login()
+    tls: ssl.SSLContext | None = None
+    replicas: int | None = None
+    stream_bytes: int = 1 << 30
+
+
+class Connection:
+    """Connects, tells when it did and when that ended, and carries what is sent."""
+
+    def __init__(
+        self,
+        options: Options,
+        node: str,
+        figures: Figures,
+        *,
+        prepare: Callable[[], Awaitable[None]],
+        up: Callable[[], None],
+        down: Callable[[], None],
+    ) -> None:
+        """Make it.
+
+        `prepare` does over a new connection what comes before everything else, and raises NoAnswer
+        or BusRefused; `up` is told then, and `down` when it has ended.
+        """
+        self._options = options
+        self._figures = figures
+        self._prepare = prepare
+        self._up = up
+        self._down = down
+        self._inbox = subjects.inbox(node)
+        self._client: DirectClient | None = None
+        self._ended = asyncio.Event()
+        self._outgoing: deque[tuple[str, bytes, str, Mapping[str, str] | None]] = deque()
+        self._wake = asyncio.Event()
+        self._answers: dict[bytes, Answer] = {}
+        self._tokens = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next = 0
+        self._closing = False
+        self.is_up = False
+        self.servers = 0
+        """How many servers the last connection told of."""
+        self.most_bytes = MOST_BYTES
+        """How much goes into one message with some others, in bytes."""
+
+    async def open(self, seconds: float) -> None:
+        """Connect for the first time.
+
+        Raises:
+            BusRefused: no server can be used, or none is ready in that time.
+        """
+        error: Exception | None = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        await self._connect()
+                        break
+                    except NoAnswer as failure:
+                        error = failure
+                        await asyncio.sleep(FIRST_PAUSE * 4)
+        if not self.is_up:
+            raise BusRefused(f"NATS cannot be used: {error or 'no server answers'}")
+        self.start(self._keep())
+
+    def start(self, work: Coroutine[None, None, None]) -> None:
+        """Do something for as long as the bus runs; its errors are logged."""
+        task = asyncio.get_running_loop().create_task(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End everything."""
+        self._closing = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        client = self._client
+        self._lose()
+        if client is not None:
+            await client.close()
+
+    async def end(self) -> None:
+        """End this connection; the next one is made at once."""
+        client = self._client
+        if client is not None:
+            await client.close()
+
+    def send(
+        self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a message, if there is a connection."""
+        if self._client is not None:
+            self._outgoing.append((subject, data, reply, headers))
+            self._wake.set()
+
+    def expect(self, answer: Answer) -> bytes:
+        """Have answers given to somebody until `forget`; return their token."""
+        token = b"%d" % next(self._tokens)
+        self._answers[token] = answer
+        return token
+
+    def forget(self, token: bytes) -> None:
+        """Have further answers to a token go nowhere."""
+        self._answers.pop(token, None)
+
+    def reply_to(self, token: bytes) -> str:
+        """Return the subject of answers to a token."""
+        return self._inbox + token.decode()
+
+    async def request(self, subject: str, data: bytes, seconds: float) -> tuple[bytes, bytes]:
+        """Ask, and return the headers and the data of the answer.
+
+        Raises:
+            NoAnswer: there was none in time, or nobody is there to give one.
+        """
+        answered: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
+
+        def answer(headers: bytes, data: bytes) -> None:
+            if not answered.done():
+                answered.set_result((headers, data))
+
+        token = self.expect(answer)
+        try:
+            self.send(subject, data, self.reply_to(token))
+            async with asyncio.timeout(seconds):
+                headers, data = await answered
+        except TimeoutError:
+            raise NoAnswer(f"no answer to {subject} in {seconds:g} s") from None
+        finally:
+            self.forget(token)
+        if status(headers) == 503:
+            reason = ": JetStream is not enabled, or has no leader" if subject[:3] == "$JS" else ""
+            raise NoAnswer(f"nobody answers {subject}{reason}")
+        return headers, data
+
+    async def listen(self, subject: str, listener: Listener) -> Subscribed:
+        """Give each message of a subject to a listener, until this connection ends.
+
+        What a listener raises is counted: it is for bytes that are not of this service.
+
+        Raises:
+            NoAnswer: the connection ended.
+        """
+
+        def guarded(subject: bytes, headers: bytes, data: bytes) -> None:
+            try:
+                listener(subject, headers, data)
+            except Exception as error:  # noqa: BLE001 - the read loop would end
+                self._figures.undecodable += 1
+                self._figures.tell("a message on the bus was not understood", error=_name(error))
+
+        if self._client is None:
+            raise NoAnswer("there is no connection")
+        try:
+            return await self._client.listen(subject, guarded)
+        except Error:
+            raise NoAnswer("the connection ended") from None
+
+    async def unlisten(self, subscribed: Subscribed) -> None:
+        """Give no more messages of it to anybody; so it is already if its connection ended."""
+        if self._client is not None:
+            with contextlib.suppress(Error):
+                await self._client.unlisten(subscribed)
+
+    async def _keep(self) -> None:
+        """Connect again whenever a connection ends."""
+        while True:
+            await self._ended.wait()
+            pause = FIRST_PAUSE
+            while not self.is_up:
+                try:
+                    await self._connect()
+                except (NoAnswer, BusRefused) as error:
+                    self._figures.tell("NATS cannot be used: trying again", reason=str(error))
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+            self._figures.reconnects += 1
+            log.info("connected to NATS again")
+
+    async def _connect(self) -> None:
+        """Connect to the next server.
+
+        Raises:
+            NoAnswer: it cannot be reached, or ended the connection.
+            BusRefused: it refuses this node, or cannot be used.
+        """
+        servers = self._options.servers
+        server = servers[self._next % len(servers)]
+        self._next += 1
+        client = DirectClient()
+        self._ended.clear()
+        try:
+            await self._meet(client, server)
+            self._client = client
+            self.start(self._write(client))
+            await self.listen(f"{self._inbox}*", self._answered)
+            await self._prepare()
+            self._check_open(client, server)
+        except BaseException:
+            self._lose()
+            with contextlib.suppress(Exception):
+                await client.close()
+            raise
+        self.is_up = self._figures.connected = True
+        self._up()
+
+    def _check_open(self, client: DirectClient, server: str) -> None:
+        if client is not self._client:
+            raise NoAnswer(f"{_shown(server)} ended the connection")
+
+    async def _meet(self, client: DirectClient, server: str) -> None:
+        login, failures = self._options.login, list[Exception]()
+
+        async def failed(error: Exception) -> None:
+            failures.append(error)
+
+        async def closed() -> None:
+            if client is self._client:
+                self._lose()
+
+        try:
+            async with asyncio.timeout(2 * CONNECT_SECONDS + 1):
+                await client.connect(
+                    [server],
+                    error_cb=failed,
+                    closed_cb=closed,
+                    name="greenroom",
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    connect_timeout=CONNECT_SECONDS,
+                    ping_interval=PING_SECONDS,
+                    max_outstanding_pings=2,
+                    pending_size=OUTGOING_BYTES,
+                    skip_subject_validation=True,
+                    tls=self._options.tls,
+                    user=login.user,
+                    password=login.password,
+                    token=login.token,
+                    signature_cb=login.sign,
+                    user_jwt_cb=login.jwt,
+                )
+        except (Error, OSError, TimeoutError) as error:
+            cause = failures[-1] if failures else error
+            text = f"{_shown(server)}: {_name(cause)}"
+            if isinstance(cause, AuthorizationError) or "authoriz" in str(cause).lower():
+                raise BusRefused(f"{_shown(server)} does not let this node in: {cause}") from None
+            raise NoAnswer(text) from None
+        version = client.connected_server_version
+        if (version.major, version.minor) < LEAST_VERSION:
+            raise BusRefused(
+                f"{_shown(server)} is nats-server {version.major}.{version.minor}.{version.patch}:"
+                f" {LEAST_VERSION[0]}.{LEAST_VERSION[1]} is the least"
+            )
+        self.most_bytes = min(MOST_BYTES, client.max_payload // 2)
+        self.servers = max(len(self._options.servers), len(client.servers))
+
+    def _lose(self) -> None:
+        """Take the connection for ended."""
+        was_up, self.is_up = self.is_up, False
+        self._client = None
+        self._figures.connected = False
+        self._outgoing.clear()
+        self._answers.clear()
+        self._ended.set()
+        if was_up and not self._closing:
+            self._figures.tell("the connection to NATS ended")
+        if was_up:
+            self._down()
+
+    async def _write(self, client: DirectClient) -> None:
+        """Hand to a client what is to be sent, until it is another's turn."""
+        outgoing = self._outgoing
+        while client is self._client:
+            self._wake.clear()
+            while outgoing and client is self._client:
+                subject, data, reply, headers = outgoing.popleft()
+                try:
+                    await client.publish(subject, data, reply, dict(headers) if headers else None)
+                except Error:
+                    return
+            await self._wake.wait()
+
+    def _answered(self, subject: bytes, headers: bytes, data: bytes) -> None:
+        answer = self._answers.get(subject[len(self._inbox) :])
+        if answer is not None:
+            answer(headers, data)
+
+
+async def _logged(work: Coroutine[None, None, None]) -> None:
+    try:
+        await work
+    except Exception as error:
+        log.exception("a task of the bus crashed", error=type(error).__name__)
+
+
+def _shown(server: str) -> str:
+    """Return a server's URL without its credentials."""
+    scheme, separator, rest = server.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _name(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,401 @@
+"""One room at one node: what it has seen of the room's order, and what it wants to add to it.
+
+- **One predecessor.** Every attempt names the last message that this node has seen; the stream
+  takes it only if that is still the last. So there is one order, nothing is stored twice, and each
+  grant knew all that came before.
+- **One attempt at a time**, with all that waits: in a burst they share a round trip.
+- **An attempt is decided by what is seen.** Its own batch has arrived: published. Another's has:
+  it can never be stored any more, and what it held is decided again. Nothing has, and no answer
+  came: the same bytes once more, which are stored once at most.
+- **A gap** is a message whose predecessor was not seen. Those that come meanwhile are held back,
+  and what is missing is read.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+from greenroom.bus.base import Arrival, Before, BusUnavailable, Grant, Position, RoomEnvelope
+from greenroom.bus.nats import headers, subjects
+from greenroom.bus.nats.client import Subscribed
+from greenroom.bus.nats.codec import Batch, Undecodable, decode_batch, encode
+from greenroom.bus.nats.figures import Figures, Repair
+
+MOST_ENVELOPES = 500
+"""Envelopes of one batch at most."""
+
+MOST_HELD = 4096
+"""Messages that are held back during a repair at most; further ones are read instead."""
+
+LEAST_SECONDS = 0.05
+"""What is to be decided sooner than this is not tried any more."""
+
+ELSEWHERE_SECONDS, REFUSED_SECONDS, FAILED_SECONDS = 0.005, 0.01, 0.2
+"""When an attempt is made again: another's was in process, or won; the stream could not store."""
+
+WRONG_LAST = b'"err_code":10071'
+IN_PROCESS = b'"err_code":10164'
+
+
+class Publication:
+    """What somebody wants to publish; `deadline` is on the monotonic clock."""
+
+    __slots__ = ("deadline", "future", "grant")
+
+    def __init__(self, grant: Grant, future: "asyncio.Future[Position]", deadline: float) -> None:
+        self.grant = grant
+        self.future = future
+        self.deadline = deadline
+
+    def fail(self, error: BaseException) -> None:
+        """Tell whoever waits."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Attempt:
+    """A batch that was sent, and may be stored until `until` on the monotonic clock."""
+
+    __slots__ = (
+        "body",
+        "number",
+        "predecessor",
+        "publications",
+        "refused",
+        "sent",
+        "token",
+        "until",
+    )
+
+    def __init__(
+        self, number: int, predecessor: int, publications: Sequence[Publication], until: float
+    ) -> None:
+        self.number = number
+        self.predecessor = predecessor
+        self.publications = publications
+        self.until = until
+        self.body = b""
+        self.token = b""
+        self.sent = 0.0
+        self.refused = False
+
+
+class Surroundings(Protocol):
+    """What a line needs of its node."""
+
+    node: str
+    figures: Figures
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection, on which lines may send."""
+
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes of envelopes in one batch."""
+
+    def now(self) -> float:
+        """Return seconds on the monotonic clock."""
+
+    def server_ns(self, stream: int) -> int:
+        """Return what the clock of a stream's leader shows, in nanoseconds since the epoch."""
+
+    def next_number(self) -> int:
+        """Return a number that no attempt of this node had."""
+
+    def send(self, line: "Line", attempt: Attempt) -> None:
+        """Send an attempt, and have its answer come to the line's `answered`."""
+
+    def forget(self, attempt: Attempt) -> None:
+        """Have no more answers come."""
+
+    def repair(self, line: "Line") -> None:
+        """Have the line read what it misses."""
+
+    def debit(self, room: str, rate: int, seconds_ago: float) -> None:
+        """Tell who counts."""
+
+    def show(self, arrival: Arrival) -> None:
+        """Tell who is shown what arrives."""
+
+
+class Line:
+    """One room. It is ready when it has seen all there is, as far as it knows."""
+
+    __slots__ = (
+        "_around",
+        "attempt",
+        "followed",
+        "held",
+        "last",
+        "opened",
+        "ready",
+        "repairing",
+        "room",
+        "since_ns",
+        "stamp",
+        "stream",
+        "subject",
+        "subscribed",
+        "time_ns",
+        "used",
+        "waiters",
+        "waiting",
+    )
+
+    def __init__(self, room: str, around: Surroundings) -> None:
+        self._around = around
+        self.room = room
+        self.subject = subjects.published(room)
+        self.stream = subjects.stream_of(room)
+        # The number and the stamp of the last message, and the send time of the newest envelope.
+        self.last: int = 0
+        self.stamp = b""
+        self.time_ns = 0
+        # Whether the room was read once; from when on all is shown then, if not from then on.
+        self.opened = False
+        self.since_ns: int | None = None
+        self.ready = self.repairing = self.followed = False
+        self.held: list[tuple[int, int, bytes, bytes]] = []
+        self.waiting: deque[Publication] = deque()
+        self.attempt: Attempt | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+        self.subscribed: Subscribed | None = None
+        self.used = around.now()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something here has no outcome yet."""
+        return bool(self.waiting) or self.attempt is not None
+
+    # What arrives
+
+    def heard(self, _subject: bytes, raw: bytes, data: bytes) -> None:
+        """Take what the stream tells as it is stored."""
+        sequence, previous = headers.sequence(raw), headers.previous(raw)
+        stamp = headers.stamp(raw)
+        if self.ready:
+            if previous <= self.last < sequence:
+                self.take(sequence, stamp, data)
+                return
+            if not self.is_news(sequence, stamp):
+                return
+        if len(self.held) < MOST_HELD:
+            self.held.append((sequence, previous, stamp, data))
+        if self.ready:
+            self.repair(Repair.GAP)
+
+    def is_news(self, sequence: int, stamp: bytes) -> bool:
+        """Return whether a message was not seen: a stream that lost its end reuses numbers."""
+        if sequence > self.last:
+            return True
+        return not self.stamp or headers.stamp_ns(stamp) > headers.stamp_ns(self.stamp)
+
+    def take(self, sequence: int, stamp: bytes, data: bytes) -> None:
+        """Show a message, all before it having been shown."""
+        self.last, self.stamp = sequence, stamp
+        around, figures = self._around, self._around.figures
+        figures.received += 1
+        batch = self.decoded(data)
+        envelopes = () if batch is None else batch.shown(headers.stamp_ns(stamp))
+        if envelopes:
+            self.time_ns = envelopes[-1].time_ns
+            for each in envelopes:
+                if each.rate:
+                    around.debit(self.room, each.rate, 0.0)
+            if self.followed:
+                around.show(Arrival(self.room, sequence, envelopes))
+        elif batch is not None:
+            figures.void += 1
+        if self.attempt is not None:
+            self._decide(self.attempt, batch, shown=bool(envelopes))
+
+    def note(self, sequence: int, stamp: bytes, data: bytes, seconds_ago: float) -> None:
+        """Know of a message that is not to be shown; it counts for the rate all the same."""
+        self.last, self.stamp = sequence, stamp
+        batch = self.decoded(data)
+        if batch is None or not batch.envelopes:
+            return
+        self.time_ns = batch.envelopes[-1].time_ns
+        for each in batch.shown(headers.stamp_ns(stamp)):
+            if each.rate:
+                self._around.debit(self.room, each.rate, seconds_ago)
+
+    def decoded(self, data: bytes) -> Batch | None:
+        """Return the batch, None of what is not of this service."""
+        try:
+            return decode_batch(data)
+        except Undecodable:
+            self._around.figures.undecodable += 1
+            self._around.figures.tell("a message on the bus is not of this service")
+            return None
+
+    # What is published
+
+    def publish(self, publication: Publication) -> None:
+        """Publish behind what waits."""
+        self.waiting.append(publication)
+        self.flush()
+
+    def flush(self) -> None:
+        """Make an attempt with what waits, unless one is under way."""
+        if self.attempt is not None or not self.waiting or not self.ready:
+            return
+        granted, envelopes = self._granted()
+        if not granted:
+            return
+        around = self._around
+        until = min(each.deadline for each in granted)
+        attempt = Attempt(around.next_number(), self.last, granted, until)
+        until_ns = around.server_ns(self.stream) + int((until - around.now()) * 1e9)
+        attempt.body = encode(Batch(around.node, attempt.number, until_ns, tuple(envelopes)))
+        self.attempt = attempt
+        around.send(self, attempt)
+
+    def _granted(self) -> tuple[list[Publication], list[RoomEnvelope]]:
+        """Ask those that wait, as many as go into one batch."""
+        granted: list[Publication] = []
+        envelopes: list[RoomEnvelope] = []
+        now, time_ns, counted, size = self._around.now(), self.time_ns, 0, 0
+        most = self._around.most_bytes
+        while self.waiting and len(granted) < MOST_ENVELOPES and size < most:
+            publication = self.waiting.popleft()
+            if publication.future.done():
+                continue
+            if publication.deadline - now < LEAST_SECONDS:
+                self._give_up(publication)
+                continue
+            try:
+                envelope = publication.grant(Before(time_ns, counted))
+            except Exception as error:  # noqa: BLE001 - raised where it was published
+                publication.fail(error)
+                continue
+            time_ns = envelope.time_ns
+            counted += bool(envelope.rate)
+            size += len(envelope.payload)
+            granted.append(publication)
+            envelopes.append(envelope)
+        return granted, envelopes
+
+    def _decide(self, attempt: Attempt, batch: Batch | None, *, shown: bool) -> None:
+        """Find out what became of the attempt: something is stored behind its predecessor."""
+        around = self._around
+        own = batch is not None and batch.number == attempt.number and batch.node == around.node
+        if own and shown:
+            self._end(attempt)
+            around.figures.published += 1
+            for publication in attempt.publications:
+                if not publication.future.done():
+                    publication.future.set_result(self.last)
+        else:
+            around.figures.conflicts += not own and not attempt.refused
+            self._again(attempt)
+        self.flush()
+
+    def _end(self, attempt: Attempt) -> None:
+        self.attempt = None
+        self._around.forget(attempt)
+
+    def _again(self, attempt: Attempt) -> None:
+        """Have decided again what an attempt held that is not stored, and never will be."""
+        self._end(attempt)
+        self.waiting.extendleft(reversed(attempt.publications))
+
+    def answered(self, attempt: Attempt, raw: bytes, data: bytes) -> None:
+        """Take the stream's answer to an attempt; that it is stored is told by its arrival."""
+        if attempt is not self.attempt or (b'"error"' not in data and headers.status(raw) != 503):
+            return
+        later = asyncio.get_running_loop().call_later
+        if IN_PROCESS in data:
+            self._around.figures.conflicts += 1
+            later(ELSEWHERE_SECONDS, self._refused, attempt)
+        elif WRONG_LAST in data:
+            later(REFUSED_SECONDS, partial(self._refused, attempt, missed=True))
+        else:
+            self._around.figures.tell(
+                "the stream of a room does not store", stream=subjects.stream_name(self.stream)
+            )
+            later(FAILED_SECONDS, self._refused, attempt)
+
+    def _refused(self, attempt: Attempt, *, missed: bool = False) -> None:
+        """Decide again; an attempt that lost to something that did not arrive waits for that."""
+        if attempt is not self.attempt:
+            return
+        attempt.refused = True
+        if missed:
+            self.repair(Repair.REFUSED)
+        elif self.ready:
+            self._again(attempt)
+            self.flush()
+
+    def look_after(self, now: float, unanswered: float, patience: float) -> None:
+        """Give up what takes too long, and find out about an attempt without an answer.
+
+        `patience` is how much longer than to its deadline somebody waits: by then what was stored
+        in time has arrived, if anything does.
+        """
+        attempt = self.attempt
+        if attempt is not None:
+            if attempt.until + patience <= now:
+                # It is void from now on: who has more time is decided again.
+                self._again(attempt)
+            elif self.ready and now - attempt.sent > unanswered:
+                self.repair(Repair.UNANSWERED)
+        while self.waiting and (
+            self.waiting[0].deadline + patience <= now or self.waiting[0].future.done()
+        ):
+            self._give_up(self.waiting.popleft())
+        self.flush()
+
+    def _give_up(self, publication: Publication) -> None:
+        if not publication.future.done():
+            self._around.figures.unavailable += 1
+            publication.fail(BusUnavailable("the bus does not answer in time"))
+
+    # Repairs
+
+    def repair(self, why: Repair) -> None:
+        """Read what was missed; what arrives meanwhile is held back."""
+        self.ready = False
+        if not self.repairing and self._around.is_up:
+            self.repairing = True
+            self._around.figures.repairs[why.value] += 1
+            self._around.repair(self)
+
+    def release(self) -> bool:
+        """Show what was held back; return whether nothing is missing in between."""
+        held, self.held = self.held, []
+        complete = len(held) < MOST_HELD
+        for index, (sequence, previous, stamp, data) in enumerate(held):
+            if sequence <= self.last:
+                complete = complete and not self.is_news(sequence, stamp)
+            elif previous > self.last:
+                self.held = held[index:]
+                return False
+            else:
+                self.take(sequence, stamp, data)
+        return complete
+
+    def resume(self) -> None:
+        """Go on after a repair."""
+        self.repairing, self.ready, self.opened = False, True, True
+        self.since_ns = None
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+        attempt = self.attempt
+        if attempt is not None:
+            if attempt.refused or attempt.predecessor != self.last:
+                self._again(attempt)
+            else:
+                self._around.send(self, attempt)
+        self.flush()
+
+    def lose(self) -> None:
+        """Wait for the next connection."""
+        self.ready = self.repairing = False
+        self.subscribed = None
+        self.held.clear()

@@ -1,0 +1,164 @@
+"""What every node is to forget or to learn, over NATS: the port `Control`.
+
+- This node hears its own news at once, the others by the control stream, each in its order.
+- News wait while they cannot be sent, and are sent again until the stream has them. Beyond
+  `MOST_WAITING` the others are told to forget everything instead.
+- Whatever was perhaps missed, for a connection that ended, a gap or a new leader, all is forgotten.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from greenroom.bus.base import ControlEnvelope, E
+from greenroom.bus.nats import headers, stored, subjects
+from greenroom.bus.nats.codec import ForgetAll, News, Undecodable, decode_news, encode
+from greenroom.bus.nats.connection import Connection, NoAnswer
+from greenroom.bus.nats.figures import Figures
+from greenroom.bus.receivers import Receivers
+
+MOST_WAITING = 10_000
+MOST_AT_ONCE = 500
+ANSWER_SECONDS = 1.0
+PAUSE_SECONDS = 0.1
+
+log = structlog.get_logger()
+
+
+class ControlNews:
+    """Tells and hears."""
+
+    def __init__(self, connection: Connection, node: str, figures: Figures) -> None:
+        self._connection = connection
+        self._node = node
+        self._figures = figures
+        self._receivers = Receivers()
+        self._resets: list[Callable[[], None]] = []
+        self._waiting: deque[ControlEnvelope | ForgetAll] = deque()
+        self._wake, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle.set()
+        self._last = 0
+        self._known = False
+        self._told = False
+
+    def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
+        self._receivers.on(kind, receiver)
+
+    def on_reset(self, receiver: Callable[[], None]) -> None:
+        self._resets.append(receiver)
+
+    def broadcast(self, envelope: ControlEnvelope) -> None:
+        if not self._told:
+            return
+        self._tell(envelope)
+        if len(self._waiting) >= MOST_WAITING:
+            self._waiting.clear()
+            self._waiting.append(ForgetAll())
+        else:
+            self._waiting.append(envelope)
+        self._idle.clear()
+        self._wake.set()
+
+    def tell(self, *, told: bool) -> None:
+        """Tell the receivers what is to be told, or no longer."""
+        self._told = told
+
+    async def prepare(self, connection: Connection) -> None:
+        """Hear what is told over a new connection; forget what may have been missed before.
+
+        Raises:
+            NoAnswer: the control stream cannot be read now.
+        """
+        self._known = False
+        await connection.listen(subjects.CONTROL_DELIVERED, self._heard)
+        newest = await stored.last(connection, subjects.CONTROL_STREAM, subjects.CONTROL)
+        self._last = max(self._last if self._known else 0, newest.sequence if newest else 0)
+        self._known = True
+        self.reset()
+
+    async def led_anew(self) -> None:
+        """Forget everything if the leader before has stored what it told nobody."""
+        connection = self._connection
+        try:
+            newest = await stored.last(connection, subjects.CONTROL_STREAM, subjects.CONTROL)
+        except NoAnswer:
+            self.reset()
+            return
+        if newest is not None and newest.sequence != self._last:
+            self._last = newest.sequence
+            self.reset()
+
+    def reset(self) -> None:
+        """Have every cache forgotten."""
+        if self._told:
+            for receiver in self._resets:
+                receiver()
+
+    async def send(self) -> None:
+        """Send what waits, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                some = [
+                    self._waiting[each] for each in range(min(len(self._waiting), MOST_AT_ONCE))
+                ]
+                data = encode(News(self._node, tuple(some)))
+                if not await self._is_stored(data):
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    continue
+                # At the bound those that wait have given way to one that says all.
+                for each in some:
+                    if self._waiting and self._waiting[0] is each:
+                        self._waiting.popleft()
+            self._idle.set()
+
+    async def flush(self, seconds: float) -> None:
+        """Return when nothing waits to be sent, or after so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("news for the other nodes were not sent", waiting=len(self._waiting))
+
+    async def _is_stored(self, data: bytes) -> bool:
+        connection = self._connection
+        if not connection.is_up:
+            return False
+        try:
+            _, answer = await connection.request(subjects.CONTROL, data, ANSWER_SECONDS)
+        except NoAnswer:
+            return False
+        return b'"error"' not in answer
+
+    def _heard(self, _subject: bytes, raw: bytes, data: bytes) -> None:
+        sequence, previous = headers.sequence(raw), headers.previous(raw)
+        missed = self._known and (previous > self._last or sequence <= self._last)
+        self._last, self._known = sequence, True
+        if missed:
+            self.reset()
+        try:
+            news = decode_news(data)
+        except Undecodable:
+            self._figures.undecodable += 1
+            self._figures.tell("news on the bus are not of this service")
+            return
+        if news.node == self._node:
+            return
+        for each in news.envelopes:
+            self._tell_safely(each)
+
+    def _tell_safely(self, envelope: ControlEnvelope | ForgetAll) -> None:
+        try:
+            if isinstance(envelope, ForgetAll):
+                self.reset()
+            else:
+                self._tell(envelope)
+        except Exception as error:
+            log.exception("who is told of changes crashed", error=type(error).__name__)
+
+    def _tell(self, envelope: ControlEnvelope) -> None:
+        if self._told:
+            self._receivers.tell(envelope)

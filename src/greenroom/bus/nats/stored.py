@@ -1,0 +1,188 @@
+"""Reads what JetStream has stored: of a room, and of whole streams.
+
+`last` is answered by a stream's leader, and so is complete. The others may be answered by a server
+that has not got the newest messages yet.
+"""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+
+import msgspec
+
+from greenroom.bus.nats import headers, subjects
+from greenroom.bus.nats.codec import Undecodable, decode_batch
+from greenroom.bus.nats.connection import Connection, NoAnswer
+from greenroom.bus.streams import Stored, StreamState, StreamUnavailable
+
+ANSWER_SECONDS = 2.0
+"""How long an answer may take; a part of one that has many."""
+
+BATCH = 256
+"""Messages of one read at most."""
+
+BATCH_BYTES = 1 << 20
+"""Bytes after which a read ends, in whole messages."""
+
+NO_MESSAGE = 10037
+NO_STREAM = 10059
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A message as it is stored; `stamp` is its time as the server writes it."""
+
+    sequence: int
+    stamp: bytes
+    data: bytes
+    subject: str = ""
+
+    @property
+    def stamp_ns(self) -> int:
+        """Return when it was stored, in nanoseconds since the epoch."""
+        return headers.stamp_ns(self.stamp)
+
+
+class _Kept(msgspec.Struct):
+    seq: int
+    time: str
+    subject: str
+    data: str = ""
+
+
+class _Error(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Last(msgspec.Struct):
+    message: _Kept | None = None
+    error: _Error | None = None
+
+
+async def ask(connection: Connection, subject: str, question: Mapping[str, object]) -> bytes:
+    """Ask JetStream's API; return its answer.
+
+    Raises:
+        NoAnswer: there is none.
+    """
+    data = msgspec.json.encode(question) if question else b""
+    _, answer = await connection.request("$JS.API." + subject, data, ANSWER_SECONDS)
+    return answer
+
+
+async def last(connection: Connection, stream: str, subject: str) -> Message | None:
+    """Return the newest message of a subject, None when there is none.
+
+    Raises:
+        NoAnswer: the stream has no leader now, or no such stream is there.
+    """
+    answer = await ask(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+    try:
+        found = msgspec.json.decode(answer, type=_Last)
+    except msgspec.MsgspecError:
+        raise NoAnswer(f"{stream} answers what is no answer") from None
+    if found.message is None:
+        if found.error is not None and found.error.err_code == NO_MESSAGE:
+            return None
+        reason = "" if found.error is None else found.error.description
+        raise NoAnswer(f"{stream} cannot be read: {reason}")
+    kept = found.message
+    return Message(kept.seq, kept.time.encode(), base64.b64decode(kept.data), kept.subject)
+
+
+async def some(
+    connection: Connection, stream: str, subject: str, start: Mapping[str, object]
+) -> list[Message]:
+    """Return the oldest messages of a subject, which may hold a `*`, from a place or a time on.
+
+    Raises:
+        NoAnswer: nobody answers, or the answer is not whole.
+    """
+    found: list[Message] = []
+    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def answer(raw: bytes, data: bytes) -> None:
+        if done.done():
+            return
+        code = headers.status(raw)
+        if code:
+            done.set_result(code)
+            return
+        name = headers.subject(raw)
+        found.append(Message(headers.sequence(raw), headers.stamp(raw), data, name))
+
+    token = connection.expect(answer)
+    question = {**start, "next_by_subj": subject, "batch": BATCH, "max_bytes": BATCH_BYTES}
+    try:
+        connection.send(
+            f"$JS.API.DIRECT.GET.{stream}",
+            msgspec.json.encode(question),
+            connection.reply_to(token),
+        )
+        async with asyncio.timeout(ANSWER_SECONDS):
+            code = await done
+    except TimeoutError:
+        raise NoAnswer(f"{stream} does not answer") from None
+    finally:
+        connection.forget(token)
+    if code not in (204, 404):
+        raise NoAnswer(f"{stream} cannot be read: status {code}")
+    return found
+
+
+class StoredStreams:
+    """Reads the streams of rooms: the port `bus.streams.Streams`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def count(self) -> int:
+        return subjects.STREAMS
+
+    async def state(self, stream: int) -> StreamState:
+        try:
+            answer = await ask(self._connection, f"STREAM.INFO.{subjects.stream_name(stream)}", {})
+            found = msgspec.json.decode(answer, type=_Info)
+        except (NoAnswer, msgspec.MsgspecError) as error:
+            raise StreamUnavailable(str(error)) from None
+        if found.state is None:
+            raise StreamUnavailable(f"{subjects.stream_name(stream)} is not there")
+        state = found.state
+        first = state.first_seq if state.messages else state.last_seq + 1
+        return StreamState(found.created, first, state.last_seq)
+
+    async def read(self, stream: int, first: int) -> list[Stored]:
+        return await self._read(stream, {"seq": max(first, 1)})
+
+    async def read_after(self, stream: int, stamp_ns: int) -> list[Stored]:
+        return await self._read(stream, {"start_time": headers.written(stamp_ns + 1)})
+
+    async def _read(self, stream: int, start: Mapping[str, object]) -> list[Stored]:
+        name = subjects.stream_name(stream)
+        try:
+            found = await some(self._connection, name, f"gr.{stream:02}.*", start)
+        except NoAnswer as error:
+            raise StreamUnavailable(str(error)) from None
+        return [_stored(message) for message in found]
+
+
+class _State(msgspec.Struct):
+    messages: int
+    first_seq: int
+    last_seq: int
+
+
+class _Info(msgspec.Struct):
+    created: str = ""
+    state: _State | None = None
+
+
+def _stored(message: Message) -> Stored:
+    """Return a message as it is shown: nothing of what is void, or not of this service."""
+    try:
+        envelopes = decode_batch(message.data).shown(message.stamp_ns)
+    except Undecodable:
+        envelopes = ()
+    room = subjects.room_of(message.subject)
+    return Stored(message.sequence, message.stamp_ns, room, envelopes)

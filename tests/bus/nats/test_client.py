@@ -1,0 +1,80 @@
+"""The client whose messages go straight to who listens, and the way around where they cannot."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from greenroom.bus.nats.client import DirectClient, is_direct
+from tests.running.buses import until
+
+HEADERS = {"Nats-Sequence": "5", "Other": "value"}
+
+
+@pytest.fixture(params=[True, False], ids=["direct", "by callback"])
+async def client(request: pytest.FixtureRequest, bus_url: str) -> AsyncIterator[DirectClient]:
+    """Give a connected client of both ways."""
+    made = DirectClient(direct=request.param)
+    await made.connect(bus_url.split(","), allow_reconnect=False)
+    yield made
+    await made.close()
+
+
+def test_messages_go_straight_with_this_version() -> None:
+    """With the nats-py that is installed; with another one they cost five times as much."""
+    assert is_direct()
+
+
+def test_another_nats_py_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose method is gone, or has other parameters, is used as it is meant to be."""
+
+    async def other(self: object, message: object) -> None:
+        """Process something else."""
+
+    monkeypatch.setattr(Client, "_process_msg", other)
+    assert not is_direct()
+    monkeypatch.delattr(Client, "_process_msg")
+    assert not is_direct()
+
+
+async def test_what_a_listener_is_given(client: DirectClient) -> None:
+    """The subject, the headers and the data of each message, in order, also of other clients."""
+    heard: list[tuple[bytes, bytes, bytes]] = []
+    subscribed = await client.listen("a.*", lambda *message: heard.append(message))
+    await client.publish("a.b", b"plain")
+    await client.publish("a.c", b"more", headers=HEADERS)
+    await client.publish("b.a", b"of nobody")
+    await until(lambda: len(heard) == 2)
+    assert heard[0] == (b"a.b", b"", b"plain")
+    subject, headers, data = heard[1]
+    assert (subject, data) == (b"a.c", b"more")
+    assert headers.startswith(b"NATS/1.0\r\n")
+    assert b"\r\nNats-Sequence: 5\r\nOther: value\r\n" in headers
+    await client.unlisten(subscribed)
+    await client.publish("a.d", b"unheard")
+    await client.flush()
+    assert len(heard) == 2
+
+
+async def test_a_status_is_in_the_first_line(client: DirectClient) -> None:
+    """As servers write it."""
+    heard: list[bytes] = []
+    await client.listen("answers", lambda _subject, headers, _data: heard.append(headers))
+    await client.publish("of.nobody", b"", reply="answers")
+    await until(lambda: heard)
+    assert heard[0].startswith(b"NATS/1.0 503")
+
+
+async def test_the_rest_is_as_ever(client: DirectClient, bus_url: str) -> None:
+    """Subscriptions of nats-py's own work beside it."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    await client.listen("a", lambda *_: None)
+
+    async def receive(message: Msg) -> None:
+        await heard.put(message.data)
+
+    await client.subscribe("b", cb=receive)
+    await client.publish("b", b"x")
+    assert await heard.get() == b"x"

@@ -1,0 +1,118 @@
+"""The streams: made once, looked at by every node, and told by name where they are others."""
+
+import json
+from collections.abc import Mapping
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from greenroom.bus.nats.bus import NatsBus
+from greenroom.bus.nats.connection import BusRefused, Options
+from greenroom.bus.nats.provided import differences, streams
+from scripts.servers.nats_server import NatsServer
+from tests.running.buses import SMALL, buses_at, until
+from tests.running.servers import fresh_account
+
+
+async def api(client: Client, subject: str, question: Mapping[str, object]) -> dict[str, object]:
+    """Ask JetStream."""
+    answer = await client.request("$JS.API." + subject, json.dumps(question).encode(), timeout=5)
+    found: dict[str, object] = json.loads(answer.data)
+    return found
+
+
+async def test_many_nodes_at_once(bus_url: str) -> None:
+    """Whoever is first makes them; the others find what they want."""
+    async with buses_at(bus_url, 5) as buses:
+        states = [await buses[0].streams.state(number) for number in range(16)]
+        assert all((state.first, state.last) == (1, 0) for state in states)
+
+
+async def test_replicas_where_there_are_servers(nats_r3: list[NatsServer]) -> None:
+    """Three, without a word; as many as were asked for otherwise."""
+    for asked, expected in ((None, 3), (1, 1)):
+        async with fresh_account(nats_r3) as url:
+            options = Options(servers=url.split(","), replicas=asked, stream_bytes=SMALL)
+            bus = await NatsBus.open(options)
+            client = await nats.connect(url.split(","))
+            info = await api(client, "STREAM.INFO.ROOMS_07", {})
+            config = info["config"]
+            assert isinstance(config, dict)
+            assert config["num_replicas"] == expected
+            await client.close()
+            await bus.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"storage": "memory"}, 'storage is "memory", not "file"'),
+        ({"max_age": 60 * 10**9}, "max_age is 60000000000, not 3600000000000"),
+        ({"allow_direct": False}, "allow_direct is"),
+        ({"max_msgs_per_subject": 5}, "max_msgs_per_subject is 5, not -1"),
+        ({"republish": None}, "republish is missing"),
+        ({"subjects": ["gr.07.*", "more"]}, 'subjects is ["gr.07.*","more"]'),
+    ],
+)
+async def test_a_stream_of_somebody_else(
+    change: Mapping[str, object], told: str, bus_url: str
+) -> None:
+    """It is refused, and what it does otherwise is told."""
+    options = Options(servers=bus_url.split(","), stream_bytes=SMALL)
+    client = await nats.connect(bus_url.split(","))
+    made = await api(client, "STREAM.CREATE.ROOMS_07", {**streams(options, 1)[7], **change})
+    assert "error" not in made, made
+    await client.close()
+    with pytest.raises(BusRefused) as refused:
+        await NatsBus.open(options)
+    assert "the stream ROOMS_07 was made otherwise" in str(refused.value)
+    assert told in str(refused.value)
+
+
+async def test_a_stream_in_the_way(bus_url: str) -> None:
+    """One that has our subjects under another name is named as the reason."""
+    client = await nats.connect(bus_url.split(","))
+    await api(client, "STREAM.CREATE.THEIRS", {"name": "THEIRS", "subjects": ["gr.>"]})
+    await client.close()
+    with pytest.raises(BusRefused, match="another stream has subjects of this service"):
+        await NatsBus.open(Options(servers=bus_url.split(",")))
+
+
+async def test_more_replicas_than_servers(bus_url: str) -> None:
+    """A single server keeps no copies, and says so."""
+    options = Options(servers=bus_url.split(","), replicas=3, stream_bytes=SMALL)
+    with pytest.raises(BusRefused, match="one server keeps no replicas"):
+        await NatsBus.open(options)
+
+
+async def test_too_little_storage(bus_url: str) -> None:
+    """Streams that may grow beyond the disk are refused by name."""
+    options = Options(servers=bus_url.split(","), stream_bytes=1 << 55)
+    with pytest.raises(BusRefused, match="too little storage"):
+        await NatsBus.open(options)
+
+
+def test_what_an_operator_may_change() -> None:
+    """Size and more replicas are his; fewer than were asked for are not."""
+    (want, *_) = streams(Options(servers=[], replicas=3), 3)
+    assert differences(want, {**want, "max_bytes": 5, "num_replicas": 5}, replicas=True) == []
+    fewer = {**want, "num_replicas": 1}
+    assert differences(want, fewer, replicas=True) == ["num_replicas is 1, not 3"]
+    assert differences(want, fewer, replicas=False) == []
+    assert differences(want, {**want, "mirror": {"name": "x"}}, replicas=True) == ["mirror is set"]
+
+
+async def test_streams_that_were_deleted_are_made_again(bus_url: str) -> None:
+    """When the connection comes back, so do they."""
+    async with buses_at(bus_url, 1) as (bus,):
+        await bus.start()
+        client = await nats.connect(bus_url.split(","))
+        for name in ("CONTROL", "ROOMS_08"):
+            await api(client, f"STREAM.DELETE.{name}", {})
+        await client.close()
+        resets: list[int] = []
+        bus.on_reset(lambda: resets.append(1))
+        await bus.end_connection()
+        await until(lambda: resets)
+        assert (await bus.streams.state(8)).last == 0
