@@ -8,16 +8,20 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from greenroom.entrance import http_connection as module
 from greenroom.entrance.http_connection import HELD_BYTES, PARTS_AT_ONCE, HeadLimits, HttpConnection
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visitors
+from greenroom.protocol.pieces import CHUNKED_BYTES
+from greenroom.telemetry.metrics import UNREAD
 from tests.running.wire import token_line, upgrade_bytes
 from tests.stand_ins.stage import Stage, Transport, action, frames_of, settle, stage, token
 
@@ -133,7 +137,7 @@ async def test_trusted_proxies_name_the_client(
             b"x-forwarded-proto: https\r\nconnection: close\r\n\r\n"
         )
         (scope,) = opened.scopes
-        assert (scope["client"][0], scope["scheme"]) == (client, scheme)
+        assert (scope["client"], scope["scheme"]) == ((client, 0), scheme)
 
 
 @pytest.mark.parametrize("proto", [False, True])
@@ -630,3 +634,307 @@ async def test_answers_wait_for_a_peer_that_does_not_read() -> None:
         assert unread is not None
         connection.connection_lost(None)
         assert unread.cancelled()
+
+
+# ------------------------------------------------------------- step by step, without a socket
+
+
+async def begun(opened: Port, data: bytes = b"") -> tuple[HttpConnection, Transport]:
+    """Return a connection that has got some bytes, when the application had its turn."""
+    connection, transport = opened.accept(), Transport()
+    connection.connection_made(transport)
+    if data:
+        connection.data_received(data)
+    await settle()
+    return connection, transport
+
+
+def counted(opened: Port, name: str, **labels: str) -> float | None:
+    """Return what a metric says."""
+    return opened.made.metrics.registry.get_sample_value(name, labels)
+
+
+async def test_an_end_stops_every_timer() -> None:
+    """Whatever a connection waits for, nothing of it is done when it has ended."""
+    async with port() as opened:
+        connection, _ = await begun(opened, REQUEST)
+        resting = connection.timeout_keep_alive_task
+        assert resting is not None
+        connection.data_received(b"GET")
+        connection.pause_writing()
+        timers = [resting, connection._deadline, connection._unread]
+        again, _ = await begun(opened, REQUEST)
+        timers.append(again.timeout_keep_alive_task)
+        for each in (connection, again):
+            each.connection_lost(None)
+            assert (each._deadline, each._unread) == (None, None)
+            assert each.timeout_keep_alive_task is None
+            assert (each._ended, each._held, each._part) == (True, b"", "")
+        assert all(each is not None and each.cancelled() for each in timers)
+
+
+async def test_an_end_with_requests_that_wait() -> None:
+    """They are forgotten, and the answer to the one before them is told to nobody."""
+    async with port() as opened:
+        opened.hold.clear()
+        sent = CHUNKED + b"0\r\n\r\n" + b"GET / HTTP/1.0\r\n\r\n" * 2 + REQUEST * 20
+        connection, _ = await begun(opened, sent)
+        assert connection.pipeline
+        assert connection._held
+        connection.connection_lost(None)
+        assert not connection.pipeline
+        assert connection._held == b""
+        assert vars(connection)["parser"] is None
+        assert connection.cycle.on_response is module._nothing
+        with mock.patch.object(type(connection).__mro__[1], "on_response_complete") as told:
+            connection.on_response_complete()
+        assert not told.called
+        opened.hold.set()
+        await settle()
+        assert [path for _, path, _ in opened.seen] == [b"/"]
+
+
+async def test_nothing_is_read_after_a_refusal() -> None:
+    """It is answered once, counted once, and whatever comes then is nobody's."""
+    async with port() as opened:
+        connection, transport = await begun(opened, b"nonsense\r\n\r\n")
+        connection.data_received(REQUEST)
+        connection._answer(408, "again")
+        await settle()
+        assert len(transport.written) == 1
+        assert opened.seen == []
+        labels = {"operation": "unknown", "status": "400"}
+        assert counted(opened, "greenroom_control_requests_total", **labels) == 1
+        connection.connection_lost(None)
+
+
+async def test_nothing_overtakes_what_is_held() -> None:
+    """What comes before the turn of what is held is taken behind it."""
+    async with port() as opened:
+        connection, _ = await begun(opened)
+        connection._held = REQUEST.replace(b"/path", b"/first")[:-2]
+        connection.data_received(b"\r\n")
+        connection.data_received(REQUEST)
+        await settle()
+        assert opened.seen == []
+        connection._go_on()
+        await settle(30)
+        assert [path for _, path, _ in opened.seen] == [b"/first", b"/path"]
+        connection.connection_lost(None)
+
+
+async def test_what_closes_is_not_refused() -> None:
+    """Nothing is written behind the end, nor counted."""
+    async with port() as opened:
+        connection, transport = await begun(opened)
+        transport.closed = True
+        connection.too_slow("headers")
+        assert (transport.written, connection._refused) == ([], False)
+        connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_as_much_as_may_wait(more: int) -> None:
+    """So many bytes have a place; one more is refused, behind the answer that is waited for."""
+    async with port() as opened:
+        opened.hold.clear()
+        connection, transport = await begun(opened, REQUEST)
+        connection.data_received(b"x" * (HELD_BYTES - 10))
+        assert connection.flow.read_paused
+        connection.data_received(b"x" * (10 + more))
+        assert len(connection._held) == (0 if more else HELD_BYTES)
+        assert (transport.written, connection._refused) == ([], bool(more))
+        if more:
+            opened.hold.set()
+            await settle()
+            assert [each[:12] for each in transport.written] == [b"HTTP/1.1 200", b"HTTP/1.1 400"]
+            assert transport.ended
+        connection.connection_lost(None)
+
+
+@pytest.mark.parametrize(("size", "status"), [(LIMITS.size, b"200"), (LIMITS.size + 1, b"431")])
+async def test_the_largest_head_of_all(size: int, status: bytes) -> None:
+    """It is as large as the bound says, and one byte more is refused."""
+    start = b"GET / HTTP/1.1\r\nhost: h\r\nx: "
+    async with port() as opened:
+        head = start + b"x" * (size - len(start) - 4) + b"\r\n\r\n"
+        connection, transport = await begun(opened, head)
+        assert transport.written[0].startswith(b"HTTP/1.1 " + status)
+        connection.connection_lost(None)
+
+
+async def test_a_share_is_so_many_parts() -> None:
+    """After as many parts of a body everybody else has a turn, and not after one more piece."""
+    chunk = b"3\r\nabc\r\n"
+    assert CHUNKED_BYTES % len(chunk) == 0
+    async with port() as opened:
+        connection = opened.accept()
+        connection.connection_made(Transport())
+        connection.data_received(CHUNKED + chunk * 1000)
+        assert len(connection._held) == len(chunk) * (1000 - PARTS_AT_ONCE)
+        connection.connection_lost(None)
+
+
+@pytest.mark.parametrize(("number", "refused"), [(2, False), (3, True)])
+async def test_how_many_may_begin_behind_a_body(
+    number: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond that a request is refused, when those before it are answered."""
+    monkeypatch.setattr(module, "MOST_QUEUED", 2)
+    async with port() as opened:
+        opened.hold.clear()
+        sent = CHUNKED + b"0\r\n\r\n" + b"GET / HTTP/1.1\r\nhost: h\r\n\r\n" * number
+        connection, _ = await begun(opened, sent)
+        assert (len(connection.pipeline), connection._refused) == (2, refused)
+        assert bool(connection._farewell) is refused
+        connection.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    ("expected", "told"), [(b"100-Continue", True), (b"200-ok", False), (None, False)]
+)
+async def test_a_client_that_waits_before_its_body(expected: bytes | None, told: bool) -> None:
+    """It is told to go on when the application asks for the body."""
+    expect = b"" if expected is None else b"Expect: " + expected + b"\r\n"
+    async with port() as opened:
+        head = b"POST / HTTP/1.1\r\nhost: h\r\n" + expect + b"content-length: 1\r\n\r\n"
+        connection, transport = await begun(opened, head)
+        assert transport.take() == ([b"HTTP/1.1 100 Continue\r\n\r\n"] if told else [])
+        connection.data_received(b"x")
+        await settle()
+        assert transport.take()[0].startswith(b"HTTP/1.1 200 ")
+        connection.connection_lost(None)
+
+
+async def test_what_has_a_deadline() -> None:
+    """Head and body have one from when they begin; what is whole has none."""
+    async with port() as opened:
+        loop = asyncio.get_running_loop()
+        opened.hold.clear()
+        visit = opened.made.visitors.enter(packed("127.0.0.1"), 0)
+        connection = HttpConnection(
+            opened.made.entrance, LIMITS, opened.config, ServerState(), {}, due=5.0, visit=visit
+        )
+        connection.connection_made(Transport())
+        assert connection._deadline is not None
+        assert connection._deadline.when() == 5.0
+        head = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n"
+        for data, timed in ((head, "body"), (b"x", "body"), (b"x", "")):
+            before = connection._deadline
+            connection.data_received(data)
+            assert connection._timed == timed
+            assert (connection._deadline is not None) is bool(timed)
+            if data == head:
+                assert connection._deadline is not None
+                assert 59 < connection._deadline.when() - loop.time() <= 60
+            elif timed:
+                assert connection._deadline is before
+        assert opened.made.visitors.unfinished == 0
+        await settle()
+        connection.data_received(REQUEST)
+        connection.too_slow("headers")
+        assert not connection._refused
+        opened.hold.set()
+        await settle()
+        assert [path for _, path, _ in opened.seen] == [b"/", b"/path"]
+        connection.connection_lost(None)
+
+
+async def test_what_came_after_it_was_over() -> None:
+    """A connection that has ended, was refused or closes takes nothing more from what it held."""
+    async with port() as opened:
+        for number in range(4):
+            connection, transport = await begun(opened)
+            connection._held = b"GET"
+            connection._ended, connection._refused = number == 1, number == 2
+            transport.closed = number == 3
+            with mock.patch.object(connection, "_feed") as feeding:
+                connection._go_on()
+            assert feeding.called is (number == 0)
+            connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_body_that_breaks(answered: bool) -> None:
+    """The application is told that nothing more comes; an answer that it gave is the only one."""
+    async with port() as opened:
+        connection, transport = await begun(opened, CHUNKED + b"1\r\nx\r\n")
+        if answered:
+            await connection.cycle.send({"type": "http.response.start", "status": 200})
+            await connection.cycle.send({"type": "http.response.body", "body": b""})
+            transport.take()
+        connection.data_received(b"nonsense\r\n")
+        assert connection.cycle.disconnected
+        assert connection.cycle.message_event.is_set()
+        refusals = [each[:12] for each in transport.take() if each]
+        assert refusals == ([] if answered else [b"HTTP/1.1 400"])
+        assert (transport.ended, transport.reading) == (True, True)
+        await settle()
+        connection.connection_lost(None)
+
+
+async def test_how_a_refused_connection_ends() -> None:
+    """It is read for a moment more; over TLS, which has no half end, it is closed at once."""
+    async with port() as opened:
+        loop = asyncio.get_running_loop()
+        connection, transport = await begun(opened, b"x\r\n\r\n")
+        assert (transport.ended, transport.closed, transport.reading) == (True, False, True)
+        assert connection._deadline is not None
+        assert 1 < connection._deadline.when() - loop.time() <= module.LINGER_SECONDS
+        connection.timeout_keep_alive_handler()
+        assert (transport.closed, transport.aborted) == (True, False)
+        connection.connection_lost(None)
+        encrypted, whole = opened.accept(), Whole()
+        encrypted.connection_made(whole)
+        encrypted.data_received(b"x\r\n\r\n")
+        assert whole.closed
+        assert encrypted._unread is not None
+        assert 59 < encrypted._unread.when() - loop.time() <= 60
+        encrypted.connection_lost(None)
+
+
+class Whole(Transport):
+    """A transport that has no half end."""
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        raise NotImplementedError
+
+
+async def test_an_answer_that_is_not_taken() -> None:
+    """A connection that rests is closed; one that holds an answer is reset, which is counted."""
+    async with port() as opened:
+        connection, transport = await begun(opened, REQUEST)
+        transport.queued = 1
+        connection.timeout_keep_alive_handler()
+        assert (transport.closed, transport.aborted) == (False, True)
+        assert counted(opened, "greenroom_limits_met_total", limit=UNREAD) == 1
+        transport.aborted = False
+        connection.pause_writing()
+        waiting = connection._unread
+        connection._set_unread()
+        assert connection._unread is waiting
+        transport.closed = True
+        connection.resume_writing()
+        assert connection._unread is waiting
+        connection.on_response_complete()
+        assert connection._unread is waiting
+        connection.connection_lost(None)
+
+
+async def test_what_an_upgrade_leaves() -> None:
+    """Nothing of the connection is left when the plane has it: no deadline, no place at uvicorn."""
+    async with port() as opened:
+        connection, transport = await begun(opened)
+        connection.pause_writing()
+        timers = (connection._deadline, connection._unread)
+        connection.data_received(UPGRADE.replace(b"TOKEN", token().encode()))
+        assert connection not in connection.connections
+        assert all(each is not None and each.cancelled() for each in timers)
+        assert opened.made.visitors.unfinished == 1
+        await settle()
+        assert transport.written[0].startswith(b"HTTP/1.1 101 ")
+        assert opened.made.visitors.unfinished == 0
+        transport.protocol.connection_lost(None)

@@ -78,7 +78,6 @@ class _Refused(Exception):
     """Raised inside the parser's callbacks to stop it."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
         self.status = status
         self.message = message
 
