@@ -1,9 +1,13 @@
 """Log lines: their form, and that no exception's text is ever in them."""
 
 import asyncio
+import gc
 import json
 import logging
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
 
 import pytest
 import structlog
@@ -146,3 +150,65 @@ def test_a_librarys_line_is_not_repeated() -> None:
     for number in range(1000):
         assert seldom.filter(line(str(number)))
     assert len(seldom._until) <= 256
+
+
+def test_standard_error_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes lines leaves it to the others when he is gone; a closed one loses lines."""
+    with (tmp_path / "stderr").open("w") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        logger = logs._Stderr()
+        logger.warning("one")
+        del logger
+        gc.collect()
+        print("two", file=file, flush=True)
+        assert (tmp_path / "stderr").read_text() == "one\ntwo\n"
+    logs._Stderr().warning("three")
+    assert (tmp_path / "stderr").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("log_format", "terminal", "console"),
+    [
+        ("auto", False, False),
+        ("auto", True, True),
+        ("json", True, False),
+        ("console", False, True),
+    ],
+)
+def test_who_reads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log_format: str,
+    terminal: bool,
+    console: bool,
+) -> None:
+    """Lines are for people on a terminal, unless the setting says so or otherwise."""
+    with (tmp_path / "stderr").open("w") as file:
+        stderr = Terminal(file) if terminal else file
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs.configure("info", log_format)
+        structlog.get_logger().info("line")
+    assert (tmp_path / "stderr").read_text().startswith("{") is not console
+
+
+class Terminal:
+    """A terminal, as far as anybody asks."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def fileno(self) -> int:
+        """Return the file's."""
+        return self._file.fileno()
+
+    def isatty(self) -> bool:
+        """Return that it is one."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write to the file."""
+        return self._file.write(text)
+
+    def flush(self) -> None:
+        """Have it written."""
+        self._file.flush()
