@@ -11,7 +11,7 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.postgres.store import PostgresStore
 from scripts.servers.postgresql import PostgreSQL
 from tests.contracts.identities.waiting import WaitingStore
-from tests.contracts.shared import SharedMemoryStore, SharedStore
+from tests.contracts.shared import SharedMemoryStore, SharedPostgresStore, SharedStore
 from tests.running.servers import fresh_database
 from tests.stand_ins.hasty_store import hasty_store
 
@@ -27,10 +27,16 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await opened.close()
 
 
-@pytest.fixture
-async def shared() -> AsyncIterator[SharedStore]:
+@pytest.fixture(params=["memory", *SHARED])
+async def shared(request: pytest.FixtureRequest) -> AsyncIterator[SharedStore]:
     """Give a new store of each kind that nodes share."""
-    opened = SharedMemoryStore()
+    opened: SharedStore
+    if request.param == "memory":
+        opened = SharedMemoryStore()
+    else:
+        url: str = request.getfixturevalue(request.param.replace("-", "_"))
+        opened = await SharedPostgresStore.open(url)
+        await _empty(url)
     yield opened
     await opened.close()
 

@@ -6,6 +6,7 @@ from greenroom.storage.base import Store
 from greenroom.storage.journal import SharedJournal
 from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.postgres.store import PostgresStore
 
 
 class SharedStore(Store, Protocol):
@@ -26,3 +27,15 @@ class SharedMemoryStore(MemoryStore):
 
     async def lose_leases(self) -> None:
         self.journal.lose_leases()
+
+
+class SharedPostgresStore(PostgresStore):
+    """The store in PostgreSQL."""
+
+    async def lose_leases(self) -> None:
+        connection = await self._database.connect()
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON oid = database"
+            " WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+        await connection.close()

@@ -1,6 +1,7 @@
 """What every adapter of the journal guarantees.
 
-Covers: greenroom.model.log_record, greenroom.storage.journal, greenroom.storage.memory.journal
+Covers: greenroom.model.log_record, greenroom.storage.journal, greenroom.storage.memory.journal,
+greenroom.storage.postgres.journal
 """
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.journal import Backlog, Removed
 from greenroom.storage.memory import journal as memory_journal
+from greenroom.storage.postgres import journal as postgres_journal
 from greenroom.storage.sqlite import journal
 from tests.stand_ins.queues import PLENTY, START, Queues, numbers
 from tests.stand_ins.values import configuration_arn
@@ -77,7 +79,7 @@ async def test_a_batch_has_one_record_at_least(store: Store) -> None:
 
 async def test_batches_are_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """No batch has more records than one call may take."""
-    for module in (journal, memory_journal):
+    for module in (journal, memory_journal, postgres_journal):
         monkeypatch.setattr(module, "MAXIMUM_RECORDS", 4)
     queues = Queues(store)
     await queues.append(6)
@@ -146,7 +148,7 @@ async def test_a_batch_is_dropped_whole(store: Store) -> None:
 
 async def test_drops_are_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """One call drops no more than one call may take."""
-    for module in (journal, memory_journal):
+    for module in (journal, memory_journal, postgres_journal):
         monkeypatch.setattr(module, "MAXIMUM_RECORDS", 4)
     queues = Queues(store)
     await queues.append(6)

@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.leases import LEASE_SECONDS
 from greenroom.storage.postgres import commit
 from greenroom.storage.postgres.commit import READ_COMMITTED, SERIALIZABLE, Commit
 from greenroom.storage.postgres.failures import ERRORS, Meaning, meaning_of, unavailable
@@ -49,6 +50,8 @@ class Bounds(msgspec.Struct, frozen=True):
     """How long a call waits for its turn, for a connection, and for the database to come back."""
     connections: int = 8
     waits: Waits = Waits()
+    lease_seconds: float = LEASE_SECONDS
+    """How long a node that says nothing keeps its leases."""
 
 
 class Statistics(msgspec.Struct, frozen=True):
@@ -67,7 +70,10 @@ class Database:
 
     def __init__(self, url: str, password: Password, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._pool = Pool(partial(connect, url, password, bounds.waits), bounds.connections)
+        self.connect: Callable[[], Awaitable[Connection]]
+        """Makes a connection beside those that are lent, for whoever needs one of his own."""
+        self.connect = partial(connect, url, password, bounds.waits)
+        self._pool = Pool(self.connect, bounds.connections)
         self._tasks: set[asyncio.Task[object]] = set()
         self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._reads = Outage("reads", bounds.seconds)

@@ -4,18 +4,20 @@
   that the server waits for (`synchronous_standby_names`).
 - **Order, bounds, failures**: see `database`, through which every call goes.
 - **Between nodes.** Each call is one transaction, and what it relies on is held until it is kept:
-  the row of the region for rooms, configurations and tags; see `identities` and `token_uses`.
+  the row of the region for rooms, configurations and tags; see `identities`, `token_uses` and
+  `journal`. Who does what alone holds a lease: see `leases`.
 - **Opening**: see `opening` for what is refused, and `upgrading` for the schema.
 """
 
 from typing import Self
 
 from greenroom.storage.identities import IdentityStore
-from greenroom.storage.memory.journal import MemoryJournal
-from greenroom.storage.memory.opened import Opened
+from greenroom.storage.leases import LEASE_SECONDS
 from greenroom.storage.postgres import opening
 from greenroom.storage.postgres.database import Bounds, Database, Statistics
 from greenroom.storage.postgres.identities import PostgresTransactions
+from greenroom.storage.postgres.journal import PostgresJournal
+from greenroom.storage.postgres.leases import PostgresLeases
 from greenroom.storage.postgres.logging_configurations import PostgresLoggingConfigurations
 from greenroom.storage.postgres.rooms import PostgresRooms
 from greenroom.storage.postgres.secrets import PostgresSecrets
@@ -29,7 +31,7 @@ _BOUNDS = Bounds()
 class PostgresStore:
     """A `Store` in a database; made by `open`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease_seconds: float = LEASE_SECONDS) -> None:
         self._database = database
         self.rooms = PostgresRooms(database)
         self.logging_configurations = PostgresLoggingConfigurations(database)
@@ -37,8 +39,8 @@ class PostgresStore:
         self.token_uses = PostgresTokenUses(database)
         self.secrets = PostgresSecrets(database)
         self.identities = IdentityStore(PostgresTransactions(database))
-        self._opened = Opened()
-        self.journal = MemoryJournal(self._opened)
+        self._leases = PostgresLeases(database.connect, lease_seconds)
+        self.journal = PostgresJournal(database, self._leases)
 
     @classmethod
     async def open(cls, url: str, password: Password = None, bounds: Bounds = _BOUNDS) -> Self:
@@ -52,7 +54,7 @@ class PostgresStore:
             StoreForeign: what answers, or what is there, cannot be used; it was not touched.
         """
         await opening.prepare(url, password, bounds.waits)
-        return cls(Database(url, password, bounds))
+        return cls(Database(url, password, bounds), bounds.lease_seconds)
 
     @property
     def statistics(self) -> Statistics:
@@ -63,7 +65,7 @@ class PostgresStore:
         await self._database.write("check", _write_nothing)
 
     async def close(self) -> None:
-        self._opened.close()
+        await self._leases.close()
         await self._database.close()
 
 
