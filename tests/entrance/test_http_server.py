@@ -2,11 +2,20 @@
 
 import asyncio
 import socket
+from typing import Any
+from unittest import mock
 
+import pytest
+import uvicorn
 from uvicorn.config import Config
 
+from greenroom.entrance import http_server as module
 from greenroom.entrance.acceptor import Acceptor, Entrance
-from greenroom.entrance.http_server import HttpServer
+from greenroom.entrance.first_bytes import FirstBytes
+from greenroom.entrance.http_connection import HeadLimits
+from greenroom.entrance.http_server import HttpServer, entrance, http_config
+from greenroom.entrance.sockets import BACKLOG
+from greenroom.settings.load import load
 from tests.stand_ins.stage import settle, stage
 
 PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)
@@ -27,3 +36,94 @@ async def test_nothing_is_accepted_after_it_was_stopped() -> None:
             await settle()
             assert made.visitors.total == 0
             assert server.should_exit
+
+
+@pytest.mark.parametrize("gate", [None, PLAIN])
+async def test_who_listens(gate: Entrance | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where something comes before the first byte, acceptors do; else the loop's own server."""
+    told: list[str] = []
+    starting = mock.AsyncMock(side_effect=lambda _: told.append("listening"))
+    stopping = mock.AsyncMock()
+    monkeypatch.setattr(uvicorn.Server, "startup", starting)
+    monkeypatch.setattr(uvicorn.Server, "shutdown", stopping)
+    made = mock.Mock()
+    sockets: list[Any] = [mock.Mock(), mock.Mock()]
+    monkeypatch.setattr(module, "Acceptor", made)
+    async with stage() as plane:
+        config = Config(lambda: None)
+        server = HttpServer(config, lambda: told.append("told"), gate, plane.acceptors)
+        await server.startup(sockets)
+        assert told == ["listening", "told"]
+        starting.assert_awaited_once_with(sockets if gate is None else [])
+        acceptors = [mock.call(each, gate, server._protocol, server._services) for each in sockets]
+        assert [each for each in made.mock_calls if each in acceptors] == (
+            [] if gate is None else acceptors
+        )
+        assert made.return_value.start.call_count == (0 if gate is None else 2)
+        assert len(server._acceptors) == made.return_value.start.call_count
+        await server.shutdown(sockets)
+        assert made.return_value.stop.call_count == (0 if gate is None else 2)
+        stopping.assert_awaited_once_with(sockets)
+
+
+async def test_the_loops_own_server_is_closed_too() -> None:
+    """It accepts nothing more, either."""
+    async with stage() as made:
+        server = HttpServer(Config(lambda: None), lambda: None, None, made.acceptors)
+        server.servers = [mock.Mock()]
+        server.stop_accepting()
+        assert server.servers[0].close.called  # type: ignore[attr-defined]
+
+
+async def test_the_protocol_of_an_accepted_connection() -> None:
+    """It is told of the visit, and of the server that it belongs to."""
+    async with stage() as made:
+        config = Config(lambda: None)
+        server = HttpServer(config, lambda: None, PLAIN, made.acceptors)
+        making: Any = mock.Mock()
+        config.http_protocol_class = making
+        server.lifespan = mock.Mock()
+        visit = made.visitors.enter(b"", 0.0)
+        assert server._protocol(visit) is making.return_value
+        making.assert_called_once_with(
+            config=config,
+            server_state=server.server_state,
+            app_state=server.lifespan.state,
+            visit=visit,
+        )
+
+
+def test_what_uvicorn_does_not_do() -> None:
+    """Its lines, its header and its trust in proxies are switched off; times are the settings'."""
+    given = {
+        "head_bytes": "9000",
+        "header_count": "50",
+        "handshake_timeout_seconds": "11",
+        "drain_timeout_seconds": "13",
+    }
+    services = mock.Mock()
+    config = http_config(load(given, {}, None), mock.Mock(), services)
+    assert (config.ws, config.lifespan, config.log_config) == ("none", "off", None)
+    assert (config.access_log, config.server_header, config.proxy_headers) == (False, False, False)
+    assert (config.timeout_keep_alive, config.timeout_graceful_shutdown) == (75, 13)
+    assert config.backlog == BACKLOG
+    assert config.http.func is FirstBytes  # type: ignore[union-attr]
+    assert config.http.args == (services, HeadLimits(size=9000, count=50, seconds=11))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("proxied", [True, False])
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_what_comes_before_the_first_byte(proxied: bool, encrypted: bool) -> None:
+    """TLS, a PROXY header, both or nothing, with the times of the settings."""
+    given = {"handshake_timeout_seconds": "11", "close_timeout_seconds": "3"}
+    if proxied:
+        given.update(proxy_protocol="on", trusted_proxies="10.0.0.1")
+    certificate = mock.Mock() if encrypted else None
+    found = entrance(load(given, {}, None), certificate)
+    if not (proxied or encrypted):
+        assert found is None
+        return
+    assert found is not None
+    assert found.context is (None if certificate is None else certificate.context)
+    assert found.proxy_protocol is proxied
+    assert (found.handshake_seconds, found.close_seconds) == (11, 3)

@@ -1,8 +1,11 @@
+import errno
+import os
 import socket
+from unittest import mock
 
 import pytest
 
-from greenroom.entrance.sockets import AddressRefused, Listening, bound, listening
+from greenroom.entrance.sockets import BACKLOG, AddressRefused, Listening, bound, listening
 from greenroom.process import systemd
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
@@ -90,3 +93,42 @@ def test_sockets_of_systemd_that_cannot_be_served_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(systemd, "listening_sockets", refuse)
     with pytest.raises(AddressRefused, match="descriptor 3 is no socket"), listening(settings()):
         pass
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EACCES, "below 1024"),
+        (errno.EADDRNOTAVAIL, "--host must be"),
+        (errno.EMFILE, None),
+        (None, None),
+    ],
+)
+def test_an_address_that_fails(
+    number: int | None, hint: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket is closed, and the reason is followed by what helps, where that is known."""
+    made: list[socket.socket] = []
+
+    class Failing(socket.socket):
+        def listen(self, backlog: int = 0, /) -> None:
+            made.append(self)
+            raise OSError() if number is None else OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket, "socket", Failing)
+    with pytest.raises(AddressRefused) as refused:
+        bound("127.0.0.1", 0)
+    assert made[0].fileno() == -1
+    _, told, said = str(refused.value).partition(";")
+    assert bool(told) is (hint is not None)
+    assert (hint or "") in said
+
+
+def test_how_it_listens() -> None:
+    """An address is free again at once, and many may wait to be accepted."""
+    with mock.patch.object(socket.socket, "listen") as waiting:
+        made = bound("127.0.0.1", 0)
+    with made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        assert made.type == socket.SOCK_STREAM
+    waiting.assert_called_once_with(BACKLOG)

@@ -61,3 +61,20 @@ def test_what_is_late_is_told_by_its_bounds() -> None:
         lag.observe()
     assert (seen.count, lag.stalls, logs) == (2, 0, [])
     assert seen._sum == STALL_SECONDS
+
+
+def test_what_is_just_no_stall() -> None:
+    """As late as may be is no stall; the next line comes as soon as the quiet time is over."""
+    times = iter((0.0, 2 * LAG_SECONDS, 4 * LAG_SECONDS, 10.0, 10.0))
+    lag = LoopLag(Metrics().loop_lag_seconds, lambda: next(times))
+    lag.observe()
+    lag.observe()
+    assert STALL_SECONDS == LAG_SECONDS
+    assert lag.stalls == 0
+    with capture_logs() as logs:
+        lag._untold, lag._quiet_until = 1, 10.0
+        lag.observe()
+        assert logs == []
+        lag.observe()
+    assert [line["times"] for line in logs] == [2]
+    assert (lag._untold, lag._longest, lag._quiet_until) == (0, 0.0, 10.0 + QUIET_SECONDS)
