@@ -26,7 +26,7 @@ from tests.conftest import Measured
 from tests.running.service import Service, start
 from tests.running.wire import PATIENCE, Answer, Api, Closed, WebSocket, api_of
 
-ROUNDS = int(os.environ.get("DURABILITY_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("DURABILITY_ROUNDS", "3"))
 ACKNOWLEDGED = (200, 800)
 """How many answers a round waits for before it kills, at least and at most."""
 

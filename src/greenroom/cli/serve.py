@@ -19,7 +19,6 @@ from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
 from greenroom.process.start_refused import FileUnwritable, StartRefused
-from greenroom.server.serve import run_service
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StorageUnavailable, StoreUnwritable
 from greenroom.telemetry import logs
@@ -41,6 +40,9 @@ def serve(config_file: Path | None, takeover: bool, background: bool, **given: s
     tell = in_background() if background else None
     try:
         settings = load_settings(given, config_file)
+        # Most of a start's imports: what is refused up to here needs none of them.
+        from greenroom.server.serve import run_service
+
         logs.configure(settings.text("log_level"), settings.text("log_format"))
         allow_files()
         if settings.text("dev_tls") == "on" or settings.optional_path("tls_key_file"):
