@@ -1,0 +1,155 @@
+"""`greenroom chat`: be in a room, in the terminal."""
+
+import asyncio
+import getpass
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import click
+
+from greenroom.cli.room.printing import line_of, printable
+from greenroom.cli.room.service import Rooms, room_command
+from greenroom.client import (
+    ChatDisconnected,
+    ChatError,
+    ChatMessage,
+    ChatRoom,
+    DeleteMessageRequest,
+    DisconnectReason,
+    DisconnectUserRequest,
+    RequestTimeout,
+)
+from greenroom.model.chat_token import Capability
+
+_PROMPT = "> "
+
+_HELP = "/delete ID [REASON], /kick USER [REASON], /ids shows the ids of messages, /quit"
+
+
+@click.command()
+@click.argument("room")
+@click.option("--as", "user", help="Who you are: the token's user id.  [your login name]")
+@click.option("--moderator", is_flag=True, help="May delete messages and disconnect users, too.")
+@room_command
+def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
+    """Chat in a room: type to say something, /help shows what else there is.
+
+    A room that does not exist is made.
+    """
+    arn = found.find_or_make(room)
+    can = list(Capability) if moderator else [Capability.SEND_MESSAGE]
+    made = found.chat_room(arn, user or getpass.getuser(), can)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_Chat(made, printable(room)).run())
+
+
+class _Chat:
+    """One person in one room."""
+
+    def __init__(self, room: ChatRoom, name: str) -> None:
+        self._room = room
+        self._name = name
+        self._screen = _Screen()
+        self._ids = False
+
+    async def run(self) -> None:
+        """Show and send until the input or the connection ends."""
+        self._room.add_listener("connecting", lambda: self._screen.note("connecting …"))
+        async with self._room:
+            self._screen.note(f"you are in {self._name}; /help, Ctrl-D to leave")
+            showing = asyncio.create_task(self._show())
+            typing = asyncio.create_task(self._type())
+            await asyncio.wait({showing, typing}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (showing, typing):
+                task.cancel()
+        if self._room.disconnect_reason is not DisconnectReason.CLIENT_DISCONNECT:
+            self._screen.note(f"the connection ended: {self._room.disconnect_reason}")
+
+    async def _show(self) -> None:
+        async for entity in self._room:
+            line = line_of(entity)
+            if self._ids and isinstance(entity, ChatMessage):
+                line += click.style(f"  [{entity.id}]", dim=True)
+            self._screen.show(line)
+
+    async def _type(self) -> None:
+        lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._screen.read(lines.put_nowait)
+        while (line := await lines.get()) is not None and line != "/quit":
+            if not line.strip():
+                continue
+            try:
+                await self._act(line)
+            except (ChatError, ChatDisconnected, RequestTimeout) as error:
+                self._screen.note(f"not done: {error}")
+
+    async def _act(self, line: str) -> None:
+        verb, _, rest = line.partition(" ")
+        subject, _, reason = rest.strip().partition(" ")
+        if verb == "/delete" and subject:
+            await self._room.delete_message(DeleteMessageRequest(subject, reason or None))
+        elif verb == "/kick" and subject:
+            await self._room.disconnect_user(DisconnectUserRequest(subject, reason or None))
+        elif verb == "/ids":
+            self._ids = not self._ids
+            self._screen.note("ids are shown" if self._ids else "ids are not shown")
+        elif verb.startswith("/") and not verb.startswith("//"):
+            self._screen.note(_HELP)
+        else:
+            # Two slashes begin a message that begins with one.
+            await self._room.send_message(line.removeprefix("/"))
+
+
+class _Screen:
+    """A terminal in which lines come while a person types; without one, plain input and output."""
+
+    def __init__(self) -> None:
+        self._interactive = sys.stdin.isatty() and sys.stdout.isatty()
+
+    def read(self, give: Callable[[str | None], None]) -> None:
+        """Give each line of the input, None at its end; the input is read in a thread."""
+        loop = asyncio.get_running_loop()
+
+        def run() -> None:
+            while True:
+                try:
+                    line = input(_PROMPT) if self._interactive else _line()
+                except (EOFError, OSError):
+                    line = None
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(give, line)
+                if line is None:
+                    return
+
+        if self._interactive:
+            with suppress(ImportError):
+                import readline  # noqa: F401 - `input` uses it when it is there
+        threading.Thread(target=run, daemon=True, name="typing").start()
+
+    def show(self, line: str) -> None:
+        """Print a line above what is being typed."""
+        if not self._interactive:
+            click.echo(line)
+            return
+        typed = ""
+        with suppress(ImportError):
+            import readline
+
+            typed = readline.get_line_buffer()
+        click.echo(f"\r\033[K{line}\n{_PROMPT}{typed}", nl=False)
+
+    def note(self, text: str) -> None:
+        """Print what the command itself has to say."""
+        if self._interactive:
+            self.show(click.style(f"-- {printable(text)}", dim=True))
+        else:
+            click.echo(f"-- {printable(text)}", err=True)
+
+
+def _line() -> str:
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")

@@ -1,0 +1,150 @@
+"""`greenroom rooms`, `greenroom room`: see, make, change and delete rooms."""
+
+import click
+
+from greenroom.cli.admin.options import pairs
+from greenroom.cli.room.printing import printable
+from greenroom.cli.room.service import Members, Rooms, as_json, room_command
+
+_SHOWN = {
+    "arn": "arn",
+    "createTime": "created",
+    "updateTime": "updated",
+    "maximumMessageRatePerSecond": "messages a second",
+    "maximumMessageLength": "characters a message",
+}
+
+
+def _limits(command: "click.decorators.FC") -> "click.decorators.FC":
+    """Give a command the options that set a room's limits and handler."""
+    options = (
+        click.option("--rate", type=int, help="Messages a second, of all together.  [10]"),
+        click.option("--length", type=int, help="Characters of a message.  [500]"),
+        click.option("--review", "uri", help="ARN or URL of the message review handler."),
+        click.option(
+            "--fallback", type=click.Choice(["ALLOW", "DENY"]), help="When the handler fails."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _given(
+    rate: int | None, length: int | None, uri: str | None, fallback: str | None
+) -> dict[str, object]:
+    """Return the members of a request for the options that were given."""
+    asked = {"uri": uri, "fallbackResult": fallback}
+    handler = {name: value for name, value in asked.items() if value is not None}
+    return {
+        "maximumMessageRatePerSecond": rate,
+        "maximumMessageLength": length,
+        "messageReviewHandler": handler or None,
+    }
+
+
+@click.command()
+@click.option("--json", "in_json", is_flag=True, help="Print JSON, nothing else.")
+@room_command
+def rooms(found: Rooms, *, in_json: bool) -> None:
+    """List the rooms."""
+    listed = found.all()
+    if in_json:
+        click.echo(as_json(listed))
+        return
+    if not listed:
+        click.echo(f"no room yet in {found.region}: `greenroom room create NAME` makes one")
+        return
+    names = [printable(str(each.get("name") or "-")) for each in listed]
+    width = max(4, *map(len, names))
+    click.echo(f"{'NAME':{width}}  ID            UPDATED               ARN")
+    for name, each in zip(names, listed, strict=True):
+        updated = str(each["updateTime"])[:19]
+        click.echo(f"{name:{width}}  {each['id']}  {updated}Z  {each['arn']}")
+
+
+@click.group()
+def room() -> None:
+    """One room, by its name, id or ARN."""
+
+
+@room.command()
+@click.argument("name")
+@_limits
+@click.option("--tag", "tags", multiple=True, callback=pairs, help="Tag, as NAME=VALUE.")
+@click.option("--json", "in_json", is_flag=True, help="Print JSON, nothing else.")
+@room_command
+def create(
+    found: Rooms,
+    name: str,
+    *,
+    rate: int | None,
+    length: int | None,
+    uri: str | None,
+    fallback: str | None,
+    tags: dict[str, str],
+    in_json: bool,
+) -> None:
+    """Make a room; names need not be unique, but then only ids tell which one is meant."""
+    asked = _given(rate, length, uri, fallback)
+    made = found.call("CreateRoom", name=name, tags=tags or None, **asked)
+    click.echo(as_json(made) if in_json else str(made["arn"]))
+
+
+@room.command()
+@click.argument("room")
+@click.option("--json", "in_json", is_flag=True, help="Print JSON, nothing else.")
+@room_command
+def show(found: Rooms, room: str, *, in_json: bool) -> None:
+    """Show a room's limits, handler, logging and tags."""
+    members = found.call("GetRoom", identifier=found.find(room))
+    click.echo(as_json(members) if in_json else _shown(members))
+
+
+@room.command("set")
+@click.argument("room")
+@click.option("--name", help="Another name.")
+@_limits
+@room_command
+def set_(
+    found: Rooms,
+    room: str,
+    *,
+    name: str | None,
+    rate: int | None,
+    length: int | None,
+    uri: str | None,
+    fallback: str | None,
+) -> None:
+    """Change a room; what is not named stays as it is."""
+    asked = {"name": name, **_given(rate, length, uri, fallback)}
+    if all(value is None for value in asked.values()):
+        raise click.UsageError("say what to change: --name, --rate, --length, --review, --fallback")
+    click.echo(_shown(found.call("UpdateRoom", identifier=found.find(room), **asked)))
+
+
+@room.command()
+@click.argument("room")
+@room_command
+def delete(found: Rooms, room: str) -> None:
+    """Delete a room; who is connected stays so until the session ends, and can be disconnected."""
+    arn = found.find(room)
+    found.call("DeleteRoom", identifier=arn)
+    click.echo(f"deleted {arn}")
+
+
+def _shown(members: Members) -> str:
+    rows = [("name", printable(str(members.get("name") or "-")))]
+    rows += [(words, str(members[name])) for name, words in _SHOWN.items() if name in members]
+    handler = members.get("messageReviewHandler")
+    if isinstance(handler, dict):
+        fallback = handler.get("fallbackResult")
+        rows.append(("review", f"{handler.get('uri') or '-'} (fallback {fallback})"))
+    logging = members.get("loggingConfigurationIdentifiers")
+    if isinstance(logging, list):
+        rows += [("logs to", str(each)) for each in logging]
+    tags = members.get("tags")
+    if isinstance(tags, dict):
+        rows += [("tag", printable(f"{key}={value}")) for key, value in sorted(tags.items())]
+    width = max(len(words) for words, _ in rows)
+    return "\n".join(f"{words:{width}}  {text}" for words, text in rows)

@@ -1,0 +1,193 @@
+"""A running service for the commands about rooms, and rooms by what people call them."""
+
+import asyncio
+import functools
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec
+
+import click
+
+from greenroom.cli.access import CommandRefused
+from greenroom.cli.api import Api, Endpoint
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.options import ending, fail
+from greenroom.cli.reaching import WHICH, reach, which_service
+from greenroom.client import ChatDisconnected, ChatError, ChatRoom, RequestTimeout
+from greenroom.model.chat_token import Capability
+from greenroom.settings.values import SettingsRefused
+
+P = ParamSpec("P")
+
+Members = dict[str, object]
+
+_ID = re.compile(r"[A-Za-z0-9]{12}")
+_PAGE = 50
+
+
+class Rooms:
+    """The rooms of a running service."""
+
+    def __init__(self, api: Api, region: str) -> None:
+        self._api = api
+        self.region = region
+        """The region that is asked for, where a room's ARN does not name one."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Return where the service is."""
+        return self._api.endpoint
+
+    def call(self, operation: str, **parameters: object) -> Members:
+        """Return an operation's result; parameters that are None are left out."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._api.call(operation, **given)
+
+    def all(self, name: str | None = None) -> list[Members]:
+        """Return all rooms, or those of a name."""
+        found: list[Members] = []
+        token: object = None
+        while True:
+            page = self.call("ListRooms", name=name, maxResults=_PAGE, nextToken=token)
+            rooms = page["rooms"]
+            assert isinstance(rooms, list)  # noqa: S101 - the API's list
+            found += rooms
+            token = page.get("nextToken")
+            if not token:
+                return found
+
+    def find(self, room: str) -> str:
+        """Return the ARN of the room with this name, id or ARN.
+
+        Raises:
+            CommandRefused: there is none, or several have the name.
+        """
+        if room.startswith("arn:"):
+            return room
+        named = self.all(name=room)
+        if not named and _ID.fullmatch(room):
+            named = [each for each in self.all() if each["id"] == room]
+        if not named:
+            raise CommandRefused(
+                f"no room is called {room} in {self.region}: `greenroom rooms` lists them,"
+                f" `greenroom room create {room}` makes one",
+                ExitCode.REFUSED,
+                "ResourceNotFoundException",
+            )
+        if len(named) > 1:
+            ids = ", ".join(str(each["id"]) for each in named)
+            raise CommandRefused(
+                f"{len(named)} rooms are called {room}: name one by its id: {ids}",
+                ExitCode.REFUSED,
+                "ConflictException",
+            )
+        return str(named[0]["arn"])
+
+    def find_or_make(self, room: str) -> str:
+        """Return the ARN of the room with this name, id or ARN; make one where there is none."""
+        try:
+            return self.find(room)
+        except CommandRefused as refused:
+            if refused.error != "ResourceNotFoundException":
+                raise
+        made = self.call("CreateRoom", name=room)
+        oldest, *newer = sorted(self.all(name=room), key=_age)
+        # Somebody else made one at the same moment: all are to meet in one.
+        if any(each["arn"] == made["arn"] for each in newer):
+            self.call("DeleteRoom", identifier=made["arn"])
+        else:
+            click.echo(f"Note: made the room {room}", err=True)
+        return str(oldest["arn"])
+
+    def token(
+        self,
+        room_arn: str,
+        user_id: str,
+        capabilities: Sequence[str] = (),
+        attributes: dict[str, str] | None = None,
+        minutes: int | None = None,
+    ) -> Members:
+        """Return a chat token, and its times."""
+        return self.call(
+            "CreateChatToken",
+            roomIdentifier=room_arn,
+            userId=user_id,
+            capabilities=list(capabilities),
+            attributes=attributes or None,
+            sessionDurationInMinutes=minutes,
+        )
+
+    def chat_room(
+        self,
+        room_arn: str,
+        user_id: str,
+        capabilities: Sequence[Capability] = (),
+        attributes: dict[str, str] | None = None,
+        attempts: int | None = 3,
+    ) -> ChatRoom:
+        """Return a room to connect to, with tokens that this command may create."""
+
+        async def provide() -> object:
+            return await asyncio.to_thread(self.token, room_arn, user_id, capabilities, attributes)
+
+        context = self._api.tls
+        return ChatRoom(
+            websocket_url(self.endpoint),
+            provide,
+            max_reconnect_attempts=attempts,
+            ssl=True if context is None else context,
+        )
+
+
+def _age(room: Members) -> tuple[str, str]:
+    return str(room["createTime"]), str(room["id"])
+
+
+def websocket_url(endpoint: Endpoint) -> str:
+    """Return where WebSockets connect to."""
+    return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.path}/"
+
+
+def room_command(command: Callable[Concatenate[Rooms, P], None]) -> Callable[P, None]:
+    """Give a command the rooms of a service as its first argument, and options that say which."""
+
+    @which_service
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asked = {name: kwargs.pop(name) for name in WHICH}
+        which = {name: None if value is None else str(value) for name, value in asked.items()}
+        try:
+            settings, endpoint, key = reach(which)
+            region = settings.text("region")
+            api = Api(endpoint, key, region)
+            try:
+                command(Rooms(api, region), *args, **kwargs)
+            finally:
+                api.close()
+        except CommandRefused as refused:
+            raise ending(refused, refused.code) from None
+        except SettingsRefused as refused:
+            raise fail(refused) from None
+        except ChatError as refused:
+            raise ending(refused, ExitCode.REFUSED) from None
+        except ChatDisconnected as lost:
+            raise _lost(lost) from None
+        except RequestTimeout as late:
+            raise ending(late, ExitCode.UNREACHABLE) from None
+
+    return run
+
+
+def as_json(members: object) -> str:
+    """Return members as JSON for people and scripts."""
+    return json.dumps(members, indent=2, ensure_ascii=False)
+
+
+def _lost(lost: ChatDisconnected) -> click.ClickException:
+    """Return the end for a connection that did not come about, with what the cause says."""
+    cause = lost.__cause__
+    if isinstance(cause, CommandRefused):
+        return ending(cause, cause.code)
+    why = f": {cause}" if cause is not None else ""
+    return ending(RuntimeError(f"{lost}{why}"), ExitCode.UNREACHABLE)

@@ -1,0 +1,79 @@
+"""`greenroom tail`: what is shown in rooms, as it comes."""
+
+import asyncio
+import secrets
+
+import click
+
+from greenroom.cli.room.printing import json_of, line_of, printable
+from greenroom.cli.room.service import Rooms, room_command
+from greenroom.client import DisconnectReason
+
+
+@click.command()
+@click.argument("rooms", nargs=-1, required=True)
+@click.option("--json", "in_json", is_flag=True, help="Print one line of JSON for each.")
+@click.option("--count", type=click.IntRange(min=1), help="End after so many.")
+@room_command
+def tail(found: Rooms, rooms: tuple[str, ...], *, in_json: bool, count: int | None) -> None:
+    """Print what is shown in rooms, until Ctrl-C; a connection that breaks is made again."""
+    arns = {found.find(room): room for room in rooms}
+    try:
+        asyncio.run(_Tail(found, arns, in_json=in_json, count=count).run())
+    except KeyboardInterrupt:
+        return
+
+
+class _Tail:
+    """Follows rooms, and prints them together."""
+
+    def __init__(
+        self, rooms: Rooms, arns: dict[str, str], *, in_json: bool, count: int | None
+    ) -> None:
+        self._rooms = rooms
+        self._arns = arns
+        self._in_json = in_json
+        self._left = count
+        self._enough = asyncio.Event()
+        # A name of its own: whoever looks at the room's users can tell what this is.
+        self._user = f"greenroom-tail-{secrets.token_hex(4)}"
+
+    async def run(self) -> None:
+        """Follow all rooms until it is enough, or all are over."""
+        followers = [asyncio.create_task(self._follow(*each)) for each in self._arns.items()]
+        enough = asyncio.create_task(self._enough.wait())
+        try:
+            waiting = set(followers)
+            while waiting and not enough.done():
+                done, _ = await asyncio.wait(
+                    {*waiting, enough}, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done - {enough}:
+                    task.result()
+                waiting -= done
+        finally:
+            for task in (*followers, enough):
+                task.cancel()
+            await asyncio.gather(*followers, enough, return_exceptions=True)
+
+    async def _follow(self, arn: str, name: str) -> None:
+        prefix = f"{printable(name)} " if len(self._arns) > 1 and not self._in_json else ""
+        chat = self._rooms.chat_room(arn, self._user, attempts=None)
+        # The first connection is what was asked for: what is wrong with it is told, not repeated.
+        await asyncio.to_thread(self._rooms.token, arn, self._user)
+        chat.add_listener("connecting", lambda: self._note(f"connecting to {name}"))
+        chat.add_listener("connect", lambda: self._note(f"watching {name}"))
+        async with chat:
+            async for entity in chat:
+                line = json_of(entity, arn) if self._in_json else prefix + line_of(entity)
+                click.echo(line)
+                if self._left is not None:
+                    self._left -= 1
+                    if self._left == 0:
+                        self._enough.set()
+                        return
+        if chat.disconnect_reason is DisconnectReason.SERVER_DISCONNECT:
+            self._note(f"the service ended the connection to {name}")
+
+    def _note(self, text: str) -> None:
+        click.echo(click.style(f"-- {printable(text)}", dim=True), err=True)

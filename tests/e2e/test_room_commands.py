@@ -1,0 +1,298 @@
+"""What a person does in rooms from the command line, against the real process.
+
+Covers: greenroom.cli.room.acting, greenroom.cli.room.chat, greenroom.cli.room.command,
+greenroom.cli.room.service, greenroom.cli.room.tail
+"""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
+from tests.running.said import until
+from tests.running.service import Service, environment, running
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service."""
+    with running(tmp_path_factory.mktemp("rooms") / "data") as started:
+        yield started
+
+
+@pytest.fixture
+def command(service: Service, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return what calls a command with the service's own data directory."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GREENROOM_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("GREENROOM_DATA_DIR", str(service.ready["data_dir"]))
+    return lambda *arguments: CliRunner().invoke(main, list(arguments))
+
+
+def said(result: Result) -> str:
+    """Return what a command printed; it must have succeeded."""
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+class Beside:
+    """A command that runs beside the test, in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]", out: Path, err: Path) -> None:
+        self.process = process
+        self._out, self._err = out, err
+
+    def printed(self, words: str = "") -> list[str]:
+        """Wait until the words were printed; return the lines on standard output."""
+        until(lambda: words in self._out.read_text() + self._err.read_text(), words)
+        return self._out.read_text().splitlines()
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        keyboard: IO[str] | None = self.process.stdin
+        assert keyboard is not None
+        keyboard.write(line + "\n")
+        keyboard.flush()
+
+    def end(self) -> int:
+        """End the input; return the exit code."""
+        keyboard: IO[str] | None = self.process.stdin
+        assert keyboard is not None
+        keyboard.close()
+        return self.process.wait(30)
+
+
+@contextmanager
+def beside(service: Service, tmp_path: Path, name: str, *arguments: str) -> Iterator[Beside]:
+    """Run a command for the length of a `with` block."""
+    out, err = tmp_path / f"{name}.out", tmp_path / f"{name}.err"
+    with out.open("w") as output, err.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "greenroom", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+            text=True,
+            env=environment(
+                GREENROOM_DATA_DIR=str(service.ready["data_dir"]), PYTHONUNBUFFERED="1"
+            ),
+        )
+    try:
+        yield Beside(process, out, err)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def test_rooms_are_made_seen_changed_and_deleted(command: Command) -> None:
+    """By name, id and ARN; what is printed is for people, and JSON for scripts."""
+    arn = said(command("room", "create", "stage", "--rate", "20", "--tag", "team=red"))
+    room_id = arn.rpartition("/")[2]
+    assert f"stage  {room_id}" in said(command("rooms"))
+    listed = json.loads(said(command("rooms", "--json")))
+    assert [each["arn"] for each in listed if each["name"] == "stage"] == [arn]
+    for name in ("stage", room_id, arn):
+        shown = json.loads(said(command("room", "show", name, "--json")))
+        assert shown["arn"] == arn
+        assert shown["maximumMessageRatePerSecond"] == 20
+        assert shown["tags"] == {"team": "red"}
+    changed = said(command("room", "set", "stage", "--length", "100", "--name", "scene"))
+    assert "characters a message  100" in changed
+    assert "messages a second     20" in changed
+    assert command("room", "show", "stage").exit_code == ExitCode.REFUSED
+    assert said(command("room", "delete", "scene")) == f"deleted {arn}"
+    assert command("room", "show", room_id).exit_code == ExitCode.REFUSED
+
+
+def test_a_review_handler_is_set_and_shown(command: Command) -> None:
+    """A handler with its fallback."""
+    uri = "arn:aws:lambda:us-east-1:123456789012:function:review"
+    asked = ("--review", uri, "--fallback", "DENY")
+    made = command("room", "create", "reviewed", *asked)
+    assert made.exit_code == ExitCode.REFUSED
+    assert "uri failed to satisfy the constraints: invalid lambda permission" in made.output
+
+
+def test_a_name_that_several_rooms_have_is_told(command: Command) -> None:
+    """With the ids of which one is to be taken."""
+    ids = [said(command("room", "create", "twin")).rpartition("/")[2] for _ in range(2)]
+    result = command("token", "twin", "--as", "alice")
+    assert result.exit_code == ExitCode.REFUSED
+    assert result.output.startswith("Error: 2 rooms are called twin: name one by its id: ")
+    assert all(each in result.output for each in ids)
+    assert said(command("token", ids[0], "--as", "alice"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("token", "nowhere", "--as", "x"), ExitCode.REFUSED, "greenroom room create nowhere"),
+        (("say", "nowhere", "hi", "--as", "x"), ExitCode.REFUSED, "no room is called nowhere"),
+        (("tail", "nowhere"), ExitCode.REFUSED, "no room is called nowhere"),
+        (("kick", "nowhere", "x"), ExitCode.REFUSED, "no room is called nowhere"),
+        (("say", "nowhere", "hi"), ExitCode.USAGE, "--as"),
+        (("token", "x", "--as", "x", "--can", "FLY"), ExitCode.USAGE, "SEND_MESSAGE"),
+        (("room", "set", "x"), ExitCode.USAGE, "say what to change"),
+        (("room", "create", "x", "--rate", "0"), ExitCode.REFUSED, "maximumMessageRatePerSecond"),
+        (("event", "x", "e", "--attribute", "novalue"), ExitCode.USAGE, "NAME=VALUE"),
+        (("rooms", "--endpoint-url", "http://127.0.0.1:1"), ExitCode.UNREACHABLE, "cannot reach"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    command: Command, arguments: tuple[str, ...], code: ExitCode, words: str
+) -> None:
+    """It says what is wrong, and the code is the documented one."""
+    result = command(*arguments)
+    assert result.exit_code == code, result.output
+    assert words in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_tokens_are_for_pasting(command: Command, service: Service) -> None:
+    """The token alone, a line for a browser's console, or everything as JSON."""
+    said(command("room", "create", "tokens"))
+    plain = said(command("token", "tokens", "--as", "alice", "--can", "SEND_MESSAGE"))
+    assert "\n" not in plain
+    line = said(command("token", "tokens", "--as", "alice", "--url"))
+    assert line.startswith(f'new WebSocket("{service.websocket_url}')
+    asked = ("--minutes", "5", "--attribute", "color=red", "--json")
+    everything = json.loads(said(command("token", "tokens", "--as", "alice", *asked)))
+    assert set(everything) == {"token", "tokenExpirationTime", "sessionExpirationTime"}
+
+
+def test_what_happens_in_a_room_is_followed(
+    command: Command, service: Service, tmp_path: Path
+) -> None:
+    """Messages, events, deletions and kicks, in order, one line of JSON each; then it is enough."""
+    arn = said(command("room", "create", "followed"))
+    with beside(service, tmp_path, "tail", "tail", "followed", "--json", "--count", "4") as tail:
+        tail.printed("watching followed")
+        message_id = said(
+            command("say", "followed", "hi \x1b[31m", "--as", "al", "--attribute", "k=v")
+        )
+        event_id = said(command("event", "followed", "poll", "--attribute", "q=?"))
+        said(command("delete-message", "followed", message_id, "--reason", "why"))
+        assert said(command("kick", "followed", "bob")) == "disconnected bob"
+        assert tail.end() == 0
+        lines = [json.loads(line) for line in tail.printed()]
+    assert [each["type"] for each in lines] == [
+        "MESSAGE",
+        "EVENT",
+        "DELETE_MESSAGE",
+        "DISCONNECT_USER",
+    ]
+    assert lines[0]["content"] == "hi \x1b[31m"
+    assert (lines[0]["id"], lines[0]["attributes"]) == (message_id, {"k": "v"})
+    assert (lines[1]["id"], lines[1]["attributes"]) == (event_id, {"q": "?"})
+    assert (lines[2]["messageId"], lines[2]["reason"]) == (message_id, "why")
+    assert lines[3]["userId"] == "bob"
+    assert {each["room"] for each in lines} == {arn}
+
+
+def test_several_rooms_are_followed_at_once(
+    command: Command, service: Service, tmp_path: Path
+) -> None:
+    """Each line says which one it is of; output to a pipe has no colors."""
+    for name in ("left", "right"):
+        said(command("room", "create", name))
+    with beside(service, tmp_path, "tail", "tail", "left", "right", "--count", "2") as tail:
+        tail.printed("watching left")
+        tail.printed("watching right")
+        said(command("say", "left", "one", "--as", "alice"))
+        tail.printed("one")
+        said(command("say", "right", "two", "--as", "bob"))
+        assert tail.end() == 0
+        first, second = tail.printed()
+    assert first.startswith("left ")
+    assert first.endswith(" alice: one")
+    assert second.endswith(" bob: two")
+    assert "\x1b" not in first + second
+
+
+def test_what_the_service_refuses_to_send_is_told(command: Command) -> None:
+    """With the code and the text that a client gets."""
+    said(command("room", "create", "short", "--length", "3"))
+    result = command("say", "short", "too long", "--as", "alice")
+    assert result.exit_code == ExitCode.REFUSED
+    assert result.output == "Error: 413: Message exceeds maximum length\n"
+
+
+def test_two_people_chat(command: Command, service: Service, tmp_path: Path) -> None:
+    """In a room that nobody made before; each sees what the other types, and what is not done."""
+    with (
+        beside(service, tmp_path, "alice", "chat", "parlour", "--as", "alice") as alice,
+        beside(service, tmp_path, "bob", "chat", "parlour", "--as", "bob", "--moderator") as bob,
+    ):
+        for person in (alice, bob):
+            person.printed("you are in parlour")
+        rooms = json.loads(said(command("rooms", "--json")))
+        assert len([each for each in rooms if each["name"] == "parlour"]) == 1
+        alice.type("hello bob")
+        assert any(line.endswith("alice: hello bob") for line in bob.printed("hello bob"))
+        bob.type("//not a command")
+        alice.printed("bob: /not a command")
+        alice.type("/kick bob")
+        alice.printed("not done: 403")
+        alice.type("/dance")
+        alice.printed("/delete ID")
+        bob.type("/kick alice loud")
+        alice.printed("the connection ended: serverDisconnect")
+        assert alice.process.wait(30) == 0
+        assert bob.end() == 0
+
+
+def test_chatting_in_a_terminal(service: Service, tmp_path: Path) -> None:
+    """There is a prompt, what comes stands above what is typed, and Ctrl-D leaves."""
+    screen, keyboard = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenroom", "chat", "terminal", "--as", "alice"],
+        stdin=keyboard,
+        stdout=keyboard,
+        stderr=keyboard,
+        env=_environment(service),
+    )
+    os.close(keyboard)
+    seen = ""
+
+    def shows(words: str) -> bool:
+        nonlocal seen
+        seen += os.read(screen, 4096).decode(errors="replace")
+        return words in seen
+
+    try:
+        until(lambda: shows("you are in terminal"), "the greeting")
+        os.write(screen, b"hello\n")
+        until(lambda: shows("alice\x1b[0m: hello"), "the message")
+        os.write(screen, b"\x04")
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(screen)
+
+
+def test_help_names_every_command(command: Command) -> None:
+    """A stranger finds the verbs."""
+    text: Any = said(command("--help"))
+    for verb in ("chat", "tail", "say", "token", "rooms", "room", "event", "kick"):
+        assert f"\n  {verb} " in text
+
+
+def _environment(service: Service) -> dict[str, str]:
+    directory = str(service.ready["data_dir"])
+    return environment(GREENROOM_DATA_DIR=directory, PYTHONUNBUFFERED="1", TERM="xterm")
