@@ -32,6 +32,7 @@ from benchmarks import (
     memory,
     metrics,
     peers,
+    redeem,
     review,
     verify,
 )
@@ -157,6 +158,16 @@ def test_control(tiny: Plan) -> None:
         assert answered.answered > 0
         assert answered.refused == 0
     _assert_written(control.table(answers, calibration), tiny, answers)
+
+
+def test_redeem(tiny: Plan) -> None:
+    """Each token is used up once; those that come together cost less than one alone."""
+    outcomes = redeem.measure(tiny)
+    assert len(outcomes) == len(redeem.UNDER_WAY)
+    ((alone,), *_, (together,)) = outcomes.values()
+    assert 0 < together.node < alone.node
+    assert together.database > 0
+    _assert_written(redeem.table(outcomes), tiny, outcomes)
 
 
 def test_metrics(tiny: Plan) -> None:

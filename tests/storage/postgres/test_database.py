@@ -5,6 +5,7 @@ Covers: greenroom.storage.postgres.failures, greenroom.storage.postgres.outage,
 """
 
 import asyncio
+import random
 
 import asyncpg
 import pytest
@@ -17,11 +18,11 @@ from greenroom.storage.postgres.database import Bounds
 from greenroom.storage.postgres.outage import LOOK_SECONDS
 from greenroom.storage.postgres.session import Waits
 from greenroom.storage.postgres.store import PostgresStore
-from scripts.servers.postgresql import PostgreSQL, postgresql
+from scripts.servers.postgresql import postgresql
 from tests.running.servers import HASTY
 from tests.stand_ins.redeeming import redeem
 from tests.stand_ins.values import ACCOUNT, NOW, PLENTY, REGION, a_room, room_arn
-from tests.storage.postgres.conftest import Open, end_sessions, impatient
+from tests.storage.postgres.conftest import Open, impatient
 
 HELD = "BEGIN; SELECT * FROM greenroom.regions FOR UPDATE"
 
@@ -91,28 +92,34 @@ async def test_too_many_tokens_are_refused(a_node: Open, monkeypatch: pytest.Mon
     assert store.statistics.refused == 2
 
 
-async def test_ended_sessions_lose_and_double_nothing(
-    a_node: Open, database: str, postgresql_newest: PostgreSQL
-) -> None:
+async def test_ended_sessions_lose_and_double_nothing(database: str) -> None:
     """While the server ends sessions at random moments, each room is created exactly once."""
-    store = await a_node()
-    ending = asyncio.create_task(_end_again_and_again(postgresql_newest, database))
+    store = await PostgresStore.open(database, bounds=Bounds(seconds=30))
+    ending = asyncio.create_task(_end_again_and_again(database))
     rooms: list[Room] = []
-    for _ in range(12):
+    for _ in range(20):
         rooms += await asyncio.gather(*(store.rooms.create(a_room(), PLENTY) for _ in range(3)))
         tokens = [(f"token {len(rooms)} {number}", NOW) for number in range(5)]
         assert all(await store.token_uses.redeem(tokens, NOW))
     ending.cancel()
+    await asyncio.wait((ending,))
     page = await store.rooms.page(ACCOUNT, REGION, RoomFilter(), 200)
     assert sorted(each.arn for each in page.rooms) == sorted(each.arn for each in rooms)
     assert store.statistics.failed_commits == 0
+    await store.close()
 
 
-async def _end_again_and_again(server: PostgreSQL, database: str) -> None:
-    name = database.rpartition("/")[2]
-    while True:
-        await asyncio.to_thread(end_sessions, server, name)
-        await asyncio.sleep(0.03)
+async def _end_again_and_again(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        while True:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await asyncio.sleep(random.uniform(0.02, 0.2))
+    finally:
+        connection.terminate()
 
 
 async def test_a_server_that_is_killed_and_comes_back() -> None:
