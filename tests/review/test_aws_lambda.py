@@ -1,7 +1,4 @@
-"""The Lambda Invoke API as a target, against an endpoint that checks signatures with botocore.
-
-Covers: greenroom.review.aws_session
-"""
+"""The Lambda Invoke API as a target, against an endpoint that checks signatures with botocore."""
 
 import asyncio
 import socket
