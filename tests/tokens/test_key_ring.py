@@ -408,6 +408,9 @@ def test_the_id_of_a_key_is_one_object() -> None:
     assert ring.key_id(key_ring[0]) is ring.key_id(key_ring[1])
     with pytest.raises(TokenMalformed):
         ring.key_id("x.y")
+    for text in ("", ".", ".x", "x", "é.x"):
+        with pytest.raises(TokenMalformed):
+            ring.key_id(text)
 
 
 def test_adopting_another_ring_changes_it_for_all() -> None:

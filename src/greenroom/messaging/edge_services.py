@@ -78,7 +78,8 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
         """Take a connection into its room; `straight` as for the hub's `join`."""
         claims = connection.session.claims
         connection.slot = self.sweeper.add(connection, claims.session_expires)
-        log.debug("connection opened", **connection.names())
+        if log.is_enabled_for(logging.DEBUG):
+            log.debug("connection opened", **connection.names())
         self.hub.join(claims.room_arn, connection, straight)
 
     def leave(self, connection: Entrant, why: DisconnectReason) -> None:

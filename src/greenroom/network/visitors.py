@@ -191,11 +191,11 @@ class Visitors:
         most = limits.connections and limits.connections + limits.unfinished
         if most and self._total >= most:
             excess = Excess.NODE
-        elif _reached(self._present[site], limits.connections_per_address):
+        elif (most := limits.connections_per_address) and self._present[site] >= most:
             excess = Excess.ADDRESS
-        elif _reached(self._unfinished_of[site], limits.unfinished_per_address):
+        elif (most := limits.unfinished_per_address) and self._unfinished_of[site] >= most:
             excess = Excess.ADDRESS_UNFINISHED
-        elif _reached(self._came(site, now), limits.a_second_per_address):
+        elif (most := limits.a_second_per_address) and self._came(site, now) >= most:
             excess = Excess.ADDRESS_RATE
         if excess is not None and (excess is Excess.NODE or not self._is_free(address)):
             self._count(excess, address)
@@ -216,17 +216,14 @@ class Visitors:
         return before
 
     def _make_place(self) -> None:
-        if _reached(len(self._unfinished) - 1, self._limits.unfinished):
+        most = self._limits.unfinished
+        if most and len(self._unfinished) > most:
             oldest = next(iter(self._unfinished))
             let_go = oldest.let_go
             self.finish(oldest)
             self._count(Excess.UNFINISHED, oldest.address)
             if let_go is not None:
                 let_go()
-
-
-def _reached(count: int, limit: int) -> bool:
-    return bool(limit) and count >= limit
 
 
 def _subtract(counter: Counter[bytes], key: bytes) -> None:

@@ -212,9 +212,12 @@ _PHRASES = {
 
 def _missing(headers: Headers) -> list[str]:
     """Return what of the headers that ask for the upgrade is not there."""
-    there = {name for name, value in headers if name in _ASKING and _ASKING[name] in _words(value)}
-    if len(there) == len(_ASKING):
-        return []
+    # Most say the one word and nothing else: these are looked at without being split.
+    there = [
+        name
+        for name, value in headers
+        if (word := _ASKING.get(name)) and (word == value.lower() or word in _words(value))
+    ]
     return [
         f"{name.decode().title()}: {word.decode()}"
         for name, word in _ASKING.items()

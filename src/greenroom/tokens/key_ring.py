@@ -160,9 +160,12 @@ class KeyRing:
         """Return the id of the key that a token names: always the same object for one key.
 
         Raises:
-            TokenMalformed, TokenForeign: see `open`; whether the key sealed it is not looked at.
+            TokenMalformed, TokenForeign: see `open`; only the first part is looked at.
         """
-        key_id = self._ids.get(_plain_head(_parts(text)[0])[1:-NONCE_BYTES])
+        head, dot, _ = text.partition(".")
+        if not dot or not head or not head.isascii():
+            raise TokenMalformed("a token is two parts of ASCII joined by a dot")
+        key_id = self._ids.get(_plain_head(head.encode())[1:-NONCE_BYTES])
         if key_id is None:
             raise TokenForeign("the token's key is not known")
         return key_id
