@@ -148,13 +148,15 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
         if most and hub.connections + self.admitting.total() >= most:
             raise Refusal.NODE_FULL.error()
         most = places.connections_per_account
-        here = hub.connections_of(*owner) + self.admitting[owner]
-        if most and here + elsewhere.connections_of_elsewhere(*owner) >= most:
-            raise Refusal.TOO_MANY_CONNECTIONS.error()
+        if most:
+            here = hub.connections_of(*owner) + self.admitting[owner]
+            if here + elsewhere.connections_of_elsewhere(*owner) >= most:
+                raise Refusal.TOO_MANY_CONNECTIONS.error()
         most = places.connections_per_room
-        here = hub.connections_in(room) + coming.get((room, ""), 0)
-        if most and here + elsewhere.connections_elsewhere(room) >= most:
-            raise Refusal.ROOM_FULL.error()
+        if most:
+            here = hub.connections_in(room) + coming.get((room, ""), 0)
+            if here + elsewhere.connections_elsewhere(room) >= most:
+                raise Refusal.ROOM_FULL.error()
         most = places.connections_per_user
         if most:
             most -= coming.get((room, user_id), 0)

@@ -92,8 +92,9 @@ class Edge(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         self._held = self._transport.get_write_buffer_size() > 0
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
-        self._services.enter(self, self._straight())
-        write_all((self,), (self._straight(),), answer)
+        straight = self._straight()
+        self._services.enter(self, straight)
+        write_all((self,), (straight,), answer)
         self._early = early
         self._resume()
 

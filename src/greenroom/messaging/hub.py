@@ -37,7 +37,7 @@ class Hub:
         self.fanout = fanout
         self._rooms: dict[str, Members] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._expected: Counter[str] = Counter()
+        self._expected: dict[str, int] = {}
         self.draining = False
         self.settling = False
         """Whether a drain waits for what was published to have its outcome."""
@@ -75,13 +75,13 @@ class Hub:
 
         Until `arrived` is called for each who was expected the room is followed.
         """
-        self._expected[room_arn] += 1
+        self._expected[room_arn] = self._expected.get(room_arn, 0) + 1
         return self._line.follow(room_arn)
 
     def arrived(self, room_arn: str) -> None:
         """Expect one less: who was expected joins in this turn of the loop, or never."""
-        self._expected[room_arn] -= 1
-        if not self._expected[room_arn]:
+        self._expected[room_arn] = left = self._expected[room_arn] - 1
+        if not left:
             del self._expected[room_arn]
             if room_arn not in self._rooms:
                 asyncio.get_running_loop().call_soon(self._unfollow_empty, room_arn)
