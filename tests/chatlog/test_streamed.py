@@ -6,10 +6,15 @@ Covers: greenroom.chatlog.leased, greenroom.chatlog.tails
 import pytest
 import structlog.testing
 
-from greenroom.chatlog.base import FailureKind
+from greenroom.chatlog.base import ChatLog, FailureKind
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.leased import ELSEWHERE_SECONDS
-from greenroom.chatlog.streamed import LOOK_SECONDS, PASSED_SECONDS
+from greenroom.chatlog.streamed import (
+    FINISHING_SECONDS,
+    LOOK_SECONDS,
+    PASSED_SECONDS,
+    StreamedChatLog,
+)
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.logging_configuration import (
     DestinationConfiguration,
@@ -20,7 +25,7 @@ from greenroom.model.logging_configuration import (
 )
 from tests.stand_ins.nodes import Nodes, nodes
 from tests.stand_ins.scene import INTERVAL
-from tests.stand_ins.values import NOW, a_room
+from tests.stand_ins.values import NOW, room_arn
 
 SOON = INTERVAL + LOOK_SECONDS
 FAR = SOON + ELSEWHERE_SECONDS + LOOK_SECONDS
@@ -269,6 +274,14 @@ class TestConfigurations:
             made.streams.available = True
             assert await made.nodes[0].log.finish(configuration.arn)
 
+    async def test_what_the_dead_left_unfinished(self) -> None:
+        """It is looked for again and again, by one node at a time, also after an error."""
+        async with nodes(2) as made:
+            for _ in range(30):
+                await made.advance(FINISHING_SECONDS / 10, steps=2)
+            assert 3 <= made.finished <= 6
+            assert made.finishing == 0
+
     async def test_a_gone_configuration(self) -> None:
         """Records of a configuration that does not exist are dropped, counted and told."""
         async with nodes() as made:
@@ -326,7 +339,9 @@ class TestBounds:
                     await made.advance(250)
                 made.streams.available = True
                 await made.advance(10)
-            assert [line["event"] for line in lines if line["log_level"] != "info"] == [
+            assert [
+                line["event"] for line in lines if line["log_level"] in ("error", "warning")
+            ] == [
                 "chat logs are behind: streams cannot be read",
                 "chat logs are behind: streams cannot be read",
                 "chat logs are no longer behind: streams are read again",
@@ -348,14 +363,20 @@ class TestBounds:
 class TestRecord:
     """What the planes ask."""
 
+    async def test_it_is_a_chat_log(self) -> None:
+        """It does all that a chat log does."""
+        async with nodes(1) as made:
+            log: ChatLog = made.nodes[0].log
+            assert isinstance(log, StreamedChatLog)
+
     async def test_it_publishes(self) -> None:
         """Nothing is recorded before it is published, and nothing waits."""
         async with nodes(1) as made:
             published: list[int] = []
             log = made.nodes[0].log
-            await log.record(a_room(), b"", 1, lambda: published.append(1))
+            await log.record(room_arn(), (), b"", 1, lambda: published.append(1))
             assert published == [1]
-            assert not log.must_wait(a_room().arn)
+            assert not log.must_wait(room_arn())
             with pytest.raises(ZeroDivisionError):
-                await log.record(a_room(), b"", 1, lambda: 1 // 0)
+                await log.record(room_arn(), (), b"", 1, lambda: 1 // 0)
             assert not log.is_behind

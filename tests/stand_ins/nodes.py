@@ -15,6 +15,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfiguration,
     State,
 )
+from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from tests.stand_ins.hand_clock import HandClock
@@ -81,7 +82,7 @@ class Node:
                 metrics=self.metrics,
                 wait=nodes.alarm.wait,
             )
-            await self.log.start()
+            await self.log.start(nodes.finish)
             await asyncio.Event().wait()
 
     def _destination_for(self, target: Target) -> Kept:
@@ -105,7 +106,17 @@ class Nodes:
         self.bus = MemoryBus()
         self.destinations: dict[str, Kept] = {}
         self.nodes: list[Node] = []
-        self.stored = 0
+        self.stored = self.finished = self.finishing = 0
+
+    async def finish(self) -> None:
+        """Count a look for what is unfinished; every other one fails."""
+        self.finishing += 1
+        assert self.finishing == 1
+        await asyncio.sleep(0)
+        self.finishing -= 1
+        self.finished += 1
+        if self.finished % 2:
+            raise StorageUnavailable("as the test says")
 
     def destination(self, name: str = "bucket") -> Kept:
         """Return the destination of that name."""

@@ -25,7 +25,6 @@ from greenroom.chatlog.waiting import Wait, event_or_time
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.logging_configuration import LoggingConfiguration
-from greenroom.model.room import Room
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import SharedJournal
 from greenroom.storage.logging_configurations import LoggingConfigurations
@@ -33,6 +32,9 @@ from greenroom.telemetry.metrics import Metrics
 
 LOOK_SECONDS = 5.0
 """How often all queues are looked at, in case that nobody heard that they grew."""
+
+FINISHING_SECONDS = 30.0
+"""How often configurations are looked for whose nodes died in the middle of an operation."""
 
 PASSED_SECONDS = 2.0
 """How long a deletion waits until what was published before it is in the journal."""
@@ -102,8 +104,11 @@ class StreamedChatLog:
         )
         self._deliveries = LeasedDeliveries(shared.journal, self._around, tasks)
 
-    async def start(self) -> None:
-        """Begin to read and to deliver, wherever no other node does."""
+    async def start(self, finish: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Begin to read and to deliver, wherever no other node does.
+
+        `finish` ends what dead nodes have left unfinished; one node at a time calls it.
+        """
         control = self._shared.control
         control.on(JournalGrew, self._hear_growth)
         control.on(LoggingConfigurationChanged, self._hear_change)
@@ -111,6 +116,8 @@ class StreamedChatLog:
         self._running += self._tails.start(self._tasks)
         self._running.append(self._tasks.create_task(self._growth.run()))
         self._running.append(self._tasks.create_task(self._look()))
+        if finish is not None:
+            self._running.append(self._tasks.create_task(self._keep_finishing(finish)))
 
     async def stop(self, seconds: float, delivering: float | None = None) -> None:
         """Leave the rest to the other nodes, within a time.
@@ -126,7 +133,12 @@ class StreamedChatLog:
         return False
 
     def record(
-        self, room: Room, payload: bytes, time_ns: int, publish: Callable[[], object]
+        self,
+        room: Arn,
+        configurations: tuple[str, ...],
+        payload: bytes,
+        time_ns: int,
+        publish: Callable[[], object],
     ) -> Awaitable[None]:
         """Publish: the message itself says for which configurations it is to be on record."""
         published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -178,6 +190,18 @@ class StreamedChatLog:
             except StorageUnavailable as error:
                 log.debug("queues of chat logs cannot be looked at", reason=str(error))
             await self._wait(self._never, LOOK_SECONDS)
+
+    async def _keep_finishing(self, finish: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._wait(self._never, FINISHING_SECONDS)
+            try:
+                async with self._shared.journal.lease("unfinished configurations") as lease:
+                    if lease.held:
+                        await finish()
+            except StorageUnavailable as error:
+                log.debug("unfinished configurations cannot be looked at", reason=str(error))
+            except Exception as error:
+                log.exception("finishing configurations crashed", error=type(error).__name__)
 
     async def _is_expected(self, _: Arn) -> bool:
         """Return whether the journal lacks anything that was published by now.

@@ -210,6 +210,39 @@ async def test_finish_interrupted() -> None:
     assert states == {state: changed.get(state, state.value) for state in State}
 
 
+async def test_what_another_node_performs_is_left_alone() -> None:
+    """Where others may be performing an operation, only what is idle for long is finished."""
+    api = Caller()
+    configuration = a_configuration(State.CREATING)
+    kept = api.store.logging_configurations
+    await kept.create(configuration, 0)
+    api.time.wall_ns = (NOW + 59_999) * 1_000_000
+    await finish_interrupted(kept, api.chat_log, api.time.clock, idle_seconds=60)
+    assert (await kept.get(configuration.arn)).state is State.CREATING
+    api.time.wall_ns += 1_000_000
+    await finish_interrupted(kept, api.chat_log, api.time.clock, idle_seconds=60)
+    assert (await kept.get(configuration.arn)).state is State.ACTIVE
+
+
+async def test_what_another_node_finishes_meanwhile() -> None:
+    """It is no error that a configuration is finished, or gone, when its turn comes."""
+    api = Caller()
+    kept = api.store.logging_configurations
+    finished, gone = a_configuration(State.UPDATING), a_configuration(State.UPDATING)
+    for configuration in (finished, gone):
+        await kept.create(configuration, 0)
+    api.destination.gate.clear()
+    finishing = asyncio.create_task(finish_interrupted(kept, api.chat_log, api.time.clock))
+    await asyncio.sleep(0)
+    for configuration in (finished, gone):
+        await kept.move(configuration.arn, State.UPDATING, State.ACTIVE, NOW)
+    await kept.begin_delete(gone.arn, NOW)
+    await kept.finish_delete(gone.arn)
+    api.destination.gate.set()
+    await finishing
+    assert (await kept.get(finished.arn)).state is State.ACTIVE
+
+
 async def test_an_interrupted_update_keeps_its_change() -> None:
     """What UpdateLoggingConfiguration wrote before the process died holds after the start."""
     api = Caller()

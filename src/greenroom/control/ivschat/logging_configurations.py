@@ -2,7 +2,7 @@
 
 A create, update or delete is two durable steps: into CREATING, UPDATING or DELETING, and out of
 it. Whoever meets a configuration between the two gets ConflictException. What the death of the
-process left between them is finished at the next start.
+process left between them is finished at the next start, in a cluster by one of the other nodes.
 
 - The destination decides how a create or an update ends: in ACTIVE when it can be written to, else
   in CREATE_FAILED or UPDATE_FAILED, and the log says why.
@@ -21,7 +21,11 @@ from greenroom.control.ivschat.context import Call
 from greenroom.control.ivschat.pages import PageToken
 from greenroom.control.pipeline import Result
 from greenroom.model.arn import ResourceType
-from greenroom.model.errors import ValidationException
+from greenroom.model.errors import (
+    ConflictException,
+    ResourceNotFoundException,
+    ValidationException,
+)
 from greenroom.model.logging_configuration import (
     DestinationConfiguration,
     DestinationKind,
@@ -121,11 +125,18 @@ async def list_logging_configurations(call: Call) -> Result:
     return result
 
 
-async def finish_interrupted(kept: LoggingConfigurations, chat_log: ChatLog, clock: Clock) -> None:
-    """End the creations, updates and deletions that a stop of the process interrupted."""
+async def finish_interrupted(
+    kept: LoggingConfigurations, chat_log: ChatLog, clock: Clock, idle_seconds: int = 0
+) -> None:
+    """End the creations, updates and deletions that a stop of the process interrupted.
+
+    Others may be performing some: those are left alone that changed in the last `idle_seconds`.
+    """
+    until = clock.now_ms() - 1000 * idle_seconds
     async with asyncio.TaskGroup() as tasks:
         for configuration in await kept.unfinished():
-            tasks.create_task(_finish(kept, chat_log, clock, configuration))
+            if configuration.update_time <= until or not idle_seconds:
+                tasks.create_task(_finish(kept, chat_log, clock, configuration))
 
 
 async def _finish(
@@ -140,6 +151,11 @@ async def _finish(
             chat_log.changed(configuration.arn)
         elif await chat_log.finish(configuration.arn):
             await kept.finish_delete(configuration.arn)
+    except (ConflictException, ResourceNotFoundException):
+        log.info(
+            "logging configuration was finished meanwhile",
+            logging_configuration=str(configuration.arn),
+        )
     except StorageUnavailable:
         # The next start tries again: a full disk must not keep this one from serving.
         log.warning(
