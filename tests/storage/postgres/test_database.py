@@ -6,6 +6,7 @@ Covers: greenroom.storage.postgres.failures, greenroom.storage.postgres.outage,
 
 import asyncio
 import random
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -14,11 +15,12 @@ from structlog.testing import capture_logs
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage.base import StorageUnavailable
-from greenroom.storage.postgres.database import Bounds
+from greenroom.storage.postgres.database import Bounds, Database
+from greenroom.storage.postgres.failures import reason
 from greenroom.storage.postgres.outage import LOOK_SECONDS
-from greenroom.storage.postgres.session import Waits
+from greenroom.storage.postgres.session import Connection, Waits
 from greenroom.storage.postgres.store import PostgresStore
-from scripts.servers.postgresql import postgresql
+from scripts.servers.postgresql import PostgreSQL, postgresql
 from tests.running.servers import HASTY
 from tests.stand_ins.redeeming import redeem
 from tests.stand_ins.values import ACCOUNT, NOW, PLENTY, REGION, a_room, room_arn
@@ -203,3 +205,45 @@ async def test_statistics(a_node: Open) -> None:
         await store.rooms.get(room_arn())
     found = store.statistics
     assert (found.calls, found.commits, found.failed_commits, found.repeated) == (2, 1, 0, 0)
+
+
+async def test_a_right_that_is_taken_away(
+    a_node: Open, database: str, postgresql_newest: PostgreSQL
+) -> None:
+    """What trying again cannot cure fails at once, while the rest goes on; it heals when it can."""
+    store = await a_node()
+    room = await store.rooms.create(a_room(), PLENTY)
+    owner, name = urlsplit(database).username, database.rpartition("/")[2]
+    postgresql_newest.sql(f"REVOKE INSERT ON greenroom.rooms FROM {owner}", name)
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(StorageUnavailable):
+                await store.rooms.create(a_room(), PLENTY)
+        assert await store.rooms.get(room.arn) == room
+        assert store.statistics.repeated == 0
+        postgresql_newest.sql(f"GRANT INSERT ON greenroom.rooms TO {owner}", name)
+        await store.rooms.create(a_room(), PLENTY)
+    assert [(line["event"], line["calls"]) for line in lines] == [
+        ("store cannot answer", "writes"),
+        ("store answers again", "writes"),
+    ]
+
+
+async def test_conflicts_without_end(database: str) -> None:
+    """A call that is always in another one's way ends, too."""
+    shared = Database(database, None, impatient())
+
+    async def conflict(connection: Connection) -> None:
+        raise asyncpg.SerializationError("could not serialize access")
+
+    with pytest.raises(StorageUnavailable):
+        await shared.serialize("lane", conflict)
+    assert shared.statistics.repeated > 2
+    await shared.close()
+
+
+def test_no_value_is_in_a_reason() -> None:
+    """What PostgreSQL says of a value that it cannot take is not for the log."""
+    assert reason(asyncpg.DataError("invalid input: 'a secret'")) == "DataError"
+    assert reason(asyncpg.DiskFullError("no space\nmore")) == "DiskFullError: no space"
+    assert reason(TimeoutError()) == "TimeoutError"

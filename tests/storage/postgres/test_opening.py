@@ -4,10 +4,15 @@ Covers: greenroom.storage.postgres.upgrading
 """
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from greenroom.storage.base import (
     StorageUnavailable,
@@ -19,8 +24,11 @@ from greenroom.storage.base import (
 from greenroom.storage.postgres import opening
 from greenroom.storage.postgres.outage import LOOK_SECONDS
 from greenroom.storage.postgres.store import PostgresStore
-from greenroom.storage.schema import POSTGRES, steps
-from scripts.servers.postgresql import PostgreSQL
+from greenroom.storage.postgres.upgrading import LOCK
+from greenroom.storage.schema import POSTGRES, Step, steps
+from scripts.servers.postgresql import PostgreSQL, postgresql
+from scripts.servers.postgresql_installation import oldest
+from tests.running.servers import HASTY
 from tests.stand_ins.values import PLENTY, a_room
 from tests.storage.postgres.conftest import Open, end_sessions, impatient
 
@@ -74,6 +82,73 @@ async def test_tables_of_others_are_left_alone(database: str) -> None:
     await connection.close()
 
 
+async def test_a_lock_that_is_held_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that waits in vain for another one's steps ends, and says why."""
+    monkeypatch.setattr("greenroom.storage.postgres.upgrading.LOCK_SECONDS", 0.2)
+    holder = await asyncpg.connect(database)
+    await holder.execute("SELECT pg_advisory_lock($1)", LOCK)
+    line = await refusal(StoreUnreachable, database)
+    await holder.close()
+    assert "has held the schema greenroom" in line
+    await (await PostgresStore.open(database)).close()
+
+
+async def test_a_step_that_fails_leaves_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All steps are done or none: the next start begins where the last one did."""
+    broken = (*steps(POSTGRES), Step(NEWEST + 1, "CREATE TABLE more (x int); SELECT nowhere"))
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "steps", lambda _: broken)
+        assert "nowhere" in await refusal(StoreUnreachable, database)
+    connection = await asyncpg.connect(database)
+    assert not await connection.fetchval(
+        "SELECT count(*) FROM pg_namespace WHERE nspname = 'greenroom'"
+    )
+    await connection.close()
+    await (await PostgresStore.open(database)).close()
+
+
+async def test_a_certificate_that_is_not_trusted_is_told(tmp_path: Path) -> None:
+    """The reason of a failed handshake is in the line; the wheel's PostgreSQL has no TLS."""
+    installation = oldest()
+    if installation is None:
+        pytest.skip("needs Debian's postgresql-15 unpacked: scripts/postgresql-15")
+    key, certificate = a_certificate(days=-1)
+    (tmp_path / "ca.pem").write_bytes(certificate)
+    files = {"server.key": key, "server.crt": certificate}
+    settings = {**HASTY, "ssl": "on"}
+    with postgresql(settings=settings, files=files, installation=installation) as server:
+        url = server.create_database("tls")
+        line = await refusal(
+            StoreUnreachable, f"{url}?sslmode=verify-ca&sslrootcert={tmp_path / 'ca.pem'}"
+        )
+    assert "certificate has expired" in line
+
+
+def a_certificate(days: int) -> tuple[bytes, bytes]:
+    """Return a key and a certificate of 127.0.0.1 that is good for so many days more."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    return (
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain),
+        certificate.public_bytes(pem),
+    )
+
+
 async def test_a_role_with_few_privileges_suffices(
     database: str, a_node: Open, postgresql_newest: PostgreSQL
 ) -> None:
@@ -124,7 +199,9 @@ async def test_who_does_not_let_us_in(database: str) -> None:
     missing = database.replace(parts.path, "/missing")
     assert 'database "missing" does not exist' in await refusal(StoreUnreachable, missing)
     closed = database.replace(f":{parts.port}/", ":1/")
-    assert "127.0.0.1:1" in await refusal(StoreUnreachable, closed)
+    line = await refusal(StoreUnreachable, closed)
+    assert line.startswith("PostgreSQL at 127.0.0.1:1, database ")
+    assert line.endswith("cannot be used: Connection refused")
 
 
 async def test_the_password_may_come_from_elsewhere(database: str) -> None:
@@ -210,6 +287,17 @@ async def test_a_pooler_that_lends_is_refused(one: tuple[int, ...], other: tuple
     """A pooler in the mode transaction is told by its connections, and refused by name."""
     with pytest.raises(StoreForeign, match="pgbouncer in the mode transaction"):
         await opening.check_pooler(Pooled(*one), Pooled(*other), "here")  # type: ignore[arg-type]
+
+
+async def test_a_pooler_that_lends_nothing_more_is_refused() -> None:
+    """Where the only connection is lent, or a transaction not allowed, the reason is the same."""
+
+    class Refusing(Pooled):
+        async def execute(self, _statement: str) -> None:
+            raise asyncpg.ProtocolViolationError
+
+    with pytest.raises(StoreForeign, match="set pool_mode to session"):
+        await opening.check_pooler(Pooled(1), Refusing(), "here")  # type: ignore[arg-type]
 
 
 async def test_a_pooler_with_a_session_each_is_fine() -> None:

@@ -4,6 +4,7 @@ Nothing is written before all has been looked at. No line has the password.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from urllib.parse import urlsplit
@@ -117,12 +118,21 @@ async def check_pooler(connection: Connection, other: Connection, where: str) ->
     Raises:
         StoreForeign: a pooler lends connections for a transaction or a statement.
     """
+    try:
+        lent = await _are_lent(connection, other)
+    except ERRORS as error:
+        # It has no second one to lend, or does not lend for transactions.
+        raise _pooled(where) from error
+    if lent:
+        raise _pooled(where)
+
+
+async def _are_lent(connection: Connection, other: Connection) -> bool:
     first = await _backend(connection)
     await other.execute("BEGIN")
     # What `other` holds now cannot be lent: a pooler that lends has to give another one.
     backends = {first, await _backend(connection), await _backend(connection)}
-    if len(backends) > 1 or await _backend(other) in backends:
-        raise _pooled(where)
+    return len(backends) > 1 or await _backend(other) in backends
 
 
 async def _backend(connection: Connection) -> int:
@@ -154,4 +164,6 @@ def _refused(error: Exception, where: str) -> StoreRefused:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, ConnectionError) and error.errno is not None:
+        return os.strerror(error.errno)
     return getattr(error, "strerror", None) or reason(error).partition(": ")[2] or reason(error)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from greenroom.storage.base import StoreForeign, StoreUnwritable
+from greenroom.storage.base import StoreForeign, StoreUnreachable, StoreUnwritable
 from greenroom.storage.postgres.session import SCHEMA, Connection
 from greenroom.storage.schema import Step
 
@@ -43,6 +43,7 @@ async def upgrade(connection: Connection, schema: Sequence[Step], where: str) ->
     Raises:
         StoreForeign: what is there is not ours, or of a newer version; it was not touched.
         StoreUnwritable: the role may not create what is missing.
+        StoreUnreachable: somebody holds the lock.
     """
     if await _newest(connection, schema, where) == schema[-1].number:
         return
@@ -60,6 +61,11 @@ async def upgrade(connection: Connection, schema: Sequence[Step], where: str) ->
                     "INSERT INTO schema_steps (number) VALUES ($1)", step.number
                 )
         await connection.execute("COMMIT")
+    except (TimeoutError, asyncpg.LockNotAvailableError) as error:
+        raise StoreUnreachable(
+            f"{where}: another node, or somebody else, has held the schema {SCHEMA} for"
+            f" {LOCK_SECONDS} seconds"
+        ) from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise StoreUnwritable(
             f"{where}: the schema {SCHEMA} cannot be brought to step {schema[-1].number}"
