@@ -19,7 +19,7 @@ from greenroom.model.logging_configuration import (
 )
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
-from greenroom.storage.base import StorageUnavailable, StoreInUse
+from greenroom.storage.base import StorageUnavailable, StoreForeign, StoreInUse, StoreUnwritable
 from greenroom.storage.regions import Region
 from greenroom.storage.rooms import LIST_LIFETIME_MS
 from greenroom.storage.sqlite import rooms as sqlite_rooms
@@ -287,3 +287,32 @@ async def test_old_marks_are_removed(store: SqliteStore) -> None:
     await asyncio.gather(*(redeem(store, f"later {n}", later, later) for n in range(total)))
     old = "SELECT count(*) FROM redeemed_tokens WHERE token_id NOT LIKE 'later%'"
     assert await query(store, old) == [(0,)]
+
+
+async def test_a_look_at_a_store_that_is_open(tmp_path: Path) -> None:
+    """Another process reads a secret of it; what is no store, or a newer one, is refused."""
+    with pytest.raises(StoreUnwritable, match=r"greenroom\.db cannot be written"):
+        await SqliteStore.look(tmp_path, "s")
+    store = await SqliteStore.open(tmp_path)
+    await store.secrets.keep("s", b"kept")
+    assert await SqliteStore.look(tmp_path, "s") == b"kept"
+    assert await SqliteStore.look(tmp_path, "other") is None
+    (version,) = (await query(store, "PRAGMA user_version"))[0]
+    await query(store, f"PRAGMA user_version = {int(str(version)) + 1}")
+    with pytest.raises(StoreForeign, match="is of a newer version"):
+        await SqliteStore.look(tmp_path, "s")
+    await query(store, f"PRAGMA user_version = {version}")
+    await query(store, "PRAGMA application_id = 1")
+    with pytest.raises(StoreForeign, match="is a database of another application"):
+        await SqliteStore.look(tmp_path, "s")
+    await store.close()
+
+
+async def test_a_write_that_changes_nothing(store: SqliteStore, tmp_path: Path) -> None:
+    """To see whether the disk takes something, a page goes through the log and to the disk."""
+    await store.check_writable()
+    log = tmp_path / "greenroom.db-wal"
+    before, version = log.stat().st_size, await query(store, "PRAGMA user_version")
+    await store.check_writable()
+    assert log.stat().st_size > before
+    assert await query(store, "PRAGMA user_version") == version
