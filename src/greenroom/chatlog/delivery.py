@@ -39,8 +39,8 @@ from greenroom.storage.logging_configurations import LoggingConfigurations
 DELETION_SECONDS = 300.0
 """How long a deletion's deliveries may fail before it is given up."""
 
-LOOK_SECONDS, LOOK_SHARE = 0.2, 20
-"""How long nobody looks again at what waits, in seconds and in times that looking took."""
+LOOK_SECONDS = 0.2
+"""How long nobody looks again at what waits."""
 
 log = structlog.get_logger()
 
@@ -185,14 +185,12 @@ class Delivery:
 
     async def _look(self, *, at_once: bool = False) -> None:
         """Measure what waits, where nobody tells, unless that was done just now."""
-        measure, clock = self._around.measure, self._around.clock
-        began = clock.monotonic()
-        if measure is None or (began < self._look_at and not at_once):
+        measure, now = self._around.measure, self._around.clock.monotonic()
+        if measure is None or (now < self._look_at and not at_once):
             return
+        self._look_at = now + LOOK_SECONDS
         self._grown = False
         backlog = await measure(self.arn)
-        ended = clock.monotonic()
-        self._look_at = ended + max(LOOK_SECONDS, LOOK_SHARE * (ended - began))
         self.records, self.size = backlog.records, backlog.size
         if self.records:
             self._begin_waiting(backlog.oldest_ns)

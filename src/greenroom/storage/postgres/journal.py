@@ -5,6 +5,8 @@
 - A batch marks its rows. Who adds records at the same time commits them with numbers that may be
   smaller: they are in no batch, and come into the next one. Records of one stream are committed in
   their order, because each addition holds the stream's position.
+- What waits in a queue is what was added less what was removed. Each stream counts what it adds in
+  a row of its own: nobody waits for another one to count.
 - A queue whose configuration is gone, or going, is removed when it is empty.
 """
 
@@ -36,6 +38,8 @@ _Outcome: TypeAlias = tuple[Removed, bool]
 _APPENDING = "journal"
 """The lane of what one node accepts by itself."""
 
+_NO_STREAM = -1
+
 
 class PostgresJournal:
     """A `SharedJournal` in the database."""
@@ -47,7 +51,7 @@ class PostgresJournal:
         self._leases = leases
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        await self._database.write(_APPENDING, _append, entries)
+        await self._database.write(_APPENDING, _append, _NO_STREAM, entries)
 
     async def backlogs(self) -> dict[Arn, Backlog]:
         return await self._database.read(_backlogs)
@@ -108,7 +112,7 @@ async def _append_from(
     # First: it is what others of this stream wait for.
     if not await _is_moved(connection, stream, expected, last):
         return False
-    await _append(connection, entries)
+    await _append(connection, stream, entries)
     return True
 
 
@@ -137,7 +141,7 @@ async def _is_moved(
     return moved is not None
 
 
-async def _append(connection: Connection, entries: Sequence[Entry]) -> None:
+async def _append(connection: Connection, stream: int, entries: Sequence[Entry]) -> None:
     rows = [(str(each), entry) for entry in entries for each in entry.configurations]
     if not rows:
         return
@@ -151,16 +155,29 @@ async def _append(connection: Connection, entries: Sequence[Entry]) -> None:
         sorted({configuration for configuration, _ in rows}),
     )
     await connection.execute(
-        "INSERT INTO journal (queue, room, time_ns, payload)"
-        " SELECT key, room, time_ns, payload"
-        " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[])"
-        " WITH ORDINALITY AS added (configuration, room, time_ns, payload, place)"
-        " JOIN journal_queues USING (configuration) ORDER BY place",
+        _ADD,
         [configuration for configuration, _ in rows],
         [entry.room.id for _, entry in rows],
         [entry.time_ns for _, entry in rows],
         [entry.payload for _, entry in rows],
+        stream,
     )
+
+
+_ADD = """
+WITH added AS (
+    INSERT INTO journal (queue, room, time_ns, payload)
+    SELECT key, room, time_ns, payload
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[])
+        WITH ORDINALITY AS given (configuration, room, time_ns, payload, place)
+    JOIN journal_queues USING (configuration) ORDER BY place
+    RETURNING queue, octet_length(payload) AS size
+)
+INSERT INTO journal_added AS before (queue, stream, records, size)
+SELECT queue, $5, count(*), sum(size) FROM added GROUP BY queue ORDER BY queue
+ON CONFLICT (queue, stream) DO UPDATE
+SET records = before.records + excluded.records, size = before.size + excluded.size
+"""
 
 
 async def _position(connection: Connection, stream: int) -> StreamPosition | None:
@@ -178,24 +195,26 @@ async def _waiting(connection: Connection) -> list[Arn]:
     return [Arn.parse(row[0]) for row in rows]
 
 
+_COUNTED = """
+SELECT configuration, sum(records)::bigint - removed_records AS records,
+    sum(size)::bigint - removed_size, coalesce(
+        (SELECT time_ns FROM journal WHERE queue = key ORDER BY sequence LIMIT 1), 0)
+FROM journal_queues JOIN journal_added ON queue = key
+"""
+
+
 async def _backlogs(connection: Connection) -> dict[Arn, Backlog]:
     rows = await connection.fetch(
-        "SELECT configuration, records, size, (SELECT time_ns FROM journal"
-        " WHERE queue = key ORDER BY sequence LIMIT 1)"
-        " FROM (SELECT queue, count(*) AS records, sum(octet_length(payload))::bigint AS size"
-        " FROM journal GROUP BY queue) AS counted JOIN journal_queues ON key = queue"
+        f"{_COUNTED} GROUP BY key HAVING sum(records) > removed_records ORDER BY key"
     )
     return {Arn.parse(arn): Backlog(*counted) for arn, *counted in rows}
 
 
 async def _backlog(connection: Connection, configuration: Arn) -> Backlog:
     row = await connection.fetchrow(
-        "SELECT count(*), coalesce(sum(octet_length(payload)), 0)::bigint,"
-        " coalesce((array_agg(time_ns ORDER BY sequence))[1], 0)"
-        " FROM journal WHERE queue = (SELECT key FROM journal_queues WHERE configuration = $1)",
-        str(configuration),
+        f"{_COUNTED} WHERE configuration = $1 GROUP BY key", str(configuration)
     )
-    return Backlog() if row is None else Backlog(*row)
+    return Backlog() if row is None else Backlog(*row[1:])
 
 
 async def _batch(connection: Connection, configuration: Arn, maximum_size: int) -> list[Record]:
@@ -290,10 +309,18 @@ async def _remove(
         last,
         batch,
     )
-    if batch is not None:
-        await connection.execute("UPDATE journal_queues SET batch = NULL WHERE key = $1", key)
-    oldest_ns = await _oldest(connection, key)
     records, size = (0, 0) if gone is None else gone
+    if records:
+        await connection.execute(
+            "UPDATE journal_queues SET batch = CASE WHEN $2 THEN NULL ELSE batch END,"
+            " removed_records = removed_records + $3, removed_size = removed_size + $4"
+            " WHERE key = $1",
+            key,
+            batch is not None,
+            records,
+            size,
+        )
+    oldest_ns = await _oldest(connection, key)
     return Removed(records, size, oldest_ns), not oldest_ns and await _is_going(
         connection, configuration
     )
@@ -310,8 +337,9 @@ async def _tidy(connection: Connection, configuration: Arn) -> None:
     """Remove an empty queue. Nobody adds records meanwhile: they would have no queue then."""
     await connection.execute("LOCK TABLE journal_queues IN EXCLUSIVE MODE")
     await connection.execute(
-        "DELETE FROM journal_queues WHERE configuration = $1"
-        " AND NOT EXISTS (SELECT FROM journal WHERE queue = key)",
+        "WITH gone AS (DELETE FROM journal_queues WHERE configuration = $1"
+        " AND NOT EXISTS (SELECT FROM journal WHERE queue = key) RETURNING key)"
+        " DELETE FROM journal_added USING gone WHERE queue = key",
         str(configuration),
     )
 

@@ -3,11 +3,22 @@
 CREATE TABLE journal_queues (
     key integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     configuration text COLLATE "C" NOT NULL UNIQUE, -- its ARN
-    batch bigint                         -- the present batch's last sequence; NULL: there is none
+    batch bigint,                        -- the present batch's last sequence; NULL: there is none
+    removed_records bigint NOT NULL DEFAULT 0, -- since the queue was made
+    removed_size bigint NOT NULL DEFAULT 0     -- bytes of their payloads
 );
 
--- A record that several configurations wait for stands here once for each. Nothing counts them: all
--- nodes that add to a queue would wait for each other at its counter.
+-- What was added to a queue since it was made: a row for each stream, which one node reads at a time.
+-- At one row for all, those who add to the queue would wait for each other.
+CREATE TABLE journal_added (
+    queue integer NOT NULL,
+    stream integer NOT NULL,             -- -1: by a node on its own
+    records bigint NOT NULL,
+    size bigint NOT NULL,
+    PRIMARY KEY (queue, stream)
+) WITH (fillfactor = 50);
+
+-- A record that several configurations wait for stands here once for each.
 CREATE TABLE journal (
     sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- a number that was used never comes back
     queue integer NOT NULL,
