@@ -1,0 +1,405 @@
+"""Servers that die, hang, lose what they had or say what they should not: what nodes make of it.
+
+Covers: greenroom.bus.nats.catching_up
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import nats
+import pytest
+
+from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, RoomChanged, RoomEnvelope
+from greenroom.bus.nats import lines, subjects
+from greenroom.bus.nats.bus import NatsBus
+from greenroom.bus.nats.lines import Patience
+from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
+from tests.running.buses import buses_at, until
+
+ROOM = "room"
+SHORT = Patience(outcome=1.0, answer=0.2, arrival=0.2)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    """Give a server of the test's own."""
+    with nats_server(tmp_path) as started:
+        yield started
+
+
+class Speaker:
+    """A node that speaks in a room, and writes down what it was told and shown."""
+
+    def __init__(self, name: str, bus: NatsBus) -> None:
+        self.name, self.bus = name, bus
+        self.said: list[bytes] = []
+        self.unknown: list[bytes] = []
+        self.shown: list[bytes] = []
+        self.times: list[int] = []
+        self.number = 0
+        bus.on_arrival(self._receive)
+
+    async def begin(self) -> "Speaker":
+        """Follow the room."""
+        await self.bus.start()
+        following = self.bus.follow(ROOM)
+        if following is not None:
+            await following
+        return self
+
+    async def say(self) -> None:
+        """Say one thing, and write down what became of it."""
+        self.number += 1
+        payload = f"{self.name}-{self.number}".encode()
+        try:
+            await self.bus.publish(ROOM, partial(_message, payload))
+        except BusUnavailable:
+            self.unknown.append(payload)
+        else:
+            self.said.append(payload)
+
+    async def speak(self, end: asyncio.Event) -> None:
+        """Say one thing after another, some at once."""
+        while not end.is_set():
+            await asyncio.gather(*(self.say() for _ in range(3)))
+            await asyncio.sleep(0.01)
+
+    def _receive(self, arrival: Arrival) -> None:
+        self.shown += [envelope.payload for envelope in arrival.envelopes]
+        self.times += [envelope.time_ns for envelope in arrival.envelopes]
+
+
+def _message(payload: bytes, before: Before) -> RoomEnvelope:
+    time_ns = max(time.time_ns(), before.time_ns + 1)
+    return Deliver(payload, "SendMessage", time_ns=time_ns)
+
+
+@contextlib.asynccontextmanager
+async def speakers(
+    url: str, number: int = 3, patience: Patience | None = None
+) -> AsyncIterator[list[Speaker]]:
+    """Give nodes in one room."""
+    async with buses_at(url, number, patience=patience) as buses:
+        yield [await Speaker(f"{each}", bus).begin() for each, bus in enumerate(buses)]
+
+
+@contextlib.asynccontextmanager
+async def speaking(all_of_them: list[Speaker]) -> AsyncIterator[None]:
+    """Let them speak for the length of a `with` block."""
+    end = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for speaker in all_of_them:
+            tasks.create_task(speaker.speak(end))
+        try:
+            yield
+        finally:
+            end.set()
+
+
+async def agree(all_of_them: list[Speaker]) -> None:
+    """Check that what was told is in everybody's list, once, and that there is one list."""
+    for speaker in all_of_them:
+        await speaker.say()
+    said = {payload for speaker in all_of_them for payload in speaker.said}
+    await until(lambda: all(said <= set(speaker.shown) for speaker in all_of_them))
+    first, *others = (speaker.shown for speaker in all_of_them)
+    assert all(other == first for other in others)
+    assert len(first) == len(set(first))
+    unknown = {payload for speaker in all_of_them for payload in speaker.unknown}
+    assert said <= set(first) <= said | unknown
+    times = all_of_them[0].times
+    assert times == sorted(set(times))
+
+
+async def stored(bus: NatsBus) -> list[bytes]:
+    """Return what the room's stream shows."""
+    number, found, first = subjects.stream_of(ROOM), list[bytes](), 1
+    while some := await bus.streams.read(number, first):
+        found += [envelope.payload for each in some for envelope in each.envelopes]
+        first = some[-1].sequence + 1
+    return found
+
+
+async def test_a_server_that_is_killed(server: NatsServer) -> None:
+    """Nothing that was told is lost, nothing is there twice, and nobody need do anything."""
+    async with speakers(server.url) as all_of_them:
+        resets: list[int] = []
+        all_of_them[0].bus.on_reset(lambda: resets.append(1))
+        async with speaking(all_of_them):
+            for _ in range(2):
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(server.kill)
+                await asyncio.sleep(0.3)
+                await asyncio.to_thread(server.start)
+                before = sum(len(each.said) for each in all_of_them)
+                await until(partial(_said_more, all_of_them, before))
+        await agree(all_of_them)
+        assert len(resets) == 2
+        assert await stored(all_of_them[0].bus) == all_of_them[0].shown
+        assert sum(len(each.said) for each in all_of_them) > 100
+
+
+def _said_more(all_of_them: list[Speaker], before: int) -> bool:
+    return sum(len(each.said) for each in all_of_them) > before + 30
+
+
+async def test_a_server_that_hangs(server: NatsServer) -> None:
+    """Who waits is told in time; what it stores later is shown to nobody, and not twice."""
+    async with speakers(server.url, 2, SHORT) as all_of_them:
+        first, second = all_of_them
+        await first.say()
+        await asyncio.to_thread(server.pause)
+        begun = time.monotonic()
+        await asyncio.gather(first.say(), first.say())
+        took = time.monotonic() - begun
+        assert SHORT.outcome <= took < SHORT.outcome + 3
+        assert len(first.unknown) == 2
+        assert first.bus.figures.unavailable == 2
+        await asyncio.to_thread(server.resume)
+        await agree(all_of_them)
+        assert not set(first.unknown) & set(second.shown)
+        assert await stored(first.bus) == first.shown
+
+
+async def test_what_is_stored_too_late_is_void(server: NatsServer) -> None:
+    """It has its place, shows nothing, counts for nothing, and others go on behind it."""
+    async with speakers(server.url, 2, SHORT) as all_of_them:
+        first, second = all_of_them
+        await first.say()
+        # The servers' clock as this node takes it to be, ten seconds ago: all is late.
+        first.bus._lines._ahead_ns = [each - 10**10 for each in first.bus._lines._ahead_ns]
+        await first.say()
+        assert first.unknown
+        assert first.bus.figures.void > 0
+        debited: list[int] = []
+        second.bus.on_debit(lambda *_: debited.append(1))
+        await second.say()
+        assert second.shown == [*first.said, *second.said]
+        assert debited == []
+        assert await stored(second.bus) == second.shown
+
+
+async def test_a_stream_that_lost_its_end(server: NatsServer) -> None:
+    """Numbers come again: what is published from then on is shown, and nobody is stuck."""
+    copy = server.directory / "copy"
+    kept = server.directory / "jetstream"
+    async with speakers(server.url, 2, SHORT) as all_of_them:
+        for speaker in all_of_them * 5:
+            await speaker.say()
+        await asyncio.to_thread(server.stop)
+        shutil.copytree(kept, copy)
+        await asyncio.to_thread(server.start)
+        for speaker in all_of_them * 10:
+            await speaker.say()
+        await until(lambda: len(all_of_them[1].shown) >= 30)
+        await asyncio.to_thread(server.kill)
+        shutil.rmtree(kept)
+        shutil.move(copy, kept)
+        await asyncio.to_thread(server.start)
+        seen = [len(speaker.shown) for speaker in all_of_them]
+        for speaker in all_of_them * 15:
+            await speaker.say()
+        tails = [speaker.shown[number:] for speaker, number in zip(all_of_them, seen, strict=True)]
+        await until(lambda: len(all_of_them[0].shown) == len(all_of_them[1].shown))
+        assert tails[0] == tails[1] != []
+        assert not any(speaker.unknown for speaker in all_of_them)
+        assert all(speaker.bus.figures.resets for speaker in all_of_them)
+        lately = await stored(all_of_them[0].bus)
+        assert lately[-len(tails[0]) :] == tails[0]
+
+
+async def test_messages_of_strangers(server: NatsServer) -> None:
+    """Bytes that are not of this service are counted and shown to nobody; nothing ends."""
+    async with speakers(server.url, 2) as all_of_them:
+        first, second = all_of_them
+        client = await nats.connect(server.url)
+        stored_at, told_at = subjects.published(ROOM), subjects.delivered(subjects.published(ROOM))
+        for payload in (b"", b"\xff" * 100, b"\x94\xa1n\x01\x02\x90", b"\x91" * 5000):
+            for subject in (
+                *(stored_at, told_at, subjects.CONTROL, subjects.CONTROL_DELIVERED),
+                *(subjects.ANNOUNCEMENTS, subjects.inbox(first.bus.node) + "1", "gr.08.other"),
+                subjects.inbox(first.bus.node) + "no number",
+            ):
+                await client.publish(subject.replace(" ", "_"), payload)
+        headers = {"Nats-Sequence": "soon", "Nats-Last-Sequence": "-1", "Nats-Time-Stamp": "noon"}
+        await client.publish(told_at, b"x", headers=headers)
+        await client.publish("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.ROOMS_00", b"{}")
+        await client.flush()
+        await client.close()
+        for speaker in all_of_them * 5:
+            await speaker.say()
+        await agree(all_of_them)
+        assert first.bus.figures.undecodable > 5
+        heard: list[object] = []
+        second.bus.on(RoomChanged, heard.append)
+        first.bus.broadcast(RoomChanged("r"))
+        await until(lambda: heard)
+
+
+async def test_receivers_that_crash(server: NatsServer) -> None:
+    """They spoil nothing for the others, and nothing of the order."""
+    async with speakers(server.url, 1) as (speaker,):
+        speaker.bus.on_arrival(_crash)
+        speaker.bus.on_announcement(_crash)
+        speaker.bus.announce(b"x")
+        await speaker.say()
+        await speaker.say()
+        assert len(speaker.shown) == 2
+
+
+def _crash(_: object) -> None:
+    raise ZeroDivisionError
+
+
+async def test_queues_are_bounded(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the bound of a room, and of all, BusUnavailable is raised at once."""
+    monkeypatch.setattr(lines, "MOST_WAITING_IN_ROOM", 5)
+    monkeypatch.setattr(lines, "MOST_WAITING", 8)
+    async with buses_at(server.url, 1) as (bus,):
+        await bus.start()
+        waiting = [bus.publish("one", partial(_message, b"x")) for _ in range(5)]
+        with pytest.raises(BusUnavailable):
+            await bus.publish("one", partial(_message, b"x"))
+        waiting += [bus.publish("two", partial(_message, b"x")) for _ in range(3)]
+        with pytest.raises(BusUnavailable):
+            await bus.publish("three", partial(_message, b"x"))
+        await asyncio.gather(*waiting)
+        assert bus.figures.unavailable == 2
+        await bus.publish("three", partial(_message, b"x"))
+        assert bus.figures.waiting == 0
+
+
+async def test_lines_that_nobody_needs_are_closed(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A room is let go some time after its last viewer and its last publication."""
+    monkeypatch.setattr(lines, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(lines, "SWEEP_TICKS", 1)
+    async with speakers(server.url, 1) as (speaker,):
+        await speaker.bus.publish("elsewhere", partial(_message, b"x"))
+        assert speaker.bus.figures.rooms == 2
+        await until(lambda: speaker.bus.figures.rooms == 1)
+        await speaker.say()
+        speaker.bus.unfollow(ROOM)
+        await until(lambda: speaker.bus.figures.rooms == 0)
+        await speaker.begin()
+        await speaker.say()
+        assert speaker.shown == speaker.said
+
+
+async def elected(url: str, stream: str) -> str:
+    """Return the name of a stream's leader."""
+    client = await nats.connect(url.split(","))
+    answer = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5)
+    await client.close()
+    name = msgspec.json.decode(answer.data)["cluster"]["leader"]
+    assert isinstance(name, str)
+    return name
+
+
+async def test_a_leader_that_is_killed_and_then_all(tmp_path: Path) -> None:
+    """Of three servers the others go on without a loss, in one order; so do all when they are back.
+
+    Their election takes some seconds.
+    """
+    with nats_cluster(tmp_path) as servers:
+        url = bus_of(servers)
+        async with speakers(url, 4) as all_of_them:
+            async with speaking(all_of_them):
+                await asyncio.sleep(0.5)
+                leader = await elected(url, subjects.stream_name(subjects.stream_of(ROOM)))
+                (victim,) = (each for each in servers if each.name == leader)
+                await asyncio.to_thread(victim.kill)
+                before = sum(len(each.said) for each in all_of_them)
+                await until(partial(_said_more, all_of_them, before), 30)
+                for server in servers:
+                    await asyncio.to_thread(server.kill)
+                for server in servers:
+                    await asyncio.to_thread(partial(server.start, wait=False))
+                before = sum(len(each.said) for each in all_of_them)
+                await until(partial(_said_more, all_of_them, before), 30)
+            await agree(all_of_them)
+            assert await stored(all_of_them[0].bus) == all_of_them[0].shown
+
+
+class Link:
+    """A way to a server that can be cut: nothing comes through, and nobody is told."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self._server = server
+        self._pairs: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Give its URL for the length of a `with` block."""
+        listening = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        try:
+            yield f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        finally:
+            listening.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._pairs:
+                writer.close()
+
+    def cut(self) -> None:
+        """Let nothing through."""
+        self._open.clear()
+
+    def heal(self) -> None:
+        """Let everything through, what was held up included."""
+        self._open.set()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_in, there_out = await asyncio.open_connection("127.0.0.1", self._server.port)
+        self._pairs += [writer, there_out]
+        for source, sink in ((reader, there_out), (there_in, writer)):
+            task = asyncio.get_running_loop().create_task(self._carry(source, sink))
+            self._tasks.add(task)
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                await self._open.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+
+async def test_a_node_that_is_cut_off(server: NatsServer) -> None:
+    """Its sends are refused in time, and what they were is in nobody's list afterwards, or in all.
+
+    When the link is back it forgets its caches, and then shows what the others said meanwhile.
+    """
+    link = Link(server)
+    async with (
+        link.running() as around,
+        speakers(server.url, 2) as (first, second),
+        buses_at(around, 1, patience=SHORT) as (bus,),
+    ):
+        alone = await Speaker("alone", bus).begin()
+        told: list[str] = []
+        bus.on_reset(lambda: told.append("reset"))
+        bus.on_arrival(lambda _: told.append("shown"))
+        await alone.say()
+        told.clear()
+        link.cut()
+        for _ in range(3):
+            await asyncio.gather(first.say(), second.say(), alone.say())
+        assert len(alone.unknown) == 3
+        await until(lambda: not bus.figures.connected)
+        await first.say()
+        link.heal()
+        await agree([first, second, alone])
+        assert told[0] == "reset"
+        assert not set(alone.unknown) & set(first.shown)
