@@ -2,7 +2,7 @@
 
 Covers: greenroom.bus.nats.bus, greenroom.bus.nats.lines, greenroom.bus.nats.line,
 greenroom.bus.nats.news, greenroom.bus.nats.stored, greenroom.bus.nats.connection,
-greenroom.bus.nats.catching_up, greenroom.bus.nats.figures, greenroom.bus.receivers
+greenroom.bus.nats.catching_up, greenroom.bus.figures, greenroom.bus.receivers
 """
 
 import asyncio

@@ -38,6 +38,7 @@ from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 
+from greenroom.bus.figures import Figures
 from greenroom.model.errors import ServiceUnavailableException
 
 
@@ -254,6 +255,10 @@ class Peers(Protocol):
 
 class Bus(RoomLine, Control, Peers, Protocol):
     """All three ports over one connection, and when it begins and ends."""
+
+    @property
+    def figures(self) -> Figures | None:
+        """What it counts of its work; None where publishing is a call."""
 
     async def start(self) -> None:
         """Begin to tell the receivers."""

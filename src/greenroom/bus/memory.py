@@ -19,6 +19,7 @@ class MemoryBus:
     """Hands each envelope to this node's receivers at once, in order."""
 
     skew_ns = 0
+    figures = None
 
     def __init__(self) -> None:
         self._started = False

@@ -19,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
 from greenroom.audit.log import AuditLog
+from greenroom.bus.figures import Figures
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.control.app import ControlPlane
@@ -171,6 +172,20 @@ def watch_store(metrics: Metrics, statistics: Callable[[], StoreStatistics]) -> 
     metrics.store_failures.read = lambda: statistics().failed_commits
     metrics.store_refused.read = lambda: statistics().refused
     metrics.store_waiting.read = lambda: statistics().waiting
+
+
+def watch_bus(metrics: Metrics, figures: Figures) -> None:
+    """Tell the metrics where the numbers of a bus are."""
+    metrics.bus_connected.read = lambda: figures.connected
+    metrics.bus_reconnects.read = lambda: figures.reconnects
+    metrics.bus_published.read = lambda: figures.published
+    metrics.bus_received.read = lambda: figures.received
+    metrics.bus_conflicts.read = lambda: figures.conflicts
+    metrics.bus_repairs.read = lambda: figures.repairs
+    metrics.bus_waiting.read = lambda: figures.waiting
+    metrics.bus_refused.read = lambda: figures.unavailable
+    metrics.bus_faults.read = lambda: figures.faults
+    metrics.bus_rooms.read = lambda: figures.rooms
 
 
 async def _answer(

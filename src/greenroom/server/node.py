@@ -32,6 +32,7 @@ from greenroom.entrance.metrics_endpoint import (
     is_loopback,
     watch,
     watch_audit,
+    watch_bus,
     watch_loop,
     watch_process,
     watch_store,
@@ -80,6 +81,8 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     watch(metrics, hub, services.chat, rooms, control)
     watch_process(metrics, plane.memory, plane.descriptors)
     watch_loop(metrics, lag)
+    if opened.bus.figures is not None:
+        watch_bus(metrics, opened.bus.figures)
     if identity.audit_log is not None:
         watch_audit(metrics, identity.audit_log)
     if opened.statistics is not None:

@@ -83,6 +83,7 @@ class Metrics:
         self._add_review()
         self._add_chat_logs()
         self._add_control()
+        self._add_bus()
         self._add_process()
 
     def _add_the_services(self) -> None:
@@ -235,6 +236,51 @@ class Metrics:
             "greenroom_store_refused", "Calls refused because too many waited."
         )
         self.store_waiting = self._read_gauge("greenroom_store_waiting", "Calls that wait.")
+
+    def _add_bus(self) -> None:
+        self.bus_connected = self._read_gauge(
+            "greenroom_bus_connected", "1 while there is a connection to NATS."
+        )
+        self.bus_reconnects = self._read_counter(
+            "greenroom_bus_reconnects", "Connections to NATS that were made after one had ended."
+        )
+        self.bus_published = self._read_counter(
+            "greenroom_bus_published", "Batches from here that got their place in a room."
+        )
+        self.bus_received = self._read_counter(
+            "greenroom_bus_received",
+            "Batches that arrived here, or were read, whoever published them.",
+        )
+        self.bus_conflicts = self._read_counter(
+            "greenroom_bus_conflicts",
+            "Attempts to publish that lost against somebody else's, and were made again.",
+        )
+        self.bus_repairs = self._read_counter(
+            "greenroom_bus_repairs",
+            "Times that a room was read from its stream, by reason: opened is its first viewer,"
+            " connected a new connection, gap a message that was missed, leader a new leader of the"
+            " stream, refused and unanswered an attempt to publish, behind that more was seen"
+            " elsewhere.",
+            "reason",
+        )
+        self.bus_waiting = self._read_gauge(
+            "greenroom_bus_waiting", "Messages and events that wait for their place now."
+        )
+        self.bus_refused = self._read_counter(
+            "greenroom_bus_refused",
+            "Messages and events that were answered with 503: NATS did not answer in time, or too"
+            " many waited.",
+        )
+        self.bus_faults = self._read_counter(
+            "greenroom_bus_faults",
+            "What should not be, by kind: void is a batch that was stored too late and is shown to"
+            " nobody, undecodable a message that is not of this service, lost a room whose stream"
+            " lost messages that had been shown here.",
+            "kind",
+        )
+        self.bus_rooms = self._read_gauge(
+            "greenroom_bus_rooms", "Rooms that are listened to on NATS."
+        )
 
     def _add_process(self) -> None:
         self.build = self._gauge("greenroom_build_info", "1; the label is the version.", "version")

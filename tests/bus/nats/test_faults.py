@@ -205,8 +205,8 @@ async def test_a_stream_that_lost_its_end(server: NatsServer) -> None:
         seen = [len(speaker.shown) for speaker in all_of_them]
         for speaker in all_of_them * 15:
             await speaker.say()
-        tails = [speaker.shown[number:] for speaker, number in zip(all_of_them, seen, strict=True)]
         await until(lambda: len(all_of_them[0].shown) == len(all_of_them[1].shown))
+        tails = [speaker.shown[number:] for speaker, number in zip(all_of_them, seen, strict=True)]
         assert tails[0] == tails[1] != []
         assert not any(speaker.unknown for speaker in all_of_them)
         assert all(speaker.bus.figures.resets for speaker in all_of_them)

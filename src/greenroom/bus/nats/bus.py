@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from greenroom.bus.base import Arrival, ControlEnvelope, Debit, E, Grant, Position
+from greenroom.bus.figures import Figures
 from greenroom.bus.nats import provided, subjects
 from greenroom.bus.nats.connection import Connection, Options
-from greenroom.bus.nats.figures import Figures
 from greenroom.bus.nats.lines import Lines, Patience
 from greenroom.bus.nats.news import ControlNews
 from greenroom.bus.nats.stored import StoredStreams
@@ -70,8 +70,8 @@ class NatsBus:
         except BaseException:
             await bus._connection.close()
             raise
-        bus._connection.start(bus._lines.look_after())
-        bus._connection.start(bus._news.send())
+        bus._connection.start(bus._lines.look_after)
+        bus._connection.start(bus._news.send)
         return bus
 
     async def start(self) -> None:
@@ -170,7 +170,7 @@ class NatsBus:
     def _led_anew(self, _subject: bytes, _raw: bytes, data: bytes) -> None:
         stream = msgspec.json.decode(data, type=_Elected).stream
         if stream == subjects.CONTROL_STREAM:
-            self._connection.start(self._news.led_anew())
+            self._connection.start(self._news.led_anew)
         elif stream in _NUMBERS:
             self._lines.led_anew(_NUMBERS[stream])
 

@@ -7,11 +7,11 @@ compares the stamps.
 
 import asyncio
 
-from greenroom.bus.nats import headers, stored, subjects
-from greenroom.bus.nats.connection import Connection, NoAnswer
-from greenroom.bus.nats.figures import Figures
+from greenroom.bus.figures import Figures
+from greenroom.bus.nats import headers
+from greenroom.bus.nats.connection import NoAnswer
 from greenroom.bus.nats.line import Line
-from greenroom.bus.nats.stored import Message
+from greenroom.bus.nats.stored import Message, Reader
 from greenroom.bus.streams import KEPT_SECONDS
 
 RATE_NS = headers.NANOSECONDS
@@ -25,29 +25,28 @@ BEHIND_TIMES = 100
 _AGED_NS = KEPT_SECONDS * headers.NANOSECONDS * 9 // 10
 
 
-async def catch_up(line: Line, connection: Connection, figures: Figures, now_ns: int) -> None:
+async def catch_up(line: Line, reader: Reader, figures: Figures, now_ns: int) -> None:
     """Read up to the room's last message; `now_ns` is what the servers' clocks show.
 
     Raises:
         NoAnswer: it cannot be read now. What was read is taken.
     """
-    name = subjects.stream_name(line.stream)
-    last = await stored.last(connection, name, line.subject)
+    last = await reader.last()
     if not line.opened:
-        await _open(line, connection, last, now_ns)
+        await _open(line, reader, last, now_ns)
     elif last is None:
         if line.last:
             if now_ns - _ns(line.stamp) < _AGED_NS:
-                _tell_lost(figures, name)
+                _tell_lost(figures, reader.stream)
             line.last, line.stamp = 0, b""
     elif (last.sequence, last.stamp_ns) == (line.last, _ns(line.stamp)):
         return
-    elif last.sequence <= line.last or not await _read_on(line, connection, last):
-        _tell_lost(figures, name)
-        await _read_after(line, connection, last, _ns(line.stamp) + 1)
+    elif last.sequence <= line.last or not await _read_on(line, reader, last):
+        _tell_lost(figures, reader.stream)
+        await _read_after(line, reader, last, _ns(line.stamp) + 1)
 
 
-async def _open(line: Line, connection: Connection, last: Message | None, now_ns: int) -> None:
+async def _open(line: Line, reader: Reader, last: Message | None, now_ns: int) -> None:
     """Begin: know the last message, have those of the last second counted, show what is missed."""
     if last is None:
         return
@@ -57,14 +56,14 @@ async def _open(line: Line, connection: Connection, last: Message | None, now_ns
     if not starts or min(starts) > last.stamp_ns:
         line.note(last.sequence, last.stamp, last.data, (now_ns - last.stamp_ns) / 1e9)
         return
-    await _read_after(line, connection, last, min(starts), now_ns)
+    await _read_after(line, reader, last, min(starts), now_ns)
 
 
-async def _read_on(line: Line, connection: Connection, last: Message) -> bool:
+async def _read_on(line: Line, reader: Reader, last: Message) -> bool:
     """Show what comes behind the line's last message; return False if that is not what it was."""
-    name, here = subjects.stream_name(line.stream), line.last
+    here = line.last
     for _ in range(BEHIND_TIMES):
-        found = await stored.some(connection, name, line.subject, {"seq": max(line.last, 1)})
+        found = await reader.some({"seq": max(line.last, 1)})
         if found and line.last:
             if found[0].sequence == line.last:
                 if found[0].stamp_ns != _ns(line.stamp):
@@ -79,19 +78,17 @@ async def _read_on(line: Line, connection: Connection, last: Message) -> bool:
         if line.last == here:
             await asyncio.sleep(BEHIND_SECONDS)
         here = line.last
-    raise NoAnswer(f"{name} does not give what it has")
+    raise NoAnswer(f"{reader.stream} does not give what it has")
 
 
 async def _read_after(
-    line: Line, connection: Connection, last: Message, start_ns: int, now_ns: int | None = None
+    line: Line, reader: Reader, last: Message, start_ns: int, now_ns: int | None = None
 ) -> None:
     """Show what was stored from a time on; with `now_ns`, what came before the line's time not.
 
     The room is read on from there.
     """
-    name = subjects.stream_name(line.stream)
-    start = {"start_time": headers.written(start_ns)}
-    found = await stored.some(connection, name, line.subject, start)
+    found = await reader.some({"start_time": headers.written(start_ns)})
     line.last, line.stamp = 0, b""
     if not found:
         line.note(last.sequence, last.stamp, last.data, 0.0)
@@ -101,9 +98,9 @@ async def _read_after(
     # What was shown is not shown again when the rest cannot be read now.
     line.opened = True
     while line.last < last.sequence:
-        more = await stored.some(connection, name, line.subject, {"seq": line.last + 1})
+        more = await reader.some({"seq": line.last + 1})
         if not more:
-            raise NoAnswer(f"{name} does not give what it has")
+            raise NoAnswer(f"{reader.stream} does not give what it has")
         for message in more:
             _take_or_note(line, message, now_ns)
 

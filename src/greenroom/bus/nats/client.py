@@ -6,6 +6,7 @@ messages go its way.
 """
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Protocol
@@ -39,8 +40,11 @@ class Subscribed(Protocol):
 class DirectClient(Client):
     """nats-py's client, and `listen`."""
 
-    def __init__(self, *, direct: bool = True) -> None:
+    def __init__(self, *, direct: bool = True, public_nkey: str | None = None) -> None:
+        """Make it; `public_nkey` is of who signs without a JWT, for which nats-py has no option."""
         super().__init__()
+        if public_nkey is not None:
+            self._public_nkey = public_nkey
         self._direct = direct and is_direct()
         self._listeners: dict[int, Listener] = {}
 
@@ -59,6 +63,17 @@ class DirectClient(Client):
         if isinstance(subscribed, Subscription):
             self._listeners.pop(subscribed._id, None)  # noqa: SLF001 - it has no other name
         await subscribed.unsubscribe()
+
+    async def abandon(self) -> None:
+        """Close the connection, whatever is wrong with it.
+
+        Where the server is gone nats-py may fail halfway, and leaves the socket open.
+        """
+        with contextlib.suppress(Exception):
+            await self.close()
+        transport = getattr(self, "_transport", None)
+        if transport is not None:
+            transport.close()
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None

@@ -12,20 +12,22 @@ import itertools
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 
 import msgspec
 import structlog
 from nats.errors import AuthorizationError, Error
 
+from greenroom.bus.figures import Figures
 from greenroom.bus.nats import subjects
 from greenroom.bus.nats.client import DirectClient, Listener, Subscribed
-from greenroom.bus.nats.figures import Figures
 from greenroom.bus.nats.headers import status
 from greenroom.bus.nats.login import Login
 from greenroom.process.start_refused import StartRefused
 
 CONNECT_SECONDS = 2
 PING_SECONDS = 1
+WATCH_SECONDS = 0.25
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between attempts to connect; each pause is twice the last one."""
 
@@ -117,9 +119,9 @@ class Connection:
                         await asyncio.sleep(FIRST_PAUSE * 4)
         if not self.is_up:
             raise BusRefused(f"NATS cannot be used: {error or 'no server answers'}")
-        self.start(self._keep())
+        self.start(self._keep)
 
-    def start(self, work: Coroutine[None, None, None]) -> None:
+    def start(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Do something for as long as the bus runs; its errors are logged."""
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
@@ -134,7 +136,7 @@ class Connection:
         client = self._client
         self._lose()
         if client is not None:
-            await client.close()
+            await client.abandon()
 
     async def end(self) -> None:
         """End this connection; the next one is made at once."""
@@ -222,7 +224,7 @@ class Connection:
     async def _keep(self) -> None:
         """Connect again whenever a connection ends."""
         while True:
-            await self._ended.wait()
+            await self._lost()
             pause = FIRST_PAUSE
             while not self.is_up:
                 try:
@@ -234,6 +236,17 @@ class Connection:
             self._figures.reconnects += 1
             log.info("connected to NATS again")
 
+    async def _lost(self) -> None:
+        """Return when the connection has ended. nats-py does not always say so: it is looked at."""
+        client = self._client
+        while client is not None and client is self._client and client.is_connected:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._ended.wait()
+        self._lose()
+        if client is not None:
+            await client.abandon()
+
     async def _connect(self) -> None:
         """Connect to the next server.
 
@@ -244,19 +257,18 @@ class Connection:
         servers = self._options.servers
         server = servers[self._next % len(servers)]
         self._next += 1
-        client = DirectClient()
+        client = DirectClient(public_nkey=self._options.login.public_nkey)
         self._ended.clear()
         try:
             await self._meet(client, server)
             self._client = client
-            self.start(self._write(client))
+            self.start(partial(self._write, client))
             await self.listen(f"{self._inbox}*", self._answered)
             await self._prepare()
             self._check_open(client, server)
         except BaseException:
             self._lose()
-            with contextlib.suppress(Exception):
-                await client.close()
+            await client.abandon()
             raise
         self.is_up = self._figures.connected = True
         self._up()
@@ -334,8 +346,8 @@ class Connection:
                 subject, data, reply, headers = outgoing.popleft()
                 try:
                     await client.publish(subject, data, reply, dict(headers) if headers else None)
-                except Error:
-                    return
+                except Error as error:
+                    self._figures.tell("a message could not be sent", reason=_name(error))
             await self._wake.wait()
 
     def _answered(self, subject: bytes, headers: bytes, data: bytes) -> None:
@@ -344,9 +356,9 @@ class Connection:
             answer(headers, data)
 
 
-async def _logged(work: Coroutine[None, None, None]) -> None:
+async def _logged(work: Callable[[], Coroutine[None, None, None]]) -> None:
     try:
-        await work
+        await work()
     except Exception as error:
         log.exception("a task of the bus crashed", error=type(error).__name__)
 

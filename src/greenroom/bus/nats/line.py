@@ -18,10 +18,10 @@ from functools import partial
 from typing import Protocol
 
 from greenroom.bus.base import Arrival, Before, BusUnavailable, Grant, Position, RoomEnvelope
+from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.client import Subscribed
 from greenroom.bus.nats.codec import Batch, Undecodable, decode_batch, encode
-from greenroom.bus.nats.figures import Figures, Repair
 
 MOST_ENVELOPES = 500
 """Envelopes of one batch at most."""

@@ -17,11 +17,12 @@ import msgspec
 import structlog
 
 from greenroom.bus.base import Arrival, BusUnavailable, Debit, Grant, Position
+from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import subjects
 from greenroom.bus.nats.catching_up import catch_up
 from greenroom.bus.nats.connection import Connection, NoAnswer
-from greenroom.bus.nats.figures import Figures, Repair
 from greenroom.bus.nats.line import Attempt, Line, Publication
+from greenroom.bus.nats.stored import Reader
 from greenroom.clock import Clock
 
 MOST_WAITING = 20_000
@@ -38,7 +39,7 @@ READERS = 8
 
 TICK_SECONDS = 0.05
 SWEEP_TICKS = 20
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+PAUSE = 0.2
 """Seconds until a room that could not be read is tried again."""
 
 log = structlog.get_logger()
@@ -186,7 +187,7 @@ class Lines:
         self._unread[stream].append(line)
         if self._readers[stream] < READERS:
             self._readers[stream] += 1
-            self._connection.start(self._read(stream, self._session))
+            self._connection.start(partial(self._read, stream, self._session))
 
     def debit(self, room: str, rate: int, seconds_ago: float) -> None:
         for each in self._debits:
@@ -281,10 +282,11 @@ class Lines:
             line = unread.popleft()
             try:
                 await self._repair(line, session)
-            except NoAnswer as error:
-                self.figures.tell("a room cannot be read now", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the room is tried again, whatever it was
+                reason = str(error) if isinstance(error, NoAnswer) else repr(error)
+                self.figures.tell("a room cannot be read now", reason=reason)
                 loop = asyncio.get_running_loop()
-                loop.call_later(FIRST_PAUSE, self._later, line, session)
+                loop.call_later(PAUSE, self._later, line, session)
         if session is self._session:
             self._readers[stream] -= 1
 
@@ -297,11 +299,10 @@ class Lines:
         if line.subscribed is None:
             subject = subjects.delivered(line.subject)
             line.subscribed = await connection.listen(subject, line.heard)
+        name = subjects.stream_name(line.stream)
+        reader = Reader(connection, name, line.subject, lambda: session is self._session)
         while True:
-            now_ns = self.server_ns(line.stream)
-            await catch_up(line, connection, self.figures, now_ns)
-            if session is not self._session:
-                return
+            await catch_up(line, reader, self.figures, self.server_ns(line.stream))
             if line.release():
                 line.resume()
                 return

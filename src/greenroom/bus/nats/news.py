@@ -13,10 +13,10 @@ from collections.abc import Callable
 import structlog
 
 from greenroom.bus.base import ControlEnvelope, E
+from greenroom.bus.figures import Figures
 from greenroom.bus.nats import headers, stored, subjects
 from greenroom.bus.nats.codec import ForgetAll, News, Undecodable, decode_news, encode
 from greenroom.bus.nats.connection import Connection, NoAnswer
-from greenroom.bus.nats.figures import Figures
 from greenroom.bus.receivers import Receivers
 
 MOST_WAITING = 10_000

@@ -6,7 +6,7 @@ that has not got the newest messages yet.
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -128,6 +128,34 @@ async def some(
     if code not in (204, 404):
         raise NoAnswer(f"{stream} cannot be read: status {code}")
     return found
+
+
+class Reader:
+    """Reads one room for as long as a connection lasts: nothing comes of an old one's answers."""
+
+    def __init__(
+        self, connection: Connection, stream: str, subject: str, is_current: Callable[[], bool]
+    ) -> None:
+        self._connection = connection
+        self._subject = subject
+        self._is_current = is_current
+        self.stream = stream
+
+    async def last(self) -> Message | None:
+        """Return the room's newest message, as `last` does."""
+        found = await last(self._connection, self.stream, self._subject)
+        self._check()
+        return found
+
+    async def some(self, start: Mapping[str, object]) -> list[Message]:
+        """Return some of the room's messages, as `some` does."""
+        found = await some(self._connection, self.stream, self._subject, start)
+        self._check()
+        return found
+
+    def _check(self) -> None:
+        if not self._is_current():
+            raise NoAnswer("the connection ended")
 
 
 class StoredStreams:

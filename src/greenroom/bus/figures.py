@@ -26,28 +26,26 @@ class Repair(StrEnum):
 
 
 class Figures(msgspec.Struct):
-    """Plain numbers, which `/metrics` reads."""
+    """Plain numbers, which `/metrics` reads, and tells what each is."""
 
     connected: bool = False
     reconnects: int = 0
     published: int = 0
-    """Batches of this node that got their place."""
     received: int = 0
     conflicts: int = 0
-    """Attempts that lost against another node's, and were decided again."""
     unavailable: int = 0
-    """Publications whose outcome stayed open, or that were not taken for want of place."""
     void: int = 0
-    """Batches that were stored too late to be shown."""
     undecodable: int = 0
     resets: int = 0
-    """Rooms whose stream had lost what this node had seen."""
     waiting: int = 0
-    """Publications that wait for their outcome now."""
     rooms: int = 0
-    """Rooms that this node listens to now."""
     repairs: Counter[str] = msgspec.field(default_factory=Counter)
     _told: dict[str, float] = {}
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """Return what should not be, by kind."""
+        return {"void": self.void, "undecodable": self.undecodable, "lost": self.resets}
 
     def tell(self, event: str, **details: object) -> None:
         """Log a warning, unless the same was logged a moment ago."""
