@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock, call
 
 import pytest
 
@@ -12,6 +12,7 @@ from greenroom.bus.base import IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.entrance.health import Part, StoreCheck
+from greenroom.server import messaging_plane
 from greenroom.server import node as node_module
 from greenroom.server.node import (
     _health,
@@ -24,6 +25,7 @@ from greenroom.server.node import (
 )
 from greenroom.settings.load import load
 from greenroom.telemetry.metrics import Metrics
+from greenroom.vault.token_keys import TokenKeys
 
 
 def a_node(flags: Mapping[str, object], *hosts: str, **opened: Any) -> Any:
@@ -139,3 +141,39 @@ def test_the_base_path_of_the_application(base_path: str, monkeypatch: pytest.Mo
     application(node, Mock(spec=StoreCheck))
     assert made.call_args.args[0] is node.control
     assert made.call_args.args[3] == base_path
+
+
+@pytest.mark.parametrize("present", [True, False])
+async def test_what_a_node_starts_and_watches(
+    present: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed keys end connections, bus and identities run, and each figure has its owner."""
+    all_ = Mock()
+    for name in ("watch", "watch_process", "watch_loop", "watch_audit", "watch_store", "Hub"):
+        monkeypatch.setattr(node_module, name, getattr(all_, name))
+    for name in ("RoomsCache", "Fanout", "_services", "_below", "_control_plane", "_tickers"):
+        monkeypatch.setattr(node_module, name, getattr(all_, name))
+    for name in ("LoopLag", "_publishing", "Node"):
+        monkeypatch.setattr(node_module, name, getattr(all_, name))
+    monkeypatch.setattr(messaging_plane, "build", all_.plane)
+    monkeypatch.setattr(node_module, "_start_chat_log", AsyncMock())
+    keys = Mock()
+    monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
+    opened, tasks = all_.opened, Mock()
+    opened.bus.start = AsyncMock()
+    if not present:
+        opened.identity.audit_log = opened.statistics = None
+    made = await node_module.build_node(opened, tasks)
+    assert made is all_.Node.return_value
+    hub, plane, metrics = all_.Hub.return_value, all_.plane.return_value, opened.metrics
+    keys.when_killed.assert_called_once_with(hub.revoke)
+    opened.bus.start.assert_awaited_once_with()
+    opened.identity.start.assert_called_once_with(tasks)
+    rooms, chat = all_.RoomsCache.return_value, all_._services.return_value.chat
+    control = all_._control_plane.return_value
+    all_.watch.assert_called_once_with(metrics, hub, chat, rooms, control)
+    all_.watch_process.assert_called_once_with(metrics, plane.memory, plane.descriptors)
+    all_.watch_loop.assert_called_once_with(metrics, all_.LoopLag.return_value)
+    audit, store = all_.watch_audit.mock_calls, all_.watch_store.mock_calls
+    assert audit == [call(metrics, opened.identity.audit_log)] * present
+    assert store == [call(metrics, opened.statistics)] * present

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
@@ -195,3 +196,48 @@ def test_a_start(
     ]
     ends = {"none": [(systemd.READY,)], "names": [], "names not": [("MAINPID=4711",)]}
     assert notified == ends[before]
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_what_a_node_returns(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is to be made again, when all that it opened is closed."""
+    closed: list[bool] = []
+
+    async def opening(*given: Any) -> object:
+        given[-1].callback(closed.append, True)
+        return "opened"
+
+    building, running = mock.AsyncMock(), mock.AsyncMock(return_value=again)
+    monkeypatch.setattr(serve, "open_adapters", opening)
+    monkeypatch.setattr(serve, "build_node", building)
+    monkeypatch.setattr(serve, "_serve", running)
+    announce = mock.Mock()
+    given: list[Any] = [mock.Mock(), mock.Mock(), mock.Mock(), None, announce]
+    assert await serve._run(*given) is again
+    assert building.await_args is not None
+    assert building.await_args.args[0] == "opened"
+    running.assert_awaited_once_with(building.return_value, None, announce)
+    assert closed == [True]
+
+
+async def test_a_service_that_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the same sockets, in nobody's place, without being announced once more."""
+    before, found, announce = mock.Mock(), mock.Mock(), mock.Mock()
+    running = mock.AsyncMock(side_effect=[True, True, False])
+    listening_ = mock.Mock(return_value=contextlib.nullcontext(found))
+    monkeypatch.setattr(serve, "_run", running)
+    monkeypatch.setattr(serve, "listening", listening_)
+    monkeypatch.setattr(serve, "_predecessor", lambda *_, **__: contextlib.nullcontext(before))
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    settings = load({}, {}, None)
+    with capture_logs() as logs:
+        await serve.run_service(settings, announce, taking_over=True)
+    loop.set_exception_handler(handler)
+    listening_.assert_called_once_with(settings, before.listening)
+    lines = running.await_args_list[0].args[2]
+    assert running.await_args_list == [
+        mock.call(settings, found, lines, before, announce),
+        *[mock.call(settings, found, lines, None, serve._say_nothing)] * 2,
+    ]
+    assert [each["event"] for each in logs] == ["stopped"]
