@@ -938,3 +938,36 @@ async def test_what_an_upgrade_leaves() -> None:
         assert transport.written[0].startswith(b"HTTP/1.1 101 ")
         assert opened.made.visitors.unfinished == 0
         transport.protocol.connection_lost(None)
+
+
+async def test_an_upgrade_that_had_to_wait_is_not_read_from() -> None:
+    """Its turn comes behind an answer; until it is decided itself, nothing more is read."""
+    async with port() as opened:
+        opened.hold.clear()
+        opened.made.store.gate.clear()
+        upgrade = UPGRADE.replace(b"TOKEN", token().encode())
+        connection, transport = await begun(opened, REQUEST + upgrade)
+        assert connection._held
+        opened.hold.set()
+        await settle(30)
+        assert connection._ended
+        assert transport.is_reading() is False
+        opened.made.store.gate.set()
+        await settle(30)
+        assert transport.is_reading() is True
+        transport.protocol.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    "body", [b"content-length: 3\r\n\r\nabc", b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n"]
+)
+async def test_another_protocol_behind_a_body(body: bytes) -> None:
+    """Whoever asks for one and sends a body is refused: the one would be taken for the other."""
+    head = b"POST / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
+    async with port() as opened:
+        connection, transport = await begun(opened, head + body)
+        status, _, answer = transport.written[0].partition(b"\r\n\r\n")
+        assert status.startswith(b"HTTP/1.1 400 ")
+        assert refusal(answer) == "A request with a body cannot ask for another protocol"
+        assert opened.seen == []
+        connection.connection_lost(None)

@@ -177,3 +177,17 @@ async def test_what_a_node_starts_and_watches(
     audit, store = all_.watch_audit.mock_calls, all_.watch_store.mock_calls
     assert audit == [call(metrics, opened.identity.audit_log)] * present
     assert store == [call(metrics, opened.statistics)] * present
+
+
+async def test_a_chat_log_begins_where_the_last_one_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is started with the settings' bounds, and changes that were cut short are finished."""
+    made, finishing, opened = Mock(), AsyncMock(), Mock()
+    made.return_value.start = AsyncMock()
+    opened.settings = load({"journal_bytes": "1048576"}, {}, None)
+    monkeypatch.setattr(node_module, "JournaledChatLog", made)
+    monkeypatch.setattr(node_module, "finish_interrupted", finishing)
+    chat_log = await node_module._start_chat_log(opened, Mock())
+    assert chat_log is made.return_value
+    chat_log.start.assert_awaited_once_with()
+    assert made.call_args.kwargs["bounds"].size == 1_048_576
+    finishing.assert_awaited_once_with(opened.store.logging_configurations, chat_log, opened.clock)
