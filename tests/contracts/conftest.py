@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-import asyncpg
 import pytest
 
 from greenroom.storage.base import Store
 from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.postgres.database import Bounds, Database
+from greenroom.storage.postgres.session import Connection
 from greenroom.storage.postgres.store import PostgresStore
 from scripts.servers.postgresql import PostgreSQL
 from tests.contracts.identities.waiting import WaitingStore
@@ -35,8 +37,7 @@ async def shared(request: pytest.FixtureRequest) -> AsyncIterator[SharedStore]:
         opened = SharedMemoryStore()
     else:
         url: str = request.getfixturevalue(request.param.replace("-", "_"))
-        opened = await SharedPostgresStore.open(url)
-        await _empty(url)
+        opened = await _opened(SharedPostgresStore, url)
     yield opened
     await opened.close()
 
@@ -47,9 +48,7 @@ async def open_store(kind: str, directory: Path, request: pytest.FixtureRequest)
         return await hasty_store(directory)
     if kind in SHARED:
         url: str = request.getfixturevalue(kind.replace("-", "_"))
-        store = await PostgresStore.open(url)
-        await _empty(url)
-        return store
+        return await _opened(PostgresStore, url)
     return MemoryStore() if kind == "memory" else WaitingStore()
 
 
@@ -67,14 +66,26 @@ def postgresql_15(postgresql_oldest: PostgreSQL) -> Iterator[str]:
         yield url
 
 
-async def _empty(url: str) -> None:
-    """Delete all rows: a new database for each test would take a tenth of a second."""
-    connection = await asyncpg.connect(url, server_settings={"search_path": "greenroom"})
+Kind = TypeVar("Kind", bound=PostgresStore)
+
+
+async def _opened(kind: type[Kind], url: str) -> Kind:
+    """Open the database of all tests, emptied: a new one for each would take long."""
+    store = await kind.open(url) if url not in _built else kind(Database(url, None, Bounds()))
+    _built.add(url)
+    await store._database.read(_empty)
+    return store
+
+
+_built: set[str] = set()
+"""The databases that have their schema."""
+
+
+async def _empty(connection: Connection) -> None:
     # What refers to a table was made after it.
     tables = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'greenroom'::regnamespace"
-        " AND relkind = 'r' AND relname <> 'schema_steps' ORDER BY oid DESC"
+        "SELECT format('DELETE FROM %I', relname) FROM pg_class WHERE relkind = 'r'"
+        " AND relnamespace = 'greenroom'::regnamespace AND relname <> 'schema_steps'"
+        " ORDER BY oid DESC"
     )
-    for (name,) in tables:
-        await connection.execute(f"DELETE FROM {name}")  # noqa: S608 - a name from the schema
-    await connection.close()
+    await connection.execute("; ".join(delete for (delete,) in tables))

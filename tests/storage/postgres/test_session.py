@@ -48,10 +48,13 @@ async def test_what_holds_on_a_connection(database: str, postgresql_newest: Post
     connection = await connect(database, None, Waits(statement=1.5))
     shown = [
         await connection.fetchval(f"SHOW {setting}")
-        for setting in ("synchronous_commit", "search_path", "lock_timeout", "statement_timeout")
+        for setting in (
+            *("synchronous_commit", "search_path", "lock_timeout", "statement_timeout"),
+            "idle_in_transaction_session_timeout",
+        )
     ]
     await connection.close()
-    assert shown == ["on", "greenroom", "2s", "3s"]
+    assert shown == ["on", "greenroom", "2s", "3s", "4s"]
 
 
 async def test_a_stronger_durability_stays(database: str, postgresql_newest: PostgreSQL) -> None:

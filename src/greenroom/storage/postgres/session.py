@@ -26,7 +26,7 @@ _SETTINGS = {
     "search_path": SCHEMA,
     "default_transaction_isolation": "read committed",
     "lock_timeout": "2s",  # then what waited is tried anew
-    "idle_in_transaction_session_timeout": "10s",
+    "idle_in_transaction_session_timeout": "4s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
