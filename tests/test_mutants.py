@@ -8,13 +8,14 @@ import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from scripts.mutation.__main__ import Tried, drawn, verdict
 from scripts.mutation.changes import Change, changes_of
-from scripts.mutation.fork_server import recoded
+from scripts.mutation.fork_server import recoded, starts_a_server
 from scripts.mutation.selection import Selection, selected, suites_of
 from scripts.mutation.table import read_table
 from scripts.mutation.trial import Outcome
@@ -203,6 +204,21 @@ def test_a_modules_own_tests_come_first(tmp_path: Path) -> None:
     selection = Selection({"a/m.py": {"f": set(tests)}}, seconds, suites)
     (change, *_) = changes_of("a/m.py", b"def f(a):\n    return a > 1\n")
     assert selection.tests_for(change) == [tests[3], tests[2], *tests[:2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "fixtures", "starts"),
+    [
+        ("test_it[memory]", ["store", "tmp_path"], False),
+        ("test_it[postgresql-15]", ["store"], True),
+        ("test_it", ["nats_r1"], True),
+        ("test_postgresql_urls", [], False),
+    ],
+)
+def test_tests_that_start_a_server(name: str, fixtures: list[str], starts: bool) -> None:
+    """Each fork would start it anew."""
+    item: Any = SimpleNamespace(name=name, fixturenames=fixtures)
+    assert starts_a_server(item) is starts
 
 
 DEFAULTS = """

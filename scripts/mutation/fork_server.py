@@ -32,6 +32,16 @@ NOT_TRIED = 99
 """The exit code of a fork that could not give the functions their code."""
 
 
+SERVERS = ("nats_", "postgresql")
+"""What the names of fixtures and parameters have of tests that start a server."""
+
+
+def starts_a_server(item: pytest.Item) -> bool:
+    """Return whether a test would start a server, in each fork anew: only the file is tried so."""
+    names = (*getattr(item, "fixturenames", ()), item.name.partition("[")[2])
+    return any(server in name for name in names for server in SERVERS)
+
+
 class Ended(NamedTuple):
     """How a fork ended: its exit code, None when its time was over, and the test that failed."""
 
@@ -95,7 +105,8 @@ class ForkServer:
         """Answer requests until there are no more."""
         items: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
-            items[item.nodeid.split("[", 1)[0]].append(item)
+            if not starts_a_server(item):
+                items[item.nodeid.split("[", 1)[0]].append(item)
         package = self._tree / "src" / "greenroom"
         functions = functions_of(package)
         gc.collect()

@@ -293,3 +293,15 @@ async def test_the_end_says_what_was_left_out(tmp_path: Path) -> None:
     await log.close()
     (last,) = lines(tmp_path / "audit.log")
     assert (last["event"], last["suppressed"]) == (GAP, 5)
+
+
+async def test_lines_are_handed_over_together(tmp_path: Path) -> None:
+    """The thread is woken once for all that come within a moment."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    assert not log._gathering
+    for number in range(3):
+        await log.record(entry(number))
+        assert log._gathering, "the timer that was set for the first serves them all"
+    await until(lambda: not log._gathering)
+    await log.close()

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.journal import Backlog, Removed
+from greenroom.storage.journal import Backlog, Entry, Removed
 from greenroom.storage.memory import journal as memory_journal
 from greenroom.storage.postgres import journal as postgres_journal
 from greenroom.storage.sqlite import journal
 from tests.stand_ins.queues import PLENTY, START, Queues, numbers
-from tests.stand_ins.values import configuration_arn
+from tests.stand_ins.values import a_room, configuration_arn
 
 
 async def test_records_come_out_as_they_went_in(store: Store) -> None:
@@ -42,6 +42,17 @@ async def test_each_configuration_has_its_own_queue(store: Store) -> None:
     assert await queues.journal.delivered(first, batch[-1].sequence) == Removed(2, 8)
     assert await queues.batch() == []
     assert numbers(await queues.batch(queue=1)) == [1, 2]
+
+
+async def test_a_batch_has_no_gap(store: Store) -> None:
+    """It ends before the first record that does not fit, though a later one would."""
+    arn, room = configuration_arn(), a_room().arn
+    entries = [
+        Entry(room, (arn,), START + number, bytes(size)) for number, size in enumerate((4, 100, 1))
+    ]
+    journal = Queues(store).journal
+    await journal.append(entries)
+    assert [len(each.payload) for each in await journal.batch(arn, 10)] == [4]
 
 
 async def test_backlogs(store: Store) -> None:

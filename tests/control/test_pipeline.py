@@ -198,3 +198,15 @@ def test_policies_see_the_start_of_a_user_agent() -> None:
         scope = {"headers": [(b"user-agent", agent)]}
         facts = Incoming(scope, b"", caller, "us-east-1", 0.0, trail).facts()
         assert facts.user_agent == seen
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False), (None, False)])
+def test_policies_see_whether_a_request_came_over_tls(scheme: str | None, secure: bool) -> None:
+    """What is not said is not so."""
+    caller = Identity(
+        access_key_id="AKIA", secret_access_key="s", principal=root_principal(ACCOUNT)
+    )
+    scope = {"headers": [], "client": ("192.0.2.1", 7)} | ({"scheme": scheme} if scheme else {})
+    facts = Incoming(scope, b"", caller, "us-east-1", 5.0, Trail("id", "")).facts()
+    assert (facts.secure, facts.source_ip, facts.region) == (secure, "192.0.2.1", "us-east-1")
+    assert facts.now.timestamp() == 5.0

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.audit.log import AuditLog
+from greenroom.bus.base import AccountSuspended
 from greenroom.bus.memory import MemoryBus
 from greenroom.identities import service as service_module
 from greenroom.identities.declaration_file import IdentitiesRefused
@@ -127,6 +128,8 @@ async def test_a_file_that_cannot_be_used(stage: Stage, text: str, why: str) -> 
 async def test_a_hang_up_applies_the_file_again(stage: Stage) -> None:
     """What it says now holds soon; a file that is refused changes nothing, and is logged."""
     stage.file.write_text(FILE)
+    told: list[AccountSuspended] = []
+    stage.bus.on(AccountSuspended, told.append)
     async with stage.running(identities_file=str(stage.file)) as service:
         with pytest.raises(UnrecognizedClientException):
             await service.callers.find(KEY.replace("A", "B"), None)
@@ -142,6 +145,7 @@ async def test_a_hang_up_applies_the_file_again(stage: Stage) -> None:
         stage.file.write_text("suspended = false\n" + FILE)
         service.hang_up()
         await until(lambda: not service.accounts.is_suspended(ACCOUNT))
+    assert [each.suspended for each in told] == [True, False], "other nodes are to know, too"
     outcomes = [line["outcome"] for line in stage.audited()]
     assert outcomes.count("IdentitiesRefused") == 1
     assert outcomes[0] == outcomes[-1] == "Success"

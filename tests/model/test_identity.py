@@ -43,3 +43,9 @@ def test_ids_have_aws_forms() -> None:
     """Ids have AWS's prefixes and lengths."""
     assert len(unique_id(IdPrefix.ACCESS_KEY, bytes(11))) == 20
     assert unique_id(IdPrefix.USER, b"\xff" * 11) == "AIDA" + "7" * 17
+
+
+def test_names_of_policies_are_longer() -> None:
+    """Those have 128 characters."""
+    assert identity.is_name("a" * 128)
+    assert not identity.is_name("a" * 129)

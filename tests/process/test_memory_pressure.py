@@ -240,3 +240,15 @@ def test_a_machine_that_does_not_tell(tmp_path: Path, monkeypatch: pytest.Monkey
     assert memory_pressure.default_bound() == 0
     monkeypatch.setattr(memory_pressure, "Path", lambda _: tmp_path / "none")
     assert memory_pressure.resident_bytes() == 0
+
+
+def test_the_bound_itself_may_be_used() -> None:
+    """A process that is busy gives nothing back before it has more than it may."""
+    garbage = Garbage(Machine())
+    watch = garbage.watch(1000)
+    garbage.machine.freed = 10
+    for used, left in ((1000, 10), (1001, 0)):
+        garbage.machine.used = used
+        garbage.pass_by(1, busy=1)
+        watch.look()
+        assert (garbage.machine.freed, watch.pressed) == (left, False)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import boto3
 import pytest
@@ -13,6 +14,7 @@ from botocore.config import Config
 from structlog.testing import capture_logs
 
 from greenroom.aws_access.clients import AwsAccess, Credentials, Service
+from greenroom.clock import Clock
 from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget
 from greenroom.review.aws_session import FRESH_SECONDS, STALE_SECONDS, AwsSession
 from greenroom.review.target import Failure, InvocationFailed
@@ -50,8 +52,6 @@ def endpoint() -> Iterator[LambdaEndpoint]:
 @asynccontextmanager
 async def target_of(url: str | None) -> AsyncIterator[LambdaTarget]:
     """Give a target that is closed at the end."""
-    from greenroom.clock import Clock
-
     access = AwsAccess({} if url is None else {Service.LAMBDA: url})
     made = LambdaTarget(Clock(), access)
     try:
@@ -338,3 +338,12 @@ class TestSession:
         session = AwsSession(HandClock().clock, AwsAccess({}), Service.LAMBDA)
         assert await session.credentials() is None
         session.close()
+
+
+async def test_what_a_message_need_not_wait_for() -> None:
+    """Credentials and the region's endpoint are found before; where there is none, later."""
+    made: Any = LambdaTarget(HandClock().clock, AwsAccess({}))
+    made._session = Mock(credentials=AsyncMock(), endpoint=AsyncMock(side_effect=ValueError))
+    await made.prepare("arn:aws:lambda:eu-west-1:123456789012:function:review")
+    made._session.credentials.assert_awaited_once_with()
+    made._session.endpoint.assert_awaited_once_with("eu-west-1")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,6 +20,8 @@ from click.testing import CliRunner, Result
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.entrance.dev_certificate import dev_certificate
+from greenroom.server import start_check
+from greenroom.settings.load import load
 from greenroom.telemetry import logs
 from tests.running.service import environment, running
 from tests.running.wire import PATIENCE
@@ -299,3 +302,14 @@ def test_the_real_command(here: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "review_handlers  1 patterns" in ended.stdout
     assert list(state(here)) == ["handlers_to_check.py"]
+
+
+@pytest.mark.parametrize(("valid", "said"), [(True, "c.pem"), (False, "c.pem, which is not valid")])
+async def test_a_certificate_that_is_not_valid_now(
+    monkeypatch: pytest.MonkeyPatch, valid: bool, said: str
+) -> None:
+    """It is no fault of a start, but told."""
+    certificate = Mock(file="c.pem", is_valid=lambda _: valid)
+    monkeypatch.setattr(start_check, "certificate_of", lambda _: certificate)
+    told = await start_check._Check(load({}, {}, None))._certificate()
+    assert told.removesuffix(" now") == said

@@ -114,7 +114,13 @@ async def test_a_wrong_key_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(SecretsKeyRefused, match=r"secrets\.key is missing"):
         await open_vault(settings(tmp_path), store.secrets)
     assert not (tmp_path / "secrets.key").exists()
-    for text in ("", "short", base64.b64encode(b"x" * 31).decode(), "ä" * 44):
+    for text in (
+        "",
+        "short",
+        f"{KEY[:10]}!{KEY[10:]}",
+        base64.b64encode(b"x" * 31).decode(),
+        "ä" * 44,
+    ):
         (tmp_path / "secrets.key").write_text(text)
         with pytest.raises(SecretsKeyRefused, match="32 bytes as base64"):
             await open_vault(settings(tmp_path), store.secrets)

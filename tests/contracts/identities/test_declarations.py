@@ -86,6 +86,7 @@ async def test_declared_differences_have_names_only(store: Store) -> None:
         "update user anna: tags team, policies gone new",
         "update access key AKIA1 of user anna: status",
     )
+    assert (await store.identities.find_access_key("AKIA1")).status is KeyStatus.INACTIVE
 
 
 async def test_declared_changes_hold_what_was_and_what_is(store: Store) -> None:

@@ -176,6 +176,8 @@ def test_unused_database_becomes_a_store(tmp_path: Path) -> None:
         connection.execute("VACUUM")
     assert (tmp_path / DATABASE).stat().st_size
     make(tmp_path)
+    with opened(tmp_path) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 
 def test_interrupted_creation_is_begun_anew(tmp_path: Path) -> None:
