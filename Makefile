@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-review bench-verify
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-cluster bench-review bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -46,6 +46,9 @@ bench-idle: ## Measure what 20,000 idle connections cost
 
 bench-review: ## Measure a room beside another one whose review handler hangs
 	@exec scripts/bench review $(ARGS)
+
+bench-cluster: ## Measure what NATS between nodes costs for each message
+	@exec scripts/bench cluster $(ARGS)
 
 bench-redeem: ## Measure what using up chat tokens costs with PostgreSQL
 	@exec scripts/bench redeem $(ARGS)
