@@ -1,0 +1,353 @@
+"""One room at one node, step by step: what is attempted, what decides it, what is read again."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, Position, RoomEnvelope
+from greenroom.bus.figures import Figures, Repair
+from greenroom.bus.nats import headers, line
+from greenroom.bus.nats.codec import Batch, decode_batch, encode
+from greenroom.bus.nats.line import Attempt, Line, Publication
+
+START_NS = 1_800_000_000_000_000_000
+ALWAYS = START_NS * 2
+
+
+class Around:
+    """A node that writes down what its line asks of it; time stands still."""
+
+    node = "here"
+    is_up = True
+    most_bytes = 10_000
+
+    def __init__(self) -> None:
+        self.figures = Figures()
+        self.seconds = 100.0
+        self.sent: list[Attempt] = []
+        self.repaired = 0
+        self.debited: list[float] = []
+        self.shown: list[bytes] = []
+        self._number = 0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def server_ns(self, stream: int) -> int:
+        return START_NS + int(self.seconds * 1e9)
+
+    def next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def send(self, line: Line, attempt: Attempt) -> None:
+        attempt.sent = self.seconds
+        self.sent.append(attempt)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Do nothing."""
+
+    def repair(self, line: Line) -> None:
+        self.repaired += 1
+
+    def debit(self, room: str, rate: int, seconds_ago: float) -> None:
+        self.debited.append(seconds_ago)
+
+    def show(self, arrival: Arrival) -> None:
+        self.shown += [envelope.payload for envelope in arrival.envelopes]
+
+
+class Scene:
+    """A line that is ready, and a stream that stores what the test says."""
+
+    def __init__(self) -> None:
+        self.around = Around()
+        self.line = Line("room", self.around)
+        self.line.followed = True
+        self.line.resume()
+        self.asked: list[Before] = []
+        self.time_ns = START_NS + 100 * 10**9
+
+    def publish(self, *payloads: bytes, seconds: float = 10) -> list["asyncio.Future[Position]"]:
+        """Publish messages; return their outcomes."""
+        outcomes = []
+        for payload in payloads:
+            future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+            grant = partial(self._grant, payload)
+            self.line.publish(Publication(grant, future, self.around.seconds + seconds))
+            outcomes.append(future)
+        return outcomes
+
+    def _grant(self, payload: bytes, before: Before) -> RoomEnvelope:
+        self.asked.append(before)
+        return Deliver(payload, "SendMessage", time_ns=before.time_ns + 1, rate=5)
+
+    def hear(self, sequence: int, previous: int, data: bytes, stamp_ns: int | None = None) -> None:
+        """Have the stream tell of a message."""
+        self.time_ns += 1
+        stamp = headers.written(stamp_ns or self.time_ns)
+        raw = (
+            f"NATS/1.0\r\nNats-Sequence: {sequence}\r\nNats-Last-Sequence: {previous}\r\n"
+            f"Nats-Time-Stamp: {stamp}\r\n\r\n"
+        )
+        self.line.heard(b"gd.00.room", raw.encode(), data)
+
+    def other(self, payload: bytes) -> bytes:
+        """Return what another node publishes."""
+        envelope = Deliver(payload, "SendMessage", time_ns=50, rate=5)
+        return encode(Batch("there", 1, ALWAYS, (envelope,)))
+
+    @property
+    def attempts(self) -> list[list[bytes]]:
+        """What was sent."""
+        batches = [decode_batch(each.body) for each in self.around.sent]
+        return [[envelope.payload for envelope in batch.envelopes] for batch in batches]
+
+    def refuse(self, code: int, number: int = -1) -> None:
+        """Have the stream refuse an attempt."""
+        data = b'{"error":{"code":400,"err_code":%d}}' % code
+        self.line.answered(self.around.sent[number], b"", data)
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Give a scene in which nothing is waited for long."""
+    for name in ("ELSEWHERE_SECONDS", "REFUSED_SECONDS", "FAILED_SECONDS"):
+        monkeypatch.setattr(line, name, 0)
+    return Scene()
+
+
+async def turn() -> None:
+    """Let what is due be done."""
+    await asyncio.sleep(0.001)
+
+
+async def test_one_attempt_at_a_time(scene: Scene) -> None:
+    """What comes meanwhile goes together, when the first has been seen."""
+    first = scene.publish(b"1")
+    more = scene.publish(b"2", b"3")
+    assert scene.attempts == [[b"1"]]
+    scene.line.answered(scene.around.sent[0], b"", b'{"stream":"ROOMS_00","seq":7}')
+    assert not first[0].done()
+    scene.hear(7, 0, scene.around.sent[0].body)
+    assert await first[0] == 7
+    assert scene.attempts == [[b"1"], [b"2", b"3"]]
+    assert scene.around.sent[1].predecessor == 7
+    assert scene.asked == [Before(0, 0), Before(1, 0), Before(2, 1)]
+    scene.hear(9, 7, scene.around.sent[1].body)
+    assert [await each for each in more] == [9, 9]
+    assert scene.around.shown == [b"1", b"2", b"3"]
+    assert scene.around.debited == [0.0] * 3
+    assert not scene.line.is_busy
+
+
+async def test_somebody_else_was_faster(scene: Scene) -> None:
+    """As soon as that is seen all is decided again, knowing it; answers to the first are late."""
+    outcomes = scene.publish(b"1", b"2")
+    scene.hear(3, 0, scene.other(b"other"))
+    assert scene.attempts == [[b"1"], [b"1", b"2"]]
+    assert (scene.around.sent[1].predecessor, scene.asked[-2]) == (3, Before(50, 0))
+    scene.refuse(10071, 0)
+    await turn()
+    assert (len(scene.around.sent), scene.around.repaired) == (2, 0)
+    scene.hear(4, 3, scene.around.sent[1].body)
+    assert [await each for each in outcomes] == [4, 4]
+    assert scene.around.figures.conflicts == 1
+
+
+async def test_a_refusal_that_is_not_explained(scene: Scene) -> None:
+    """What was faster did not arrive: the room is read; then all is decided again."""
+    scene.publish(b"1")
+    scene.refuse(10071)
+    await turn()
+    assert scene.around.repaired == 1
+    assert not scene.line.ready
+    scene.line.take(5, headers.written(scene.time_ns).encode(), scene.other(b"missed"))
+    assert scene.line.release()
+    scene.line.resume()
+    assert scene.attempts == [[b"1"], [b"1"]]
+    assert scene.around.sent[1].predecessor == 5
+    assert scene.around.shown == [b"missed"]
+
+
+@pytest.mark.parametrize("code", [10164, 10047, 10077])
+async def test_a_refusal_that_may_pass(code: int, scene: Scene) -> None:
+    """Another's attempt is in process, or nothing can be stored: it is made again in a moment."""
+    scene.publish(b"1")
+    scene.refuse(code)
+    await turn()
+    assert scene.attempts == [[b"1"], [b"1"]]
+    assert scene.around.repaired == 0
+    assert scene.around.sent[0].number != scene.around.sent[1].number
+
+
+async def test_no_leader(scene: Scene) -> None:
+    """Nobody answers for the stream: it is made again in a moment."""
+    scene.publish(b"1")
+    scene.line.answered(scene.around.sent[0], b"NATS/1.0 503\r\n\r\n", b"")
+    await turn()
+    assert scene.attempts == [[b"1"], [b"1"]]
+
+
+async def test_no_answer(scene: Scene) -> None:
+    """The room is read; what is not in it is sent once more, the very same bytes."""
+    (outcome,) = scene.publish(b"1")
+    scene.around.seconds += 0.9
+    scene.line.look_after(scene.around.seconds, 1.0, 0.25)
+    assert scene.around.repaired == 0
+    scene.around.seconds += 0.2
+    scene.line.look_after(scene.around.seconds, 1.0, 0.25)
+    assert scene.around.repaired == 1
+    scene.publish(b"2")
+    scene.line.resume()
+    first, again = scene.around.sent
+    assert first is again
+    scene.hear(1, 0, first.body)
+    assert await outcome == 1
+    assert scene.attempts[-1] == [b"2"]
+
+
+async def test_it_was_stored_though_nobody_said_so(scene: Scene) -> None:
+    """Read, it is published, and not sent again."""
+    (outcome,) = scene.publish(b"1")
+    scene.line.repair(Repair.UNANSWERED)
+    scene.line.take(1, headers.written(scene.time_ns).encode(), scene.around.sent[0].body)
+    scene.line.resume()
+    assert await outcome == 1
+    assert len(scene.around.sent) == 1
+
+
+async def test_patience_ends(scene: Scene) -> None:
+    """Who waited long enough is told; who has more time is decided again, the batch being void."""
+    short, long = *scene.publish(b"1", seconds=2), *scene.publish(b"2", seconds=9)
+    scene.hear(1, 0, scene.other(b"x"))
+    assert scene.attempts[-1] == [b"1", b"2"]
+    until_ns = decode_batch(scene.around.sent[-1].body).until_ns
+    assert until_ns == scene.around.server_ns(0) + 2 * 10**9
+    scene.around.seconds += 2.2
+    scene.line.look_after(scene.around.seconds, 100, 0.25)
+    assert not short.done()
+    scene.around.seconds += 0.1
+    scene.line.look_after(scene.around.seconds, 100, 0.25)
+    with pytest.raises(BusUnavailable):
+        await short
+    assert scene.attempts[-1] == [b"2"]
+    # The first is stored after all, too late: it shows nothing, and the second is made again.
+    scene.hear(2, 1, scene.around.sent[-2].body, until_ns + 1)
+    assert scene.around.shown == [b"x"]
+    assert scene.around.figures.void == 1
+    scene.hear(3, 2, scene.around.sent[-1].body)
+    assert await long == 3
+
+
+async def test_nothing_is_tried_at_the_last_moment(scene: Scene) -> None:
+    """What could not be stored in time is not sent."""
+    (outcome,) = scene.publish(b"1", seconds=0.01)
+    with pytest.raises(BusUnavailable):
+        await outcome
+    assert scene.around.sent == []
+
+
+async def test_who_no_longer_waits_is_not_asked(scene: Scene) -> None:
+    """A publication that was cancelled before its attempt is not made."""
+    scene.publish(b"1")
+    cancelled, other = scene.publish(b"2", b"3")
+    cancelled.cancel()
+    scene.hear(1, 0, scene.around.sent[0].body)
+    assert scene.attempts[-1] == [b"3"]
+    assert not other.done()
+
+
+async def test_batches_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In number, and in bytes."""
+    monkeypatch.setattr(line, "MOST_ENVELOPES", 4)
+    scene.publish(b"0")
+    scene.publish(*(b"%d" % number for number in range(1, 7)))
+    scene.hear(1, 0, scene.around.sent[0].body)
+    assert scene.attempts[-1] == [b"1", b"2", b"3", b"4"]
+    scene.publish(bytes(9_000), bytes(9_000), b"last")
+    scene.hear(2, 1, scene.around.sent[-1].body)
+    assert [len(each) for each in scene.attempts[-1]] == [1, 1, 9_000, 9_000]
+    scene.hear(3, 2, scene.around.sent[-1].body)
+    assert scene.attempts[-1] == [b"last"]
+
+
+async def test_a_gap(scene: Scene) -> None:
+    """What comes behind something that was not heard is held back until that is read."""
+    scene.hear(1, 0, scene.other(b"1"))
+    scene.hear(5, 3, scene.other(b"3"))
+    scene.hear(6, 5, scene.other(b"4"))
+    assert (scene.around.shown, scene.around.repaired) == ([b"1"], 1)
+    assert scene.around.figures.repairs == {"gap": 1}
+    assert not scene.line.release()
+    scene.line.take(3, headers.written(scene.time_ns).encode(), scene.other(b"2"))
+    assert scene.line.release()
+    scene.line.resume()
+    assert scene.around.shown == [b"1", b"2", b"3", b"4"]
+
+
+async def test_what_aged_out_is_no_gap(scene: Scene) -> None:
+    """A message whose predecessor is older than the last one seen comes next all the same."""
+    scene.hear(7, 0, scene.other(b"1"))
+    scene.hear(9, 0, scene.other(b"2"))
+    assert (scene.around.shown, scene.around.repaired) == ([b"1", b"2"], 0)
+
+
+async def test_what_was_seen_comes_again(scene: Scene) -> None:
+    """It is not shown twice."""
+    scene.hear(7, 0, scene.other(b"1"))
+    before = scene.time_ns
+    scene.hear(8, 7, scene.other(b"2"))
+    scene.hear(7, 0, scene.other(b"1"), before)
+    scene.hear(8, 7, scene.other(b"2"), before + 1)
+    assert (scene.around.shown, scene.around.repaired) == ([b"1", b"2"], 0)
+
+
+async def test_numbers_come_again(scene: Scene) -> None:
+    """A number that was seen, with a later stamp: the stream lost its end, and is read again."""
+    scene.hear(7, 0, scene.other(b"1"))
+    scene.hear(8, 7, scene.other(b"2"))
+    scene.hear(7, 0, scene.other(b"new"))
+    assert (scene.around.shown, scene.around.repaired) == ([b"1", b"2"], 1)
+    assert not scene.line.release()
+
+
+async def test_too_much_is_held_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond the bound is read once more."""
+    monkeypatch.setattr(line, "MOST_HELD", 3)
+    scene.line.repair(Repair.GAP)
+    for number in range(1, 6):
+        scene.hear(number, number - 1, scene.other(b"%d" % number))
+    assert len(scene.line.held) == 3
+    assert not scene.line.release()
+    assert scene.around.shown == [b"1", b"2", b"3"]
+    assert scene.line.release()
+
+
+async def test_foreign_bytes_have_a_place(scene: Scene) -> None:
+    """They show nothing, count for nothing, and others go on behind them."""
+    (outcome,) = scene.publish(b"1")
+    scene.hear(1, 0, b"\xff not ours")
+    assert scene.around.figures.undecodable == 1
+    scene.hear(2, 1, scene.around.sent[-1].body)
+    assert await outcome == 2
+    assert scene.around.shown == [b"1"]
+
+
+async def test_without_a_connection(scene: Scene) -> None:
+    """Everything waits; nothing is read, and nothing sent, before the next one."""
+    (outcome,) = scene.publish(b"1")
+    scene.around.is_up = False
+    scene.line.lose()
+    scene.publish(b"2")
+    scene.line.repair(Repair.GAP)
+    assert (scene.around.repaired, len(scene.around.sent)) == (0, 1)
+    scene.around.is_up = True
+    scene.line.repair(Repair.CONNECTED)
+    assert scene.around.repaired == 1
+    scene.line.resume()
+    assert scene.around.sent[1] is scene.around.sent[0]
+    scene.hear(1, 0, scene.around.sent[0].body)
+    assert await outcome == 1
+    assert scene.attempts[-1] == [b"2"]
