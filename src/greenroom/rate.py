@@ -45,8 +45,11 @@ class TokenBucket:
         """Return whether there would be as many tokens; nothing is taken."""
         if self._rate <= 0:
             return True
-        fill = self._fill + max(0.0, now - self._last) * self._rate
-        return min(fill, self._capacity) >= tokens
+        fill = self._fill
+        if fill >= tokens:
+            return True
+        elapsed = now - self._last
+        return elapsed > 0 and tokens <= self._capacity and fill + elapsed * self._rate >= tokens
 
     def debit(self, now: float) -> None:
         """Take a token, also one that is not there: what others let through was let through.
@@ -56,10 +59,13 @@ class TokenBucket:
         """
         elapsed = now - self._last
         fill = self._fill
+        capacity = self._capacity
         if elapsed > 0:
             self._last = now
-            fill = min(fill + elapsed * self._rate, self._capacity)
-        self._fill = max(fill - 1.0, -self._capacity)
+            fill += elapsed * self._rate
+            if fill > capacity:  # noqa: PLR1730 - a call of `min` costs as much as all the rest
+                fill = capacity
+        self._fill = fill - 1.0 if fill > 1.0 - capacity else -capacity
 
     def give_back(self, tokens: float = 1.0) -> None:
         """Return tokens that were taken for something that was refused afterwards."""

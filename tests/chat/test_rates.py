@@ -29,8 +29,13 @@ def test_rooms_are_bounded() -> None:
     made = rates()
     for number in range(50):
         made.admit_message(a_room(), claims_of(room_arn=f"room{number}"), SendMessage("hi"))
+        made.check_message(a_room(), f"room{number}", 0)
         assert len(made._rooms) <= 5
     assert made.evicted == {"message_rates": 45, "account_rates": 0}
+    reviewed = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
+    for number in range(50):
+        made.admit_message(reviewed, claims_of(room_arn=f"room{number}"), SendMessage("hi"))
+        assert len(made._reviews) <= 5
 
 
 def test_accounts_are_bounded() -> None:

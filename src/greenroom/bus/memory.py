@@ -26,7 +26,7 @@ class MemoryBus:
         self._followed: set[str] = set()
         # One count, and one last send time, for all rooms: both rise in each of them.
         self._position: Position = 0
-        self._before = Before(0, 0)
+        self._time_ns = 0
         self._debits: list[Debit] = []
         self._arrivals: list[Callable[[Arrival], None]] = []
         self._receivers = Receivers()
@@ -51,11 +51,11 @@ class MemoryBus:
 
     def publish(self, room: str, grant: Grant) -> Position:
         """Publish; the outcome is known at once, and nobody else can have been faster."""
-        return self.put(room, grant(self._before))
+        return self.put(room, grant(Before(self._time_ns, 0)))
 
     def put(self, room: str, envelope: RoomEnvelope) -> Position:
         """Give a granted envelope its place, and to the receivers."""
-        self._before = Before(envelope.time_ns, 0)
+        self._time_ns = envelope.time_ns
         self._position = position = self._position + 1
         if envelope.rate:
             for debit in self._debits:

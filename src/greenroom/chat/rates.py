@@ -55,8 +55,11 @@ class Rates:
             self._take(SendMessage.quota, room.arn, now)
             return
         limit = room.maximum_message_rate_per_second
-        if not self._room(self._rooms, sender.room_arn, limit, now).has(now):
-            raise _throttled(room.arn, limit)
+        bucket = self._rooms.get(sender.room_arn)
+        if bucket is not None:
+            bucket.change(limit)
+            if not bucket.has(now):
+                raise _throttled(room.arn, limit)
         if not is_reviewed(room):
             self._take(SendMessage.quota, room.arn, now)
             return
