@@ -106,13 +106,13 @@ async def test_what_was_found_undone_cannot_come_late(connections: list[Connecti
 
 
 async def test_old_numbers_are_swept(connections: list[Connection]) -> None:
-    """After an hour nobody asks any more."""
+    """After ten minutes nobody asks any more."""
     one, *_ = connections
     await Commit(READ_COMMITTED, write).attempt(one)
-    await one.execute("UPDATE commits SET at = now() - interval '59 minutes'")
+    await one.execute("UPDATE commits SET at = now() - interval '9 minutes'")
     await one.execute(SWEEP)
     assert await one.fetchval("SELECT count(*) FROM commits") == 1
-    await one.execute("UPDATE commits SET at = now() - interval '61 minutes'")
+    await one.execute("UPDATE commits SET at = now() - interval '11 minutes'")
     await one.execute(SWEEP)
     assert await one.fetchval("SELECT count(*) FROM commits") == 0
 

@@ -84,10 +84,11 @@ async def test_tables_of_others_are_left_alone(database: str) -> None:
 
 async def test_a_lock_that_is_held_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that waits in vain for another one's steps ends, and says why."""
-    monkeypatch.setattr("greenroom.storage.postgres.upgrading.LOCK_SECONDS", 0.2)
     holder = await asyncpg.connect(database)
     await holder.execute("SELECT pg_advisory_lock($1)", LOCK)
-    line = await refusal(StoreUnreachable, database)
+    with monkeypatch.context() as patched:
+        patched.setattr("greenroom.storage.postgres.upgrading.LOCK_SECONDS", 0.2)
+        line = await refusal(StoreUnreachable, database)
     await holder.close()
     assert "has held the schema greenroom" in line
     await (await PostgresStore.open(database)).close()

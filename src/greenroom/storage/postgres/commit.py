@@ -27,7 +27,7 @@ ON CONFLICT (number) DO UPDATE SET kept = found.kept RETURNING kept
 
 SWEEP = """
 DELETE FROM commits WHERE number IN (
-    SELECT number FROM commits WHERE at < now() - interval '1 hour'
+    SELECT number FROM commits WHERE at < now() - interval '10 minutes'
     ORDER BY at LIMIT 1000 FOR UPDATE SKIP LOCKED
 )
 """

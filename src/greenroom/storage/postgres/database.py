@@ -241,9 +241,14 @@ class Database:
                 meaning = meaning_of(error)
                 if meaning is Meaning.LOST:
                     outage.lost(error)
+                else:
+                    outage.reached()
                 if meaning is Meaning.FAULT or loop.time() + pause > deadline:
                     outage.gave_up(error)
                     raise unavailable(error) from error
+            except Exception:
+                outage.answered()
+                raise
             self._repeated += 1
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - only a pause
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -52,9 +52,13 @@ class Outage:
             self._said = True
             _log.error("store cannot answer", calls=self._kind, reason=reason(error))
 
-    def answered(self) -> None:
-        """Note that the database has answered."""
+    def reached(self) -> None:
+        """Note that there is a database, whatever it answers."""
         self._began = None
+
+    def answered(self) -> None:
+        """Note that the database has done what it was asked."""
+        self.reached()
         if self._said:
             self._said = False
             _log.warning("store answers again", calls=self._kind)

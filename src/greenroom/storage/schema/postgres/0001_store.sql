@@ -84,7 +84,7 @@ CREATE TABLE secrets (
     value bytea NOT NULL
 );
 
--- The transactions of the last hour: who lost the connection in the middle of a commit asks here how
+-- The transactions of the last minutes: who lost the connection in the middle of a commit asks here how
 -- it ended. `kept` is false where the answer was that it never will.
 CREATE TABLE commits (
     number bigint PRIMARY KEY,
