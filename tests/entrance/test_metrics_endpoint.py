@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace as Owner
 from typing import Any
+from unittest import mock
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -14,6 +15,7 @@ from greenroom.entrance.metrics_endpoint import (
     is_loopback,
     watch,
     watch_audit,
+    watch_bus,
     watch_loop,
     watch_process,
     watch_store,
@@ -215,3 +217,24 @@ def test_each_number_is_its_owners() -> None:
     for action, number in requests.items():
         assert value("ivschat_requests_total", {"action": action}) == number
         assert value("ivschat_deliveries_total", {"action": action}) == deliveries[action]
+
+
+def test_each_number_of_a_bus_is_read() -> None:
+    """Each of its figures under the name that is its own, as it is then."""
+    figures = mock.Mock()
+    owners = {
+        "connected": "connected",
+        "reconnects": "reconnects",
+        "published": "published",
+        "received": "received",
+        "conflicts": "conflicts",
+        "repairs": "repairs",
+        "waiting": "waiting",
+        "refused": "unavailable",
+        "faults": "faults",
+        "rooms": "rooms",
+    }
+    metrics = Metrics()
+    watch_bus(metrics, figures)
+    read = {name: getattr(metrics, f"bus_{name}").read() for name in owners}
+    assert read == {name: getattr(figures, kept) for name, kept in owners.items()}

@@ -144,6 +144,7 @@ async def test_a_failure(access: AwsAccess, namespace: str, aws_credentials: Non
     with capture_logs() as logs:
         await publisher.publish()
     assert [line["log_level"] for line in logs] == ["info"]
+    assert not publisher._failing
     await down.close()
     found = await published(access, namespace)
     assert found == {("MessagingRequests", ""): (6, 6), ("ConcurrentChatConnections", ""): (6, 6)}
