@@ -1,7 +1,6 @@
 """Calls under way: in which order, how long they wait, and what they become when something dies.
 
-Covers: greenroom.storage.postgres.failures, greenroom.storage.postgres.outage,
-    greenroom.storage.postgres.pool, greenroom.storage.postgres.store
+Covers: greenroom.storage.postgres.failures, greenroom.storage.postgres.store
 """
 
 import asyncio
