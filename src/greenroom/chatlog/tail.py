@@ -146,15 +146,14 @@ class _Unread(msgspec.Struct, frozen=True):
 
 async def _unread(streams: Streams, stream: int, position: StreamPosition | None) -> _Unread:
     """Return what comes after the position; no messages when nothing does."""
-    if position is not None:
-        found = await streams.read(stream, position.sequence)
-        if found and _is_at(found[0], position):
-            return _Unread(position.created, found[1:])
+    found = [] if position is None else await streams.read(stream, position.sequence)
+    if position is not None and found and _is_at(found[0], position):
+        return _Unread(position.created, found[1:])
     state = await streams.state(stream)
     if position is None or position.created != state.created:
         note = "" if position is None else "it was made anew, and is read from its beginning"
         return _Unread(state.created, await streams.read(stream, state.first), note=note)
-    if state.last == position.sequence:
+    if not found and state.last == position.sequence:
         # The kept message is gone, as all are in the end; nothing came after it.
         return _Unread(position.created, ())
     found = await streams.read_after(stream, position.stamp_ns)
