@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from greenroom.bus.base import ControlEnvelope, E
+from greenroom.bus.base import ControlEnvelope, E, Renew
 from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.base import Target
 from greenroom.chatlog.bounds import Bounds
@@ -38,7 +38,7 @@ class Ears:
 
         self._bus.on(kind, hear)
 
-    def on_reset(self, receiver: Callable[[], None]) -> None:
+    def on_reset(self, receiver: Renew) -> None:
         self._bus.on_reset(receiver)
 
     def broadcast(self, envelope: ControlEnvelope) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.bus.base import ControlEnvelope, E
+from greenroom.bus.base import ControlEnvelope, E, Renew
 from greenroom.model.errors import ValidationException
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.memory.store import MemoryStore
@@ -23,12 +23,12 @@ class Wire:
     def __init__(self) -> None:
         self.waiting: list[ControlEnvelope] = []
         self.receivers: list[Callable[[Any], None]] = []
-        self.resets: list[Callable[[], None]] = []
+        self.resets: list[Renew] = []
 
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         self.receivers.append(receiver)
 
-    def on_reset(self, receiver: Callable[[], None]) -> None:
+    def on_reset(self, receiver: Renew) -> None:
         self.resets.append(receiver)
 
     def broadcast(self, envelope: ControlEnvelope) -> None:
@@ -67,6 +67,13 @@ class Cluster:
         self.store = store
         self.wire = wire
         self.first, self.second = nodes
+
+    async def renew(self) -> None:
+        """Have every node forget what may be out of date, and wait until it was read again."""
+        for reset in self.wire.resets:
+            reading = reset()
+            if reading is not None:
+                await reading
 
     async def carry(self) -> None:
         """Deliver what waits to every node, and let them work."""
@@ -137,17 +144,20 @@ async def test_a_retired_key_is_gone_before_the_store_is_read() -> None:
 
 
 async def test_a_missed_change_is_made_up_for() -> None:
-    """A node that may have missed something reads the store; nobody is told of a killed key."""
+    """A node that may have missed something reads the store, and ends what a killed key let in."""
     async with cluster() as made:
         old = made.first.seal()
-        await made.first.keys.kill(made.first.keys.describe()[0].id)
-        made.wire.waiting.clear()
-        for reset in made.wire.resets:
-            reset()
+        await made.first.keys.rotate()
         await made.carry()
+        killed = made.first.keys.ring.key_id(old)
+        await made.first.keys.kill(killed)
+        made.wire.waiting.clear()
+        await made.renew()
         assert not made.second.opens(old)
         assert made.second.opens(made.first.seal())
-        assert made.second.ended == []
+        assert made.second.ended == [(killed, True)]
+        await made.renew()
+        assert len(made.second.ended) == 1
 
 
 async def test_changes_at_the_same_time_all_hold() -> None:

@@ -191,6 +191,12 @@ ControlEnvelope = (
 
 E = TypeVar("E", bound=ControlEnvelope)
 
+Renew = Callable[[], Awaitable[object] | None]
+"""Forgets what may be out of date; returns what is done when it was read again, if anything is.
+
+A bus that had no connection is back when that is done, or takes too long.
+"""
+
 
 class RoomLine(Protocol):
     """Puts what happens in a room in one order, and carries it to the nodes that follow it."""
@@ -236,7 +242,7 @@ class Control(Protocol):
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         """Call the receiver with every envelope of one type."""
 
-    def on_reset(self, receiver: Callable[[], None]) -> None:
+    def on_reset(self, receiver: Renew) -> None:
         """Call the receiver when envelopes may have been missed: forget every cache."""
 
     def broadcast(self, envelope: ControlEnvelope) -> None:

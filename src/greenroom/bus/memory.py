@@ -10,6 +10,7 @@ from greenroom.bus.base import (
     E,
     Grant,
     Position,
+    Renew,
     RoomEnvelope,
 )
 from greenroom.bus.receivers import Receivers
@@ -72,7 +73,7 @@ class MemoryBus:
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         self._receivers.on(kind, receiver)
 
-    def on_reset(self, receiver: Callable[[], None]) -> None:
+    def on_reset(self, receiver: Renew) -> None:
         """Do nothing: a call is never missed."""
 
     def broadcast(self, envelope: ControlEnvelope) -> None:

@@ -93,9 +93,13 @@ class IdentityService:
         return service
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Begin the upkeep; a reset of the bus brings a round of it at once."""
-        self._control.on_reset(self._woken.set)
+        """Begin the upkeep; a reset of the bus has the accounts read at once."""
+        self._control.on_reset(self._renew)
         self._upkeep = tasks.create_task(self._keep_up())
+
+    async def _renew(self) -> None:
+        with suppress(StorageUnavailable):
+            await self.accounts.refresh()
 
     async def end_sessions(self, kind: IdentityKind | None, name: str) -> None:
         """End the sessions of a user, a role or (None) the root: the next request is refused.

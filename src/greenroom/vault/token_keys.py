@@ -40,7 +40,7 @@ class TokenKeys:
         self._tasks = tasks
         self._when_killed: list[Callable[[str], None]] = []
         control.on(TokenKeysChanged, self._hear)
-        control.on_reset(lambda: self._hear(TokenKeysChanged("")))
+        control.on_reset(lambda: self._read(""))
 
     @classmethod
     async def open(
@@ -127,11 +127,15 @@ class TokenKeys:
                 return
 
     async def _read(self, killed: str) -> None:
+        before = {info.id for info in self.describe()}
         try:
             self._take(await self._vault.secret(NAME, self._kept))
         except ServiceError as error:
             log.error("token keys not read", error=type(error).__name__)
-        self._tell(killed)
+        # A key that was killed unheard is gone, too. One that is only old has let nobody in who
+        # could still be there.
+        for each in sorted({killed} | before - {info.id for info in self.describe()}):
+            self._tell(each)
 
     def _take(self, kept: bytes) -> None:
         if kept != self._kept:

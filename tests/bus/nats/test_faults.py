@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import nats
@@ -22,6 +23,8 @@ from greenroom.bus.nats.lines import Patience
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
 
+T = TypeVar("T")
+
 ROOM = "room"
 SHORT = Patience(outcome=1.0, answer=0.2, arrival=0.2)
 
@@ -31,6 +34,10 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
     """Give a server of the test's own."""
     with nats_server(tmp_path) as started:
         yield started
+
+
+def _note(told: list[T], what: T) -> None:
+    told.append(what)
 
 
 class Speaker:
@@ -130,7 +137,7 @@ async def test_a_server_that_is_killed(server: NatsServer) -> None:
     """Nothing that was told is lost, nothing is there twice, and nobody need do anything."""
     async with speakers(server.url) as all_of_them:
         resets: list[int] = []
-        all_of_them[0].bus.on_reset(lambda: resets.append(1))
+        all_of_them[0].bus.on_reset(partial(_note, resets, 1))
         async with speaking(all_of_them):
             for _ in range(2):
                 await asyncio.sleep(0.5)
@@ -240,6 +247,34 @@ async def test_messages_of_strangers(server: NatsServer) -> None:
         second.bus.on(RoomChanged, heard.append)
         first.bus.broadcast(RoomChanged("r"))
         await until(lambda: heard)
+
+
+async def test_nothing_is_served_before_what_is_known_was_read_again(server: NatsServer) -> None:
+    """What was forgotten may have to be read: until then a new connection shows nothing."""
+    async with speakers(server.url, 2) as (first, second):
+        gate, order = asyncio.Event(), list[str]()
+
+        async def read() -> None:
+            order.append("reads")
+            await gate.wait()
+            order.append("has read")
+
+        second.bus.on_reset(_crash_at_once)
+        second.bus.on_reset(read)
+        second.bus.on_arrival(lambda _: order.append("shown"))
+        ending = asyncio.ensure_future(second.bus.end_connection())
+        await until(lambda: order == ["reads"])
+        await ending
+        await first.say()
+        await asyncio.sleep(0.1)
+        assert order == ["reads"]
+        gate.set()
+        await second.say()
+        assert order == ["reads", "has read", "shown", "shown"]
+
+
+def _crash_at_once() -> None:
+    raise ZeroDivisionError
 
 
 async def test_receivers_that_crash(server: NatsServer) -> None:
@@ -389,7 +424,7 @@ async def test_a_node_that_is_cut_off(server: NatsServer) -> None:
     ):
         alone = await Speaker("alone", bus).begin()
         told: list[str] = []
-        bus.on_reset(lambda: told.append("reset"))
+        bus.on_reset(partial(_note, told, "reset"))
         bus.on_arrival(lambda _: told.append("shown"))
         await alone.say()
         told.clear()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from greenroom.bus.base import Arrival, ControlEnvelope, Debit, E, Grant, Position
+from greenroom.bus.base import Arrival, ControlEnvelope, Debit, E, Grant, Position, Renew
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import provided, subjects
 from greenroom.bus.nats.connection import Connection, Options
@@ -130,7 +130,7 @@ class NatsBus:
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         self._news.on(kind, receiver)
 
-    def on_reset(self, receiver: Callable[[], None]) -> None:
+    def on_reset(self, receiver: Renew) -> None:
         self._news.on_reset(receiver)
 
     def broadcast(self, envelope: ControlEnvelope) -> None:

@@ -7,12 +7,14 @@
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
-from greenroom.bus.base import ControlEnvelope, E
+from greenroom.bus.base import ControlEnvelope, E, Renew
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import headers, stored, subjects
 from greenroom.bus.nats.codec import ForgetAll, News, Undecodable, decode_news, encode
@@ -22,6 +24,9 @@ from greenroom.bus.receivers import Receivers
 MOST_WAITING = 10_000
 MOST_AT_ONCE = 500
 ANSWER_SECONDS = 1.0
+READ_SECONDS = 3.0
+"""How long what was forgotten may take to be read again: a store that is away holds up nothing."""
+
 PAUSE_SECONDS = 0.1
 
 log = structlog.get_logger()
@@ -35,7 +40,7 @@ class ControlNews:
         self._node = node
         self._figures = figures
         self._receivers = Receivers()
-        self._resets: list[Callable[[], None]] = []
+        self._resets: list[Renew] = []
         self._waiting: deque[ControlEnvelope | ForgetAll] = deque()
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
@@ -46,7 +51,7 @@ class ControlNews:
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         self._receivers.on(kind, receiver)
 
-    def on_reset(self, receiver: Callable[[], None]) -> None:
+    def on_reset(self, receiver: Renew) -> None:
         self._resets.append(receiver)
 
     def broadcast(self, envelope: ControlEnvelope) -> None:
@@ -76,7 +81,7 @@ class ControlNews:
         newest = await stored.last(connection, subjects.CONTROL_STREAM, subjects.CONTROL)
         self._last = max(self._last if self._known else 0, newest.sequence if newest else 0)
         self._known = True
-        self.reset()
+        await _done(self._forget())
 
     async def led_anew(self) -> None:
         """Forget everything if the leader before has stored what it told nobody."""
@@ -91,10 +96,23 @@ class ControlNews:
             self.reset()
 
     def reset(self) -> None:
-        """Have every cache forgotten."""
-        if self._told:
-            for receiver in self._resets:
-                receiver()
+        """Have every cache forgotten, and read again what has to be."""
+        reading = self._forget()
+        if reading:
+            self._connection.start(partial(_done, reading))
+
+    def _forget(self) -> list[Awaitable[object]]:
+        """Have every cache forgotten; return what is done when it was read again."""
+        reading: list[Awaitable[object]] = []
+        for receiver in self._resets if self._told else ():
+            try:
+                awaited = receiver()
+            except Exception as error:
+                log.exception("who forgets crashed", error=type(error).__name__)
+                continue
+            if awaited is not None:
+                reading.append(awaited)
+        return reading
 
     async def send(self) -> None:
         """Send what waits, for ever."""
@@ -162,3 +180,9 @@ class ControlNews:
     def _tell(self, envelope: ControlEnvelope) -> None:
         if self._told:
             self._receivers.tell(envelope)
+
+
+async def _done(reading: list[Awaitable[object]]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READ_SECONDS):
+            await asyncio.gather(*reading, return_exceptions=True)
