@@ -1,6 +1,7 @@
 """The numbered steps."""
 
 import hashlib
+import re
 
 import pytest
 
@@ -24,3 +25,9 @@ def test_released_steps_never_change(database: str) -> None:
     }
     released = RELEASED[database]
     assert {number: digests[number] for number in released} == released
+
+
+def test_steps_of_a_shared_database_only_add() -> None:
+    """Nodes of the version before, which know nothing of a step, read and write as they did."""
+    taking = re.compile(r"\b(DROP|RENAME|TRUNCATE|ALTER COLUMN|SET NOT NULL)\b", re.IGNORECASE)
+    assert [each.number for each in steps(POSTGRES) if taking.search(each.sql)] == []

@@ -230,6 +230,15 @@ async def test_a_database_that_only_reads_is_refused(
     assert "read-only replica" in await refusal(StoreUnwritable, database)
 
 
+async def test_a_replica_is_refused() -> None:
+    """A server that follows another one is refused by name, alone and among several."""
+    with postgresql(settings=HASTY, files={"standby.signal": b""}) as server:
+        url = server.url()
+        assert "read-only replica" in await refusal(StoreUnwritable, url)
+        several = url.replace("127.0.0.1:", f"127.0.0.1:{server.port},127.0.0.1:")
+        assert "none of the servers is the primary" in await refusal(StoreUnwritable, several)
+
+
 async def test_one_that_comes_to_only_read_is_unavailable(
     database: str, a_node: Open, postgresql_newest: PostgreSQL
 ) -> None:

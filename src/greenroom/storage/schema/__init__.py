@@ -1,4 +1,7 @@
-"""The numbered steps that build each database; append-only: a released step never changes."""
+"""The numbered steps that build each database; append-only: a released step never changes.
+
+A step of PostgreSQL only adds: nodes of the version before go on with the database meanwhile.
+"""
 
 import re
 from importlib import resources
