@@ -215,3 +215,49 @@ async def test_on_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.Monk
     await destination.deliver(target, batch)
     await destination.close()
     assert seen == [("file", len(made.body()), False), ("directory", 0, True)]
+
+
+async def test_two_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that write the same file at the same time leave it whole, and nothing else."""
+    first, second = (
+        FilesDestination(lambda: tmp_path, 300, 1_000_000, writer) for writer in ("one", "two")
+    )
+    target, batch = a_target(DestinationKind.S3, "bucket"), a_batch(rooms=1)
+    (made,) = objects(target.configuration, batch)
+    writing, going_on = threading.Event(), threading.Event()
+    synchronized = os.fsync
+
+    def stand_still(descriptor: int) -> None:
+        if threading.current_thread().name.startswith("log-files") and not writing.is_set():
+            writing.set()
+            assert going_on.wait(30)
+        synchronized(descriptor)
+
+    await second.check(target)
+    monkeypatch.setattr(os, "fsync", stand_still)
+    standing = asyncio.create_task(first.deliver(target, batch))
+    await asyncio.to_thread(writing.wait, 30)
+    await second.deliver(target, batch)
+    assert list(contents(tmp_path).values()) == [made.body()]
+    going_on.set()
+    # The part of the first one was taken for a dead one's: its batch comes again.
+    with pytest.raises(DestinationFailed):
+        await standing
+    await first.deliver(target, batch)
+    assert list(contents(tmp_path).values()) == [made.body()]
+    for each in (first, second):
+        await each.close()
+
+
+async def test_what_another_killed_process_left(tmp_path: Path) -> None:
+    """Parts of writers that are gone go when the file is written."""
+    target, batch = a_target(DestinationKind.S3, "bucket"), a_batch(rooms=1)
+    (made,) = objects(target.configuration, batch)
+    path = tmp_path / "bucket" / made.key
+    path.parent.mkdir(parents=True)
+    path.with_name(f".{path.name}.gone.part").write_bytes(b"half a f")
+    destination = FilesDestination(lambda: tmp_path, 300, 1_000_000, "new")
+    await destination.check(target)
+    await destination.deliver(target, batch)
+    await destination.close()
+    assert contents(tmp_path) == {path: made.body()}

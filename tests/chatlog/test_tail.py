@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+import msgspec
 import structlog.testing
 
 from greenroom.bus.base import Deliver, Disconnect
@@ -140,6 +141,20 @@ def test_what_is_on_record() -> None:
     first, second = entries_of(messages)
     assert (first.payload, first.configurations, first.room) == (b"0001", configurations, room)
     assert second == Entry(room, configurations, 7, b"kicked")
+
+
+def test_what_is_no_arn() -> None:
+    """A message that names a room or a configuration wrongly is told of, and stops nobody."""
+    streams, configurations = MemoryStreams(), (configuration_arn(),)
+    wrong = Deliver(b"wrong", "SendEvent", configurations=("arn:aws:s3:::bucket",))
+    messages = [
+        streams.store(room_arn(), wrong, logged(1, configurations)),
+        msgspec.structs.replace(streams.store(room_arn(), logged(2, configurations)), room="room"),
+        streams.store(room_arn(), logged(3, configurations)),
+    ]
+    with structlog.testing.capture_logs() as lines:
+        assert [each.payload for each in entries_of(messages)] == [b"0001", b"0003"]
+    assert [line["at"] for line in lines] == [1, 2]
 
 
 class TestReading:

@@ -112,7 +112,7 @@ async def run(orders: Orders) -> None:
         orders.url, bounds=database.Bounds(lease_seconds=LEASE_SECONDS)
     )
     interval, size = (0.3, 20_000) if orders.delivers else (3600.0, 2**40)
-    files = FatefulFiles(lambda: Path(orders.files), interval, size)
+    files = FatefulFiles(lambda: Path(orders.files), interval, size, str(os.getpid()))
     files.fate = fate
     bus = MemoryBus()
     await bus.start()

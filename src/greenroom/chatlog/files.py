@@ -4,6 +4,8 @@
 - A file appears whole or not at all, and is on disk when a delivery returns: it is written beside
   its place, flushed, renamed, and the directory is flushed. A batch that comes again writes the
   same files with the same bytes.
+- Several processes may share the directory, each with a name of its own as a writer: then two may
+  write the same file at the same time, and whichever comes last, it is whole.
 - Only the owner reads: directories have mode 0700, files 0600.
 """
 
@@ -34,12 +36,20 @@ _KINDS = {
 
 
 class FilesDestination:
-    """Keeps records in files below `directory()`, which is asked for once, when it is needed."""
+    """Keeps records in files below `directory()`, which is asked for once, when it is needed.
+
+    `writer` names this process where others write there, too; "" says that none does.
+    """
 
     def __init__(
-        self, directory: Callable[[], Path], interval_seconds: float, batch_bytes: int
+        self,
+        directory: Callable[[], Path],
+        interval_seconds: float,
+        batch_bytes: int,
+        writer: str = "",
     ) -> None:
         self._directory = directory
+        self._writer = writer
         self.interval_seconds = interval_seconds
         self.batch_bytes = batch_bytes
         # One thread: no two writes of the same file are ever under way together.
@@ -66,8 +76,8 @@ class FilesDestination:
     def _check(self, target: Target) -> None:
         with self._place(target) as directory:
             _make(directory)
-            path = directory / ".check"
-            _write(path, b"")
+            path = directory / f".check{self._writer}"
+            self._write(path, b"")
             path.unlink()
 
     def _deliver(self, target: Target, records: Sequence[Record], done: dict[int, None]) -> None:
@@ -78,8 +88,19 @@ class FilesDestination:
                 if place not in done:
                     path = directory / each.key
                     _make(path.parent)
-                    _write(path, each.body())
+                    self._write(path, each.body())
                     done[place] = None
+
+    def _write(self, path: Path, body: bytes) -> None:
+        # Always the same name: what a killed process left is replaced when the batch comes again.
+        replace(
+            path, body, path.with_name(f".{path.name}{self._writer and '.'}{self._writer}.part")
+        )
+        synchronize(path.parent)
+        if self._writer:
+            # Others who were killed left theirs under names of their own.
+            for left in path.parent.glob(f".{path.name}.*.part"):
+                left.unlink(missing_ok=True)
 
     @contextmanager
     def _place(self, target: Target) -> Iterator[Path]:
@@ -119,9 +140,3 @@ def _make(directory: Path) -> None:
     except FileExistsError:
         return
     synchronize(directory.parent)
-
-
-def _write(path: Path, body: bytes) -> None:
-    # Always the same name: what a killed process left is replaced when the batch comes again.
-    replace(path, body, path.with_name(f".{path.name}.part"))
-    synchronize(path.parent)

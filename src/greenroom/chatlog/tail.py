@@ -172,12 +172,13 @@ def entries_of(messages: Iterable[Stored]) -> Iterator[Entry]:
     for message in messages:
         for envelope in message.envelopes:
             if envelope.configurations:
-                yield Entry(
-                    arn_of(message.room),
-                    tuple(map(arn_of, envelope.configurations)),
-                    envelope.time_ns,
-                    envelope.payload,
-                )
+                try:
+                    room, named = arn_of(message.room), tuple(map(arn_of, envelope.configurations))
+                except ValueError:
+                    # Whoever stored it is none of us: nothing that comes after it waits for it.
+                    log.error("a message of a stream names what is no ARN", at=message.sequence)
+                    continue
+                yield Entry(room, named, envelope.time_ns, envelope.payload)
 
 
 @lru_cache(maxsize=4096)
