@@ -228,7 +228,7 @@ async def test_two_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     synchronized = os.fsync
 
     def stand_still(descriptor: int) -> None:
-        if threading.current_thread().name.startswith("log-files") and not writing.is_set():
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and not writing.is_set():
             writing.set()
             assert going_on.wait(30)
         synchronized(descriptor)
