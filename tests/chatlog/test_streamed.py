@@ -15,6 +15,7 @@ from greenroom.chatlog.streamed import (
     PASSED_SECONDS,
     StreamedChatLog,
 )
+from greenroom.model.arn import Arn
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.logging_configuration import (
     DestinationConfiguration,
@@ -23,6 +24,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     State,
 )
+from greenroom.storage.journal import Backlog
 from tests.stand_ins.nodes import Nodes, nodes
 from tests.stand_ins.scene import INTERVAL
 from tests.stand_ins.values import NOW, room_arn
@@ -91,6 +93,29 @@ class TestDelivery:
             label = {"logging_configuration": str(configuration.arn)}
             assert made.holder().value("greenroom_journal_records", **label) == 3
             assert sum(node.value("greenroom_journal_records", **label) for node in made.nodes) == 3
+
+    async def test_looks_are_few(self) -> None:
+        """However often a queue grows, it is measured once a second, and what came last as well."""
+        async with nodes(1) as made:
+            configuration = await made.configuration()
+            made.publish(1, configuration)
+            await made.advance(1)
+            measured = 0
+            backlog = made.store.journal.backlog
+
+            async def count(arn: Arn) -> Backlog:
+                nonlocal measured
+                measured += 1
+                return await backlog(arn)
+
+            made.nodes[0].log._around.measure = count
+            for _ in range(8):
+                made.publish(1, configuration)
+                await made.advance(0.5, steps=10)
+            assert measured <= 5
+            await made.advance(1.5)
+            (depth,) = made.nodes[0].log.depths()
+            assert depth.records == 9
 
     async def test_nobody_heard(self) -> None:
         """Queues are looked at now and then, should nobody hear that they grew."""

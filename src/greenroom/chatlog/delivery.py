@@ -39,8 +39,8 @@ from greenroom.storage.logging_configurations import LoggingConfigurations
 DELETION_SECONDS = 300.0
 """How long a deletion's deliveries may fail before it is given up."""
 
-LOOK_SECONDS = 0.2
-"""How long nobody looks again at what waits."""
+LOOK_SECONDS = 1.0
+"""How long nobody looks again at what waits, though it grows."""
 
 log = structlog.get_logger()
 
@@ -251,7 +251,7 @@ class Delivery:
             if seconds <= 0:
                 return True
             self._wake_size = self._next_size(destination)
-            await self._around.wait(self._wake, min(seconds, self._around.longest_wait))
+            await self._around.wait(self._wake, min(seconds, self._until_look()))
         return False
 
     def _seconds_left(self, destination: Destination) -> float:
@@ -262,6 +262,12 @@ class Delivery:
         if deleting or self._around.stopping or self.size >= destination.batch_bytes:
             return 0.0
         return self._waiting_since + destination.interval_seconds - now
+
+    def _until_look(self) -> float:
+        """Return how long to wait at most until what waits is looked at again."""
+        if not self._grown:
+            return self._around.longest_wait
+        return max(0.0, self._look_at - self._around.clock.monotonic())
 
     def _next_size(self, destination: Destination) -> int:
         """Return the size at which something is to be done before the time."""
