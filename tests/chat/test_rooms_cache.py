@@ -249,3 +249,53 @@ async def test_loads_have_an_owner(store: GatedStore) -> None:
         store.gate.set()
     assert other.result() == "done"
     assert not cache._loads
+
+
+async def test_a_backstop(store: GatedStore) -> None:
+    """What was known long ago is loaded again as it is used, and holds until that is done."""
+    room, time = await known(store), HandClock()
+    cache = RoomsCache(
+        store.rooms, MemoryBus(), LooseTasks(), clock=time.clock, backstop_seconds=60
+    )
+    arn = str(room.arn)
+    await cache.get(arn)
+    await store.rooms.update(room.arn, RoomChange(name="after"), NOW)
+    time.advance(59)
+    assert cache.peek(arn).name == "before"
+    await settle()
+    assert store.asked == 1
+    time.advance(1)
+    store.gate.clear()
+    for _ in range(3):
+        assert cache.peek(arn).name == "before"
+        assert (await cache.get(arn)).name == "before"
+    store.gate.set()
+    await settle()
+    assert (cache.peek(arn).name, store.asked) == ("after", 2)
+
+
+async def test_a_backstop_without_a_store(store: GatedStore) -> None:
+    """While the store is away what is known holds, and it is asked seldom."""
+    room, time = await known(store), HandClock()
+    rooms = create_autospec(type(store.rooms), instance=True)
+    rooms.get.return_value = room
+    cache = RoomsCache(
+        rooms, MemoryBus(), LooseTasks(), maximum=1, clock=time.clock, backstop_seconds=60
+    )
+    arn = str(room.arn)
+    await cache.get(arn)
+    rooms.get.side_effect = StorageUnavailable("away")
+    for number in range(1, 4):
+        time.advance(60)
+        for _ in range(5):
+            assert cache.peek(arn) == room
+            await settle()
+        assert rooms.get.call_count == 1 + number
+    cache.forget(arn)
+    assert not knows(cache, arn)
+    rooms.get.side_effect = None
+    rooms.get.return_value = other = a_room()
+    await cache.get(arn)
+    await cache.get(str(other.arn))
+    cache.clear()
+    assert cache._loaded == {}

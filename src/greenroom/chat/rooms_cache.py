@@ -1,6 +1,8 @@
 """A read-through cache of rooms, so that a message costs no trip to the store.
 
 - An entry is dropped when the bus says that its room changed; nobody polls.
+- Where others change rooms, one may die between its change and its word. So an entry that is used
+  after `backstop_seconds` is loaded again, and serves until that is done.
 - A load that was under way when its room changed is not kept: its answer may be the old one.
 - At the bound the least recently loaded entry goes, and is counted in `evicted`.
 - Which rooms were deleted is remembered for as long as a connection to one may last; at the bound
@@ -32,7 +34,9 @@ class RoomsCache:
         tasks: asyncio.TaskGroup,
         maximum: int = MAXIMUM_ROOMS,
         clock: Clock | None = None,
+        backstop_seconds: float = 0,
     ) -> None:
+        """Make it empty; a backstop of 0 seconds is none."""
         self._kept = rooms
         self._tasks = tasks
         self._maximum = maximum
@@ -41,6 +45,9 @@ class RoomsCache:
         # When, on the monotonic clock, the last connection of each has ended.
         self._deleted: OrderedDict[str, float] = OrderedDict()
         self._rooms: OrderedDict[str, Room | None] = OrderedDict()
+        self._backstop = backstop_seconds
+        # When each was loaded, where that counts.
+        self._loaded: dict[str, float] = {}
         self._loads: dict[str, asyncio.Task[Room | Exception | None]] = {}
         control.on(RoomChanged, lambda envelope: self.forget(envelope.room))
         control.on(RoomDeleted, lambda envelope: self.note_deleted(envelope.room))
@@ -57,6 +64,8 @@ class RoomsCache:
             KeyError: the cache does not know.
         """
         room = self._rooms[arn]
+        if self._backstop:
+            self._load_if_old(arn)
         if room is None:
             raise Arn.parse(arn).not_found()
         return room
@@ -85,11 +94,13 @@ class RoomsCache:
         """Drop what is known of the room, and what a load under way is about to learn."""
         self._rooms.pop(arn, None)
         self._loads.pop(arn, None)
+        self._loaded.pop(arn, None)
 
     def clear(self) -> None:
         """Forget every room, and what loads under way are about to learn."""
         self._rooms.clear()
         self._loads.clear()
+        self._loaded.clear()
 
     def note_deleted(self, arn: str) -> None:
         """Forget the room, and remember that there was one: it may have connections yet."""
@@ -102,6 +113,13 @@ class RoomsCache:
     def may_have_connections(self, arn: str) -> bool:
         """Return whether the room was deleted so lately that somebody may still be in it."""
         return self._deleted.get(arn, 0.0) > self._clock.monotonic()
+
+    def _load_if_old(self, arn: str) -> None:
+        now = self._clock.monotonic()
+        if now - self._loaded[arn] >= self._backstop and arn not in self._loads:
+            # A store that is away is asked again after as long: what is known holds meanwhile.
+            self._loaded[arn] = now
+            self._loads[arn] = self._tasks.create_task(self._load(arn))
 
     async def _load(self, arn: str) -> Room | Exception | None:
         """Return what the store says; an error, too: raised here, it would end the whole group."""
@@ -123,6 +141,9 @@ class RoomsCache:
 
     def _keep(self, arn: str, room: Room | None) -> None:
         self._rooms[arn] = room
+        if self._backstop:
+            self._loaded[arn] = self._clock.monotonic()
         if len(self._rooms) > self._maximum:
-            self._rooms.popitem(last=False)
+            oldest, _ = self._rooms.popitem(last=False)
+            self._loaded.pop(oldest, None)
             self.evicted += 1

@@ -51,6 +51,9 @@ from greenroom.telemetry.cloudwatch import Publisher
 from greenroom.telemetry.loop_lag import LoopLag
 from greenroom.vault.token_keys import TokenKeys
 
+ROOMS_BACKSTOP_SECONDS = 60
+"""How old what is known of a room may be where others change rooms, too."""
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """What runs: the planes, what they share, and what ticks."""
@@ -67,7 +70,14 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     """Make the node, and start what has no connection to wait for; `tasks` owns what it runs."""
     identity, metrics = opened.identity, opened.metrics
-    rooms = RoomsCache(opened.store.rooms, opened.bus, tasks, clock=opened.clock)
+    alone = opened.bus.figures is None
+    rooms = RoomsCache(
+        opened.store.rooms,
+        opened.bus,
+        tasks,
+        clock=opened.clock,
+        backstop_seconds=0 if alone else ROOMS_BACKSTOP_SECONDS,
+    )
     hub = Hub(opened.bus, Fanout(metrics, opened.sender))
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
