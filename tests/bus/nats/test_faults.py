@@ -179,16 +179,20 @@ async def test_what_is_stored_too_late_is_void(server: NatsServer) -> None:
     async with speakers(server.url, 2, SHORT) as all_of_them:
         first, second = all_of_them
         await first.say()
-        # The servers' clock as this node takes it to be, ten seconds ago: all is late.
-        first.bus._lines._ahead_ns = [each - 10**10 for each in first.bus._lines._ahead_ns]
+        # The servers' clock as this node takes it to be, ten seconds ago: the next one is late.
+        lines = first.bus._lines
+        lines._ahead_ns = [each - 10**10 for each in lines._ahead_ns]
         await first.say()
-        assert first.unknown
-        assert first.bus.figures.void > 0
-        debited: list[int] = []
-        second.bus.on_debit(lambda *_: debited.append(1))
+        assert first.bus.figures.void == 1
         await second.say()
-        assert second.shown == [*first.said, *second.said]
-        assert debited == []
+        assert second.bus.figures.void == 1
+        assert second.shown == [b"0-1", b"0-2", b"1-1"]
+        # What is void tells the time.
+        assert abs(lines.server_ns(subjects.stream_of(ROOM)) - time.time_ns()) < 10**9
+        lines._ahead_ns = [each + 10**13 for each in lines._ahead_ns]
+        await first.say()
+        assert abs(lines.server_ns(subjects.stream_of(ROOM)) - time.time_ns()) < 10**9
+        await agree(all_of_them)
         assert await stored(second.bus) == second.shown
 
 
@@ -219,6 +223,37 @@ async def test_a_stream_that_lost_its_end(server: NatsServer) -> None:
         assert all(speaker.bus.figures.resets for speaker in all_of_them)
         lately = await stored(all_of_them[0].bus)
         assert lately[-len(tails[0]) :] == tails[0]
+
+
+async def test_a_viewer_who_comes_while_nobody_answers(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He does not wait long, and is shown later all that was published since."""
+    monkeypatch.setattr(lines, "FOLLOW_SECONDS", 0.2)
+    async with speakers(server.url, 2) as (first, second):
+        shown: list[bytes] = []
+        second.bus.on_arrival(partial(_note_payloads, shown, "new"))
+        await first.bus.publish("new", partial(_message, b"before"))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(server.pause)
+        following = second.bus.follow("new")
+        assert following is not None
+        begun = time.monotonic()
+        await following
+        assert time.monotonic() - begun < 1.5
+        again = second.bus.follow("new")
+        sent = [first.bus.publish("new", partial(_message, b"%d" % each)) for each in range(3)]
+        await asyncio.to_thread(server.resume)
+        await asyncio.gather(*sent)
+        await until(lambda: len(shown) == 3)
+        assert shown == [b"0", b"1", b"2"]
+        assert again is not None
+        await again
+
+
+def _note_payloads(shown: list[bytes], room: str, arrival: Arrival) -> None:
+    if arrival.room == room:
+        shown += [envelope.payload for envelope in arrival.envelopes]
 
 
 async def test_messages_of_strangers(server: NatsServer) -> None:

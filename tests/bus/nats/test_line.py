@@ -29,6 +29,7 @@ class Around:
         self.repaired = 0
         self.debited: list[float] = []
         self.shown: list[bytes] = []
+        self.compared: list[tuple[float, int]] = []
         self._number = 0
 
     def now(self) -> float:
@@ -36,6 +37,9 @@ class Around:
 
     def server_ns(self, stream: int) -> int:
         return START_NS + int(self.seconds * 1e9)
+
+    def compare_clocks(self, stream: int, since: float, stamp_ns: int) -> None:
+        self.compared.append((since, stamp_ns))
 
     def next_number(self) -> int:
         self._number += 1
@@ -205,6 +209,7 @@ async def test_no_answer(scene: Scene) -> None:
     assert first is again
     scene.hear(1, 0, first.body)
     assert await outcome == 1
+    assert scene.around.compared == [(100.0, scene.time_ns)]
     assert scene.attempts[-1] == [b"2"]
 
 

@@ -60,6 +60,7 @@ class Attempt:
 
     __slots__ = (
         "body",
+        "made",
         "number",
         "predecessor",
         "publications",
@@ -78,7 +79,8 @@ class Attempt:
         self.until = until
         self.body = b""
         self.token = b""
-        self.sent = 0.0
+        # On the monotonic clock: when it was decided, and when it was sent last.
+        self.made = self.sent = 0.0
         self.refused = False
 
 
@@ -101,6 +103,9 @@ class Surroundings(Protocol):
 
     def server_ns(self, stream: int) -> int:
         """Return what the clock of a stream's leader shows, in nanoseconds since the epoch."""
+
+    def compare_clocks(self, stream: int, since: float, stamp_ns: int) -> None:
+        """Learn what a leader's clock showed between a time on the monotonic clock and now."""
 
     def next_number(self) -> int:
         """Return a number that no attempt of this node had."""
@@ -247,9 +252,10 @@ class Line:
         if not granted:
             return
         around = self._around
-        until = min(each.deadline for each in granted)
+        until, now = min(each.deadline for each in granted), around.now()
         attempt = Attempt(around.next_number(), self.last, granted, until)
-        until_ns = around.server_ns(self.stream) + int((until - around.now()) * 1e9)
+        attempt.made = now
+        until_ns = around.server_ns(self.stream) + int((until - now) * 1e9)
         attempt.body = encode(Batch(around.node, attempt.number, until_ns, tuple(envelopes)))
         self.attempt = attempt
         around.send(self, attempt)
@@ -283,6 +289,8 @@ class Line:
         """Find out what became of the attempt: something is stored behind its predecessor."""
         around = self._around
         own = batch is not None and batch.number == attempt.number and batch.node == around.node
+        if own:
+            around.compare_clocks(self.stream, attempt.made, headers.stamp_ns(self.stamp))
         if own and shown:
             self._end(attempt)
             around.figures.published += 1

@@ -168,6 +168,10 @@ class Lines:
     def server_ns(self, stream: int) -> int:
         return self._ahead_ns[stream] + int(self.now() * 1e9)
 
+    def compare_clocks(self, stream: int, since: float, stamp_ns: int) -> None:
+        least, most = stamp_ns - int(self.now() * 1e9), stamp_ns - int(since * 1e9)
+        self._ahead_ns[stream] = min(max(self._ahead_ns[stream], least), most)
+
     def next_number(self) -> int:
         return next(self._numbers)
 
@@ -266,14 +270,18 @@ class Lines:
         if not line.opened and line.since_ns is None:
             line.since_ns = self.server_ns(line.stream)
 
-    async def _followed(self, line: Line) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _followed(self, line: Line) -> "asyncio.Future[None]":
+        """Return what is done when a line is ready, or that takes too long."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
         line.waiters.append(waiter)
-        try:
-            async with asyncio.timeout(FOLLOW_SECONDS):
-                await waiter
-        except TimeoutError:
+        loop.call_later(FOLLOW_SECONDS, self._waited, line, waiter)
+        return waiter
+
+    def _waited(self, line: Line, waiter: "asyncio.Future[None]") -> None:
+        if not waiter.done():
             self._begin_now(line)
+            waiter.set_result(None)
 
     async def _read(self, stream: int, session: object) -> None:
         """Read the rooms of a stream that have to be, one after another."""
