@@ -38,6 +38,9 @@ FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.25
 """How long a call waits at most until it is run again, in seconds; each time twice as long."""
 
+LEAST_RUNS = 3
+"""How often a call is run that other nodes' are in the way of, however long it takes itself."""
+
 Function = Callable[Concatenate[Connection, P], Awaitable[T]]
 
 
@@ -229,29 +232,42 @@ class Database:
     async def _ask(
         self, attempt: Callable[[Connection], Awaitable[T]], outage: Outage, deadline: float
     ) -> T:
-        loop = asyncio.get_running_loop()
-        pause = FIRST_PAUSE
+        loop, pause, runs = asyncio.get_running_loop(), FIRST_PAUSE, 1
         while True:
             try:
-                async with self._pool.connection(deadline - loop.time()) as connection:
-                    result = await attempt(connection)
-                outage.answered()
-                return result
+                return await self._run(attempt, outage, deadline - loop.time())
             except ERRORS as error:
-                meaning = meaning_of(error)
-                if meaning is Meaning.LOST:
-                    outage.lost(error)
-                else:
-                    outage.reached()
-                if meaning is Meaning.FAULT or loop.time() + pause > deadline:
+                if not _is_repeated(meaning_of(error), runs, late=loop.time() + pause > deadline):
                     outage.gave_up(error)
                     raise unavailable(error) from error
-            except Exception:
-                outage.answered()
-                raise
             self._repeated += 1
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - only a pause
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause, runs = min(2 * pause, LONGEST_PAUSE), runs + 1
+
+    async def _run(
+        self, attempt: Callable[[Connection], Awaitable[T]], outage: Outage, seconds: float
+    ) -> T:
+        """Run a call once; tell the outage what that says of the database."""
+        try:
+            async with self._pool.connection(seconds) as connection:
+                result = await attempt(connection)
+        except ERRORS as error:
+            if meaning_of(error) is Meaning.LOST:
+                outage.lost(error)
+            else:
+                outage.reached()
+            raise
+        except Exception:
+            outage.answered()
+            raise
+        outage.answered()
+        return result
+
+
+def _is_repeated(meaning: Meaning, runs: int, *, late: bool) -> bool:
+    if meaning is Meaning.CONFLICT:
+        return not late or runs < LEAST_RUNS
+    return meaning is Meaning.LOST and not late
 
 
 def _heard(task: "asyncio.Task[None]") -> None:
