@@ -3,6 +3,8 @@
 Covers: greenroom.chatlog.leased, greenroom.chatlog.tails
 """
 
+from contextlib import AbstractAsyncContextManager
+
 import pytest
 import structlog.testing
 
@@ -24,7 +26,9 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     State,
 )
+from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Backlog
+from greenroom.storage.leases import Lease
 from tests.stand_ins.nodes import Nodes, nodes
 from tests.stand_ins.scene import INTERVAL
 from tests.stand_ins.values import NOW, room_arn
@@ -93,6 +97,43 @@ class TestDelivery:
             label = {"logging_configuration": str(configuration.arn)}
             assert made.holder().value("greenroom_journal_records", **label) == 3
             assert sum(node.value("greenroom_journal_records", **label) for node in made.nodes) == 3
+
+    async def test_leases_are_seldom_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A node that another one was faster than does not try again with every record."""
+        async with nodes(3) as made:
+            configuration = await made.configuration()
+            asked: list[str] = []
+            lease = made.store.journal.lease
+
+            def count(name: str) -> AbstractAsyncContextManager[Lease]:
+                asked.append(name)
+                return lease(name)
+
+            monkeypatch.setattr(made.store.journal, "lease", count)
+            for _ in range(20):
+                made.publish(1, configuration)
+                await made.advance(0.2, steps=4)
+            assert 3 <= sum(name.startswith("delivery") for name in asked) <= 5
+
+    async def test_queues_that_cannot_be_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is tried again; who hears that they grew delivers meanwhile."""
+        async with nodes(1) as made:
+            configuration = await made.configuration()
+
+            async def refuse() -> list[Arn]:
+                raise StorageUnavailable("as the test says")
+
+            monkeypatch.setattr(made.store.journal, "waiting", refuse)
+            payloads = made.publish(3, configuration)
+            await made.advance(SOON)
+            assert made.destination().payloads() == payloads
+            await made.bus.close()
+            payloads += made.publish(3, configuration)
+            await made.advance(SOON)
+            assert made.destination().payloads() == payloads[:3]
+            monkeypatch.undo()
+            await made.advance(SOON + LOOK_SECONDS)
+            assert made.destination().payloads() == payloads
 
     async def test_looks_are_few(self) -> None:
         """However often a queue grows, it is measured once a second, and what came last as well."""
@@ -214,6 +255,40 @@ class TestDeath:
             await made.advance(FAR)
             assert made.destination().payloads() == payloads
             assert len(stopping.tried) == tried
+
+    async def test_a_stop_that_takes_too_long(self) -> None:
+        """An attempt that does not end is left to the others: they make it again."""
+        async with nodes(2) as made:
+            configuration = await made.configuration()
+            payloads = made.publish(3, configuration)
+            made.destination().gate.clear()
+            await made.advance(SOON)
+            stopping = made.holder()
+            await stopping.log.stop(60, 0.01)
+            assert stopping.log.depths() == []
+            made.destination().gate.set()
+            await made.advance(FAR)
+            assert made.destination().payloads() == payloads
+            assert made.destination().attempts == 2
+
+    async def test_missed_news(self) -> None:
+        """After news may have been missed every configuration is looked at anew."""
+        async with nodes(1) as made:
+            configuration = await made.configuration("old")
+            made.destination("old").fail()
+            payloads = made.publish(3, configuration)
+            await made.advance(SOON)
+            change = LoggingConfigurationChange(
+                destination=DestinationConfiguration(DestinationKind.S3, "new")
+            )
+            kept = made.store.logging_configurations
+            await kept.update(configuration.arn, change, State.UPDATING, NOW)
+            await kept.move(configuration.arn, State.UPDATING, State.ACTIVE, NOW)
+            await made.advance(120)
+            assert made.destination("new").payloads() == []
+            made.nodes[0].reset()
+            await made.advance(1)
+            assert made.destination("new").payloads() == payloads
 
 
 class TestConfigurations:

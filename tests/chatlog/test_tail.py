@@ -30,6 +30,7 @@ class Moody(MemoryJournal):
         super().__init__(Opened())
         self.available = True
         self.answers = True
+        self.rival = False
 
     async def append_from(
         self,
@@ -39,6 +40,9 @@ class Moody(MemoryJournal):
         entries: Iterable[Entry],
     ) -> bool:
         self._check(self.available)
+        if self.rival:
+            self.rival = False
+            assert await super().append_from(stream, expected, last, list(entries))
         moved = await super().append_from(stream, expected, last, list(entries))
         self._check(self.answers)
         return moved
@@ -206,6 +210,32 @@ class TestReading:
                 await made.advance(LEASE_PAUSE)
             await made.advance(LEASE_PAUSE)
             assert await made.on_record() == list(range(1, 51))
+
+    async def test_another_is_faster(self) -> None:
+        """Who finds that another one has added what it read begins anew behind that."""
+        async with nodes() as made:
+            made.journal.rival = True
+            made.store(3)
+            await made.advance(1)
+            assert (await made.journal.backlog(made.configuration)).records == 3
+            made.store(2)
+            await made.advance(2 * LEASE_PAUSE)
+            assert await made.on_record() == [1, 2, 3, 4, 5]
+
+    async def test_a_fault(self) -> None:
+        """What should not happen is told, and ends nothing."""
+        async with nodes() as made:
+            made.store(1)
+            await made.advance(1)
+            made.streams.read_fails = True
+            made.store(2)
+            with structlog.testing.capture_logs() as lines:
+                await made.advance(2 * LEASE_PAUSE)
+            assert "ZeroDivisionError" in made.failed
+            assert {line["error"] for line in lines} == {"ZeroDivisionError"}
+            made.streams.read_fails = False
+            await made.advance(2 * LEASE_PAUSE)
+            assert await made.on_record() == [1, 2, 3]
 
     async def test_an_answer_that_is_lost(self) -> None:
         """What was added although the answer did not come is not added again."""

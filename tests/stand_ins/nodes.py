@@ -30,6 +30,7 @@ class Ears:
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
         self.dead = False
+        self.reset: Renew
 
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         def hear(envelope: E) -> None:
@@ -39,7 +40,7 @@ class Ears:
         self._bus.on(kind, hear)
 
     def on_reset(self, receiver: Renew) -> None:
-        self._bus.on_reset(receiver)
+        self.reset = receiver
 
     def broadcast(self, envelope: ControlEnvelope) -> None:
         self._bus.broadcast(envelope)
@@ -56,6 +57,10 @@ class Node:
         self.tried: list[str] = []
         self._ears = Ears(nodes.bus)
         self.living = asyncio.create_task(self._live())
+
+    def reset(self) -> None:
+        """Say that news may have been missed."""
+        self._ears.reset()
 
     async def kill(self) -> None:
         """End it wherever it is."""

@@ -17,6 +17,7 @@ class MemoryStreams:
         self.count = count
         self.available = True
         self.reads = 0
+        self.read_fails = False
         self._kept = [_Stream(f"made-{stream}") for stream in range(count)]
         self._stamp_ns = NOW * 1_000_000
 
@@ -52,6 +53,8 @@ class MemoryStreams:
     async def read(self, stream: int, first: int) -> list[Stored]:
         self._check()
         self.reads += 1
+        if self.read_fails:
+            raise ZeroDivisionError
         found = [each for each in self._kept[stream].messages if each.sequence >= first]
         return found[:MESSAGES_PER_READ]
 

@@ -147,3 +147,43 @@ async def test_the_way_to_it_breaks(nodes: list[PostgresLeases]) -> None:
         async with first.lease("a") as again:
             assert again.held
         assert not one.held
+
+
+async def test_the_way_to_it_breaks_while_asking(nodes: list[PostgresLeases]) -> None:
+    """Who asks at that moment is told that there is no answer; the next one gets it."""
+    first, _ = nodes
+    async with first.lease("a") as held:
+        assert first._session is not None
+        first._session._connection.terminate()
+        first._session.ended = False
+        with pytest.raises(StorageUnavailable):
+            async with first.lease("b"):
+                pass
+        assert not held.held
+    async with first.lease("b") as lease:
+        assert lease.held
+
+
+async def test_nobody_waits_for_an_attempt_that_fails(nodes: list[PostgresLeases]) -> None:
+    """Its error is nobody's then, and the node can be closed meanwhile."""
+    going_on = asyncio.Event()
+
+    async def refuse() -> Connection:
+        await going_on.wait()
+        raise ConnectionRefusedError("as the test says")
+
+    node = PostgresLeases(refuse)
+
+    async def ask() -> None:
+        async with node.lease("a"):
+            pass
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    closing = asyncio.create_task(node.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    going_on.set()
+    await closing

@@ -68,6 +68,8 @@ class PostgresLeases:
             return self._session
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
+            # All who wait may have been cancelled when it fails.
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             # Whoever is cancelled leaves it to the others.
             return await asyncio.shield(self._opening)
