@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.aws import service
-from greenroom.aws.service import API_VERSION, OPERATIONS, Operation, route
-from greenroom.aws.shapes import read_model
+from greenroom.aws.service import API_VERSION, OPERATIONS, route
+from greenroom.aws.shapes import Operation, read_model
 from greenroom.model.errors import ServiceError, ValidationException
 
 ARN = "arn:aws:ivschat:us-west-2:123456789012:room/AbCdEf123456"

@@ -19,8 +19,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from greenroom.aws.constraints import FAILURES_REPORTED, check
-from greenroom.aws.service import Operation
-from greenroom.aws.shapes import ListShape, MapShape, Shape, StructureShape
+from greenroom.aws.shapes import ListShape, MapShape, Operation, Shape, StructureShape
 from greenroom.model.errors import (
     FieldError,
     ServiceError,

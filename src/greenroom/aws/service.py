@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
-import msgspec
-
-from greenroom.aws.shapes import Described, Model, StructureShape, read_model
+from greenroom.aws.shapes import Described, Model, Operation, read_model
 from greenroom.model.errors import FieldError, ValidationException, ValidationReason
 
 API_VERSION = "2020-07-14"
@@ -23,21 +21,6 @@ INVALID_UTF8 = "must be valid UTF-8"
 
 _PATH_SHOWN = re.compile(r"/[A-Za-z0-9_.-]{0,64}")
 _METHOD_SHOWN = re.compile(r"[A-Za-z]{1,16}")
-
-
-class Operation(msgspec.Struct, frozen=True, eq=False):
-    """One operation of the service, as its model states it."""
-
-    name: str
-    method: str
-    path: str
-    """Template: `/CreateRoom`, `/tags/{resourceArn}`."""
-    status: int
-    """Of a success: 204 for DeleteRoom and DeleteLoggingConfiguration, else 200."""
-    input: StructureShape
-    output: StructureShape | None
-    errors: frozenset[str]
-    """Codes of the errors that the model declares for the operation."""
 
 
 def _operation(model: Described) -> Operation:

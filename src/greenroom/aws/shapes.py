@@ -64,6 +64,21 @@ class Described(msgspec.Struct, frozen=True, eq=False):
     errors: tuple[Shape, ...]
 
 
+class Operation(msgspec.Struct, frozen=True, eq=False):
+    """One operation of the service, as its model states it."""
+
+    name: str
+    method: str
+    path: str
+    """Template: `/CreateRoom`, `/tags/{resourceArn}`."""
+    status: int
+    """Of a success: 204 for DeleteRoom and DeleteLoggingConfiguration, else 200."""
+    input: StructureShape
+    output: StructureShape | None
+    errors: frozenset[str]
+    """Codes of the errors that the model declares for the operation."""
+
+
 class Model:
     """A service model; what is not asked for is not resolved."""
 

@@ -3,6 +3,39 @@
 Names are those of Amazon's own SDKs in snake case.
 """
 
+from greenroom.client.api.credentials import Credentials
+from greenroom.client.api.errors import (
+    AccessDeniedException,
+    ConfigError,
+    ConflictException,
+    CredentialsError,
+    FieldProblem,
+    InternalServerException,
+    IvschatError,
+    NetworkingError,
+    ParameterError,
+    PendingVerification,
+    ResourceNotFoundException,
+    ServiceQuotaExceededException,
+    ThrottlingException,
+    TimeoutExceeded,
+    ValidationException,
+)
+from greenroom.client.api.options import HttpOptions, ParamValidation, RetryDelayOptions
+from greenroom.client.api.results import (
+    CloudWatchLogsDestinationConfiguration,
+    DestinationConfiguration,
+    FirehoseDestinationConfiguration,
+    Identified,
+    LoggingConfiguration,
+    LoggingConfigurationPage,
+    MessageReviewHandler,
+    Room,
+    RoomPage,
+    RoomSummary,
+    S3DestinationConfiguration,
+    Tags,
+)
 from greenroom.client.chat_room import ChatRoom
 from greenroom.client.entities import (
     ChatDisconnected,
@@ -17,9 +50,11 @@ from greenroom.client.entities import (
     RequestTimeout,
     SendMessageRequest,
 )
+from greenroom.client.ivschat import Ivschat
 from greenroom.protocol.received import ChatEvent, ChatMessage, ChatUser
 
 __all__ = [
+    "AccessDeniedException",
     "ChatDisconnected",
     "ChatError",
     "ChatEvent",
@@ -27,12 +62,43 @@ __all__ = [
     "ChatRoom",
     "ChatToken",
     "ChatUser",
+    "CloudWatchLogsDestinationConfiguration",
+    "ConfigError",
+    "ConflictException",
     "ConnectionState",
+    "Credentials",
+    "CredentialsError",
     "DeleteMessageEvent",
     "DeleteMessageRequest",
+    "DestinationConfiguration",
     "DisconnectReason",
     "DisconnectUserEvent",
     "DisconnectUserRequest",
+    "FieldProblem",
+    "FirehoseDestinationConfiguration",
+    "HttpOptions",
+    "Identified",
+    "InternalServerException",
+    "Ivschat",
+    "IvschatError",
+    "LoggingConfiguration",
+    "LoggingConfigurationPage",
+    "MessageReviewHandler",
+    "NetworkingError",
+    "ParamValidation",
+    "ParameterError",
+    "PendingVerification",
     "RequestTimeout",
+    "ResourceNotFoundException",
+    "RetryDelayOptions",
+    "Room",
+    "RoomPage",
+    "RoomSummary",
+    "S3DestinationConfiguration",
     "SendMessageRequest",
+    "ServiceQuotaExceededException",
+    "Tags",
+    "ThrottlingException",
+    "TimeoutExceeded",
+    "ValidationException",
 ]

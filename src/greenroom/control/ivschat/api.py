@@ -5,7 +5,7 @@ from functools import partial
 
 from greenroom.aws import rest_json, service
 from greenroom.aws.rest_json import Response
-from greenroom.aws.service import Operation
+from greenroom.aws.shapes import Operation
 from greenroom.control.asgi import CORS, header_of
 from greenroom.control.ivschat.authorize import authorize, tags_in_store
 from greenroom.control.ivschat.checks import MEMBER_CHECKS

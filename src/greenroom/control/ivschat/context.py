@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from greenroom.aws.service import Operation
+from greenroom.aws.shapes import Operation
 from greenroom.bus.base import Control
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache

@@ -1,0 +1,1 @@
+"""What `Ivschat` is made of: options, requests, validation, sending, results and errors."""
