@@ -4,6 +4,7 @@ Covers: greenroom.storage.postgres.upgrading
 """
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,9 +30,11 @@ from greenroom.storage.schema import POSTGRES, Step, steps
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from scripts.servers.postgresql_installation import oldest
 from tests.running.servers import HASTY
+from tests.stand_ins.queues import Queues
 from tests.stand_ins.values import PLENTY, a_room
 from tests.storage.postgres.conftest import Open, end_sessions, impatient
 
+ROOT = Path(__file__).parents[3]
 NEWEST = steps(POSTGRES)[-1].number
 NEWER = "INSERT INTO greenroom.schema_steps SELECT max(number) + 1 FROM greenroom.schema_steps"
 
@@ -173,7 +176,12 @@ async def test_a_role_with_few_privileges_suffices(
         store = await PostgresStore.open(url)
         room = await store.rooms.create(a_room(), PLENTY)
         await store.rooms.delete(room.arn)
-        await store.check_writable()
+        queues = Queues(store)
+        await queues.append(2)
+        await queues.journal.delivered(queues.arns[0], (await queues.batch())[-1].sequence)
+        await queues.journal.drop(queues.arns[0], 0)
+        async with store.journal.lease("a name") as lease:
+            assert lease.held
         await store.close()
     finally:
         postgresql_newest.sql(f"DROP OWNED BY {role}", urlsplit(database).path.strip("/"))
@@ -320,3 +328,18 @@ async def execute(url: str, statements: str) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute(statements)
     await connection.close()
+
+
+async def test_the_page_has_every_table(database: str, a_node: Open) -> None:
+    """Who looks up what is kept finds each table, and the number of the lock."""
+    await a_node()
+    connection = await asyncpg.connect(database)
+    tables = await connection.fetch(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'greenroom'"
+    )
+    await connection.close()
+    page = (ROOT / "docs" / "reference" / "postgresql.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    named = {name for row in rows for name in row.split()}
+    assert named == {f"`{name}`" for (name,) in tables}
+    assert f"(number {LOCK})" in page
