@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+import nats
 import pytest
 
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import Options
 from greenroom.bus.nats.lines import Patience
 from greenroom.clock import Clock
-from scripts.servers.nats_server import NatsServer
-from tests.running.servers import fresh_account
+from scripts.servers.nats_server import NatsServer, bus_of
+from tests.running.servers import new_account
 
 SMALL = 8 << 20
 """Bytes of a stream: there are many tests."""
@@ -26,8 +27,28 @@ async def nats_buses(
 ) -> AsyncIterator[list[NatsBus]]:
     """Give opened buses of as many nodes, which share an account of one kind of servers."""
     servers: list[NatsServer] = request.getfixturevalue(SERVERS[kind])
-    async with fresh_account(servers) as url, buses_at(url, number, *clocks) as buses:
+    async with buses_at(await _empty_account(servers), number, *clocks) as buses:
         yield buses
+
+
+_kept: dict[str, str] = {}
+
+
+async def _empty_account(servers: list[NatsServer]) -> str:
+    """Return the setting `bus` of these servers' account for buses, whose streams are emptied.
+
+    They are made once for all tests: that takes longer than most of them.
+    """
+    key = bus_of(servers)
+    if key not in _kept:
+        _kept[key] = new_account(servers)
+        return _kept[key]
+    client = await nats.connect(_kept[key].split(","))
+    for stream in await client.jetstream().streams_info():
+        if stream.state.messages:
+            await client.jetstream().purge_stream(str(stream.config.name))
+    await client.close()
+    return _kept[key]
 
 
 @contextlib.asynccontextmanager

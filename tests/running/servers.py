@@ -76,12 +76,17 @@ def fresh_database(server: PostgreSQL) -> Iterator[str]:
     server.drop_database(name)
 
 
+def new_account(servers: list[NatsServer]) -> str:
+    """Return the setting `bus` of an account that nobody else has."""
+    number = next(_accounts)
+    assert number < ACCOUNTS, "more tests than accounts: raise their number"
+    return account_url(servers, number)
+
+
 @contextlib.asynccontextmanager
 async def fresh_account(servers: list[NatsServer]) -> AsyncIterator[str]:
     """Give the setting `bus` of an account without streams; they end with the block."""
-    number = next(_accounts)
-    assert number < ACCOUNTS, "more tests than accounts: raise their number"
-    url = account_url(servers, number)
+    url = new_account(servers)
     yield url
     client = await nats.connect(url.split(","))
     for stream in await client.jetstream().streams_info():
