@@ -226,6 +226,22 @@ async def test_the_last_connections_have_a_moment(
     assert hub.mock_calls[-1] == call.drain()
 
 
+@pytest.mark.parametrize("settles", [True, False])
+async def test_a_drain_waits_for_what_the_bus_does_not_know_yet(
+    monkeypatch: pytest.MonkeyPatch, settles: bool
+) -> None:
+    """What was sent has its outcome first, but not for ever."""
+    monkeypatch.setattr(serve, "LAST_WORDS_SECONDS", 0)
+    monkeypatch.setattr(serve, "SETTLE_SECONDS", 3600 if settles else 0.01)
+    hub = Mock(drained=asyncio.Event(), settling=True)
+    if settles:
+        asyncio.get_running_loop().call_later(0.05, hub.drained.set)
+    async with asyncio.timeout(60):
+        await serve._drained(hub, 0)
+    assert hub.drained.is_set() is settles
+    assert hub.mock_calls[-1] == call.drain()
+
+
 @pytest.mark.parametrize("predecessor", ["none", "old", "new"])
 def test_who_is_told_of_a_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, predecessor: str
