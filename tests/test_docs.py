@@ -28,19 +28,6 @@ def test_tables_are_those_of_the_code(page: Path) -> None:
     assert text == _tables().rewritten(text)
 
 
-def test_no_page_counts_on_a_second_node() -> None:
-    """A service is one process: nothing that is said may need another one beside it."""
-    root = DOCS.parent
-    pages = [root / "README.md", *DOCS.rglob("*.md"), root / "deploy" / "prometheus" / "alerts.yml"]
-    elsewhere = re.compile(r"\b(another|other|every|add a|one)\s+nodes?\b|\bnodes\b")
-    found = [
-        f"{page.relative_to(root)}: {match.group()}"
-        for page in pages
-        for match in elsewhere.finditer(page.read_text("utf-8"))
-    ]
-    assert found == []
-
-
 NAMED = [*sorted((DOCS / "explanation").glob("*.md")), DOCS / "glossary.md"]
 PACKAGES = sorted({each.stem for each in SOURCE.iterdir()} - {"__init__", "__pycache__"})
 MODULE = re.compile(rf"(?<![\w./:-])(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?![\w/*-])")

@@ -45,6 +45,11 @@ class ServerProcess:
             raise ProcessLookupError(f"{self.name} does not run")
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Return whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def command(self) -> Sequence[str | Path]:
         """Return the program, by its path, and what it is told."""
         raise NotImplementedError

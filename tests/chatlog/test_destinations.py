@@ -11,6 +11,7 @@ from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.settings.load import load
+from greenroom.settings.values import SettingsRefused
 from tests.stand_ins import answering
 from tests.stand_ins.batches import a_batch, a_target
 
@@ -139,6 +140,34 @@ async def test_the_directory(opening: Opening, no_aws_credentials: None, tmp_pat
         await destinations.destination_for(target).deliver(target, a_batch())
         await destinations.close()
         assert [path.name for path in directory.iterdir()] == ["bucket"]
+
+
+CLUSTER = {"storage": "postgresql://greenroom@db/greenroom", "bus": "nats://nats"}
+ENDPOINTS = dict.fromkeys(("s3_endpoint", "logs_endpoint", "firehose_endpoint"), "http://s")
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused"),
+    [
+        ({}, True),
+        ({"chat_log_destinations": {"*": "files"}}, True),
+        ({"chat_log_destinations": {"s3:mine": "files", "*": "aws"}}, True),
+        ({"chat_log_destinations": {"s3:mine": "aws"}}, True),
+        ({"chat_log_destinations": {"s3:mine": "auto", "*": "aws"}}, True),
+        ({"chat_log_destinations": {"*": "aws"}}, False),
+        (ENDPOINTS, False),
+        ({"chat_log_dir": "logs"}, False),
+    ],
+)
+async def test_files_of_a_cluster(
+    flags: dict[str, object], refused: bool, opening: Opening, no_aws_credentials: None
+) -> None:
+    """Where a record may go to files, the nodes of a cluster need a directory in common."""
+    if not refused:
+        opening(**CLUSTER, **flags)
+        return
+    with pytest.raises(SettingsRefused, match="give chat_log_dir, or send all to AWS with"):
+        opening(**CLUSTER, **flags)
 
 
 async def test_nothing_is_left_of_memory(

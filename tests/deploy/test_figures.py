@@ -17,7 +17,7 @@ from greenroom.telemetry.metrics import Metrics
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 RUNBOOKS = "docs/howto/runbooks.md"
-COMMANDS = ("systemctl ", "aws ", "greenroom ")
+COMMANDS = ("systemctl ", "aws ", "chronyc ", "greenroom ", "nats ")
 DASHBOARD = json.loads((DEPLOY / "grafana" / "greenroom.json").read_text())
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
 

@@ -141,6 +141,7 @@ def until_ready(
     while (ready := _read(ready_file))["pid"] != process.pid:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
+            process.wait()
             raise RuntimeError(f"the service did not start:\n{log.read_text() if log else ''}")
         time.sleep(0.01)
     return ready

@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 
 from greenroom.bus.memory import MemoryBus
+from greenroom.clock import Clock
 from greenroom.server import kept
 from greenroom.settings.load import load
 from greenroom.storage.memory.store import MemoryStore
@@ -20,7 +21,7 @@ async def test_the_store(storage: str, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(kept, "keep_private", keeping)
     settings = load({"storage": storage, "data_dir": str(tmp_path)}, {}, None)
     async with contextlib.AsyncExitStack() as stack:
-        opened = await kept.open_kept(settings, None, stack)
+        opened = await kept.open_kept(settings, None, Clock(), stack)
         assert isinstance(opened.store, MemoryStore if storage == "memory" else SqliteStore)
         assert isinstance(opened.bus, MemoryBus)
         assert (opened.statistics is None) is (storage == "memory")

@@ -11,7 +11,7 @@ import pytest
 from greenroom.bus.base import IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.recorded_line import RecordedLine
-from greenroom.entrance.health import Part, StoreCheck
+from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
 from greenroom.server import messaging_plane
 from greenroom.server import node as node_module
 from greenroom.server.node import (
@@ -33,6 +33,7 @@ def a_node(flags: Mapping[str, object], *hosts: str, **opened: Any) -> Any:
     settings = load(flags, {}, None)
     listening = SimpleNamespace(hosts=hosts)
     made = Mock()
+    opened.setdefault("bus", MemoryBus())
     made.opened = SimpleNamespace(
         settings=settings, listening=listening, metrics=Metrics(), **opened
     )
@@ -83,6 +84,18 @@ def test_what_fails_a_probe(
     node.plane.memory.pressed, node.plane.hub.draining = pressed, draining
     health = _health(node, Mock(spec=StoreCheck))
     assert [part for part, fails in health._failing.items() if fails()] == failing
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_what_fails_a_probe_of_a_cluster(connected: bool) -> None:
+    """The bus is a part, too, and the store another one."""
+    bus = Mock(figures=Mock(connected=connected))
+    node = a_node({}, certificate=None, clock=Mock(), bus=bus)
+    node.plane.memory.pressed = node.plane.hub.draining = False
+    health = _health(node, Mock(spec=StoreCheck))
+    failing = [part for part, fails in health._failing.items() if fails()]
+    assert failing == ([] if connected else [Part.BUS])
+    assert health._meanings[Part.STORE] == SHARED_STORE
 
 
 @pytest.mark.parametrize("given", ["off", "on"])
@@ -149,6 +162,7 @@ async def test_what_a_node_starts_and_watches(
 ) -> None:
     """Killed keys end connections, bus and identities run, and each figure has its owner."""
     all_ = Mock()
+    presence = all_.presence if present else None
     for name in ("watch", "watch_process", "watch_loop", "watch_audit", "watch_store", "Hub"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     for name in ("RoomsCache", "Fanout", "_services", "_below", "_control_plane", "_tickers"):
@@ -159,10 +173,13 @@ async def test_what_a_node_starts_and_watches(
     monkeypatch.setattr(node_module, "_start_chat_log", AsyncMock())
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
+    monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
+    for name in ("watch_bus", "watch_nodes"):
+        monkeypatch.setattr(node_module, name, getattr(all_, name))
     opened, tasks = all_.opened, Mock()
     opened.bus.start = AsyncMock()
     if not present:
-        opened.identity.audit_log = opened.statistics = None
+        opened.identity.audit_log = opened.statistics = opened.bus.figures = None
     made = await node_module.build_node(opened, tasks)
     assert made is all_.Node.return_value
     hub, plane, metrics = all_.Hub.return_value, all_.plane.return_value, opened.metrics
@@ -177,14 +194,23 @@ async def test_what_a_node_starts_and_watches(
     audit, store = all_.watch_audit.mock_calls, all_.watch_store.mock_calls
     assert audit == [call(metrics, opened.identity.audit_log)] * present
     assert store == [call(metrics, opened.statistics)] * present
+    assert all_.watch_bus.mock_calls == [call(metrics, opened.bus.figures)] * present
+    assert all_.watch_nodes.mock_calls == [call(metrics, presence)] * present
+    assert all_.presence.start.called is present
+    assert all_.Hub.call_args.args[2] is presence
 
 
-async def test_a_chat_log_begins_where_the_last_one_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["JournaledChatLog", "StreamedChatLog"])
+async def test_a_chat_log_begins_where_the_last_one_ended(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is started with the settings' bounds, and changes that were cut short are finished."""
     made, finishing, opened = Mock(), AsyncMock(), Mock()
     made.return_value.start = AsyncMock()
     opened.settings = load({"journal_bytes": "1048576"}, {}, None)
-    monkeypatch.setattr(node_module, "JournaledChatLog", made)
+    if kind == "JournaledChatLog":
+        opened.shared = None
+    monkeypatch.setattr(node_module, kind, made)
     monkeypatch.setattr(node_module, "finish_interrupted", finishing)
     chat_log = await node_module._start_chat_log(opened, Mock())
     assert chat_log is made.return_value

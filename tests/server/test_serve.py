@@ -179,7 +179,7 @@ async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
         all_.node.publishing = None
     await serve._close(all_.node, 2.0)
     assert calls_of(all_) == [
-        *("first_ticker.stop", "second_ticker.stop"),
+        *("first_ticker.stop", "second_ticker.stop", "node.presence.stop"),
         *("node.opened.reviewer.drain", "node.chat_log.stop"),
         *(["node.publishing.cancel"] if publishes else []),
         "node.opened.identity.close",
@@ -201,7 +201,8 @@ async def test_a_handover(monkeypatch: pytest.MonkeyPatch, serves: bool) -> None
     monkeypatch.setattr(serve, "_close", closing)
     assert await serve._hand_over(all_.node, all_.successor) is serves
     assert calls_of(all_) == [
-        *("node.plane.hub.hold", "closing", "node.opened.store.close", "successor.serves"),
+        *("node.plane.hub.hold", "closing", "node.opened.store.close"),
+        *("node.opened.let_go", "successor.serves"),
     ]
     assert closing.call_args == call(all_.node, serve.HANDOVER_SECONDS)
     assert told == (["MAINPID=42"] if serves else [])

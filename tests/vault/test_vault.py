@@ -90,6 +90,17 @@ async def test_of_two_first_starts_one_key_is_the_stores(tmp_path: Path) -> None
     await open_vault(settings(tmp_path, secrets_key=KEY), Late(Opened()))
 
 
+CLUSTER = {"storage": "postgresql://greenroom@db/greenroom", "bus": "nats://nats"}
+
+
+async def test_a_cluster_is_given_its_key(tmp_path: Path) -> None:
+    """A node that shares a store makes no key on its own disk: others would not see it."""
+    with pytest.raises(SecretsKeyRefused, match="a cluster needs secrets_key or secrets_key_file"):
+        await open_vault(settings(tmp_path, **CLUSTER), MemoryStore().secrets)
+    assert _files(tmp_path) == []
+    await open_vault(settings(tmp_path, **CLUSTER, secrets_key=KEY), MemoryStore().secrets)
+
+
 @pytest.mark.parametrize("name", ["secrets_key", "secrets_key_file"])
 async def test_a_given_key_is_written_nowhere(tmp_path: Path, name: str) -> None:
     """A key of the settings is used as it is, and only it opens what it sealed."""

@@ -40,6 +40,7 @@ import msgspec
 
 from greenroom.bus.figures import Figures
 from greenroom.model.errors import ServiceUnavailableException
+from greenroom.process.start_refused import StartRefused
 
 
 class BusUnavailable(ServiceUnavailableException):
@@ -48,6 +49,14 @@ class BusUnavailable(ServiceUnavailableException):
     @property
     def code(self) -> str:
         return "ServiceUnavailableException"
+
+
+class BusRefused(StartRefused):
+    """The bus cannot be used: the message is one clear line for the operator."""
+
+
+class BusUnreachable(BusRefused):
+    """No server answers, or who answers does not let us in or is not who it should be."""
 
 
 class Audience(StrEnum):

@@ -72,6 +72,8 @@ def _names(services: list[Service]) -> str:
 
 def _files(settings: Settings) -> str:
     given = settings.optional_path("chat_log_dir")
+    if given is None and settings.database is not None:
+        return "nowhere: a cluster needs chat_log_dir"
     if given is None and settings.text("storage") == "memory":
         return "files that last as long as the process"
     return f"files in {given or settings.path('data_dir') / 'chat-logs'}"

@@ -66,7 +66,8 @@ def open_destinations(settings: Settings, access: AwsAccess) -> Destinations:
     """Return the destinations that the settings ask for; nothing is called or written yet.
 
     Raises:
-        SettingsRefused: the directory of chat logs is something else.
+        SettingsRefused: the directory of chat logs is something else, or the nodes of a cluster
+            have none in common.
     """
     patterns = settings.table("chat_log_destinations")
     place = LogDirectory(_directory(settings))
@@ -188,6 +189,13 @@ class ChosenDestination:
 
 def _directory(settings: Settings) -> Path | None:
     given = settings.optional_path("chat_log_dir")
+    if given is None and settings.database is not None:
+        if _may_be_files(settings):
+            raise SettingsRefused(
+                "chat logs may go to files, and in a cluster these need a directory that its nodes"
+                " share: give chat_log_dir, or send all to AWS with chat_log_destinations *=aws"
+            )
+        return None
     if given is None and settings.text("storage") != "memory":
         return settings.path("data_dir") / "chat-logs"
     there = None if given is None else nearest(given)
@@ -195,6 +203,18 @@ def _directory(settings: Settings) -> Path | None:
         below = "" if there == given else f"lies below {there}, which "
         raise SettingsRefused(f"chat_log_dir {given} {below}is not a directory")
     return given
+
+
+def _may_be_files(settings: Settings) -> bool:
+    """Return whether records of some target may go to files, whatever credentials are found."""
+    patterns = settings.table("chat_log_destinations")
+    if "files" in patterns.values():
+        return True
+    named = endpoints(settings)
+    # What no pattern before says is said by `*`, else it is automatic.
+    rest = patterns.get("*", "auto")
+    automatic = rest == "auto" or "auto" in patterns.values()
+    return automatic and not all(service in named for service in SERVICES.values())
 
 
 def nearest(path: Path) -> Path:

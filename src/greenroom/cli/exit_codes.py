@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     REFUSED = 8
     NOT_EXACT = 9
     SECRETS_KEY = 10
+    SERVER_UNREACHABLE = 11
+    SERVER_UNFIT = 12
 
     @property
     def meaning(self) -> str:
@@ -48,6 +50,14 @@ _MEANINGS = {
     ),
     ExitCode.SECRETS_KEY: (
         "The key of the secrets at rest is missing, malformed, or not the one that sealed them."
+    ),
+    ExitCode.SERVER_UNREACHABLE: (
+        "A server that a cluster needs, PostgreSQL or NATS, does not answer, shows a certificate"
+        " that is not accepted, or does not let this node in."
+    ),
+    ExitCode.SERVER_UNFIT: (
+        "A server that a cluster needs cannot be used as it is: too old, without JetStream, with"
+        " streams that are somebody else's; or the clock of this machine is another one than its."
     ),
     ExitCode.UNREACHABLE: "The service that the command was sent to does not answer as one.",
     ExitCode.REFUSED: (

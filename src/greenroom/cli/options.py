@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
+from greenroom.bus.base import BusRefused, BusUnreachable
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.entrance.sockets import AddressRefused
-from greenroom.process.start_refused import FileUnreadable, FileUnwritable
+from greenroom.process.start_refused import ClockRefused, FileUnreadable, FileUnwritable
 from greenroom.settings import load
 from greenroom.settings.values import Settings, SettingsRefused
-from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
+from greenroom.storage.base import (
+    StoreForeign,
+    StoreInUse,
+    StoreRefused,
+    StoreUnreachable,
+    StoreUnwritable,
+)
 from greenroom.vault.vault import SecretsKeyRefused
 
 _CODES: dict[type[Exception], ExitCode] = {
@@ -22,7 +29,11 @@ _CODES: dict[type[Exception], ExitCode] = {
     StoreUnwritable: ExitCode.DATA_UNWRITABLE,
     FileUnwritable: ExitCode.DATA_UNWRITABLE,
     StoreForeign: ExitCode.DATA_FOREIGN,
+    StoreUnreachable: ExitCode.SERVER_UNREACHABLE,
     FileUnreadable: ExitCode.USAGE,
+    ClockRefused: ExitCode.SERVER_UNFIT,
+    BusUnreachable: ExitCode.SERVER_UNREACHABLE,
+    BusRefused: ExitCode.SERVER_UNFIT,
     StoreRefused: ExitCode.FAILED,
 }
 
@@ -31,6 +42,8 @@ _OPTIONS = (
     click.option("--host", help="Address to listen on.  [127.0.0.1]"),
     click.option("--port", help="Port to listen on; 0 takes a free one.  [8470]"),
     click.option("--data-dir", help="Directory of everything that is kept.  [greenroom-data]"),
+    click.option("--storage", help="sqlite, memory, or the URL of a PostgreSQL.  [sqlite]"),
+    click.option("--bus", help="memory, or URLs of NATS with commas between them.  [memory]"),
     click.option(
         "--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read."
     ),

@@ -23,6 +23,8 @@ from greenroom.settings.values import Settings
 from greenroom.storage.base import StorageUnavailable, StoreUnwritable
 from greenroom.telemetry import logs
 
+FORGOTTEN = "in memory, forgotten at the end"
+
 
 @click.command()
 @settings_options
@@ -115,7 +117,7 @@ def _banner(ready: Ready, stop: str) -> str:
         f"Greenroom is ready. API        {ready.api_url}",
         f"                    WebSocket  {ready.websocket_url}",
         f"                    Health     {ready.health_url}",
-        f"                    Data       {ready.data_dir or 'in memory, forgotten at the end'}",
+        f"                    Data       {ready.storage or ready.data_dir or FORGOTTEN}",
         f"                    Chat logs  {ready.chat_logs}",
         f"                    Access key {ready.access_key_id}",
         f"                    Secret     {_secret(ready)}",

@@ -34,6 +34,7 @@ class Part(StrEnum):
     """What must be well before viewers are sent here."""
 
     STORE = "store"
+    BUS = "bus"
     CERTIFICATE = "certificate"
     MEMORY = "memory"
     DRAINING = "draining"
@@ -46,10 +47,20 @@ class Part(StrEnum):
 
 _MEANINGS = {
     Part.STORE: "nothing can be written: the disk is full, read-only, or too slow",
+    Part.BUS: (
+        "NATS does not answer: nothing is delivered in rooms, what is sent there gets 503; the API"
+        " and joins go on"
+    ),
     Part.CERTIFICATE: "the certificate has expired, or is not valid yet",
     Part.MEMORY: "new connections are refused: the process uses more than memory_bytes",
     Part.DRAINING: "the service stops",
 }
+
+SHARED_STORE = (
+    "PostgreSQL does not answer, or takes no writes: joins and the API get 503; rooms that this"
+    " node knows chat on"
+)
+"""What it means that the store of a cluster fails."""
 
 
 class StoreCheck:

@@ -21,6 +21,7 @@ from greenroom import __version__
 from greenroom.audit.log import AuditLog
 from greenroom.bus.figures import Figures
 from greenroom.chat.chat import Chat
+from greenroom.chat.presence import Presence
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
@@ -186,6 +187,12 @@ def watch_bus(metrics: Metrics, figures: Figures) -> None:
     metrics.bus_refused.read = lambda: figures.unavailable
     metrics.bus_faults.read = lambda: figures.faults
     metrics.bus_rooms.read = lambda: figures.rooms
+
+
+def watch_nodes(metrics: Metrics, presence: Presence) -> None:
+    """Tell the metrics what is known of the other nodes."""
+    metrics.nodes.read = lambda: presence.nodes
+    metrics.clock_skew_seconds.read = lambda: presence.skew_seconds
 
 
 async def _answer(

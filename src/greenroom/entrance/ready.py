@@ -33,6 +33,8 @@ class Ready(msgspec.Struct, frozen=True):
     """Host and port; the URLs have one that this machine can connect to."""
     chat_logs: str = ""
     """Where chat logs go, and why."""
+    storage: str = ""
+    """The database of a cluster, without its password."""
 
 
 def description(
@@ -41,7 +43,7 @@ def description(
     """Return what there is to tell; `key` is the root's."""
     host, port = listening.hosts[0], listening.port
     shown = in_url(reachable(host))
-    kept = settings.text("storage") == "sqlite"
+    kept = settings.text("storage") != "memory"
     secure = "" if certificate is None else "s"
     return Ready(
         pid=os.getpid(),
@@ -58,6 +60,7 @@ def description(
         certificate_to_trust=_to_trust(settings, certificate),
         listening_on=", ".join(f"{in_url(each)}:{port}" for each in listening.hosts),
         chat_logs=chosen(settings, os.environ, key.access_key_id).shown,
+        storage="" if settings.database is None else settings.database.shown,
     )
 
 

@@ -11,3 +11,7 @@ class FileUnwritable(StartRefused):
 
 class FileUnreadable(StartRefused):
     """A file that a setting names, such as one with a password, cannot be used."""
+
+
+class ClockRefused(StartRefused):
+    """The clock of this machine differs too much from that of the others."""

@@ -24,7 +24,7 @@ from greenroom.messaging.fanout import SLICE
 from greenroom.process.start_refused import FileUnwritable
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
-from greenroom.server.kept import open_kept
+from greenroom.server.kept import Shared, open_kept
 from greenroom.settings.values import Settings
 from greenroom.storage.base import Store
 from greenroom.storage.rooms import Rooms
@@ -50,6 +50,10 @@ class Adapters(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     statistics: Callable[[], StoreStatistics] | None
     """How to learn what the store did, where it counts that."""
+    shared: Shared | None
+    """What only a node of a cluster has."""
+    let_go: Callable[[], None]
+    """Lets another process have the data directory; the store is closed before."""
     bus: Bus
     identity: IdentityService
     access: AwsAccess
@@ -78,7 +82,7 @@ async def open_adapters(
     reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access, lines)
     stack.push_async_callback(reviewer.close)
     certificate = certificate_of(settings)
-    kept = await open_kept(settings, before, stack)
+    kept = await open_kept(settings, before, clock, stack)
     store, bus = kept.store, kept.bus
     await _warn_of_regions(settings, store.rooms)
     if settings.text("dev_tls") == "on":
@@ -98,6 +102,8 @@ async def open_adapters(
         reviewer=reviewer,
         store=store,
         statistics=kept.statistics,
+        shared=kept.shared,
+        let_go=kept.let_go,
         bus=bus,
         identity=identity,
         access=access,

@@ -5,19 +5,32 @@ In a takeover what there is is looked at before the running process lets go of i
 
 import contextlib
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import msgspec
 
 from greenroom.bus.base import Bus
 from greenroom.bus.memory import MemoryBus
+from greenroom.bus.streams import Streams
+from greenroom.chat.presence import Behind
+from greenroom.clock import Clock
 from greenroom.entrance.metrics_endpoint import StoreStatistics
 from greenroom.entrance.takeover import Predecessor, check_kept
 from greenroom.server.privacy import keep_private
-from greenroom.settings.values import Settings
+from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import Store
+from greenroom.storage.journal import SharedJournal
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
-from greenroom.vault.vault import CHECK
+from greenroom.vault.vault import CHECK, check_given
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """What only a node of a cluster has; `behind` is told where others have seen more of a room."""
+
+    streams: Streams
+    journal: SharedJournal
+    behind: Behind
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -26,16 +39,30 @@ class Kept(msgspec.Struct, frozen=True):
     store: Store
     bus: Bus
     statistics: Callable[[], StoreStatistics] | None = None
+    shared: Shared | None = None
+    let_go: Callable[[], None] = lambda: None
+    """Lets another process have the data directory; the store is closed before."""
 
 
 async def open_kept(
-    settings: Settings, before: Predecessor | None, stack: contextlib.AsyncExitStack
+    settings: Settings,
+    before: Predecessor | None,
+    clock: Clock,
+    stack: contextlib.AsyncExitStack,
 ) -> Kept:
     """Open store and bus; the stack closes them.
 
     Raises:
         StartRefused: one of them cannot be opened, or is not what the settings say.
     """
+    if settings.database is None:
+        return await _open_own(settings, before, stack)
+    return await _open_shared(settings, before, clock, stack)
+
+
+async def _open_own(
+    settings: Settings, before: Predecessor | None, stack: contextlib.AsyncExitStack
+) -> Kept:
     directory, bus = settings.path("data_dir"), MemoryBus()
     if before is not None:
         check_kept(settings, await SqliteStore.look(directory, CHECK))
@@ -49,3 +76,40 @@ async def open_kept(
     stack.push_async_callback(kept.store.close)
     stack.push_async_callback(bus.close)
     return kept
+
+
+async def _open_shared(
+    settings: Settings,
+    before: Predecessor | None,
+    clock: Clock,
+    stack: contextlib.AsyncExitStack,
+) -> Kept:
+    """Open what nodes share before another process lets go: it is in nobody's way."""
+    check_given(settings)
+    check_installed()
+    # What it imports is an extra, and a node alone starts without it.
+    from greenroom.server import cluster
+
+    store = await cluster.open_store(settings, clock)
+    stack.push_async_callback(store.close)
+    bus = await cluster.open_bus(settings, clock)
+    stack.push_async_callback(bus.close)
+    if before is not None:
+        check_kept(settings, await store.secrets.get(CHECK))
+        await before.release()
+    held = contextlib.ExitStack()
+    stack.callback(held.close)
+    held.enter_context(cluster.node_directory(settings.path("data_dir")))
+    shared = Shared(bus.streams, store.journal, bus.seen_elsewhere)
+    return Kept(store, bus, lambda: store.statistics, shared, held.close)
+
+
+def check_installed() -> None:
+    """See that the packages of a cluster are here.
+
+    Raises:
+        SettingsRefused: they are not.
+    """
+    for name, package in (("asyncpg", "asyncpg"), ("nats", "nats-py")):
+        if find_spec(name) is None:
+            raise SettingsRefused(f"a cluster needs {package}: install greenroom[cluster]")

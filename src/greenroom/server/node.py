@@ -10,10 +10,13 @@ import msgspec
 from greenroom.bus.base import Bus, IdentitiesChanged, RoomLine
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
+from greenroom.chat.presence import Presence
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.base import ChatLog
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.chatlog.recorded_line import RecordedLine
+from greenroom.chatlog.streamed import Shared as SharedByAll
+from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.control.app import ControlPlane
 from greenroom.control.greenroom.api import greenroom_api
 from greenroom.control.greenroom.call import GreenroomServices
@@ -26,7 +29,7 @@ from greenroom.control.pipeline import Pipeline
 from greenroom.control.request_body import Bodies
 from greenroom.entrance import certificate
 from greenroom.entrance.application import Application
-from greenroom.entrance.health import Health, Part, StoreCheck
+from greenroom.entrance.health import SHARED_STORE, Health, Part, StoreCheck
 from greenroom.entrance.metrics_endpoint import (
     Monitoring,
     is_loopback,
@@ -34,6 +37,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch_audit,
     watch_bus,
     watch_loop,
+    watch_nodes,
     watch_process,
     watch_store,
 )
@@ -62,7 +66,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     plane: messaging_plane.MessagingPlane
     tasks: asyncio.TaskGroup
     control: ControlPlane
-    chat_log: JournaledChatLog
+    presence: Presence | None
+    chat_log: JournaledChatLog | StreamedChatLog
     tickers: Sequence[Ticker]
     publishing: "asyncio.Task[None] | None"
 
@@ -78,7 +83,8 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         clock=opened.clock,
         backstop_seconds=0 if alone else ROOMS_BACKSTOP_SECONDS,
     )
-    hub = Hub(opened.bus, Fanout(metrics, opened.sender))
+    presence = await _presence(opened)
+    hub = Hub(opened.bus, Fanout(metrics, opened.sender), presence)
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
     chat_log = await _start_chat_log(opened, tasks)
@@ -86,6 +92,8 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     plane = messaging_plane.build(opened.settings, _below(opened, services), hub, tasks)
     control = _control_plane(opened, services, keys)
     await opened.bus.start()
+    if presence is not None:
+        presence.start()
     identity.start(tasks)
     lag = LoopLag(metrics.loop_lag_seconds)
     watch(metrics, hub, services.chat, rooms, control)
@@ -97,8 +105,11 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         watch_audit(metrics, identity.audit_log)
     if opened.statistics is not None:
         watch_store(metrics, opened.statistics)
+    if presence is not None:
+        watch_nodes(metrics, presence)
     return Node(
         opened=opened,
+        presence=presence,
         plane=plane,
         tasks=tasks,
         control=control,
@@ -170,19 +181,51 @@ def _below(opened: Adapters, services: Services) -> messaging_plane.Below:
     )
 
 
-async def _start_chat_log(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog:
-    chat_log = JournaledChatLog(
-        opened.store,
-        opened.destinations.destination_for,
-        tasks,
-        clock=opened.clock,
-        random=random.random,
-        bounds=limits.journal_bounds(opened.settings),
-        metrics=opened.metrics,
-    )
+async def _presence(opened: Adapters) -> Presence | None:
+    """Return what counts connections over the nodes of a cluster; None for a node alone."""
+    if opened.shared is None:
+        return None
+    key = await opened.identity.vault.secret("presence-key", secrets.token_bytes(32))
+    return Presence(opened.bus, opened.bus, opened.clock, key, opened.shared.behind)
+
+
+async def _start_chat_log(
+    opened: Adapters, tasks: asyncio.TaskGroup
+) -> JournaledChatLog | StreamedChatLog:
+    chat_log = _chat_log(opened, tasks)
     await chat_log.start()
     await finish_interrupted(opened.store.logging_configurations, chat_log, opened.clock)
     return chat_log
+
+
+def _chat_log(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog | StreamedChatLog:
+    store, shared = opened.store, opened.shared
+    destination_for = opened.destinations.destination_for
+    bounds = limits.journal_bounds(opened.settings)
+    if shared is None:
+        return JournaledChatLog(
+            store,
+            destination_for,
+            tasks,
+            clock=opened.clock,
+            random=random.random,
+            bounds=bounds,
+            metrics=opened.metrics,
+        )
+    return StreamedChatLog(
+        SharedByAll(
+            journal=shared.journal,
+            configurations=store.logging_configurations,
+            streams=shared.streams,
+            control=opened.bus,
+        ),
+        destination_for,
+        tasks,
+        clock=opened.clock,
+        random=random.random,
+        bounds=bounds,
+        metrics=opened.metrics,
+    )
 
 
 def _publishing(opened: Adapters, tasks: asyncio.TaskGroup) -> "asyncio.Task[None] | None":
@@ -252,6 +295,7 @@ def _monitoring(node: Node) -> Monitoring | None:
 
 def _health(node: Node, check: StoreCheck) -> Health:
     plane, certificate, clock = node.plane, node.opened.certificate, node.opened.clock
+    figures = node.opened.bus.figures
     return Health(
         check,
         {
@@ -260,5 +304,7 @@ def _health(node: Node, check: StoreCheck) -> Health:
             ),
             Part.MEMORY: lambda: plane.memory.pressed,
             Part.DRAINING: lambda: plane.hub.draining,
+            **({} if figures is None else {Part.BUS: lambda: not figures.connected}),
         },
+        {} if figures is None else {Part.STORE: SHARED_STORE},
     )

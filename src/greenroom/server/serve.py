@@ -130,6 +130,7 @@ async def _hand_over(node: Node, successor: Successor) -> bool:
     node.plane.hub.hold()
     await _close(node, HANDOVER_SECONDS)
     await node.opened.store.close()
+    node.opened.let_go()
     taken = await successor.serves()
     if taken:
         # Not before, and not by the successor: while it may still fail, this is the main process,
@@ -147,6 +148,8 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     seconds = opened.settings.number("drain_timeout_seconds")
     for ticker in node.tickers:
         ticker.stop()
+    if node.presence is not None:
+        node.presence.stop()
     # First: what is reviewed yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
     await node.chat_log.stop(seconds, delivering)

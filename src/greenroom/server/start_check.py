@@ -22,12 +22,13 @@ from greenroom.identities.declaration_file import IdentitiesRefused
 from greenroom.model.identity_errors import IdentityError
 from greenroom.process.start_refused import FileUnwritable, StartRefused
 from greenroom.review.targets import open_reviewer
+from greenroom.server.kept import check_installed
 from greenroom.settings.values import Settings
 from greenroom.storage.memory.store import MemoryStore
-from greenroom.storage.sqlite.inspection import Inspection, inspect
+from greenroom.storage.sqlite.inspection import Inspection, inspect, inspect_directory
 from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.sealing import MASTER_KEY_BYTES, Sealer
-from greenroom.vault.vault import CHECK, is_at_hand, sealer_of
+from greenroom.vault.vault import CHECK, check_given, is_at_hand, sealer_of
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -64,6 +65,8 @@ class _Check:
         """Return the parts in the order in which one needs another."""
         return [
             ("data_dir", self._data_dir),
+            ("storage", self._storage),
+            ("bus", self._bus),
             ("address", self._address),
             ("secrets_key", self._secrets_key),
             ("identities_file", self._identities_file),
@@ -78,10 +81,33 @@ class _Check:
         if self._settings.text("storage") == "memory":
             return "none: the storage is memory"
         directory = self._settings.path("data_dir")
+        if self._settings.database is not None:
+            self._store = Inspection(holder=inspect_directory(directory))
+            return f"{directory}, for what is this node's own"
         self._store = inspect(directory, CHECK)
         if self._store.holder:
             return f"{directory}: process {self._store.holder} runs on it"
         return f"{directory}" if self._store.exists else f"{directory}: there is no store yet"
+
+    async def _storage(self) -> str:
+        if self._settings.database is None:
+            return ""
+        check_given(self._settings)
+        check_installed()
+        from greenroom.server import cluster
+
+        found = await cluster.look_at_store(self._settings, Clock())
+        self._store = msgspec.structs.replace(self._store, exists=found.exists, kept=found.kept)
+        there = "" if found.exists else "; there is no schema of ours yet"
+        return f"{found.where}, version {found.version}{there}"
+
+    async def _bus(self) -> str:
+        if self._settings.bus_servers is None:
+            return ""
+        check_installed()
+        from greenroom.server import cluster
+
+        return await cluster.look_at_bus(self._settings)
 
     async def _address(self) -> str:
         host, port = self._settings.text("host"), self._settings.number("port")
@@ -92,7 +118,7 @@ class _Check:
 
     async def _secrets_key(self) -> str:
         settings = self._settings
-        if self._store.kept is None and not is_at_hand(settings):
+        if settings.database is None and self._store.kept is None and not is_at_hand(settings):
             # A start would make one.
             self._sealer = Sealer(bytes(MASTER_KEY_BYTES))
             return ""

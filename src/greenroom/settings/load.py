@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from greenroom.network.forwarded import ForwardedHeader
+from greenroom.settings import cluster
 from greenroom.settings.alike import alike
 from greenroom.settings.table import BY_SETTING, PREFIX, SETTINGS
 from greenroom.settings.values import Settings, SettingsRefused, Value
@@ -35,6 +36,7 @@ def load(
             values[name] = _parsed(name, raw, f"variable {variable}", variable)
     for name, raw in flags.items():
         values[name] = _parsed(name, raw, "command line", "--" + name.replace("_", "-"))
+        cluster.check_flag(values[name])
     settings = Settings(values)
     if (settings.optional_text("access_key_id") is None) != (
         settings.optional_text("secret_access_key") is None
@@ -42,6 +44,7 @@ def load(
         raise SettingsRefused("access_key_id and secret_access_key go together: give both or none")
     _check_tls(settings)
     _check_proxies(settings)
+    cluster.check(settings)
     return settings
 
 

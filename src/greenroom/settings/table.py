@@ -9,6 +9,7 @@ from greenroom.model.quotas import RateProfile
 from greenroom.network.forwarded import ForwardedHeader
 from greenroom.network.origins import normalized
 from greenroom.protocol import base_path
+from greenroom.settings import servers
 from greenroom.settings.kinds import (
     destinations,
     either,
@@ -52,8 +53,31 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("host", "127.0.0.1", text, "address to listen on"),
     Setting("port", 8470, integer(0, 65535), "port to listen on; 0 takes a free one"),
     Setting("data_dir", Path("greenroom-data"), path, "directory of everything that is kept"),
-    Setting("storage", "sqlite", one_of("sqlite", "memory"),
-        "sqlite keeps everything in data_dir, memory forgets everything at the end"),
+    Setting("storage", "sqlite", servers.storage,
+        "sqlite keeps everything in data_dir, memory forgets everything at the end; the URL of a"
+        " PostgreSQL shares everything among the nodes of a cluster"),
+    Setting("storage_password_file", None, path,
+        "file that holds the password for storage; read again for each connection"),
+    Setting("bus", "memory", servers.bus,
+        "memory is one node's; URLs of NATS servers, with commas between them, connect the nodes of"
+        " a cluster"),
+    Setting("bus_replicas", "auto", one_of("auto", "1", "3", "5"),
+        "NATS servers that keep each message; auto is 3 where bus names as many, else 1"),
+    Setting("bus_stream_bytes", 268_435_456, integer(8_388_608, 1_099_511_627_776),
+        "bytes of each of the 16 streams; when one is full before its hour is over, its oldest"
+        " messages go"),
+    Setting("bus_user", None, text, "user for bus; goes with bus_password_file"),
+    Setting("bus_password_file", None, path,
+        "file that holds the password for bus; like the next ones read again for each connection"),
+    Setting("bus_token_file", None, path, "file that holds a token for bus"),
+    Setting("bus_nkey_file", None, path, "file that holds the seed of an nkey for bus"),
+    Setting("bus_credentials_file", None, path,
+        "file of credentials for bus, with a JWT and the seed of its nkey"),
+    Setting("bus_tls_ca_file", None, path,
+        "PEM file of who signs the certificates of bus; the system's when not given"),
+    Setting("bus_tls_certificate_file", None, path,
+        "PEM file of the certificate that this node shows to bus"),
+    Setting("bus_tls_key_file", None, path, "PEM file of that certificate's key, not encrypted"),
     Setting("ready_file", None, path, "file to write, once ready, with URLs, pid and access key"),
     # who may use it
     Setting("region", "us-east-1", _region,
@@ -71,7 +95,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("identities_file", None, path,
         "TOML file that declares users, roles and policies; applied at start and on SIGHUP"),
     Setting("secrets_key", None, text,
-        "key that seals secrets at rest, 32 bytes as base64; by default in data_dir/secrets.key",
+        "key that seals secrets at rest, 32 bytes as base64; by default in data_dir/secrets.key;"
+        " in a cluster it is to be given, the same to each node",
         secret=True),
     Setting("secrets_key_file", None, path, "file that holds secrets_key"),
     Setting("audit_log", "on", text,
@@ -174,7 +199,8 @@ SETTINGS: tuple[Setting, ...] = (
         "where chat logs go, by patterns of KIND:NAME: aws, files, or auto, which also counts for"
         " the rest; the first match counts"),
     Setting("chat_log_dir", None, path,
-        "directory of chat logs in files; chat-logs in data_dir when not given"),
+        "directory of chat logs in files; chat-logs in data_dir when not given; in a cluster one"
+        " that its nodes share"),
     Setting("chat_log_object_seconds", 300, integer(1, 3600),
         "seconds that records for S3 wait for others before an object is made"),
     Setting("chat_log_object_bytes", 8_388_608, integer(65_536, 67_108_864),

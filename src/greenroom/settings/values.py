@@ -9,6 +9,7 @@ import msgspec
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.process.start_refused import StartRefused
 from greenroom.settings.kinds import Network
+from greenroom.settings.servers import ServerUrls
 from greenroom.settings.table import Setting
 
 
@@ -27,6 +28,8 @@ class Value(msgspec.Struct, frozen=True):
         """Return the value for people; a secret only says that it is there."""
         if self.setting.secret and self.value:
             return "(hidden)"
+        if isinstance(self.value, ServerUrls):
+            return self.value.shown
         if isinstance(self.value, dict):
             return ", ".join(f"{name}={number}" for name, number in self.value.items())
         if isinstance(self.value, tuple):
@@ -75,6 +78,18 @@ class Settings:
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a setting that is a list of texts."""
         return cast(tuple[str, ...], self.values[name].value)
+
+    @property
+    def database(self) -> ServerUrls | None:
+        """Return the URL of the PostgreSQL that the nodes of a cluster share; None for one node."""
+        found = self.values["storage"].value
+        return found if isinstance(found, ServerUrls) else None
+
+    @property
+    def bus_servers(self) -> ServerUrls | None:
+        """Return the URLs of the NATS servers; None for one node."""
+        found = self.values["bus"].value
+        return found if isinstance(found, ServerUrls) else None
 
     def served_regions(self) -> frozenset[str] | None:
         """Return the regions that requests may be signed for; None for any."""

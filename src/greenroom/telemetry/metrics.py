@@ -281,6 +281,13 @@ class Metrics:
         self.bus_rooms = self._read_gauge(
             "greenroom_bus_rooms", "Rooms that are listened to on NATS."
         )
+        self.nodes = self._read_gauge(
+            "greenroom_nodes", "Processes of the cluster that are known here, this one included."
+        )
+        self.clock_skew_seconds = self._read_gauge(
+            "greenroom_clock_skew_seconds",
+            "By how much the clock of another one of them differs at most.",
+        )
 
     def _add_process(self) -> None:
         self.build = self._gauge("greenroom_build_info", "1; the label is the version.", "version")

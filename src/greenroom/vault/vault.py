@@ -2,6 +2,7 @@
 
 - The master key is that of the setting `secrets_key` or `secrets_key_file`; else it is in the file
   `secrets.key` of the data directory (mode 0600), made at the first start.
+- The nodes of a cluster share a store, so they are given the key: none is made on one node's disk.
 - The first thing sealed is a check. A master key that does not open it is refused before anything
   is written; so is a missing key file, when the store has the check already. Of processes that come
   first together, the check of one is kept, and the others' keys must open it.
@@ -83,12 +84,26 @@ async def open_vault(
         SecretsKeyRefused: it is not, or it is missing or malformed; nothing was written.
         FileUnwritable: the new key's file cannot be written.
     """
+    check_given(settings)
     kept = await secrets.get(CHECK)
     sealer, origin = _found(settings, entropy, make=kept is None)
     if kept is None:
         kept = await secrets.keep(CHECK, sealer.seal(CHECK, _CHECKED))
     _see_opens(sealer, kept, origin)
     return Vault(secrets, sealer)
+
+
+def check_given(settings: Settings) -> None:
+    """See that a node of a cluster is given a key.
+
+    Raises:
+        SecretsKeyRefused: it is not.
+    """
+    if settings.database is not None and not _is_given(settings):
+        raise SecretsKeyRefused(
+            "a cluster needs secrets_key or secrets_key_file, the same for each of its nodes: make"
+            " one with `openssl rand -base64 32`"
+        )
 
 
 def sealer_of(
@@ -108,8 +123,7 @@ def sealer_of(
 
 def is_at_hand(settings: Settings) -> bool:
     """Return whether the settings name a master key, or their data directory has one."""
-    given = [settings.values[name].value for name in ("secrets_key", "secrets_key_file")]
-    return any(given) or (settings.path("data_dir") / KEY_FILE).exists()
+    return _is_given(settings) or (settings.path("data_dir") / KEY_FILE).exists()
 
 
 def key_of(path: Path) -> bytes:
@@ -148,6 +162,10 @@ def _see_opens(sealer: Sealer, kept: bytes, origin: str) -> None:
             f"the secrets in the store were sealed with another key than that of {origin}:"
             " give the right one; nothing was changed"
         ) from None
+
+
+def _is_given(settings: Settings) -> bool:
+    return any(settings.values[name].value for name in ("secrets_key", "secrets_key_file"))
 
 
 def _given(settings: Settings) -> tuple[bytes | None, str]:

@@ -7,9 +7,10 @@ from pathlib import Path
 import nats
 import pytest
 
+from greenroom.bus.base import BusRefused
 from greenroom.bus.nats import connection
 from greenroom.bus.nats.bus import NatsBus
-from greenroom.bus.nats.connection import BusRefused, Options
+from greenroom.bus.nats.connection import Options
 from greenroom.bus.nats.login import by_nkey, by_password, by_token, seed_of
 from scripts.servers.nats_server import nats_server
 from tests.running.buses import SMALL, buses_at, until

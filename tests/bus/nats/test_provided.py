@@ -7,8 +7,9 @@ import nats
 import pytest
 from nats.aio.client import Client
 
+from greenroom.bus.base import BusRefused
 from greenroom.bus.nats.bus import NatsBus
-from greenroom.bus.nats.connection import BusRefused, Options
+from greenroom.bus.nats.connection import Options
 from greenroom.bus.nats.provided import differences, streams
 from scripts.servers.nats_server import NatsServer
 from tests.running.buses import SMALL, buses_at, until

@@ -14,9 +14,12 @@ from typing import Protocol
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import Error
 
 Listener = Callable[[bytes, bytes, bytes], None]
 """Takes a message: its subject, its headers as they are on the wire or nothing, its data."""
+
+ABANDON_SECONDS = 0.5
 
 _PARAMETERS = ["self", "sid", "subject", "reply", "data", "headers"]
 
@@ -30,6 +33,10 @@ def is_direct() -> bool:
     )
 
 
+class NotEncrypted(Error):
+    """A server that is to encrypt does not."""
+
+
 class Subscribed(Protocol):
     """What somebody listens to."""
 
@@ -40,9 +47,16 @@ class Subscribed(Protocol):
 class DirectClient(Client):
     """nats-py's client, and `listen`."""
 
-    def __init__(self, *, direct: bool = True, public_nkey: str | None = None) -> None:
-        """Make it; `public_nkey` is of who signs without a JWT, for which nats-py has no option."""
+    def __init__(
+        self, *, direct: bool = True, public_nkey: str | None = None, encrypted: bool = False
+    ) -> None:
+        """Make it; `public_nkey` is of who signs without a JWT, for which nats-py has no option.
+
+        With `encrypted` nothing is said to a server that does not encrypt: it would learn who this
+        is.
+        """
         super().__init__()
+        self._encrypted = encrypted
         if public_nkey is not None:
             self._public_nkey = public_nkey
         self._direct = direct and is_direct()
@@ -70,10 +84,18 @@ class DirectClient(Client):
         Where the server is gone nats-py may fail halfway, and leaves the socket open.
         """
         with contextlib.suppress(Exception):
-            await self.close()
+            # After a TLS handshake that failed it would wait for ever.
+            async with asyncio.timeout(ABANDON_SECONDS):
+                await self.close()
         transport = getattr(self, "_transport", None)
         if transport is not None:
             transport.close()
+
+    def _connect_command(self) -> bytes:
+        """Return the line that says who this is; nothing was said before."""
+        if self._encrypted and not self._server_info.get("tls_required"):
+            raise NotEncrypted("it does not encrypt, and its URL begins with tls://")
+        return super()._connect_command()
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None

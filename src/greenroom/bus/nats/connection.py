@@ -18,12 +18,12 @@ import msgspec
 import structlog
 from nats.errors import AuthorizationError, Error
 
+from greenroom.bus.base import BusRefused, BusUnreachable
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import subjects
-from greenroom.bus.nats.client import DirectClient, Listener, Subscribed
+from greenroom.bus.nats.client import DirectClient, Listener, NotEncrypted, Subscribed
 from greenroom.bus.nats.headers import status
 from greenroom.bus.nats.login import Login
-from greenroom.process.start_refused import StartRefused
 
 CONNECT_SECONDS = 2
 PING_SECONDS = 1
@@ -44,12 +44,12 @@ Answer = Callable[[bytes, bytes], None]
 """Takes an answer: its headers and its data."""
 
 
-class BusRefused(StartRefused):
-    """The bus cannot be used: the message is one clear line for the operator."""
-
-
 class NoAnswer(Exception):
     """No server answered."""
+
+
+class NoJetStream(NoAnswer):
+    """A server is there, and nobody who keeps streams."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +118,8 @@ class Connection:
                         error = failure
                         await asyncio.sleep(FIRST_PAUSE * 4)
         if not self.is_up:
-            raise BusRefused(f"NATS cannot be used: {error or 'no server answers'}")
+            kind = BusRefused if isinstance(error, NoJetStream) else BusUnreachable
+            raise kind(f"NATS cannot be used: {error or 'no server answers'}")
         self.start(self._keep)
 
     def start(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -188,8 +189,9 @@ class Connection:
         finally:
             self.forget(token)
         if status(headers) == 503:
-            reason = ": JetStream is not enabled, or has no leader" if subject[:3] == "$JS" else ""
-            raise NoAnswer(f"nobody answers {subject}{reason}")
+            if subject.startswith("$JS."):
+                raise NoJetStream("JetStream is not enabled, or has no leader")
+            raise NoAnswer(f"nobody answers {subject}")
         return headers, data
 
     async def listen(self, subject: str, listener: Listener) -> Subscribed:
@@ -257,7 +259,9 @@ class Connection:
         servers = self._options.servers
         server = servers[self._next % len(servers)]
         self._next += 1
-        client = DirectClient(public_nkey=self._options.login.public_nkey)
+        client = DirectClient(
+            public_nkey=self._options.login.public_nkey, encrypted=server.startswith("tls://")
+        )
         self._ended.clear()
         try:
             await self._meet(client, server)
@@ -313,7 +317,9 @@ class Connection:
             cause = failures[-1] if failures else error
             text = f"{_shown(server)}: {_name(cause)}"
             if isinstance(cause, AuthorizationError) or "authoriz" in str(cause).lower():
-                raise BusRefused(f"{_shown(server)} does not let this node in: {cause}") from None
+                raise BusUnreachable(f"{_shown(server)} does not let this node in") from None
+            if isinstance(cause, ssl.SSLCertVerificationError | NotEncrypted):
+                raise BusUnreachable(f"{_shown(server)}: {_reason(cause)}") from None
             raise NoAnswer(text) from None
         version = client.connected_server_version
         if (version.major, version.minor) < LEAST_VERSION:
@@ -367,6 +373,12 @@ def _shown(server: str) -> str:
     """Return a server's URL without its credentials."""
     scheme, separator, rest = server.partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _reason(error: ssl.SSLCertVerificationError | NotEncrypted) -> str:
+    if isinstance(error, NotEncrypted):
+        return str(error)
+    return f"its certificate is not accepted: {error.verify_message}"
 
 
 def _name(error: Exception) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from greenroom.bus.base import BusRefused
 from greenroom.bus.nats import headers, subjects
-from greenroom.bus.nats.connection import BusRefused, Connection, NoAnswer, Options
+from greenroom.bus.nats.connection import Connection, NoAnswer, Options
 from greenroom.bus.nats.stored import NO_STREAM, ask
 from greenroom.bus.streams import KEPT_SECONDS
 
@@ -141,6 +142,23 @@ async def provide(
     return await asyncio.gather(*each)
 
 
+async def look(connection: Connection, options: Options) -> list[str]:
+    """Check the streams that are there; return the names of those that are not.
+
+    Raises:
+        NoAnswer, BusRefused: as for `provide`.
+    """
+    missing = []
+    for want in streams(options, connection.servers):
+        name = str(want["name"])
+        found = await _api(connection, f"STREAM.INFO.{name}", {})
+        if found.code == NO_STREAM:
+            missing.append(name)
+            continue
+        _check(want, found, options)
+    return missing
+
+
 async def _provide(
     connection: Connection, want: Config, options: Options, monotonic_ns: Callable[[], int]
 ) -> int:
@@ -152,12 +170,17 @@ async def _provide(
             raise NoAnswer(f"the stream {name} is not made: {made.reason}")
         # Where another node was faster, or somebody made it otherwise, that is told below.
         found, ahead = await _info(connection, name, monotonic_ns)
+    _check(want, found, options)
+    return ahead
+
+
+def _check(want: Config, found: _Answer, options: Options) -> None:
+    name = want["name"]
     if found.config is None:
         raise NoAnswer(f"the stream {name} is not ready: {found.reason}")
     different = differences(want, found.config, replicas=options.replicas is not None)
     if different:
         raise BusRefused(f"the stream {name} was made otherwise: {'; '.join(different)}")
-    return ahead
 
 
 async def _info(

@@ -93,4 +93,8 @@ def _settings(data_dir: str | None, config_file: Path | None) -> Settings:
         raise SettingsRefused(
             "storage = memory keeps nothing, so there is nothing to back up or to restore"
         )
+    if settings.database is not None:
+        raise SettingsRefused(
+            "storage is PostgreSQL: back it up, and restore it, with its own tools such as pg_dump"
+        )
     return settings

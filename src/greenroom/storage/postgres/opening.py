@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -29,8 +30,7 @@ LEAST = 15
 """The oldest version of PostgreSQL that is supported."""
 
 _LOOK = """
-SELECT pg_backend_pid() AS backend, current_setting('server_encoding') AS encoding,
-    current_setting('fsync') AS fsync
+SELECT pg_backend_pid() AS backend, current_setting('server_encoding') AS encoding
 """
 
 _FORBIDDEN = """
@@ -41,6 +41,8 @@ WHERE relnamespace = $1::text::regnamespace AND relkind = 'r' AND NOT (
 ) AND relname <> 'schema_steps'
 ORDER BY relname
 """
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -53,14 +55,31 @@ async def prepare(url: str, password: Password, waits: Waits) -> None:
         StoreUnwritable: it takes no writes, or the role may not do what is needed.
         StoreForeign: what answers, or what is there, cannot be used; it was not touched.
     """
+
+    async def bring(connection: Connection, where: str) -> None:
+        await upgrade(connection, steps(POSTGRES), where)
+        await _check_privileges(connection, where)
+        if await connection.fetchval("SHOW fsync") == "off":
+            _log.warning("the database does not wait for the disk (fsync is off)", where=where)
+
+    await visit(url, password, waits, bring)
+
+
+async def visit(
+    url: str, password: Password, waits: Waits, do: Callable[[Connection, str], Awaitable[T]]
+) -> T:
+    """Check the database, then do something with a connection, and the database's name in words.
+
+    Raises:
+        StoreRefused: as for `prepare`.
+    """
     where = name_of(url)
     another = partial(connect, url, password, waits)
     try:
         connection = await another()
         try:
             await _check(connection, another, where)
-            await upgrade(connection, steps(POSTGRES), where)
-            await _check_privileges(connection, where)
+            return await do(connection, where)
         finally:
             connection.terminate()
     except (*ERRORS, ValueError) as error:
@@ -91,8 +110,6 @@ async def _check(
     found = await connection.fetchrow(_LOOK)
     if found is None or found["encoding"] != "UTF8":
         raise StoreForeign(f"{where}: its encoding is not UTF8: create one with ENCODING 'UTF8'")
-    if found["fsync"] == "off":
-        _log.warning("the database does not wait for the disk (fsync is off): a crash loses writes")
     if found["backend"] != connection.get_server_pid():
         # Somebody is between who does not tell which connection of his is ours.
         other = await another()

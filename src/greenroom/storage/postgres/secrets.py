@@ -16,13 +16,14 @@ class PostgresSecrets:
         return await self._database.write(_LANE, _keep, name, candidate)
 
     async def get(self, name: str) -> bytes | None:
-        return await self._database.read(_get, name)
+        return await self._database.read(kept, name)
 
     async def replace(self, name: str, expected: bytes, replacement: bytes) -> bool:
         return await self._database.write(_LANE, _replace, name, expected, replacement)
 
 
-async def _get(connection: Connection, name: str) -> bytes | None:
+async def kept(connection: Connection, name: str) -> bytes | None:
+    """Return the secret kept under the name, or None."""
     found: bytes | None = await connection.fetchval(
         "SELECT value FROM secrets WHERE name = $1", name
     )
@@ -33,7 +34,7 @@ async def _keep(connection: Connection, name: str, candidate: bytes) -> bytes:
     await connection.execute(
         "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, candidate
     )
-    found = await _get(connection, name)
+    found = await kept(connection, name)
     return candidate if found is None else found
 
 

@@ -45,12 +45,12 @@ async def upgrade(connection: Connection, schema: Sequence[Step], where: str) ->
         StoreUnwritable: the role may not create what is missing.
         StoreUnreachable: somebody holds the lock.
     """
-    if await _newest(connection, schema, where) == schema[-1].number:
+    if await newest(connection, schema, where) == schema[-1].number:
         return
     try:
         await connection.execute(_BEGIN)
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK, timeout=LOCK_SECONDS)
-        present = await _newest(connection, schema, where)
+        present = await newest(connection, schema, where)
         if present is None:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             await connection.execute(_STEPS)
@@ -73,7 +73,7 @@ async def upgrade(connection: Connection, schema: Sequence[Step], where: str) ->
         ) from error
 
 
-async def _newest(connection: Connection, schema: Sequence[Step], where: str) -> int | None:
+async def newest(connection: Connection, schema: Sequence[Step], where: str) -> int | None:
     """Return the newest step that the database has seen, or None when there is nothing.
 
     Raises:

@@ -34,8 +34,7 @@ def inspect(directory: Path, secret: str) -> Inspection:
         StoreForeign: the file is damaged, not ours, or of a newer version.
     """
     if not os.path.lexists(directory):
-        above = next((each for each in directory.absolute().parents if each.exists()), Path("/"))
-        _check_writable(above)
+        above = _check_makeable(directory)
         _check_space(above, directory / database_file.DATABASE)
         return Inspection()
     _check_writable(directory)
@@ -54,6 +53,26 @@ def inspect(directory: Path, secret: str) -> Inspection:
             return Inspection(True, "", secrets.kept(connection, secret))
     except (OSError, sqlite3.Error) as error:
         raise unwritable(path, error) from error
+
+
+def inspect_directory(directory: Path) -> str:
+    """Look at a directory without a store; return the process id of who holds it, "" for nobody.
+
+    Raises:
+        StoreUnwritable: it cannot be made or written.
+    """
+    if not os.path.lexists(directory):
+        _check_makeable(directory)
+        return ""
+    _check_writable(directory)
+    holder, _ = lock.look(directory)
+    return holder
+
+
+def _check_makeable(directory: Path) -> Path:
+    above = next((each for each in directory.absolute().parents if each.exists()), Path("/"))
+    _check_writable(above)
+    return above
 
 
 def _check_writable(directory: Path) -> None:

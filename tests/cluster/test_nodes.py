@@ -1,0 +1,251 @@
+"""Nodes of a cluster as processes: one room over several, and what happens when something is away.
+
+Covers: greenroom.server.cluster
+"""
+
+import asyncio
+import gzip
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import websockets
+
+from scripts.servers.nats_server import NatsServer, nats_server
+from scripts.servers.postgresql import PostgreSQL, postgresql
+from tests.running.cluster import Place, hear, nodes, place, say, status_of, viewers
+from tests.running.said import assert_no_faults, samples, until
+from tests.running.servers import fresh_account, fresh_database
+from tests.running.service import Service
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+@pytest.fixture
+def shared(tmp_path: Path, database: str, bus_url: str) -> Place:
+    """Give the place of a cluster on servers of the session."""
+    return place(tmp_path, database, bus_url)
+
+
+@pytest.fixture
+def two_to_kill(shared: Place) -> Iterator[list[Service]]:
+    """Give two nodes of the test's own; in the end nothing has crashed."""
+    with nodes(shared, 2) as services:
+        yield services
+        for service in services:
+            assert_no_faults(service)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def two(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgresql_newest: PostgreSQL,
+    nats_r1: list[NatsServer],
+) -> AsyncIterator[list[Service]]:
+    """Give two nodes, which several tests share; in the end nothing has crashed."""
+    directory = tmp_path_factory.mktemp("two")
+    with fresh_database(postgresql_newest) as database:
+        async with fresh_account(nats_r1) as bus:
+            with nodes(place(directory, database, bus), 2) as services:
+                yield services
+                for service in services:
+                    assert_no_faults(service)
+
+
+async def test_a_room_is_one_over_nodes(two: list[Service]) -> None:
+    """What is said on one node is shown on all, in one order, and each one's API knows the room."""
+    room = two[0].boto3().create_room(name="one")["arn"]
+    assert two[1].boto3().get_room(identifier=room)["name"] == "one"
+    async with viewers(two, room) as watching:
+        for number in range(6):
+            await say(watching[number % 2], str(number))
+        heard = [[(await hear(viewer)).id for _ in range(6)] for viewer in watching]
+        assert heard[0] == heard[1]
+        assert len(set(heard[0])) == 6
+        two[1].boto3().send_event(roomIdentifier=room, eventName="goal")
+        assert {(await hear(viewer)).event_name for viewer in watching} == {"goal"}
+
+
+async def test_a_token_opens_one_connection(two: list[Service]) -> None:
+    """Of all nodes that are shown a token at the same time one lets it in."""
+    room = two[0].boto3().create_room()["arn"]
+    for _ in range(5):
+        token = two[0].token(room)
+        answers = await asyncio.gather(*(status_of(service, token) for service in two * 2))
+        assert sorted(answers) == [101, 409, 409, 409]
+
+
+async def test_what_is_decided_on_one_node_holds_on_all(two: list[Service]) -> None:
+    """A kick, a changed limit, a deleted room, a suspended account: nobody waits for a cache."""
+    first, second = (service.boto3() for service in two)
+    room = first.create_room()["arn"]
+    async with viewers(two, room) as watching:
+        await say(watching[0], "hello")
+        assert [(await hear(viewer)).content for viewer in watching] == ["hello", "hello"]
+        first.update_room(identifier=room, maximumMessageLength=3)
+        await _refused(watching[1], "longer", 413)
+        second.disconnect_user(roomIdentifier=room, userId="user-0")
+        async with asyncio.timeout(10):
+            await watching[0].wait_closed()
+        first.delete_room(identifier=room)
+        await _refused(watching[1], "no", 404)
+
+
+async def _refused(viewer: websockets.ClientConnection, content: str, code: int) -> None:
+    """Send until it is refused with a code: another node hears of it milliseconds later."""
+    async with asyncio.timeout(10):
+        while True:
+            await say(viewer, content)
+            while (frame := await hear(viewer)).type == "EVENT":
+                pass
+            if frame.error_code == code:
+                return
+
+
+async def test_connections_count_over_nodes(shared: Place) -> None:
+    """A bound of the room is one of all nodes together, and a node that dies is forgotten."""
+    with nodes(shared, 2, connections_per_room="1") as services:
+        room = services[0].boto3().create_room()["arn"]
+        async with viewers(services[:1], room):
+            await _until(lambda: samples(services[1])["greenroom_nodes"] == 2)
+            # The count of another node is a second old at most.
+            await _until(lambda: _joins(services[1], room) == 429)
+        services[0].kill()
+        await _until(lambda: _joins(services[1], room) == 101)
+
+
+def _joins(service: Service, room: str) -> int:
+    return asyncio.run(status_of(service, service.token(room)))
+
+
+async def test_a_node_that_dies(two_to_kill: list[Service]) -> None:
+    """Who was elsewhere notices nothing, and what was acknowledged has been seen."""
+    two = two_to_kill
+    room = two[1].boto3().create_room()["arn"]
+    async with viewers(two, room) as watching:
+        await say(watching[0], "before")
+        assert (await hear(watching[1])).content == "before"
+        two[0].kill()
+        await say(watching[1], "after")
+        assert (await hear(watching[1])).content == "after"
+        assert two[1].boto3().list_rooms()["rooms"]
+
+
+async def test_chat_logs(two: list[Service]) -> None:
+    """What is said anywhere is on record once, in the room's order."""
+    first = two[0].boto3()
+    target = {"cloudWatchLogs": {"logGroupName": "group"}}
+    configuration = first.create_logging_configuration(destinationConfiguration=target)["arn"]
+    room = first.create_room(loggingConfigurationIdentifiers=[configuration])["arn"]
+    async with viewers(two, room) as watching:
+        for number in range(10):
+            await say(watching[number % 2], str(number))
+        shown = [(await hear(watching[0])).id for _ in range(10)]
+    directory = Path(str(two[0].ready["data_dir"])).parent / "chat-logs"
+    await _until(lambda: len(_recorded(directory)) >= len(shown))
+    assert _recorded(directory) == shown
+
+
+def _recorded(directory: Path) -> list[str]:
+    """Return the ids of what is on record, in the order of the files."""
+    files = sorted(path for path in directory.rglob("*.gz") if path.is_file())
+    text = b"".join(gzip.decompress(path.read_bytes()) for path in files)
+    return re.findall(r'"Id":"([^"]+)"', text.decode())
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    await asyncio.to_thread(until, condition, "what is waited for")
+
+
+# ------------------------------------------------------------------ servers that are away
+
+
+@pytest.fixture
+def own_database() -> Iterator[PostgreSQL]:
+    """Give a PostgreSQL that the test may kill."""
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def own_bus(tmp_path: Path) -> Iterator[NatsServer]:
+    """Give a NATS that the test may kill."""
+    with nats_server(tmp_path / "nats") as server:
+        yield server
+
+
+async def test_without_postgresql(tmp_path: Path, own_database: PostgreSQL, bus_url: str) -> None:
+    """Rooms chat on, joins and the API get 503, the health says so; all heals by itself."""
+    there = place(tmp_path, own_database.create_database("rooms"), bus_url)
+    with nodes(there, 2) as services:
+        room = services[0].boto3().create_room()["arn"]
+        async with viewers(services, room) as watching:
+            token = services[1].token(room)
+            await say(watching[0], "one")
+            own_database.kill()
+            assert (await hear(watching[1])).content == "one"
+            await _until(lambda: "store" in failing(services[0]))
+            assert "rooms that this node knows chat on" in failing(services[0])["store"]
+            await say(watching[1], "two")
+            assert (await hear(watching[1])).content == "two"
+            assert await status_of(services[1], token) == 503
+            own_database.start()
+            await _until(lambda: not failing(services[0]) and not failing(services[1]))
+            assert await status_of(services[1], token) == 101
+        for service in services:
+            assert_no_faults(service)
+
+
+async def test_without_nats(tmp_path: Path, database: str, own_bus: NatsServer) -> None:
+    """The API and joins go on, what is sent is refused with 503; all heals by itself."""
+    with nodes(place(tmp_path, database, own_bus.url), 2) as services:
+        room = services[0].boto3().create_room()["arn"]
+        async with viewers(services, room) as watching:
+            await say(watching[0], "one")
+            assert [(await hear(viewer)).content for viewer in watching] == ["one", "one"]
+            own_bus.kill()
+            await _until(lambda: "bus" in failing(services[0]))
+            assert "the API and joins go on" in failing(services[0])["bus"]
+            assert samples(services[0])["greenroom_bus_connected"] == 0
+            assert services[1].boto3().get_room(identifier=room)["arn"] == room
+            assert await status_of(services[0], services[0].token(room)) == 101
+            await say(watching[0], "two")
+            assert (await hear(watching[0])).error_code == 503
+            own_bus.start()
+            await _until(lambda: not failing(services[0]) and not failing(services[1]))
+            await say(watching[0], "three")
+            assert [(await hear(viewer)).content for viewer in watching] == ["three", "three"]
+        for service in services:
+            assert_no_faults(service)
+
+
+def failing(service: Service) -> dict[str, str]:
+    """Return what the health says that fails."""
+    try:
+        with urllib.request.urlopen(f"{service.api_url}/health/ready") as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            body = json.load(error)
+    found: dict[str, str] = body.get("failing", {})
+    return found
+
+
+async def test_a_takeover(shared: Place, two_to_kill: list[Service]) -> None:
+    """A node is replaced without a refused connection, and the others notice nothing."""
+    two = two_to_kill
+    room = two[0].boto3().create_room()["arn"]
+    port = two[0].api_url.rpartition(":")[2]
+    async with viewers(two[1:], room) as watching:
+        after = await asyncio.to_thread(shared.node, "node-1", "--takeover")
+        assert after.api_url.rpartition(":")[2] == port
+        assert await asyncio.to_thread(two[0].process.wait, 20) == 0
+        two[0] = after
+        after.boto3().send_event(roomIdentifier=room, eventName="goal")
+        assert (await hear(watching[0])).event_name == "goal"
+        assert await status_of(after, after.token(room)) == 101

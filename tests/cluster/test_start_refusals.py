@@ -1,0 +1,289 @@
+"""What a start of a node refuses: one line that says what and where, and the documented code.
+
+`greenroom config --check` says the same beforehand, and changes nothing.
+
+Covers: greenroom.bus.nats.inspection, greenroom.storage.postgres.inspection
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nats
+import pytest
+from click.testing import CliRunner
+from structlog.testing import capture_logs
+
+from greenroom.bus.nats import connection, inspection
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
+from greenroom.clock import Clock
+from greenroom.process.start_refused import ClockRefused
+from greenroom.server import cluster
+from greenroom.server.cluster import check_skew
+from greenroom.settings.load import load
+from greenroom.settings.servers import ServerUrls
+from greenroom.telemetry import logs
+from scripts.servers.nats_server import NatsServer, nats_server
+from scripts.servers.node import new_secrets_key
+from scripts.servers.postgresql import PostgreSQL, postgresql
+from scripts.servers.postgresql_installation import PASSWORD, oldest
+from tests.running.servers import fresh_database
+from tests.stand_ins.certificates import Authority
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+KEY = new_secrets_key()
+NOBODY = "127.0.0.1:9"
+"""Where nobody listens."""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start where nothing is, wait for nobody for long, and leave the logging alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    monkeypatch.setattr(inspection, "SECONDS", 2)
+
+
+@pytest.fixture
+def given(database: str, bus_url: str) -> dict[str, str]:
+    """Give settings with which a node could start."""
+    return {"storage": database, "bus": bus_url, "secrets_key": KEY, "chat_log_dir": "logs"}
+
+
+def checked(**settings: str) -> tuple[int, str]:
+    """Return the code and the output of the check."""
+    variables = {f"GREENROOM_{name.upper()}": value for name, value in settings.items()}
+    command = ["config", "--check", "--port", "0", "--data-dir", "data"]
+    ended = CliRunner().invoke(main, command, env=variables)
+    assert PASSWORD not in ended.output
+    return ended.exit_code, ended.output
+
+
+def refused(code: ExitCode, what: str, **settings: str) -> None:
+    """See that a check ends with a code and a line."""
+    found, said = checked(**settings)
+    assert (found, bool(re.search(what, said))) == (code, True), said
+    assert not Path("data").exists()
+
+
+def test_what_could_start(given: dict[str, str]) -> None:
+    """All parts are looked at, and nothing is made: neither a schema nor a stream."""
+    code, said = checked(**given)
+    assert code == ExitCode.OK
+    assert "there is no schema of ours yet" in said
+    assert "17 streams are to be made" in said
+    assert checked(**given)[1] == said
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "what"),
+    [
+        ({"storage": f"postgresql://u@{NOBODY}/r"}, ExitCode.SERVER_UNREACHABLE,
+            f"PostgreSQL at {NOBODY}, database r cannot be used"),
+        ({"bus": f"nats://{NOBODY}"}, ExitCode.SERVER_UNREACHABLE, f"nats://{NOBODY}"),
+        ({"storage": "postgresql://u@db"}, ExitCode.USAGE, "must name the database"),
+        ({"bus": "memory"}, ExitCode.USAGE, "go together"),
+        ({"storage": "sqlite"}, ExitCode.USAGE, "go together"),
+        ({"secrets_key": ""}, ExitCode.USAGE, "GREENROOM_SECRETS_KEY must be printable text"),
+        ({"secrets_key": "short"}, ExitCode.SECRETS_KEY, "32 bytes as base64"),
+        ({"bus_tls_ca_file": "missing.pem"}, ExitCode.USAGE, "missing.pem cannot be used"),
+        ({"bus_nkey_file": "missing"}, ExitCode.USAGE, "two ways to be let in by NATS"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be(
+    given: dict[str, str], changed: dict[str, str], code: ExitCode, what: str
+) -> None:
+    """Each has its line and its code, and no password is in it."""
+    refused(code, what, **{**given, **changed})
+
+
+def test_a_key_that_is_missing(given: dict[str, str]) -> None:
+    """A node makes none of its own."""
+    del given["secrets_key"]
+    refused(ExitCode.SECRETS_KEY, "a cluster needs secrets_key or secrets_key_file", **given)
+
+
+def test_chat_logs_without_a_place(given: dict[str, str]) -> None:
+    """Files that other nodes do not see are refused, unless all goes to AWS."""
+    del given["chat_log_dir"]
+    refused(ExitCode.USAGE, "give chat_log_dir", **given)
+    assert checked(**given, chat_log_destinations="*=aws")[0] == ExitCode.OK
+
+
+def test_wrong_passwords(given: dict[str, str]) -> None:
+    """Who is not let in is told by whom; so it is with a password from a file."""
+    parts = urlsplit(given["storage"])
+    bare = parts._replace(netloc=f"{parts.username}@{parts.hostname}:{parts.port}").geturl()
+    Path("word").write_text("wrong-word")
+    what = "password authentication failed"
+    refused(ExitCode.SERVER_UNREACHABLE, what, **{**given, "storage": bare},
+        storage_password_file="word")  # fmt: skip
+    Path("word").write_text(PASSWORD + "\n")
+    assert checked(**{**given, "storage": bare}, storage_password_file="word")[0] == ExitCode.OK
+    host = urlsplit(given["bus"]).netloc.rpartition("@")[2]
+    what = f"nats://{host} does not let this node in"
+    refused(ExitCode.SERVER_UNREACHABLE, what, **{**given, "bus": f"nats://x:wrong@{host}"})
+
+
+def test_a_replica(given: dict[str, str], database: str, postgresql_newest: PostgreSQL) -> None:
+    """A database that takes no writes is refused."""
+    name = urlsplit(database).path.strip("/")
+    postgresql_newest.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    refused(ExitCode.DATA_UNWRITABLE, "takes no writes", **given)
+
+
+def test_another_key(given: dict[str, str]) -> None:
+    """A node whose key differs from that of the first one is refused; nothing is changed."""
+    variables = {f"GREENROOM_{name.upper()}": value for name, value in given.items()}
+    asyncio.run(_keep_check(given["storage"]))
+    refused(ExitCode.SECRETS_KEY, "were sealed with another key", **given)
+    ended = CliRunner().invoke(main, ["serve", "--port", "0", "--data-dir", "d"], env=variables)
+    assert ended.exit_code == ExitCode.SECRETS_KEY
+    assert "were sealed with another key" in ended.stderr
+
+
+async def _keep_check(url: str) -> None:
+    from greenroom.storage.postgres.store import PostgresStore
+    from greenroom.vault.vault import open_vault
+
+    store = await PostgresStore.open(url)
+    settings = {"storage": url, "bus": "nats://a", "secrets_key": new_secrets_key()}
+    variables = {f"GREENROOM_{name.upper()}": value for name, value in settings.items()}
+    await open_vault(load({}, variables, None), store.secrets)
+    await store.close()
+
+
+async def test_streams_of_somebody_else(given: dict[str, str]) -> None:
+    """A stream of one of our names that was made otherwise is named, with what differs."""
+    client = await nats.connect(given["bus"])
+    await client.jetstream().add_stream(name="ROOMS_03", subjects=["gr.03.*"], max_msgs=10)
+    await client.close()
+    what = "the stream ROOMS_03 was made otherwise: .*max_msgs is 10"
+    await asyncio.to_thread(refused, ExitCode.SERVER_UNFIT, what, **given)
+
+
+def test_no_jetstream(given: dict[str, str], tmp_path: Path) -> None:
+    """A server without streams is no bus."""
+    with nats_server(tmp_path / "nats", jetstream=False) as server:
+        what = "NATS cannot be used: JetStream is not enabled"
+        refused(ExitCode.SERVER_UNFIT, what, **{**given, "bus": server.url})
+
+
+def test_an_old_nats(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The least version is named."""
+    monkeypatch.setattr(connection, "LEAST_VERSION", (2, 99))
+    refused(ExitCode.SERVER_UNFIT, r"is nats-server 2\.\d+\.\d+: 2\.99 is the least", **given)
+
+
+# ------------------------------------------------------------------ encryption
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Give somebody who signs certificates for loopback."""
+    return Authority(tmp_path)
+
+
+ENCRYPTED = {"ssl": "on", "fsync": "off"}
+EXPIRED = timedelta(days=-1)
+VALID = timedelta(days=1)
+
+
+@pytest.fixture(params=[VALID, EXPIRED], ids=["valid", "expired"])
+def encrypting(
+    request: pytest.FixtureRequest, tmp_path: Path, authority: Authority
+) -> Iterator[tuple[NatsServer, bool]]:
+    """Give a NATS that encrypts, and whether its certificate is valid."""
+    files = authority.certificate("nats", datetime.now(UTC) + request.param)
+    tls = f'tls {{ cert_file: "{files.certificate}", key_file: "{files.key}" }}\n'
+    with nats_server(tmp_path / "nats", extra=tls) as server:
+        yield server, request.param is VALID
+
+
+def test_certificates_of_nats(
+    given: dict[str, str], encrypting: tuple[NatsServer, bool], authority: Authority
+) -> None:
+    """A valid one is taken from who signs it, and no other."""
+    server, valid = encrypting
+    given["bus"] = server.url.replace("nats://", "tls://")
+    refused(ExitCode.SERVER_UNREACHABLE, "its certificate is not accepted", **given)
+    given["bus_tls_ca_file"] = str(authority.file)
+    if valid:
+        assert checked(**given)[0] == ExitCode.OK
+    else:
+        refused(ExitCode.SERVER_UNREACHABLE, "not accepted: certificate has expired", **given)
+
+
+def test_a_nats_that_does_not_encrypt(given: dict[str, str]) -> None:
+    """With tls:// nothing is said to it, least of all a password."""
+    given["bus"] = given["bus"].replace("nats://", "tls://")
+    refused(ExitCode.SERVER_UNREACHABLE, "it does not encrypt", **given)
+
+
+@pytest.mark.parametrize("until", [VALID, EXPIRED], ids=["valid", "expired"])
+def test_certificates_of_postgresql(
+    given: dict[str, str], until: timedelta, authority: Authority
+) -> None:
+    """So it is with a database whose certificate is to be looked at."""
+    installation = oldest()
+    if installation is None:
+        pytest.skip("the newest PostgreSQL of PyPI has no TLS, and Debian's is not here")
+    files = authority.certificate("postgresql", datetime.now(UTC) + until)
+    kept = {"server.crt": files.certificate.read_bytes(), "server.key": files.key.read_bytes()}
+    with (
+        postgresql(settings=ENCRYPTED, files=kept, installation=installation) as server,
+        fresh_database(server) as url,
+    ):
+        given["storage"] = f"{url}?sslmode=verify-full&sslrootcert={authority.file}"
+        if until is VALID:
+            assert checked(**given)[0] == ExitCode.OK
+        else:
+            refused(ExitCode.SERVER_UNREACHABLE, "certificate has expired", **given)
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        ("postgresql://db.example/r", True),
+        ("postgresql://db.example/r?sslmode=require", True),
+        ("postgresql://db.example/r?sslmode=verify-full", False),
+        ("postgresql://127.0.0.1,localhost,[::1]/r", False),
+        ("postgresql:///r?host=/run/postgresql", False),
+    ],
+)
+def test_a_way_that_others_can_read(url: str, warns: bool) -> None:
+    """A database on another machine that is not asked for its certificate is warned of."""
+    with capture_logs() as lines:
+        cluster.warn_of_readers(ServerUrls(url))
+    assert bool(lines) is warns
+
+
+# ------------------------------------------------------------------ clocks
+
+
+@pytest.mark.parametrize("seconds", [-5, 0, 5])
+def test_clocks_that_agree(seconds: float) -> None:
+    """Seconds are survived."""
+    check_skew(seconds)
+
+
+@pytest.mark.parametrize(("seconds", "side"), [(6, "6 s ahead of"), (-3600, "3600 s behind")])
+def test_clocks_that_differ(seconds: float, side: str) -> None:
+    """More is refused, with the side that this machine is on."""
+    with pytest.raises(ClockRefused, match=f"the clock of this machine is {side} PostgreSQL's"):
+        check_skew(seconds)
+
+
+@pytest.mark.parametrize("seconds", [-60, 60])
+async def test_the_clock_of_the_database(given: dict[str, str], seconds: float) -> None:
+    """It is the database's clock that this machine's is held against."""
+    variables = {f"GREENROOM_{name.upper()}": value for name, value in given.items()}
+    there = Clock()
+    here = Clock(lambda: there.wall_ns() + round(seconds * 1e9), there.monotonic)
+    with pytest.raises(ClockRefused, match="60 s"):
+        await cluster.look_at_store(load({}, variables, None), here)

@@ -1,0 +1,104 @@
+"""Nodes of one cluster as processes, on the PostgreSQL and the NATS of a test."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import websockets
+from websockets.asyncio.client import ClientConnection
+
+from scripts.servers.node import new_secrets_key
+from tests.running.service import Service, start
+from tests.running.viewers import PATIENCE, Seen, seen
+
+EVERYTHING = ["SEND_MESSAGE", "DELETE_MESSAGE", "DISCONNECT_USER"]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What the nodes of a cluster share, and the directory that each has its own in."""
+
+    directory: Path
+    storage: str
+    bus: str
+    secrets_key: str
+
+    def node(self, name: str, *options: str, **settings: str) -> Service:
+        """Start a node, or start it again, and wait until it is ready.
+
+        Raises:
+            RuntimeError: it ended or hung instead; the message holds its log.
+        """
+        shared = {
+            "storage": self.storage,
+            "bus": self.bus,
+            "secrets_key": self.secrets_key,
+            "chat_log_dir": str(self.directory / "chat-logs"),
+            "log_format": "json",
+        }
+        variables = {f"GREENROOM_{key.upper()}": each for key, each in (shared | settings).items()}
+        return start(self.directory / name, *options, **variables)
+
+
+def place(directory: Path, storage: str, bus: str) -> Place:
+    """Return the place of a new cluster."""
+    return Place(directory, storage, bus, new_secrets_key())
+
+
+@contextlib.contextmanager
+def nodes(place: Place, number: int, **settings: str) -> Iterator[list[Service]]:
+    """Run as many nodes for the length of a `with` block."""
+    names = [f"node-{each}" for each in range(1, number + 1)]
+    with ThreadPoolExecutor(number) as threads:
+        starting = [threads.submit(place.node, name, **settings) for name in names]
+    running = [each.result() for each in starting if each.exception() is None]
+    try:
+        for each in starting:
+            each.result()
+        # Who replaces a node puts the new one in its place.
+        yield running
+    finally:
+        for service in running:
+            service.kill()
+
+
+@contextlib.asynccontextmanager
+async def viewers(
+    services: Sequence[Service], room: str, **token: Any
+) -> AsyncIterator[list[ClientConnection]]:
+    """Connect one viewer to a room through each service, by the names `user-0`, `user-1` ….
+
+    Each has a token that another service gave.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        connected = []
+        for number, service in enumerate(services):
+            issuer = services[(number + 1) % len(services)]
+            given = await asyncio.to_thread(issuer.token, room, f"user-{number}", **token)
+            joining = websockets.connect(service.websocket_url, subprotocols=[given])  # type: ignore[list-item]  # a token is one
+            connected.append(await stack.enter_async_context(joining))
+        yield connected
+
+
+async def say(viewer: ClientConnection, content: str) -> None:
+    """Send a message."""
+    await viewer.send(json.dumps({"Action": "SEND_MESSAGE", "Content": content}))
+
+
+async def hear(viewer: ClientConnection, seconds: float = PATIENCE) -> Seen:
+    """Return the next frame."""
+    async with asyncio.timeout(seconds):
+        return seen(await viewer.recv())
+
+
+async def status_of(service: Service, token: str) -> int:
+    """Return the status of an upgrade with a token, and leave."""
+    try:
+        async with websockets.connect(service.websocket_url, subprotocols=[token]):  # type: ignore[list-item]  # likewise
+            return 101
+    except websockets.InvalidStatus as refused:
+        return refused.response.status_code
