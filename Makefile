@@ -1,5 +1,5 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
-.PHONY: help serve test check lint docs audit lock clean \
+.PHONY: help serve cluster test check lint docs audit lock clean \
 	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-cluster bench-review bench-verify
 PYTHON ?= python3
 export PYTHON
@@ -10,6 +10,10 @@ help: ## Show this
 serve: ## Start the service on the embedded store; ARGS="--port 0" goes to it
 	@scripts/install runtime
 	@exec .venv/bin/greenroom serve $(ARGS)
+
+cluster: ## Start three nodes with PostgreSQL and NATS, to try; ARGS="--nodes 2 --port 0" goes to it
+	@scripts/install cluster
+	@exec .venv/bin/python -m scripts.servers.cluster $(ARGS)
 
 test: ## Run every check and every test; PYTEST_ARGS="tests/model -x" goes to pytest
 	@exec scripts/test

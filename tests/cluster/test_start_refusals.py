@@ -7,6 +7,8 @@ Covers: greenroom.bus.nats.inspection, greenroom.storage.postgres.inspection
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +24,7 @@ from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.clock import Clock
 from greenroom.process.start_refused import ClockRefused
-from greenroom.server import cluster
+from greenroom.server import cluster, kept
 from greenroom.server.cluster import check_skew
 from greenroom.settings.load import load
 from greenroom.settings.servers import ServerUrls
@@ -287,3 +289,19 @@ async def test_the_clock_of_the_database(given: dict[str, str], seconds: float) 
     here = Clock(lambda: there.wall_ns() + round(seconds * 1e9), there.monotonic)
     with pytest.raises(ClockRefused, match="60 s"):
         await cluster.look_at_store(load({}, variables, None), here)
+
+
+def test_a_node_alone_imports_nothing_of_it() -> None:
+    """What a cluster needs is an extra: a node alone neither has nor loads it."""
+    program = (
+        "import sys, greenroom.cli.main, greenroom.cli.serve, greenroom.server.serve\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('nats', 'asyncpg')])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert ended.stdout == b"[]\n"
+
+
+def test_packages_that_are_missing(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are named, with how to have them."""
+    monkeypatch.setattr(kept, "find_spec", lambda _: None)
+    refused(ExitCode.USAGE, r"a cluster needs asyncpg: install greenroom\[cluster\]", **given)

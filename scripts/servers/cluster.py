@@ -1,0 +1,121 @@
+"""Three nodes on one PostgreSQL and three NATS servers, to try a cluster: `make cluster`.
+
+Everything runs on loopback, and ends with Ctrl-C; what was kept is deleted then.
+"""
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster
+from scripts.servers.node import Node, new_secrets_key
+from scripts.servers.postgresql import PostgreSQL, postgresql
+from scripts.servers.process import ServerFailed, ServerProcess
+
+DATABASE = "greenroom"
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether all still run."""
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """What runs."""
+
+    nodes: Sequence[Node]
+    bus: Sequence[NatsServer]
+    database: PostgreSQL
+
+    @property
+    def processes(self) -> list[ServerProcess]:
+        """Return all of it."""
+        return [*self.nodes, *self.bus, self.database]
+
+
+@contextlib.contextmanager
+def cluster(directory: Path, nodes: int, port: int) -> Iterator[Cluster]:
+    """Run a cluster for the length of a `with` block; its nodes have ports from `port` on."""
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(postgresql())
+        bus = stack.enter_context(nats_cluster(directory))
+        url, key = database.create_database(DATABASE), new_secrets_key()
+        started = [
+            Node(
+                directory,
+                f"node-{number}",
+                storage=url,
+                bus=bus_of(bus),
+                secrets_key=key,
+                port=port + number - 1 if port else 0,
+            )
+            for number in range(1, nodes + 1)
+        ]
+        for node in started:
+            stack.callback(node.stop)
+            node.start(wait=False)
+        for node in started:
+            node.until_ready()
+        yield Cluster(started, bus, database)
+
+
+def banner(running: Cluster) -> str:
+    """Return what a person sees: endpoints, how to try them, and what may be killed."""
+    first = running.nodes[0].ready
+    lines = [
+        f"{len(running.nodes)} nodes are ready; what one of them is told, all know:",
+        *(f"  {node.name}  {node.ready['api_url']}  process {node.pid}" for node in running.nodes),
+        *(f"  {each.name}  {each.url}  process {each.pid}" for each in running.bus),
+        f"  PostgreSQL  127.0.0.1:{running.database.port}  process {running.database.pid}",
+        "",
+        f"Access key   {first['access_key_id']}",
+        f"Credentials  {first['credentials_file']}",
+        f"Logs         {running.nodes[0].log.parent}",
+        "",
+    ]
+    lines += [
+        f"Try it:  AWS_SHARED_CREDENTIALS_FILE={first['credentials_file']} aws ivschat list-rooms"
+        f" --endpoint-url {node.ready['api_url']} --region {first['region']} --profile greenroom"
+        for node in running.nodes
+    ]
+    return "\n".join([*lines, "Stop it: Ctrl-C"])
+
+
+def main() -> None:
+    """Run a cluster until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
+    parser.add_argument("--nodes", type=int, default=3, help="how many  [3]")
+    parser.add_argument("--port", type=int, default=8471, help="port of the first; 0: free ones")
+    told = parser.parse_args()
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    directory = Path(tempfile.mkdtemp(prefix="greenroom-cluster-"))
+    try:
+        with cluster(directory, told.nodes, told.port) as running:
+            print(banner(running), flush=True)
+            _watch(running, ended)
+            print("stopping ...", flush=True)
+    except ServerFailed as failed:
+        sys.exit(str(failed))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _watch(running: Cluster, ended: threading.Event) -> None:
+    """Say once of each that ends by itself, or by somebody who tries what happens then."""
+    alive = running.processes
+    while not ended.wait(LOOK_SECONDS):
+        for each in [each for each in alive if not each.runs]:
+            print(f"{each.name} has ended; its log is {each.log}", flush=True)
+            alive.remove(each)
+
+
+if __name__ == "__main__":
+    main()
