@@ -147,6 +147,7 @@ class Cluster:
         dead = [node for node in self.nodes if not node.lives]
         self.deaths += len(dead)
         for node in dead:
+            node.kill()  # its parent has to take note
             self.nodes.remove(node)
             self.start(**orders)
 
