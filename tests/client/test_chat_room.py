@@ -102,10 +102,17 @@ class Server:
 
     def break_off(self) -> None:
         """Lose the newest connection without a close frame."""
+        self._transport().abort()
+
+    def end(self) -> None:
+        """End the newest connection in the way of TCP, without a close frame."""
+        self._transport().close()
+
+    def _transport(self) -> asyncio.Transport:
         request = self.sockets[-1]._req
         assert request is not None
-        assert request.transport is not None
-        request.transport.abort()
+        assert isinstance(request.transport, asyncio.Transport)
+        return request.transport
 
 
 @pytest.fixture
@@ -385,6 +392,29 @@ async def test_an_expired_session_is_replaced(server: Server) -> None:
         await until(lambda: len(server.sockets) == 2)
         await until(lambda: room.state is ConnectionState.CONNECTED)
     assert server.tokens == ["token0", "token1"]
+
+
+async def test_an_expired_session_that_is_closed_at_once_is_replaced(server: Server) -> None:
+    """The error and the close may arrive together: what the error says counts."""
+    async with room_of(server) as room:
+        socket = server.sockets[0]
+        await socket.send_json(
+            {"Type": "ERROR", "Id": "error", "ErrorCode": 401, "ErrorMessage": "expired"}
+        )
+        await socket.close()
+        await until(lambda: len(server.sockets) == 2)
+        await until(lambda: room.state is ConnectionState.CONNECTED)
+        await server.show(message())
+        assert isinstance(await anext(aiter(room)), ChatMessage)
+    assert server.tokens == ["token0", "token1"]
+
+
+async def test_a_connection_without_a_close_frame_is_broken(server: Server) -> None:
+    """Also when TCP ends in order: whoever wants it closed says so."""
+    async with room_of(server) as room:
+        server.end()
+        await until(lambda: len(server.sockets) == 2)
+        await until(lambda: room.state is ConnectionState.CONNECTED)
 
 
 async def test_a_session_is_replaced_before_it_ends(

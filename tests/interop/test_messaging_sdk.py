@@ -1,4 +1,7 @@
-"""The official messaging SDK for JavaScript (amazon-ivs-chat-messaging) in Node, with `ws`."""
+"""The official messaging SDK for JavaScript (amazon-ivs-chat-messaging) in Node, with `ws`.
+
+`greenroom.client.ChatRoom` must do the same: each test runs with both.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -9,23 +12,27 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.running import messaging_driver
-from tests.running.messaging_driver import Refused, Rooms, Sdk, Thrown, Tokens
+from tests.running import messaging_driver, python_rooms
+from tests.running.messaging_driver import Driver, Refused, Rooms, Thrown, Tokens
 from tests.running.service import Service, running, start
 from tests.running.tokens_of import short_session_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def sdk() -> AsyncIterator[Sdk]:
-    """One Node process for all tests."""
-    async with messaging_driver.running("messaging_node.mjs") as sdk:
-        yield sdk
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["javascript", "python"])
+async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
+    """One Node process for all tests, or the Python client in its place."""
+    if request.param == "python":
+        async with python_rooms.running() as python:
+            yield python
+    else:
+        async with messaging_driver.running("messaging_node.mjs") as javascript:
+            yield javascript
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def rooms(sdk: Sdk, service: Service) -> AsyncIterator[Rooms]:
+async def rooms(sdk: Driver, service: Service) -> AsyncIterator[Rooms]:
     """The test's own rooms."""
     rooms = Rooms(sdk, service)
     yield rooms
@@ -415,7 +422,7 @@ async def test_a_fresh_token_after_a_used_one_connects(
 
 
 @pytest.mark.parametrize("ending", ["kill -9", "SIGTERM"])
-async def test_a_restart_is_survived(sdk: Sdk, tmp_path: Path, ending: str) -> None:
+async def test_a_restart_is_survived(sdk: Driver, tmp_path: Path, ending: str) -> None:
     """When the service dies or stops, the SDK comes back as soon as the service does."""
     with running(tmp_path / "data") as service:
         arn = service.boto3().create_room()["arn"]

@@ -10,7 +10,7 @@ from asyncio.subprocess import PIPE, Process
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.running.service import Service, environment
 
@@ -73,10 +73,26 @@ class Tokens:
         return {"token": self._service.token(self._room, self._user, **self._options)}
 
 
+class Caller(Protocol):
+    """What performs the calls of a room."""
+
+    async def call(self, do: str, **details: Any) -> Any:
+        """Perform one and return its result."""
+        ...
+
+
+class Driver(Caller, Protocol):
+    """What has rooms: the JavaScript process, or the Python client in its place."""
+
+    def room(self, url: str, tokens: TokenProvider) -> "Room":
+        """Return a room that is not opened yet."""
+        ...
+
+
 class Room:
     """One `ChatRoom`. `events` holds everything that it dispatched, in order."""
 
-    def __init__(self, sdk: "Sdk", name: str, url: str, tokens: TokenProvider) -> None:
+    def __init__(self, sdk: Caller, name: str, url: str, tokens: TokenProvider) -> None:
         self._sdk = sdk
         self.name = name
         self.url = url
@@ -221,7 +237,7 @@ async def running(script: str, *arguments: str, **variables: str) -> AsyncIterat
 class Rooms:
     """The rooms of one test."""
 
-    def __init__(self, sdk: Sdk, service: Service) -> None:
+    def __init__(self, sdk: Driver, service: Service) -> None:
         self._sdk = sdk
         self.service = service
         self._opened: list[Room] = []

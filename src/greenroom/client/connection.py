@@ -84,20 +84,16 @@ class Connection:
         await asyncio.wait({self.ended})
 
     def give_up(self) -> None:
-        """Take the connection for broken, whatever it says."""
+        """Take the connection for broken from the frame on that is being read, whatever follows."""
         self._given_up = True
-        self.ended.cancel()
 
     async def _read(self) -> Ended:
-        try:
-            async for message in self._socket:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    self._received(message.data)
-        except asyncio.CancelledError:
-            if not self._given_up:
-                raise
-            await self._socket.close()
-            return Ended.BROKEN
+        async for message in self._socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self._received(message.data)
+                if self._given_up:
+                    await self._socket.close()
+                    return Ended.BROKEN
         # 1006 is what stands there when no close frame came (RFC 6455 section 7.4.1).
         broken = self._socket.close_code in (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
         return Ended.BROKEN if broken else Ended.CLOSED
