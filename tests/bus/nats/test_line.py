@@ -213,6 +213,39 @@ async def test_no_answer(scene: Scene) -> None:
     assert scene.attempts[-1] == [b"2"]
 
 
+@pytest.mark.parametrize("code", [10164, 10047])
+async def test_a_copy_that_was_sent_before_is_stored_yet(code: int, scene: Scene) -> None:
+    """What was refused when it was sent again is published, not what was attempted in its place."""
+    first, second = scene.publish(b"1", b"2")
+    scene.hear(1, 0, scene.other(b"x"))
+    scene.line.repair(Repair.UNANSWERED)
+    scene.line.resume()
+    original = scene.around.sent[-1]
+    assert scene.around.sent[-2] is original
+    scene.refuse(code)
+    await turn()
+    (third,) = scene.publish(b"3")
+    again = scene.around.sent[-1]
+    assert (again.predecessor, again.number) == (original.predecessor, original.number + 1)
+    scene.hear(2, 1, original.body)
+    assert [await first, await second] == [2, 2]
+    assert scene.attempts[-1] == [b"3"]
+    scene.hear(3, 2, scene.around.sent[-1].body)
+    assert await third == 3
+    assert scene.around.shown == [b"x", b"1", b"2", b"3"]
+
+
+async def test_an_attempt_that_gave_way_is_forgotten(scene: Scene) -> None:
+    """When something else is stored behind its predecessor it never will be."""
+    (outcome,) = scene.publish(b"1")
+    scene.refuse(10164)
+    await turn()
+    scene.hear(1, 0, scene.other(b"x"))
+    assert scene.line._given_way == {}
+    scene.hear(2, 1, scene.around.sent[-1].body)
+    assert await outcome == 2
+
+
 async def test_it_was_stored_though_nobody_said_so(scene: Scene) -> None:
     """Read, it is published, and not sent again."""
     (outcome,) = scene.publish(b"1")

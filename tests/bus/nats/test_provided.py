@@ -1,16 +1,18 @@
 """The streams: made once, looked at by every node, and told by name where they are others."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
 
 from greenroom.bus.base import BusRefused
+from greenroom.bus.nats import headers
 from greenroom.bus.nats.bus import NatsBus
-from greenroom.bus.nats.connection import Options
-from greenroom.bus.nats.provided import differences, streams
+from greenroom.bus.nats.connection import Connection, NoAnswer, Options
+from greenroom.bus.nats.provided import differences, provide, provide_again, streams
 from scripts.servers.nats_server import NatsServer
 from tests.running.buses import SMALL, buses_at, until
 from tests.running.servers import fresh_account
@@ -117,3 +119,43 @@ async def test_streams_that_were_deleted_are_made_again(bus_url: str) -> None:
         await bus.end_connection()
         await until(lambda: resets)
         assert (await bus.streams.state(8)).last == 0
+
+
+class Deaf(Connection):
+    """A connection on which nobody answers for some streams."""
+
+    def __init__(self, silent: Sequence[str], error: Exception) -> None:
+        self.servers = 1
+        self._silent = silent
+        self._error = error
+
+    async def request(self, subject: str, data: bytes, seconds: float) -> tuple[bytes, bytes]:
+        name = subject.rpartition(".")[2]
+        if name in self._silent:
+            raise self._error
+        config = next(each for each in streams(OPTIONS, 1) if each["name"] == name)
+        return b"", msgspec.json.encode({"config": config, "ts": headers.written(5 * 10**9)})
+
+
+OPTIONS = Options(servers=[])
+
+
+async def test_a_stream_without_a_leader_holds_up_only_itself() -> None:
+    """Over a later connection its clock is what it was; the first connection waits for all."""
+    before = [7] * 17
+    deaf = Deaf(["ROOMS_03", "CONTROL"], NoAnswer("nobody"))
+    found = await provide_again(deaf, OPTIONS, lambda: 10**9, before)
+    assert [number for number, ahead in enumerate(found) if ahead == 7] == [3, 16]
+    assert found.count(4 * 10**9) == 15
+    with pytest.raises(NoAnswer):
+        await provide(deaf, OPTIONS, lambda: 0)
+
+
+async def test_a_later_connection_that_is_of_no_use() -> None:
+    """Where no stream can be asked, or one does something else now, it is given up."""
+    names = [str(each["name"]) for each in streams(OPTIONS, 1)]
+    with pytest.raises(NoAnswer, match="no leader"):
+        await provide_again(Deaf(names, NoAnswer("nobody")), OPTIONS, lambda: 0, [0] * 17)
+    refused = BusRefused("made otherwise")
+    with pytest.raises(BusRefused, match="otherwise"):
+        await provide_again(Deaf(["ROOMS_00"], refused), OPTIONS, lambda: 0, [0] * 17)

@@ -147,10 +147,14 @@ class NatsBus:
     # The connection
 
     async def _prepare(self) -> None:
-        connection = self._connection
-        self._ahead_ns = await provided.provide(connection, self._options, self._monotonic_ns)
+        connection, options, before = self._connection, self._options, self._ahead_ns
         await connection.listen(LEADERS, self._led_anew)
         await connection.listen(subjects.ANNOUNCEMENTS, self._heard)
+        if before:
+            again = provided.provide_again(connection, options, self._monotonic_ns, before)
+            self._ahead_ns = await again
+        else:
+            self._ahead_ns = await provided.provide(connection, options, self._monotonic_ns)
         await self._news.prepare(connection)
 
     def _up(self) -> None:

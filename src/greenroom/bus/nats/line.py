@@ -6,7 +6,9 @@
 - **One attempt at a time**, with all that waits: in a burst they share a round trip.
 - **An attempt is decided by what is seen.** Its own batch has arrived: published. Another's has:
   it can never be stored any more, and what it held is decided again. Nothing has, and no answer
-  came: the same bytes once more, which are stored once at most.
+  came: the same bytes once more, which are stored once at most. A refusal decides nothing: a copy
+  that was sent before may be stored yet. So an attempt that gave way to another one is remembered
+  until something is stored behind their predecessor.
 - **A gap** is a message whose predecessor was not seen. Those that come meanwhile are held back,
   and what is missing is read.
 """
@@ -131,6 +133,7 @@ class Line:
 
     __slots__ = (
         "_around",
+        "_given_way",
         "attempt",
         "followed",
         "held",
@@ -166,6 +169,8 @@ class Line:
         self.held: list[tuple[int, int, bytes, bytes]] = []
         self.waiting: deque[Publication] = deque()
         self.attempt: Attempt | None = None
+        # What attempts held that may be stored yet in place of the present one, by their numbers.
+        self._given_way: dict[int, Sequence[Publication]] = {}
         self.waiters: list[asyncio.Future[None]] = []
         self.subscribed: Subscribed | None = None
         self.used = around.now()
@@ -214,6 +219,8 @@ class Line:
                 around.show(Arrival(self.room, sequence, envelopes))
         elif batch is not None:
             figures.void += 1
+        if self._given_way:
+            self._settle_earlier(batch, shown=bool(envelopes))
         if self.attempt is not None:
             self._decide(self.attempt, batch, shown=bool(envelopes))
 
@@ -293,22 +300,40 @@ class Line:
             around.compare_clocks(self.stream, attempt.made, headers.stamp_ns(self.stamp))
         if own and shown:
             self._end(attempt)
-            around.figures.published += 1
-            for publication in attempt.publications:
-                if not publication.future.done():
-                    publication.future.set_result(self.last)
+            self._settle(attempt.publications)
         else:
             around.figures.conflicts += not own and not attempt.refused
             self._again(attempt)
         self.flush()
+
+    def _settle(self, publications: Sequence[Publication]) -> None:
+        """Tell whoever waits that it is published, as the last message."""
+        self._around.figures.published += 1
+        for publication in publications:
+            if not publication.future.done():
+                publication.future.set_result(self.last)
+
+    def _settle_earlier(self, batch: Batch | None, *, shown: bool) -> None:
+        """Find out what became of attempts that gave way: nothing more, from now on.
+
+        The present attempt holds the same publications, which are not made twice: those that have
+        their outcome are not asked again.
+        """
+        given_way, self._given_way = self._given_way, {}
+        if batch is not None and batch.node == self._around.node and shown:
+            published = given_way.get(batch.number)
+            if published is not None:
+                self._settle(published)
 
     def _end(self, attempt: Attempt) -> None:
         self.attempt = None
         self._around.forget(attempt)
 
     def _again(self, attempt: Attempt) -> None:
-        """Have decided again what an attempt held that is not stored, and never will be."""
+        """Have decided again what an attempt held that is not stored by now."""
         self._end(attempt)
+        if attempt.predecessor == self.last:
+            self._given_way[attempt.number] = attempt.publications
         self.waiting.extendleft(reversed(attempt.publications))
 
     def answered(self, attempt: Attempt, raw: bytes, data: bytes) -> None:

@@ -74,13 +74,16 @@ class ControlNews:
         """Hear what is told over a new connection; forget what may have been missed before.
 
         Raises:
-            NoAnswer: the control stream cannot be read now.
+            NoAnswer: the connection has ended.
         """
         self._known = False
         await connection.listen(subjects.CONTROL_DELIVERED, self._heard)
-        newest = await stored.last(connection, subjects.CONTROL_STREAM, subjects.CONTROL)
-        self._last = max(self._last if self._known else 0, newest.sequence if newest else 0)
-        self._known = True
+        # Without a leader nothing is told; the next thing that is comes from a new one.
+        with contextlib.suppress(NoAnswer):
+            newest = await stored.last(connection, subjects.CONTROL_STREAM, subjects.CONTROL)
+            heard = self._last if self._known else 0
+            self._last = max(heard, newest.sequence if newest else 0)
+            self._known = True
         await _done(self._forget())
 
     async def led_anew(self) -> None:

@@ -159,6 +159,32 @@ async def look(connection: Connection, options: Options) -> list[str]:
     return missing
 
 
+async def provide_again(
+    connection: Connection,
+    options: Options,
+    monotonic_ns: Callable[[], int],
+    before: Sequence[int],
+) -> list[int]:
+    """Do the same over a later connection; `before` is what was returned over the first.
+
+    A stream without a leader holds up only its own rooms: it is as it was before.
+
+    Raises:
+        NoAnswer: no stream can be asked now.
+        BusRefused: a stream cannot be made, or does something else.
+    """
+    configs = streams(options, connection.servers)
+    each = [_provide(connection, config, options, monotonic_ns) for config in configs]
+    found = await asyncio.gather(*each, return_exceptions=True)
+    for error in found:
+        if isinstance(error, BaseException) and not isinstance(error, NoAnswer):
+            raise error
+    if not any(isinstance(ahead, int) for ahead in found):
+        raise NoAnswer("no stream can be asked: JetStream has no leader")
+    known = zip(found, before, strict=True)
+    return [ahead if isinstance(ahead, int) else earlier for ahead, earlier in known]
+
+
 async def _provide(
     connection: Connection, want: Config, options: Options, monotonic_ns: Callable[[], int]
 ) -> int:
