@@ -50,6 +50,14 @@ def _exists(name: str) -> bool:
     )
 
 
+def test_what_shows_a_guarantee_is_there() -> None:
+    """Each suite that the guarantees name exists."""
+    text = (DOCS / "reference" / "guarantees.md").read_text("utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert named
+    assert [name for name in named if not (DOCS.parent / name).is_file()] == []
+
+
 def test_every_table_is_shown() -> None:
     """Each table of the code stands on exactly one page."""
     text = "".join(page.read_text("utf-8") for page in _tables().PAGES)
