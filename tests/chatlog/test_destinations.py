@@ -7,9 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.aws_access.clients import AwsAccess, Service
+from greenroom.chatlog import files
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
 from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
 from greenroom.model.logging_configuration import DestinationKind
+from greenroom.process.files import replace
 from greenroom.settings.load import load
 from greenroom.settings.values import SettingsRefused
 from tests.stand_ins import answering
@@ -168,6 +170,28 @@ async def test_files_of_a_cluster(
         return
     with pytest.raises(SettingsRefused, match="give chat_log_dir, or send all to AWS with"):
         opening(**CLUSTER, **flags)
+
+
+async def test_writers_of_a_cluster(
+    opening: Opening, no_aws_credentials: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes write the same file under temporary names of their own; a node alone has one."""
+    temporary: list[Path] = []
+
+    def write(path: Path, content: bytes, beside: Path) -> None:
+        temporary.append(beside)
+        replace(path, content, beside)
+
+    monkeypatch.setattr(files, "replace", write)
+    target, batch = a_target(S3, "bucket"), a_batch(rooms=1)
+    for _ in range(2):
+        destinations = opening(**CLUSTER, chat_log_dir=tmp_path / "logs")
+        await destinations.destination_for(target).deliver(target, batch)
+    assert len(set(temporary)) == 2
+    for _ in range(2):
+        destinations = opening(chat_log_dir=tmp_path / "logs")
+        await destinations.destination_for(target).deliver(target, batch)
+    assert len(set(temporary)) == 3
 
 
 async def test_nothing_is_left_of_memory(

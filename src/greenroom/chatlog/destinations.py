@@ -26,6 +26,7 @@ from greenroom.chatlog.firehose import FirehoseDestination
 from greenroom.chatlog.s3 import S3Destination
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.policies.wildcards import glob, tokens
+from greenroom.process.randomness import new_id
 from greenroom.settings.values import Settings, SettingsRefused
 
 SERVICES = {
@@ -74,6 +75,7 @@ def open_destinations(settings: Settings, access: AwsAccess) -> Destinations:
     object_seconds = settings.number("chat_log_object_seconds")
     batch_seconds = settings.number("chat_log_batch_seconds")
     object_bytes = settings.number("chat_log_object_bytes")
+    writer = "" if settings.database is None else new_id()
     remote: dict[DestinationKind, Destination] = {
         DestinationKind.S3: S3Destination(access, object_seconds, object_bytes),
         DestinationKind.CLOUD_WATCH_LOGS: CloudWatchLogsDestination(access, batch_seconds),
@@ -83,7 +85,7 @@ def open_destinations(settings: Settings, access: AwsAccess) -> Destinations:
         kind: ChosenDestination(
             kind,
             destination,
-            FilesDestination(place, destination.interval_seconds, destination.batch_bytes),
+            FilesDestination(place, destination.interval_seconds, destination.batch_bytes, writer),
             access,
             patterns,
         )

@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -50,6 +51,7 @@ from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
 from greenroom.server import limits, messaging_plane
 from greenroom.server.adapters import Adapters
+from greenroom.server.kept import Shared
 from greenroom.telemetry import descriptors, loop_lag
 from greenroom.telemetry.cloudwatch import Publisher
 from greenroom.telemetry.loop_lag import LoopLag
@@ -57,6 +59,9 @@ from greenroom.vault.token_keys import TokenKeys
 
 ROOMS_BACKSTOP_SECONDS = 60
 """How old what is known of a room may be where others change rooms, too."""
+
+ABANDONED_SECONDS = 60
+"""After this time an operation on a logging configuration is another node's, which died in it."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,40 +197,47 @@ async def _presence(opened: Adapters) -> Presence | None:
 async def _start_chat_log(
     opened: Adapters, tasks: asyncio.TaskGroup
 ) -> JournaledChatLog | StreamedChatLog:
-    chat_log = _chat_log(opened, tasks)
+    if opened.shared is None:
+        return await _start_journaled(opened, tasks)
+    return await _start_streamed(opened, opened.shared, tasks)
+
+
+async def _start_journaled(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog:
+    chat_log = JournaledChatLog(
+        opened.store,
+        opened.destinations.destination_for,
+        tasks,
+        clock=opened.clock,
+        random=random.random,
+        bounds=limits.journal_bounds(opened.settings),
+        metrics=opened.metrics,
+    )
     await chat_log.start()
     await finish_interrupted(opened.store.logging_configurations, chat_log, opened.clock)
     return chat_log
 
 
-def _chat_log(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog | StreamedChatLog:
-    store, shared = opened.store, opened.shared
-    destination_for = opened.destinations.destination_for
-    bounds = limits.journal_bounds(opened.settings)
-    if shared is None:
-        return JournaledChatLog(
-            store,
-            destination_for,
-            tasks,
-            clock=opened.clock,
-            random=random.random,
-            bounds=bounds,
-            metrics=opened.metrics,
-        )
-    return StreamedChatLog(
+async def _start_streamed(
+    opened: Adapters, shared: Shared, tasks: asyncio.TaskGroup
+) -> StreamedChatLog:
+    configurations = opened.store.logging_configurations
+    chat_log = StreamedChatLog(
         SharedByAll(
             journal=shared.journal,
-            configurations=store.logging_configurations,
+            configurations=configurations,
             streams=shared.streams,
             control=opened.bus,
         ),
-        destination_for,
+        opened.destinations.destination_for,
         tasks,
         clock=opened.clock,
         random=random.random,
-        bounds=bounds,
+        bounds=limits.journal_bounds(opened.settings),
         metrics=opened.metrics,
     )
+    finish = partial(finish_interrupted, configurations, chat_log, opened.clock)
+    await chat_log.start(partial(finish, ABANDONED_SECONDS))
+    return chat_log
 
 
 def _publishing(opened: Adapters, tasks: asyncio.TaskGroup) -> "asyncio.Task[None] | None":
