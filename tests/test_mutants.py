@@ -273,6 +273,20 @@ def test_only_new_tests_are_run_for_the_selection(
     assert selection.longest(tests) == 42
 
 
+def test_of_what_was_moved_more_tests_are_tried() -> None:
+    """What ran it where it was, and what runs its new module, until all tests have run again."""
+    (change, *_) = changes_of("parts/small.py", SMALL.encode())
+    some, beside, before = (f"tests/test_{each}.py::test_it" for each in "abc")
+    functions = {
+        "parts/small.py": {"bigger": {some}, "smaller": {beside}},
+        "small.py": {"bigger": {before}, "other": {"tests/test_d.py::test_it"}},
+    }
+    every = [some, beside, before]
+    assert Selection(functions, {}, known=set()).tests_for(change) == every
+    known = {("parts/small.py", "bigger")}
+    assert Selection(functions, {}, known=known).tests_for(change) == [some]
+
+
 def test_all_tests_of_a_module_are_tried_on_it() -> None:
     """Also those that did not run the function when it was looked at; the nearest come first."""
     (change, *_) = changes_of("parts/small.py", SMALL.encode())

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import random
 import signal
 import sys
@@ -9,24 +10,20 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
 from scripts.mutation.changes import Change
-from scripts.mutation.selection import Selection, selected
-from scripts.mutation.table import TABLE, Group, Table, read_table
-from scripts.mutation.trial import Outcome, Result, Trials
+from scripts.mutation.selection import selected
+from scripts.mutation.table import TABLE, read_table
+from scripts.mutation.trial import Outcome, copied
+from scripts.mutation.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[2]
 BAR_OVER_ALL = 97.0
 BAR_IN_A_GROUP = 95.0
-MOST_SECONDS = 20.0
-"""How long the tests take, at most, that are tried on a change."""
-AGAIN_SECONDS = 4.0
-"""Those of them that are tried once more, on the changed file, if the change survives."""
-MORE_SECONDS = 20.0
-"""And those of the real process, which are tried then, too."""
 PROGRESS = 25
 """After how many changes a line says how far it is."""
 
@@ -82,76 +79,25 @@ def verdict(tried: Sequence[Tried]) -> tuple[str, bool]:
     return "\n".join(rows), good
 
 
-class Run:
-    """Tries changes one after the other until the time is over."""
+def try_all(
+    workers: Workers, some: Sequence[tuple[str, Change]], until: float, root: Path
+) -> tuple[list[Tried], set[str]]:
+    """Try changes until the time is over, and print each that survives.
 
-    def __init__(self, table: Table, trials: Trials, selection: Selection) -> None:
-        self.tried: list[Tried] = []
-        self._table = table
-        self._trials = trials
-        self._selection = selection
-        self._killers: set[str] = set()
-
-    def try_all(self, some: Sequence[tuple[str, Change]], until: float) -> None:
-        """Try changes, and print each that survives.
-
-        First all of them where that is quick, then those once more that survived: while the time
-        lasts. One that is not tried again counts as survived.
-        """
-        groups = {group.name: group for group in self._table.groups}
-        left: list[tuple[str, Change]] = []
-        for number, (name, change) in enumerate(some):
-            if time.monotonic() > until:
-                print(f"the time is over: {number} of {len(some)} were tried", flush=True)
-                break
-            outcome = self._quickly(change)
-            if outcome is Outcome.SURVIVED:
-                left.append((name, change))
-            else:
-                self.tried.append(Tried(name, change, outcome))
-            if (number + 1) % PROGRESS == 0:
-                told = f"{number + 1} of {len(some)} tried, {len(left)} to be tried again"
-                print(told, file=sys.stderr, flush=True)
-        for name, change in left:
-            in_time = time.monotonic() <= until
-            outcome = self._again(change, groups[name]) if in_time else Outcome.SURVIVED
-            self.tried.append(Tried(name, change, outcome))
-            if outcome is Outcome.SURVIVED:
-                late = "" if in_time else " (no time to try it again)"
-                print(f"survived{late}: {difference(self._trials.tree, change)}\n", flush=True)
-
-    def _quickly(self, change: Change) -> Outcome:
-        tests = self._selection.within(self._selection.tests_for(change), MOST_SECONDS)
-        if not tests:
-            return Outcome.SURVIVED
-        return self._noted(
-            self._trials.quickly_tried(change, tests, self._selection.seconds(tests))
-        )
-
-    def _again(self, change: Change, group: Group) -> Outcome:
-        """Try a change in the file, also with tests of the real process."""
-        tests = self._selection.within(self._selection.tests_for(change), AGAIN_SECONDS)
-        if not tests and not group.also:
-            return Outcome.SURVIVED
-        more = MORE_SECONDS if group.also else 0.0
-        seconds = self._selection.seconds(tests) + more
-        slowest = max(self._selection.longest(tests), more)
-        return self._noted(self._trials.tried(change, [*tests, *group.also], seconds, slowest))
-
-    def _noted(self, result: Result) -> Outcome:
-        self._killers.update([result.killer] if result.killer else [])
-        return result.outcome
-
-    def is_trustworthy(self) -> bool:
-        """Return whether the tests that have killed pass where nothing is changed."""
-        killers = sorted(self._killers)
-        if not killers:
-            return True
-        seconds = self._selection.seconds(killers) + MORE_SECONDS
-        result = self._trials.run(killers, seconds, MORE_SECONDS)
-        if result.outcome is not Outcome.SURVIVED:
-            print(f"{result.killer or 'a test that has killed'} fails without any change, too")
-        return result.outcome is Outcome.SURVIVED
+    Returns what they came to, and the tests that have killed.
+    """
+    tried: list[Tried] = []
+    killers: set[str] = set()
+    for name, change, result in workers.decided(some, until):
+        tried.append(Tried(name, change, result.outcome))
+        killers.update([result.killer] if result.killer else [])
+        if result.outcome is Outcome.SURVIVED:
+            print(f"survived: {difference(root, change)}\n", flush=True)
+        if len(tried) % PROGRESS == 0:
+            print(f"{len(tried)} of {len(some)} tried", file=sys.stderr, flush=True)
+    if len(tried) < len(some):
+        print(f"the time is over: {len(tried)} of {len(some)} were tried", flush=True)
+    return tried, killers
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -160,7 +106,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="which sample is drawn; at random by default")
     parser.add_argument("--sample", type=int, default=250, help="how many changes, about")
     parser.add_argument("--least", type=int, default=20, help="how many of each group, at least")
-    parser.add_argument("--minutes", type=float, default=15, help="when to stop; 0: never")
+    parser.add_argument("--minutes", type=float, default=13, help="when to stop; 0: never")
+    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    parser.add_argument("--jobs", type=int, default=jobs, help="how many changes at a time")
     parser.add_argument("--all", action="store_true", help="every change, however long it takes")
     parser.add_argument("--only", default="*", help="a pattern for modules: 'chatlog/*'")
     parser.add_argument("--list", action="store_true", help="print the changes, try none")
@@ -190,18 +138,20 @@ def main(arguments: Sequence[str]) -> int:
     some = drawn(changes, sample, least, random.Random(seed))
     minutes = 0 if told.all else told.minutes
     print(f"{len(some)} of {everything} changes; --seed {seed}", flush=True)
+    every = [change for found in all_changes.values() for change in found]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        trials = Trials(root, Path(folder))
+        tree = copied(root, Path(folder) / "selection")
         cache = root / "build" / "mutants" / "selection.json"
-        every = [change for found in all_changes.values() for change in found]
-        selection = selected(Path(folder), table.tests, table.left_out_tests, every, cache)
-        trials.collect(table.tests, table.left_out_tests)
-        run = Run(table, trials, selection)
+        selection = selected(tree, table.tests, table.left_out_tests, every, cache)
         until = time.monotonic() + minutes * 60 if minutes else float("inf")
-        run.try_all(some, until)
-        rates, good = verdict(run.tried)
-        print(rates)
-        return 0 if run.is_trustworthy() and good else 1
+        with closing(Workers(told.jobs, root, Path(folder), table, selection)) as workers:
+            tried, killers = try_all(workers, some, until, root)
+            rates, good = verdict(tried)
+            print(rates, flush=True)
+            failing = workers.failing(sorted(killers))
+    for each in failing:
+        print(f"{each} fails without any change, too")
+    return 0 if good and not failing else 1
 
 
 if __name__ == "__main__":

@@ -42,6 +42,13 @@ def starts_a_server(item: pytest.Item) -> bool:
     return any(server in name for name in names for server in SERVERS)
 
 
+class Collected(NamedTuple):
+    """The tests that forks run, and those that start a server; some do both, by parameters."""
+
+    in_forks: frozenset[str]
+    with_servers: frozenset[str]
+
+
 class Ended(NamedTuple):
     """How a fork ended: its exit code, None when its time was over, and the test that failed."""
 
@@ -75,13 +82,13 @@ class Asking:
     def __init__(self, requests: IO[str], answers: IO[str]) -> None:
         self._requests = requests
         self._answers = answers
-        self._collected = False
+
+    def collected(self) -> Collected:
+        """Wait until all tests are collected."""
+        return Collected(*map(frozenset, json.loads(self._answers.readline())))
 
     def tried(self, change: Change, tests: Sequence[str], seconds: float) -> Ended:
         """Run tests on a change for so many seconds at most."""
-        if not self._collected:
-            self._answers.readline()  # it is written once all tests are collected
-            self._collected = True
         wanted = [change.path, change.start, change.end, change.new, list(tests), seconds]
         print(json.dumps(wanted), file=self._requests, flush=True)
         return Ended(*json.loads(self._answers.readline()))
@@ -104,21 +111,25 @@ class ForkServer:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Answer requests until there are no more."""
         items: dict[str, list[pytest.Item]] = defaultdict(list)
+        with_servers: set[str] = set()
         for item in session.items:
-            if not starts_a_server(item):
-                items[item.nodeid.split("[", 1)[0]].append(item)
+            name = item.nodeid.split("[", 1)[0]
+            if starts_a_server(item):
+                with_servers.add(name)
+            else:
+                items[name].append(item)
         package = self._tree / "src" / "greenroom"
         functions = functions_of(package)
         gc.collect()
         gc.freeze()  # or each fork would copy what it only looks at
-        self._answer("collected")
+        self._answer([list(items), list(with_servers)])
         for line in self._requests:
             path, start, end, new, tests, seconds = json.loads(line)
             before = (package / path).read_bytes()
             # Of a statement that never runs the function still knows the names.
             kept = f"if 0: {before[start:end].decode()}" if new == "pass" else new
             after = before[:start] + kept.encode() + before[end:]
-            wanted = [item for test in tests for item in items[test]]
+            wanted = [item for test in tests for item in items.get(test, ())]
             recode = partial(recoded, functions[path], before, after)
             self._answer(self._in_a_fork(recode, wanted, seconds))
         return True

@@ -5,7 +5,8 @@ exception was thrown into a coroutine, so tests are kept for the whole function.
 real process runs is not seen: the groups of the table name the tests for that.
 
 What was found is kept, and only files of tests that have changed since are run again. A change of
-the code itself seldom lets a test run other functions.
+the code itself seldom lets a test run other functions; of functions that are newer than the last
+run of all tests, more tests are tried.
 """
 
 import ast
@@ -27,6 +28,8 @@ _DURATION = re.compile(r"^([\d.]+)s (?:call|setup|teardown) +(\S.*)$", re.MULTIL
 
 Functions = dict[str, dict[str, set[str]]]
 """Tests by the path of a module and the qualified name of a function."""
+Place = tuple[str, str]
+"""The path of a module, and the qualified name of a function in it."""
 
 
 class Selection:
@@ -37,25 +40,29 @@ class Selection:
         functions: Functions,
         seconds: dict[str, float],
         suites: Mapping[str, set[str]] | None = None,
+        known: set[Place] | None = None,
     ) -> None:
         self.functions = functions
         self.spent = seconds
         self.suites = suites or {}
         """The files of tests that say that they cover a module, by the module's path."""
+        self.known = known
+        """The functions that were there when all tests were run; None: all of them."""
 
     def tests_for(self, change: Change) -> list[str]:
         """Return the tests that run the changed function: the module's own and its folder's first.
 
         All of the module's own are among them: one that draws what it tries reaches the function
         now and then, and perhaps not when that was looked at. Of a function that nobody knows,
-        because it is new or runs at an import, all tests of the module; of a module that nobody
-        knows, those of functions of that name: it was moved.
+        because it is new or runs at an import, all tests of the module, and those of functions of
+        that name: it was moved.
         """
         by_function = self.functions.get(change.path, {})
-        found = by_function.get(change.where) or set[str]().union(*by_function.values())
-        if not found:
+        found = by_function.get(change.where, set())
+        is_known = self.known is None or (change.path, change.where) in self.known
+        if not found or not is_known:
             everywhere = (of.get(change.where, set()) for of in self.functions.values())
-            found = found.union(*everywhere)
+            found = found.union(*by_function.values(), *everywhere)
         path = Path(change.path)
         own = Path("tests", path).with_name(f"test_{path.name}")
         found = found.union(test for test in self.spent if _file(test) == str(own))
@@ -97,6 +104,7 @@ class Selection:
                 for path, of in self.functions.items()
             },
             {test: spent for test, spent in self.spent.items() if _file(test) not in files},
+            known=self.known,
         )
 
     def add(self, functions: Functions, seconds: dict[str, float]) -> None:
@@ -115,6 +123,7 @@ def selected(
     cache: Path,
 ) -> Selection:
     """Return the selection for a tree: what is kept, and what the tests say that are new."""
+    changes = list(changes)
     digests = _digests(tree, tests, left_out)
     kept, selection = _kept(cache)
     differ = {path for path, digest in digests.items() if kept.get(path) != digest}
@@ -122,12 +131,15 @@ def selected(
     if differ:
         seconds, failing = _run(tree, sorted(differ))
         selection.add(_functions(tree, failing, changes), seconds)
+        if differ == set(digests):
+            selection.known = {(change.path, change.where) for change in changes}
         # A test that fails now is tried again the next time.
         failed = {_file(test) for test in failing}
         _keep(
             cache, {path: each for path, each in digests.items() if path not in failed}, selection
         )
-    return Selection(selection.functions, selection.spent, suites_of(tree, digests))
+    suites = suites_of(tree, digests)
+    return Selection(selection.functions, selection.spent, suites, selection.known)
 
 
 def suites_of(tree: Path, files: Iterable[str]) -> dict[str, set[str]]:
@@ -154,13 +166,14 @@ def _digests(tree: Path, tests: Sequence[str], left_out: Sequence[str]) -> dict[
 
 def _kept(cache: Path) -> tuple[dict[str, str], Selection]:
     if not cache.exists():
-        return {}, Selection({}, {})
+        return {}, Selection({}, {}, known=set())
     kept = json.loads(cache.read_bytes())
     functions = {
         path: {name: {kept["tests"][test] for test in ran} for name, ran in of.items()}
         for path, of in kept["functions"].items()
     }
-    return kept["digests"], Selection(functions, kept["seconds"])
+    known = {(path, where) for path, where in kept["known"]}
+    return kept["digests"], Selection(functions, kept["seconds"], known=known)
 
 
 def _keep(cache: Path, digests: dict[str, str], selection: Selection) -> None:
@@ -176,6 +189,7 @@ def _keep(cache: Path, digests: dict[str, str], selection: Selection) -> None:
         "digests": digests,
         "tests": names,
         "seconds": selection.spent,
+        "known": sorted(selection.known or ()),
         "functions": functions,
     }
     cache.write_text(json.dumps(written))
@@ -185,7 +199,8 @@ def _run(tree: Path, files: Sequence[str]) -> tuple[dict[str, float], set[str]]:
     """Run tests with coverage; return how long each took, and which fail."""
     command = [
         sys.executable, "-m", "pytest", *files, "-q", "-p", "no:cacheprovider", "--cov=greenroom",
-        "--cov-context=test", "--cov-report=", "--durations=0", "--durations-min=0",
+        "--cov-context=test", "--cov-report=", "--durations=0", "--durations-min=0", "-n",
+        "logical", "--dist", "loadfile",
     ]  # fmt: skip
     result = subprocess.run(
         command, cwd=tree, capture_output=True, text=True, timeout=MAP_SECONDS, check=False

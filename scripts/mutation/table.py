@@ -11,11 +11,15 @@ TABLE = Path(__file__).with_name("table.toml")
 
 
 class Group(NamedTuple):
-    """Modules that are judged together, and tests of the real process that run them, too."""
+    """Modules that are judged together, and tests of the real process that run them, too.
+
+    `servers` says that the tests of their parameters that start a server are theirs.
+    """
 
     name: str
     modules: tuple[str, ...]
     also: tuple[str, ...]
+    servers: bool
 
 
 class Table(NamedTuple):
@@ -54,7 +58,12 @@ def read_table(path: Path = TABLE) -> Table:
         left_out_tests=tuple(told["left_out_tests"]),
         left_out=tuple(told["left_out"]),
         groups=tuple(
-            Group(each["name"], tuple(each["modules"]), tuple(each.get("also", ())))
+            Group(
+                each["name"],
+                tuple(each["modules"]),
+                tuple(each.get("also", ())),
+                each.get("servers", False),
+            )
             for each in told["group"]
         ),
         equivalents={

@@ -20,7 +20,14 @@ from typing import NamedTuple, NoReturn
 import pytest
 
 from scripts.mutation.changes import Change
-from scripts.mutation.fork_server import NOT_TRIED, Asking, ForkServer, limit_memory, waited
+from scripts.mutation.fork_server import (
+    NOT_TRIED,
+    Asking,
+    Collected,
+    ForkServer,
+    limit_memory,
+    waited,
+)
 
 COPIED = ("src", "tests", "scripts", "docs", "examples", "deploy", "benchmarks", "requirements",
           "changelog.d", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md",
@@ -33,6 +40,21 @@ TEST_SECONDS = 20
 _OPTIONS = ("-q", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:cov", "-p",
             "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning")  # fmt: skip
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::[^\[\s]+)", re.MULTILINE)
+
+
+def copied(root: Path, tree: Path) -> Path:
+    """Copy a checkout to `tree`, and let the processes to come import the package from there."""
+    tree.mkdir()
+    for name in COPIED:
+        source = root / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("node_modules", "__pycache__")
+            shutil.copytree(source, tree / name, ignore=ignored)
+        elif source.exists():
+            shutil.copy2(source, tree / name)
+    (tree / ".venv").symlink_to(sys.prefix)
+    os.environ["PYTHONPATH"] = str(tree / "src")
+    return tree
 
 
 class Outcome(StrEnum):
@@ -52,26 +74,17 @@ class Result(NamedTuple):
 
 
 class Trials:
-    """Tries changes in a copy of the tree at `tree`."""
+    """Tries changes in a copy of the tree at `tree`, which it makes."""
 
     def __init__(self, root: Path, tree: Path) -> None:
-        self.tree = tree
+        self.tree = copied(root, tree)
         self._output = tree / "output.txt"
         self._made = 0
-        for name in COPIED:
-            source = root / name
-            if source.is_dir():
-                ignored = shutil.ignore_patterns("node_modules", "__pycache__")
-                shutil.copytree(source, tree / name, ignore=ignored)
-            elif source.exists():
-                shutil.copy2(source, tree / name)
-        (tree / ".venv").symlink_to(sys.prefix)
-        os.environ["PYTHONPATH"] = str(tree / "src")
         for name in LIBRARIES:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
 
-    def collect(self, tests: Sequence[str], left_out: Sequence[str]) -> None:
+    def collect(self, tests: Sequence[str], left_out: Sequence[str]) -> Collected:
         """Start the pytest that is forked for each change, with those tests."""
         asked, asks = os.pipe()
         answered, answers = os.pipe()
@@ -83,14 +96,19 @@ class Trials:
         os.close(asked)
         os.close(answers)
         self._server = Asking(os.fdopen(asks, "w"), os.fdopen(answered))
+        return self._server.collected()
 
-    def quickly_tried(self, change: Change, tests: Sequence[str], seconds: float) -> Result:
-        """Run tests that take so long on the code with a change; that they pass proves nothing."""
+    def quickly_tried(self, change: Change, tests: Sequence[str], seconds: float) -> Result | None:
+        """Run tests that take so long on the code with a change; that they pass proves nothing.
+
+        Return None if the change cannot be tried so.
+        """
         ended = self._server.tried(change, tests, TEST_SECONDS + 4 * seconds)
+        if ended.code == NOT_TRIED:
+            return None
         if ended.code is None:
             return Result(Outcome.TIMED_OUT, None)
-        passed = ended.code in {0, NOT_TRIED}
-        return Result(Outcome.SURVIVED if passed else Outcome.KILLED, ended.failed)
+        return Result(Outcome.KILLED if ended.code else Outcome.SURVIVED, ended.failed)
 
     def tried(self, change: Change, tests: Sequence[str], seconds: float, slowest: float) -> Result:
         """Make a change, run tests that take so long without it, and take the change back."""
