@@ -206,6 +206,26 @@ async def test_somebody_else_makes_the_stream(aws_credentials: None) -> None:
     assert calls == ["PutLogEvents", "CreateLogStream", "PutLogEvents"]
 
 
+async def test_a_stream_that_cannot_be_made(aws_credentials: None) -> None:
+    """What stands in the way is told, and nothing is sent into a stream that is not there."""
+    calls: list[str] = []
+
+    def answer(operation: str, _parameters: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        calls.append(operation)
+        made = operation == "CreateLogStream"
+        return 400, {"__type": "AccessDeniedException" if made else "ResourceNotFoundException"}
+
+    with answering.server(answer) as url:
+        access = access_to(url)
+        destination = CloudWatchLogsDestination(access, 5)
+        target = a_target(DestinationKind.CLOUD_WATCH_LOGS, "group")
+        with pytest.raises(DestinationFailed) as failed:
+            await destination.deliver(target, a_batch(rooms=1))
+        await access.close()
+    assert failed.value.kind == FailureKind.ACCESS_DENIED
+    assert calls == ["PutLogEvents", "CreateLogStream"]
+
+
 @pytest.mark.parametrize("error", ["ThrottlingException", "ServiceUnavailableException", "", "a b"])
 async def test_other_failures(error: str, aws_credentials: None) -> None:
     """Throttling and what cannot be read are OTHER; the text is a code at most."""

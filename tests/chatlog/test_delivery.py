@@ -7,7 +7,8 @@ import structlog.testing
 
 from greenroom.chatlog.base import FailureKind
 from greenroom.chatlog.bounds import NANOSECONDS_PER_HOUR, Bounds
-from greenroom.chatlog.delivery import DELETION_SECONDS
+from greenroom.chatlog.delivery import DELETION_SECONDS, Delivery, Surroundings
+from greenroom.chatlog.measures import Measures
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfiguration, State
@@ -15,9 +16,11 @@ from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry
 from greenroom.storage.memory.logging_configurations import MemoryLoggingConfigurations
 from greenroom.storage.memory.store import MemoryStore
+from greenroom.telemetry.metrics import Metrics
 from tests.chatlog.test_log import moved, value
-from tests.stand_ins.scene import INTERVAL, Alarm, FullJournal, FullStore, Scene, room_of
-from tests.stand_ins.values import NOW, a_room
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.scene import INTERVAL, Alarm, FullJournal, FullStore, Kept, Scene, room_of
+from tests.stand_ins.values import NOW, a_configuration, a_room, room_arn
 
 SIZE = 30
 """Bytes of a record's payload that the scene makes."""
@@ -217,6 +220,42 @@ class TestEnd:
             await delete(scene, configuration)
             await scene.settle()
             assert scene.log.depths() == []
+
+    async def test_what_others_add_while_a_deletion_is_finished(self) -> None:
+        """It is delivered before the configuration goes; streams are asked when all is empty."""
+        store, time, kept = MemoryStore(), HandClock(), Kept()
+        asked: list[int] = []
+        configuration = a_configuration(State.DELETING)
+        await store.logging_configurations.create(configuration, 0)
+
+        async def append(payload: bytes) -> None:
+            entry = Entry(room_arn(), (configuration.arn,), time.wall_ns, payload)
+            await store.journal.append([entry])
+
+        async def expected(arn: Arn) -> bool:
+            asked.append((await store.journal.backlog(arn)).records)
+            if len(asked) == 1:
+                await append(b"late")
+            return False
+
+        await append(b"early")
+        around = Surroundings(
+            journal=store.journal,
+            configurations=store.logging_configurations,
+            destination_for=lambda _: kept,
+            clock=time.clock,
+            wait=Alarm(time).wait,
+            random=lambda: 1.0,
+            bounds=Bounds(),
+            measures=Measures(Metrics()),
+            expected=expected,
+            measure=store.journal.backlog,
+        )
+        await Delivery(configuration.arn, around).run()
+        assert kept.payloads() == [b"early", b"late"]
+        assert asked == [0, 0]
+        assert await store.logging_configurations.unfinished() == []
+        assert await store.journal.waiting() == []
 
 
 class TestStates:

@@ -165,8 +165,13 @@ async def test_the_end_waits_for_one_file(tmp_path: Path, monkeypatch: pytest.Mo
         target = a_target(DestinationKind.S3, "bucket")
         delivery = asyncio.ensure_future(destination.deliver(target, a_batch(rooms=5)))
         await asyncio.to_thread(writing.wait)
-        closing = asyncio.ensure_future(destination.close())
+        waiting = asyncio.ensure_future(destination.check(target))
         await asyncio.sleep(0)
+        closing = asyncio.ensure_future(destination.close())
+        done, _ = await asyncio.wait([closing], timeout=0.05)
+        assert not done
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
         go_on.set()
         with pytest.raises(DestinationFailed, match="the service stops"):
             await delivery

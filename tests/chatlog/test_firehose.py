@@ -92,12 +92,15 @@ async def test_only_what_failed_is_sent_again(aws_credentials: None) -> None:
     assert all(0 <= pause <= firehose.PAUSE_SECONDS * 2 for pause in pauses)
 
 
-async def test_it_gives_up(aws_credentials: None) -> None:
-    """What fails again and again fails the batch after a bounded number of calls."""
-    stream = Stream([[0]] * 100)
+async def test_it_gives_up(aws_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails again and again fails the batch after some calls, each pause twice the last."""
+    stream, pauses = Stream([[0]] * 100), list[float]()
+    monkeypatch.setattr(firehose, "uniform", lambda least, most: (least, most))
 
-    async def sleep(_seconds: float) -> None:
-        pass
+    async def sleep(bounds: Any) -> None:
+        least, most = bounds
+        assert least == 0
+        pauses.append(most)
 
     with answering.server(stream.answer) as url:
         access = access_to(url)
@@ -107,6 +110,7 @@ async def test_it_gives_up(aws_credentials: None) -> None:
     assert failed.value.kind == FailureKind.OTHER
     assert CONTENT not in str(failed.value)
     assert len(stream.calls) == firehose.ROUNDS
+    assert pauses == [firehose.PAUSE_SECONDS * 2**each for each in range(firehose.ROUNDS - 1)]
 
 
 async def test_a_batch_goes_on_where_it_stopped(aws_credentials: None) -> None:

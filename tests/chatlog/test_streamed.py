@@ -3,7 +3,9 @@
 Covers: greenroom.chatlog.leased, greenroom.chatlog.tails
 """
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
+from unittest.mock import Mock, call
 
 import pytest
 import structlog.testing
@@ -12,6 +14,7 @@ from greenroom.chatlog.base import ChatLog, FailureKind
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.leased import ELSEWHERE_SECONDS
 from greenroom.chatlog.streamed import (
+    EVERYTHING,
     FINISHING_SECONDS,
     LOOK_SECONDS,
     PASSED_SECONDS,
@@ -290,6 +293,15 @@ class TestDeath:
             await made.advance(1)
             assert made.destination("new").payloads() == payloads
 
+    async def test_a_stop_waits_for_no_interval(self) -> None:
+        """What waits is left to the others at once, not when the time is over."""
+        async with nodes(1) as made:
+            made.publish(3, await made.configuration())
+            await made.advance(2)
+            async with asyncio.timeout(5):
+                await made.nodes[0].log.stop(600)
+            assert made.destination().attempts == 0
+
 
 class TestConfigurations:
     """What operations do, on whichever node."""
@@ -321,7 +333,7 @@ class TestConfigurations:
             made.destination().check_failure = ZeroDivisionError()
             assert await node.log.check(configuration) == "its adapter crashed"
 
-    async def test_deletion_of_what_is_empty(self) -> None:
+    async def test_deletion_of_what_is_empty(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing waits and nothing is on its way: it is finished at once."""
         async with nodes() as made:
             configuration = await made.configuration()
@@ -330,7 +342,11 @@ class TestConfigurations:
             made.publish(3)
             await made.advance(1)
             await made.store.logging_configurations.begin_delete(configuration.arn, NOW)
+            dropped = Mock(wraps=made.store.journal.drop)
+            monkeypatch.setattr(made.store.journal, "drop", dropped)
             assert await made.nodes[0].log.finish(configuration.arn)
+            # The journal learns that nobody needs the queue, and drops nothing.
+            assert dropped.call_args == call(configuration.arn, EVERYTHING)
 
     async def test_deletion_of_what_is_full(self) -> None:
         """What waits is delivered at once, by whichever node delivers, and then it is gone."""

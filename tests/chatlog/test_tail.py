@@ -176,6 +176,17 @@ class TestReading:
             assert set(made.grown) == {made.configuration}
             assert made.missed == []
 
+    async def test_messages_of_one_moment(self) -> None:
+        """Of several with the same stamp the next node reads those that are not on record."""
+        async with nodes() as made:
+            made.store(2)
+            await made.advance(1)
+            for number in (3, 4):
+                message = logged(number, [made.configuration])
+                made.streams.store(made.room, message, later_ns=0)
+            await made.advance(1)
+            assert await made.on_record() == [1, 2, 3, 4]
+
     async def test_after_a_death(self) -> None:
         """The next node goes on behind what the last one added."""
         async with nodes() as made:

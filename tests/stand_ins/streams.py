@@ -21,9 +21,11 @@ class MemoryStreams:
         self._kept = [_Stream(f"made-{stream}") for stream in range(count)]
         self._stamp_ns = NOW * 1_000_000
 
-    def store(self, room: Arn, *envelopes: RoomEnvelope, stream: int = 0) -> Stored:
-        """Store a message."""
-        self._stamp_ns += 1_000_000
+    def store(
+        self, room: Arn, *envelopes: RoomEnvelope, stream: int = 0, later_ns: int = 1_000_000
+    ) -> Stored:
+        """Store a message, so much later than the one before."""
+        self._stamp_ns += later_ns
         kept = self._kept[stream]
         kept.last += 1
         message = Stored(kept.last, self._stamp_ns, str(room), envelopes)
