@@ -119,6 +119,8 @@ class Pipeline:
         self._callers = callers
         self._accounts = accounts
         self._clock = clock
+        self.signing_clock = clock
+        """What times of signatures are compared with."""
         self._metrics = metrics
         self._bodies = bodies or Bodies()
         self._logger = lines or BoundedLog()
@@ -190,12 +192,17 @@ class Pipeline:
         authorization = sigv4.authorization_of(request)
         trail.access_key_id = authorization.access_key_id
         caller = await self._callers.find(authorization.access_key_id, authorization.session_token)
-        now = self._clock.now()
         sigv4.verify(
-            request, authorization, caller.secret_access_key, now, api.service, api.regions
+            request,
+            authorization,
+            caller.secret_access_key,
+            self.signing_clock.now(),
+            api.service,
+            api.regions,
         )
         trail.caller, trail.region = caller, authorization.region
         self._callers.note_use(caller, api.service, authorization.region)
+        now = self._clock.now()
         return Incoming(scope, request.body, caller, authorization.region, now, trail)
 
     def _count(self, trail: Trail, status: int, seconds: float) -> None:

@@ -9,8 +9,8 @@ from typing import cast
 
 import uvicorn
 
+from greenroom.control.asgi import Application
 from greenroom.entrance.acceptor import Acceptor, AcceptorServices, Entrance
-from greenroom.entrance.application import Application
 from greenroom.entrance.certificate import Certificate
 from greenroom.entrance.first_bytes import FirstBytes
 from greenroom.entrance.http_connection import EntranceServices, HeadLimits

@@ -65,6 +65,10 @@ class Hub:
         room = self._rooms.get(room_arn)
         return 0 if room is None else len(room.connections)
 
+    def everybody(self) -> list[tuple[str, Connection]]:
+        """Return all connections, each with its room's ARN."""
+        return [(arn, each) for arn, room in self._rooms.items() for each in room.connections]
+
     def reaches(self, room_arn: str, user_id: str, number: int) -> bool:
         """Return whether a user has so many connections in the room on this node."""
         room = self._rooms.get(room_arn)

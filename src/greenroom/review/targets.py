@@ -18,7 +18,7 @@ from greenroom.model.quotas import Quotas
 from greenroom.policies.wildcards import glob, tokens
 from greenroom.review.addresses import Network, is_permitted
 from greenroom.review.function import FunctionMissing, FunctionTarget
-from greenroom.review.reviewer import HandlerReviewer, ReviewLimits
+from greenroom.review.reviewer import HandlerReviewer, ReviewLimits, Targets
 from greenroom.review.target import ReviewTarget
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry.bounded_log import BoundedLog
@@ -36,8 +36,9 @@ async def open_reviewer(
     clock: Clock,
     access: AwsAccess,
     lines: BoundedLog | None = None,
+    targets: Targets | None = None,
 ) -> HandlerReviewer:
-    """Return the reviewer that the settings describe.
+    """Return the reviewer that the settings describe, with other targets if some are given.
 
     Raises:
         SettingsRefused: a target cannot be used.
@@ -58,8 +59,9 @@ async def open_reviewer(
         circuit_failures=settings.number("review_circuit_failures"),
         circuit_seconds=settings.number("review_circuit_seconds"),
     )
-    # In a thread: the operator's own modules may take their time to load.
-    targets = await asyncio.to_thread(PatternTargets, settings.table("review_handlers"), build)
+    if targets is None:
+        # In a thread: the operator's own modules may take their time to load.
+        targets = await asyncio.to_thread(PatternTargets, settings.table("review_handlers"), build)
     return HandlerReviewer(targets, limits, metrics, clock, lines)
 
 

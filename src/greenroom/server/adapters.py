@@ -25,6 +25,7 @@ from greenroom.process.start_refused import FileUnwritable
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.targets import open_reviewer
 from greenroom.server.kept import Shared, open_kept
+from greenroom.server.parts import AS_CONFIGURED, Parts
 from greenroom.settings.values import Settings
 from greenroom.storage.base import Store
 from greenroom.storage.rooms import Rooms
@@ -41,6 +42,7 @@ class Adapters(msgspec.Struct, frozen=True, kw_only=True):
     """What the process holds from the outside world."""
 
     settings: Settings
+    parts: Parts
     listening: Listening
     lines: BoundedLog
     certificate: Certificate | None
@@ -67,6 +69,7 @@ async def open_adapters(
     lines: BoundedLog,
     before: Predecessor | None,
     stack: contextlib.AsyncExitStack,
+    parts: Parts = AS_CONFIGURED,
 ) -> Adapters:
     """Open from the bottom up; the stack closes in the opposite order.
 
@@ -76,13 +79,15 @@ async def open_adapters(
         StoreRefused: the data directory, or the key of the secrets in it, cannot be used.
         FileUnwritable: a file beside the store cannot be written.
     """
-    clock, metrics = Clock(), Metrics()
+    clock, metrics = parts.clock, Metrics()
     access = AwsAccess(endpoints(settings))
     stack.push_async_callback(access.close)
-    reviewer = await open_reviewer(settings, settings.quotas(), metrics, clock, access, lines)
+    reviewer = await open_reviewer(
+        settings, settings.quotas(), metrics, clock, access, lines, parts.targets
+    )
     stack.push_async_callback(reviewer.close)
     certificate = certificate_of(settings)
-    kept = await open_kept(settings, before, clock, stack)
+    kept = parts.kept or await open_kept(settings, before, clock, stack)
     store, bus = kept.store, kept.bus
     await _warn_of_regions(settings, store.rooms)
     if settings.text("dev_tls") == "on":
@@ -90,10 +95,11 @@ async def open_adapters(
     identity = await IdentityService.open(settings, store.identities, store.secrets, bus, clock)
     stack.push_async_callback(identity.close)
     access.disown(identity.root.access_key_id)
-    destinations = open_destinations(settings, access)
+    destinations = parts.destinations or open_destinations(settings, access)
     stack.push_async_callback(destinations.close)
     return Adapters(
         settings=settings,
+        parts=parts,
         listening=found,
         lines=lines,
         certificate=certificate,

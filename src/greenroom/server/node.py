@@ -18,6 +18,7 @@ from greenroom.chatlog.log import JournaledChatLog
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.chatlog.streamed import Shared as SharedByAll
 from greenroom.chatlog.streamed import StreamedChatLog
+from greenroom.control import asgi
 from greenroom.control.app import ControlPlane
 from greenroom.control.greenroom.api import greenroom_api
 from greenroom.control.greenroom.call import GreenroomServices
@@ -124,10 +125,11 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     )
 
 
-def application(node: Node, check: StoreCheck) -> Application:
+def application(node: Node, check: StoreCheck) -> asgi.Application:
     """Return what answers the node's requests."""
-    base_path = node.opened.settings.optional_text("base_path") or ""
-    return Application(node.control, _health(node, check), _monitoring(node), base_path)
+    base_path, plane = node.opened.settings.optional_text("base_path") or "", node.plane
+    made = Application(node.control, _health(node, check), _monitoring(node), base_path)
+    return node.opened.parts.application(made, plane.hub, plane.sweeper)
 
 
 def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopLag) -> list[Ticker]:
@@ -146,7 +148,7 @@ def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: Ch
     quotas = opened.settings.quotas()
     chat = Chat(
         rooms,
-        _line(opened.bus, chat_log),
+        opened.parts.line(_line(opened.bus, chat_log)),
         quotas,
         opened.clock,
         check_account=opened.identity.accounts.check,
@@ -261,6 +263,7 @@ def _control_plane(opened: Adapters, services: Services, keys: TokenKeys) -> Con
         Bodies(settings.number("request_bodies_bytes")),
         opened.lines,
     )
+    pipeline.signing_clock = opened.parts.signing_clock
     greenroom = GreenroomServices(
         keys=keys,
         accounts=identity.accounts,

@@ -26,6 +26,7 @@ from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
 from greenroom.server.adapters import Adapters, open_adapters
 from greenroom.server.node import Node, application, build_node
+from greenroom.server.parts import AS_CONFIGURED, Parts
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog
@@ -47,12 +48,17 @@ log = structlog.get_logger()
 
 
 async def run_service(
-    settings: Settings, announce: Callable[[Ready], None], *, taking_over: bool = False
+    settings: Settings,
+    announce: Callable[[Ready], None],
+    *,
+    taking_over: bool = False,
+    parts: Parts = AS_CONFIGURED,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
 
     With `taking_over`, in place of the process that runs on the data directory, if one does. In
-    turn, serve until another one takes over; when it fails, serve again.
+    turn, serve until another one takes over; when it fails, serve again. `parts` are for those who
+    embed the service.
 
     Raises:
         SettingsRefused: a target of message review, the certificate or the identities file cannot
@@ -65,9 +71,9 @@ async def run_service(
     asyncio.get_running_loop().set_exception_handler(logs.FaultHandler(lines))
     async with _predecessor(settings, taking_over=taking_over) as before:
         with listening(settings, None if before is None else before.listening) as found:
-            again = await _run(settings, found, lines, before, announce)
+            again = await _run(settings, parts, found, lines, before, announce)
             while again:
-                again = await _run(settings, found, lines, None, _say_nothing)
+                again = await _run(settings, parts, found, lines, None, _say_nothing)
     lines.close()
     # The last word: a log without it is that of a process that was killed.
     log.info("stopped")
@@ -75,6 +81,7 @@ async def run_service(
 
 async def _run(
     settings: Settings,
+    parts: Parts,
     found: Listening,
     lines: BoundedLog,
     before: Predecessor | None,
@@ -82,7 +89,7 @@ async def _run(
 ) -> bool:
     """Serve to the end; return whether to serve again, because who was to take over failed."""
     async with contextlib.AsyncExitStack() as stack:
-        opened = await open_adapters(settings, found, lines, before, stack)
+        opened = await open_adapters(settings, found, lines, before, stack, parts)
         async with _task_group() as tasks:
             node = await build_node(opened, tasks)
             again = await _serve(node, before, announce)

@@ -18,8 +18,9 @@ from greenroom.storage.memory.token_uses import MemoryTokenUses
 class MemoryStore:
     """A `Store` in memory."""
 
-    def __init__(self) -> None:
-        self._opened = Opened()
+    def __init__(self, opened: Opened | None = None) -> None:
+        """Make it empty; `opened` is asked at each call."""
+        self._opened = opened or Opened()
         regions = Regions(self._opened)
         self.rooms = MemoryRooms(regions)
         self.logging_configurations = MemoryLoggingConfigurations(regions)

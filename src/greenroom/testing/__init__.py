@@ -1,0 +1,1 @@
+"""What tests of applications use: fixtures of pytest, and a service that a test controls."""

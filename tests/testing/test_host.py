@@ -1,0 +1,75 @@
+"""A service that obeys the process which started it, and ends with it.
+
+Covers: greenroom.testing.link, greenroom.server.parts
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from greenroom.testing.link import Host, HostFailed
+from tests.running.service import environment
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """Return a running one."""
+    made = Host({})
+    yield made
+    made.close()
+
+
+def test_it_does_what_it_is_told_and_ends_cleanly(host: Host) -> None:
+    """It answers, refuses with a reason, and its end is that of a service that drained."""
+    assert host.ready["data_dir"] is None
+    assert host.ask("made") == []
+    with pytest.raises(HostFailed, match="nowhere cannot be imported"):
+        host.ask("review", function="nowhere:function", path=[])
+    assert host.ask("requests") == []
+    assert host.close() == 0
+
+
+def test_the_end_of_the_service_is_told(host: Host) -> None:
+    """Who asks a service that is gone is told so, and waits for nothing."""
+    os.kill(host.pid, signal.SIGKILL)
+    with pytest.raises(HostFailed, match="the service has ended"):
+        host.ask("made")
+    with pytest.raises(HostFailed, match="the service has ended"):
+        host.ask("made")
+    assert host.close() == -signal.SIGKILL
+
+
+def test_it_does_not_outlive_its_owner() -> None:
+    """A process that is killed leaves no service behind."""
+    code = (
+        "import os, signal; from greenroom.testing.link import Host; host = Host({});"
+        "print(host.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    owner = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE, check=False
+    )
+    assert owner.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while _is_there(int(owner.stdout)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _is_there(pid: int) -> bool:
+    """Return whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123 - a kernel's file
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_setting_that_is_none_is_refused() -> None:
+    """The error of a start is the one that `greenroom serve` would show."""
+    with pytest.raises(HostFailed, match="unknown setting --regoins: did you mean regions"):
+        Host({"regoins": "*"})
