@@ -16,16 +16,15 @@ import msgspec
 import nats
 import pytest
 
-from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, RoomChanged, RoomEnvelope
+from greenroom.bus.base import Arrival, BusUnavailable, RoomChanged
 from greenroom.bus.nats import lines, subjects
-from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.lines import Patience
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
+from tests.running.speakers import ROOM, Speaker, agree, message, speakers, speaking, stored
 
 T = TypeVar("T")
 
-ROOM = "room"
 SHORT = Patience(outcome=1.0, answer=0.2, arrival=0.2)
 
 
@@ -38,99 +37,6 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 
 def _note(told: list[T], what: T) -> None:
     told.append(what)
-
-
-class Speaker:
-    """A node that speaks in a room, and writes down what it was told and shown."""
-
-    def __init__(self, name: str, bus: NatsBus) -> None:
-        self.name, self.bus = name, bus
-        self.said: list[bytes] = []
-        self.unknown: list[bytes] = []
-        self.shown: list[bytes] = []
-        self.times: list[int] = []
-        self.number = 0
-        bus.on_arrival(self._receive)
-
-    async def begin(self) -> "Speaker":
-        """Follow the room."""
-        await self.bus.start()
-        following = self.bus.follow(ROOM)
-        if following is not None:
-            await following
-        return self
-
-    async def say(self) -> None:
-        """Say one thing, and write down what became of it."""
-        self.number += 1
-        payload = f"{self.name}-{self.number}".encode()
-        try:
-            await self.bus.publish(ROOM, partial(_message, payload))
-        except BusUnavailable:
-            self.unknown.append(payload)
-        else:
-            self.said.append(payload)
-
-    async def speak(self, end: asyncio.Event) -> None:
-        """Say one thing after another, some at once."""
-        while not end.is_set():
-            await asyncio.gather(*(self.say() for _ in range(3)))
-            await asyncio.sleep(0.01)
-
-    def _receive(self, arrival: Arrival) -> None:
-        self.shown += [envelope.payload for envelope in arrival.envelopes]
-        self.times += [envelope.time_ns for envelope in arrival.envelopes]
-
-
-def _message(payload: bytes, before: Before) -> RoomEnvelope:
-    time_ns = max(time.time_ns(), before.time_ns + 1)
-    return Deliver(payload, "SendMessage", time_ns=time_ns)
-
-
-@contextlib.asynccontextmanager
-async def speakers(
-    url: str, number: int = 3, patience: Patience | None = None
-) -> AsyncIterator[list[Speaker]]:
-    """Give nodes in one room."""
-    async with buses_at(url, number, patience=patience) as buses:
-        yield [await Speaker(f"{each}", bus).begin() for each, bus in enumerate(buses)]
-
-
-@contextlib.asynccontextmanager
-async def speaking(all_of_them: list[Speaker]) -> AsyncIterator[None]:
-    """Let them speak for the length of a `with` block."""
-    end = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        for speaker in all_of_them:
-            tasks.create_task(speaker.speak(end))
-        try:
-            yield
-        finally:
-            end.set()
-
-
-async def agree(all_of_them: list[Speaker]) -> None:
-    """Check that what was told is in everybody's list, once, and that there is one list."""
-    for speaker in all_of_them:
-        await speaker.say()
-    said = {payload for speaker in all_of_them for payload in speaker.said}
-    await until(lambda: all(said <= set(speaker.shown) for speaker in all_of_them))
-    first, *others = (speaker.shown for speaker in all_of_them)
-    assert all(other == first for other in others)
-    assert len(first) == len(set(first))
-    unknown = {payload for speaker in all_of_them for payload in speaker.unknown}
-    assert said <= set(first) <= said | unknown
-    times = all_of_them[0].times
-    assert times == sorted(set(times))
-
-
-async def stored(bus: NatsBus) -> list[bytes]:
-    """Return what the room's stream shows."""
-    number, found, first = subjects.stream_of(ROOM), list[bytes](), 1
-    while some := await bus.streams.read(number, first):
-        found += [envelope.payload for each in some for envelope in each.envelopes]
-        first = some[-1].sequence + 1
-    return found
 
 
 async def test_a_server_that_is_killed(server: NatsServer) -> None:
@@ -233,7 +139,7 @@ async def test_a_viewer_who_comes_while_nobody_answers(
     async with speakers(server.url, 2) as (first, second):
         shown: list[bytes] = []
         second.bus.on_arrival(partial(_note_payloads, shown, "new"))
-        await first.bus.publish("new", partial(_message, b"before"))
+        await first.bus.publish("new", partial(message, b"before"))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(server.pause)
         following = second.bus.follow("new")
@@ -242,7 +148,7 @@ async def test_a_viewer_who_comes_while_nobody_answers(
         await following
         assert time.monotonic() - begun < 1.5
         again = second.bus.follow("new")
-        sent = [first.bus.publish("new", partial(_message, b"%d" % each)) for each in range(3)]
+        sent = [first.bus.publish("new", partial(message, b"%d" % each)) for each in range(3)]
         await asyncio.to_thread(server.resume)
         await asyncio.gather(*sent)
         await until(lambda: len(shown) == 3)
@@ -256,7 +162,7 @@ def _note_payloads(shown: list[bytes], room: str, arrival: Arrival) -> None:
         shown += [envelope.payload for envelope in arrival.envelopes]
 
 
-async def test_messages_of_strangers(server: NatsServer) -> None:
+async def testmessages_of_strangers(server: NatsServer) -> None:
     """Bytes that are not of this service are counted and shown to nobody; nothing ends."""
     async with speakers(server.url, 2) as all_of_them:
         first, second = all_of_them
@@ -333,15 +239,15 @@ async def test_queues_are_bounded(server: NatsServer, monkeypatch: pytest.Monkey
     monkeypatch.setattr(lines, "MOST_WAITING", 8)
     async with buses_at(server.url, 1) as (bus,):
         await bus.start()
-        waiting = [bus.publish("one", partial(_message, b"x")) for _ in range(5)]
+        waiting = [bus.publish("one", partial(message, b"x")) for _ in range(5)]
         with pytest.raises(BusUnavailable):
-            await bus.publish("one", partial(_message, b"x"))
-        waiting += [bus.publish("two", partial(_message, b"x")) for _ in range(3)]
+            await bus.publish("one", partial(message, b"x"))
+        waiting += [bus.publish("two", partial(message, b"x")) for _ in range(3)]
         with pytest.raises(BusUnavailable):
-            await bus.publish("three", partial(_message, b"x"))
+            await bus.publish("three", partial(message, b"x"))
         await asyncio.gather(*waiting)
         assert bus.figures.unavailable == 2
-        await bus.publish("three", partial(_message, b"x"))
+        await bus.publish("three", partial(message, b"x"))
         assert bus.figures.waiting == 0
 
 
@@ -352,7 +258,7 @@ async def test_lines_that_nobody_needs_are_closed(
     monkeypatch.setattr(lines, "LINGER_SECONDS", 0.1)
     monkeypatch.setattr(lines, "SWEEP_TICKS", 1)
     async with speakers(server.url, 1) as (speaker,):
-        await speaker.bus.publish("elsewhere", partial(_message, b"x"))
+        await speaker.bus.publish("elsewhere", partial(message, b"x"))
         assert speaker.bus.figures.rooms == 2
         await until(lambda: speaker.bus.figures.rooms == 1)
         await speaker.say()

@@ -90,6 +90,11 @@ class DirectClient(Client):
         transport = getattr(self, "_transport", None)
         if transport is not None:
             transport.close()
+        # What its tasks failed with was told as the end of the connection.
+        for name in ("_reading_task", "_flusher_task", "_ping_interval_task"):
+            task = getattr(self, name, None)
+            if task is not None and task.done() and not task.cancelled():
+                task.exception()
 
     def _connect_command(self) -> bytes:
         """Return the line that says who this is; nothing was said before."""
