@@ -76,7 +76,7 @@ def half_a_successor(service: Service, step: str) -> Iterator["subprocess.Popen[
 
 
 def refused(service: Service, *options: str, **variables: str) -> tuple[int, str]:
-    """Return the exit code and the last line of a takeover that must fail."""
+    """Return the exit code of a takeover that must fail, and what it says."""
     data_dir = Path(service.ready["data_dir"])
     command = [sys.executable, "-m", "greenroom", "serve", "--takeover", "--data-dir"]
     ended = subprocess.run(
@@ -88,7 +88,7 @@ def refused(service: Service, *options: str, **variables: str) -> tuple[int, str
         check=False,
     )
     assert "Traceback" not in ended.stderr
-    return ended.returncode, ended.stderr.splitlines()[-1]
+    return ended.returncode, ended.stderr
 
 
 def assert_chats(speaker: WebSocket, text: str) -> None:
@@ -235,6 +235,7 @@ def test_what_cannot_start_is_not_noticed(old: Service, fault: str) -> None:
         ended = refused(old, **variables)
         assert ended[0] == code
         assert ended[1].startswith("Error: ")
+        assert ended[1].count("\n") == 1
         assert words in ended[1]
         until(lambda: len(entries(old, failure)) > failures, "the failure")
         assert words in entries(old, failure)[-1]["reason"]
@@ -262,7 +263,10 @@ def test_two_at_once(old: Service) -> None:
     with half_a_successor(old, "prepares") as first:
         code, line = refused(old)
         assert code == ExitCode.DATA_IN_USE
-        assert f"process {first.pid} is taking over already" in line
+        assert line == (
+            f"Error: process {old.process.pid} is not taken over:"
+            f" process {first.pid} is taking over already\n"
+        )
     assert old.process.poll() is None
 
 
@@ -281,7 +285,22 @@ def test_nothing_to_take_over(tmp_path: Path, before: str) -> None:
         assert (tmp_path / "data" / NAME).exists()
     with service_of(tmp_path, "--takeover") as service, api_of(service) as api:
         api.room()
-        assert entries(service, "nothing to take over: no process runs on the data directory")
+        assert not entries(service, "takes over")
+
+
+def test_who_cannot_hand_over(tmp_path: Path) -> None:
+    """A process that cannot be met, such as one of an older version, is named and serves on."""
+    with service_of(tmp_path) as old, api_of(old) as api:
+        (tmp_path / "data" / NAME).unlink()
+        directory = old.ready["data_dir"]
+        for port in (old.api_url.rpartition(":")[2], "0"):
+            code, said = refused(old, "--port", port)
+            assert code == ExitCode.DATA_IN_USE
+            assert said == (
+                f"Error: process {old.process.pid} runs on {directory} and cannot hand it over:"
+                " stop it first, then start\n"
+            )
+        api.room()
 
 
 def test_memory_is_not_handed_over(old: Service, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from greenroom.identities import declaration_file
 from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse
+from greenroom.storage.sqlite import lock
 from greenroom.vault.vault import sealer_of
 
 END_SECONDS = 10.0
@@ -57,6 +58,7 @@ class Predecessor:
     def __init__(self, channel: Channel, packet: Packet) -> None:
         """Take the channel, and the packet that the sockets came with."""
         self._channel = channel
+        self._version = packet.version
         self.listening = Listening(channel.received, packet.by_systemd)
         self.names_successor = packet.names_successor
         """Whether it tells systemd who follows it; an older version leaves that to who follows."""
@@ -77,7 +79,6 @@ class Predecessor:
         except (PeerGone, PeerRefused) as error:
             channel.close()
             raise _refused(channel, error) from None
-        log.info("takes over", process=channel.pid, version=packet.version)
         return cls(channel, packet)
 
     async def release(self) -> None:
@@ -94,6 +95,9 @@ class Predecessor:
         except PeerGone:
             log.warning("the running process ended meanwhile", process=self._channel.pid)
             await self._channel.gone(END_SECONDS)
+        else:
+            # Not before: who is refused says so in one line.
+            log.info("takes over", process=self._channel.pid, version=self._version)
 
     def serving(self) -> None:
         """Tell it that it may go."""
@@ -116,11 +120,18 @@ async def predecessor(directory: Path) -> AsyncIterator[Predecessor | None]:
     """Meet the process that runs on the directory, if one does; tell it when the block fails.
 
     Raises:
-        TakeoverRefused: as for `Predecessor.meet`.
+        TakeoverRefused: as for `Predecessor.meet`; or a process that cannot be met runs on it, of
+            a version before takeovers, or one that could not make its meeting place.
+        StoreUnwritable: what says who runs on it cannot be read.
     """
     running = await Predecessor.meet(directory)
     if running is None:
-        log.info("nothing to take over: no process runs on the data directory")
+        holder, _ = lock.look(directory)
+        if holder:
+            raise TakeoverRefused(
+                f"process {holder} runs on {directory} and cannot hand it over:"
+                " stop it first, then start"
+            )
         yield None
         return
     try:
