@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import nats
 import pytest
 from click.testing import CliRunner
@@ -28,6 +29,7 @@ from greenroom.server import cluster, kept
 from greenroom.server.cluster import check_skew
 from greenroom.settings.load import load
 from greenroom.settings.servers import ServerUrls
+from greenroom.storage.schema import POSTGRES, steps
 from greenroom.telemetry import logs
 from scripts.servers.nats_server import NatsServer, nats_server
 from scripts.servers.node import new_secrets_key
@@ -147,6 +149,30 @@ def test_another_key(given: dict[str, str]) -> None:
     ended = CliRunner().invoke(main, ["serve", "--port", "0", "--data-dir", "d"], env=variables)
     assert ended.exit_code == ExitCode.SECRETS_KEY
     assert "were sealed with another key" in ended.stderr
+
+
+def test_what_an_upgrade_changes(given: dict[str, str]) -> None:
+    """A schema that would be brought forward, and rooms that nobody would reach, are told."""
+    newest = steps(POSTGRES)[-1].number
+    asyncio.run(_make_older(given["storage"]))
+    code, said = checked(**given)
+    assert code == ExitCode.OK
+    assert f"; a start brings schema {newest - 1} to {newest}, from which only a backup" in said
+    assert "rooms in regions that are not served: eu-west-1\n" in said
+    assert "not served" not in checked(regions="eu-west-1", **given)[1]
+
+
+async def _make_older(url: str) -> None:
+    from greenroom.storage.postgres.store import PostgresStore
+
+    await (await PostgresStore.open(url)).close()
+    database = await asyncpg.connect(url, server_settings={"search_path": "greenroom"})
+    await database.execute(
+        "INSERT INTO regions (account, region, sequence, newest_update_time, rooms)"
+        " VALUES ('1', 'eu-west-1', 0, 0, 1), ('1', 'us-west-2', 0, 0, 0);"
+        "DELETE FROM schema_steps WHERE number = (SELECT max(number) FROM schema_steps)"
+    )
+    await database.close()
 
 
 async def _keep_check(url: str) -> None:

@@ -22,6 +22,7 @@ from greenroom.cli.main import main
 from greenroom.entrance.dev_certificate import dev_certificate
 from greenroom.server import start_check
 from greenroom.settings.load import load
+from greenroom.storage.sqlite.inspection import Inspection
 from greenroom.telemetry import logs
 from tests.running.service import environment, running
 from tests.running.wire import PATIENCE
@@ -106,6 +107,48 @@ def test_what_is_kept(here: Path, kept: Path) -> None:
     ]
     assert "identities.toml: 1 users, 0 roles" in result.stdout
     assert state(here) == before
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [("", "eu-west-1"), ("us-east-2", "eu-west-1"), ("eu-west-1", None), ("*", None)],
+)
+def test_rooms_that_no_request_would_reach(
+    tmp_path_factory: pytest.TempPathFactory, here: Path, regions: str, said: str | None
+) -> None:
+    """Before an upgrade to it: regions with rooms that the settings do not serve are named."""
+    with running(here / DATA, GREENROOM_REGIONS="*") as service:
+        service.boto3(region="eu-west-1").create_room()
+        result = checked(GREENROOM_REGIONS=regions)
+        assert service.stop() == 0
+    assert (result.exit_code, result.stderr) == (ExitCode.OK, "")
+    told = [line.split(maxsplit=2)[2] for line in result.stdout.splitlines() if " regions " in line]
+    none = [] if said is None else [f"rooms in regions that are not served: {said}"]
+    assert told == none
+    assert checked(GREENROOM_REGIONS=regions).stdout.count("not served") == len(none)
+
+
+@pytest.mark.parametrize(("count", "end"), [(8, "xx-7"), (9, "xx-7 and 1 more")])
+async def test_not_all_of_many_regions_are_named(count: int, end: str) -> None:
+    """As in the log of a start: eight of them, and how many more there are."""
+    check = start_check._Check(load({}, {}, None))
+    check._store = Inspection(regions=frozenset(f"xx-{n}" for n in range(count)))
+    assert (await check._regions()).endswith(f", xx-6, {end}")
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_what_an_older_version_has_made(
+    here: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    """That a start would change the schema is told: the older version does not run on it then."""
+    newest = Inspection().schema
+    found = Inspection(exists=True, holder="7" if runs else "", schema=newest - 1)
+    monkeypatch.setattr(start_check, "inspect", lambda *_: found)
+    told = f"a start brings schema {newest - 1} to {newest}, from which only a backup leads back"
+    assert f"data: {'process 7 runs on it; ' if runs else ''}{told}\n" in checked().stdout
+    monkeypatch.undo()
+    shutil.copytree(kept, here / DATA)
+    assert "schema" not in checked().stdout
 
 
 def test_chat_logs_that_nobody_may_write(here: Path) -> None:

@@ -33,7 +33,7 @@ from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
 
 REGIONS_NAMED = 8
-"""Regions that one line of the log names."""
+"""Regions that one line names."""
 
 log = structlog.get_logger()
 
@@ -120,12 +120,11 @@ async def open_adapters(
 
 async def _warn_of_regions(settings: Settings, rooms: Rooms) -> None:
     """Say which rooms no request reaches, because the settings no longer serve their region."""
-    served = settings.served_regions()
-    unserved = set() if served is None else await rooms.regions_in_use() - served
+    unserved = settings.unserved(await rooms.regions_in_use())
     if unserved:
         log.warning(
             "rooms in regions that are not served: name these in the setting regions",
-            regions=", ".join(sorted(unserved)[:REGIONS_NAMED]),
+            regions=", ".join(unserved[:REGIONS_NAMED]),
             count=len(unserved),
         )
 

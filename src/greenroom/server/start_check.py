@@ -22,9 +22,11 @@ from greenroom.identities.declaration_file import IdentitiesRefused
 from greenroom.model.identity_errors import IdentityError
 from greenroom.process.start_refused import FileUnwritable, StartRefused
 from greenroom.review.targets import open_reviewer
+from greenroom.server.adapters import REGIONS_NAMED
 from greenroom.server.kept import check_installed
 from greenroom.settings.values import Settings
 from greenroom.storage.memory.store import MemoryStore
+from greenroom.storage.schema import POSTGRES, SQLITE, steps
 from greenroom.storage.sqlite.inspection import Inspection, inspect, inspect_directory
 from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.sealing import MASTER_KEY_BYTES, Sealer
@@ -67,6 +69,7 @@ class _Check:
             ("data_dir", self._data_dir),
             ("storage", self._storage),
             ("bus", self._bus),
+            ("regions", self._regions),
             ("address", self._address),
             ("secrets_key", self._secrets_key),
             ("identities_file", self._identities_file),
@@ -85,9 +88,11 @@ class _Check:
             self._store = Inspection(holder=inspect_directory(directory))
             return f"{directory}, for what is this node's own"
         self._store = inspect(directory, CHECK)
-        if self._store.holder:
-            return f"{directory}: process {self._store.holder} runs on it"
-        return f"{directory}" if self._store.exists else f"{directory}: there is no store yet"
+        if not self._store.exists:
+            return f"{directory}: there is no store yet"
+        said = [f"process {self._store.holder} runs on it"] if self._store.holder else []
+        said += _forward(self._store.schema, SQLITE)
+        return f"{directory}: {'; '.join(said)}" if said else f"{directory}"
 
     async def _storage(self) -> str:
         if self._settings.database is None:
@@ -97,9 +102,15 @@ class _Check:
         from greenroom.server import cluster
 
         found = await cluster.look_at_store(self._settings, Clock())
-        self._store = msgspec.structs.replace(self._store, exists=found.exists, kept=found.kept)
-        there = "" if found.exists else "; there is no schema of ours yet"
-        return f"{found.where}, version {found.version}{there}"
+        self._store = msgspec.structs.replace(
+            self._store, exists=found.exists, kept=found.kept, regions=found.regions
+        )
+        said = [f"{found.where}, version {found.version}"]
+        if found.exists:
+            said += _forward(found.schema, POSTGRES)
+        else:
+            said.append("there is no schema of ours yet")
+        return "; ".join(said)
 
     async def _bus(self) -> str:
         if self._settings.bus_servers is None:
@@ -108,6 +119,14 @@ class _Check:
         from greenroom.server import cluster
 
         return await cluster.look_at_bus(self._settings)
+
+    async def _regions(self) -> str:
+        unserved = self._settings.unserved(self._store.regions)
+        if not unserved:
+            return ""
+        more = f" and {len(unserved) - REGIONS_NAMED} more" if unserved[REGIONS_NAMED:] else ""
+        named = ", ".join(unserved[:REGIONS_NAMED])
+        return f"rooms in regions that are not served: {named}{more}"
 
     async def _address(self) -> str:
         host, port = self._settings.text("host"), self._settings.number("port")
@@ -173,6 +192,14 @@ class _Check:
     async def _ready_file(self) -> str:
         file = self._settings.optional_path("ready_file")
         return "" if file is None else _place(file, "the ready file", replaced=True)
+
+
+def _forward(schema: int, database: str) -> list[str]:
+    """Say that a start would run steps that an older version does not know, if so."""
+    newest = steps(database)[-1].number
+    if schema >= newest:
+        return []
+    return [f"a start brings schema {schema} to {newest}, from which only a backup leads back"]
 
 
 def _place(file: Path, name: str, *, replaced: bool = False) -> str:

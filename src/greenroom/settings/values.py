@@ -96,6 +96,11 @@ class Settings:
         further = self.texts("regions")
         return None if "*" in further else frozenset((self.text("region"), *further))
 
+    def unserved(self, used: frozenset[str]) -> list[str]:
+        """Return those of the regions that no request may be signed for, in order."""
+        served = self.served_regions()
+        return [] if served is None else sorted(used - served)
+
     def quotas(self) -> Quotas:
         """Return the quotas in force."""
         overrides = cast(dict[str, int], self.values["quotas"].value)

@@ -1,14 +1,17 @@
 """A look at a store as a start would take it, which changes nothing."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from greenroom.storage.base import StoreForeign, StoreUnwritable
+from greenroom.storage.schema import SQLITE, steps
 from greenroom.storage.sqlite import secrets
-from greenroom.storage.sqlite.database_file import DATABASE, DatabaseFile
-from greenroom.storage.sqlite.inspection import INDEX_BYTES, Inspection, inspect
+from greenroom.storage.sqlite.database_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
+from greenroom.storage.sqlite.inspection import INDEX_BYTES, NEWEST, Inspection, inspect
 
 
 def made(directory: Path) -> Path:
@@ -28,6 +31,21 @@ def test_nothing_is_there_yet(tmp_path: Path) -> None:
     assert inspect(tmp_path / "a" / "b", "s") == Inspection()
     assert inspect(tmp_path, "s") == Inspection()
     assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("number", range(1, NEWEST + 1))
+def test_of_each_schema(tmp_path: Path, number: int) -> None:
+    """What an older version has made is read, and its number is told."""
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as old, old:
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        upgrade(old, steps(SQLITE)[:number])
+        old.executemany(
+            "INSERT INTO regions (account, region, sequence, newest_update_time, rooms)"
+            " VALUES ('1', ?, 0, 0, ?)",
+            [("eu-west-1", 2), ("us-east-1", 0)],
+        )
+    found = inspect(tmp_path, "s")
+    assert (found.schema, found.regions) == (number, frozenset({"eu-west-1"}))
 
 
 def test_what_is_kept(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from greenroom.storage.postgres import opening, secrets
+from greenroom.storage.postgres import opening, regions, secrets
 from greenroom.storage.postgres.session import Connection, Password, Waits
 from greenroom.storage.postgres.upgrading import newest
 from greenroom.storage.schema import POSTGRES, steps
@@ -23,6 +23,10 @@ class Inspection(msgspec.Struct, frozen=True):
     """The server's."""
     clock_ns: int
     """Its wall clock, in nanoseconds since the epoch."""
+    regions: frozenset[str]
+    """Where any account has a room or a logging configuration."""
+    schema: int
+    """The last step that the database has seen; a start runs those after it."""
 
 
 async def inspect(url: str, password: Password, secret: str) -> Inspection:
@@ -35,9 +39,10 @@ async def inspect(url: str, password: Password, secret: str) -> Inspection:
     async def look(connection: Connection, where: str) -> Inspection:
         step = await newest(connection, steps(POSTGRES), where)
         kept = None if step is None else await secrets.kept(connection, secret)
+        used = frozenset() if step is None else await regions.in_use(connection)
         version = connection.get_server_version()
         clock_ns = 1_000 * await connection.fetchval(_CLOCK)
         shown = f"{version.major}.{version.minor}"
-        return Inspection(where, step is not None, kept, shown, clock_ns)
+        return Inspection(where, step is not None, kept, shown, clock_ns, used, step or 0)
 
     return await opening.visit(url, password, Waits(), look)

@@ -8,11 +8,14 @@ from pathlib import Path
 import msgspec
 
 from greenroom.storage.schema import SQLITE, steps
-from greenroom.storage.sqlite import database_file, lock, secrets
+from greenroom.storage.sqlite import database_file, lock, regions, secrets
 from greenroom.storage.sqlite.lock import unwritable
 
 INDEX_BYTES = 32 * 1024
 """What SQLite takes for the index of its log, before anything is read."""
+
+NEWEST = steps(SQLITE)[-1].number
+"""The last step that this version knows."""
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -24,6 +27,10 @@ class Inspection(msgspec.Struct, frozen=True):
     """Process id of who has it open, "" when nobody has."""
     kept: bytes | None = None
     """The secret that was asked for."""
+    regions: frozenset[str] = frozenset()
+    """Where any account has a room or a logging configuration."""
+    schema: int = NEWEST
+    """The last step that the database has seen; a start runs those after it."""
 
 
 def inspect(directory: Path, secret: str) -> Inspection:
@@ -43,14 +50,14 @@ def inspect(directory: Path, secret: str) -> Inspection:
     try:
         if holder:
             with database_file.shared(directory) as connection:
-                return Inspection(True, holder, secrets.kept(connection, secret))
+                return _read(connection, holder, secret)
         if not database_file.has_log(path):
             # A log that was left has its index beside it.
             _check_space(directory, path)
-        if not database_file.examine(path, steps(SQLITE)[-1].number, left):
+        if not database_file.examine(path, NEWEST, left):
             return Inspection()
         with database_file.untouched(path, logged=database_file.has_log(path)) as connection:
-            return Inspection(True, "", secrets.kept(connection, secret))
+            return _read(connection, "", secret)
     except (OSError, sqlite3.Error) as error:
         raise unwritable(path, error) from error
 
@@ -73,6 +80,13 @@ def _check_makeable(directory: Path) -> Path:
     above = next((each for each in directory.absolute().parents if each.exists()), Path("/"))
     _check_writable(above)
     return above
+
+
+def _read(connection: sqlite3.Connection, holder: str, secret: str) -> Inspection:
+    """Read what every schema has, from the first step on."""
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    kept = secrets.kept(connection, secret)
+    return Inspection(True, holder, kept, regions.in_use(connection), schema)
 
 
 def _check_writable(directory: Path) -> None:
