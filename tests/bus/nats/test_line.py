@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -184,6 +185,29 @@ async def test_a_refusal_that_may_pass(code: int, scene: Scene) -> None:
     assert scene.attempts == [[b"1"], [b"1"]]
     assert scene.around.repaired == 0
     assert scene.around.sent[0].number != scene.around.sent[1].number
+
+
+async def test_refusals_without_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits twice as long as the one before, up to a bound, until something arrives."""
+    waited: list[float] = []
+    monkeypatch.setattr(line, "ELSEWHERE_SECONDS", 0.001)
+    monkeypatch.setattr(line, "FAILED_SECONDS", 0.02)
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+
+    def noting(seconds: float, *work: Any) -> asyncio.TimerHandle:
+        waited.append(seconds)
+        return later(0, *work)
+
+    scene.publish(b"1")
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "call_later", noting)
+        for _ in range(8):
+            scene.refuse(10164)
+            scene.line._refused(scene.around.sent[-1])
+    assert waited == [0.001, 0.002, 0.004, 0.008, 0.016, 0.02, 0.02, 0.02]
+    scene.hear(1, 0, scene.other(b"x"))
+    assert scene.line._refusals == 0
 
 
 async def test_no_leader(scene: Scene) -> None:

@@ -35,7 +35,11 @@ LEAST_SECONDS = 0.05
 """What is to be decided sooner than this is not tried any more."""
 
 ELSEWHERE_SECONDS, REFUSED_SECONDS, FAILED_SECONDS = 0.005, 0.01, 0.2
-"""When an attempt is made again: another's was in process, or won; the stream could not store."""
+"""When an attempt is made again: another's was in process, or won; the stream could not store.
+
+The first two are doubled each time until something arrives, up to the third: a stream that lost its
+other servers has an attempt in process for as long as that lasts.
+"""
 
 WRONG_LAST = b'"err_code":10071'
 IN_PROCESS = b'"err_code":10164'
@@ -134,6 +138,7 @@ class Line:
     __slots__ = (
         "_around",
         "_given_way",
+        "_refusals",
         "attempt",
         "followed",
         "held",
@@ -171,6 +176,8 @@ class Line:
         self.attempt: Attempt | None = None
         # What attempts held that may be stored yet in place of the present one, by their numbers.
         self._given_way: dict[int, Sequence[Publication]] = {}
+        # How often attempts were refused since something arrived.
+        self._refusals = 0
         self.waiters: list[asyncio.Future[None]] = []
         self.subscribed: Subscribed | None = None
         self.used = around.now()
@@ -205,7 +212,7 @@ class Line:
 
     def take(self, sequence: int, stamp: bytes, data: bytes) -> None:
         """Show a message, all before it having been shown."""
-        self.last, self.stamp = sequence, stamp
+        self.last, self.stamp, self._refusals = sequence, stamp, 0
         around, figures = self._around, self._around.figures
         figures.received += 1
         batch = self.decoded(data)
@@ -341,11 +348,14 @@ class Line:
         if attempt is not self.attempt or (b'"error"' not in data and headers.status(raw) != 503):
             return
         later = asyncio.get_running_loop().call_later
+        self._refusals += 1
+        longer = 2 ** min(self._refusals - 1, 10)
         if IN_PROCESS in data:
             self._around.figures.conflicts += 1
-            later(ELSEWHERE_SECONDS, self._refused, attempt)
+            later(min(ELSEWHERE_SECONDS * longer, FAILED_SECONDS), self._refused, attempt)
         elif WRONG_LAST in data:
-            later(REFUSED_SECONDS, partial(self._refused, attempt, missed=True))
+            refused = partial(self._refused, attempt, missed=True)
+            later(min(REFUSED_SECONDS * longer, FAILED_SECONDS), refused)
         else:
             self._around.figures.tell(
                 "the stream of a room does not store", stream=subjects.stream_name(self.stream)
