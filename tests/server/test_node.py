@@ -23,6 +23,7 @@ from greenroom.server.node import (
     _tickers,
     application,
 )
+from greenroom.server.parts import AS_CONFIGURED
 from greenroom.settings.load import load
 from greenroom.telemetry.metrics import Metrics
 from greenroom.vault.token_keys import TokenKeys
@@ -35,7 +36,7 @@ def a_node(flags: Mapping[str, object], *hosts: str, **opened: Any) -> Any:
     made = Mock()
     opened.setdefault("bus", MemoryBus())
     made.opened = SimpleNamespace(
-        settings=settings, listening=listening, metrics=Metrics(), **opened
+        settings=settings, parts=AS_CONFIGURED, listening=listening, metrics=Metrics(), **opened
     )
     return made
 
@@ -151,7 +152,7 @@ def test_the_base_path_of_the_application(base_path: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(node_module, "Application", made)
     node = a_node({"base_path": base_path} if base_path else {}, "127.0.0.1", certificate=None)
     node.opened.clock = Mock()
-    application(node, Mock(spec=StoreCheck))
+    assert application(node, Mock(spec=StoreCheck)) is made.return_value
     assert made.call_args.args[0] is node.control
     assert made.call_args.args[3] == base_path
 

@@ -204,7 +204,8 @@ async def test_what_a_node_returns(again: bool, monkeypatch: pytest.MonkeyPatch)
     closed: list[bool] = []
 
     async def opening(*given: Any) -> object:
-        given[-1].callback(closed.append, True)
+        given[-2].callback(closed.append, True)
+        assert given[-1] is parts
         return "opened"
 
     building, running = mock.AsyncMock(), mock.AsyncMock(return_value=again)
@@ -212,7 +213,8 @@ async def test_what_a_node_returns(again: bool, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(serve, "build_node", building)
     monkeypatch.setattr(serve, "_serve", running)
     announce = mock.Mock()
-    given: list[Any] = [mock.Mock(), mock.Mock(), mock.Mock(), None, announce]
+    parts = mock.Mock()
+    given: list[Any] = [mock.Mock(), parts, mock.Mock(), mock.Mock(), None, announce]
     assert await serve._run(*given) is again
     assert building.await_args is not None
     assert building.await_args.args[0] == "opened"
@@ -230,14 +232,14 @@ async def test_a_service_that_serves_again(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(serve, "_predecessor", lambda *_, **__: contextlib.nullcontext(before))
     loop = asyncio.get_running_loop()
     handler = loop.get_exception_handler()
-    settings = load({}, {}, None)
+    settings, parts = load({}, {}, None), mock.Mock()
     with capture_logs() as logs:
-        await serve.run_service(settings, announce, taking_over=True)
+        await serve.run_service(settings, announce, taking_over=True, parts=parts)
     loop.set_exception_handler(handler)
     listening_.assert_called_once_with(settings, before.listening)
-    lines = running.await_args_list[0].args[2]
+    lines = running.await_args_list[0].args[3]
     assert running.await_args_list == [
-        mock.call(settings, found, lines, before, announce),
-        *[mock.call(settings, found, lines, None, serve._say_nothing)] * 2,
+        mock.call(settings, parts, found, lines, before, announce),
+        *[mock.call(settings, parts, found, lines, None, serve._say_nothing)] * 2,
     ]
     assert [each["event"] for each in logs] == ["stopped"]
