@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve cluster test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-cluster bench-review bench-verify
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-cluster bench-chatroom bench-review bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -56,6 +56,9 @@ bench-cluster: ## Measure what NATS between nodes costs for each message
 
 bench-redeem: ## Measure what using up chat tokens costs with PostgreSQL
 	@exec scripts/bench redeem $(ARGS)
+
+bench-chatroom: ## Measure what receiving costs the Python client
+	@exec scripts/bench chatroom $(ARGS)
 
 bench-peers: ## Measure the fan-out of other servers beside ours
 	@exec scripts/bench peers $(ARGS)

@@ -25,6 +25,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks import (
     authorize,
+    chatroom,
     cluster,
     connect,
     control,
@@ -169,6 +170,17 @@ def test_redeem(tiny: Plan) -> None:
     assert 0 < together.node < alone.node
     assert together.database > 0
     _assert_written(redeem.table(outcomes), tiny, outcomes)
+
+
+def test_chatroom(tiny: Plan) -> None:
+    """Every room sees every message; those that are read together cost less than one alone."""
+    outcomes = chatroom.measure(tiny)
+    assert outcomes.keys() == {chatroom.TOGETHER, chatroom.APART, chatroom.MANY}
+    ((together,), (apart,), (many,)) = outcomes.values()
+    assert 0 < together.cpu < apart.cpu
+    assert many.received > 0
+    assert many.connect_ms > 0
+    _assert_written(chatroom.table(outcomes), tiny, outcomes)
 
 
 def test_cluster(tiny: Plan) -> None:
