@@ -17,6 +17,7 @@ import pytest_asyncio
 import websockets
 
 from scripts.servers.nats_server import NatsServer, nats_server
+from scripts.servers.node import new_secrets_key
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from tests.running.cluster import Place, hear, nodes, place, say, status_of, viewers
 from tests.running.said import assert_no_faults, samples, until
@@ -237,11 +238,20 @@ def failing(service: Service) -> dict[str, str]:
 
 
 async def test_a_takeover(shared: Place, two_to_kill: list[Service]) -> None:
-    """A node is replaced without a refused connection, and the others notice nothing."""
+    """A node is replaced without a refused connection, and the others notice nothing.
+
+    One that cannot take over is refused before the running one lets go.
+    """
     two = two_to_kill
     room = two[0].boto3().create_room()["arn"]
     port = two[0].api_url.rpartition(":")[2]
+    wrong = pytest.raises(RuntimeError, match="were sealed with another key")
     async with viewers(two[1:], room) as watching:
+        with wrong:
+            await asyncio.to_thread(
+                shared.node, "node-1", "--takeover", secrets_key=new_secrets_key()
+            )
+        assert await status_of(two[0], two[0].token(room)) == 101
         after = await asyncio.to_thread(shared.node, "node-1", "--takeover")
         assert after.api_url.rpartition(":")[2] == port
         assert await asyncio.to_thread(two[0].process.wait, 20) == 0

@@ -86,7 +86,9 @@ class _Check:
         directory = self._settings.path("data_dir")
         if self._settings.database is not None:
             self._store = Inspection(holder=inspect_directory(directory))
-            return f"{directory}, for what is this node's own"
+            holder = self._store.holder
+            runs = f": process {holder} runs on it" if holder else ""
+            return f"{directory}, for what is this node's own{runs}"
         self._store = inspect(directory, CHECK)
         if not self._store.exists:
             return f"{directory}: there is no store yet"
