@@ -380,6 +380,21 @@ class TestConfigurations:
             assert made.destination().payloads() == payloads
             assert await is_gone(made, configuration)
 
+    async def test_deletion_of_what_is_empty_waits_for_the_streams(self) -> None:
+        """As soon as they are read it is gone, though nothing in them was for it."""
+        async with nodes(0) as made:
+            configuration = await made.configuration()
+            made.publish(3, stream=1)
+            await made.store.logging_configurations.begin_delete(configuration.arn, NOW)
+            async with made.store.journal.lease("stream 1"):
+                (node,) = made.start(1)
+                await made.settle()
+                finished = node.living.get_loop().create_task(node.log.finish(configuration.arn))
+                await made.advance(PASSED_SECONDS + 0.5)
+                assert not await finished
+            await made.advance(3)
+            assert await is_gone(made, configuration)
+
     async def test_deletion_while_the_streams_are_away(self) -> None:
         """Nobody knows whether something is on its way: it is not finished now."""
         async with nodes(1) as made:

@@ -152,6 +152,31 @@ async def test_chat_logs(two: list[Service]) -> None:
     assert _recorded(directory) == shown
 
 
+async def test_chat_logs_of_a_node_that_dies(shared: Place) -> None:
+    """What was seen is on record once, whichever node read and delivered it; then it can go."""
+    directory = shared.directory / "chat-logs"
+    with nodes(shared, 2, chat_log_batch_seconds="1") as services:
+        second = services[1].boto3()
+        target = {"cloudWatchLogs": {"logGroupName": "group"}}
+        configuration = second.create_logging_configuration(destinationConfiguration=target)["arn"]
+        room = second.create_room(loggingConfigurationIdentifiers=[configuration])["arn"]
+        async with viewers(services, room) as watching:
+            for number in range(10):
+                await say(watching[number % 2], str(number))
+            await _until(lambda: _recorded(directory))
+            services[0].kill()
+            await asyncio.sleep(1)
+            for number in range(10):
+                await say(watching[1], str(number))
+            frames = [await hear(watching[1]) for _ in range(20)]
+        assert {frame.type for frame in frames} == {"MESSAGE"}
+        second.update_room(identifier=room, loggingConfigurationIdentifiers=[])
+        second.delete_logging_configuration(identifier=configuration)
+        await _until(lambda: not second.list_logging_configurations()["loggingConfigurations"])
+        assert sorted(_recorded(directory)) == sorted(frame.id for frame in frames)
+        assert_no_faults(services[1])
+
+
 def _recorded(directory: Path) -> list[str]:
     """Return the ids of what is on record, in the order of the files."""
     files = sorted(path for path in directory.rglob("*.gz") if path.is_file())

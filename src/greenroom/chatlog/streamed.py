@@ -156,9 +156,8 @@ class StreamedChatLog:
 
     async def finish(self, configuration: Arn) -> bool:
         self.changed(configuration)
-        if await self._is_expected(configuration):
-            return False
-        if (await self._shared.journal.backlog(configuration)).records:
+        if await self._is_expected(configuration) or await self._waits(configuration):
+            # A delivery looks once more, and finishes the deletion.
             self._deliveries.consider(configuration)
             return False
         # It drops nothing, but lets the journal forget a queue that nobody needs any more.
@@ -219,6 +218,9 @@ class StreamedChatLog:
                     return True
                 await self._wait(self._never, PASSED_PAUSE)
         return False
+
+    async def _waits(self, configuration: Arn) -> bool:
+        return bool((await self._shared.journal.backlog(configuration)).records)
 
     async def _is_passed(self, stream: int, end: StreamState) -> bool:
         if end.last < end.first:
