@@ -510,6 +510,18 @@ async def test_disconnecting_while_connecting(server: Server) -> None:
     assert room.state is ConnectionState.DISCONNECTED
 
 
+async def test_disconnecting_ends_whoever_waits_for_it(server: Server) -> None:
+    """Who is cancelled meanwhile, and who asks once more, leave nothing half closed."""
+    async with room_of(server) as room:
+        first = asyncio.create_task(room.disconnect())
+        second = asyncio.create_task(room.disconnect())
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        assert server.sockets[0].close_code == 1000
+        assert room.state is ConnectionState.DISCONNECTED
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -217,6 +217,7 @@ def test_several_rooms_are_followed_at_once(
         tail.printed("one")
         said(command("say", "right", "two", "--as", "bob"))
         assert tail.end() == 0
+        assert "nclosed" not in (tmp_path / "tail.err").read_text()
         first, second = tail.printed()
     assert first.startswith("left ")
     assert first.endswith(" alice: one")

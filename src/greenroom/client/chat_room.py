@@ -18,7 +18,6 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from ssl import SSLContext
 from types import TracebackType
 from typing import Self, TypeVar
@@ -135,6 +134,8 @@ class ChatRoom:
         if self._running is None or self._running.done():
             self.disconnect_reason = None
             self._running = asyncio.create_task(self._run(), name=f"chat room {self.id}")
+            # Whoever reads what is shown then finds that it is over.
+            self._running.add_done_callback(lambda _: self._news.set())
         waiting = asyncio.create_task(self._connected.wait())
         try:
             await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,10 +148,12 @@ class ChatRoom:
 
     async def disconnect(self) -> None:
         """Close the connection, if there is one, and wait until that is done."""
-        if self._running is not None and not self._running.done():
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+        running = self._running
+        if running is not None and not running.done():
+            # Once: what is being closed is closed to its end, whoever asks for it again.
+            if not running.cancelling():
+                running.cancel()
+            await asyncio.wait({running})
 
     async def send_message(self, request: SendMessageRequest | str) -> ChatMessage:
         """Send a message; return it as everybody was shown it.
@@ -247,7 +250,6 @@ class ChatRoom:
         self.disconnect_reason = reason
         self._fail_pending(f"the room was disconnected: {reason}")
         self._listeners.tell("disconnect", reason)
-        asyncio.get_running_loop().call_soon(self._news.set)
 
     def _broke(self) -> None:
         self._fail_pending("the connection ended before the answer came")

@@ -7,7 +7,7 @@ import click
 
 from greenroom.cli.room.printing import json_of, line_of, printable
 from greenroom.cli.room.service import Rooms, room_command
-from greenroom.client import DisconnectReason
+from greenroom.client import ChatRoom, DisconnectReason
 
 
 @click.command()
@@ -34,27 +34,18 @@ class _Tail:
         self._arns = arns
         self._in_json = in_json
         self._left = count
-        self._enough = asyncio.Event()
+        self._chats: list[ChatRoom] = []
         # A name of its own: whoever looks at the room's users can tell what this is.
         self._user = f"greenroom-tail-{secrets.token_hex(4)}"
 
     async def run(self) -> None:
         """Follow all rooms until it is enough, or all are over."""
         followers = [asyncio.create_task(self._follow(*each)) for each in self._arns.items()]
-        enough = asyncio.create_task(self._enough.wait())
         try:
-            waiting = set(followers)
-            while waiting and not enough.done():
-                done, _ = await asyncio.wait(
-                    {*waiting, enough}, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done - {enough}:
-                    task.result()
-                waiting -= done
+            await asyncio.gather(*followers)
         finally:
-            for task in (*followers, enough):
-                task.cancel()
-            await asyncio.gather(*followers, enough, return_exceptions=True)
+            await self._end()
+            await asyncio.gather(*followers, return_exceptions=True)
 
     async def _follow(self, arn: str, name: str) -> None:
         prefix = f"{printable(name)} " if len(self._arns) > 1 and not self._in_json else ""
@@ -63,17 +54,22 @@ class _Tail:
         await asyncio.to_thread(self._rooms.token, arn, self._user)
         chat.add_listener("connecting", lambda: self._note(f"connecting to {name}"))
         chat.add_listener("connect", lambda: self._note(f"watching {name}"))
+        self._chats.append(chat)
         async with chat:
             async for entity in chat:
-                line = json_of(entity, arn) if self._in_json else prefix + line_of(entity)
-                click.echo(line)
+                if self._left == 0:
+                    break
+                click.echo(json_of(entity, arn) if self._in_json else prefix + line_of(entity))
                 if self._left is not None:
                     self._left -= 1
                     if self._left == 0:
-                        self._enough.set()
-                        return
+                        await self._end()
         if chat.disconnect_reason is DisconnectReason.SERVER_DISCONNECT:
             self._note(f"the service ended the connection to {name}")
+
+    async def _end(self) -> None:
+        """Leave every room; those who follow them end."""
+        await asyncio.gather(*(chat.disconnect() for chat in self._chats))
 
     def _note(self, text: str) -> None:
         click.echo(click.style(f"-- {printable(text)}", dim=True), err=True)
