@@ -43,7 +43,7 @@ class Node(ServerProcess):
         super().__init__(name, directory / f"{name}.log")
         self.ready_file = directory / f"{name}.ready.json"
         self.data = directory / name
-        self._port = port
+        self.port = port
         self._settings = {
             "storage": storage,
             "bus": bus,
@@ -59,7 +59,7 @@ class Node(ServerProcess):
         return found
 
     def command(self) -> list[str | Path]:
-        place: list[str | Path] = ["--port", str(self._port), "--data-dir", self.data]
+        place: list[str | Path] = ["--port", str(self.port), "--data-dir", self.data]
         told: list[str | Path] = ["--ready-file", self.ready_file, *place]
         return [sys.executable, "-m", "greenroom", "serve", *told]
 

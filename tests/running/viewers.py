@@ -21,7 +21,7 @@ import msgspec
 
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
 from greenroom.protocol.client_frames import frame_at
-from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
+from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from tests.running.service import Service
 from tests.running.tokens_of import key_ring
 from tests.running.wire import CLOSE, PING, PONG, TEXT, client_frame, token_line, upgrade_bytes
@@ -210,13 +210,14 @@ class Speaker:
 class Crowd:
     """All clients of one running service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, ring: KeyRing | None = None) -> None:
+        """Make it; the ring has the keys of tokens where the data directory has not."""
         self._service = service
         url = urlsplit(service.api_url)
         assert url.hostname
         assert url.port
         self._address = (url.hostname, url.port)
-        self._ring = key_ring(Path(service.ready["data_dir"]))
+        self._ring = ring or key_ring(Path(service.ready["data_dir"]))
         self.frames: dict[bytes, bytes] = {}
         self.viewers: set[Viewer] = set()
         """Those that are connected."""

@@ -1,0 +1,99 @@
+"""What clients of a cluster did and saw, for the invariants; times are of one monotonic clock."""
+
+import time
+
+import msgspec
+
+from greenroom.client.api.errors import IvschatError
+
+UNKNOWN = 0
+"""The status of what got no answer."""
+
+
+class View(msgspec.Struct):
+    """One connection to a room: what it was shown, in its order."""
+
+    room: str
+    user: str
+    node: str
+    opened: float
+    ids: list[str]
+    closed: float | None = None
+    """None: it is still open."""
+
+
+class Send(msgspec.Struct):
+    """A message that somebody sent, and what came of it."""
+
+    room: str
+    node: str
+    request_id: str
+    length: int
+    started: float
+    ended: float | None = None
+    status: int = UNKNOWN
+    """200 when it was acknowledged, else the code of the error."""
+
+
+class Redeem(msgspec.Struct):
+    """A token that was shown to a node."""
+
+    token: str
+    node: str
+    started: float
+    ended: float
+    status: int
+    """101 when it opened a connection."""
+
+
+class Call(msgspec.Struct):
+    """A call of the API."""
+
+    operation: str
+    node: str
+    subject: str
+    started: float
+    ended: float | None = None
+    status: int = UNKNOWN
+    """200 when it was done, UNKNOWN when it may have been."""
+    result: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Return whether it was done."""
+        return self.status == 200
+
+    @property
+    def refused(self) -> bool:
+        """Return whether it was surely not done."""
+        return self.status >= 400
+
+
+class History:
+    """All that happened in one run."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.views: list[View] = []
+        self.sends: list[Send] = []
+        self.redeems: list[Redeem] = []
+        self.calls: list[Call] = []
+        self.events: list[str] = []
+
+    def now(self) -> float:
+        """Return seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def tell(self, event: str) -> None:
+        """Note what was done to the cluster."""
+        self.events.append(f"{self.now():7.2f}  {event}")
+
+    def calls_of(self, *operations: str) -> list[Call]:
+        """Return the calls of some operations, in the order of their beginnings."""
+        found = [call for call in self.calls if call.operation in operations]
+        return sorted(found, key=lambda call: call.started)
+
+
+def status_of(error: IvschatError) -> int:
+    """Return the status of an answer that refuses, UNKNOWN when none came."""
+    return error.status_code or UNKNOWN

@@ -1,0 +1,241 @@
+"""What must hold of a history and of what is stored: each function raises AssertionError.
+
+Figures are in seconds of the history's clock, unless they say otherwise.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from math import inf
+
+import msgspec
+
+from greenroom.bus.base import Disconnect, RoomEnvelope
+from tests.cluster.killing.history import Call, Redeem, Send, View
+
+KNOWN_SECONDS = 1.0
+"""When each node knows what another one was told, on a busy machine."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Something in a room's stream: when it was stored, by the clock of the servers."""
+
+    stamp_ns: int
+    envelope: RoomEnvelope
+
+    @property
+    def id(self) -> str:
+        """Return the id of the message or the event."""
+        return self.envelope.id
+
+    @property
+    def frame(self) -> Mapping[str, object]:
+        """Return what viewers were shown."""
+        found: dict[str, object] = msgspec.json.decode(self.envelope.payload)
+        return found
+
+
+Stored = Mapping[str, Sequence[Place]]
+"""What is stored of each room, in its order."""
+
+
+def views_are_parts(views: Iterable[View], stored: Stored) -> None:
+    """Every viewer's list is a contiguous part of the room's stream; so what was seen is stored."""
+    places = {room: {each.id: at for at, each in enumerate(all_)} for room, all_ in stored.items()}
+    for view in views:
+        at = [places.get(view.room, {}).get(each) for each in view.ids]
+        assert None not in at, f"seen, not stored: {view.ids[at.index(None)]} in {_name(view)}"
+        for number, (one, next_) in enumerate(pairwise(at)):
+            assert one is not None
+            assert next_ == one + 1, (
+                f"place {next_} of the stream follows {one}, at {number + 1} of {_name(view)}"
+            )
+
+
+def stored_once(stored: Stored) -> None:
+    """Nothing is in the streams twice, neither by its id nor by its request."""
+    for room, places in stored.items():
+        for name, found in (
+            ("Id", Counter(each.id for each in places)),
+            ("RequestId", Counter(filter(None, (each.frame.get("RequestId") for each in places)))),
+        ):
+            twice = [key for key, times in found.items() if times > 1]
+            assert not twice, f"{name} stored more than once in {room}: {twice[:5]}"
+
+
+def outcomes_are_true(sends: Iterable[Send], stored: Stored) -> None:
+    """What was acknowledged is stored; what was refused is not, and never will be."""
+    requests = {
+        room: {each.frame.get("RequestId") for each in all_} for room, all_ in stored.items()
+    }
+    for send in sends:
+        is_stored = send.request_id in requests.get(send.room, ())
+        if send.status == 200:
+            assert is_stored, f"acknowledged, not stored: {send}"
+        elif send.status >= 400:
+            assert not is_stored, f"refused, but stored: {send}"
+
+
+def rate_holds(places: Sequence[Place], rate: int) -> None:
+    """In any second there are at most a burst and a second's worth of messages."""
+    stamps = [each.stamp_ns for each in places if each.envelope.rate]
+    first = 0
+    for last, stamp in enumerate(stamps):
+        while stamps[first] <= stamp - 1_000_000_000:
+            first += 1
+        assert last - first + 1 <= 2 * rate, (
+            f"{last - first + 1} messages within a second before {stamp}, at {rate} a second"
+        )
+
+
+def send_times_rise(stored: Stored) -> None:
+    """SendTime rises strictly in each room's order."""
+    for room, places in stored.items():
+        for one, next_ in pairwise(places):
+            assert one.envelope.time_ns < next_.envelope.time_ns, (
+                f"{next_.id} follows {one.id} in {room}, and is"
+                f" {(one.envelope.time_ns - next_.envelope.time_ns) / 1e9:.3f} s earlier"
+            )
+
+
+def logs_are_the_stream(
+    recorded: Mapping[tuple[str, str], Sequence[str]], stored: Stored, configurations: Sequence[str]
+) -> None:
+    """Each log has every record of each room once and in order.
+
+    `recorded` has the ids in files by configuration and room.
+    """
+    for configuration in configurations:
+        for room, places in stored.items():
+            meant = [each.id for each in places if configuration in each.envelope.configurations]
+            found = list(recorded.get((configuration, room), ()))
+            missing, more = Counter(meant) - Counter(found), Counter(found) - Counter(meant)
+            what = f"of {len(meant)} in {room} for {configuration}"
+            assert not missing, f"not in the log: {len(missing)} {what}: {list(missing)[:5]}"
+            assert not more, f"too often in the log: {len(more)} {what}: {list(more)[:5]}"
+            assert found == meant, f"the log has another order {what}"
+
+
+def tokens_open_once(redeems: Iterable[Redeem]) -> None:
+    """The redeems are linearizable: a token's one use is within its call, others fail behind it."""
+    by_token: defaultdict[str, list[Redeem]] = defaultdict(list)
+    for redeem in redeems:
+        by_token[redeem.token].append(redeem)
+    for calls in by_token.values():
+        opened = [each for each in calls if each.status == 101]
+        assert len(opened) <= 1, f"a token opened {len(opened)} connections: {calls}"
+        for used in (each for each in calls if each.status == 409):
+            # Somebody else's call, begun before this one's end, may have used it.
+            before = (
+                each
+                for each in calls
+                if each is not used and each.status in (101, 0) and each.started < used.ended
+            )
+            assert next(before, None), f"a token was used up by nobody: {calls}"
+
+
+def kicks_end_connections(views: Iterable[View], stored: Stored, now: float) -> None:
+    """Nobody who was disconnected is shown anything behind that, nor keeps a connection."""
+    kicks = {
+        (room, each.id): each.envelope
+        for room, places in stored.items()
+        for each in places
+        if isinstance(each.envelope, Disconnect)
+    }
+    for view in views:
+        for number, each in enumerate(view.ids, 1):
+            kick = kicks.get((view.room, each))
+            if isinstance(kick, Disconnect) and kick.user_id == view.user:
+                assert number == len(view.ids), f"shown more behind a kick: {_name(view)}"
+                assert view.closed is not None, f"open behind a kick, at {now:.2f}: {_name(view)}"
+
+
+def kicked_are_gone(views: Sequence[View], kicks: Iterable[Call]) -> None:
+    """Whoever was connected when a kick began does not stay; `subject` is room and user."""
+    for kick in kicks:
+        for view in views:
+            if (
+                kick.done
+                and kick.subject == f"{view.room} {view.user}"
+                and view.opened < kick.started
+            ):
+                assert view.closed is not None, f"open in spite of {kick}: {_name(view)}"
+
+
+def places_hold(views: Iterable[View], user: str, most: int) -> None:
+    """A user never has more connections at a time."""
+    changes = [
+        change
+        for view in views
+        if view.user == user
+        for change in ((view.opened, 1), (inf if view.closed is None else view.closed, -1))
+    ]
+    there = 0
+    for at, change in sorted(changes):
+        there += change
+        assert there <= most, f"{there} connections of {user} at {at:.2f}, of {most} at most"
+
+
+def all_serve(sends: Iterable[Send], well: float, nodes: Iterable[str]) -> None:
+    """Every node takes messages again since a time, of everybody who waits for no rate."""
+    done = {send.node for send in sends if send.status == 200 and send.started > well}
+    assert done >= set(nodes), f"since {well:.2f} only {sorted(done)} take messages"
+
+
+def quota_holds(calls: Sequence[Call], create: str, delete: str, limit: int, others: int) -> None:
+    """There are never more than the limit, and nothing is refused that there was place for.
+
+    `others` are there all the time. `result` of a creation is what `subject` of a deletion names.
+    """
+    creations = [each for each in calls if each.operation == create]
+    surely: list[tuple[float, float]] = []
+    maybe: list[tuple[float, float]] = []
+    for each in creations:
+        if each.refused:
+            continue
+        gone = [one for one in calls if one.operation == delete and one.subject == each.result]
+        if each.done:
+            assert each.ended is not None
+            surely.append((each.ended, min((one.started for one in gone), default=inf)))
+        # Who is told that there is none may be told of an own deletion, which had no answer.
+        known = (one.ended for one in gone if one.ended and (one.done or one.status == 404))
+        maybe.append((each.started, min(known, default=inf)))
+    for at, _ in surely:
+        there = others + sum(begin <= at < end for begin, end in surely)
+        assert there <= limit, f"{there} at {at:.2f}, of {limit} at most"
+    for each in (each for each in creations if each.status == 402):
+        assert each.ended is not None
+        # Nothing but what may have been there at some time of the call can have refused it.
+        there = others + sum(begin < each.ended and end > each.started for begin, end in maybe)
+        assert there >= limit, f"refused at {there} of {limit}: {each}"
+
+
+def limits_hold(sends: Iterable[Send], changes: Sequence[Call]) -> None:
+    """A message is as long as the room allows while it is sent; `result` is the limit.
+
+    A change is known everywhere `KNOWN_SECONDS` after it was answered.
+    """
+    for send in sends:
+        if send.status != 200 or send.ended is None:
+            continue
+        settled = [
+            each
+            for each in changes
+            if each.done and each.ended is not None and each.ended < send.started - KNOWN_SECONDS
+        ]
+        if not settled:
+            continue
+        last = settled[-1].started
+        # A call without an answer may be carried out at any time.
+        begun = [
+            int(each.result)
+            for each in changes
+            if each.started < send.ended
+            and not each.refused
+            and (each.started >= last or not each.done)
+        ]
+        assert send.length <= max(begun), f"longer than {max(begun)}: {send}"
+
+
+def _name(view: View) -> str:
+    return f"the view of {view.user} on {view.node} in {view.room} from {view.opened:.2f} on"

@@ -1,0 +1,233 @@
+"""Nodes, NATS servers and PostgreSQL die, hang and are cut off while rooms chat; all stays true.
+
+Three nodes whose clocks differ, three NATS servers and PostgreSQL are harmed by a seed, under
+viewers, senders, moderators and who makes rooms, each on any node; then all is mended, and what
+everybody saw is compared with what is stored. Longer, and a failure's harm once more:
+
+    KILLER_SECONDS=3600 .venv/bin/python -m pytest tests/cluster/test_killer.py
+    KILLER_SEED=123 .venv/bin/python -m pytest tests/cluster/test_killer.py
+"""
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.cluster.killing import invariants
+from tests.cluster.killing.clients import (
+    Clients,
+    change_limit,
+    create_and_delete,
+    delete_messages,
+    kick,
+    show_tokens_twice,
+)
+from tests.cluster.killing.cluster import Cluster, killable
+from tests.cluster.killing.history import History
+from tests.cluster.killing.killer import Killer
+from tests.cluster.killing.observer import read_logs, read_streams
+from tests.conftest import Measured
+from tests.running.said import assert_no_faults
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+SEED = int(os.environ.get("KILLER_SEED", secrets.randbelow(2**32)))
+SECONDS = float(os.environ.get("KILLER_SECONDS", "40"))
+
+SKEWS = (0.0, 1.5, -1.5)
+"""By how many seconds the clock of each node is ahead of the true one."""
+
+HEALED_SECONDS = 30.0
+"""How long after the last harm everything is well again, at most."""
+
+LOGGED_SECONDS = 40.0
+"""How long chat logs take to catch up, at most."""
+
+RATE = 10
+ROOMS = 8
+"""Rooms that the account may have."""
+
+CROWD, PLACES = "crowd", 4
+"""A user, and how many connections a user may have in a room; each node may let in as many while it
+does not hear of the others."""
+
+
+@pytest.mark.timeout(SECONDS + 240)
+async def test_all_stays_true(tmp_path: Path, measured: Measured) -> None:
+    """Whatever dies: one order, nothing lost or doubled, rates and quotas hold, all heals."""
+    history = History()
+    try:
+        await _run(tmp_path, history, measured)
+    except BaseException as error:
+        again = f"KILLER_SEED={SEED} KILLER_SECONDS={SECONDS:g}"
+        error.add_note("\n".join(["to repeat the harm:", again, *history.events]))
+        raise
+
+
+async def _run(directory: Path, history: History, measured: Measured) -> None:
+    settings = {
+        "quotas": f"rooms={ROOMS}",
+        "connections_per_user": str(PLACES),
+        "chat_log_object_seconds": "2",
+        "chat_log_batch_seconds": "2",
+    }
+    async with killable(directory, SKEWS, **settings) as cluster:
+        for node in cluster.nodes:
+            await asyncio.to_thread(node.node.start)
+        rooms = await _rooms(cluster)
+        clients = Clients(cluster, history, random.Random(f"{SEED} clients"))
+        _begin(clients, rooms)
+        await asyncio.sleep(1)
+        await Killer(cluster, history, random.Random(f"{SEED} killer")).run(SECONDS)
+        history.tell("all is mended")
+        await _healed(cluster)
+        history.tell("all is well")
+        well = history.now()
+        await asyncio.sleep(2)
+        await clients.end()
+        stored = await read_streams(list(cluster.bus))
+        _report(history, stored, measured)
+        invariants.all_serve(history.sends, well, [node.name for node in cluster.nodes])
+        _check(history, stored, rooms)
+        await _check_logs(cluster, stored)
+        for node in cluster.nodes:
+            assert_no_faults(cluster.service(node))
+
+
+class Rooms(msgspec.Struct, frozen=True):
+    """One with chat logs, one without, one with a low rate, one with moderators."""
+
+    logged: str
+    plain: str
+    rated: str
+    moderated: str
+
+    @property
+    def each(self) -> tuple[str, ...]:
+        """Return all."""
+        return self.logged, self.plain, self.rated, self.moderated
+
+
+async def _rooms(cluster: Cluster) -> Rooms:
+    api = cluster.nodes[0].api
+    targets = ({"s3": {"bucketName": "archive"}}, {"cloudWatchLogs": {"logGroupName": "group"}})
+    configurations = [
+        (await api.create_logging_configuration(destination_configuration=target)).arn
+        for target in targets
+    ]
+    made = [
+        await api.create_room(
+            maximum_message_rate_per_second=rate, logging_configuration_identifiers=logs
+        )
+        for rate, logs in ((100, configurations), (100, None), (RATE, None), (100, None))
+    ]
+    return Rooms(*(room.arn for room in made))
+
+
+def _begin(clients: Clients, rooms: Rooms) -> None:
+    for number, door in enumerate(clients.doors):
+        for room in rooms.each:
+            clients.begin(clients.watch(room, f"stays-{number}", door, (1e9, 1e9)))
+            clients.begin(clients.watch(room, f"comes-{number}", door, (0.5, 5)))
+        for _ in range(PLACES):
+            clients.begin(clients.watch(rooms.plain, CROWD, door, (1, 4)))
+        clients.begin(clients.speak(rooms.logged, f"speaker-{number}", door, 0.1))
+        clients.begin(clients.speak(rooms.plain, f"speaker-{number}", door, 0.1))
+        clients.begin(clients.speak(rooms.rated, f"speaker-{number}", door, 0.12))
+        clients.begin(clients.speak(rooms.moderated, f"speaker-{number}", door, 0.2, 60))
+    clients.begin(show_tokens_twice(clients, rooms.plain, "twice"))
+    clients.begin(kick(clients, rooms.moderated, ["stays-0", "comes-1", "speaker-2"]))
+    clients.begin(delete_messages(clients, rooms.logged))
+    clients.begin(change_limit(clients, rooms.moderated, (20, 200)))
+    for _ in range(6):
+        clients.begin(create_and_delete(clients))
+
+
+async def _healed(cluster: Cluster) -> None:
+    """Wait until every node says that it is well, without anybody doing anything."""
+    async with asyncio.timeout(HEALED_SECONDS):
+        while ill := await asyncio.to_thread(_ill, cluster):
+            await asyncio.sleep(0.2)
+            assert all(node.node.runs for node in cluster.nodes), f"a node ended: {ill}"
+
+
+def _ill(cluster: Cluster) -> list[str]:
+    found = []
+    for node in cluster.nodes:
+        try:
+            with urllib.request.urlopen(f"{node.api_url}/health/ready", timeout=5):
+                pass
+        except urllib.error.HTTPError as error:
+            with error:
+                found.append(f"{node.name}: {json.load(error)}")
+        except OSError as error:
+            found.append(f"{node.name}: {error}")
+    return found
+
+
+def _report(history: History, stored: invariants.Stored, measured: Measured) -> None:
+    """Report what was done, so that a run shows that it was not idle."""
+    measured("seed", SEED)
+    measured("kinds of harm", sum(", for " in event for event in history.events))
+    measured("stored", sum(map(len, stored.values())))
+    measured("views", len(history.views))
+    measured("sends", dict(Counter(send.status for send in history.sends)))
+    measured("redeems", dict(Counter(each.status for each in history.redeems)))
+    for operation in sorted({call.operation for call in history.calls}):
+        statuses = Counter(call.status for call in history.calls_of(operation))
+        measured(operation, dict(statuses))
+
+
+def _check(history: History, stored: invariants.Stored, rooms: Rooms) -> None:
+    invariants.views_are_parts(history.views, stored)
+    invariants.stored_once(stored)
+    invariants.outcomes_are_true(history.sends, stored)
+    invariants.rate_holds(stored[rooms.rated], RATE)
+    invariants.send_times_rise(stored)
+    invariants.tokens_open_once(history.redeems)
+    invariants.kicks_end_connections(history.views, stored, history.now())
+    invariants.kicked_are_gone(history.views, history.calls_of("DisconnectUser"))
+    invariants.places_hold(history.views, CROWD, PLACES * len(SKEWS))
+    calls = history.calls_of("CreateRoom", "DeleteRoom")
+    invariants.quota_holds(calls, "CreateRoom", "DeleteRoom", ROOMS, len(rooms.each))
+    sends = [send for send in history.sends if send.room == rooms.moderated]
+    invariants.limits_hold(sends, history.calls_of("UpdateRoom"))
+
+
+async def _check_logs(cluster: Cluster, stored: invariants.Stored) -> None:
+    """Wait until the logs are as long as the streams, then compare."""
+    by_id = {room.rpartition("/")[2]: places for room, places in stored.items()}
+    envelopes = [each.envelope for places in stored.values() for each in places]
+    arns = {arn for each in envelopes for arn in each.configurations}
+    names = await _names(cluster, sorted(arns))
+    meant = sum(len(each.configurations) for each in envelopes)
+    end, found = time.monotonic() + LOGGED_SECONDS, read_logs(cluster.chat_logs)
+    while sum(map(len, found.values())) < meant and time.monotonic() < end:
+        await asyncio.sleep(1)
+        found = read_logs(cluster.chat_logs)
+    recorded = {(names[name], room): ids for (name, room), ids in found.items()}
+    invariants.logs_are_the_stream(recorded, by_id, sorted(arns))
+
+
+async def _names(cluster: Cluster, arns: Sequence[str]) -> dict[str, str]:
+    """Return the ARN of each configuration by its bucket's or group's name."""
+    found = {}
+    for arn in arns:
+        configuration = await cluster.nodes[0].api.get_logging_configuration(identifier=arn)
+        target = configuration.destination_configuration
+        assert target is not None
+        if target.s3 is not None:
+            found[target.s3.bucket_name] = arn
+        elif target.cloud_watch_logs is not None:
+            found[target.cloud_watch_logs.log_group_name] = arn
+    return found
