@@ -253,6 +253,15 @@ async def test_null_and_unknown_members_are_left_out(peer: Peer) -> None:
                 await ivschat.create_room()
 
 
+async def test_answers_are_bounded(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is longer than any is not read to its end."""
+    monkeypatch.setattr("greenroom.client.api.sending.LONGEST_ANSWER_BYTES", 1_000)
+    peer.scripts["long"] = [Scripted(200, {"rooms": [], "nextToken": "x" * 1_000})]
+    async with client_of(peer, "long") as ivschat:
+        with pytest.raises(IvschatError, match="longer than 1000 bytes"):
+            await ivschat.list_rooms()
+
+
 async def test_convert_response_types_false_leaves_times(service: Service) -> None:
     """Times are the texts of the wire, also in lists and in tokens."""
     async with Ivschat(
@@ -418,6 +427,30 @@ async def test_a_provider_is_asked_when_it_must_be(peer: Peer) -> None:
             await ivschat.list_rooms()
     keys = [re.findall("AKIA[0-9]", each.headers["authorization"])[0] for each in peer.recorded]
     assert keys == ["AKIA1", "AKIA2", "AKIA2", "AKIA2", "AKIA3"]
+
+
+async def test_botocores_credentials_may_refresh_themselves(peer: Peer) -> None:
+    """Those that can are asked for each request, others once."""
+
+    class Fixed(BotocoreKeys):
+        asked = 0
+
+        def get_frozen_credentials(self) -> Any:
+            self.asked += 1
+            return super().get_frozen_credentials()
+
+    class Refreshing(Fixed):
+        def refresh_needed(self) -> bool:
+            return False
+
+    for kind, asked in ((Fixed, 1), (Refreshing, 3)):
+        keys = kind("AKIA", "secret")
+        async with client_of(
+            peer, access_key_id=None, secret_access_key=None, credentials=keys
+        ) as ivschat:
+            for _ in range(3):
+                await ivschat.list_rooms()
+        assert keys.asked == asked
 
 
 async def test_a_provider_that_fails_is_the_reason(peer: Peer) -> None:

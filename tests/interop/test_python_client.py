@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,54 @@ async def test_a_session_is_signed_as_boto3_does(service: Service, region: str) 
     assert one.headers["x-amz-security-token"] == other.headers["x-amz-security-token"]
     assert ours == theirs
     assert ours is not None
+
+
+async def test_results_hold_what_the_other_clients_answer(service: Service, region: str) -> None:
+    """Each member with its value; times are the same moments."""
+    made = service.boto3(region=region)
+    destination = {"firehose": {"deliveryStreamName": "stream"}}
+    log = made.create_logging_configuration(destinationConfiguration=destination, tags={"a": "b"})
+    handler = {"uri": "arn:aws:lambda:us-east-1:123456789012:function:f", "fallbackResult": "DENY"}
+    room = made.create_room(
+        name="n", messageReviewHandler=handler, loggingConfigurationIdentifiers=[log["arn"]]
+    )
+    made.create_room()
+    requests: list[Request] = [
+        ("GetRoom", {"identifier": room["arn"]}),
+        ("ListRooms", {}),
+        ("GetLoggingConfiguration", {"identifier": log["arn"]}),
+        ("ListLoggingConfigurations", {}),
+        ("ListTagsForResource", {"resourceArn": log["arn"]}),
+    ]
+    keys = (service.ready["access_key_id"], service.ready["secret_access_key"])
+    given: dict[str, Any] = {"endpoint": service.api_url, "region": region}
+    options = {**given, "accessKeyId": keys[0], "secretAccessKey": keys[1]}
+    outcomes, _ = await by_javascript(
+        [{"options": options, "operation": o, "params": p} for o, p in requests], []
+    )
+    async with Ivschat(**given, access_key_id=keys[0], secret_access_key=keys[1]) as ivschat:
+        for (operation, params), outcome in zip(requests, outcomes, strict=True):
+            ours = _without_none(
+                msgspec.to_builtins(
+                    (await ivschat.make_request(operation, params)).data,
+                    builtin_types=(datetime,),
+                )
+            )
+            method = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", operation).lower()
+            theirs = getattr(made, method)(**params)
+            del theirs["ResponseMetadata"]
+            assert ours == theirs, operation
+            assert json.loads(json.dumps(ours, default=_as_javascript)) == outcome["data"]
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(each) for name, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, list) else value
+
+
+def _as_javascript(time: datetime) -> str:
+    return f"{time.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 # -------------------------------------------------------------------------------- the outcomes

@@ -82,23 +82,16 @@ class Resolver:
         if isinstance(self._given, Credentials):
             return self._given
         async with self._looking:
+            known = self._provided
+            if known is not None and not known.expired(datetime.now(UTC)):
+                return known
             if self._given is None and self._provider is not None:
-                return await self._ask(self._provider)
+                self._provided = await _asked(self._provider)
+                return self._provided
             found = await asyncio.to_thread(self._of_botocore)
         if found is None:
             raise CredentialsError("CredentialsError", "Missing credentials in config")
         return found
-
-    async def _ask(self, provider: Provider) -> Credentials:
-        if self._provided is None or self._provided.expired(datetime.now(UTC)):
-            try:
-                asked = provider()
-                self._provided = await asked if inspect.isawaitable(asked) else asked
-            except Exception as error:
-                raise CredentialsError(
-                    "CredentialsError", f"the provider failed: {type(error).__name__}"
-                ) from error
-        return self._provided
 
     def _of_botocore(self) -> Credentials | None:
         source = self._given if isinstance(self._given, BotocoreCredentials) else self._chain
@@ -109,7 +102,20 @@ class Resolver:
         frozen = source.get_frozen_credentials()
         if not frozen.access_key or not frozen.secret_key:
             return None
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        found = Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        if not hasattr(source, "refresh_needed"):  # they stay as they are
+            self._provided = found
+        return found
+
+
+async def _asked(provider: Provider) -> Credentials:
+    try:
+        given = provider()
+        return await given if inspect.isawaitable(given) else given
+    except Exception as error:
+        raise CredentialsError(
+            "CredentialsError", f"the provider failed: {type(error).__name__}"
+        ) from error
 
 
 def _chain() -> BotocoreCredentials | None:

@@ -29,6 +29,9 @@ SKEWED_MILLISECONDS = 300_000
 _RESET = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
 """A connection that was lost counts as time that is over, as in the SDK."""
 
+LONGEST_ANSWER_BYTES = 16 * 1024 * 1024
+"""Far more than 50 rooms with all that they may have."""
+
 USER_AGENT = f"greenroom/{greenroom.__version__}"
 
 
@@ -195,7 +198,7 @@ class Sender:
             ) as answer:
                 received = {name.lower(): value for name, value in answer.headers.items()}
                 self._look_at_clock(received.get("date"))
-                return Answer(answer.status, answer.reason or "", received, await answer.read())
+                return Answer(answer.status, answer.reason or "", received, await _body(answer))
         except (aiohttp.ClientError, OSError) as error:
             raise self._failure(error, target) from error
 
@@ -246,6 +249,16 @@ class Sender:
             return
         if abs(self._now() - there) >= SKEWED_MILLISECONDS:
             self.clock_offset = there - time.time() * 1000
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > LONGEST_ANSWER_BYTES:
+            text = f"the answer is longer than {LONGEST_ANSWER_BYTES} bytes"
+            raise IvschatError("UnknownError", text, status_code=answer.status)
+    return bytes(body)
 
 
 def _was_reset(error: Exception) -> bool:
