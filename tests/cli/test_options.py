@@ -7,12 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.bus.base import BusRefused, BusUnreachable
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import fail, load_settings
 from greenroom.entrance.sockets import AddressRefused
-from greenroom.process.start_refused import FileUnreadable, FileUnwritable, StartRefused
+from greenroom.process.start_refused import (
+    ClockRefused,
+    FileUnreadable,
+    FileUnwritable,
+    StartRefused,
+)
 from greenroom.settings.values import SettingsRefused
-from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, StoreUnwritable
+from greenroom.storage.base import (
+    StoreForeign,
+    StoreInUse,
+    StoreRefused,
+    StoreUnreachable,
+    StoreUnwritable,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +37,10 @@ from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, Store
         (FileUnwritable, ExitCode.DATA_UNWRITABLE),
         (FileUnreadable, ExitCode.USAGE),
         (StoreForeign, ExitCode.DATA_FOREIGN),
+        (StoreUnreachable, ExitCode.SERVER_UNREACHABLE),
+        (BusUnreachable, ExitCode.SERVER_UNREACHABLE),
+        (BusRefused, ExitCode.SERVER_UNFIT),
+        (ClockRefused, ExitCode.SERVER_UNFIT),
         (StoreRefused, ExitCode.FAILED),
     ],
 )
