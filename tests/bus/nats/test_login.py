@@ -114,6 +114,26 @@ def test_no_seeds(text: str) -> None:
         seed_of(text)
 
 
+def test_seeds_of_others() -> None:
+    """No other kind of key is taken for a user's, whatever it is called."""
+
+    def is_taken(kind: int) -> bool:
+        try:
+            seed_of(Nkey(kind, 7).seed)
+        except ValueError:
+            return False
+        return True
+
+    assert [kind for kind in range(256) if is_taken(kind)] == [USER]
+
+
+def test_every_seed() -> None:
+    """The first bytes of the seed itself say nothing of its kind."""
+    for first in range(256):
+        key = Nkey(USER, (first << 248) + 1)
+        assert seed_of(key.seed).public == key.public
+
+
 def test_no_credentials(tmp_path: Path) -> None:
     """A file of credentials has both parts."""
     file = tmp_path / "me.creds"
