@@ -16,6 +16,8 @@ from greenroom.process.address_file import Address
 from greenroom.server import serve
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings, SettingsRefused
+from greenroom.telemetry.bounded_log import BoundedLog
+from greenroom.telemetry.logs import FaultHandler
 
 
 class Parts:
@@ -223,9 +225,19 @@ async def test_what_a_node_returns(again: bool, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_service_that_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the same sockets, in nobody's place, without being announced once more."""
+    """On the same sockets, in nobody's place, without being announced once more.
+
+    Faults are told as those of one process: the first at once, how many there were in the end.
+    """
     before, found, announce = mock.Mock(), mock.Mock(), mock.Mock()
-    running = mock.AsyncMock(side_effect=[True, True, False])
+    again = [True, True, False]
+
+    async def run(*given: Any) -> bool:
+        lines: BoundedLog = given[3]
+        lines.write("error", "a fault", {"at": "here"})
+        return again.pop(0)
+
+    running = mock.AsyncMock(side_effect=run)
     listening_ = mock.Mock(return_value=contextlib.nullcontext(found))
     monkeypatch.setattr(serve, "_run", running)
     monkeypatch.setattr(serve, "listening", listening_)
@@ -235,11 +247,13 @@ async def test_a_service_that_serves_again(monkeypatch: pytest.MonkeyPatch) -> N
     settings, parts = load({}, {}, None), mock.Mock()
     with capture_logs() as logs:
         await serve.run_service(settings, announce, taking_over=True, parts=parts)
+    faults = loop.get_exception_handler()
     loop.set_exception_handler(handler)
+    assert isinstance(faults, FaultHandler)
     listening_.assert_called_once_with(settings, before.listening)
     lines = running.await_args_list[0].args[3]
     assert running.await_args_list == [
         mock.call(settings, parts, found, lines, before, announce),
         *[mock.call(settings, parts, found, lines, None, serve._say_nothing)] * 2,
     ]
-    assert [each["event"] for each in logs] == ["stopped"]
+    assert [each["event"] for each in logs] == ["a fault", "a fault", "stopped"]
