@@ -306,12 +306,14 @@ async def test_keys_stay(stage: Stage) -> None:
 async def test_where_the_audit_log_is(
     stage: Stage, flags: dict[str, str], name: str | None
 ) -> None:
-    """In the data directory if there is one, in the named file, or nowhere."""
+    """In the data directory if there is one, in the named file, or nowhere; the file is applied."""
     flags = {
         key: value.replace("FILE", str(stage.directory / "other.log"))
         for key, value in flags.items()
     }
-    service = await stage.opened(**flags)
+    stage.file.write_text(FILE)
+    service = await stage.opened(**flags, identities_file=str(stage.file))
+    assert (await service.callers.find(KEY, None)).principal.user_name == "anna"
     service.hang_up()
     assert isinstance(service.audit_log, AuditLog) is (name is not None)
     await service.close()
