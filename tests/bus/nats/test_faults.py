@@ -140,7 +140,7 @@ async def test_a_viewer_who_comes_while_nobody_answers(
         shown: list[bytes] = []
         second.bus.on_arrival(partial(_note_payloads, shown, "new"))
         await first.bus.publish("new", partial(message, b"before"))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(lines.MARGIN_NS / 1e9 + 0.5)
         await asyncio.to_thread(server.pause)
         following = second.bus.follow("new")
         assert following is not None

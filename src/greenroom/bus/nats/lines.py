@@ -34,6 +34,10 @@ LINGER_SECONDS = 10.0
 FOLLOW_SECONDS = 2.0
 """How long a viewer waits for a room to be followed; what he misses is shown later."""
 
+MARGIN_NS = 1_000_000_000
+"""How much earlier than asked a room is shown that could not be followed at once: the servers' time
+is known to within less, and a message too many does no harm."""
+
 READERS = 8
 """Rooms of one stream that are read at once."""
 
@@ -268,7 +272,7 @@ class Lines:
     def _begin_now(self, line: Line) -> None:
         """Show, when the room is read at last, all that was published from now on."""
         if not line.opened and line.since_ns is None:
-            line.since_ns = self.server_ns(line.stream)
+            line.since_ns = self.server_ns(line.stream) - MARGIN_NS
 
     def _followed(self, line: Line) -> "asyncio.Future[None]":
         """Return what is done when a line is ready, or that takes too long."""
