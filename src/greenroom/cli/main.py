@@ -34,6 +34,7 @@ COMMANDS = {
     "say": "room.acting:say",
     "serve": "serve:serve",
     "tail": "room.tail:tail",
+    "test": "test:test",
     "token": "room.acting:token",
     "version": "about:show_version",
 }

@@ -35,6 +35,10 @@ HIDDEN = ("AWS_", "GREENROOM_")
 """Variables that are for other services than one that tests start."""
 
 
+UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+"""Variables that would lead an application to other credentials."""
+
+
 class HostFailed(RuntimeError):
     """The service did not start, ended, or refused what it was told to do."""
 
@@ -74,6 +78,19 @@ class Host:
         except HostFailed:
             self.close()
             raise
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which AWS's SDKs, and applications, find the service."""
+        told = {name: str(value) for name, value in self.ready.items()}
+        return {
+            "AWS_ENDPOINT_URL_IVSCHAT": told["api_url"],
+            "AWS_ACCESS_KEY_ID": told["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": told["secret_access_key"],
+            "AWS_DEFAULT_REGION": told["region"],
+            "AWS_REGION": told["region"],
+            "IVSCHAT_MESSAGING_URL": told["websocket_url"],
+        }
 
     @property
     def pid(self) -> int:

@@ -29,7 +29,8 @@ def greenroom(pytestconfig: pytest.Config) -> Iterator[object]:
 
     AWS's SDKs find it by their variables in the environment, those of subprocesses included.
     """
-    from greenroom.testing.service import UNSET, Greenroom
+    from greenroom.testing.link import UNSET
+    from greenroom.testing.service import Greenroom
 
     service = Greenroom(_settings(pytestconfig))
     with pytest.MonkeyPatch.context() as environment:

@@ -18,9 +18,6 @@ from greenroom.testing.link import Host, Members
 Review = Callable[..., object]
 """Takes the event that IVS Chat gives a message review handler; see `Greenroom.review`."""
 
-UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
-"""Variables that would lead the application to other credentials."""
-
 
 class Request(msgspec.Struct, frozen=True):
     """A request of the application: which operation, with what, and how it ended."""
@@ -93,14 +90,7 @@ class Greenroom:
     @property
     def environment(self) -> dict[str, str]:
         """Return the variables with which AWS's SDKs and their like find the service."""
-        return {
-            "AWS_ENDPOINT_URL_IVSCHAT": self.api_url,
-            "AWS_ACCESS_KEY_ID": self.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_REGION": self.region,
-            "IVSCHAT_MESSAGING_URL": self.websocket_url,
-        }
+        return self._host.environment
 
     def advance(self, **time: float) -> None:
         """Let time pass at once, as for `timedelta`: `advance(minutes=61)`.
