@@ -12,7 +12,7 @@ import pytest
 from tests.docs.packages import NODE_MODULES, NpmRegistry, wheels
 
 HIDDEN = ("AWS_", "COV_", "GREENROOM_", "PIP_", "PYTHON", "UV_", "npm_", "VIRTUAL_ENV")
-CLIENTS = ("boto3", "websockets")
+CLIENTS = ("boto3", "pytest-asyncio", "websockets")
 """What readers are told to install beside Greenroom."""
 
 

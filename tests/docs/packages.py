@@ -49,11 +49,17 @@ def _closure(names: tuple[str, ...]) -> set[str]:
 
 def _pack(package: importlib.metadata.Distribution, folder: Path) -> None:
     """Make an installed package a wheel again; programs other than entry points are left out."""
-    name = package.metadata["Name"].replace("-", "_").replace(".", "_")
+    # As it is spelled on the disk: metadata may spell it in another case.
+    info = next(
+        path.parent.name
+        for path in package.files or ()
+        if path.name == "METADATA" and path.parent.name.endswith(".dist-info")
+    )
     tags = [line[5:] for line in (package.read_text("WHEEL") or "").splitlines() if "Tag: " in line]
-    info = f"{name}-{package.version}.dist-info"
     record = io.StringIO()
-    with zipfile.ZipFile(folder / f"{name}-{package.version}-{tags[-1]}.whl", "w") as wheel:
+    with zipfile.ZipFile(
+        folder / f"{info.removesuffix('.dist-info')}-{tags[-1]}.whl", "w"
+    ) as wheel:
         for path in package.files or ():
             own = path.parent.name.endswith(".dist-info")
             if ".." in path.parts or path.suffix == ".pyc" or (own and path.name in LEFT_BY_PIP):

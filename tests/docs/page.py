@@ -41,7 +41,7 @@ class Page:
         (self.directory / "scripts" / "install").write_text("#!/bin/sh\n")
         programs = Path(self._environment["PATH"].split(":")[0])
         (self.directory / ".venv").symlink_to(programs.parent)
-        for path in (self.directory / "examples").iterdir():
+        for path in (self.directory / "examples").rglob("*.*"):
             path.write_text(self._here(path.read_text()))
 
     def serve(self) -> None:

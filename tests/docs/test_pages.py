@@ -107,3 +107,11 @@ def test_a_service_that_does_not_start_ends_the_wait_for_it(
     assert ended.returncode == 1
     assert "port" in ended.stderr
     assert "went on" not in ended.stdout
+
+
+def test_the_page_shows_the_example() -> None:
+    """What is pasted from the page about tests is the example, file by file."""
+    page = (ROOT / "docs" / "howto" / "test-an-application.md").read_text()
+    for file in (ROOT / "examples" / "show").iterdir():
+        assert f"<!-- run: as {file.name} -->" in page
+        assert f"\n{file.read_text().rstrip()}\n```" in page
