@@ -95,7 +95,7 @@ async def _run(directory: Path, history: History, measured: Measured) -> None:
         well = history.now()
         await asyncio.sleep(2)
         await clients.end()
-        stored = await read_streams(list(cluster.bus))
+        stored = await read_streams([server.url for server in cluster.bus])
         _report(history, stored, measured)
         invariants.all_serve(history.sends, well, [node.name for node in cluster.nodes])
         _check(history, stored, rooms)

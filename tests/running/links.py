@@ -10,9 +10,12 @@ READ_BYTES = 65_536
 
 
 class Link:
-    """A port of loopback whose connections lead to another port of it."""
+    """A port of loopback whose connections lead to another port of it.
 
-    def __init__(self, leads_to: int) -> None:
+    With several they lead to the first one that takes them, as behind a load balancer.
+    """
+
+    def __init__(self, *leads_to: int) -> None:
         self.port = free_port()
         self._leads_to = leads_to
         self._delay = 0.0
@@ -69,7 +72,7 @@ class Link:
         self._ends.add(writer)
         try:
             await self._flows.wait()
-            further_reader, further = await asyncio.open_connection("127.0.0.1", self._leads_to)
+            further_reader, further = await self._further()
         except OSError:
             writer.transport.abort()
             self._ends.discard(writer)
@@ -81,6 +84,13 @@ class Link:
             for each in (writer, further):
                 each.close()
                 self._ends.discard(each)
+
+    async def _further(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        *others, last = self._leads_to
+        for port in others:
+            with contextlib.suppress(ConnectionRefusedError):
+                return await asyncio.open_connection("127.0.0.1", port)
+        return await asyncio.open_connection("127.0.0.1", last)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

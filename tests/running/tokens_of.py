@@ -16,6 +16,7 @@ from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatT
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.vault import KEY_FILE
+from scripts.servers.postgresql import PostgreSQL
 from tests.running.service import Service
 
 SESSION_SECONDS = 3600
@@ -38,8 +39,17 @@ def key_ring(data_dir: Path) -> KeyRing:
         (kept,) = connection.execute(
             "SELECT value FROM secrets WHERE name = 'token-keys'"
         ).fetchone()
-    key = base64.b64decode((data_dir / KEY_FILE).read_text())
-    return KeyRing.from_bytes(Sealer(key).open("secret token-keys", kept))
+    return _opened(kept, (data_dir / KEY_FILE).read_text())
+
+
+def key_ring_in(server: PostgreSQL, database: str, secrets_key: str) -> KeyRing:
+    """Return the keys with which the nodes seal their tokens that share a database."""
+    query = "SELECT encode(value, 'hex') FROM greenroom.secrets WHERE name = 'token-keys'"
+    return _opened(bytes.fromhex(server.sql(query, database)), secrets_key)
+
+
+def _opened(kept: bytes, key: str) -> KeyRing:
+    return KeyRing.from_bytes(Sealer(base64.b64decode(key)).open("secret token-keys", kept))
 
 
 def _sealed(service: Service, room: str, user: str, valid: float, session: float) -> str:

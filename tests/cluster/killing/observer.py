@@ -2,20 +2,20 @@
 
 import gzip
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import Options
-from scripts.servers.nats_server import NatsServer
 from tests.cluster.killing.invariants import Place
 
 
-async def read_streams(servers: list[NatsServer]) -> dict[str, list[Place]]:
-    """Return what is stored of each room, in its order."""
+async def read_streams(servers: Sequence[str]) -> dict[str, list[Place]]:
+    """Return what is stored of each room, in its order; `servers` are the URLs of NATS."""
     found: defaultdict[str, list[Place]] = defaultdict(list)
-    bus = await NatsBus.open(Options(servers=[server.url for server in servers], replicas=3))
+    bus = await NatsBus.open(Options(servers=servers, replicas=3))
     try:
         for stream in range(bus.streams.count):
             state, next_ = await bus.streams.state(stream), 0
