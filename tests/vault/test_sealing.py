@@ -27,6 +27,16 @@ def test_equal_only_for_equals(context: str, secret: bytes, other: str, another:
         assert one[15:27] != two[15:27]
 
 
+def test_what_older_versions_sealed() -> None:
+    """A secret is sealed as ever: what is kept is found to be equal, or not, by its bytes."""
+    sealed = bytes.fromhex(
+        "ff7365616c6564316b5f3e0a90236321bb69f24c2e2c0e7aa0b730b19dff1444fdb38357d59500172a64b435"
+        "04e68fc992011836"
+    )
+    assert SEALER.seal("key AKIA", b"a secret") == sealed
+    assert SEALER.open("key AKIA", sealed) == b"a secret"
+
+
 def test_refuses_all_else() -> None:
     """Another key, another context, a changed or cut seal, and what was never sealed."""
     sealed = SEALER.seal("a", b"secret")

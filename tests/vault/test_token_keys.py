@@ -10,7 +10,7 @@ from greenroom.bus.base import ControlEnvelope, E, Renew
 from greenroom.model.errors import ValidationException
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.memory.store import MemoryStore
-from greenroom.tokens.key_ring import CHAT_PURPOSE, TokenForeign
+from greenroom.tokens.key_ring import CHAT_PURPOSE, MAXIMUM_KEYS, TokenForeign
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.token_keys import TokenKeys
 from greenroom.vault.vault import Vault
@@ -128,6 +128,28 @@ async def test_a_killed_key_is_gone_everywhere() -> None:
         assert made.second.ended == [(killed, False), (killed, True)]
         with pytest.raises(ValidationException, match="no token key"):
             await made.second.keys.kill(killed)
+
+
+async def test_the_current_one_of_several_keys_is_killed() -> None:
+    """Another one takes its place, and the older ones stay."""
+    async with cluster() as made:
+        old, killed = made.first.seal(), await made.first.keys.rotate()
+        await made.first.keys.kill(killed)
+        current, *others = (info.id for info in made.first.keys.describe())
+        assert others == [made.first.keys.ring.key_id(old)]
+        assert killed not in (current, *others)
+
+
+async def test_too_many_keys() -> None:
+    """A rotation is refused while all keys that the ring may have are still needed."""
+    async with cluster() as made:
+        for _ in range(MAXIMUM_KEYS - 1):
+            await made.first.keys.rotate()
+        before = made.first.keys.describe()
+        with pytest.raises(ValidationException, match="Too many token keys"):
+            await made.first.keys.rotate()
+        assert made.first.keys.describe() == before
+        assert len(before) == MAXIMUM_KEYS
 
 
 async def test_a_retired_key_is_gone_before_the_store_is_read() -> None:

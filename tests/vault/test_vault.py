@@ -14,7 +14,7 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault import vault as vault_module
 from greenroom.vault.sealing import Sealer, is_sealed
-from greenroom.vault.vault import CHECK, SecretsKeyRefused, Vault, is_at_hand, open_vault
+from greenroom.vault.vault import CHECK, SecretsKeyRefused, Vault, is_at_hand, open_vault, sealer_of
 
 KEY = base64.b64encode(b"k" * 32).decode()
 
@@ -141,6 +141,22 @@ async def test_a_wrong_key_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(SecretsKeyRefused, match="give one of them"):
         await open_vault(settings(tmp_path, **both), store.secrets)
     assert store.secrets._secrets == before
+
+
+async def test_what_seals_without_a_store(tmp_path: Path) -> None:
+    """Who only has the check is refused with another key, too; who has none yet makes one."""
+    given = settings(tmp_path, secrets_key=KEY)
+    kept = Sealer(b"k" * 32).seal(CHECK, b"greenroom")
+    assert sealer_of(given, kept).open(CHECK, kept) == b"greenroom"
+    with pytest.raises(SecretsKeyRefused, match="with another key than that of the setting"):
+        sealer_of(given, Sealer(b"x" * 32).seal(CHECK, b"greenroom"))
+    with pytest.raises(SecretsKeyRefused, match=r"secrets\.key is missing"):
+        sealer_of(settings(tmp_path), kept)
+    assert _files(tmp_path) == []
+    made = sealer_of(settings(tmp_path), None)
+    assert sealer_of(settings(tmp_path), made.seal(CHECK, b"x")).seal("a", b"b") == made.seal(
+        "a", b"b"
+    )
 
 
 async def test_in_memory_nothing_is_written(tmp_path: Path) -> None:
