@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from unittest.mock import AsyncMock, Mock
 
 import boto3
@@ -234,6 +235,19 @@ async def test_a_check_that_fails_is_logged() -> None:
     (line,) = logs
     assert line["event"].startswith("review handler not checked")
     assert (line["log_level"], line["failure"]) == ("warning", "unreachable")
+
+
+@pytest.mark.parametrize(("status", "told"), [(204, False), (300, True), (429, True), (500, True)])
+async def test_a_check_without_a_result_is_logged(
+    status: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is what Lambda answers when it cannot say; that it may be invoked needs no line."""
+    async with target_of("http://127.0.0.1:1") as made:
+        answer = mock.Mock(status=status, headers={}, body=b"")
+        monkeypatch.setattr(made, "_send", mock.AsyncMock(return_value=answer))
+        with capture_logs() as logs:
+            assert await made.problem(arn("review")) is None
+    assert [line["status"] for line in logs] == ([status] if told else [])
 
 
 async def test_a_session_token_is_sent(
