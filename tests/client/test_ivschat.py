@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 from botocore.credentials import Credentials as BotocoreKeys
 
 from greenroom.aws.service import OPERATIONS
@@ -540,6 +541,30 @@ async def test_nobody_there_is_a_network_error(peer: Peer, unused_tcp_port: int)
     async with client_of(peer, "slow", http_options={"timeout": 30}, max_retries=0) as ivschat:
         with pytest.raises(TimeoutExceeded, match="Connection timed out after 30ms"):
             await ivschat.list_rooms()
+
+
+async def test_connecting_has_a_time_of_its_own() -> None:
+    """Looking up the host is a part of it; an answer may take longer."""
+
+    class Never(AbstractResolver):
+        async def resolve(self, *asked: object, **more: object) -> list[ResolveResult]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def close(self) -> None:
+            pass
+
+    async with aiohttp.TCPConnector(resolver=Never()) as connector:
+        options: dict[str, Any] = {"connector": connector, "connect_timeout": 20}
+        async with Ivschat(
+            endpoint="http://greenroom.test",
+            region="r",
+            max_retries=0,
+            http_options=options,
+            **KEYS,
+        ) as ivschat:
+            with pytest.raises(TimeoutExceeded, match="without establishing a connection"):
+                await ivschat.list_rooms()
 
 
 async def test_from_tls_no_redirect_leads_out(peer: Peer) -> None:

@@ -51,7 +51,8 @@ class HttpOptions(msgspec.Struct, frozen=True):
     proxy: str | None = None
     """The URL of a proxy; without it the environment's are used."""
     connect_timeout: float | None = None
-    """Milliseconds until there is a connection; without it, `timeout`."""
+    """Milliseconds until there is a connection, looking up the host and waiting for one of the
+    pool included; without it, `timeout`."""
     timeout: float = 120_000
     """Milliseconds in which nothing comes."""
     connector: aiohttp.BaseConnector | None = None

@@ -211,7 +211,7 @@ class Sender:
                 connector=http.connector,
                 connector_owner=http.connector is None,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(sock_connect=connecting, sock_read=idle),
+                timeout=aiohttp.ClientTimeout(connect=connecting, sock_read=idle),
                 trust_env=http.proxy is None,
             )
         return self._session
