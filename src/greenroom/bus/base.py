@@ -20,7 +20,8 @@ nodes have to forget or to learn goes through `Control`, and who is where throug
 `Control`:
 
 - **Delivery.** Each envelope reaches every node that is connected, the sender included. A node that
-  may have missed some is told by `on_reset`.
+  may have missed some is told by `on_reset`; so is one that had subscribed and not started when
+  they came. What a node broadcasts before its own start reaches the others.
 - **Order.** What one node sends arrives in its order. Receivers of one type hear it one after
   another, as they subscribed.
 - **Waiting.** `broadcast` never waits; it raises nothing when a node is away.

@@ -97,10 +97,11 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     services = _services(opened, rooms, keys, chat_log)
     plane = messaging_plane.build(opened.settings, _below(opened, services), hub, tasks)
     control = _control_plane(opened, services, keys)
+    # Before the bus: what came while all this was read may have to be read again.
+    identity.start(tasks)
     await opened.bus.start()
     if presence is not None:
         presence.start()
-    identity.start(tasks)
     lag = LoopLag(metrics.loop_lag_seconds)
     watch(metrics, hub, services.chat, rooms, control)
     watch_process(metrics, plane.memory, plane.descriptors)

@@ -78,8 +78,7 @@ class NatsBus:
         self._tell(told=True)
 
     async def close(self) -> None:
-        if self._told:
-            await self._news.flush(LAST_SECONDS)
+        await self._news.flush(LAST_SECONDS)
         self._tell(told=False)
         self._lines.end()
         await self._connection.close()

@@ -46,7 +46,8 @@ class ControlNews:
         self._idle.set()
         self._last = 0
         self._known = False
-        self._told = False
+        # Whether the receivers are told, and whether there was something before they were.
+        self._told = self._missed = False
 
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         self._receivers.on(kind, receiver)
@@ -55,8 +56,7 @@ class ControlNews:
         self._resets.append(receiver)
 
     def broadcast(self, envelope: ControlEnvelope) -> None:
-        if not self._told:
-            return
+        # Before the start, too: the others are to hear what a node changes while it starts.
         self._tell(envelope)
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.clear()
@@ -69,6 +69,10 @@ class ControlNews:
     def tell(self, *, told: bool) -> None:
         """Tell the receivers what is to be told, or no longer."""
         self._told = told
+        if told and self._missed:
+            # What was read of the store before it came is out of date.
+            self._missed = False
+            self.reset()
 
     async def prepare(self, connection: Connection) -> None:
         """Hear what is told over a new connection; forget what may have been missed before.
@@ -107,6 +111,8 @@ class ControlNews:
     def _forget(self) -> list[Awaitable[object]]:
         """Have every cache forgotten; return what is done when it was read again."""
         reading: list[Awaitable[object]] = []
+        if not self._told:
+            self._note_missed()
         for receiver in self._resets if self._told else ():
             try:
                 awaited = receiver()
@@ -183,6 +189,12 @@ class ControlNews:
     def _tell(self, envelope: ControlEnvelope) -> None:
         if self._told:
             self._receivers.tell(envelope)
+        else:
+            self._note_missed()
+
+    def _note_missed(self) -> None:
+        """Have all forgotten at the start, unless nobody knows anything yet."""
+        self._missed |= bool(self._resets)
 
 
 async def _done(reading: list[Awaitable[object]]) -> None:
