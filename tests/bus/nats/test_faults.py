@@ -18,6 +18,8 @@ import pytest
 
 from greenroom.bus.base import Arrival, BusUnavailable, RoomChanged
 from greenroom.bus.nats import lines, subjects
+from greenroom.bus.nats.client import DirectClient
+from greenroom.bus.nats.line import Line
 from greenroom.bus.nats.lines import Patience
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
@@ -379,3 +381,62 @@ async def test_a_node_that_is_cut_off(server: NatsServer) -> None:
         await agree([first, second, alone])
         assert told[0] == "reset"
         assert not set(alone.unknown) & set(first.shown)
+
+
+async def test_what_no_stream_has_holds_up_nobody(server: NatsServer) -> None:
+    """A message behind one that does not come is waited for in vain: the room goes on without."""
+    async with speakers(server.url, 2, SHORT) as all_of_them:
+        first, second = all_of_them
+        await first.say()
+        client = await nats.connect(server.url)
+        told = {"Nats-Sequence": "1000000", "Nats-Last-Sequence": "999999"}
+        told["Nats-Time-Stamp"] = "2199-01-01T00:00:00Z"
+        subject = subjects.delivered(subjects.published(ROOM))
+        await client.publish(subject, b"", headers=told)
+        await client.flush()
+        await client.close()
+        for speaker in (second, first):
+            await until(partial(_is_ready, speaker))
+            await speaker.say()
+        await agree(all_of_them)
+        assert not first.unknown + second.unknown
+
+
+def _is_ready(speaker: Speaker) -> bool:
+    return speaker.bus._lines._lines[ROOM].ready
+
+
+async def test_faults_that_nobody_has_thought_of(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None ends what a node does for ever: it connects again, sends and gives up as before."""
+    async with speakers(server.url, 2, SHORT) as (first, second):
+        bus = first.bus
+        failing = iter([ZeroDivisionError(), KeyError()])
+        prepare = bus._connection._prepare
+
+        async def fail_at_first() -> None:
+            for error in failing:
+                raise error
+            await prepare()
+
+        monkeypatch.setattr(bus._connection, "_prepare", fail_at_first)
+        await bus.end_connection()
+        await until(lambda: bus.figures.reconnects)
+        monkeypatch.setattr(DirectClient, "publish", _fail)
+        bus.announce(b"lost")
+        await asyncio.sleep(0.05)
+        monkeypatch.undo()
+        monkeypatch.setattr(Line, "look_after", _fail)
+        await first.say()
+        await asyncio.sleep(0.1)
+        monkeypatch.undo()
+        await asyncio.to_thread(server.pause)
+        await first.say()
+        assert len(first.unknown) == 1
+        await asyncio.to_thread(server.resume)
+        await agree([first, second])
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise ZeroDivisionError

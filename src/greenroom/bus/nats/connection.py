@@ -231,8 +231,10 @@ class Connection:
             while not self.is_up:
                 try:
                     await self._connect()
-                except (NoAnswer, BusRefused) as error:
-                    self._figures.tell("NATS cannot be used: trying again", reason=str(error))
+                except Exception as error:  # noqa: BLE001 - who gave up would need a restart
+                    known = isinstance(error, NoAnswer | BusRefused)
+                    reason = str(error) if known else type(error).__name__
+                    self._figures.tell("NATS cannot be used: trying again", reason=reason)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
             self._figures.reconnects += 1
@@ -352,7 +354,7 @@ class Connection:
                 subject, data, reply, headers = outgoing.popleft()
                 try:
                     await client.publish(subject, data, reply, dict(headers) if headers else None)
-                except Error as error:
+                except Exception as error:  # noqa: BLE001 - nobody else would send the next one
                     self._figures.tell("a message could not be sent", reason=_name(error))
             await self._wake.wait()
 

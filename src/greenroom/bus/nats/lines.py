@@ -41,6 +41,9 @@ is known to within less, and a message too many does no harm."""
 READERS = 8
 """Rooms of one stream that are read at once."""
 
+MOST_ROUNDS = 5
+"""How often a room is read up to its last message for what was heard: after that it is lost."""
+
 TICK_SECONDS = 0.05
 SWEEP_TICKS = 20
 PAUSE = 0.2
@@ -245,7 +248,10 @@ class Lines:
             await asyncio.sleep(TICK_SECONDS)
             now = self.now()
             for line in list(self._busy):
-                line.look_after(now, patience.answer, patience.arrival)
+                try:
+                    line.look_after(now, patience.answer, patience.arrival)
+                except Exception as error:  # noqa: BLE001 - no other line would be looked after
+                    self.figures.tell("a room failed", error=type(error).__name__)
                 if not line.is_busy:
                     line.used = now
                     del self._busy[line]
@@ -313,11 +319,13 @@ class Lines:
             line.subscribed = await connection.listen(subject, line.heard)
         name = subjects.stream_name(line.stream)
         reader = Reader(connection, name, line.subject, lambda: session is self._session)
-        while True:
+        for _ in range(MOST_ROUNDS):
             await catch_up(line, reader, self.figures, self.server_ns(line.stream))
             if line.release():
                 line.resume()
                 return
+        line.held.clear()
+        raise NoAnswer(f"{name} does not have what it told of")
 
     def _publications(self) -> Iterator[Publication]:
         for line in self._busy:
