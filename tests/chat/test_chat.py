@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import structlog
 
-from greenroom.bus.base import Arrival, Deliver, Disconnect
+from greenroom.bus.base import Arrival, BusUnavailable, Deliver, Disconnect
 from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.recorded_line import RecordedLine
@@ -237,6 +237,22 @@ async def test_a_refusal_uses_up_nothing_of_the_room() -> None:
     assert stage.sent(100) == 4
     room_bucket = stage.chat.rates._rooms[stage.arn]
     assert [room_bucket.take(stage.time.seconds) for _ in range(7)] == [True] * 6 + [False]
+
+
+async def test_what_the_bus_refuses_counts_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender is told, and the account may send another message in its place."""
+    stage = await scene(send_message_rate=1)
+
+    def refuse(_room: str, _grant: object) -> int:
+        raise BusUnavailable("as the test says")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.chat._line, "publish", refuse)
+        for _ in range(3):
+            with pytest.raises(BusUnavailable):
+                stage.send()
+    assert stage.chat.requests["SendMessage"] == 0
+    assert stage.sent(3) == 1
 
 
 async def test_deleted_room() -> None:

@@ -6,6 +6,7 @@ Covers: greenroom.chat.announcements, greenroom.chat.others
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -189,6 +190,19 @@ def test_a_node_that_stops_says_so() -> None:
     one.presence.stop()
     assert two.counts() == (0, 0, 0)
     assert two.presence.nodes == 1
+
+
+def test_a_node_that_stopped_says_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be taken for a new one."""
+    cluster = Cluster(1)
+    (here,) = cluster.nodes
+    ticker = Mock()
+    monkeypatch.setattr(here.presence, "_ticker", ticker)
+    here.presence.start()
+    assert (ticker.start.call_count, ticker.stop.call_count) == (1, 0)
+    here.presence.stop()
+    assert (ticker.start.call_count, ticker.stop.call_count) == (1, 1)
+    assert [decode(payload).leaving for payload in cluster.wire.said] == [False, True]
 
 
 def test_what_was_missed_is_asked_for() -> None:

@@ -91,6 +91,20 @@ def test_a_check_takes_nothing() -> None:
         assert made.check_message(room, "room", 9) == 10
 
 
+def test_what_the_account_may_not_send_is_not_reviewed() -> None:
+    """It is refused, and leaves the room the reviews that it takes."""
+    made, sender = rates(send_message_rate=1), claims_of()
+    reviewed = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
+    made.admit_message(reviewed, sender, SendMessage("hi"))
+    for _ in range(50):
+        with pytest.raises(ThrottlingException) as refused:
+            made.admit_message(reviewed, sender, SendMessage("hi"))
+        assert refused.value.limit == 1
+    for _ in range(9):
+        made.give_back_message(reviewed.arn)
+        made.admit_message(reviewed, sender, SendMessage("hi"))
+
+
 def test_a_refused_message_is_given_back_to_the_account() -> None:
     """It may send another one in its place."""
     made, sender = rates(send_message_rate=1), claims_of()
