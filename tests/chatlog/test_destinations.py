@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,7 +11,12 @@ from structlog.testing import capture_logs
 from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.chatlog import files
 from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
-from greenroom.chatlog.destinations import Destinations, endpoints, open_destinations
+from greenroom.chatlog.destinations import (
+    ChosenDestination,
+    Destinations,
+    endpoints,
+    open_destinations,
+)
 from greenroom.model.logging_configuration import DestinationKind
 from greenroom.process.files import replace
 from greenroom.settings.load import load
@@ -97,6 +104,30 @@ async def test_credentials(
     assert await where(destinations, target) == "aws"
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     assert await where(destinations, target) == "aws"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "credentials", "remote", "warned"),
+    [
+        (False, None, False, False),
+        (True, None, True, False),
+        (False, object(), True, True),
+        (True, object(), True, False),
+    ],
+)
+async def test_credentials_that_were_meant_for_something_else(
+    endpoint: bool, credentials: object, remote: bool, warned: bool
+) -> None:
+    """That records go to AWS only because it was possible is told, once, and how to say so."""
+    access: Any = mock.Mock(has_endpoint=lambda _: endpoint)
+    access.credentials = mock.AsyncMock(return_value=credentials)
+    aws: Any = mock.Mock()
+    kept: Any = mock.Mock()
+    chosen = ChosenDestination(S3, aws, kept, access, {})
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert await chosen._decided() is (aws if remote else kept)
+    assert [line["log_level"] for line in logs] == (["warning"] if warned else [])
 
 
 async def test_patterns(opening: Opening, aws_credentials: None) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from greenroom.bus.memory import MemoryBus
 from greenroom.clock import Clock
-from greenroom.server import kept
+from greenroom.server import cluster, kept
 from greenroom.settings.load import load
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.sqlite.store import SqliteStore
+from greenroom.vault.vault import SecretsKeyRefused
 
 
 @pytest.mark.parametrize("storage", ["memory", "sqlite"])
@@ -26,3 +27,15 @@ async def test_the_store(storage: str, tmp_path: Path, monkeypatch: pytest.Monke
         assert isinstance(opened.bus, MemoryBus)
         assert (opened.statistics is None) is (storage == "memory")
     assert keeping.mock_calls == ([] if storage == "memory" else [mock.call(tmp_path)])
+
+
+async def test_a_cluster_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before anything is asked of a server, or of the process that runs."""
+    monkeypatch.setattr(cluster, "open_store", mock.AsyncMock(side_effect=AssertionError))
+    shared = {"storage": "postgresql://greenroom@db/greenroom", "bus": "nats://nats"}
+    settings = load({**shared, "data_dir": str(tmp_path)}, {}, None)
+    before = mock.Mock()
+    async with contextlib.AsyncExitStack() as stack:
+        with pytest.raises(SecretsKeyRefused, match="a cluster needs secrets_key"):
+            await kept.open_kept(settings, before, Clock(), stack)
+    before.release.assert_not_called()
