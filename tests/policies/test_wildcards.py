@@ -263,3 +263,25 @@ def test_tokens_keep_the_text(text: str) -> None:
     assert "".join(t if isinstance(t, str) else t.value for t in found) == text
     kinds = [isinstance(t, str) for t in found]
     assert (True, True) not in itertools.pairwise(kinds)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "length", "walks"),
+    [("*a?b*", 5, False), ("*a?b*", 6, True), ("*ab*", 100, False), ("*??*", 100, False)],
+)
+def test_what_is_walked(
+    pattern: str, length: int, walks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what has several pieces between two stars, and so many places to try them at."""
+    walked: list[str] = []
+
+    def walk(_pattern: object, text: str, *, segments: bool) -> bool:
+        assert not segments
+        walked.append(text)
+        return True
+
+    monkeypatch.setattr(wildcards, "SEARCH_STEPS", 10)
+    monkeypatch.setattr(wildcards, "_walk", walk)
+    text = "x" * length
+    glob(tokens(pattern))(text)
+    assert walked == ([text] if walks else [])
