@@ -297,6 +297,14 @@ async def test_requests_need_a_connection(server: Server) -> None:
             pass
 
 
+async def test_an_answer_of_another_kind_is_told(server: Server) -> None:
+    """A deletion that is answered by a message is no deletion."""
+    server.answer = lambda said: message(RequestId=said["RequestId"])
+    async with room_of(server) as room:
+        with pytest.raises(TypeError, match="answered by a ChatMessage"):
+            await room.delete_message(DeleteMessageRequest("m"))
+
+
 async def test_one_request_id_stands_for_one_request(server: Server) -> None:
     """While it is under way no other may have it."""
     async with room_of(server) as room:

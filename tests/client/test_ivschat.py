@@ -41,6 +41,7 @@ from greenroom.client import (
     Room,
     RoomPage,
     S3DestinationConfiguration,
+    ServiceQuotaExceededException,
     ThrottlingException,
     TimeoutExceeded,
     ValidationException,
@@ -567,6 +568,79 @@ async def test_connecting_has_a_time_of_its_own() -> None:
                 await ivschat.list_rooms()
 
 
+async def test_a_name_that_nobody_knows_is_told() -> None:
+    """In the SDK's words."""
+
+    class Nobody(AbstractResolver):
+        async def resolve(self, *asked: object, **more: object) -> list[ResolveResult]:
+            raise OSError("unknown")
+
+        async def close(self) -> None:
+            pass
+
+    async with aiohttp.TCPConnector(resolver=Nobody()) as connector:
+        options = HttpOptions(connector=connector)
+        async with Ivschat(
+            endpoint="http://greenroom.test",
+            region="r",
+            max_retries=0,
+            http_options=options,
+            **KEYS,
+        ) as ivschat:
+            with pytest.raises(NetworkingError) as caught:
+                await ivschat.list_rooms()
+    assert caught.value.code == "UnknownEndpoint"
+    assert caught.value.message == (
+        "Inaccessible host: `greenroom.test' at port `80'."
+        " This service may not be available in the `r' region."
+    )
+
+
+async def test_a_date_that_is_none_corrects_nothing(peer: Peer) -> None:
+    """A clock is set by a date only."""
+    peer.scripts["odd"] = [Scripted(200, {"rooms": []}, {"Date": "no date"})]
+    async with client_of(peer, "odd", correct_clock_skew=True, system_clock_offset=7) as ivschat:
+        await ivschat.list_rooms()
+        assert ivschat.system_clock_offset == 7
+
+
+async def test_odd_errors_are_errors_all_the_same(peer: Peer) -> None:
+    """Members that are not as in the model are left out, and a known code has its own text."""
+    members = {"limit": "many", "resourceId": 5}
+    peer.scripts["limit"] = [Scripted(402, {"__type": "ServiceQuotaExceededException", **members})]
+    peer.scripts["fields"] = [Scripted(400, {"__type": "ValidationException", "fieldList": 5})]
+    peer.scripts["large"] = [Scripted(413, {"__type": "RequestEntityTooLarge", "message": "no"})]
+    peer.scripts["list"] = [Scripted(400, [1])]
+    found = {}
+    for script in ("limit", "fields", "large", "list"):
+        async with client_of(peer, script) as ivschat:
+            with pytest.raises(IvschatError) as caught:
+                await ivschat.list_rooms()
+            found[script] = caught.value
+    limit, fields = found["limit"], found["fields"]
+    assert isinstance(limit, ServiceQuotaExceededException)
+    assert (limit.limit, limit.resource_id) == (None, None)
+    assert isinstance(fields, ValidationException)
+    assert fields.field_list == ()
+    assert found["large"].message == "Request body must be less than 1 MB"
+    assert (found["list"].code, found["list"].message) == ("UnknownError", "Bad Request")
+
+
+async def test_without_validation_all_is_sent_as_it_is(peer: Peer) -> None:
+    """It is the service that says what is wrong."""
+    peer.scripts["room"] = [Scripted(200, {"arn": "a", "id": "i"})]
+    odd = {
+        "messageReviewHandler": 5,
+        "maximumMessageLength": "many",
+        "maximumMessageRatePerSecond": "7",
+        "loggingConfigurationIdentifiers": "x",
+        "tags": ["a"],
+    }
+    async with client_of(peer, "room", param_validation=False) as ivschat:
+        await ivschat.make_request("create_room", odd)
+    assert peer.recorded[0].parsed == {**odd, "maximumMessageRatePerSecond": 7}
+
+
 async def test_from_tls_no_redirect_leads_out(peer: Peer) -> None:
     """The request may hold a session's token."""
     from greenroom.client.api.sending import _led, _Target
@@ -628,6 +702,27 @@ async def test_loggers_get_a_line_without_what_is_secret(
     assert lines[2].startswith("[AWS ivschat - ")
     assert lines[3].endswith("\n")
     assert not any(word in line for line in lines for word in ("hidden", "alice", "s3cret"))
+
+
+async def test_a_logger_gets_structures_as_they_are_sent(peer: Peer) -> None:
+    """With the model's names inside."""
+    lines: list[str] = []
+
+    class Stream:
+        def write(self, text: str) -> None:
+            lines.append(text)
+
+    peer.scripts["room"] = [Scripted(200, {"arn": "a", "id": "i"})]
+    async with client_of(peer, "room", logger=Stream()) as ivschat:
+        await ivschat.create_room(
+            message_review_handler=MessageReviewHandler(uri="u"),
+            tags={"a": "b"},
+            logging_configuration_identifiers=["x"],
+        )
+    assert lines[0].endswith(
+        " create_room(message_review_handler={'uri': 'u'}, tags={'a': 'b'},"
+        " logging_configuration_identifiers=['x'])\n"
+    )
 
 
 def test_a_chat_room_alone_imports_no_botocore() -> None:
