@@ -1,6 +1,6 @@
 """A service that obeys the process which started it, and ends with it.
 
-Covers: greenroom.testing.link, greenroom.server.parts
+Covers: greenroom.testing.link, greenroom.testing.obedient, greenroom.server.parts
 """
 
 import os
@@ -13,7 +13,21 @@ from collections.abc import Iterator
 import pytest
 
 from greenroom.testing.link import Host, HostFailed
+from tests.conftest import Measured
 from tests.running.service import environment
+
+NOT_NEEDED = (
+    "aiohttp",
+    "boto3",
+    "botocore.session",
+    "click",
+    "greenroom.cli",
+    "greenroom.storage.sqlite.store",
+    "rich",
+    "typing_extensions",
+    "uvicorn.main",
+)
+"""What a start does without."""
 
 
 @pytest.fixture
@@ -73,3 +87,34 @@ def test_a_setting_that_is_none_is_refused() -> None:
     """The error of a start is the one that `greenroom serve` would show."""
     with pytest.raises(HostFailed, match="unknown setting --regoins: did you mean regions"):
         Host({"regoins": "*"})
+
+
+def test_a_start_imports_little() -> None:
+    """What nobody uses at a start is not imported; afterwards it can be, and is whole."""
+    code = (
+        "import sys\nfrom greenroom.testing.host import lean_imports\n"
+        "with lean_imports():\n    import greenroom.testing.obedient\n"
+        "print(*(name for name in sys.argv[1:] if name in sys.modules))\n"
+        "import rich, uvicorn\nprint(uvicorn.Config.__module__, rich.__name__)\n"
+    )
+    kept = {name: text for name, text in environment().items() if name != "PYTHONPATH"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *NOT_NEEDED], env=kept, stdout=subprocess.PIPE, check=True
+    )
+    assert ended.stdout.decode() == "\nuvicorn.config rich\n"
+
+
+def test_how_long_a_start_takes(measured: Measured) -> None:
+    """It is told in times of what Python itself takes, in the same run."""
+    nothing, ready = [], []
+    for _ in range(3):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        nothing.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        host = Host({})
+        ready.append(time.perf_counter() - begun)
+        host.close()
+    measured(
+        "start of a service for tests, in times of `python -c pass`", min(ready) / min(nothing)
+    )

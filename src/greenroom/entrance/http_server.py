@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import cast
 
-import uvicorn
+from uvicorn.config import Config
+from uvicorn.server import Server
 
 from greenroom.control.asgi import Application
 from greenroom.entrance.acceptor import Acceptor, AcceptorServices, Entrance
@@ -19,12 +20,12 @@ from greenroom.network.visitors import Visit
 from greenroom.settings.values import Settings
 
 
-class HttpServer(uvicorn.Server):
+class HttpServer(Server):
     """uvicorn's server, with our signals and our TLS, that tells when it listens."""
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: Config,
         started: Callable[[], None],
         entrance: Entrance | None,
         services: AcceptorServices,
@@ -74,16 +75,14 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-def http_config(
-    settings: Settings, application: Application, services: EntranceServices
-) -> uvicorn.Config:
+def http_config(settings: Settings, application: Application, services: EntranceServices) -> Config:
     """Return the configuration of the server: what it does not do is switched off."""
     limits = HeadLimits(
         size=settings.number("head_bytes"),
         count=settings.number("header_count"),
         seconds=settings.number("handshake_timeout_seconds"),
     )
-    return uvicorn.Config(
+    return Config(
         application,
         http=functools.partial(FirstBytes, services, limits),  # type: ignore[arg-type]  # uvicorn only calls it, as it would a class
         ws="none",

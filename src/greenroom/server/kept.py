@@ -6,6 +6,7 @@ In a takeover what there is is looked at before the running process lets go of i
 import contextlib
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 
@@ -21,7 +22,6 @@ from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import Store
 from greenroom.storage.journal import SharedJournal
 from greenroom.storage.memory.store import MemoryStore
-from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.vault.vault import CHECK, check_given
 
 
@@ -63,19 +63,29 @@ async def open_kept(
 async def _open_own(
     settings: Settings, before: Predecessor | None, stack: contextlib.AsyncExitStack
 ) -> Kept:
-    directory, bus = settings.path("data_dir"), MemoryBus()
-    if before is not None:
-        check_kept(settings, await SqliteStore.look(directory, CHECK))
-        await before.release()
+    bus = MemoryBus()
     if settings.text("storage") == "memory":
+        # Nobody takes memory over.
         kept = Kept(MemoryStore(), bus)
     else:
-        store = await SqliteStore.open(directory)
-        keep_private(directory)
-        kept = Kept(store, bus, lambda: store.statistics)
+        kept = await _open_file(settings.path("data_dir"), settings, before, bus)
     stack.push_async_callback(kept.store.close)
     stack.push_async_callback(bus.close)
     return kept
+
+
+async def _open_file(
+    directory: Path, settings: Settings, before: Predecessor | None, bus: Bus
+) -> Kept:
+    # Who keeps nothing starts without it.
+    from greenroom.storage.sqlite.store import SqliteStore
+
+    if before is not None:
+        check_kept(settings, await SqliteStore.look(directory, CHECK))
+        await before.release()
+    store = await SqliteStore.open(directory)
+    keep_private(directory)
+    return Kept(store, bus, lambda: store.statistics)
 
 
 async def _open_shared(
