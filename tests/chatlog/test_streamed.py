@@ -138,6 +138,23 @@ class TestDelivery:
             await made.advance(SOON + LOOK_SECONDS)
             assert made.destination().payloads() == payloads
 
+    async def test_faults_that_nobody_has_thought_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They end neither the node nor what it does: it is tried again."""
+        async with nodes(1) as made:
+            configuration = await made.configuration()
+
+            def fail(name: str = "") -> AbstractAsyncContextManager[Lease]:
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(made.store.journal, "waiting", fail)
+            monkeypatch.setattr(made.nodes[0].log._deliveries._journal, "lease", fail)
+            payloads = made.publish(3, configuration)
+            await made.advance(SOON)
+            assert made.destination().payloads() == []
+            monkeypatch.undo()
+            await made.advance(FAR)
+            assert made.destination().payloads() == payloads
+
     async def test_looks_are_few(self) -> None:
         """However often a queue grows, it is measured once a second, and what came last as well."""
         async with nodes(1) as made:

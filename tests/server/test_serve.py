@@ -182,7 +182,7 @@ async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
         *("first_ticker.stop", "second_ticker.stop", "node.presence.stop"),
         *("node.opened.reviewer.drain", "node.chat_log.stop"),
         *(["node.publishing.cancel"] if publishes else []),
-        "node.opened.identity.close",
+        *("node.keys.close", "node.opened.identity.close"),
     ]
     assert all_.node.opened.reviewer.drain.call_args == call(9)
     assert all_.node.chat_log.stop.call_args == call(9, 2.0)

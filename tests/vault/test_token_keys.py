@@ -11,6 +11,7 @@ from greenroom.model.errors import ValidationException
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.tokens.key_ring import CHAT_PURPOSE, MAXIMUM_KEYS, TokenForeign
+from greenroom.vault import token_keys
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.token_keys import TokenKeys
 from greenroom.vault.vault import Vault
@@ -85,6 +86,15 @@ class Cluster:
             await asyncio.sleep(0)
 
 
+async def until_refused(node: Node, token: str) -> None:
+    """Return when a token is no longer good on a node."""
+    for _ in range(5_000):
+        if not node.opens(token):
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("the token stays good")
+
+
 @contextlib.asynccontextmanager
 async def cluster() -> AsyncIterator[Cluster]:
     """Give two nodes that started one after the other."""
@@ -93,6 +103,8 @@ async def cluster() -> AsyncIterator[Cluster]:
     async with asyncio.TaskGroup() as tasks:
         nodes = [Node(await TokenKeys.open(vault, wire, clock, tasks)) for _ in range(2)]
         yield Cluster(store, wire, nodes)
+        for node in nodes:
+            node.keys.close()
 
 
 async def test_nodes_share_one_ring() -> None:
@@ -218,3 +230,50 @@ async def test_a_change_that_cannot_be_read() -> None:
     assert {(line["event"], line["error"]) for line in logs} == {
         ("token keys not read", "StorageUnavailable")
     }
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "reset"])
+async def test_a_store_that_is_away_for_a_while(
+    told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The killed key is refused as soon as the store can be read, though nobody says it again."""
+    monkeypatch.setattr(token_keys, "RETRY_SECONDS", 0.001)
+    async with cluster() as made:
+        old, killed = made.first.seal(), made.first.keys.describe()[0].id
+        await made.first.keys.kill(killed)
+        get, away = made.store.secrets.keep, True
+
+        async def keep(name: str, candidate: bytes) -> bytes:
+            if away:
+                raise StorageUnavailable("The store cannot answer now")
+            return await get(name, candidate)
+
+        monkeypatch.setattr(made.store.secrets, "keep", keep)
+        if told:
+            await made.carry()
+        else:
+            await made.renew()
+        assert made.second.opens(old)
+        away = False
+        await until_refused(made.second, old)
+        assert made.second.ended[-1] == (killed, True)
+
+
+async def test_a_store_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who renews all and waits for it no longer ends nothing: the keys are read all the same."""
+    async with cluster() as made:
+        old, killed = made.first.seal(), made.first.keys.describe()[0].id
+        await made.first.keys.kill(killed)
+        get, gate = made.store.secrets.keep, asyncio.Event()
+
+        async def keep(name: str, candidate: bytes) -> bytes:
+            await gate.wait()
+            return await get(name, candidate)
+
+        monkeypatch.setattr(made.store.secrets, "keep", keep)
+        reading = made.wire.resets[1]()
+        assert reading is not None
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reading, 0.01)
+        gate.set()
+        await until_refused(made.second, old)

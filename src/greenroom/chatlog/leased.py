@@ -95,6 +95,9 @@ class LeasedDeliveries:
                     self._elsewhere[configuration] = until
         except StorageUnavailable:
             log.debug("a lease cannot be had now", logging_configuration=str(configuration))
+        except Exception as error:
+            # Raised here, it would end the node.
+            log.exception("chat log delivery crashed", error=type(error).__name__)
         finally:
             del self._running[configuration]
 

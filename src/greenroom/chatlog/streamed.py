@@ -188,6 +188,8 @@ class StreamedChatLog:
                 await self._deliveries.look()
             except StorageUnavailable as error:
                 log.debug("queues of chat logs cannot be looked at", reason=str(error))
+            except Exception as error:
+                log.exception("looking at chat logs crashed", error=type(error).__name__)
             await self._wait(self._never, LOOK_SECONDS)
 
     async def _keep_finishing(self, finish: Callable[[], Awaitable[None]]) -> None:

@@ -72,6 +72,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     plane: messaging_plane.MessagingPlane
     tasks: asyncio.TaskGroup
     control: ControlPlane
+    keys: TokenKeys
     presence: Presence | None
     chat_log: JournaledChatLog | StreamedChatLog
     tickers: Sequence[Ticker]
@@ -116,6 +117,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         watch_nodes(metrics, presence)
     return Node(
         opened=opened,
+        keys=keys,
         presence=presence,
         plane=plane,
         tasks=tasks,

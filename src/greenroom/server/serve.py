@@ -162,6 +162,7 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     await node.chat_log.stop(seconds, delivering)
     if node.publishing is not None:
         node.publishing.cancel()
+    node.keys.close()
     # The upkeep is a task of the group, which waits for it.
     await opened.identity.close()
 

@@ -2,6 +2,8 @@
 
 - A change is durable before it is answered, and before anything is sealed with it.
 - A rotation keeps the old keys: what they sealed is good until it expires.
+- What may be out of date is read until that succeeds: a node that is cut off from the store for a
+  while does not go on with a killed key when it is back.
 - A killed key is gone: what it sealed is refused at once, also the pages of listings, and the
   connections that it has let in are ended. Clients with a right to be there come back with new
   tokens.
@@ -23,6 +25,9 @@ from greenroom.vault.vault import Vault
 NAME = "token-keys"
 """The name of the secret in the store."""
 
+RETRY_SECONDS = 0.5
+"""How long until keys that could not be read are read again."""
+
 log = structlog.get_logger()
 
 
@@ -39,8 +44,10 @@ class TokenKeys:
         self._clock = clock
         self._tasks = tasks
         self._when_killed: list[Callable[[str], None]] = []
+        self._retrying: asyncio.Task[None] | None = None
         control.on(TokenKeysChanged, self._hear)
-        control.on_reset(lambda: self._read(""))
+        # Who waits for it no longer leaves it to end by itself.
+        control.on_reset(lambda: asyncio.shield(tasks.create_task(self._read(""))))
 
     @classmethod
     async def open(
@@ -50,6 +57,11 @@ class TokenKeys:
         key_id, key = new_key()
         first = KeyRing({key_id: key}, key_id, {key_id: clock.now_ms()})
         return cls(vault, control, clock, tasks, await vault.secret(NAME, first.to_bytes()))
+
+    def close(self) -> None:
+        """Read no more: the store is about to be closed."""
+        if self._retrying is not None:
+            self._retrying.cancel()
 
     def describe(self) -> list[KeyInfo]:
         """Return what may be told of the keys, the current one first."""
@@ -127,15 +139,31 @@ class TokenKeys:
                 return
 
     async def _read(self, killed: str) -> None:
-        before = {info.id for info in self.describe()}
+        """Read what is kept, now or as soon as that is possible."""
+        error = await self._try_to_read(killed)
+        if error is not None and (self._retrying is None or self._retrying.done()):
+            log.error("token keys not read", error=type(error).__name__)
+            self._retrying = self._tasks.create_task(self._read_at_last())
+
+    async def _read_at_last(self) -> None:
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            if await self._try_to_read("") is None:
+                log.warning("token keys read at last")
+                return
+
+    async def _try_to_read(self, killed: str) -> ServiceError | None:
+        """Read what is kept, and tell which keys are gone; return why it cannot be read."""
+        before, failure = {info.id for info in self.describe()}, None
         try:
             self._take(await self._vault.secret(NAME, self._kept))
         except ServiceError as error:
-            log.error("token keys not read", error=type(error).__name__)
+            failure = error
         # A key that was killed unheard is gone, too. One that is only old has let nobody in who
         # could still be there.
         for each in sorted({killed} | before - {info.id for info in self.describe()}):
             self._tell(each)
+        return failure
 
     def _take(self, kept: bytes) -> None:
         if kept != self._kept:
