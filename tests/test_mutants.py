@@ -251,6 +251,7 @@ def test_only_new_tests_are_run_for_the_selection(
     files = {
         "src/greenroom/__init__.py": "",
         "src/greenroom/small.py": SMALL,
+        **PLUGIN,
         "tests/test_one.py": TESTS + "\ndef test_wrong():\n    assert False\n",
         "tests/test_other.py": TESTS,
         "pyproject.toml": "",
@@ -299,6 +300,8 @@ def test_all_tests_of_a_module_are_tried_on_it() -> None:
 
 SMALL = "def bigger(a, b):\n    if a > b:\n        return a\n    return b\n"
 TESTS = "from greenroom.small import bigger\n\ndef test_it():\n    assert bigger(1, 2) == 2\n"
+PLUGIN = {"src/greenroom/testing/__init__.py": "", "src/greenroom/testing/plugin.py": ""}
+"""What the installed package has pytest load; here it does nothing."""
 TABLE = """
 tests = ["tests"]
 left_out_tests = []
@@ -322,6 +325,7 @@ def test_the_command(tmp_path: Path) -> None:
     files = {
         "src/greenroom/__init__.py": "",
         "src/greenroom/small.py": SMALL,
+        **PLUGIN,
         "tests/test_small.py": TESTS,
         "pyproject.toml": "",
         "table.toml": TABLE + EQUIVALENT,

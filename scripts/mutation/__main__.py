@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import itertools
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from scripts.mutation.changes import Change
 from scripts.mutation.selection import selected
-from scripts.mutation.table import TABLE, read_table
+from scripts.mutation.table import TABLE, Table, read_table
 from scripts.mutation.trial import Outcome, copied
 from scripts.mutation.workers import Workers
 
@@ -119,36 +120,40 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return 1 when a rate is below its bar."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copies are removed
     told = options(arguments)
-    table, root = read_table(told.table), told.root.resolve()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        # What is changed meanwhile in the checkout changes nothing of the sample.
+        tree = copied(told.root.resolve(), Path(folder) / "tree")
+        return run(told, read_table(told.table), tree, Path(folder))
+
+
+def run(told: argparse.Namespace, table: Table, tree: Path, folder: Path) -> int:
+    """Draw changes of the tree, try them, judge; the other copies come into the folder."""
     seed = random.SystemRandom().randrange(1_000_000) if told.seed is None else told.seed
-    known, all_changes = table.equivalents, table.changes(root)
+    known, all_changes = table.equivalents, table.changes(tree)
     changes = {
         group: [each for each in found if each.key not in known and fnmatch(each.path, told.only)]
         for group, found in all_changes.items()
     }
     if told.list:
-        for of_group in changes.values():
-            for change in of_group:
-                print(f"{difference(root, change)}\n")
+        for change in itertools.chain.from_iterable(changes.values()):
+            print(f"{difference(tree, change)}\n")
         return 0
     everything = sum(map(len, changes.values()))
     sample, least = (everything, everything) if told.all else (told.sample, told.least)
     some = drawn(changes, sample, least, random.Random(seed))
     minutes = 0 if told.all else told.minutes
     print(f"{len(some)} of {everything} changes; --seed {seed}", flush=True)
-    every = [change for found in all_changes.values() for change in found]
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        tree = copied(root, Path(folder) / "selection")
-        cache = root / "build" / "mutants" / "selection.json"
-        selection = selected(tree, table.tests, table.left_out_tests, every, cache)
-        until = time.monotonic() + minutes * 60 if minutes else float("inf")
-        with closing(Workers(told.jobs, root, Path(folder), table, selection)) as workers:
-            tried, killers = try_all(workers, some, until, root)
-            rates, good = verdict(tried)
-            print(rates, flush=True)
-            failing = workers.failing(sorted(killers))
+    every = itertools.chain.from_iterable(all_changes.values())
+    cache = told.root / "build" / "mutants" / "selection.json"
+    selection = selected(tree, table.tests, table.left_out_tests, every, cache)
+    until = time.monotonic() + minutes * 60 if minutes else float("inf")
+    with closing(Workers(told.jobs, tree, folder, table, selection)) as workers:
+        tried, killers = try_all(workers, some, until, tree)
+        rates, good = verdict(tried)
+        print(rates, flush=True)
+        failing = workers.failing(sorted(killers))
     for each in failing:
         print(f"{each} fails without any change, too")
     return 0 if good and not failing else 1
