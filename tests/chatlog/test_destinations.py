@@ -130,6 +130,14 @@ async def test_credentials_that_were_meant_for_something_else(
     assert [line["log_level"] for line in logs] == (["warning"] if warned else [])
 
 
+async def test_both_are_closed() -> None:
+    """What a kind of destination has open is closed, wherever its records went."""
+    aws, kept, access = mock.AsyncMock(), mock.AsyncMock(), mock.Mock()
+    await ChosenDestination(S3, aws, kept, access, {}).close()
+    aws.close.assert_awaited_once_with()
+    kept.close.assert_awaited_once_with()
+
+
 async def test_patterns(opening: Opening, aws_credentials: None) -> None:
     """The first pattern that matches counts; * and ? are wild, all else stands for itself."""
     url = answering.closed_url()

@@ -176,6 +176,18 @@ async def test_a_refusal_that_is_not_explained(scene: Scene) -> None:
     assert scene.around.shown == [b"missed"]
 
 
+async def test_a_refusal_of_which_nothing_is_found(scene: Scene) -> None:
+    """All is decided again as well, behind the same message, when the room was read in vain."""
+    scene.publish(b"1")
+    scene.refuse(10071)
+    await turn()
+    assert scene.around.repaired == 1
+    scene.line.resume()
+    first, again = scene.around.sent
+    assert scene.attempts == [[b"1"], [b"1"]]
+    assert (again.predecessor, again.number) == (first.predecessor, first.number + 1)
+
+
 @pytest.mark.parametrize("code", [10164, 10047, 10077])
 async def test_a_refusal_that_may_pass(code: int, scene: Scene) -> None:
     """Another's attempt is in process, or nothing can be stored: it is made again in a moment."""
