@@ -274,6 +274,22 @@ async def test_a_backstop(store: GatedStore) -> None:
     assert (cache.peek(arn).name, store.asked) == ("after", 2)
 
 
+async def test_what_was_loaded_again_stays_longer(store: GatedStore) -> None:
+    """At the bound the one goes whose load is the longest ago, not the one that came first."""
+    used, left, new = [str((await store.rooms.create(a_room(), 0)).arn) for _ in range(3)]
+    time = HandClock()
+    cache = RoomsCache(
+        store.rooms, MemoryBus(), LooseTasks(), maximum=2, clock=time.clock, backstop_seconds=60
+    )
+    await cache.get(used)
+    await cache.get(left)
+    time.advance(60)
+    cache.peek(used)
+    await settle()
+    await cache.get(new)
+    assert [knows(cache, each) for each in (used, left, new)] == [True, False, True]
+
+
 async def test_a_backstop_without_a_store(store: GatedStore) -> None:
     """While the store is away what is known holds, and it is asked seldom."""
     room, time = await known(store), HandClock()

@@ -141,6 +141,7 @@ class RoomsCache:
 
     def _keep(self, arn: str, room: Room | None) -> None:
         self._rooms[arn] = room
+        self._rooms.move_to_end(arn)
         if self._backstop:
             self._loaded[arn] = self._clock.monotonic()
         if len(self._rooms) > self._maximum:
