@@ -6,14 +6,14 @@ Covers: greenroom.chat.gates
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
 import pytest
 import structlog
 
-from greenroom.bus.base import Arrival, BusUnavailable, Deliver, Disconnect
+from greenroom.bus.base import Arrival, BusUnavailable, Deliver, Disconnect, Grant, Position
 from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.recorded_line import RecordedLine
@@ -64,10 +64,17 @@ class HandReviewer:
 class Scene:
     """A chat with one room, and everything that it published."""
 
-    def __init__(self, room: Room, *, room_rates: bool = True, **quotas: int) -> None:
+    def __init__(
+        self,
+        room: Room,
+        *,
+        room_rates: bool = True,
+        bus: ListeningBus | None = None,
+        **quotas: int,
+    ) -> None:
         self.time, self.store, self.room = HandClock(), MemoryStore(), room
         self.arn = str(room.arn)
-        self.bus = bus = ListeningBus()
+        self.bus = bus = bus or ListeningBus()
         self.rooms = RoomsCache(self.store.rooms, bus, LooseTasks(), clock=self.time.clock)
         settled = Quotas(RateProfile.OFF, quotas, room_rates)
         self.reviewer = HandReviewer()
@@ -114,7 +121,7 @@ class Scene:
 
 async def scene(**quotas: int) -> Scene:
     """Return a scene with a room of the default limits."""
-    return await Scene(a_room(), room_rates=True, **quotas).begin()
+    return await Scene(a_room(), room_rates=True, bus=None, **quotas).begin()
 
 
 async def test_message() -> None:
@@ -667,3 +674,89 @@ class TestReview:
         await stage.change(RoomChange(message_review_handler=HandlerChange(uri="")))
         stage.send()
         assert stage.reviewer.submissions == []
+
+
+class LateBus(ListeningBus):
+    """Publishes when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Callable[[], None]] = []
+
+    def publish(  # type: ignore[override]  # as the port allows
+        self, room: str, grant: Grant
+    ) -> asyncio.Future[Position]:
+        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+
+        def publish() -> None:
+            try:
+                future.set_result(super(LateBus, self).publish(room, grant))
+            except Exception as error:  # noqa: BLE001 - raised where it was published
+                future.set_exception(error)
+
+        self.waiting.append(publish)
+        return future
+
+
+class CutOff:
+    """A node whose bus is away; somebody sends."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bus = LateBus()
+        self.scene = Scene(a_room(), bus=self.bus)
+        self.suspended = False
+        monkeypatch.setattr(self.scene.chat, "_check_account", self._check_account)
+
+    def _check_account(self, _account: str) -> None:
+        if self.suspended:
+            raise PendingVerification("suspended")
+
+    async def send(self) -> asyncio.Task[object]:
+        """Send a message, which waits."""
+        await self.scene.begin()
+        sender = claims_of(room_arn=self.scene.arn, attributes={})
+        waiting = self.scene.chat.send_message(sender, SendMessage("hello"), address)
+        assert waiting is not None
+        task = asyncio.ensure_future(waiting)
+        await settle()
+        return task
+
+    async def return_(self, *, forget: bool = False) -> None:
+        """Have the bus back: everything is forgotten, and what waits is published."""
+        read = self.scene.rooms.clear()
+        assert read is not None
+        await read
+        if forget:
+            self.scene.rooms.forget(self.scene.arn)
+        self.bus.waiting.pop()()
+
+
+async def test_what_waited_for_the_bus_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still holds holds after the bus was away, too."""
+    cut_off = CutOff(monkeypatch)
+    task = await cut_off.send()
+    await cut_off.return_()
+    await task
+    assert len(cut_off.scene.published) == 1
+
+
+@pytest.mark.parametrize("what", ["limit", "room", "account", "unreadable"])
+async def test_what_waited_is_judged_by_what_holds_now(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A limit, a room or an account that changed while the bus was away, and what nobody knows."""
+    cut_off = CutOff(monkeypatch)
+    task, store = await cut_off.send(), cut_off.scene.store
+    error: type[Exception] = BusUnavailable
+    if what == "limit":
+        change, error = RoomChange(maximum_message_length=3), ActionError
+        await store.rooms.update(cut_off.scene.room.arn, change, NOW)
+    elif what == "room":
+        error = ResourceNotFoundException
+        await store.rooms.delete(cut_off.scene.room.arn)
+    elif what == "account":
+        cut_off.suspended, error = True, PendingVerification
+    await cut_off.return_(forget=what == "unreadable")
+    with pytest.raises(error):
+        await task
+    assert cut_off.scene.published == []

@@ -235,6 +235,20 @@ async def test_after_a_reset_nothing_is_known(store: GatedStore) -> None:
     assert len(cache) == 0
 
 
+async def test_rooms_that_are_held_are_read_again(store: GatedStore) -> None:
+    """After a reset they are known when what the reset gave is done; others are not."""
+    bus = create_autospec(MemoryBus, instance=True)
+    cache = RoomsCache(store.rooms, bus, LooseTasks())
+    (reset,) = [call.args[0] for call in bus.on_reset.mock_calls]
+    held, other = [str((await known(store)).arn) for _ in range(2)]
+    await cache.get(other)
+    with cache.held(held), cache.held(held):
+        await reset()
+    assert [knows(cache, arn) for arn in (held, other)] == [True, False]
+    assert reset() is None
+    assert cache.resets == 2
+
+
 async def test_loads_have_an_owner(store: GatedStore) -> None:
     """The group waits for a load that nobody waits for; one that fails ends no other task of it."""
     room = await known(store)

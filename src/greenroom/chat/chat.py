@@ -5,6 +5,8 @@
 - A message in a room with a review handler is reviewed after it was accepted, and before anybody
   sees it. The limits and the handler are those of the room as it was accepted; a room that was
   deleted meanwhile gets nothing.
+- What waits while this node is cut off from the others is judged once more when they are back:
+  length and account by what holds then.
 - Send times strictly increase in a room's order, also when the clock is corrected by up to a
   second, or when other nodes have others. They follow a clock that was set back further. The order
   of a room never depends on the clock.
@@ -16,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from greenroom.bus.base import Before, Deliver, Disconnect, Grant, RoomLine
+from greenroom.bus.base import Before, BusUnavailable, Deliver, Disconnect, Grant, RoomLine
 from greenroom.chat import gates
 from greenroom.chat.rates import Rates, is_reviewed
 from greenroom.chat.rooms_cache import RoomsCache
@@ -30,6 +32,7 @@ from greenroom.model.room import Room
 from greenroom.process.randomness import new_id
 from greenroom.protocol import events
 from greenroom.protocol.actions import OPERATIONS, DeleteMessage, DisconnectUser, SendMessage
+from greenroom.protocol.errors import ActionError
 from greenroom.review.base import Reviewer, Submission
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
@@ -250,7 +253,11 @@ class Chat:
         content: str,
         attributes: Mapping[str, str] | None,
     ) -> Awaitable[object] | None:
+        resets = self._rooms.resets
+
         def grant(before: Before) -> Deliver:
+            if resets != self._rooms.resets:
+                self._check_again(sender.room_arn, content, request_id)
             rate = self.rates.check_message(room, sender.room_arn, before.undebited)
             time_ns = self._send_time(before)
             payload = events.encode_message(
@@ -286,19 +293,32 @@ class Chat:
             self._give_back(charged)
             raise
         if not isinstance(published, int):
-            return self._outcome(action, published, charged)
+            return self._outcome(action, room_arn, published, charged)
         self.requests[action] += 1
         return None
 
     async def _outcome(
-        self, action: str, published: Awaitable[object], charged: Arn | None
+        self, action: str, room_arn: str, published: Awaitable[object], charged: Arn | None
     ) -> None:
         try:
-            await published
-        except ServiceError:
+            with self._rooms.held(room_arn):
+                await published
+        except (ServiceError, ActionError):
             self._give_back(charged)
             raise
         self.requests[action] += 1
+
+    def _check_again(self, room_arn: str, content: str, request_id: str) -> None:
+        """Judge a message by what holds now: this node was cut off since it was accepted.
+
+        Raises: what refuses it; BusUnavailable while the room cannot be read.
+        """
+        try:
+            room = self._rooms.peek(room_arn)
+        except KeyError:
+            raise BusUnavailable("what holds in the room cannot be read now") from None
+        self._check_account(room.arn.account)
+        gates.check_length(room, content, request_id)
 
     def _give_back(self, charged: Arn | None) -> None:
         if charged is not None:

@@ -42,8 +42,17 @@ def account(check: CheckAccount) -> Gate:
 
 def length(room: Room, _sender: ChatTokenClaims, message: SendMessage) -> None:
     """Refuse content of more code points than the room allows: 413."""
-    if len(message.content) > room.maximum_message_length:
-        raise ActionError(413, MESSAGE_TOO_LONG, message.request_id)
+    check_length(room, message.content, message.request_id)
+
+
+def check_length(room: Room, content: str, request_id: str) -> None:
+    """Do so for a content.
+
+    Raises:
+        ActionError: 413.
+    """
+    if len(content) > room.maximum_message_length:
+        raise ActionError(413, MESSAGE_TOO_LONG, request_id)
 
 
 def reviewed(verdict: Verdict, message: SendMessage, message_id: str) -> Allowed:

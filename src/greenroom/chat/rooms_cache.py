@@ -10,7 +10,9 @@
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 
 from greenroom.bus.base import Control, RoomChanged, RoomDeleted
 from greenroom.clock import Clock
@@ -49,6 +51,9 @@ class RoomsCache:
         # When each was loaded, where that counts.
         self._loaded: dict[str, float] = {}
         self._loads: dict[str, asyncio.Task[Room | Exception | None]] = {}
+        self._held: Counter[str] = Counter()
+        self.resets = 0
+        """How often everything was forgotten."""
         control.on(RoomChanged, lambda envelope: self.forget(envelope.room))
         control.on(RoomDeleted, lambda envelope: self.note_deleted(envelope.room))
         control.on_reset(self.clear)
@@ -81,7 +86,7 @@ class RoomsCache:
             return self.peek(arn)
         load = self._loads.get(arn)
         if load is None:
-            load = self._loads[arn] = self._tasks.create_task(self._load(arn))
+            load = self._begin_load(arn)
         # Whoever is cancelled leaves the load to the others.
         found = await asyncio.shield(load)
         if isinstance(found, Exception):
@@ -96,11 +101,28 @@ class RoomsCache:
         self._loads.pop(arn, None)
         self._loaded.pop(arn, None)
 
-    def clear(self) -> None:
-        """Forget every room, and what loads under way are about to learn."""
+    def clear(self) -> Awaitable[object] | None:
+        """Forget every room, and what loads under way are about to learn.
+
+        Those that are held are read again at once; return what is done by then, if any are.
+        """
+        self.resets += 1
         self._rooms.clear()
         self._loads.clear()
         self._loaded.clear()
+        loads = [self._begin_load(arn) for arn in self._held]
+        return asyncio.gather(*loads) if loads else None
+
+    @contextmanager
+    def held(self, arn: str) -> Iterator[None]:
+        """Have the room read again as soon as everything is forgotten."""
+        self._held[arn] += 1
+        try:
+            yield
+        finally:
+            self._held[arn] -= 1
+            if not self._held[arn]:
+                del self._held[arn]
 
     def note_deleted(self, arn: str) -> None:
         """Forget the room, and remember that there was one: it may have connections yet."""
@@ -119,7 +141,11 @@ class RoomsCache:
         if now - self._loaded[arn] >= self._backstop and arn not in self._loads:
             # A store that is away is asked again after as long: what is known holds meanwhile.
             self._loaded[arn] = now
-            self._loads[arn] = self._tasks.create_task(self._load(arn))
+            _ = self._begin_load(arn)
+
+    def _begin_load(self, arn: str) -> asyncio.Task[Room | Exception | None]:
+        load = self._loads[arn] = self._tasks.create_task(self._load(arn))
+        return load
 
     async def _load(self, arn: str) -> Room | Exception | None:
         """Return what the store says; an error, too: raised here, it would end the whole group."""
