@@ -50,6 +50,11 @@ class ServerProcess:
         """Return whether it has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Return how it ended, None while it runs or was not started."""
+        return None if self._process is None else self._process.poll()
+
     def command(self) -> Sequence[str | Path]:
         """Return the program, by its path, and what it is told."""
         raise NotImplementedError

@@ -1,5 +1,6 @@
 """The checks of the killer notice what they are for."""
 
+import msgspec
 import pytest
 
 from greenroom.bus.base import Deliver, Disconnect
@@ -55,13 +56,21 @@ def test_outcomes() -> None:
     """What was acknowledged and is not stored, or refused and is stored, is noticed."""
 
     def send(request: str, status: int) -> Send:
-        return Send("room", "node-1", request, 5, 0, 1, status)
+        return Send("room", "node-1", request, 5, 0, 1, status, SECOND)
 
-    invariants.outcomes_are_true([send("request-a", 200), send("x", 503), send("y", 0)], STORED)
+    right = [send("request-a", 200), send("x", 503), send("y", 0), send("request-b", 503)]
+    invariants.outcomes_are_true(right, STORED)
     with pytest.raises(AssertionError, match="acknowledged, not stored"):
         invariants.outcomes_are_true([send("x", 200)], STORED)
     with pytest.raises(AssertionError, match="refused, but stored"):
-        invariants.outcomes_are_true([send("request-a", 503)], STORED)
+        invariants.outcomes_are_true([send("request-a", 429)], STORED)
+    with pytest.raises(AssertionError, match="stored after its answer"):
+        invariants.outcomes_are_true([send("request-c", 503)], STORED)
+    fault = msgspec.structs.replace(send("x", 500), text=invariants.FAULT)
+    with pytest.raises(AssertionError, match="an internal error"):
+        invariants.outcomes_are_true([fault], STORED)
+    with pytest.raises(AssertionError, match="internal errors"):
+        invariants.nothing_fails_inside([], [Redeem("token", "node-1", 0, 1, 500)])
 
 
 def test_a_rate() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import random
+import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -206,7 +207,8 @@ class Clients:
         except TimeoutError:
             raise AssertionError(f"never answered, on a connection that stays: {send}") from None
         if answer is not None:
-            send.ended = self.history.now()
+            send.ended, send.ended_ns = self.history.now(), time.time_ns()
+            send.text = answer.error_message
             send.status = 200 if answer.type == "MESSAGE" else answer.error_code
         return send
 

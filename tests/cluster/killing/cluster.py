@@ -43,6 +43,7 @@ class NodeThere(msgspec.Struct, frozen=True):
     api: Ivschat
     bus: Sequence[Link]
     store: Link
+    credentials: tuple[str, str]
 
     @property
     def name(self) -> str:
@@ -125,5 +126,5 @@ async def killable(
                 http_options={"timeout": CALL_MILLISECONDS},
             )
             await stack.enter_async_context(api)
-            nodes.append(NodeThere(node, api, to_bus, to_store))
+            nodes.append(NodeThere(node, api, to_bus, to_store, (key, secret)))
         yield Cluster(nodes, bus, database, directory)

@@ -33,6 +33,10 @@ class Send(msgspec.Struct):
     ended: float | None = None
     status: int = UNKNOWN
     """200 when it was acknowledged, else the code of the error."""
+    ended_ns: int = 0
+    """When it ended, by the servers' clock, which is the machine's."""
+    text: str = ""
+    """What the error says."""
 
 
 class Redeem(msgspec.Struct):

@@ -13,6 +13,10 @@ import msgspec
 from greenroom.bus.base import Disconnect, RoomEnvelope
 from tests.cluster.killing.history import Call, Redeem, Send, View
 
+INTERNAL, UNAVAILABLE = 500, 503
+FAULT = "An internal error occurred"
+"""What an action is answered with that failed; 500 alone also says that the store cannot answer."""
+
 KNOWN_SECONDS = 1.0
 """When each node knows what another one was told, on a busy machine."""
 
@@ -64,16 +68,31 @@ def stored_once(stored: Stored) -> None:
 
 
 def outcomes_are_true(sends: Iterable[Send], stored: Stored) -> None:
-    """What was acknowledged is stored; what was refused is not, and never will be."""
-    requests = {
-        room: {each.frame.get("RequestId") for each in all_} for room, all_ in stored.items()
+    """What was acknowledged is stored; what was refused is not.
+
+    With 503 it may have been stored when nobody could tell, and never is later.
+    """
+    stamps = {
+        (room, each.frame.get("RequestId")): each.stamp_ns
+        for room, places in stored.items()
+        for each in places
     }
     for send in sends:
-        is_stored = send.request_id in requests.get(send.room, ())
+        stamp = stamps.get((send.room, send.request_id))
+        assert send.text != FAULT, f"an internal error: {send}"
         if send.status == 200:
-            assert is_stored, f"acknowledged, not stored: {send}"
+            assert stamp is not None, f"acknowledged, not stored: {send}"
+        elif send.status == UNAVAILABLE:
+            assert stamp is None or stamp <= send.ended_ns, f"stored after its answer: {send}"
         elif send.status >= 400:
-            assert not is_stored, f"refused, but stored: {send}"
+            assert stamp is None, f"refused, but stored: {send}"
+
+
+def nothing_fails_inside(calls: Iterable[Call], redeems: Iterable[Redeem]) -> None:
+    """No call and no upgrade is answered with an internal error."""
+    answers: list[Call | Redeem] = [*calls, *redeems]
+    failed = [each for each in answers if each.status == INTERNAL]
+    assert not failed, f"internal errors: {failed[:3]}"
 
 
 def rate_holds(places: Sequence[Place], rate: int) -> None:

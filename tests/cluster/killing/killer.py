@@ -1,9 +1,10 @@
 """Does harm to a cluster, by a seed, and undoes it."""
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -17,6 +18,12 @@ CALM_SECONDS = (0.5, 2.5)
 """Between two kinds of harm, at least and at most."""
 
 SLOW_SECONDS = (0.02, 0.3)
+
+
+UNREACHABLE = 11
+"""How a node ends whose start found a server away; who runs it starts it again, as systemd does."""
+
+LOOK_SECONDS = 0.5
 
 
 class Harm(msgspec.Struct, frozen=True):
@@ -150,3 +157,27 @@ def _links(node: NodeThere, what: str) -> Sequence[Link]:
 
 def _names(servers: Sequence[ServerProcess]) -> str:
     return ", ".join(server.name for server in servers)
+
+
+@contextlib.asynccontextmanager
+async def kept_running(cluster: Cluster, history: History) -> AsyncIterator[None]:
+    """Start nodes again whose start was refused because a server was away; none ends otherwise."""
+    keeping = asyncio.create_task(_keep_running(cluster, history))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+
+
+async def _keep_running(cluster: Cluster, history: History) -> None:
+    while True:
+        for node in (there.node for there in cluster.nodes):
+            code = node.exit_code
+            if code == UNREACHABLE:
+                history.tell(f"    {node.name} starts again: a server was away")
+                _started(node)
+            # A signal was the killer's, and 0 is how a node ends that was told to.
+            assert code is None or code in (0, UNREACHABLE) or code < 0, f"{node.name}: {code}"
+        await asyncio.sleep(LOOK_SECONDS)
