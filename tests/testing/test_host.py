@@ -9,12 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from greenroom.testing.link import Host, HostFailed
 from tests.conftest import Measured
 from tests.running.service import environment
+
+TIMES = 20
+"""How many times as long as Python's own start one of a service for tests may take."""
+
+ROUNDS = 20
+"""How often that is tried on a machine that is busy."""
 
 NOT_NEEDED = (
     "aiohttp",
@@ -104,10 +111,20 @@ def test_a_start_imports_little() -> None:
     assert ended.stdout.decode() == "\nuvicorn.config rich\n"
 
 
-def test_how_long_a_start_takes(measured: Measured) -> None:
-    """It is told in times of what Python itself takes, in the same run."""
-    nothing, ready = [], []
-    for _ in range(3):
+def test_how_long_a_start_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    """It is ready within 20 times of what Python itself takes, where modules are compiled.
+
+    Both are measured by turns; whatever else the machine does makes neither faster than it is.
+    """
+    # pip compiles what it installs; this checkout may not be.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    Host({}).close()
+    nothing: list[float] = []
+    ready: list[float] = []
+    while not ready or (len(ready) < ROUNDS and min(ready) > TIMES * min(nothing)):
         begun = time.perf_counter()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         nothing.append(time.perf_counter() - begun)
@@ -115,6 +132,6 @@ def test_how_long_a_start_takes(measured: Measured) -> None:
         host = Host({})
         ready.append(time.perf_counter() - begun)
         host.close()
-    measured(
-        "start of a service for tests, in times of `python -c pass`", min(ready) / min(nothing)
-    )
+    ratio = min(ready) / min(nothing)
+    measured("start of a service for tests, in times of `python -c pass`", round(ratio, 1))
+    assert ratio <= TIMES

@@ -8,7 +8,6 @@
 
 import json
 import os
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -144,6 +143,9 @@ def parse(text: str, context: Context, directory: Path) -> Declared:
 
 
 def _tables(text: str) -> dict[str, object]:
+    # Its patterns take a while to compile, and most services have no such file.
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except ValueError as error:  # also of a number with thousands of digits

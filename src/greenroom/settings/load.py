@@ -6,7 +6,6 @@ never passes for a setting.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,6 +81,9 @@ def config_file(flag: Path | None, environment: Mapping[str, str] = os.environ) 
 def _read(file: Path | None) -> dict[str, object]:
     if file is None:
         return {}
+    # Its patterns take a while to compile.
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
