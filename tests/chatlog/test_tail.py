@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 import structlog.testing
 
 from greenroom.bus.base import Deliver, Disconnect
@@ -147,10 +148,11 @@ def test_what_is_on_record() -> None:
     assert second == Entry(room, configurations, 7, b"kicked")
 
 
-def test_what_is_no_arn() -> None:
+@pytest.mark.parametrize("name", ["arn:aws:s3:::bucket", f"{configuration_arn()}{'a' * 512}"])
+def test_what_is_no_arn(name: str) -> None:
     """A message that names a room or a configuration wrongly is told of, and stops nobody."""
     streams, configurations = MemoryStreams(), (configuration_arn(),)
-    wrong = Deliver(b"wrong", "SendEvent", configurations=("arn:aws:s3:::bucket",))
+    wrong = Deliver(b"wrong", "SendEvent", configurations=(name,))
     messages = [
         streams.store(room_arn(), wrong, logged(1, configurations)),
         msgspec.structs.replace(streams.store(room_arn(), logged(2, configurations)), room="room"),

@@ -33,6 +33,9 @@ LEASE_PAUSE = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
 """Seconds until a stream without anything new is read again; each pause is twice the last one."""
 
+LONGEST_ARN = 512
+"""Far more than the API takes, and less than an index of a store does."""
+
 log = structlog.get_logger()
 
 
@@ -183,5 +186,11 @@ def entries_of(messages: Iterable[Stored]) -> Iterator[Entry]:
 
 @lru_cache(maxsize=4096)
 def arn_of(text: str) -> Arn:
-    """Return an ARN that was text; the same few come again and again."""
+    """Return an ARN that was text; the same few come again and again.
+
+    Raises:
+        ValueError: it is none, or too long to be ours: the journal could not look for it.
+    """
+    if len(text) > LONGEST_ARN:
+        raise ValueError("longer than any ARN of this service")
     return Arn.parse(text)
