@@ -1,1 +1,1 @@
-"""The durable store: a port for each noun, and its adapters, SQLite and memory."""
+"""The durable store: a port for each noun, and its adapters: SQLite, PostgreSQL, memory."""
