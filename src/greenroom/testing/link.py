@@ -7,6 +7,7 @@ service ends when the pipe does: when this process closes it, or dies.
 import contextlib
 import itertools
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -37,6 +38,9 @@ HIDDEN = ("AWS_", "GREENROOM_")
 
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 """Variables that would lead an application to other credentials."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class HostFailed(RuntimeError):
@@ -178,6 +182,8 @@ class Host:
         except TimeoutError:
             said = {"failed": "timed_out"}
         except Exception as error:  # noqa: BLE001 - whatever a test's function raises
+            # pytest shows it where the test fails.
+            _log.exception("the review function failed")
             said = {"failed": type(error).__name__}
         # The service may be gone by now: then nobody waits.
         with contextlib.suppress(HostFailed):

@@ -174,7 +174,7 @@ async def test_what_a_function_may_say_in_short(greenroom, chat, chat_room):
     assert (await alice.say("hi")).content == "hi!"
 
 
-async def test_a_function_that_fails(greenroom, chat, ivschat):
+async def test_a_function_that_fails(greenroom, chat, ivschat, caplog):
     """The room's fallback decides when a function raises, or is not there in time."""
     handler = {"uri": "arn:aws:lambda:us-east-1:1:function:real", "fallbackResult": "DENY"}
     handler["uri"] = handler["uri"].replace(":1:", f":{greenroom.account}:")
@@ -188,6 +188,7 @@ async def test_a_function_that_fails(greenroom, chat, ivschat):
         greenroom.review(fails)
         with pytest.raises(ChatError, match="406"):
             await alice.say("hi")
+    assert [record.message for record in caplog.records] == ["the review function failed"]
 
 
 async def test_a_function_by_its_name(greenroom, chat, chat_room, tmp_path, monkeypatch):
