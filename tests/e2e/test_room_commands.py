@@ -250,7 +250,9 @@ def test_two_people_chat(command: Command, service: Service, tmp_path: Path) -> 
         alice.type("/kick bob")
         alice.printed("not done: 403")
         alice.type("/dance")
-        alice.printed("/delete ID")
+        alice.printed("-- /ids shows")
+        bob.type("/help")
+        bob.printed("-- /delete ID")
         bob.type("/kick alice loud")
         alice.printed("the connection ended: serverDisconnect")
         assert alice.process.wait(30) == 0

@@ -16,8 +16,8 @@ from greenroom.cli.access import ClientKey, CommandRefused
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.protocol.errors import TLS_ONLY
 
-TIMEOUT_SECONDS = 10
-"""How long one answer may take."""
+TIMEOUT_SECONDS = 15
+"""How long one answer may take: the nodes of a cluster give up what they wait for after 10."""
 
 THROTTLED_SECONDS = 30
 """How long an operation is tried again that the service throttles."""
@@ -210,7 +210,8 @@ def refusal(
         who += "; --data-dir DIR takes the service's own key"
     is_refused = 400 <= status < 500 and not is_throttled(kind)
     code = ExitCode.REFUSED if is_refused else ExitCode.FAILED
-    return CommandRefused(f"the service refused {operation}: {kind}: {message}{who}", code, kind)
+    what = "refused" if is_refused else "failed at"
+    return CommandRefused(f"the service {what} {operation}: {kind}: {message}{who}", code, kind)
 
 
 def foreign(endpoint: Endpoint, status: int, operation: str) -> CommandRefused:

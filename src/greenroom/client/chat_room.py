@@ -47,6 +47,9 @@ from greenroom.protocol.received import ChatEvent, ChatMessage, ErrorFrame
 UNAUTHORIZED = 401
 """The session is over: the SDKs ask for a fresh token, and connect anew."""
 
+TIMEOUT_SECONDS = 15.0
+"""How long a request may take: a service whose nodes cannot reach each other answers after 10."""
+
 REMEMBERED = 2_000
 """`Id`s that are known again: two connections overlap for a moment only."""
 
@@ -66,7 +69,7 @@ class ChatRoom:
         *,
         id: str | None = None,  # noqa: A002 - the SDK's name
         max_reconnect_attempts: int | None = 3,
-        timeout: float = 10.0,
+        timeout: float = TIMEOUT_SECONDS,
         queue_size: int = 1000,
         ssl: SSLContext | bool = True,
         delay: Callable[[int], float] = back_off.delay,

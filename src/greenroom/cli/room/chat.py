@@ -25,7 +25,8 @@ from greenroom.model.chat_token import Capability
 
 _PROMPT = "> "
 
-_HELP = "/delete ID [REASON], /kick USER [REASON], /ids shows the ids of messages, /quit"
+_HELP = "/ids shows the ids of messages, /quit leaves; what begins with // is said with one /"
+_MODERATION = "/delete ID [REASON], /kick USER [REASON]"
 
 
 @click.command()
@@ -42,14 +43,15 @@ def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     can = list(Capability) if moderator else [Capability.SEND_MESSAGE]
     made = found.chat_room(arn, user or getpass.getuser(), can)
     with suppress(KeyboardInterrupt):
-        asyncio.run(_Chat(made, printable(room)).run())
+        asyncio.run(_Chat(made, printable(room), moderator=moderator).run())
 
 
 class _Chat:
     """One person in one room."""
 
-    def __init__(self, room: ChatRoom, name: str) -> None:
+    def __init__(self, room: ChatRoom, name: str, *, moderator: bool) -> None:
         self._room = room
+        self._moderator = moderator
         self._name = name
         self._screen = _Screen()
         self._ids = False
@@ -96,7 +98,7 @@ class _Chat:
             self._ids = not self._ids
             self._screen.note("ids are shown" if self._ids else "ids are not shown")
         elif verb.startswith("/") and not verb.startswith("//"):
-            self._screen.note(_HELP)
+            self._screen.note(f"{_MODERATION}, {_HELP}" if self._moderator else _HELP)
         else:
             # Two slashes begin a message that begins with one.
             await self._room.send_message(line.removeprefix("/"))
