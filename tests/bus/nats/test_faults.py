@@ -164,7 +164,7 @@ def _note_payloads(shown: list[bytes], room: str, arrival: Arrival) -> None:
         shown += [envelope.payload for envelope in arrival.envelopes]
 
 
-async def testmessages_of_strangers(server: NatsServer) -> None:
+async def test_messages_of_strangers(server: NatsServer) -> None:
     """Bytes that are not of this service are counted and shown to nobody; nothing ends."""
     async with speakers(server.url, 2) as all_of_them:
         first, second = all_of_them
