@@ -4,7 +4,9 @@ Covers: greenroom.storage.postgres.failures, greenroom.storage.postgres.store
 """
 
 import asyncio
+import gc
 import random
+from collections.abc import Coroutine
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -163,6 +165,30 @@ async def test_a_server_that_stays_away() -> None:
             "store answers again",
         ]
         await store.close()
+
+
+async def test_who_asked_a_server_that_is_away_and_left() -> None:
+    """What a call comes to whose caller went away is no fault of anybody."""
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    with postgresql(settings=HASTY) as server:
+        store = await PostgresStore.open(server.create_database("left"), bounds=impatient())
+        server.kill()
+        for call in (store.rooms.create(a_room(), PLENTY), store.rooms.get(a_room().arn)):
+            await _left(call)
+        # Ends when both have come to nothing.
+        await store.close()
+    gc.collect()
+    assert faults == []
+
+
+async def _left(call: Coroutine[object, object, object]) -> None:
+    """Make a call, and leave before it has an outcome."""
+    task = asyncio.ensure_future(call)
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_server_that_stands_still() -> None:

@@ -148,8 +148,7 @@ class Database:
             await connection.execute(statement, *arguments)
 
         with suppress(StorageUnavailable):
-            task = self._start(self._writes, partial(self._ask, attempt))
-            task.add_done_callback(_heard)
+            _ = self._start(self._writes, partial(self._ask, attempt))
 
     def check_open(self) -> None:
         """Return while the store is open.
@@ -196,6 +195,7 @@ class Database:
         task = loop.create_task(call(outage, loop.time() + patience))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_heard)
         return task
 
     async def _ask_in_turn(
@@ -270,7 +270,7 @@ def _is_repeated(meaning: Meaning, runs: int, *, late: bool) -> bool:
     return meaning is Meaning.LOST and not late
 
 
-def _heard(task: "asyncio.Task[None]") -> None:
-    """Take note of an error that nobody else hears of: the outage has said it."""
+def _heard(task: "asyncio.Task[T]") -> None:
+    """Take note of an error: who called may be gone, and the outage has said it."""
     if not task.cancelled():
         task.exception()
