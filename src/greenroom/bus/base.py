@@ -10,8 +10,8 @@ nodes have to forget or to learn goes through `Control`, and who is where throug
 - **Delivery.** What is published after a node began to follow arrives there once, without a gap,
   the publisher's own included. A room that nobody follows on a node costs that node nothing.
 - **Outcome.** A publication is known to be in the room's order, or what `grant` raised is raised
-  and nobody sees it. BusUnavailable leaves open whether it is in the order by then; later it never
-  will be.
+  and nobody sees it. BusUnavailable leaves it open, unless it says that it is not published: it may
+  be in the order by then, or come into it later, once.
 - **Rate.** What counts for a room's rate is told to `on_debit` on every node that knows the room,
   as soon as it has its place there, and before anything is granted behind it.
 - **Waiting.** An adapter that knows the outcome at once returns it; another returns what to await,
@@ -45,7 +45,7 @@ from greenroom.process.start_refused import StartRefused
 
 
 class BusUnavailable(ServiceUnavailableException):
-    """The bus cannot tell that it was published: it is by now, or it never will be."""
+    """It is not published in time; the text tells whether it still may be, or is not at all."""
 
     @property
     def code(self) -> str:

@@ -19,7 +19,7 @@ import pytest
 from greenroom.bus.base import Arrival, BusUnavailable, RoomChanged
 from greenroom.bus.nats import lines, subjects
 from greenroom.bus.nats.client import DirectClient
-from greenroom.bus.nats.line import Line
+from greenroom.bus.nats.line import UNKNOWN, UNPUBLISHED, Line
 from greenroom.bus.nats.lines import Patience
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
@@ -304,6 +304,49 @@ async def test_a_leader_that_is_killed_and_then_all(tmp_path: Path) -> None:
                 await until(partial(_said_more, all_of_them, before), 30)
             await agree(all_of_them)
             assert await stored(all_of_them[0].bus) == all_of_them[0].shown
+
+
+async def test_a_message_behind_which_the_quorum_is_lost(tmp_path: Path) -> None:
+    """Its outcome is not known, and the answer says so: it may be shown later, everywhere and once.
+
+    What was not sent to the stream is not published, says so, and is shown to nobody.
+    """
+    with nats_cluster(tmp_path) as servers:
+        url = bus_of(servers)
+        async with speakers(url, 2, SHORT) as (first, second):
+            await first.say()
+            leader = await elected(url, subjects.stream_name(subjects.stream_of(ROOM)))
+            others = [each for each in servers if each.name != leader]
+            for server in others:
+                server.kill()
+            sent = [(b"sent", first.bus.publish(ROOM, partial(message, b"sent")))]
+            await asyncio.sleep(0.1)
+            sent += [(each, first.bus.publish(ROOM, partial(message, each))) for each in MORE]
+            told = {}
+            for payload, outcome in sent:
+                with pytest.raises(BusUnavailable) as raised:
+                    await outcome
+                told[payload] = raised.value.message
+            assert told[b"sent"].startswith(UNKNOWN)
+            await asyncio.sleep(2 * SHORT.outcome)
+            for server in others:
+                await asyncio.to_thread(partial(server.start, wait=False))
+            for server in servers:
+                await asyncio.to_thread(server.until_ready)
+            await until(lambda: first.bus.figures.connected)
+            for speaker in (first, second):
+                while not speaker.said or speaker.said[-1] not in second.shown[1:]:
+                    await speaker.say()
+            await until(lambda: first.shown == second.shown)
+            shown = set(first.shown)
+            assert len(first.shown) == len(shown)
+            for payload, text in told.items():
+                assert payload not in shown or text.startswith(UNKNOWN)
+                assert text.startswith((UNKNOWN, UNPUBLISHED))
+            assert await stored(first.bus) == first.shown
+
+
+MORE = [b"%d" % number for number in range(5)]
 
 
 class Link:

@@ -11,8 +11,9 @@ from greenroom.bus.base import ControlEnvelope, RoomEnvelope
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one node publishes at once in a room; no two attempts have the same `number`.
 
-    It is void if it is stored later than `until_ns`, in nanoseconds since the epoch by the clock of
-    the servers: by then its senders were told that it may not be published.
+    It is void if the stream's leader stamps it later than `until_ns`, in nanoseconds since the
+    epoch: by then its senders were told that it may not be published. The stamp is that of the
+    proposal, so what is stored later, the servers having lost their quorum behind it, is not void.
     """
 
     node: str

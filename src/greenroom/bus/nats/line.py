@@ -41,19 +41,35 @@ The first two are doubled each time until something arrives, up to the third: a 
 other servers has an attempt in process for as long as that lasts.
 """
 
+UNKNOWN = "It is not known whether this is published, and it may be shown later"
+UNPUBLISHED = "This is not published"
+"""What BusUnavailable says of what was sent to the stream, and of what was not.
+
+The stamp of a message is that of the leader's proposal: servers that lost their quorum behind it
+store it when they are back, as if it had been in time. Nothing tells the two apart.
+"""
+
 WRONG_LAST = b'"err_code":10071'
 IN_PROCESS = b'"err_code":10164'
 
 
 class Publication:
-    """What somebody wants to publish; `deadline` is on the monotonic clock."""
+    """What somebody wants to publish; `deadline` is on the monotonic clock.
 
-    __slots__ = ("deadline", "future", "grant")
+    `sent` is whether a batch with it went to the stream, which may store it whenever it can again.
+    """
+
+    __slots__ = ("deadline", "future", "grant", "sent")
 
     def __init__(self, grant: Grant, future: "asyncio.Future[Position]", deadline: float) -> None:
         self.grant = grant
         self.future = future
         self.deadline = deadline
+        self.sent = False
+
+    def unavailable(self, why: str) -> None:
+        """Tell whoever waits that there is no outcome; `why` is why."""
+        self.fail(BusUnavailable(f"{UNKNOWN if self.sent else UNPUBLISHED}: {why}"))
 
     def fail(self, error: BaseException) -> None:
         """Tell whoever waits."""
@@ -272,6 +288,8 @@ class Line:
         until_ns = around.server_ns(self.stream) + int((until - now) * 1e9)
         attempt.body = encode(Batch(around.node, attempt.number, until_ns, tuple(envelopes)))
         self.attempt = attempt
+        for each in granted:
+            each.sent = True
         around.send(self, attempt)
 
     def _granted(self) -> tuple[list[Publication], list[RoomEnvelope]]:
@@ -382,7 +400,7 @@ class Line:
         attempt = self.attempt
         if attempt is not None:
             if attempt.until + patience <= now:
-                # It is void from now on: who has more time is decided again.
+                # It is void if it is proposed from now on: who has more time is decided again.
                 self._again(attempt)
             elif self.ready and now - attempt.sent > unanswered:
                 self.repair(Repair.UNANSWERED)
@@ -395,7 +413,7 @@ class Line:
     def _give_up(self, publication: Publication) -> None:
         if not publication.future.done():
             self._around.figures.unavailable += 1
-            publication.fail(BusUnavailable("the bus does not answer in time"))
+            publication.unavailable("the bus does not answer in time")
 
     # Repairs
 

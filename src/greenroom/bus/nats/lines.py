@@ -21,7 +21,7 @@ from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import subjects
 from greenroom.bus.nats.catching_up import catch_up
 from greenroom.bus.nats.connection import Connection, NoAnswer
-from greenroom.bus.nats.line import Attempt, Line, Publication
+from greenroom.bus.nats.line import UNPUBLISHED, Attempt, Line, Publication
 from greenroom.bus.nats.stored import Reader
 from greenroom.clock import Clock
 
@@ -120,11 +120,11 @@ class Lines:
 
     def publish(self, room: str, grant: Grant) -> "asyncio.Future[Position]":
         if self._closed:
-            raise BusUnavailable("the bus is closed")
+            raise BusUnavailable(f"{UNPUBLISHED}: the bus is closed")
         line = self._line(room)
         if self.figures.waiting >= MOST_WAITING or len(line.waiting) >= MOST_WAITING_IN_ROOM:
             self.figures.unavailable += 1
-            raise BusUnavailable("too much waits for the bus")
+            raise BusUnavailable(f"{UNPUBLISHED}: too much waits for the bus")
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         future.add_done_callback(self._decided)
         self.figures.waiting += 1
@@ -262,7 +262,7 @@ class Lines:
         """Fail everything that waits: the bus ends."""
         self._closed = True
         for each in list(self._publications()):
-            each.fail(BusUnavailable("the bus is closed"))
+            each.unavailable("the bus is closed")
         self._lines.clear()
         self._busy.clear()
 
