@@ -273,7 +273,7 @@ class Metrics:
         )
         self.bus_faults = self._read_counter(
             "greenroom_bus_faults",
-            "What should not be, by kind: void is a batch that a leader took too late and is shown to"
+            "What should not be, by kind: void is a batch that was taken too late and is shown to"
             " nobody, undecodable a message that is not of this service, lost a room whose stream"
             " lost messages that had been shown here.",
             "kind",
