@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import time
+import urllib.request
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -270,6 +271,15 @@ async def _delete(clients: Clients, room: str) -> None:
         await asyncio.sleep(AGAIN_SECONDS)
 
 
+def is_ready(node: NodeThere) -> bool:
+    """Return whether a node says that it is well."""
+    try:
+        with urllib.request.urlopen(f"{node.api_url}/health/ready", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 async def change_limit(clients: Clients, room: str, lengths: tuple[int, ...]) -> None:
     """Change how long a message may be, again and again, through any node."""
     for length in itertools.cycle(lengths):
@@ -279,7 +289,10 @@ async def change_limit(clients: Clients, room: str, lengths: tuple[int, ...]) ->
         done = node.api.update_room(identifier=room, maximum_message_length=length)
         call, _ = await clients.call("UpdateRoom", room, node, done)
         call.result = str(length)
-        await asyncio.sleep(clients.chance.uniform(1, 3))
+        await asyncio.sleep(clients.chance.uniform(4, 6))
+        if call.done and not await asyncio.to_thread(is_ready, node):
+            # It may be cut off: the others hear of the change when it is back.
+            call.status = UNKNOWN
 
 
 async def delete_messages(clients: Clients, room: str) -> None:

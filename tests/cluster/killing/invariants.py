@@ -18,8 +18,8 @@ INTERNAL, UNAVAILABLE = 500, 503
 FAULT = "An internal error occurred"
 """What an action is answered with that failed; 500 alone also says that the store cannot answer."""
 
-KNOWN_SECONDS = 1.0
-"""When each node knows what another one was told, on a busy machine."""
+KNOWN_SECONDS = 3.5
+"""When each node knows what another one was told, or that has noticed that it is cut off."""
 
 
 class Place(msgspec.Struct, frozen=True):
