@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable
 from time import perf_counter
 
+from greenroom.chat.chat import Placed
 from greenroom.messaging import upgrading
 from greenroom.messaging.edge import Edge, State
 from greenroom.model.chat_token import ChatTokenClaims
@@ -37,7 +38,7 @@ class EchoEdge(Edge):
             data = data.replace(b"Sec-WebSocket-Protocol: echo.room\r\n", b"")
         super().write(data)
 
-    def _handle_one(self, event: frames.Event) -> Awaitable[None] | None:
+    def _handle_one(self, event: frames.Event) -> Awaitable[Placed | None] | None:
         if self._state is State.OPEN and isinstance(event, frames.Text):
             self.write(frames.text_frame(event.payload))
         elif self._state is State.OPEN and isinstance(event, frames.Binary):

@@ -1,5 +1,6 @@
 """The actions: each has one performer, one quota, and a line in the audit log or none."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from greenroom.audit.log import AuditLog
 from greenroom.bus.base import BusUnavailable, Disconnect, Grant
+from greenroom.messaging import edge as edge_module
 from greenroom.messaging.actions import PERFORMERS, Actions
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.quotas import BY_NAME as QUOTAS
@@ -101,3 +103,33 @@ async def test_a_bus_that_cannot_publish(
         await settle()
         (frame,) = texts(transport.take())
         assert frame["Type"] == "MESSAGE"
+
+
+@pytest.mark.parametrize("most", [2, 128])
+async def test_messages_whose_outcome_is_open_hold_up_nothing(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is in its room's queue as it comes, in order, and answered by itself; up to a bound."""
+    monkeypatch.setattr(edge_module, "MOST_UNANSWERED", most)
+    async with stage() as made:
+        edge, transport = await made.connect()
+        outcomes: list[asyncio.Future[int]] = []
+
+        def publish(_room: str, _grant: Grant) -> Awaitable[int]:
+            outcomes.append(asyncio.get_running_loop().create_future())
+            return outcomes[-1]
+
+        monkeypatch.setattr(made.bus, "publish", publish)
+        for number in range(5):
+            edge.data_received(action("SEND_MESSAGE", RequestId=f"{number}"))
+            await settle()
+        assert len(outcomes) == min(5, most + 1)
+        # The last one first: its time does not depend on those before it.
+        for _ in range(3):
+            for outcome in reversed([each for each in outcomes if not each.done()]):
+                outcome.set_exception(BusUnavailable("no answer in time"))
+            await settle(20)
+        frames = texts(transport.take())
+        assert sorted(each["RequestId"] for each in frames) == ["0", "1", "2", "3", "4"]
+        assert {each["ErrorCode"] for each in frames} == {503}
+        assert transport.is_reading()

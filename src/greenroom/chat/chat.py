@@ -14,7 +14,7 @@
   decided when it gets its place: see `bus.base.Grant`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 
 import structlog
 
@@ -43,6 +43,21 @@ log = structlog.get_logger()
 
 def _allow(_account: str) -> None:
     """Let every account publish."""
+
+
+class Placed:
+    """Waits for the outcome of what stands in a room's queue already.
+
+    Who sent it need not wait: what he sends next comes behind it, and has its own time.
+    """
+
+    __slots__ = ("_outcome",)
+
+    def __init__(self, outcome: Coroutine[None, None, None]) -> None:
+        self._outcome = outcome
+
+    def __await__(self) -> Generator[None, None, None]:
+        return self._outcome.__await__()
 
 
 class Chat:
@@ -75,6 +90,7 @@ class Chat:
     ) -> Awaitable[object] | None:
         """Give a message to the sender's room; return what to wait for, if anything.
 
+        What the outcome waits for is a `Placed`, returned or what was waited for came to.
         `address` returns the sender's IP address, which only review handlers are told.
 
         Raises (at once, or when awaited):
@@ -197,9 +213,9 @@ class Chat:
 
     async def _send_when_known(
         self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
-    ) -> None:
+    ) -> object:
         room = await self._room(sender.room_arn)
-        await _done(self._accept(room, sender, action, address))
+        return await _placed(self._accept(room, sender, action, address))
 
     def _accept(
         self, room: Room, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
@@ -219,7 +235,7 @@ class Chat:
         sender: ChatTokenClaims,
         action: SendMessage,
         address: Callable[[], str],
-    ) -> None:
+    ) -> Awaitable[object] | None:
         submission = Submission(
             room_arn=sender.room_arn,
             message_id=self._ids(),
@@ -233,15 +249,13 @@ class Chat:
         allowed = gates.reviewed(verdict, action, submission.message_id)
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
-        await _done(
-            self._publish_message(
-                room,
-                submission.message_id,
-                sender,
-                action.request_id,
-                allowed.content,
-                allowed.attributes,
-            )
+        return self._publish_message(
+            room,
+            submission.message_id,
+            sender,
+            action.request_id,
+            allowed.content,
+            allowed.attributes,
         )
 
     def _publish_message(
@@ -293,7 +307,7 @@ class Chat:
             self._give_back(charged)
             raise
         if not isinstance(published, int):
-            return self._outcome(action, room_arn, published, charged)
+            return Placed(self._outcome(action, room_arn, published, charged))
         self.requests[action] += 1
         return None
 
@@ -343,6 +357,11 @@ def _event(payload: bytes, action: str, event_id: str, time_ns: int, room: Room)
         time_ns=time_ns,
         configurations=room.logging_configuration_identifiers,
     )
+
+
+async def _placed(waiting: Awaitable[object] | None) -> object:
+    """Wait until it stands in the room's queue; return what else to wait for, if anything."""
+    return waiting if waiting is None or isinstance(waiting, Placed) else await waiting
 
 
 async def _done(waiting: Awaitable[object] | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import structlog
 
 from greenroom.bus.base import BusUnavailable
-from greenroom.chat.chat import Chat
+from greenroom.chat.chat import Chat, Placed
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
@@ -121,8 +121,11 @@ class Actions:
             for action, perform in PERFORMERS.items()
         }
 
-    def act(self, sender: Sender, text: bytes) -> Awaitable[None] | None:
+    def act(self, sender: Sender, text: bytes) -> Awaitable[Placed | None] | None:
         """Do what a frame asks for, or answer with an ERROR; return what to wait for, if anything.
+
+        A `Placed` is waited for while the next frame is handled, returned or what was waited for
+        came to.
 
         Nearly every message waits for nothing: it makes no coroutine and no task.
         """
@@ -149,7 +152,11 @@ class Actions:
             self._logger.exception("action crashed", address=sender.address(), **sender.names())
             self._refuse(sender, _crash(action.request_id))
             return None
-        return None if waiting is None else self._finish(sender, waiting, action.request_id)
+        if waiting is None:
+            return None
+        if isinstance(waiting, Placed):
+            return Placed(self._tell(sender, waiting, action.request_id))
+        return self._finish(sender, waiting, action.request_id)
 
     def session_over(self, request_id: str) -> tuple[bytes, str]:
         """Return the ERROR frame and the close reason of a session whose time is over."""
@@ -170,9 +177,25 @@ class Actions:
         doing = _done(perform, chat, moderator, action, address)
         return self._trail.follow(moderator, action, doing, address())
 
-    async def _finish(self, sender: Sender, waiting: Awaitable[object], request_id: str) -> None:
+    async def _finish(
+        self, sender: Sender, waiting: Awaitable[object], request_id: str
+    ) -> Placed | None:
+        placed: object = None
         try:
-            await waiting
+            placed = await waiting
+        except (ActionError, ServiceError) as error:
+            self._refuse(sender, _action_error(error, request_id))
+        except Exception:
+            self._logger.exception("action crashed", address=sender.address(), **sender.names())
+            self._refuse(sender, _crash(request_id))
+        if isinstance(placed, Placed):
+            return Placed(self._tell(sender, placed, request_id))
+        return None
+
+    async def _tell(self, sender: Sender, placed: Placed, request_id: str) -> None:
+        """Answer with an ERROR if what has its place in the queue is not published."""
+        try:
+            await placed
         except (ActionError, ServiceError) as error:
             self._refuse(sender, _action_error(error, request_id))
         except Exception:

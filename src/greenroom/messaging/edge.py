@@ -3,6 +3,8 @@
 - An idle connection keeps no frame decoder: it is made when bytes arrive and let go when empty.
 - Actions of one connection are handled in order. While one waits (for a room to be loaded, for a
   moderation request) nothing more is read, so the bound on memory is one read of the socket.
+- What stands in its room's queue is not waited for, up to `MOST_UNANSWERED`: each message has its
+  own time there, whatever is before it.
 - Of what one read brings, `FRAMES_AT_ONCE` are handled at once, and of all the rest a few in each
   turn of the loop (`turns`): a flood delays the others no more. Frames are counted, not bytes: a
   small one costs what a large one does.
@@ -15,6 +17,7 @@ import socket
 from collections.abc import Awaitable, Sequence
 from enum import IntEnum
 
+from greenroom.chat.chat import Placed
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
@@ -26,6 +29,9 @@ from greenroom.protocol.session import Session
 
 FRAMES_AT_ONCE = 32
 """Frames of one connection that are handled before the others have their turn: below 1 ms."""
+
+MOST_UNANSWERED = 128
+"""Messages of one connection without an outcome: more than its rate lets it send in ten seconds."""
 
 
 class State(IntEnum):
@@ -49,6 +55,7 @@ class Edge(asyncio.Protocol):
         "_state",
         "_timer",
         "_transport",
+        "_unanswered",
         "heard",
         "key_id",
         "missed",
@@ -80,6 +87,7 @@ class Edge(asyncio.Protocol):
         self._held = False
         self._socket = straight_socket(transport)
         self._timer: Deadline | None = None
+        self._unanswered = 0
         # The sweeper's.
         self.slot = 0
         self.heard = True
@@ -125,17 +133,23 @@ class Edge(asyncio.Protocol):
             if self._state is State.CLOSED:
                 return
             waiting = self._handle_one(received[index])
-            if waiting is not None:
+            if isinstance(waiting, Placed) and self._unanswered < MOST_UNANSWERED:
+                self._queue(waiting)
+            elif waiting is not None:
                 self._busy = True
                 self._transport.pause_reading()
                 self._services.tasks.create_task(self._wait(waiting, received, index + 1))
                 return
 
     async def _wait(
-        self, waiting: Awaitable[None], received: Sequence[frames.Event], index: int
+        self, waiting: Awaitable[Placed | None], received: Sequence[frames.Event], index: int
     ) -> None:
         try:
-            await waiting
+            placed = await waiting
+            if placed is not None and self._unanswered < MOST_UNANSWERED:
+                self._queue(placed)
+            elif placed is not None:
+                await placed
             self._busy = False
             self._handle(received, index)
             if not self._busy:
@@ -147,6 +161,23 @@ class Edge(asyncio.Protocol):
             )
             self._drop(DisconnectReason.INTERNAL_ERROR)
 
+    def _queue(self, placed: Placed) -> None:
+        """Have an outcome waited for while more is read."""
+        self._unanswered += 1
+        self._services.tasks.create_task(self._answered(placed))
+
+    async def _answered(self, placed: Placed) -> None:
+        try:
+            await placed
+        except Exception:
+            # An exception that left this task would end the node.
+            self._services.logger.exception(
+                "connection crashed", address=self.address(), **self.names()
+            )
+            self._drop(DisconnectReason.INTERNAL_ERROR)
+        finally:
+            self._unanswered -= 1
+
     def _resume(self) -> None:
         """Read again, first what came while nothing could be handled."""
         self._busy = False
@@ -157,7 +188,7 @@ class Edge(asyncio.Protocol):
             early, self._early = self._early, b""
             self.data_received(early)
 
-    def _handle_one(self, event: frames.Event) -> Awaitable[None] | None:
+    def _handle_one(self, event: frames.Event) -> Awaitable[Placed | None] | None:
         if isinstance(event, frames.Close):
             self._peer_closes(event)
         elif isinstance(event, frames.ProtocolFault):
