@@ -1,11 +1,18 @@
-"""Running services for the interop tests: real processes, one of each kind per test worker."""
+"""Running services for the interop tests: real processes, one of each kind per test worker.
+
+With CLUSTER_NODES=2 the same tests speak to two nodes of a cluster behind one port.
+"""
 
 import itertools
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.running.cluster import nodes, one_port, place
+from tests.running.servers import fresh_database, new_account
 from tests.running.service import Service, running
 
 NO_REVIEW = {"GREENROOM_REVIEW_HANDLERS": "*=none"}
@@ -14,31 +21,54 @@ NO_REVIEW = {"GREENROOM_REVIEW_HANDLERS": "*=none"}
 _REGIONS = (f"test-region-{number}" for number in itertools.count())
 
 
+NODES = int(os.environ.get("CLUSTER_NODES", "1"))
+"""How many nodes behind one port these tests speak to."""
+
+
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Service]:
     """Return a service that limits neither request rates nor logging configurations."""
-    settings = {
-        "GREENROOM_REGIONS": "*",
-        "GREENROOM_REQUEST_RATES": "off",
-        "GREENROOM_QUOTAS": "logging_configurations=0",
-    }
-    data_dir = tmp_path_factory.mktemp("a service") / "data"
-    with running(data_dir, **settings, **NO_REVIEW) as started:
-        yield from _checked(started)
+    settings = {"request_rates": "off", "quotas": "logging_configurations=0"}
+    yield from _serving(tmp_path_factory.mktemp("a service"), request, settings)
 
 
 @pytest.fixture(scope="session")
-def aws_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def aws_service(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Service]:
     """Return a service with AWS's own request rates."""
-    data_dir = tmp_path_factory.mktemp("aws-service") / "data"
-    settings = {"GREENROOM_REGIONS": "*", "GREENROOM_REQUEST_RATES": "aws"}
-    with running(data_dir, **settings, **NO_REVIEW) as started:
-        yield from _checked(started)
+    settings = {"request_rates": "aws"}
+    yield from _serving(tmp_path_factory.mktemp("aws-service"), request, settings)
 
 
-def _checked(service: Service) -> Iterator[Service]:
-    """Yield the service; afterwards it must still run, and no request may have crashed in it."""
-    yield service
+def _serving(
+    directory: Path, request: pytest.FixtureRequest, settings: dict[str, str]
+) -> Iterator[Service]:
+    """Yield one process, or as many nodes as were asked for behind one port."""
+    settings = {"regions": "*", **settings}
+    if NODES == 1:
+        variables = {f"GREENROOM_{name.upper()}": value for name, value in settings.items()}
+        with running(directory / "data", **variables, **NO_REVIEW) as started:
+            yield started
+            _check(started)
+        return
+    account = new_account(request.getfixturevalue("nats_r1"))
+    with (
+        fresh_database(request.getfixturevalue("postgresql_newest")) as database,
+        nodes(
+            place(directory, database, account), NODES, review_handlers="*=none", **settings
+        ) as started_nodes,
+        one_port(started_nodes) as together,
+    ):
+        yield together
+        for each in started_nodes:
+            _check(each)
+
+
+def _check(service: Service) -> None:
+    """See that the process still runs, and that no request has crashed in it."""
     assert service.process.poll() is None, service.log.read_text()
     assert "crashed" not in service.log.read_text()
 

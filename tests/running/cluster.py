@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import websockets
 from websockets.asyncio.client import ClientConnection
 
 from scripts.servers.node import new_secrets_key
+from tests.running.links import Link
 from tests.running.service import Service, start
 from tests.running.viewers import PATIENCE, Seen, seen
 
@@ -64,6 +67,36 @@ def nodes(place: Place, number: int, **settings: str) -> Iterator[list[Service]]
     finally:
         for service in running:
             service.kill()
+
+
+@contextlib.contextmanager
+def one_port(services: Sequence[Service]) -> Iterator[Service]:
+    """Give the nodes as one service: a port whose connections lead to one after the other."""
+    ports = [urlsplit(each.api_url).port for each in services]
+    link = Link(*filter(None, ports), turns=True)
+    end = asyncio.Event()
+    loop = asyncio.new_event_loop()
+    opened = threading.Event()
+
+    async def carry() -> None:
+        async with link.open():
+            opened.set()
+            await end.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(carry(),), daemon=True)
+    thread.start()
+    assert opened.wait(PATIENCE)
+    first = services[0]
+    urls = {
+        name: str(first.ready[name]).replace(f":{ports[0]}", f":{link.port}")
+        for name in ("api_url", "websocket_url")
+    }
+    try:
+        yield msgspec.structs.replace(first, ready=first.ready | urls)
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
+        loop.close()
 
 
 @contextlib.asynccontextmanager

@@ -12,12 +12,14 @@ READ_BYTES = 65_536
 class Link:
     """A port of loopback whose connections lead to another port of it.
 
-    With several they lead to the first one that takes them, as behind a load balancer.
+    With several they lead to the first one that takes them, as behind a load balancer; with `turns`
+    each new connection begins with the next one.
     """
 
-    def __init__(self, *leads_to: int) -> None:
+    def __init__(self, *leads_to: int, turns: bool = False) -> None:
         self.port = free_port()
         self._leads_to = leads_to
+        self._turns = turns
         self._delay = 0.0
         self._refuses = False
         self._flows = asyncio.Event()
@@ -86,6 +88,8 @@ class Link:
                 self._ends.discard(each)
 
     async def _further(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._turns:
+            self._leads_to = (*self._leads_to[1:], self._leads_to[0])
         *others, last = self._leads_to
         for port in others:
             with contextlib.suppress(ConnectionRefusedError):

@@ -18,6 +18,9 @@ from botocore.config import Config
 AS_INSTALLED = Path(__file__).parent / "as_installed"
 """Hides from a service what only the tests brought into its environment."""
 
+COMPILED = Path(__file__).parents[2] / "build" / "compiled"
+"""Where services keep what Python compiles, for the next ones."""
+
 STARTUP_SECONDS = 20
 """Far more than a start takes; a busy machine must not fail a test."""
 
@@ -78,7 +81,9 @@ def environment(**variables: str) -> dict[str, str]:
     }
     found = {**kept, "AWS_EC2_METADATA_DISABLED": "true", **variables}
     path = filter(None, (found.get("PYTHONPATH"), str(AS_INSTALLED)))
-    return {**found, "PYTHONPATH": os.pathsep.join(path)}
+    # Else each start compiles some five hundred modules, where nothing may be written beside them.
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {**found, "PYTHONPATH": os.pathsep.join(path), "PYTHONPYCACHEPREFIX": str(COMPILED)}
 
 
 def start(data_dir: Path, *options: str, **variables: str) -> Service:

@@ -12,6 +12,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+import pytest
+
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from greenroom.vault.sealing import Sealer
@@ -34,6 +36,8 @@ def expired_token(service: Service, room: str, user: str) -> str:
 
 def key_ring(data_dir: Path) -> KeyRing:
     """Return the keys with which the service of a data directory seals its tokens."""
+    if not (data_dir / "greenroom.db").exists():
+        pytest.skip("makes tokens with the keys in an embedded store: these nodes have none")
     uri = f"{(data_dir / 'greenroom.db').absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
         (kept,) = connection.execute(
