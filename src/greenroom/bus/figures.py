@@ -29,6 +29,7 @@ class Figures(msgspec.Struct):
     """Plain numbers, which `/metrics` reads, and tells what each is."""
 
     connected: bool = False
+    storing: bool = True
     reconnects: int = 0
     published: int = 0
     received: int = 0
@@ -41,6 +42,11 @@ class Figures(msgspec.Struct):
     rooms: int = 0
     repairs: Counter[str] = msgspec.field(default_factory=Counter)
     _told: dict[str, float] = {}
+
+    @property
+    def serving(self) -> bool:
+        """Return whether what is sent is stored."""
+        return self.connected and self.storing
 
     @property
     def faults(self) -> dict[str, int]:

@@ -48,8 +48,8 @@ class Part(StrEnum):
 _MEANINGS = {
     Part.STORE: "nothing can be written: the disk is full, read-only, or too slow",
     Part.BUS: (
-        "NATS does not answer: nothing is delivered in rooms, what is sent there gets 503; the API"
-        " and joins go on"
+        "NATS does not answer, or stores nothing: nothing is delivered in rooms, what is sent there"
+        " gets 503; the API and joins go on"
     ),
     Part.CERTIFICATE: "the certificate has expired, or is not valid yet",
     Part.MEMORY: "new connections are refused: the process uses more than memory_bytes",

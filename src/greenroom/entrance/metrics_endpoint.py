@@ -178,6 +178,7 @@ def watch_store(metrics: Metrics, statistics: Callable[[], StoreStatistics]) -> 
 def watch_bus(metrics: Metrics, figures: Figures) -> None:
     """Tell the metrics where the numbers of a bus are."""
     metrics.bus_connected.read = lambda: figures.connected
+    metrics.bus_storing.read = lambda: figures.storing
     metrics.bus_reconnects.read = lambda: figures.reconnects
     metrics.bus_published.read = lambda: figures.published
     metrics.bus_received.read = lambda: figures.received

@@ -322,7 +322,7 @@ def _health(node: Node, check: StoreCheck) -> Health:
             ),
             Part.MEMORY: lambda: plane.memory.pressed,
             Part.DRAINING: lambda: plane.hub.draining,
-            **({} if figures is None else {Part.BUS: lambda: not figures.connected}),
+            **({} if figures is None else {Part.BUS: lambda: not figures.serving}),
         },
         {} if figures is None else {Part.STORE: SHARED_STORE},
     )

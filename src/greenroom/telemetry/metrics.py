@@ -241,6 +241,11 @@ class Metrics:
         self.bus_connected = self._read_gauge(
             "greenroom_bus_connected", "1 while there is a connection to NATS."
         )
+        self.bus_storing = self._read_gauge(
+            "greenroom_bus_storing",
+            "1 while NATS stores what is sent, 0 when it stored nothing for ten seconds, as without"
+            " a quorum of its servers.",
+        )
         self.bus_reconnects = self._read_counter(
             "greenroom_bus_reconnects", "Connections to NATS that were made after one had ended."
         )

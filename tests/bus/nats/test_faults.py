@@ -313,10 +313,15 @@ async def test_a_message_behind_which_the_quorum_is_lost(tmp_path: Path) -> None
     """
     with nats_cluster(tmp_path) as servers:
         url = bus_of(servers)
-        async with speakers(url, 2, SHORT) as (first, second):
+        async with (
+            speakers(url, 2, SHORT) as (first, second),
+            contextlib.AsyncExitStack() as near_one,
+        ):
             await first.say()
             leader = await elected(url, subjects.stream_name(subjects.stream_of(ROOM)))
-            others = [each for each in servers if each.name != leader]
+            (survivor,) = (each for each in servers if each.name == leader)
+            others = [each for each in servers if each is not survivor]
+            (near,) = await near_one.enter_async_context(buses_at(survivor.url, 1, patience=SHORT))
             for server in others:
                 server.kill()
             sent = [(b"sent", first.bus.publish(ROOM, partial(message, b"sent")))]
@@ -328,12 +333,15 @@ async def test_a_message_behind_which_the_quorum_is_lost(tmp_path: Path) -> None
                     await outcome
                 told[payload] = raised.value.message
             assert told[b"sent"].startswith(UNKNOWN)
-            await asyncio.sleep(2 * SHORT.outcome)
+            # Whoever is asked knows that nothing is stored, though servers answer.
+            await until(lambda: near.figures.connected and not near.figures.storing)
+            assert not near.figures.serving
+            await asyncio.sleep(SHORT.outcome)
             for server in others:
                 await asyncio.to_thread(partial(server.start, wait=False))
             for server in servers:
                 await asyncio.to_thread(server.until_ready)
-            await until(lambda: first.bus.figures.connected)
+            await until(lambda: near.figures.serving and first.bus.figures.serving)
             for speaker in (first, second):
                 while not speaker.said or speaker.said[-1] not in second.shown[1:]:
                     await speaker.say()

@@ -44,7 +44,9 @@ class NatsBus:
         self._lines = Lines(
             self._connection, self.node, self.figures, self._clock, patience or Patience()
         )
-        self._news = ControlNews(self._connection, self.node, self.figures)
+        self._news = ControlNews(
+            self._connection, self.node, self.figures, (patience or Patience()).outcome
+        )
         self._announced: list[Callable[[bytes], None]] = []
         self._ahead_ns: list[int] = []
         self._told = False

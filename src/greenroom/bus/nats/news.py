@@ -3,11 +3,13 @@
 - This node hears its own news at once, the others by the control stream, each in its order.
 - News wait while they cannot be sent, and are sent again until the stream has them. Beyond
   `MOST_WAITING` the others are told to forget everything instead.
+- Where nothing waits, no news are sent now and then: so it is known whether NATS stores anything.
 - Whatever was perhaps missed, for a connection that ended, a gap or a new leader, all is forgotten.
 """
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -29,13 +31,20 @@ READ_SECONDS = 3.0
 
 PAUSE_SECONDS = 0.1
 
+PROBE_SECONDS = 2.0
+"""How long nothing is sent before it is found out whether anything would be stored: servers that
+lost their quorum answer, and store nothing."""
+
 log = structlog.get_logger()
 
 
 class ControlNews:
     """Tells and hears."""
 
-    def __init__(self, connection: Connection, node: str, figures: Figures) -> None:
+    def __init__(
+        self, connection: Connection, node: str, figures: Figures, patience: float = 10.0
+    ) -> None:
+        """Make it; what does not store for `patience` seconds is said not to."""
         self._connection = connection
         self._node = node
         self._figures = figures
@@ -44,6 +53,8 @@ class ControlNews:
         self._waiting: deque[ControlEnvelope | ForgetAll] = deque()
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
+        self._patience = patience
+        self._stored_at = time.monotonic()
         self._last = 0
         self._known = False
         # Whether the receivers are told, and whether there was something before they were.
@@ -126,8 +137,12 @@ class ControlNews:
     async def send(self) -> None:
         """Send what waits, for ever."""
         while True:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
+            if not self._waiting:
+                await self._is_stored(encode(News(self._node, ())))
             while self._waiting:
                 some = [
                     self._waiting[each] for each in range(min(len(self._waiting), MOST_AT_ONCE))
@@ -153,12 +168,29 @@ class ControlNews:
     async def _is_stored(self, data: bytes) -> bool:
         connection = self._connection
         if not connection.is_up:
+            # That is told by itself, and what a new connection stores is not known yet.
+            self._stored_at = time.monotonic()
             return False
         try:
             _, answer = await connection.request(subjects.CONTROL, data, ANSWER_SECONDS)
-        except NoAnswer:
+        except NoAnswer as error:
+            self._note_stored(str(error))
             return False
-        return b'"error"' not in answer
+        refused = b'"error"' in answer
+        self._note_stored("it refuses what is sent" if refused else "")
+        return not refused
+
+    def _note_stored(self, reason: str) -> None:
+        """Tell when NATS stores nothing for a while, for a reason, and when it does again."""
+        now = time.monotonic()
+        if not reason:
+            self._stored_at = now
+            if not self._figures.storing:
+                log.info("NATS stores again")
+            self._figures.storing = True
+        elif now - self._stored_at >= self._patience:
+            self._figures.storing = False
+            self._figures.tell("NATS stores nothing: what is sent gets 503", reason=reason)
 
     def _heard(self, _subject: bytes, raw: bytes, data: bytes) -> None:
         sequence, previous = headers.sequence(raw), headers.previous(raw)
