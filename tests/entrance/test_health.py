@@ -114,6 +114,24 @@ async def test_nothing_is_asked_after_the_end(
     assert asking.cancelled()
 
 
+async def test_an_answer_that_nobody_waited_for(
+    disk: Disk, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came long ago, and says nothing about now: the first probe after an outage is true."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.001)
+    check = StoreCheck(disk.write, clock.clock)
+    disk.free.clear()
+    assert await check.fails()
+    disk.full = True
+    disk.free.set()
+    await asyncio.sleep(0.01)
+    disk.full = False
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 1)
+    clock.advance(FRESH_SECONDS)
+    assert not await check.fails()
+    assert disk.writes == 2
+
+
 async def test_several_parts_that_fail(disk: Disk, clock: HandClock) -> None:
     """All are named, and draining goes before the rest as the status."""
     disk.full = True

@@ -116,6 +116,12 @@ class Others:
         if node is not None:
             self._forget_rooms(node)
 
+    def leave(self, name: str) -> None:
+        """Forget a node that says that it ends."""
+        if name in self._nodes:
+            log.info("another node has left", node=name)
+            self.forget(name)
+
     def forget_silent(self, now: float) -> None:
         """Forget the nodes that were silent for long, at a monotonic time."""
         for name, node in list(self._nodes.items()):

@@ -159,7 +159,7 @@ class Presence:
 
     def _hear(self, told: Announcement) -> None:
         if told.leaving:
-            self._others.forget(told.node)
+            self._others.leave(told.node)
             return
         is_new = told.node not in self._others
         self._others.hear(told, self.node, self._clock.monotonic(), self._clock.wall_ns())

@@ -76,7 +76,9 @@ class StoreCheck:
     async def fails(self) -> bool:
         """Return whether the store takes no writes; an answer takes `PATIENCE_SECONDS` at most."""
         now = self._clock.monotonic()
-        if self._asking is None and now >= self._asked + FRESH_SECONDS:
+        # An answer that nobody waited for is as old as its question: another one is asked.
+        idle = self._asking is None or self._asking.done()
+        if idle and now >= self._asked + FRESH_SECONDS:
             self._asked = now
             self._asking = asyncio.create_task(self._ask())
         asking = self._asking
