@@ -97,7 +97,9 @@ def bus(raw: object) -> str:
     for url in urls:
         parts = _split(url)
         if parts.path.strip("/") or parts.query or "," in url:
-            raise ValueError("must end behind the port: nats://HOST:PORT")
+            raise ValueError(
+                "must end behind the port: nats://HOST:PORT, several with commas between"
+            )
         _check_hosts(parts.netloc.rpartition("@")[2])
     if len({urlsplit(url).netloc.rpartition("@")[0] for url in urls}) > 1:
         raise ValueError("must have the same user and password, or token, in each URL")
@@ -123,6 +125,8 @@ def _check_hosts(hosts: str, *, optional: bool = False) -> None:
         return
     for host in hosts.split(","):
         found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?", host)
+        if found is None and re.fullmatch(r"[A-Za-z0-9._-]{1,253}:[^:]*", host):
+            raise ValueError("must have a port from 1 to 65535, in digits")
         if found is None:
             raise ValueError("must name a host, as HOST or HOST:PORT")
         if found[2] is not None and not 1 <= int(found[2]) <= 65535:
