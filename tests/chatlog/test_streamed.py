@@ -4,6 +4,7 @@ Covers: greenroom.chatlog.leased, greenroom.chatlog.tails
 """
 
 import asyncio
+import contextlib
 from contextlib import AbstractAsyncContextManager
 from unittest.mock import Mock, call
 
@@ -491,6 +492,22 @@ class TestBounds:
                 line["event"] for line in lines if line["log_level"] in ("error", "warning")
             ] == [
                 "chat logs are behind: streams cannot be read",
+                "chat logs are behind: streams cannot be read",
+                "chat logs are no longer behind: streams are read again",
+            ]
+
+    async def test_a_lag_that_another_node_has_taken_over(self) -> None:
+        """It is over here when another node has the leases of what could not be read."""
+        async with nodes(1) as made, contextlib.AsyncExitStack() as elsewhere:
+            await made.advance(5)
+            made.streams.available = False
+            with structlog.testing.capture_logs() as lines:
+                await made.advance(5)
+                for stream in range(made.streams.count):
+                    lease = made.store.journal.lease(f"stream {stream}")
+                    assert (await elsewhere.enter_async_context(lease)).held
+                await made.advance(10)
+            assert [line["event"] for line in lines if "behind" in line["event"]] == [
                 "chat logs are behind: streams cannot be read",
                 "chat logs are no longer behind: streams are read again",
             ]

@@ -84,6 +84,8 @@ class Tail:
                         await lease.run(self._follow(lease))
                     else:
                         self._complete_until_ns = 0
+                        # Another node reads it: what failed here is no longer what is behind.
+                        self._around.failed(self._stream, None)
             except (StorageUnavailable, StreamUnavailable) as error:
                 self._around.failed(self._stream, str(error))
             except Exception as error:
