@@ -327,11 +327,13 @@ async def test_a_message_behind_which_the_quorum_is_lost(tmp_path: Path) -> None
             sent = [(b"sent", first.bus.publish(ROOM, partial(message, b"sent")))]
             await asyncio.sleep(0.1)
             sent += [(each, first.bus.publish(ROOM, partial(message, each))) for each in MORE]
-            told = {}
+            told, begun = {}, time.monotonic()
             for payload, outcome in sent:
                 with pytest.raises(BusUnavailable) as raised:
                     await outcome
                 told[payload] = raised.value.message
+            # Each has its own time, whatever is before it.
+            assert time.monotonic() - begun < SHORT.outcome + 3
             assert told[b"sent"].startswith(UNKNOWN)
             # Whoever is asked knows that nothing is stored, though servers answer.
             await until(lambda: near.figures.connected and not near.figures.storing)
