@@ -250,9 +250,10 @@ def signed_bytes(
 
 
 def http_bytes(method: str, target: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """Return the bytes of a request, with the length of its body."""
+    """Return the bytes of a request, with a Host and the length of its body."""
     lines = [
         f"{method} {target} HTTP/1.1",
+        *(() if "host" in {name.lower() for name in headers} else ("host: localhost",)),
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
     if body or method == "POST":

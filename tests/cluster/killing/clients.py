@@ -289,10 +289,11 @@ async def change_limit(clients: Clients, room: str, lengths: tuple[int, ...]) ->
         done = node.api.update_room(identifier=room, maximum_message_length=length)
         call, _ = await clients.call("UpdateRoom", room, node, done)
         call.result = str(length)
-        await asyncio.sleep(clients.chance.uniform(4, 6))
-        if call.done and not await asyncio.to_thread(is_ready, node):
-            # It may be cut off: the others hear of the change when it is back.
-            call.status = UNKNOWN
+        for _ in range(clients.chance.randrange(8, 12)):
+            await asyncio.sleep(0.5)
+            if call.done and not await asyncio.to_thread(is_ready, node):
+                # It may be cut off: the others hear of the change when it is back.
+                call.status = UNKNOWN
 
 
 async def delete_messages(clients: Clients, room: str) -> None:
