@@ -64,8 +64,11 @@ def test_outcomes() -> None:
         invariants.outcomes_are_true([send("x", 200)], STORED)
     with pytest.raises(AssertionError, match="refused, but stored"):
         invariants.outcomes_are_true([send("request-a", 429)], STORED)
-    with pytest.raises(AssertionError, match="stored after its answer"):
+    with pytest.raises(AssertionError, match="taken after its answer"):
         invariants.outcomes_are_true([send("request-c", 503)], STORED)
+    unpublished = msgspec.structs.replace(send("request-b", 503), text=invariants.UNPUBLISHED)
+    with pytest.raises(AssertionError, match="not published, but stored"):
+        invariants.outcomes_are_true([unpublished], STORED)
     fault = msgspec.structs.replace(send("x", 500), text=invariants.FAULT)
     with pytest.raises(AssertionError, match="an internal error"):
         invariants.outcomes_are_true([fault], STORED)
