@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import Deliver, Disconnect
+from greenroom.bus.nats.line import UNPUBLISHED
 from tests.cluster.killing import invariants
 from tests.cluster.killing.history import Call, Redeem, Send, View
 from tests.cluster.killing.invariants import Place
@@ -66,7 +67,7 @@ def test_outcomes() -> None:
         invariants.outcomes_are_true([send("request-a", 429)], STORED)
     with pytest.raises(AssertionError, match="taken after its answer"):
         invariants.outcomes_are_true([send("request-c", 503)], STORED)
-    unpublished = msgspec.structs.replace(send("request-b", 503), text=invariants.UNPUBLISHED)
+    unpublished = msgspec.structs.replace(send("request-b", 503), text=UNPUBLISHED)
     with pytest.raises(AssertionError, match="not published, but stored"):
         invariants.outcomes_are_true([unpublished], STORED)
     fault = msgspec.structs.replace(send("x", 500), text=invariants.FAULT)
