@@ -87,15 +87,15 @@ def test_what_fails_a_probe(
     assert [part for part, fails in health._failing.items() if fails()] == failing
 
 
-@pytest.mark.parametrize("connected", [True, False])
-def test_what_fails_a_probe_of_a_cluster(connected: bool) -> None:
+@pytest.mark.parametrize("serving", [True, False])
+def test_what_fails_a_probe_of_a_cluster(serving: bool) -> None:
     """The bus is a part, too, and the store another one."""
-    bus = Mock(figures=Mock(connected=connected))
+    bus = Mock(figures=Mock(serving=serving))
     node = a_node({}, certificate=None, clock=Mock(), bus=bus)
     node.plane.memory.pressed = node.plane.hub.draining = False
     health = _health(node, Mock(spec=StoreCheck))
     failing = [part for part, fails in health._failing.items() if fails()]
-    assert failing == ([] if connected else [Part.BUS])
+    assert failing == ([] if serving else [Part.BUS])
     assert health._meanings[Part.STORE] == SHARED_STORE
 
 
