@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.identities.root_key import PROFILE, file_of
+from greenroom.identities.root_key import FILE, PROFILE, file_of
 from greenroom.settings.values import Settings
 
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -92,6 +92,15 @@ def find_keys(
         elif found:
             missing.append(found)
     return Found(keys, missing)
+
+
+def find_keys_of_profile(name: str, key: ClientKey | None, settings: Settings) -> Found:
+    """Return the keys that a profile names: `key`, of AWS's files, and the data directory's."""
+    own = _read(settings.path("data_dir").resolve() / FILE, (name,))
+    if isinstance(own, ClientKey):
+        return Found([own] if key is None else [key, own], [])
+    missing = f"AWS's files have no access key under the profile {name}"
+    return Found([] if key is None else [key], [missing, own])
 
 
 def known_key(

@@ -14,6 +14,7 @@ import msgspec
 from greenroom.aws.signature import sigv4
 from greenroom.cli.access import ClientKey, CommandRefused
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.verbose import note_request
 from greenroom.protocol.errors import TLS_ONLY
 
 TIMEOUT_SECONDS = 15
@@ -136,10 +137,13 @@ class Api:
         """Return the answer's status, kind of error and body."""
         connection = self._connection()
         fresh = connection.sock is None
+        started = time.monotonic()
         try:
             connection.request("POST", path, body, self._headers(path, body))
             answer = connection.getresponse()
-            return answer.status, answer.headers.get("x-amzn-errortype", ""), answer.read()
+            text = answer.read()
+            note_request(f"POST {path}", _shown(answer), time.monotonic() - started)
+            return answer.status, answer.headers.get("x-amzn-errortype", ""), text
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             if not fresh and isinstance(error, ConnectionError):
@@ -190,6 +194,10 @@ class Api:
             return result
         said = result.get("message") or result.get("Message") or result.get("errorMessage") or ""
         raise refusal(self.endpoint, self._key, status, operation, (kind, str(said)))
+
+
+def _shown(answer: http.client.HTTPResponse) -> str:
+    return f"{answer.status}, request {answer.headers.get('x-amzn-requestid', '-')}"
 
 
 def is_throttled(kind: str) -> bool:

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 import click
 
+from greenroom.cli.verbose import add_verbose
+
 
 class LateGroup(click.Group):
     """A group whose `late` commands are named as `module:function`, in `greenroom.cli`."""
@@ -25,6 +27,7 @@ class LateGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         module, _, function = place.partition(":")
         command: click.Command = getattr(import_module(f"greenroom.cli.{module}"), function)
+        add_verbose(command)
         return command
 
     def resolve_command(

@@ -28,6 +28,7 @@ from greenroom.cli.api import (
     refusal,
     unreachable,
 )
+from greenroom.cli.verbose import note_request
 from greenroom.protocol.errors import TLS_ONLY
 
 REGION = "us-east-1"
@@ -119,10 +120,13 @@ class IamClient:
             time.time(),
             key.session_token,
         )
+        started = time.monotonic()
         try:
             self._connection.request("POST", path, body, headers | signed)
             answer = self._connection.getresponse()
-            return answer.status, answer.read()
+            text = answer.read()
+            note_request(f"POST {path} of {service}", answer.status, time.monotonic() - started)
+            return answer.status, text
         except (OSError, http.client.HTTPException) as error:
             raise unreachable(self.endpoint, error) from None
 

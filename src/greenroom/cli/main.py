@@ -7,6 +7,7 @@ a process that does not handle it yet.
 import gc
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from greenroom import __version__
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.groups import LateGroup
 from greenroom.cli.streams import OutputFailed, end_of, take_streams
+from greenroom.cli.verbose import be_verbose, is_verbose, note_fault
 
 COMMANDS = {
     "admin": "admin.command:admin",
@@ -49,6 +51,7 @@ class _Commands(LateGroup):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command line, whatever its streams are."""
         take_streams()
+        be_verbose(on=False)
         try:
             return super().main(*args, **options)
         except OutputFailed as failed:
@@ -68,7 +71,7 @@ class _Commands(LateGroup):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        with _without_usage():
+        with _without_usage(), _faults_told(ctx):
             return super().invoke(ctx)
 
 
@@ -76,6 +79,28 @@ def _stop_quietly() -> None:
     """Let a stop during the start be a stop like any other; the server takes over when it can."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(ExitCode.OK))
+
+
+@contextmanager
+def _faults_told(ctx: click.Context) -> Iterator[None]:
+    """Show where an error comes from to those who asked; a fault of ours is one line to others."""
+    try:
+        yield
+    except click.ClickException as error:
+        note_fault(error)
+        raise
+    except (click.Abort, click.exceptions.Exit, OutputFailed):
+        raise
+    except Exception as error:
+        # What a service ends with belongs into its log, as it is.
+        if ctx.invoked_subcommand == "serve" or is_verbose():
+            raise
+        # Its text could hold what nobody may read.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise click.ClickException(
+            f"a fault of Greenroom's own, {type(error).__name__} in {place.filename} line"
+            f" {place.lineno}: please report it; --verbose shows all of it"
+        ) from error
 
 
 @contextmanager

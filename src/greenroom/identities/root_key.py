@@ -20,6 +20,9 @@ from greenroom.vault.vault import Vault
 PROFILE = "greenroom"
 """The profile in the credentials file."""
 
+FILE = "credentials"
+"""The file's name in the data directory."""
+
 _KEY_ID_ALPHABET = string.ascii_uppercase + "234567"
 _SECRET_ALPHABET = string.ascii_letters + string.digits
 
@@ -56,7 +59,7 @@ def file_of(settings: Settings) -> str | None:
     """Return the path of the credentials file, or None when there is none."""
     if settings.optional_text("access_key_id") is not None or settings.text("storage") == "memory":
         return None
-    return str(settings.path("data_dir").resolve() / "credentials")
+    return str(settings.path("data_dir").resolve() / FILE)
 
 
 def _random(alphabet: str, length: int) -> str:

@@ -51,11 +51,11 @@ def run(*options: str) -> Result:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "give either a ROOM_ARN or --self"),
-        ([ROOM, "--self"], "give either a ROOM_ARN or --self"),
-        (["--self", "--endpoint-url", "http://h:1"], "leave --endpoint-url out"),
-        (["room"], "must be the ARN of a room"),
-        ([ROOM.replace(":room/", ":logging-configuration/")], "must be the ARN of a room"),
+        ([], "give either a ROOM or --self"),
+        ([ROOM, "--self"], "give either a ROOM or --self"),
+        (["--self", "--endpoint-url", "http://h:1"], "leave --url out"),
+        (["arn:room"], "must be the name, the id or the ARN of a room"),
+        ([ROOM.replace(":room/", ":logging-configuration/")], "or the ARN of a room"),
         ([ROOM, "--endpoint-url", "ws://h"], "must be http://HOST:PORT"),
         ([ROOM, "--endpoint-url", "http://h:x"], "--endpoint-url"),
         ([ROOM, "--endpoint-url", "http://h/path?x"], "must end after the port"),

@@ -106,6 +106,36 @@ async def test_beside_a_service(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_what_is_written_while_a_copy_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that takes several steps is of one moment, and whoever looks on is told how far it is.
+
+    What was answered between its steps is not in it, and does not make it begin anew.
+    """
+    store = await SqliteStore.open(tmp_path / "data")
+    await store.secrets.keep("before", b"1")
+    path = tmp_path / "data" / database_file.DATABASE
+    monkeypatch.setattr(copy, "STEP_PAGES", 4)
+    told: list[tuple[int, int]] = []
+
+    def watch(done: int, pages: int) -> None:
+        told.append((done, pages))
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            writer.execute(
+                "INSERT INTO secrets SELECT ?, value FROM secrets WHERE name = 'before'",
+                (f"during-{len(told)}",),
+            )
+
+    copy.copy(tmp_path / "data", tmp_path / "copy", watch)
+    await store.close()
+    assert len(told) > 2
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1][0] == told[-1][1]
+    with closing(sqlite3.connect(tmp_path / "copy")) as copied:
+        assert copied.execute("SELECT name FROM secrets").fetchall() == [("before",)]
+
+
 def test_what_is_no_copy(tmp_path: Path, directory: Path) -> None:
     """Another application's database, and one of a newer version, are refused by name."""
     for pragma, why in (

@@ -8,13 +8,10 @@ from typing import Concatenate, ParamSpec
 
 import click
 
-from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api
 from greenroom.cli.iam_client import Answer, IamClient
-from greenroom.cli.options import ending, fail
-from greenroom.cli.reaching import WHICH, reach, which_service
+from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.control.greenroom.api import SERVICE
-from greenroom.settings.values import SettingsRefused
 
 P = ParamSpec("P")
 
@@ -59,21 +56,16 @@ def admin_command(command: Callable[Concatenate[Admin, P], None]) -> Callable[P,
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         as_json = bool(kwargs.pop("as_json"))
-        asked = {name: kwargs.pop(name) for name in WHICH}
-        which = {name: None if value is None else str(value) for name, value in asked.items()}
-        try:
-            settings, endpoint, key = reach(which)
-            client = IamClient(endpoint, key)
-            operator = Api(endpoint, key, settings.text("region"), SERVICE)
+        which = {name: kwargs.pop(name) for name in WHICH}
+        with refusals_told():
+            reached = reach(which)
+            client = IamClient(reached.endpoint, reached.key)
+            operator = Api(reached.endpoint, reached.key, reached.region, SERVICE)
             try:
                 command(Admin(client, operator, as_json=as_json), *args, **kwargs)
             finally:
                 client.close()
                 operator.close()
-        except CommandRefused as refused:
-            raise ending(refused, refused.code) from None
-        except SettingsRefused as refused:
-            raise fail(refused) from None
 
     return run
 

@@ -10,6 +10,7 @@ from greenroom.cli.backup.make import make
 from greenroom.cli.backup.manifest import Manifest
 from greenroom.cli.backup.restore import check_free, restore, verify
 from greenroom.cli.options import fail, load_settings
+from greenroom.cli.progress import shown_progress
 from greenroom.process.start_refused import StartRefused
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.sqlite.database_file import DATABASE
@@ -43,7 +44,7 @@ def backup(
     """
     try:
         settings = _settings(data_dir, config_file)
-        manifest = make(settings, directory, with_key=not without_key)
+        manifest = make(settings, directory, shown_progress(), with_key=not without_key)
     except StartRefused as refused:
         raise fail(refused) from None
     click.echo(f"Backed up {settings.path('data_dir')} into {directory}. {_held(manifest)}")
@@ -68,11 +69,11 @@ def restore_command(
         target = settings.path("data_dir")
         if not check:
             check_free(target)
-        manifest = verify(directory)
+        manifest = verify(directory, shown_progress())
         of_backup = _settings(str(directory), config_file)
         check_key(of_backup, directory / DATABASE)
         if not check:
-            restore(directory, manifest, target)
+            restore(directory, manifest, target, shown_progress())
     except StartRefused as refused:
         raise fail(refused) from None
     done = f"{directory} is whole." if check else f"Restored {directory} into {target}."

@@ -17,6 +17,7 @@ import msgspec
 from greenroom import __version__
 from greenroom.cli.backup.keys import check_key
 from greenroom.cli.backup.manifest import FILES, FORMAT, MANIFEST, Manifest, of_file
+from greenroom.cli.progress import Progress, no_progress
 from greenroom.process.files import synchronize, write_private
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse, StoreUnwritable
@@ -25,7 +26,9 @@ from greenroom.storage.sqlite.database_file import DATABASE
 from greenroom.vault.vault import KEY_FILE, key_of
 
 
-def make(settings: Settings, target: Path, *, with_key: bool) -> Manifest:
+def make(
+    settings: Settings, target: Path, progress: Progress = no_progress, *, with_key: bool
+) -> Manifest:
     """Back the data directory up into a directory that is not there yet, or empty.
 
     Raises:
@@ -37,7 +40,7 @@ def make(settings: Settings, target: Path, *, with_key: bool) -> Manifest:
         raise StoreUnwritable(f"{target} is in the data directory {data}: choose another place")
     try:
         with _unfinished(target) as place:
-            manifest = _filled(settings, data, place, with_key=with_key)
+            manifest = _filled(settings, data, place, progress, with_key=with_key)
             place.rename(target)
             synchronize(target.parent)
     except OSError as error:
@@ -45,8 +48,10 @@ def make(settings: Settings, target: Path, *, with_key: bool) -> Manifest:
     return manifest
 
 
-def _filled(settings: Settings, data: Path, place: Path, *, with_key: bool) -> Manifest:
-    copy.copy(data, place / DATABASE)
+def _filled(
+    settings: Settings, data: Path, place: Path, progress: Progress, *, with_key: bool
+) -> Manifest:
+    _copy(data, place / DATABASE, progress)
     contents = copy.check(place / DATABASE)
     check_key(settings, place / DATABASE)
     if with_key and (data / KEY_FILE).is_file():
@@ -65,6 +70,18 @@ def _filled(settings: Settings, data: Path, place: Path, *, with_key: bool) -> M
     write_private(place / MANIFEST, f"{text}\n")
     synchronize(place)
     return manifest
+
+
+def _copy(data: Path, destination: Path, progress: Progress) -> None:
+    with progress("Copying", 100) as advance:
+        percent = 0
+
+        def watch(done: int, pages: int) -> None:
+            nonlocal percent
+            advance(100 * done // pages - percent)
+            percent = 100 * done // pages
+
+        copy.copy(data, destination, watch)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ A backup is whole when its manifest is there and every file is as the manifest s
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -77,8 +77,8 @@ def read(backup: Path) -> Manifest:
     return manifest
 
 
-def of_file(path: Path) -> File:
-    """Return what the manifest says of a file that is there.
+def of_file(path: Path, advance: Callable[[int], None] = lambda _size: None) -> File:
+    """Return what the manifest says of a file that is there; say of each chunk how long it is.
 
     Raises:
         OSError: it cannot be read.
@@ -87,6 +87,7 @@ def of_file(path: Path) -> File:
     for chunk in chunks(path):
         digest.update(chunk)
         size += len(chunk)
+        advance(len(chunk))
     return File(size, digest.hexdigest())
 
 

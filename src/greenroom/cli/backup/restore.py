@@ -20,6 +20,7 @@ from greenroom.cli.backup.manifest import (
     of_file,
     read,
 )
+from greenroom.cli.progress import Advance, Progress, no_progress
 from greenroom.process.files import synchronize
 from greenroom.storage.base import StoreForeign, StoreUnwritable
 from greenroom.storage.sqlite import copy, lock
@@ -30,26 +31,29 @@ IGNORED = ("lost+found",)
 """What the root of a file system has."""
 
 
-def verify(backup: Path) -> Manifest:
+def verify(backup: Path, progress: Progress = no_progress) -> Manifest:
     """Read all of a backup, and change nothing.
 
     Raises:
         StoreForeign: it is not whole, damaged, or of a newer version.
     """
     manifest = read(backup)
-    for name, expected in manifest.files.items():
-        path = backup / name
-        try:
-            check_file(path, of_file(path), expected)
-        except OSError as error:
-            raise StoreForeign(f"{path} cannot be read: {error.strerror}") from None
+    with progress("Verifying", _size(manifest)) as advance:
+        for name, expected in manifest.files.items():
+            path = backup / name
+            try:
+                check_file(path, of_file(path, advance), expected)
+            except OSError as error:
+                raise StoreForeign(f"{path} cannot be read: {error.strerror}") from None
     contents = copy.check(backup / DATABASE)
     if (contents.schema, contents.counts) != (manifest.schema, manifest.counts):
         raise StoreForeign(f"{backup} is damaged (its database is not that of its manifest)")
     return manifest
 
 
-def restore(backup: Path, manifest: Manifest, target: Path) -> None:
+def restore(
+    backup: Path, manifest: Manifest, target: Path, progress: Progress = no_progress
+) -> None:
     """Put a verified backup into the data directory.
 
     Raises:
@@ -66,7 +70,8 @@ def restore(backup: Path, manifest: Manifest, target: Path) -> None:
             try:
                 if os.geteuid() == 0:
                     held.give(target.stat())
-                _fill(backup, manifest, target)
+                with progress("Restoring", _size(manifest)) as advance:
+                    _fill(backup, manifest, target, advance)
             except BaseException:
                 _clear(target)
                 raise
@@ -110,13 +115,17 @@ def _check_empty(target: Path) -> None:
         )
 
 
-def _fill(backup: Path, manifest: Manifest, target: Path) -> None:
+def _size(manifest: Manifest) -> int:
+    return sum(file.bytes for file in manifest.files.values())
+
+
+def _fill(backup: Path, manifest: Manifest, target: Path, advance: Advance) -> None:
     place, owner = target / RESTORING, target.stat()
     if owner.st_uid == os.geteuid():
         target.chmod(0o700)
     place.mkdir(mode=0o700)
     for name, expected in manifest.files.items():
-        _copy(backup / name, place / name, expected, owner)
+        _copy((backup / name, place / name), expected, owner, advance)
     synchronize(place)
     synchronize(target)
     for name in FILES:
@@ -126,7 +135,10 @@ def _fill(backup: Path, manifest: Manifest, target: Path) -> None:
     place.rmdir()
 
 
-def _copy(source: Path, destination: Path, expected: File, owner: os.stat_result) -> None:
+def _copy(
+    between: tuple[Path, Path], expected: File, owner: os.stat_result, advance: Advance
+) -> None:
+    source, destination = between
     digest, size = hashlib.sha256(), 0
     descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -134,6 +146,7 @@ def _copy(source: Path, destination: Path, expected: File, owner: os.stat_result
             file.write(chunk)
             digest.update(chunk)
             size += len(chunk)
+            advance(len(chunk))
         if os.geteuid() == 0:
             # Root restores for the user whose directory it is. By descriptor: he could exchange
             # what is there for a link.

@@ -7,56 +7,55 @@ before anybody connects.
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypedDict, Unpack
 
 import click
 import msgspec
 
-from greenroom.cli.access import ClientKey, CommandRefused
+from greenroom.cli.access import ClientKey
 from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.bench.plan import MeasuredRoom, Plan, check_files, check_room_rate, plan_of
 from greenroom.cli.bench.result import Result
-from greenroom.cli.bench.run import Measurement, Progress
+from greenroom.cli.bench.run import Measurement
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.cli.options import ending, fail
 from greenroom.cli.private_server import private_server
-from greenroom.cli.reaching import reach
+from greenroom.cli.progress import Progress, shown_progress
+from greenroom.cli.reaching import WHICH, Reached, reach, refusals_told, which_service
+from greenroom.cli.room.service import Rooms
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.process.event_loop import allow_files, loop_factory
-from greenroom.settings.values import SettingsRefused
 
 SELF_SETTINGS = {"room_message_rates": "off", "request_rates": "off"}
 """What differs from the defaults in the service that `--self` starts."""
 
 
-def _endpoint(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
-    try:
-        return None if url is None else Endpoint.parse(url).url
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def _room(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and text.startswith("arn:"):
+        try:
+            of_room = Arn.parse(text).type is ResourceType.ROOM
+        except ValueError:
+            of_room = False
+        if not of_room:
+            raise click.BadParameter("must be the name, the id or the ARN of a room")
+    return text
 
 
-def _room(_context: click.Context, _option: click.Parameter, text: str | None) -> Arn | None:
-    try:
-        arn = None if text is None else Arn.parse(text)
-    except ValueError:
-        raise click.BadParameter("must be the ARN of a room") from None
-    if arn is not None and arn.type is not ResourceType.ROOM:
-        raise click.BadParameter("must be the ARN of a room")
-    return arn
-
-
-class _Load(TypedDict):
+class _Options(TypedDict):
     connections: int
     rate: float
     duration: float
     publishers: int | None
+    data_dir: str | None
+    config_file: str | None
+    endpoint_url: str | None
+    profile: str | None
+    region: str | None
 
 
 @click.command()
-@click.argument("room", metavar="[ROOM_ARN]", required=False, callback=_room)
+@click.argument("room", required=False, callback=_room)
 @click.option("--self", "private", is_flag=True, help="Measure a service started for this alone.")
 @click.option("--connections", type=click.IntRange(1, 50_000), default=100, help="Clients.  [100]")
 @click.option(
@@ -68,45 +67,31 @@ class _Load(TypedDict):
     type=click.IntRange(1),
     help="Clients that also send.  [one for 5 messages a second]",
 )
-@click.option("--data-dir", help="Data directory of the service: its address and key are used.")
-@click.option("--endpoint-url", callback=_endpoint, help="Where the service is.  [this machine]")
-@click.option("--region", help="Region to sign requests for.  [the room's]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, nothing else.")
-def bench(
-    room: Arn | None,
-    endpoint_url: str | None,
-    region: str | None,
-    data_dir: str | None,
-    *,
-    private: bool,
-    as_json: bool,
-    **load: Unpack[_Load],
-) -> None:
+@which_service
+def bench(room: str | None, *, private: bool, as_json: bool, **options: Unpack[_Options]) -> None:
     """Measure what the clients of a room would see.
 
-    The service and the access key are found as by `greenroom admin`. Ctrl-C ends early with the
-    result so far. The exit code is 0 only if every message came to every client, once and in order.
+    Ctrl-C ends early with the result so far. The exit code is 0 only if every message came to every
+    client, once and in order.
     """
+    which = {name: value for name, value in options.items() if name in WHICH}
     if private == (room is not None):
-        raise click.UsageError("give either a ROOM_ARN or --self")
-    if private and endpoint_url is not None:
-        raise click.UsageError("--self has its own endpoint: leave --endpoint-url out")
+        raise click.UsageError("give either a ROOM or --self")
+    if private and options["endpoint_url"] is not None:
+        raise click.UsageError("--self has its own endpoint: leave --url out")
     # Leaving as if by an exception ends what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    progress = _bar if sys.stderr.isatty() and not as_json else _no_bar
-    try:
-        plan = plan_of(**load)
+    progress = shown_progress(quiet=as_json)
+    with refusals_told():
+        plan = plan_of(
+            options["connections"], options["rate"], options["duration"], options["publishers"]
+        )
         check_files(plan.connections, allow_files())
         if room is None:
-            result = _measure_private(plan, region, progress)
+            result = _measure_private(plan, options["region"], progress)
         else:
-            _, endpoint, key = reach({"data_dir": data_dir, "endpoint_url": endpoint_url})
-            with _api(endpoint, key, region or room.region) as api:
-                result = _measure_room(plan, str(room), api, progress)
-    except CommandRefused as refused:
-        raise ending(refused, refused.code) from None
-    except SettingsRefused as refused:
-        raise fail(refused) from None
+            result = _measure_room(plan, room, reach(which), progress)
     click.echo(result.to_json() if as_json else result.to_text())
     sys.exit(ExitCode.OK if result.exact else ExitCode.NOT_EXACT)
 
@@ -119,10 +104,13 @@ def _measure_private(plan: Plan, region: str | None, progress: Progress) -> Resu
             return _run(plan.in_room(msgspec.convert(created, MeasuredRoom)), api, progress)
 
 
-def _measure_room(plan: Plan, room: str, api: Api, progress: Progress) -> Result:
-    found = msgspec.convert(api.call("GetRoom", identifier=room), MeasuredRoom)
-    check_room_rate(plan.rate, found)
-    return _run(plan.in_room(found), api, progress)
+def _measure_room(plan: Plan, room: str, reached: Reached, progress: Progress) -> Result:
+    region = Arn.parse(room).region if room.startswith("arn:") else reached.region
+    with _api(reached.endpoint, reached.key, region) as api:
+        members = api.call("GetRoom", identifier=Rooms(api, region).find(room))
+        found = msgspec.convert(members, MeasuredRoom)
+        check_room_rate(plan.rate, found)
+        return _run(plan.in_room(found), api, progress)
 
 
 @contextmanager
@@ -156,14 +144,3 @@ async def _interruptible(measurement: Measurement) -> Result:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     return await measuring
-
-
-@contextmanager
-def _bar(label: str, steps: int) -> Iterator[Callable[[int], None]]:
-    with click.progressbar(length=steps, label=f"{label:10}", file=sys.stderr) as bar:
-        yield bar.update
-
-
-@contextmanager
-def _no_bar(_label: str, _steps: int) -> Iterator[Callable[[int], None]]:
-    yield lambda _: None

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 
 import msgspec
 
@@ -18,11 +18,9 @@ from greenroom.cli.bench.ledger import Ledger, lost
 from greenroom.cli.bench.plan import Plan
 from greenroom.cli.bench.result import Connections, Deliveries, Messages, Result
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.progress import Progress
 from greenroom.model.chat_token import Capability
 from greenroom.protocol.actions import SendMessage
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows a phase of so many steps; what it gives is told how many steps were done."""
 
 TOKENS_AT_ONCE = 512
 """Tokens created before their connections are made: each is good for a minute."""

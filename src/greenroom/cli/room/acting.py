@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 
 import click
 
@@ -27,7 +28,7 @@ _reason = click.option("--reason", help="Why, for everybody to see.")
 @_attributes
 @click.option("--url", "as_url", is_flag=True, help="Print a line for a browser's console.")
 @click.option("--json", "in_json", is_flag=True, help="Print JSON, nothing else.")
-@room_command
+@partial(room_command, url=False)
 def token(
     found: Rooms,
     room: str,

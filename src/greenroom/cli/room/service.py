@@ -12,11 +12,10 @@ import click
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.cli.options import ending, fail
-from greenroom.cli.reaching import WHICH, reach, which_service
+from greenroom.cli.options import ending
+from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.client import ChatDisconnected, ChatError, ChatRoom, RequestTimeout
 from greenroom.model.chat_token import Capability
-from greenroom.settings.values import SettingsRefused
 
 P = ParamSpec("P")
 
@@ -149,32 +148,31 @@ def websocket_url(endpoint: Endpoint) -> str:
     return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.path}/"
 
 
-def room_command(command: Callable[Concatenate[Rooms, P], None]) -> Callable[P, None]:
-    """Give a command the rooms of a service as its first argument, and options that say which."""
+def room_command(
+    command: Callable[Concatenate[Rooms, P], None], *, url: bool = True
+) -> Callable[P, None]:
+    """Give a command the rooms of a service as its first argument, and options that say which.
 
-    @which_service
+    Without `url` the command has a `--url` of its own.
+    """
+
+    @functools.partial(which_service, url=url)
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asked = {name: kwargs.pop(name) for name in WHICH}
-        which = {name: None if value is None else str(value) for name, value in asked.items()}
-        try:
-            settings, endpoint, key = reach(which)
-            region = settings.text("region")
-            api = Api(endpoint, key, region)
+        which = {name: kwargs.pop(name) for name in WHICH}
+        with refusals_told():
+            reached = reach(which)
+            api = Api(reached.endpoint, reached.key, reached.region)
             try:
-                command(Rooms(api, region), *args, **kwargs)
+                command(Rooms(api, reached.region), *args, **kwargs)
+            except ChatError as refused:
+                raise ending(refused, ExitCode.REFUSED) from refused
+            except ChatDisconnected as lost:
+                raise _lost(lost) from lost
+            except RequestTimeout as late:
+                raise ending(late, ExitCode.UNREACHABLE) from late
             finally:
                 api.close()
-        except CommandRefused as refused:
-            raise ending(refused, refused.code) from None
-        except SettingsRefused as refused:
-            raise fail(refused) from None
-        except ChatError as refused:
-            raise ending(refused, ExitCode.REFUSED) from None
-        except ChatDisconnected as lost:
-            raise _lost(lost) from None
-        except RequestTimeout as late:
-            raise ending(late, ExitCode.UNREACHABLE) from None
 
     return run
 

@@ -24,6 +24,9 @@ from greenroom.storage.sqlite import database_file, lock, secrets
 ATTEMPTS = 5
 """How often a copy is begun when services start and stop meanwhile."""
 
+STEP_PAGES = 4_096
+"""Pages that are copied at once: 16 MiB, between which whoever looks on is told."""
+
 COUNTED = {
     "rooms": "rooms",
     "logging configurations": "logging_configurations",
@@ -44,7 +47,11 @@ class Contents(msgspec.Struct, frozen=True):
     counts: dict[str, int]
 
 
-def copy(directory: Path, destination: Path) -> None:
+Watch = Callable[[int, int], None]
+"""Is told how many pages are copied, and of how many, now and then."""
+
+
+def copy(directory: Path, destination: Path, watch: Watch = lambda _done, _all: None) -> None:
     """Copy the directory's database into a new file, mode 0600, and have it on the disk.
 
     Raises:
@@ -59,7 +66,7 @@ def copy(directory: Path, destination: Path) -> None:
         )
     for _ in range(ATTEMPTS):
         with _undisturbed(directory) as (connection, is_over):
-            _write(connection, destination)
+            _write(connection, destination, watch)
             if is_over():
                 return
         destination.unlink()
@@ -128,9 +135,9 @@ def _state(path: Path) -> tuple[object, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, database_file.has_log(path)
 
 
-def _write(connection: sqlite3.Connection, destination: Path) -> None:
+def _write(connection: sqlite3.Connection, destination: Path, watch: Watch) -> None:
     try:
-        _write_file(connection, destination)
+        _write_file(connection, destination, watch)
     except OSError as error:
         raise StoreUnwritable(f"{destination} cannot be written ({error.strerror})") from None
     except sqlite3.Error as error:
@@ -139,13 +146,20 @@ def _write(connection: sqlite3.Connection, destination: Path) -> None:
         raise
 
 
-def _write_file(connection: sqlite3.Connection, destination: Path) -> None:
+def _write_file(connection: sqlite3.Connection, destination: Path, watch: Watch) -> None:
+    def told(_status: int, remaining: int, pages: int) -> None:
+        watch(pages - remaining, pages)
+
     descriptor = os.open(destination, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with closing(sqlite3.connect(destination, isolation_level=None)) as copied:
             # Whoever is killed leaves a copy that nobody takes for one.
             copied.execute("PRAGMA journal_mode = OFF")
-            connection.backup(copied, pages=-1)
+            # In a transaction every step reads what was there at the first one.
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.backup(copied, pages=STEP_PAGES, progress=told)
+            connection.execute("COMMIT")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
