@@ -157,7 +157,7 @@ def creating(service: Service) -> Iterator[list[str]]:
 
 def test_writes_go_on_meanwhile(tmp_path: Path) -> None:
     """Each backup holds what was answered before it began, and nothing twice or half."""
-    unlimited = {"GREENROOM_REQUEST_RATES": "off", "GREENROOM_QUOTAS": "rooms=0"}
+    unlimited = {"GREENROOM_QUOTAS": "rooms=0"}
     seen = []
     with running(tmp_path / "data", **unlimited) as service, creating(service) as answered:
         for number in range(2):

@@ -34,10 +34,7 @@ from tests.running.wire import (
     upgrade_bytes,
 )
 
-UNTHROTTLED = {
-    "GREENROOM_REQUEST_RATES": "off",
-    "GREENROOM_QUOTAS": "messaging_requests_per_connection=0",
-}
+UNTHROTTLED = {"GREENROOM_QUOTAS": "messaging_requests_per_connection=0"}
 BIG = {"pad": "\x01" * 1000}
 """Attributes of 1 KB that take 6 KB as JSON."""
 
@@ -47,7 +44,7 @@ GONE = select.POLLHUP | select.POLLERR
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return a service with small bounds and no request rates."""
+    """Return a service with small bounds, but none of requests."""
     with running(
         tmp_path_factory.mktemp("connections") / "data",
         GREENROOM_OUTBOUND_QUEUE_BYTES="65536",

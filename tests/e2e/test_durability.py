@@ -30,10 +30,7 @@ ROUNDS = int(os.environ.get("DURABILITY_ROUNDS", "3"))
 ACKNOWLEDGED = (200, 800)
 """How many answers a round waits for before it kills, at least and at most."""
 
-UNLIMITED = {
-    "GREENROOM_REQUEST_RATES": "off",
-    "GREENROOM_QUOTAS": "logging_configurations=0",
-}
+UNLIMITED = {"GREENROOM_QUOTAS": "logging_configurations=0"}
 PAGE = 50
 
 

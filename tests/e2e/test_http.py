@@ -30,7 +30,7 @@ HEAD_BYTES = 65_536
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service that after all the tests is as well as before them."""
     data_dir = tmp_path_factory.mktemp("http") / "data"
-    with running(data_dir, GREENROOM_REQUEST_RATES="off") as started:
+    with running(data_dir) as started:
         yield started
         room = started.boto3().create_room(name="afterwards")
         assert started.boto3().get_room(identifier=room["arn"])["name"] == "afterwards"

@@ -49,7 +49,7 @@ def own_address() -> str | None:
 def limited(directory: Path, host: str = "127.0.0.1", **limits: int | str) -> Iterator[Service]:
     """Run a service with limits; nothing may crash, and the end is clean."""
     variables = {f"GREENROOM_{name.upper()}": str(value) for name, value in limits.items()}
-    variables |= {"GREENROOM_REQUEST_RATES": "off", "GREENROOM_LOG_FORMAT": "json"}
+    variables |= {"GREENROOM_LOG_FORMAT": "json"}
     with running(directory / "data", "--host", host, **variables) as service:
         yield service
         assert service.stop() == 0

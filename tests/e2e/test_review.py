@@ -173,7 +173,6 @@ def service(
     settings = {
         **ENVIRONMENT,
         "PYTHONPATH": os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")]),
-        "GREENROOM_REQUEST_RATES": "off",
         "GREENROOM_ROOM_MESSAGE_RATES": "off",
         "GREENROOM_LAMBDA_ENDPOINT": functions.url,
         "GREENROOM_TRUSTED_PROXIES": "127.0.0.1",

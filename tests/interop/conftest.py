@@ -29,8 +29,8 @@ NODES = int(os.environ.get("CLUSTER_NODES", "1"))
 def service(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Service]:
-    """Return a service that limits neither request rates nor logging configurations."""
-    settings = {"request_rates": "off", "quotas": "logging_configurations=0"}
+    """Return a service that does not limit the number of logging configurations."""
+    settings = {"quotas": "logging_configurations=0"}
     yield from _serving(tmp_path_factory.mktemp("a service"), request, settings)
 
 

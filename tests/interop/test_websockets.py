@@ -381,9 +381,10 @@ async def test_a_changed_rate_applies_at_once(service: Service, arn: str) -> Non
     api = service.boto3()
     with raw(service, arn) as user:
         api.update_room(identifier=arn, maximumMessageRatePerSecond=1)
+        begun = time.monotonic()
         user.send(burst)
-        received = [user.read_json() for _ in range(4)]
-        assert sorted(each["Type"] for each in received) == ["ERROR"] * 3 + ["MESSAGE"]
+        received = [user.read_json()["Type"] for _ in range(4)]
+        assert 1 <= received.count("MESSAGE") <= 1 + (time.monotonic() - begun)
         api.update_room(identifier=arn, maximumMessageRatePerSecond=100)
         await asyncio.sleep(0.05)  # in which the new rate allows five messages, the old one none
         user.send(burst)
@@ -393,17 +394,20 @@ async def test_a_changed_rate_applies_at_once(service: Service, arn: str) -> Non
 def test_a_connection_has_its_own_rate(service: Service, arn: str) -> None:
     """One connection makes ten requests a second, whatever the room allows."""
     with raw(service, arn) as user, raw(service, arn) as other:
+        begun = time.monotonic()
         user.send(
             b"".join(
                 action(Action="SEND_MESSAGE", Content="x", RequestId=str(number))
-                for number in range(13)
+                for number in range(30)
             )
         )
-        received = [user.read_json() for _ in range(13)]
+        received = [user.read_json() for _ in range(30)]
+        allowed = 10 + 10 * (time.monotonic() - begun)
         errors = [each for each in received if each["Type"] == "ERROR"]
-        assert [error["RequestId"] for error in errors] == ["10", "11", "12"]
-        assert {error["ErrorCode"] for error in errors} == {429}
-        assert {error["ErrorMessage"] for error in errors} == {"rate limit exceeded"}
+        assert 10 <= 30 - len(errors) <= allowed
+        assert {error["RequestId"] for error in errors}.isdisjoint(map(str, range(10)))
+        assert {error["ErrorCode"] for error in errors} <= {429}
+        assert {error["ErrorMessage"] for error in errors} <= {"rate limit exceeded"}
         other.send(action(Action="SEND_MESSAGE", Content="of the other"))
         assert user.read_json()["Content"] == "of the other"
 
@@ -413,14 +417,16 @@ def test_a_room_has_a_rate_for_all(service: Service) -> None:
     arn = service.boto3().create_room(maximumMessageRatePerSecond=3)["arn"]
     burst = b"".join(action(Action="SEND_MESSAGE", Content="x") for _ in range(3))
     with raw(service, arn) as alice, raw(service, arn) as bob:
+        begun = time.monotonic()
         alice.send(burst)
         assert [alice.read_json()["Type"] for _ in range(3)] == ["MESSAGE"] * 3
-        bob.send(burst)
-        received = [bob.read_json() for _ in range(6)]
+        bob.send(burst * 2)
+        received = [bob.read_json() for _ in range(9)]
+        allowed = 3 + 3 * (time.monotonic() - begun)
     errors = [each for each in received if each["Type"] == "ERROR"]
-    assert len(errors) >= 2, "at most one more came within the time"
-    assert {error["ErrorCode"] for error in errors} == {429}
-    assert {error["ErrorMessage"] for error in errors} == {"rate limit exceeded"}
+    assert 9 - len(errors) <= allowed
+    assert {error["ErrorCode"] for error in errors} <= {429}
+    assert {error["ErrorMessage"] for error in errors} <= {"rate limit exceeded"}
 
 
 async def test_a_deleted_room_answers_404(service: Service, arn: str) -> None:

@@ -60,7 +60,6 @@ def attacked(directory: Path, **variables: str) -> Iterator[Target]:
     with (
         running(
             directory / "data",
-            GREENROOM_REQUEST_RATES="off",
             GREENROOM_CLOSE_TIMEOUT_SECONDS="1",
             GREENROOM_QUOTAS="messaging_requests_per_connection=0,logging_configurations=0",
             **variables,

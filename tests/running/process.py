@@ -11,7 +11,6 @@ from tests.running.service import Service, running
 from tests.running.viewers import Crowd
 
 UNTHROTTLED = {
-    "GREENROOM_REQUEST_RATES": "off",
     "GREENROOM_ROOM_MESSAGE_RATES": "off",
     "GREENROOM_QUOTAS": "messaging_requests_per_connection=0,connections=0",
     "GREENROOM_LOG_FORMAT": "json",

@@ -24,6 +24,10 @@ COMPILED = Path(__file__).parents[2] / "build" / "compiled"
 STARTUP_SECONDS = 20
 """Far more than a start takes; a busy machine must not fail a test."""
 
+UNHURRIED = {"GREENROOM_REQUEST_RATES": "off"}
+"""What each service is given unless a test gives it otherwise: tests that share one ask faster than
+people do, and the faster the machine, the sooner they would meet a rate that they are not about."""
+
 
 class Service(msgspec.Struct):
     """One running process and how to reach it."""
@@ -105,7 +109,8 @@ def started(
 ) -> Service:
     """Start a Python program that serves, and wait until it is ready.
 
-    Its ready file and its log are in the directory, by the name. It inherits the descriptors.
+    Its ready file and its log are in the directory, by the name. It inherits the descriptors. No
+    request rates hold unless the variables say which.
 
     Raises:
         RuntimeError: it ended or hung instead; the message holds its log.
@@ -118,7 +123,7 @@ def started(
             stdout=output,
             stderr=output,
             pass_fds=descriptors,
-            env=environment(**variables),
+            env=environment(**{**UNHURRIED, **variables}),
         )
     return Service(process, until_ready(process, ready_file, log), log)
 

@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 SHORT = Patience(outcome=1.0, answer=0.2, arrival=0.2)
 
+BUSY = 15
+"""Seconds that a busy machine may take longer; what is held up instead would wait for ever."""
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[NatsServer]:
@@ -73,7 +76,7 @@ async def test_a_server_that_hangs(server: NatsServer) -> None:
         begun = time.monotonic()
         await asyncio.gather(first.say(), first.say())
         took = time.monotonic() - begun
-        assert SHORT.outcome <= took < SHORT.outcome + 3
+        assert SHORT.outcome <= took < SHORT.outcome + BUSY
         assert len(first.unknown) == 2
         assert first.bus.figures.unavailable == 2
         await asyncio.to_thread(server.resume)
@@ -148,7 +151,7 @@ async def test_a_viewer_who_comes_while_nobody_answers(
         assert following is not None
         begun = time.monotonic()
         await following
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < BUSY
         again = second.bus.follow("new")
         sent = [first.bus.publish("new", partial(message, b"%d" % each)) for each in range(3)]
         await asyncio.to_thread(server.resume)
@@ -333,7 +336,7 @@ async def test_a_message_behind_which_the_quorum_is_lost(tmp_path: Path) -> None
                     await outcome
                 told[payload] = raised.value.message
             # Each has its own time, whatever is before it.
-            assert time.monotonic() - begun < SHORT.outcome + 3
+            assert time.monotonic() - begun < SHORT.outcome + BUSY
             assert told[b"sent"].startswith(UNKNOWN)
             # Whoever is asked knows that nothing is stored, though servers answer.
             await until(lambda: near.figures.connected and not near.figures.storing)
