@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.rate import TokenBucket
+from greenroom.rate import Buckets, TokenBucket
 
 times = st.floats(0, 1e6, allow_nan=False, allow_infinity=False)
 
@@ -168,3 +168,27 @@ def test_debits_like_takes(steps: list[tuple[float, int]]) -> None:
             if granted:
                 one.debit(now)
             assert granted == other.take(now)
+
+
+def test_the_least_recently_used_bucket_goes() -> None:
+    """Asking for a bucket is a use, also where nothing is taken; whose bucket went is told."""
+    gone: list[str] = []
+    buckets = Buckets[str](2, gone=gone.append)
+    assert buckets.find("a", 1, 0.0).take(0.0)
+    assert buckets.get("b") is None
+    buckets.find("b", 1, 0.0)
+    assert buckets.get("a") is buckets.find("a", 1, 0.0)
+    buckets.find("c", 1, 0.0)
+    assert (gone, buckets.evicted, len(buckets)) == (["b"], 1, 2)
+    assert not buckets.find("a", 1, 0.0).take(0.0)
+    buckets.get("c")
+    buckets.find("d", 1, 0.0)
+    assert gone == ["b", "a"]
+
+
+def test_buckets_have_the_rate_and_the_capacity_that_are_given() -> None:
+    """A rate holds from when it is given, also for a bucket that is there."""
+    buckets = Buckets[str](2, capacity=3)
+    assert taken(buckets.find("a", 1, 0.0), 0.0, 9) == 3
+    assert taken(buckets.find("a", 2, 0.0), 1.0, 9) == 2
+    assert taken(Buckets[str](2).find("a", 5, 0.0), 0.0, 9) == 5

@@ -1,5 +1,11 @@
 """Token buckets: how often something may happen. The clock is an argument."""
 
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
 
 class TokenBucket:
     """Allows `rate` takes a second, and a burst of `capacity` after a pause.
@@ -79,6 +85,54 @@ class TokenBucket:
         if self._follows_rate:
             self._capacity = _default_capacity(rate)
             self._fill = min(self._fill, self._capacity)
+
+
+class Buckets(Generic[K]):
+    """The buckets of many, `most` of them at once: beyond that the least recently used one goes.
+
+    Being refused is a use. So nobody gets a full bucket by having others made, unless there are
+    `most` others: whoever's bucket went may do a bucket's worth too much.
+    """
+
+    __slots__ = ("_buckets", "_capacity", "_gone", "_most", "evicted")
+
+    def __init__(
+        self,
+        most: int,
+        capacity: float | None = None,
+        gone: Callable[[K], None] = lambda _key: None,
+    ) -> None:
+        """Make none yet; `gone` is told whose bucket went."""
+        self._most = most
+        self._capacity = capacity
+        self._gone = gone
+        self._buckets: OrderedDict[K, TokenBucket] = OrderedDict()
+        self.evicted = 0
+        """How many went."""
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def get(self, key: K) -> TokenBucket | None:
+        """Return the bucket of somebody, if there is one."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            self._buckets.move_to_end(key)
+        return bucket
+
+    def find(self, key: K, rate: float, now: float) -> TokenBucket:
+        """Return the bucket of somebody, which allows `rate` from now on; a new one is full."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            self._buckets.move_to_end(key)
+            bucket.change(rate)
+            return bucket
+        bucket = self._buckets[key] = TokenBucket(rate, now, self._capacity)
+        if len(self._buckets) > self._most:
+            longest_idle, _ = self._buckets.popitem(last=False)
+            self.evicted += 1
+            self._gone(longest_idle)
+        return bucket
 
 
 def _default_capacity(rate: float) -> float:

@@ -242,7 +242,7 @@ async def test_a_refusal_uses_up_nothing_of_the_room() -> None:
         with pytest.raises(ActionError):
             stage.send("x" * 501)
     assert stage.sent(100) == 4
-    room_bucket = stage.chat.rates._rooms[stage.arn]
+    room_bucket = stage.chat.rates._rooms.find(stage.arn, 10, stage.time.seconds)
     assert [room_bucket.take(stage.time.seconds) for _ in range(7)] == [True] * 6 + [False]
 
 

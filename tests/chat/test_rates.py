@@ -50,15 +50,43 @@ def test_accounts_are_bounded() -> None:
 
 
 def test_a_rate_that_is_kept_holds() -> None:
-    """Others that come and go leave it alone, until it is the oldest."""
+    """Others that come and go leave it alone, until nobody asked for it for longest."""
     made, arn = rates(send_message_rate=1), room_arn()
     made.take("send_message_rate", arn)
-    for number in range(4):
+    for number in range(20):
         made.take("send_message_rate", room_arn(account=f"{number:012}"))
-    with pytest.raises(ThrottlingException):
-        made.take("send_message_rate", arn)
-    made.take("send_message_rate", room_arn(account="9" * 12))
+        with pytest.raises(ThrottlingException):
+            made.take("send_message_rate", arn)
+    for number in range(5):
+        made.take("send_message_rate", room_arn(account=f"{9 - number}" * 12))
     made.take("send_message_rate", arn)
+
+
+@pytest.mark.parametrize("uri", ["", "arn:aws:lambda:us-east-1:123456789012:function:review"])
+def test_other_rooms_give_nobody_his_rate_anew(uri: str) -> None:
+    """Who is refused in a room, and has rooms made and spoken in meanwhile, stays refused."""
+    made, room = rates(), a_room(uri=uri)
+
+    def speak(name: str) -> None:
+        made.admit_message(room, claims_of(room_arn=name), SendMessage("hi"))
+        made.debit(name, made.check_message(room, name, 0), 0.0)
+
+    for _ in range(10):
+        speak("loud")
+    for number in range(20):
+        speak(f"room{number}")
+        with pytest.raises(ThrottlingException):
+            speak("loud")
+
+
+def test_a_room_in_which_others_send_is_in_use() -> None:
+    """What arrives from other nodes keeps its bucket, too."""
+    made, room = rates(), a_room()
+    for number in range(20):
+        made.debit("loud", 10, 0.0)
+        made.check_message(room, f"room{number}", 0)
+    with pytest.raises(ThrottlingException):
+        made.check_message(room, "loud", 0)
 
 
 def test_what_others_sent_counts() -> None:

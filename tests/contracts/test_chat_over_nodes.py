@@ -99,7 +99,7 @@ async def test_the_rate_of_a_room(cluster: Cluster) -> None:
     assert [node.shown for node in cluster.nodes] == [cluster.nodes[0].shown] * 3
     assert sum(node.chat.requests["SendMessage"] for node in cluster.nodes) == accepted
     for node in cluster.nodes:
-        (account,) = node.chat.rates._accounts.values()
+        (account,) = node.chat.rates._accounts._buckets.values()
         assert account.has(0.0, 50 - node.chat.requests["SendMessage"])
 
 

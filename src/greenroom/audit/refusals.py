@@ -10,9 +10,9 @@ written, its rates are quotas; but not all of what everybody may do: GetSessionT
   lines left out goes to the next line of whomever.
 """
 
-from collections import OrderedDict
+from collections import Counter
 
-from greenroom.rate import TokenBucket
+from greenroom.rate import Buckets, TokenBucket
 
 CALLER_PER_SECOND, CALLER_BURST = 1, 100
 """Lines of one caller: 1 a second over time, 100 at once."""
@@ -29,24 +29,16 @@ NOBODY = ""
 """In place of a caller that was not proved."""
 
 
-class _Kept:
-    """One caller's bucket, and how many lines were left out since the last one written."""
-
-    __slots__ = ("bucket", "left_out")
-
-    def __init__(self, bucket: TokenBucket) -> None:
-        self.bucket = bucket
-        self.left_out = 0
-
-
 class Refusals:
     """Decides which lines about refusals are written."""
 
     def __init__(self) -> None:
         # They begin full, whatever time it is when the first is asked.
         self._all = TokenBucket(ALL_PER_SECOND, 0.0, ALL_BURST)
-        self._nobody = _Kept(TokenBucket(UNPROVED_PER_SECOND, 0.0, UNPROVED_BURST))
-        self._callers: OrderedDict[str, _Kept] = OrderedDict()
+        self._nobody = TokenBucket(UNPROVED_PER_SECOND, 0.0, UNPROVED_BURST)
+        self._callers: Buckets[str] = Buckets(MAXIMUM_CALLERS, CALLER_BURST, self._forget)
+        # Lines that were left out and not told yet, of each caller, and of those not told apart.
+        self._untold: Counter[str] = Counter()
         self._forgotten = 0
         self.left_out = 0
         """Lines that were left out since the start."""
@@ -56,36 +48,31 @@ class Refusals:
 
         None when this one is left out, too.
         """
-        kept = self._of(caller, now)
-        if kept.bucket.take(now):
+        bucket = self._bucket(caller, now)
+        if bucket.take(now):
             if caller == NOBODY or self._all.take(now):
                 return self.take(caller)
-            kept.bucket.give_back()
-        kept.left_out += 1
+            bucket.give_back()
+        self._untold[caller] += 1
         self.left_out += 1
         return None
 
     def take(self, caller: str) -> int:
         """Return how many of the caller's lines were left out and not told yet: they are now."""
-        kept = self._nobody if caller == NOBODY else self._callers.get(caller)
-        told, self._forgotten = self._forgotten, 0
-        if kept is not None:
-            told, kept.left_out = told + kept.left_out, 0
-        return told
+        forgotten, self._forgotten = self._forgotten, 0
+        return forgotten + self._untold.pop(caller, 0)
 
     def take_all(self) -> int:
         """Return how many lines of everybody were left out and not told yet: they are now."""
-        return sum(map(self.take, (NOBODY, *self._callers)))
+        untold = self._forgotten + self._untold.total()
+        self._forgotten = 0
+        self._untold.clear()
+        return untold
 
-    def _of(self, caller: str, now: float) -> _Kept:
+    def _bucket(self, caller: str, now: float) -> TokenBucket:
         if caller == NOBODY:
             return self._nobody
-        kept = self._callers.get(caller)
-        if kept is None:
-            kept = self._callers[caller] = _Kept(TokenBucket(CALLER_PER_SECOND, now, CALLER_BURST))
-            if len(self._callers) > MAXIMUM_CALLERS:
-                _, idle = self._callers.popitem(last=False)
-                self._forgotten += idle.left_out
-        else:
-            self._callers.move_to_end(caller)
-        return kept
+        return self._callers.find(caller, CALLER_PER_SECOND, now)
+
+    def _forget(self, caller: str) -> None:
+        self._forgotten += self._untold.pop(caller, 0)

@@ -1,7 +1,7 @@
 """How often a room, and an account in a region, may do what: token buckets, in memory.
 
-Both kinds of buckets are bounded, and what a bound took is counted in `evicted`. The oldest goes:
-its room or account may then do a second's worth too much.
+Both kinds of buckets are bounded, and what a bound took is counted in `evicted`. The least recently
+used one goes: its room or account may then do a second's worth too much.
 
 - A room's rate is decided when a message gets its place, and debited when it has it, on every node
   that knows the room: over all nodes there are at most `rate` a second and a burst of as many.
@@ -9,8 +9,6 @@ its room or account may then do a second's worth too much.
   handler is asked no more often than its room takes messages.
 - An account's rate is that of this node. A message that is refused after all gives it back.
 """
-
-from typing import TypeVar
 
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
@@ -20,9 +18,7 @@ from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import RATE_LIMIT_EXCEEDED
-from greenroom.rate import TokenBucket
-
-K = TypeVar("K")
+from greenroom.rate import Buckets
 
 MAXIMUM_ROOMS = 20_000
 """Rooms whose rates are kept at once."""
@@ -37,10 +33,17 @@ class Rates:
     def __init__(self, quotas: Quotas, clock: Clock) -> None:
         self._quotas = quotas
         self._clock = clock
-        self._rooms: dict[str, TokenBucket] = {}
-        self._reviews: dict[str, TokenBucket] = {}
-        self._accounts: dict[tuple[str, str, str], TokenBucket] = {}
-        self.evicted = {"message_rates": 0, "account_rates": 0}
+        self._rooms: Buckets[str] = Buckets(MAXIMUM_ROOMS)
+        self._reviews: Buckets[str] = Buckets(MAXIMUM_ROOMS)
+        self._accounts: Buckets[tuple[str, str, str]] = Buckets(MAXIMUM_ACCOUNTS)
+
+    @property
+    def evicted(self) -> dict[str, int]:
+        """Return how many buckets went at each bound."""
+        return {
+            "message_rates": self._rooms.evicted + self._reviews.evicted,
+            "account_rates": self._accounts.evicted,
+        }
 
     def admit_message(self, room: Room, sender: ChatTokenClaims, _message: SendMessage) -> None:
         """Count a message of the account, and of the room's reviews, or of neither: the last gate.
@@ -63,7 +66,7 @@ class Rates:
         if not is_reviewed(room):
             self._take(SendMessage.quota, room.arn, now)
             return
-        reviews = self._room(self._reviews, sender.room_arn, limit, now)
+        reviews = self._reviews.find(sender.room_arn, limit, now)
         if not reviews.take(now):
             raise _throttled(room.arn, limit)
         try:
@@ -81,15 +84,14 @@ class Rates:
         if not self._quotas.room_rates:
             return 0
         now, limit = self._clock.monotonic(), room.maximum_message_rate_per_second
-        if not self._room(self._rooms, room_arn, limit, now).has(now, undebited + 1):
+        if not self._rooms.find(room_arn, limit, now).has(now, undebited + 1):
             raise _throttled(room.arn, limit)
         return limit
 
     def debit(self, room_arn: str, rate: int, seconds_ago: float) -> None:
         """Count a message that has its place in the room."""
-        bucket, now = self._rooms.get(room_arn), self._clock.monotonic() - seconds_ago
-        if bucket is None:
-            bucket = self._room(self._rooms, room_arn, rate, now)
+        now = self._clock.monotonic() - seconds_ago
+        bucket = self._rooms.get(room_arn) or self._rooms.find(room_arn, rate, now)
         bucket.debit(now)
 
     def give_back_message(self, room: Arn) -> None:
@@ -110,38 +112,15 @@ class Rates:
         limit = self._quotas[quota]
         if not limit:
             return
-        key = (quota, room.account, room.region)
-        bucket = self._accounts.get(key)
-        if bucket is None:
-            self.evicted["account_rates"] += _make_place(self._accounts, MAXIMUM_ACCOUNTS)
-            bucket = self._accounts[key] = TokenBucket(limit, now)
+        bucket = self._accounts.find((quota, room.account, room.region), limit, now)
         if not bucket.take(now):
             raise _throttled(room, limit)
-
-    def _room(
-        self, buckets: dict[str, TokenBucket], room_arn: str, rate: int, now: float
-    ) -> TokenBucket:
-        bucket = buckets.get(room_arn)
-        if bucket is None:
-            self.evicted["message_rates"] += _make_place(buckets, MAXIMUM_ROOMS)
-            bucket = buckets[room_arn] = TokenBucket(rate, now)
-        else:
-            bucket.change(rate)
-        return bucket
 
 
 def is_reviewed(room: Room) -> bool:
     """Return whether the room's messages are shown to a review handler first."""
     handler = room.message_review_handler
     return handler is not None and bool(handler.uri)
-
-
-def _make_place(buckets: dict[K, TokenBucket], maximum: int) -> int:
-    """Let the oldest go where there is no place; return how many went."""
-    if len(buckets) < maximum:
-        return 0
-    del buckets[next(iter(buckets))]
-    return 1
 
 
 def _throttled(room: Arn, limit: int) -> ThrottlingException:

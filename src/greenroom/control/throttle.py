@@ -5,14 +5,12 @@ and operations are no way around them, sessions neither. What has a large body c
 requests, as it costs.
 """
 
-from collections import OrderedDict
-
 from greenroom.clock import Clock
 from greenroom.model.arn import ResourceType
 from greenroom.model.errors import ThrottlingException
 from greenroom.model.iam_errors import Throttling
 from greenroom.model.quotas import Quotas, caller_rate_name, request_rate_name
-from greenroom.rate import TokenBucket
+from greenroom.rate import Buckets, TokenBucket
 
 BODY_BYTES = 16_384
 """Bytes of a body that one request may have; each further piece of this size counts once more."""
@@ -26,8 +24,12 @@ class Throttle:
     def __init__(self, quotas: Quotas, clock: Clock) -> None:
         self._quotas = quotas
         self._clock = clock
-        self.evicted = 0
-        self._buckets: OrderedDict[tuple[str, ...], TokenBucket] = OrderedDict()
+        self._buckets: Buckets[tuple[str, ...]] = Buckets(_MAXIMUM_BUCKETS)
+
+    @property
+    def evicted(self) -> int:
+        """Return how many buckets were dropped."""
+        return self._buckets.evicted
 
     def take(self, operation: str, account: str, region: str, size: int = 0) -> None:
         """Count one request, whose body has so many bytes.
@@ -66,15 +68,7 @@ class Throttle:
     def _bucket(self, limit: int, *key: str) -> TokenBucket:
         if not limit:
             return _UNLIMITED
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(limit, self._clock.monotonic())
-            if len(self._buckets) > _MAXIMUM_BUCKETS:
-                self._buckets.popitem(last=False)
-                self.evicted += 1
-        else:
-            self._buckets.move_to_end(key)
-        return bucket
+        return self._buckets.find(key, limit, self._clock.monotonic())
 
 
 _UNLIMITED = TokenBucket(0, 0.0)
