@@ -5,8 +5,8 @@ from typing import Generic, ParamSpec, TypeVar
 
 import msgspec
 
-from greenroom.model.identity import AccessKey, Account, Attachment, ManagedPolicy, Role, User
-from greenroom.storage.identity_rules.transaction import Rule, run_at_once
+from greenroom.storage.identity_rules.transaction import Rule, Table, run_at_once
+from greenroom.storage.identity_tables import IdentityTables
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 P = ParamSpec("P")
@@ -74,21 +74,10 @@ class _Table(Generic[T]):
         return number
 
 
-_users = msgspec.json.Decoder(User)
-_roles = msgspec.json.Decoder(Role)
-_policies = msgspec.json.Decoder(ManagedPolicy)
-_keys = msgspec.json.Decoder(AccessKey)
-_attachments = msgspec.json.Decoder(Attachment)
-_accounts = msgspec.json.Decoder(Account)
-
-
-class _Tables:
-    """All tables, for one transaction."""
-
+class _Tables(IdentityTables):
     def __init__(self, connection: Connection) -> None:
-        self.users = _Table(connection, "identity_users", _users)
-        self.roles = _Table(connection, "identity_roles", _roles)
-        self.policies = _Table(connection, "identity_policies", _policies)
-        self.keys = _Table(connection, "identity_keys", _keys)
-        self.attachments = _Table(connection, "identity_attachments", _attachments)
-        self.accounts = _Table(connection, "identity_accounts", _accounts)
+        self._connection = connection
+        super().__init__()
+
+    def table(self, name: str, decoder: msgspec.json.Decoder[T]) -> Table[T]:
+        return _Table(self._connection, name, decoder)
