@@ -31,8 +31,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What the client does: connect, be idle for `hold` seconds, publish for `seconds`.
 
     With a `rate` in messages a second the loop is open, and latency counts from when a message was
-    due. Without, `window` messages are on the way at most, published `burst` at a time. What has
-    not arrived when nothing came for `patience` seconds is lost.
+    due: at regular times, or at `random` ones, the same in every run. Without, `window` messages
+    are on the way at most, published `burst` at a time. What has not arrived when nothing came for
+    `patience` seconds is lost.
     """
 
     connections: int
@@ -40,6 +41,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 1
     burst: int = 1
     rate: float = 0
+    random: bool = False
     seconds: float = 0
     warm_up: float = 0.5
     settle: float = 0.2
@@ -121,8 +123,12 @@ def run(server: Server, load: Load, limit: float = 180) -> Outcome:
         LoadFailed: not every connection received each message of its room once and in order.
     """
     command = [str(BUILT / "load"), *_arguments(server.target(load)), "--limit", str(limit)]
-    for name in msgspec.structs.fields(Load):
-        command += [f"--{name.name.replace('_', '-')}", str(getattr(load, name.name))]
+    for name, value in msgspec.structs.asdict(load).items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            command += [option] * value
+        else:
+            command += [option, str(value)]
     command += ["--sources", str(1 + load.connections // CONNECTIONS_PER_SOURCE)]
     with on_core(LOAD_CORE):
         done = subprocess.run(  # noqa: S603 - our own program

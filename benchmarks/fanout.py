@@ -69,10 +69,10 @@ def cases(plan: Plan) -> list[Case]:
         ),
         *(
             Case(
-                f"steady {rate} a second, {thousand:,} connections",
-                _replace(load, rate=rate, seconds=plan.seconds * STEADY),
+                f"{how} {rate} a second, {thousand:,} connections",
+                _replace(load, rate=rate, random=how == "random", seconds=plan.seconds * STEADY),
             )
-            for rate in (100, 10)
+            for how, rate in (("steady", 100), ("random", 100), ("steady", 10))
         ),
         Case(f"one at a time, {most:,} connections", _replace(load, connections=most), one),
         Case(
@@ -144,6 +144,7 @@ NOTES = (
     "One at a time: a message is sent when everybody has the one before.",
     "Bursts of 10: ten messages are sent when everybody has the ten before.",
     "Steady: sent by the clock; latency counts from when a message was due to each delivery.",
+    "Random: the same at the times of a Poisson process, as many senders make them together.",
     f"Rooms: {IN_FLIGHT_OVER_ROOMS} messages on the way, to the rooms in turn.",
     f"One sender alone: {SENDER_WINDOW:,} messages on the way; a delivery is its own echo.",
     "The client never sleeps: its CPU tells whether it had its core for itself.",

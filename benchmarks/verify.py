@@ -38,6 +38,10 @@ FANOUT = {
     "one message at a time to 1,000 connections": ("one at a time, {:,} connections", 1_000),
     "bursts of ten to 1,000 connections": ("bursts of 10, {:,} connections", 1_000),
     "a steady 100 a second to 1,000 connections": ("steady 100 a second, {:,} connections", 1_000),
+    "100 a second at random times to 1,000 connections": (
+        "random 100 a second, {:,} connections",
+        1_000,
+    ),
     "one at a time to 19,000 connections in one room": ("one at a time, {:,} connections", 20_000),
     "19,000 connections in 1,900 rooms": ("{1:,} rooms, {0:,} connections", 20_000),
 }

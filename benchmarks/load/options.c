@@ -12,7 +12,7 @@ static const char HELP[] =
     "load --url ws://127.0.0.1:PORT/PATH [--connections N] [--rooms N] [--pid PID]\n"
     "     [--protocol TEXT | --protocols FILE] [--concurrency N] [--sources N] [--socketio]\n"
     "     [--pattern TEXT] [--content BYTES] [--publish-url http://127.0.0.1:PORT/PATH]\n"
-    "     [--window N | --rate N] [--burst N] [--warm-up SECONDS] [--seconds SECONDS]\n"
+    "     [--window N | --rate N [--random]] [--burst N] [--warm-up SECONDS] [--seconds SECONDS]\n"
     "     [--settle SECONDS] [--hold SECONDS] [--patience SECONDS] [--limit SECONDS]\n";
 
 static const struct option NAMES[] = {
@@ -27,6 +27,7 @@ static const struct option NAMES[] = {
     {"window", 1, 0, 'w'},
     {"burst", 1, 0, 'b'},
     {"rate", 1, 0, 'R'},
+    {"random", 0, 0, 'm'},
     {"warm-up", 1, 0, 'W'},
     {"seconds", 1, 0, 's'},
     {"settle", 1, 0, 'S'},
@@ -54,6 +55,7 @@ static void set(struct options *options, int name, char *value) {
         case 'w': options->window = atol(value); break;
         case 'b': options->burst = atol(value); break;
         case 'R': options->rate = atof(value); break;
+        case 'm': options->random = 1; break;
         case 'W': options->warm_up = atof(value); break;
         case 's': options->seconds = atof(value); break;
         case 'S': options->settle = atof(value); break;
@@ -96,6 +98,7 @@ struct options options_parse(int argc, char **argv) {
         die("--burst must be from 1 to --window");
     if (options.window > 4096 || options.content < MARK_BYTES || options.content > 32768)
         die("--window is at most 4096, --content from %d to 32768", MARK_BYTES);
+    if (options.random && options.rate <= 0) die("--random needs --rate");
     if (options.rate > 0 && options.publish_url) die("--rate publishes over WebSocket only");
     return options;
 }

@@ -13,6 +13,7 @@ struct options {
     long connections, rooms; /* the first connections/rooms connections are in room 0, and so on */
     long window, burst;      /* closed loop: at most so many messages on the way, so many at once */
     double rate;             /* open loop: messages a second, in bursts; closed loop if 0 */
+    int random;              /* open loop: at random times, as many senders have them together */
     double warm_up, seconds; /* before measuring, and measured */
     double settle, hold;     /* after connecting; then idle, measured */
     double patience;         /* without a delivery for so long, what is missing is lost */

@@ -1,5 +1,6 @@
 /* The phases of a run: connect, wait, publish while measuring, and see that nothing is missing. */
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,15 +78,25 @@ static void publish(long count, uint64_t due) {
     }
 }
 
+/* When burst number `count` is due, in nanoseconds from the start. Random times are those of a
+   Poisson process from a fixed seed: every server of a comparison meets the same ones. */
+static uint64_t due_after(uint64_t count) {
+    static uint64_t drawn;
+    static double sum;
+    double interval = (double)run.options.burst * 1e9 / run.options.rate;
+    if (!run.options.random) return (uint64_t)((double)count * interval);
+    for (; drawn < count; drawn++) sum -= log(1 - drand48()) * interval;
+    return (uint64_t)sum;
+}
+
 /* Publish what is due: in the open loop by the clock, whatever has come back; in the closed loop
    once there is room for a burst in the window. */
 static void publish_due(uint64_t start) {
     uint64_t burst = (uint64_t)run.options.burst;
     uint64_t fan_out = (uint64_t)(run.options.connections / run.options.rooms);
     if (run.options.rate > 0) {
-        double interval = (double)burst * 1e9 / run.options.rate;
         for (;;) {
-            uint64_t due = start + (uint64_t)((double)(run.published / burst) * interval);
+            uint64_t due = start + due_after(run.published / burst);
             if (due > now()) break;
             publish(run.options.burst, due);
         }

@@ -21,7 +21,6 @@ from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import LONGEST, BulkSender
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
-from greenroom.messaging.members import IMPATIENCE, PATIENCE, Members
 from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
@@ -509,24 +508,6 @@ async def test_a_room_is_followed_while_somebody_is_in_it() -> None:
     assert line.unfollow.mock_calls == [mock.call(THERE)]
     second.leave()
     assert line.unfollow.mock_calls == [mock.call(THERE), mock.call(HERE)]
-
-
-@pytest.mark.parametrize("burst", [1, 10])
-async def test_a_room_stops_waiting_where_waiting_joins_nothing(burst: int) -> None:
-    """After a few waits for nothing frames go at once, until the next try; a gain waits again."""
-    room = Members(ROOM)
-    room.pending += [Deliver(b"x", "SendMessage")] * burst
-    waits = []
-    for _ in range(PATIENCE + IMPATIENCE + 2):
-        room.waited = burst if room.is_patient() else 0
-        waits.append(bool(room.waited))
-        room.learn()
-    assert waits[:PATIENCE] == [True] * PATIENCE
-    assert waits[PATIENCE:].count(True) == 1
-    room.patience, room.waited = 1, burst
-    room.pending.append(Deliver(b"y", "SendMessage"))
-    room.learn()
-    assert room.patience == PATIENCE
 
 
 def written(listener: Listener) -> bytes:

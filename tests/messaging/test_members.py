@@ -1,9 +1,12 @@
 """One room's connections: whose they are, and whether it waits before it is written to."""
 
+from unittest import mock
+
 import pytest
 
 from greenroom.bus.base import Deliver
-from greenroom.messaging.members import IMPATIENCE, PATIENCE, Members
+from greenroom.messaging.members import Members
+from greenroom.messaging.pacing import Pace
 from greenroom.messaging.sockets import NO_SOCKET
 from tests.stand_ins.stage import ROOM
 
@@ -29,7 +32,7 @@ async def test_a_new_room() -> None:
     """It waits for nothing, and does not end."""
     room = Members(ROOM)
     assert (room.ending, room.scheduled, room.writing) == (False, False, False)
-    assert (room.begun, room.waited, room.patience) == (0, 0, PATIENCE)
+    assert (room.begun, room.waited, room.pace.waits()) == (0, 0, True)
     assert room.owner == (ROOM.account, ROOM.region)
 
 
@@ -80,20 +83,14 @@ async def test_whom_a_flush_is_for() -> None:
     assert room.present(part).connections == (second,)
 
 
-async def test_patience() -> None:
-    """A room that stopped waiting tries it again after so many flushes, and not before."""
+@pytest.mark.parametrize("gained", [False, True])
+async def test_what_a_wait_brought(gained: bool) -> None:
+    """Whether there are more frames than there were is noted, once for each wait."""
     room = Members(ROOM)
-    room.patience = 0
-    assert [room.is_patient() for _ in range(IMPATIENCE + 2)] == [*[False] * IMPATIENCE, True, True]
-    assert room.patience == 1
-
-
-@pytest.mark.parametrize(("frames", "patience"), [(1, PATIENCE - 2), (2, PATIENCE)])
-async def test_what_a_wait_brought(frames: int, patience: int) -> None:
-    """More frames than there were make a room patient; none cost it some, once for each wait."""
-    room = Members(ROOM)
-    room.waited, room.patience = 1, PATIENCE - 1
-    room.pending += [Deliver(b"x", "SendMessage")] * frames
+    room.pace = pace = mock.Mock(Pace)
+    room.waited = 1
+    room.pending += [Deliver(b"x", "SendMessage")] * (1 + gained)
     for _ in range(2):
         room.learn()
-        assert (room.waited, room.patience) == (0, patience)
+        assert room.waited == 0
+    assert pace.note.mock_calls == [mock.call(gained=gained)]

@@ -4,7 +4,8 @@
   burst of k messages costs one write per connection, not k.
 - The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
   `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing. Where
-  waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while.
+  waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while
+  (see `messaging.pacing`).
 - A large room, or many rooms at once, are written to in slices, so that handshakes, pings and other
   rooms are served in between. Frames that come meanwhile wait for the room's last slice: every
   connection sees one order.
@@ -108,7 +109,7 @@ class Fanout:
         for room in due:
             # "The first frame of a quiet room goes at the end of the tick": then this is negative.
             wait = room.flushed + FLUSH_INTERVAL - room.loop.time()
-            if wait > 0 and room.pending and room.is_patient():
+            if wait > 0 and room.pending and room.pace.waits():
                 room.waited = len(room.pending)
                 room.loop.call_later(wait, self._end_wait, room)
                 continue

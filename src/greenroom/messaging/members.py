@@ -11,14 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from greenroom.bus.base import RoomEnvelope
+from greenroom.messaging.pacing import Pace
 from greenroom.messaging.sockets import Connection
 from greenroom.model.arn import Arn
-
-PATIENCE = 3
-"""Waits in a row that may join nothing before a room stops waiting."""
-
-IMPATIENCE = 200
-"""Flushes at once before a room that stopped waiting tries it again."""
 
 
 class Part:
@@ -51,8 +46,8 @@ class Members:
         "flushed",
         "loop",
         "owner",
+        "pace",
         "parts",
-        "patience",
         "pending",
         "scheduled",
         "users",
@@ -81,10 +76,9 @@ class Members:
         self.flushed = float("-inf")
         # When the flush under way began, on the clock for durations; zero when it writes nothing.
         self.begun = 0.0
-        # How many frames there were when the flush to come was put off, zero when it was not; and
-        # how often that may still bring nothing.
+        # How many frames there were when the flush to come was put off, zero when it was not.
         self.waited = 0
-        self.patience = PATIENCE
+        self.pace = Pace()
 
     def join(self, connection: Connection, straight: socket.socket) -> None:
         """Take a connection in; `straight` is where its frames are written to."""
@@ -139,16 +133,8 @@ class Members:
         here = self.connections
         return Part([(each, here[each]) for each in part.connections if each in here])
 
-    def is_patient(self) -> bool:
-        """Return whether to put the next flush off."""
-        if self.patience <= 0:
-            self.patience -= 1
-            if self.patience < -IMPATIENCE:
-                self.patience = 1
-        return self.patience > 0
-
     def learn(self) -> None:
         """Note whether putting the flush off brought more frames."""
         if self.waited:
-            self.patience = PATIENCE if len(self.pending) > self.waited else self.patience - 1
+            self.pace.note(gained=len(self.pending) > self.waited)
             self.waited = 0
