@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import pytest
 
+from greenroom.bus.base import Bus
+from greenroom.bus.memory import MemoryBus
 from greenroom.storage.base import Store
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.storage.postgres.database import Bounds, Database
@@ -14,6 +16,7 @@ from greenroom.storage.postgres.store import PostgresStore
 from scripts.servers.postgresql import PostgreSQL
 from tests.contracts.identities.waiting import WaitingStore
 from tests.contracts.shared import SharedMemoryStore, SharedPostgresStore, SharedStore
+from tests.running.buses import SERVERS, nats_buses
 from tests.running.servers import fresh_database
 from tests.stand_ins.hasty_store import hasty_store
 
@@ -40,6 +43,18 @@ async def shared(request: pytest.FixtureRequest) -> AsyncIterator[SharedStore]:
         opened = await _opened(SharedPostgresStore, url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(params=["memory", *SERVERS])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    """Give a bus of each kind, not started."""
+    if request.param == "memory":
+        made = MemoryBus()
+        yield made
+        await made.close()
+        return
+    async with nats_buses(request, request.param, 1) as (opened,):
+        yield opened
 
 
 async def open_store(kind: str, directory: Path, request: pytest.FixtureRequest) -> Store:

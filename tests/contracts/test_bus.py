@@ -4,7 +4,7 @@ Covers: greenroom.bus.base
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 import pytest
@@ -27,8 +27,6 @@ from greenroom.bus.base import (
     RoomEnvelope,
     TokenKeysChanged,
 )
-from greenroom.bus.memory import MemoryBus
-from tests.running.buses import nats_buses
 
 FRAMES: list[RoomEnvelope] = [
     Deliver(b"{}", "SendMessage"),
@@ -42,18 +40,6 @@ NEWS: list[ControlEnvelope] = [
     IdentitiesChanged("account"),
     AccountSuspended("account", True),
 ]
-
-
-@pytest.fixture(params=["memory", "nats", "nats-oldest", "nats-cluster"])
-async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
-    """Give a bus of each kind, not started."""
-    if request.param == "memory":
-        made = MemoryBus()
-        yield made
-        await made.close()
-        return
-    async with nats_buses(request, request.param, 1) as (opened,):
-        yield opened
 
 
 class Follower:

@@ -190,7 +190,8 @@ def test_each_number_is_its_owners() -> None:
     descriptors: Any = Owner(shortages=41)
     lag: Any = Owner(stalls=43)
     audit: Any = Owner(lost=47, refusals=Owner(left_out=53))
-    watch(metrics, hub, chat, rooms, control)
+    history: Any = Owner(bytes=59, dropped=61)
+    watch(metrics, hub, chat, rooms, control, history)
     watch_process(metrics, memory, descriptors)
     watch_loop(metrics, lag)
     watch_audit(metrics, audit)
@@ -208,10 +209,17 @@ def test_each_number_is_its_owners() -> None:
         "greenroom_loop_stalls_total": 43,
         "greenroom_audit_lines_lost_total": 47,
         "greenroom_audit_lines_suppressed_total": 53,
+        "greenroom_history_bytes": 59,
     }
     assert {name: value(name) for name in expected} == expected
     assert value("greenroom_build_info", {"version": __version__}) == 1
-    evictions = {"rooms": 29, "deleted_rooms": 31, "message_rates": 19, "callers": 23}
+    evictions = {
+        "rooms": 29,
+        "deleted_rooms": 31,
+        "message_rates": 19,
+        "callers": 23,
+        "history": 61,
+    }
     for cache, number in evictions.items():
         assert value("greenroom_evictions_total", {"cache": cache}) == number
     for action, number in requests.items():

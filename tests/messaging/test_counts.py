@@ -3,6 +3,7 @@
 import pytest
 
 from greenroom.bus.base import Arrival, Deliver
+from greenroom.bus.rings import Rings
 from greenroom.entrance.metrics_endpoint import watch
 from greenroom.messaging import fanout as fanout_module
 from tests.stand_ins.caller import Caller
@@ -20,7 +21,7 @@ def value(made: Stage, name: str, **labels: str) -> float:
 
 def watched(made: Stage) -> Stage:
     """Connect the metrics with the stage, as the service does."""
-    watch(made.metrics, made.hub, made.chat, made.rooms, Caller().plane)
+    watch(made.metrics, made.hub, made.chat, made.rooms, Caller().plane, Rings())
     return made
 
 

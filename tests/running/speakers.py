@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 
-from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, RoomEnvelope
+from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, History, RoomEnvelope
 from greenroom.bus.nats import subjects
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.lines import Patience
@@ -52,6 +52,12 @@ class Speaker:
             await asyncio.gather(*(self.say() for _ in range(3)))
             await asyncio.sleep(0.01)
 
+    @property
+    def kept(self) -> list[bytes]:
+        """Return what the node has of the room in memory."""
+        ring = self.bus._lines.rings.find(self.room)
+        return [] if ring is None else [each.payload for each in ring.kept.values()]
+
     def _receive(self, arrival: Arrival) -> None:
         if arrival.room != self.room:
             return
@@ -62,7 +68,9 @@ class Speaker:
 def message(payload: bytes, before: Before) -> RoomEnvelope:
     """Grant a message behind all others."""
     time_ns = max(time.time_ns(), before.time_ns + 1)
-    return Deliver(payload, "SendMessage", time_ns=time_ns)
+    return Deliver(
+        payload, "SendMessage", time_ns=time_ns, id=payload.decode(), history=History.KEPT
+    )
 
 
 @contextlib.asynccontextmanager
@@ -88,7 +96,10 @@ async def speaking(all_of_them: list[Speaker]) -> AsyncIterator[None]:
 
 
 async def agree(all_of_them: list[Speaker]) -> None:
-    """Check that what was told is in everybody's list, once, and that there is one list."""
+    """Check that what was told is in everybody's list, once, and that there is one list.
+
+    What a node keeps of the room is the end of that list.
+    """
     for speaker in all_of_them:
         await speaker.say()
     said = {payload for speaker in all_of_them for payload in speaker.said}
@@ -98,6 +109,7 @@ async def agree(all_of_them: list[Speaker]) -> None:
     assert len(first) == len(set(first))
     unknown = {payload for speaker in all_of_them for payload in speaker.unknown}
     assert said <= set(first) <= said | unknown
+    assert all(speaker.kept == first[-len(speaker.kept) :] != [] for speaker in all_of_them)
     times = all_of_them[0].times
     assert times == sorted(set(times))
 

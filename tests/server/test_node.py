@@ -189,7 +189,8 @@ async def test_what_a_node_starts_and_watches(
     opened.identity.start.assert_called_once_with(tasks)
     rooms, chat = all_.RoomsCache.return_value, all_._services.return_value.chat
     control = all_._control_plane.return_value
-    all_.watch.assert_called_once_with(metrics, hub, chat, rooms, control)
+    rings = opened.bus.rings
+    all_.watch.assert_called_once_with(metrics, hub, chat, rooms, control, rings)
     all_.watch_process.assert_called_once_with(metrics, plane.memory, plane.descriptors)
     all_.watch_loop.assert_called_once_with(metrics, all_.LoopLag.return_value)
     audit, store = all_.watch_audit.mock_calls, all_.watch_store.mock_calls

@@ -1,7 +1,8 @@
 """The ports between nodes, and what every adapter of them guarantees.
 
 A room has an order, the rest has not: what is shown in a room goes through its `RoomLine`, what
-nodes have to forget or to learn goes through `Control`, and who is where through `Peers`.
+nodes have to forget or to learn goes through `Control`, and who is where through `Peers`. What was
+shown in a room lately is given again by `RoomHistory`.
 
 `RoomLine`:
 
@@ -16,6 +17,20 @@ nodes have to forget or to learn goes through `Control`, and who is where throug
   as soon as it has its place there, and before anything is granted behind it.
 - **Waiting.** An adapter that knows the outcome at once returns it; another returns what to await,
   and nothing waits for ever: what cannot be published in time raises BusUnavailable.
+
+`RoomHistory`:
+
+- **What is kept.** Of the rooms whose envelopes say so the newest, for a time and up to a bound;
+  the store keeps them for longer. Ids decide, not positions.
+- **Complete or not.** An answer that says `complete` misses nothing. One that does not may miss
+  something before its first envelope; within it there is no gap. What was trimmed, lost, never kept
+  or cannot be read now is not known, and so is an id of another room.
+- **The seam.** An answer tells the position up to which it goes. What is behind that arrives, in a
+  room that is followed: so who follows first, asks then, and leaves out of what arrived meanwhile
+  what is not behind that position, has each envelope once, without a gap.
+- **Waiting.** What is in memory is returned at once, always so if the room is followed and the id
+  is known here. Otherwise there is something to await, which does not take long and raises nothing:
+  many who ask for one room at once have it read once.
 
 `Control`:
 
@@ -39,7 +54,7 @@ from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 
-from greenroom.bus.figures import Figures
+from greenroom.bus.figures import Figures, HistoryFigures
 from greenroom.model.errors import ServiceUnavailableException
 from greenroom.process.start_refused import StartRefused
 
@@ -72,6 +87,17 @@ class Audience(StrEnum):
     """The connections that asked for the service's own events."""
 
 
+class History(StrEnum):
+    """What becomes of an envelope when it has been shown."""
+
+    NONE = "none"
+    """The room keeps no history: what it kept before is not followed by this, and not given."""
+    KEPT = "kept"
+    """Who comes back is shown it. Its id must be its own."""
+    PASSING = "passing"
+    """It is soon untrue: nobody is shown it later, and nothing is missing without it."""
+
+
 class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     """Give a frame's JSON text to its audience in the room. `action` labels it in metrics.
 
@@ -88,6 +114,7 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     time_ns: int = 0
     configurations: tuple[str, ...] = ()
     rate: int = 0
+    history: History = History.NONE
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -105,6 +132,7 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
     id: str = ""
     time_ns: int = 0
     configurations: tuple[str, ...] = ()
+    history: History = History.NONE
 
 
 RoomEnvelope = Deliver | Disconnect
@@ -143,6 +171,17 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     room: str
     position: Position
     envelopes: Sequence[RoomEnvelope]
+
+
+class Recovered(msgspec.Struct, frozen=True, gc=False):
+    """What a room has kept, oldest first, up to a position; `complete`: nothing of it is missing.
+
+    It goes up to `position`, though what stands there may not be kept.
+    """
+
+    envelopes: Sequence[RoomEnvelope]
+    position: Position
+    complete: bool
 
 
 class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -246,6 +285,19 @@ class RoomLine(Protocol):
         """Return what is done when everything published by now has its outcome; None: it has."""
 
 
+class RoomHistory(Protocol):
+    """Gives again what was shown in a room that keeps it."""
+
+    def since(self, room: str, message_id: str) -> Recovered | Awaitable[Recovered]:
+        """Return all behind the envelope with that id; if it is not known, all there is."""
+
+    def recent(self, room: str, count: int) -> Recovered | Awaitable[Recovered]:
+        """Return so many of the newest; it is not complete if there are fewer."""
+
+    def newest(self, room: str) -> RoomEnvelope | None:
+        """Return the newest that is in memory, None if none is."""
+
+
 class Control(Protocol):
     """Tells every node what to forget or to learn."""
 
@@ -269,12 +321,16 @@ class Peers(Protocol):
         """Call the receiver with what nodes announce, each one's in its order, with gaps."""
 
 
-class Bus(RoomLine, Control, Peers, Protocol):
-    """All three ports over one connection, and when it begins and ends."""
+class Bus(RoomLine, RoomHistory, Control, Peers, Protocol):
+    """All these ports over one connection, and when it begins and ends."""
 
     @property
     def figures(self) -> Figures | None:
         """What it counts of its work; None where publishing is a call."""
+
+    @property
+    def rings(self) -> HistoryFigures:
+        """What it keeps in memory of rooms' history."""
 
     async def start(self) -> None:
         """Begin to tell the receivers."""

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -23,6 +24,15 @@ class Repair(StrEnum):
     REFUSED = "refused"
     UNANSWERED = "unanswered"
     BEHIND = "behind"
+
+
+class HistoryFigures(Protocol):
+    """What rooms keep in memory, in bytes, and how often one's was dropped for want of room."""
+
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
 
 
 class Figures(msgspec.Struct):

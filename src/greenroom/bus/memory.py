@@ -9,11 +9,14 @@ from greenroom.bus.base import (
     Debit,
     E,
     Grant,
+    History,
     Position,
+    Recovered,
     Renew,
     RoomEnvelope,
 )
 from greenroom.bus.receivers import Receivers
+from greenroom.bus.rings import Ring, Rings
 
 
 class MemoryBus:
@@ -31,6 +34,7 @@ class MemoryBus:
         self._debits: list[Debit] = []
         self._arrivals: list[Callable[[Arrival], None]] = []
         self._receivers = Receivers()
+        self.rings = Rings()
 
     async def start(self) -> None:
         self._started = True
@@ -61,6 +65,8 @@ class MemoryBus:
         if envelope.rate:
             for debit in self._debits:
                 debit(room, envelope.rate, 0.0)
+        if envelope.history is not History.NONE or room in self.rings:
+            self.rings.take(room, position, (envelope,))
         if self._started and room in self._followed:
             arrival = Arrival(room, position, (envelope,))
             for receiver in self._arrivals:
@@ -69,6 +75,19 @@ class MemoryBus:
 
     def settled(self) -> None:
         """Return nothing to await: every outcome is known at once."""
+
+    def since(self, room: str, message_id: str) -> Recovered:
+        """Return it; what is not in memory is not known: there is no stream to read it from."""
+        return self._ring(room).since(message_id, self._position)
+
+    def recent(self, room: str, count: int) -> Recovered:
+        return self._ring(room).recent(count, self._position)
+
+    def newest(self, room: str) -> RoomEnvelope | None:
+        return self._ring(room).newest()
+
+    def _ring(self, room: str) -> Ring:
+        return self.rings.find(room) or Ring(self._position)
 
     def on(self, kind: type[E], receiver: Callable[[E], None]) -> None:
         self._receivers.on(kind, receiver)

@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
 from greenroom.audit.log import AuditLog
-from greenroom.bus.figures import Figures
+from greenroom.bus.figures import Figures, HistoryFigures
 from greenroom.chat.chat import Chat
 from greenroom.chat.presence import Presence
 from greenroom.chat.rooms_cache import RoomsCache
@@ -129,7 +129,14 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def watch(metrics: Metrics, hub: Hub, chat: Chat, rooms: RoomsCache, control: ControlPlane) -> None:
+def watch(
+    metrics: Metrics,
+    hub: Hub,
+    chat: Chat,
+    rooms: RoomsCache,
+    control: ControlPlane,
+    history: HistoryFigures,
+) -> None:
     """Tell the metrics where the numbers are that their owners keep."""
     metrics.build.labels(__version__).set(1)
     metrics.concurrent_chat_connections.read = lambda: hub.connections
@@ -141,7 +148,9 @@ def watch(metrics: Metrics, hub: Hub, chat: Chat, rooms: RoomsCache, control: Co
         "deleted_rooms": rooms.evicted_deleted,
         **chat.rates.evicted,
         **control.evicted,
+        "history": history.dropped,
     }
+    metrics.history_bytes.read = lambda: history.bytes
     metrics.requests.read = lambda: chat.requests
     metrics.messaging_requests.read = lambda: sum(chat.requests.values())
     metrics.deliveries.read = lambda: hub.fanout.deliveries

@@ -104,7 +104,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     if presence is not None:
         presence.start()
     lag = LoopLag(metrics.loop_lag_seconds)
-    watch(metrics, hub, services.chat, rooms, control)
+    watch(metrics, hub, services.chat, rooms, control, opened.bus.rings)
     watch_process(metrics, plane.memory, plane.descriptors)
     watch_loop(metrics, lag)
     if opened.bus.figures is not None:

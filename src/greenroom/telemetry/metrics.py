@@ -318,12 +318,15 @@ class Metrics:
             "Times that this timer was more than 50 milliseconds late: all were held up.",
         )
         self.cached_rooms = self._read_gauge("greenroom_cached_rooms", "Rooms in memory.")
+        self.history_bytes = self._read_gauge(
+            "greenroom_history_bytes", "What rooms that keep a history have of it in memory."
+        )
         self.evictions = self._read_counter(
             "greenroom_evictions",
             "Entries that a full cache gave up, or had no place for: rooms, deleted_rooms that may"
             " have connections yet, message_rates of rooms, account_rates of actions,"
-            " request_rates of callers, callers, unknown_keys that were asked for, and key_uses"
-            " that wait to be written.",
+            " request_rates of callers, callers, unknown_keys that were asked for, key_uses that"
+            " wait to be written, and history of rooms.",
             "cache",
         )
         self.registry.register(Process())

@@ -134,6 +134,10 @@ async def test_a_stream_that_lost_its_end(server: NatsServer) -> None:
         assert all(speaker.bus.figures.resets for speaker in all_of_them)
         lately = await stored(all_of_them[0].bus)
         assert lately[-len(tails[0]) :] == tails[0]
+        # What is kept begins behind the loss: nothing of it was before.
+        for speaker in all_of_them:
+            assert lately[-len(speaker.kept) :] == speaker.kept != []
+            assert len(speaker.kept) < len(speaker.shown)
 
 
 async def test_a_viewer_who_comes_while_nobody_answers(

@@ -11,6 +11,7 @@ from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import headers, line
 from greenroom.bus.nats.codec import Batch, decode_batch, encode
 from greenroom.bus.nats.line import Attempt, Line, Publication
+from greenroom.bus.rings import Rings
 
 START_NS = 1_800_000_000_000_000_000
 ALWAYS = START_NS * 2
@@ -25,6 +26,7 @@ class Around:
 
     def __init__(self) -> None:
         self.figures = Figures()
+        self.rings = Rings()
         self.seconds = 100.0
         self.sent: list[Attempt] = []
         self.repaired = 0

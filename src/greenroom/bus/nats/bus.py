@@ -9,13 +9,25 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from greenroom.bus.base import Arrival, ControlEnvelope, Debit, E, Grant, Position, Renew
+from greenroom.bus.base import (
+    Arrival,
+    ControlEnvelope,
+    Debit,
+    E,
+    Grant,
+    Position,
+    Recovered,
+    Renew,
+    RoomEnvelope,
+)
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import provided, subjects
 from greenroom.bus.nats.connection import Connection, Options
+from greenroom.bus.nats.history import StreamHistory
 from greenroom.bus.nats.lines import Lines, Patience
 from greenroom.bus.nats.news import ControlNews
 from greenroom.bus.nats.stored import StoredStreams
+from greenroom.bus.rings import Rings
 from greenroom.clock import Clock
 from greenroom.process.randomness import new_id
 
@@ -44,6 +56,7 @@ class NatsBus:
         self._lines = Lines(
             self._connection, self.node, self.figures, self._clock, patience or Patience()
         )
+        self._history = StreamHistory(self._lines, self._connection.started)
         self._news = ControlNews(
             self._connection, self.node, self.figures, (patience or Patience()).outcome
         )
@@ -125,6 +138,21 @@ class NatsBus:
     def seen_elsewhere(self, room: str, position: Position) -> None:
         """Read a room of which another node has seen more for a while."""
         self._lines.seen_elsewhere(room, position)
+
+    # What rooms keep
+
+    @property
+    def rings(self) -> Rings:
+        return self._lines.rings
+
+    def since(self, room: str, message_id: str) -> Recovered | Awaitable[Recovered]:
+        return self._history.since(room, message_id)
+
+    def recent(self, room: str, count: int) -> Recovered | Awaitable[Recovered]:
+        return self._history.recent(room, count)
+
+    def newest(self, room: str) -> RoomEnvelope | None:
+        return self._history.newest(room)
 
     # Control
 

@@ -37,12 +37,12 @@ async def catch_up(line: Line, reader: Reader, figures: Figures, now_ns: int) ->
     elif last is None:
         if line.last:
             if now_ns - _ns(line.stamp) < _AGED_NS:
-                _tell_lost(figures, reader.stream)
+                _lost(line, reader.stream, figures)
             line.last, line.stamp = 0, b""
     elif (last.sequence, last.stamp_ns) == (line.last, _ns(line.stamp)):
         return
     elif last.sequence <= line.last or not await _read_on(line, reader, last):
-        _tell_lost(figures, reader.stream)
+        _lost(line, reader.stream, figures)
         await _read_after(line, reader, last, _ns(line.stamp) + 1)
 
 
@@ -114,7 +114,8 @@ def _take_or_note(line: Line, message: Message, now_ns: int | None) -> None:
         line.take(message.sequence, message.stamp, message.data)
 
 
-def _tell_lost(figures: Figures, name: str) -> None:
+def _lost(line: Line, name: str, figures: Figures) -> None:
+    line.lost()
     figures.resets += 1
     figures.tell("a stream lost messages that this node has seen", stream=name)
 

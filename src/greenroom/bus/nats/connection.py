@@ -124,9 +124,14 @@ class Connection:
 
     def start(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Do something for as long as the bus runs; its errors are logged."""
+        _ = self.started(work)
+
+    def started(self, work: Callable[[], Coroutine[None, None, None]]) -> "asyncio.Task[None]":
+        """Do the same; return what is done then."""
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def close(self) -> None:
         """End everything."""

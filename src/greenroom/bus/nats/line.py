@@ -24,6 +24,7 @@ from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.client import Subscribed
 from greenroom.bus.nats.codec import Batch, Undecodable, decode_batch, encode
+from greenroom.bus.rings import Rings
 
 MOST_ENVELOPES = 500
 """Envelopes of one batch at most."""
@@ -111,6 +112,7 @@ class Surroundings(Protocol):
 
     node: str
     figures: Figures
+    rings: Rings
 
     @property
     def is_up(self) -> bool:
@@ -238,6 +240,7 @@ class Line:
             for each in envelopes:
                 if each.rate:
                     around.debit(self.room, each.rate, 0.0)
+            around.rings.take(self.room, sequence, envelopes)
             if self.followed:
                 around.show(Arrival(self.room, sequence, envelopes))
         elif batch is not None:
@@ -254,7 +257,9 @@ class Line:
         if batch is None or not batch.envelopes:
             return
         self.time_ns = batch.envelopes[-1].time_ns
-        for each in batch.shown(headers.stamp_ns(stamp)):
+        shown = batch.shown(headers.stamp_ns(stamp))
+        self._around.rings.take(self.room, sequence, shown)
+        for each in shown:
             if each.rate:
                 self._around.debit(self.room, each.rate, seconds_ago)
 
@@ -454,6 +459,10 @@ class Line:
             else:
                 self._around.send(self, attempt)
         self.flush()
+
+    def lost(self) -> None:
+        """Know that the stream has lost what was seen here last: what it kept does not go on."""
+        self._around.rings.forget(self.room)
 
     def lose(self) -> None:
         """Wait for the next connection."""

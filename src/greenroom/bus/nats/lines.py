@@ -23,6 +23,7 @@ from greenroom.bus.nats.catching_up import catch_up
 from greenroom.bus.nats.connection import Connection, NoAnswer
 from greenroom.bus.nats.line import UNPUBLISHED, Attempt, Line, Publication
 from greenroom.bus.nats.stored import Reader
+from greenroom.bus.rings import Rings
 from greenroom.clock import Clock
 
 MOST_WAITING = 20_000
@@ -78,6 +79,7 @@ class Lines:
     ) -> None:
         self.node = node
         self.figures = figures
+        self.rings = Rings()
         self._connection = connection
         self._clock = clock
         self._patience = patience
@@ -146,6 +148,27 @@ class Lines:
         for each in list(open_ones):
             each.add_done_callback(ended)
         return done
+
+    # For who tells what rooms keep
+
+    def position(self, room: str) -> Position:
+        """Return how far the room was seen."""
+        line = self._lines.get(room)
+        return 0 if line is None else line.last
+
+    async def ready(self, room: str) -> Line | None:
+        """Return the room's line when it has seen all there is; None if that takes too long."""
+        if self._closed or not self.is_up:
+            return None
+        line = self._line(room)
+        if not line.ready:
+            await self._followed(line)
+        return line if line.ready else None
+
+    def reader(self, line: Line) -> Reader:
+        """Return what reads the room for as long as the connection lasts."""
+        session, name = self._session, subjects.stream_name(line.stream)
+        return Reader(self._connection, name, line.subject, lambda: session is self._session)
 
     # For who looks after the nodes of a cluster
 
@@ -265,6 +288,7 @@ class Lines:
             each.unavailable("the bus is closed")
         self._lines.clear()
         self._busy.clear()
+        self.rings.clear()
 
     def _line(self, room: str) -> Line:
         line = self._lines.get(room)
@@ -317,15 +341,14 @@ class Lines:
         if line.subscribed is None:
             subject = subjects.delivered(line.subject)
             line.subscribed = await connection.listen(subject, line.heard)
-        name = subjects.stream_name(line.stream)
-        reader = Reader(connection, name, line.subject, lambda: session is self._session)
+        reader = self.reader(line)
         for _ in range(MOST_ROUNDS):
             await catch_up(line, reader, self.figures, self.server_ns(line.stream))
             if line.release():
                 line.resume()
                 return
         line.held.clear()
-        raise NoAnswer(f"{name} does not have what it told of")
+        raise NoAnswer(f"{reader.stream} does not have what it told of")
 
     def _publications(self) -> Iterator[Publication]:
         for line in self._busy:
@@ -348,6 +371,7 @@ class Lines:
             if line.followed or line.is_busy or line.repairing or line.used > now:
                 continue
             del self._lines[line.room]
+            self.rings.forget(line.room)
             line.ready = False
             subscribed = line.subscribed
             if subscribed is not None and self.is_up:

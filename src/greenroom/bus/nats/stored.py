@@ -6,10 +6,11 @@ that has not got the newest messages yet.
 
 import asyncio
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from greenroom.bus.base import RoomEnvelope
 from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.codec import Undecodable, decode_batch
 from greenroom.bus.nats.connection import Connection, NoAnswer
@@ -206,11 +207,14 @@ class _Info(msgspec.Struct):
     state: _State | None = None
 
 
-def _stored(message: Message) -> Stored:
-    """Return a message as it is shown: nothing of what is void, or not of this service."""
+def shown(message: Message) -> Sequence[RoomEnvelope]:
+    """Return what of a message everybody is shown: nothing of what is void, or somebody else's."""
     try:
-        envelopes = decode_batch(message.data).shown(message.stamp_ns)
+        return decode_batch(message.data).shown(message.stamp_ns)
     except Undecodable:
-        envelopes = ()
+        return ()
+
+
+def _stored(message: Message) -> Stored:
     room = subjects.room_of(message.subject)
-    return Stored(message.sequence, message.stamp_ns, room, envelopes)
+    return Stored(message.sequence, message.stamp_ns, room, shown(message))

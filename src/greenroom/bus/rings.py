@@ -1,0 +1,142 @@
+"""The newest envelopes that rooms keep, in memory: for who comes, and for who comes back.
+
+Each room has a ring, which is contiguous: from where it begins on it holds all that its room keeps.
+
+- A ring holds `MOST_KEPT` envelopes; then the oldest go, and who asks for what was before them is
+  told that it is not complete.
+- All rings together take so many bytes; then the one goes that was used longest ago, whole.
+- An envelope of a room that keeps no history ends what it kept: its ring begins anew behind that.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import islice
+
+from greenroom.bus.base import History, Position, Recovered, RoomEnvelope
+
+MOST_KEPT = 1000
+"""Envelopes of one room at most: who missed more is not told of each any more."""
+
+MOST_BYTES = 64 << 20
+"""What all rings of a node take at most."""
+
+RING_BYTES = 800
+EACH_BYTES = 700
+"""What a ring takes, and an envelope beside its payload: itself, its strings, its place here."""
+
+
+class Ring:
+    """What one room keeps, from `begin` on; `filled`: what was before that is not to be had."""
+
+    __slots__ = ("begin", "bytes", "filled", "kept")
+
+    def __init__(self, begin: Position) -> None:
+        self.begin = begin
+        self.filled = False
+        self.bytes = RING_BYTES
+        # By their ids, oldest first.
+        self.kept: OrderedDict[str, RoomEnvelope] = OrderedDict()
+
+    def since(self, message_id: str, position: Position) -> Recovered:
+        """Return all behind an id, or all there is where that is not known."""
+        if message_id not in self.kept:
+            return Recovered(tuple(self.kept.values()), position, complete=False)
+        behind: list[RoomEnvelope] = []
+        for each, envelope in reversed(self.kept.items()):
+            if each == message_id:
+                break
+            behind.append(envelope)
+        return Recovered(tuple(reversed(behind)), position, complete=True)
+
+    def recent(self, count: int, position: Position) -> Recovered:
+        """Return so many of the newest, or fewer: then it is not complete."""
+        found = tuple(islice(reversed(self.kept.values()), count))[::-1]
+        return Recovered(found, position, complete=len(found) == count)
+
+    def newest(self) -> RoomEnvelope | None:
+        """Return the newest."""
+        return next(reversed(self.kept.values()), None)
+
+
+class Rings:
+    """The rings of a node's rooms. A room that keeps nothing has none, and costs nothing."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.bytes = 0
+        self.dropped = 0
+        """How many rings have gone because all together were too large."""
+        self._most_bytes = most_bytes
+        # The one that was used longest ago first.
+        self._rings: OrderedDict[str, Ring] = OrderedDict()
+
+    def __contains__(self, room: str) -> bool:
+        return room in self._rings
+
+    def find(self, room: str) -> Ring | None:
+        """Return a room's ring, which is in use by that; None if it has none."""
+        ring = self._rings.get(room)
+        if ring is not None:
+            self._rings.move_to_end(room)
+        return ring
+
+    def take(self, room: str, position: Position, envelopes: Sequence[RoomEnvelope]) -> None:
+        """Keep what comes next in a room, of that what is to be kept."""
+        for envelope in envelopes:
+            if envelope.history is History.KEPT:
+                ring = self.of(room, position)
+                self._append(ring, envelope)
+                self._shrink()
+            elif envelope.history is History.NONE and room in self._rings:
+                self.forget(room)
+
+    def of(self, room: str, begin: Position) -> Ring:
+        """Return the same, or a new one that begins there."""
+        ring = self.find(room)
+        if ring is None:
+            ring = self._rings[room] = Ring(begin)
+            self.bytes += RING_BYTES
+        return ring
+
+    def fill(self, room: str, ring: Ring, older: Sequence[RoomEnvelope]) -> None:
+        """Put into a ring all that was before it, or all of that which is to be had.
+
+        Nothing is done if it is not the room's ring any more.
+        """
+        if self._rings.get(room) is not ring:
+            return
+        ring.filled = True
+        kept, ring.kept = ring.kept, OrderedDict()
+        for envelope in older[max(0, len(older) + len(kept) - MOST_KEPT) :]:
+            self._append(ring, envelope)
+        ring.kept.update(kept)
+        self._shrink()
+
+    def forget(self, room: str) -> None:
+        """Keep nothing of a room any more: what comes next is not what follows."""
+        ring = self._rings.pop(room, None)
+        if ring is not None:
+            self.bytes -= ring.bytes
+
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        self._rings.clear()
+        self.bytes = 0
+
+    def _append(self, ring: Ring, envelope: RoomEnvelope) -> None:
+        former = ring.kept.pop(envelope.id, None)
+        ring.kept[envelope.id] = envelope
+        if len(ring.kept) > MOST_KEPT:
+            former = ring.kept.popitem(last=False)[1]
+            ring.filled = True
+        size = _size(envelope) - (_size(former) if former is not None else 0)
+        ring.bytes += size
+        self.bytes += size
+
+    def _shrink(self) -> None:
+        while self.bytes > self._most_bytes:
+            self.forget(next(iter(self._rings)))
+            self.dropped += 1
+
+
+def _size(envelope: RoomEnvelope) -> int:
+    return EACH_BYTES + len(envelope.payload)
