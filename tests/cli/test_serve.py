@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from greenroom.cli.main import main
 from greenroom.cli.serve import _announce
+from greenroom.demo.page import Demo
 from greenroom.entrance.ready import Ready
 from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.load import load
@@ -71,6 +72,18 @@ def test_address_taken() -> None:
     refused(ended, 3, f"cannot listen on 127.0.0.1 port {port}: ")
     refused(ended, 3, "--port 0 takes a free one")
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_demo_that_others_could_reach() -> None:
+    """The page gives tokens to whoever comes: it is refused before anything is opened, code 2."""
+    refused(run("--demo", "--port", "0", "--host", "0.0.0.0"), 2, "for this machine alone")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_where_the_demo_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line that is printed is the page's address."""
+    _announce(load({}, {}, None), ready(None), demo=Demo("/chat"))
+    assert capsys.readouterr().out.splitlines()[-1] == ("Demo:    http://127.0.0.1:8470/chat/demo/")
 
 
 @pytest.mark.parametrize("host", ["a..b", "192.0.2.1"])

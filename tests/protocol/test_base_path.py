@@ -81,7 +81,10 @@ def test_good_ones(text: str) -> None:
             for raw in ("/.", "/a/..", "/a/../b", "/a?b", "/a%20b", "/é", "/a b")
         ),
         *((raw, "such as /chat") for raw in (5, None, "/" + "x" * 65, "/x" * 9)),
-        *((f"{raw}", "paths of its own") for raw in ("/health", "/metrics/x", "/tags", "/console")),
+        *(
+            (f"{raw}", "paths of its own")
+            for raw in ("/health", "/metrics/x", "/tags", "/console", "/demo")
+        ),
     ],
 )
 def test_bad_ones(raw: object, rule: str) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from greenroom.cli.options import fail, load_settings, settings_options
 from greenroom.cli.streams import say_if_possible
+from greenroom.demo.page import Demo
 from greenroom.entrance.ready import Ready
 from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
@@ -34,7 +35,16 @@ FORGOTTEN = "in memory, forgotten at the end"
     help="Take the place of the service that runs on the data directory; no client is refused.",
 )
 @click.option("--background", is_flag=True, help="Return when the service is ready; it runs on.")
-def serve(config_file: Path | None, takeover: bool, background: bool, **given: str | None) -> None:
+@click.option(
+    "--demo", is_flag=True, help="Show a page to try, to browsers on this machine: two viewers."
+)
+def serve(
+    config_file: Path | None,
+    takeover: bool,
+    background: bool,
+    demo: bool,
+    **given: str | None,
+) -> None:
     """Run the service.
 
     Every setting: greenroom config --explain.
@@ -42,7 +52,9 @@ def serve(config_file: Path | None, takeover: bool, background: bool, **given: s
     tell = in_background() if background else None
     try:
         settings = load_settings(given, config_file)
+        page = Demo.of(settings) if demo else None
         # Most of a start's imports: what is refused up to here needs none of them.
+        from greenroom.server.parts import Parts
         from greenroom.server.serve import run_service
 
         logs.configure(settings.text("log_level"), settings.text("log_format"))
@@ -53,8 +65,9 @@ def serve(config_file: Path | None, takeover: bool, background: bool, **given: s
             _ready_file(settings.optional_path("ready_file"), keep=takeover),
             asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
-            announce = partial(_announce, settings, tell=tell)
-            runner.run(run_service(settings, announce, taking_over=takeover))
+            announce = partial(_announce, settings, tell=tell, demo=page)
+            parts = Parts() if page is None else Parts(admits=page.admit, application=page.over)
+            runner.run(run_service(settings, announce, taking_over=takeover, parts=parts))
     except StartRefused as refused:
         raise fail(refused) from None
     except StorageUnavailable as error:
@@ -93,9 +106,17 @@ class _Owner(msgspec.Struct):
     pid: int
 
 
-def _announce(settings: Settings, ready: Ready, tell: Callable[[], None] | None = None) -> None:
+def _announce(
+    settings: Settings,
+    ready: Ready,
+    tell: Callable[[], None] | None = None,
+    demo: Demo | None = None,
+) -> None:
+    if demo is not None:
+        demo.sign_with(ready)
     _write_ready_file(settings, ready)
-    say_if_possible(_banner(ready, "Ctrl-C" if tell is None else f"kill {ready.pid}"))
+    shown = _banner(ready, "Ctrl-C" if tell is None else f"kill {ready.pid}")
+    say_if_possible(shown if demo is None else f"{shown}\nDemo:    {demo.url}")
     if tell is not None:
         tell()
 

@@ -2,16 +2,13 @@
 
 - A service on a loopback address shows them to everybody on the machine; any other only to who
   sends `Authorization: Bearer` with the `metrics_token`. A token that is set is always asked for.
-- A proxy on the same machine makes nobody local: what it forwards, by its headers or by the address
-  that it is trusted to tell, needs the token; so does everything behind the PROXY protocol.
-- Nor does a name: a page of others that a browser on the machine shows can have its own name lead
-  to a loopback address, and read what is there. `Host` must be one of those, or localhost.
+- What a proxy on the same machine forwards, by its headers or by the address that it is trusted to
+  tell, needs the token; so does everything behind the PROXY protocol, and a page of others
+  (`network.this_machine`).
 - The numbers are read on the event loop, because their owners change them there.
 """
 
-import ipaddress
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hmac import compare_digest
 from typing import Protocol
 
@@ -26,6 +23,7 @@ from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
 from greenroom.messaging.hub import Hub
+from greenroom.network.this_machine import is_from_here
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.telemetry.descriptors import DescriptorWatch
 from greenroom.telemetry.loop_lag import LoopLag
@@ -79,7 +77,7 @@ class Monitoring:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = dict(scope["headers"])
-        local = self._local and _is_from_here(scope, headers)
+        local = self._local and is_from_here((scope.get("client") or ("",))[0], headers)
         if not self._may_read(headers.get(b"authorization", b""), local):
             challenge = (b"www-authenticate", b"Bearer")
             await _answer(send, 401, "text/plain; charset=utf-8", REFUSED, challenge)
@@ -93,40 +91,6 @@ class Monitoring:
             return local
         scheme, _, given = authorization.partition(b" ")
         return scheme.lower() == b"bearer" and compare_digest(given.strip(), self._token)
-
-
-def _is_from_here(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    peer = (scope.get("client") or ("",))[0]
-    return (
-        bool(peer)
-        and is_loopback(peer)
-        and _names_this_machine(headers.get(b"host", b""))
-        and not _FORWARDING & headers.keys()
-    )
-
-
-def _names_this_machine(host: bytes) -> bool:
-    name = re.sub(rb":[0-9]*\Z", b"", host.strip()).decode("latin-1").lower()
-    if name == "localhost":
-        return True
-    try:
-        return is_loopback(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
-    except ValueError:
-        return False
-
-
-_FORWARDING = frozenset(
-    {
-        *(b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
-        *(b"x-forwarded-server", b"x-real-ip"),
-    }
-)
-"""Headers of requests that a proxy passed on."""
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether only this machine reaches an address that a socket is bound to."""
-    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def watch(

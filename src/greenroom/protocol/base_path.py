@@ -16,7 +16,7 @@ import msgspec
 FORM = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[a-z0-9._~-]{1,64}){1,8}")
 """No segment of dots, which clients and proxies resolve; no capitals, as operations have."""
 
-TAKEN = frozenset({"console", "health", "metrics", "tags"})
+TAKEN = frozenset({"console", "demo", "health", "metrics", "tags"})
 """What the service's own paths begin with: below them nobody could tell the two apart."""
 
 

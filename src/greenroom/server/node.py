@@ -34,7 +34,6 @@ from greenroom.entrance.application import Application
 from greenroom.entrance.health import SHARED_STORE, Health, Part, StoreCheck
 from greenroom.entrance.metrics_endpoint import (
     Monitoring,
-    is_loopback,
     watch,
     watch_audit,
     watch_bus,
@@ -47,6 +46,7 @@ from greenroom.identities.service import IdentityService
 from greenroom.messaging import sweeper
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
+from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker

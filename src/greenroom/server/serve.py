@@ -16,12 +16,12 @@ from greenroom import __version__
 from greenroom.chatlog.choice import chosen
 from greenroom.entrance.health import StoreCheck
 from greenroom.entrance.http_server import HttpServer, entrance, http_config
-from greenroom.entrance.metrics_endpoint import is_loopback
 from greenroom.entrance.ready import Ready, description
 from greenroom.entrance.sockets import Listening, listening
 from greenroom.entrance.takeover import Predecessor, predecessor
 from greenroom.entrance.takeover_offer import Offer, Successor
 from greenroom.messaging.hub import Hub
+from greenroom.network.this_machine import is_loopback
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
 from greenroom.server.adapters import Adapters, open_adapters
@@ -71,6 +71,7 @@ async def run_service(
     asyncio.get_running_loop().set_exception_handler(logs.FaultHandler(lines))
     async with _predecessor(settings, taking_over=taking_over) as before:
         with listening(settings, None if before is None else before.listening) as found:
+            parts.admits(found)
             again = await _run(settings, parts, found, lines, before, announce)
             while again:
                 again = await _run(settings, parts, found, lines, None, _say_nothing)
