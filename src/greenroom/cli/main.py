@@ -22,6 +22,7 @@ from greenroom.cli.verbose import be_verbose, is_verbose, note_fault
 
 COMMANDS = {
     "admin": "admin.command:admin",
+    "api": "operations.command:api",
     "backup": "backup.command:backup",
     "bench": "bench.command:bench",
     "chat": "room.chat:chat",

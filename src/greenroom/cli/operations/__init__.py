@@ -1,0 +1,1 @@
+"""`greenroom api`: every operation of every service model, as the AWS CLI would have it."""
