@@ -4,20 +4,19 @@ Covers: greenroom.cli.backup.command
 """
 
 import contextlib
-import json
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.running.killed import Killed, killing
 from tests.running.service import STARTUP_SECONDS, Service, environment, running
 from tests.running.wire import WebSocket, api_of, token_line, upgrade_bytes
 
-KILLED = Path(__file__).with_name("killed.py")
 STEPS = 40
 """More than a backup or a restore takes."""
 
@@ -65,28 +64,10 @@ def modes(directory: Path) -> set[str]:
     }
 
 
-Killed = Callable[..., int]
-
-
 @pytest.fixture(scope="module")
 def killed() -> Iterator[Killed]:
     """Return a function that runs a command, kills it at a step, and returns its exit code."""
-    with subprocess.Popen(
-        [sys.executable, str(KILLED)],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        umask=0,
-    ) as commands:
-
-        def run(step: int, *arguments: object) -> int:
-            assert commands.stdin
-            assert commands.stdout
-            commands.stdin.write(json.dumps([step, *map(str, arguments)]) + "\n")
-            commands.stdin.flush()
-            return int(commands.stdout.readline())
-
+    with killing(environment()) as run:
         yield run
 
 

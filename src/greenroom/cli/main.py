@@ -31,6 +31,7 @@ COMMANDS = {
     "event": "room.acting:event",
     "help": "about:show_help",
     "kick": "room.acting:kick",
+    "migrate": "migrate.command:migrate",
     "restore": "backup.command:restore_command",
     "room": "room.command:room",
     "rooms": "room.command:rooms",

@@ -10,9 +10,11 @@ import structlog
 
 from greenroom.bus.nats import inspection as nats_inspection
 from greenroom.bus.nats import login
+from greenroom.bus.nats import states as nats_states
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import Options
 from greenroom.bus.nats.login import Login
+from greenroom.bus.streams import StreamState
 from greenroom.clock import Clock
 from greenroom.process.kept_file import KeptFile, one_line
 from greenroom.process.start_refused import ClockRefused
@@ -53,6 +55,15 @@ async def look_at_bus(settings: Settings) -> str:
         StartRefused: as `open_bus` does.
     """
     return await nats_inspection.inspect(_options(settings))
+
+
+async def states_of_streams(settings: Settings) -> dict[int, StreamState]:
+    """Return what each stream of the bus holds that is there; change nothing.
+
+    Raises:
+        StartRefused: as `open_bus` does.
+    """
+    return await nats_states.states(_options(settings))
 
 
 async def look_at_store(settings: Settings, clock: Clock) -> Inspection:

@@ -1,6 +1,6 @@
 """What is wrong with a backup is found before the data directory is touched.
 
-Covers: greenroom.cli.backup.keys, greenroom.cli.backup.manifest
+Covers: greenroom.cli.backup.keys, greenroom.cli.backup.manifest, greenroom.cli.new_directory
 """
 
 import hashlib
@@ -16,7 +16,8 @@ import pytest
 from greenroom.cli.backup import restore as restoring
 from greenroom.cli.backup.make import make
 from greenroom.cli.backup.manifest import Manifest
-from greenroom.cli.backup.restore import check_free, restore, verify
+from greenroom.cli.backup.restore import restore, verify
+from greenroom.cli.new_directory import check_free
 from greenroom.settings import load
 from greenroom.storage.base import StoreForeign, StoreUnwritable
 from greenroom.storage.sqlite.store import SqliteStore

@@ -8,7 +8,8 @@ import click
 from greenroom.cli.backup.keys import check_key
 from greenroom.cli.backup.make import make
 from greenroom.cli.backup.manifest import Manifest
-from greenroom.cli.backup.restore import check_free, restore, verify
+from greenroom.cli.backup.restore import restore, verify
+from greenroom.cli.new_directory import check_free
 from greenroom.cli.options import fail, load_settings
 from greenroom.cli.progress import shown_progress
 from greenroom.process.start_refused import StartRefused

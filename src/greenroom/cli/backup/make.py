@@ -16,7 +16,8 @@ import msgspec
 
 from greenroom import __version__
 from greenroom.cli.backup.keys import check_key
-from greenroom.cli.backup.manifest import FILES, FORMAT, MANIFEST, Manifest, of_file
+from greenroom.cli.backup.manifest import FORMAT, MANIFEST, Manifest, of_file
+from greenroom.cli.new_directory import FILES
 from greenroom.cli.progress import Progress, no_progress
 from greenroom.process.files import synchronize, write_private
 from greenroom.settings.values import Settings

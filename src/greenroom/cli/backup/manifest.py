@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from greenroom.cli.new_directory import FILES
 from greenroom.storage.base import StoreForeign
 from greenroom.storage.sqlite.database_file import DATABASE
 from greenroom.vault.vault import KEY_FILE
@@ -18,9 +19,6 @@ MANIFEST = "manifest.json"
 
 FORMAT = 1
 """Of the manifest; another one is not understood."""
-
-FILES = (KEY_FILE, DATABASE)
-"""What may be in a backup, in the order in which it is put back: the database makes it a store."""
 
 CHUNK = 1 << 20
 

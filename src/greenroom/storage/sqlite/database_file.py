@@ -39,7 +39,7 @@ CACHE_KILOBYTES = 16_384
 """How much of the database each of the two connections keeps in memory."""
 
 RESTORING = ".restoring"
-"""A directory that is there while a backup is put into the data directory."""
+"""A directory that is there while a backup, or another database, is put into the data directory."""
 
 MADE_WITH_STORE = ("secrets.key", "credentials")
 """Files of the data directory that are made only after the database: see `vault`, `credentials`."""
@@ -140,10 +140,32 @@ def upgrade(connection: sqlite3.Connection, schema: Sequence[Step]) -> None:
             )
 
 
+def create(path: Path, schema: Sequence[Step]) -> None:
+    """Make a new database, which has its name when it is whole.
+
+    Raises:
+        StoreUnwritable: it cannot be written.
+        OSError: likewise.
+    """
+    new = path.with_name(path.name + ".new")
+    for leftover in (new, _beside(new, "-journal"), _beside(new, "-wal"), _beside(new, "-shm")):
+        leftover.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(_connect(new, "mode=rw")) as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            upgrade(connection, schema)
+            connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        raise unwritable(path, error) from error
+    new.replace(path)
+    synchronize(path.parent)
+
+
 def _open(path: Path, schema: Sequence[Step], lock: Lock) -> sqlite3.Connection:
     try:
         if not examine(path, schema[-1].number, lock):
-            _create(path, schema)
+            create(path, schema)
         connection = _connect(path, "mode=rw")
     except OSError as error:
         raise unwritable(path, error) from error
@@ -174,22 +196,6 @@ def _connect(path: Path, parameters: str) -> sqlite3.Connection:
         isolation_level=None,
         cached_statements=256,
     )
-
-
-def _create(path: Path, schema: Sequence[Step]) -> None:
-    new = path.with_name(path.name + ".new")
-    for leftover in (new, _beside(new, "-journal"), _beside(new, "-wal"), _beside(new, "-shm")):
-        leftover.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        with closing(_connect(new, "mode=rw")) as connection:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            upgrade(connection, schema)
-            connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.Error as error:
-        raise unwritable(path, error) from error
-    new.replace(path)
-    synchronize(path.parent)
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -258,7 +264,8 @@ def _check_nothing_is_left(path: Path, lock: Left) -> None:
     """Refuse to begin anew beside what only a store that was there before can have left."""
     if (path.parent / RESTORING).is_dir():
         raise StoreForeign(
-            f"{path.parent} holds a restore that was interrupted: run greenroom restore once more"
+            f"{path.parent} holds a migration or a restore that was interrupted: run greenroom"
+            " migrate or greenroom restore once more"
         )
     left = [name for name in MADE_WITH_STORE if (path.parent / name).is_file()]
     if lock.must_have_log:
