@@ -7,6 +7,10 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 
+DEBT_SECONDS = 8.0
+"""How long a bucket is empty at most for what was taken of it elsewhere."""
+
+
 class TokenBucket:
     """Allows `rate` takes a second, and a burst of `capacity` after a pause.
 
@@ -73,6 +77,17 @@ class TokenBucket:
                 fill = capacity
         self._fill = fill - 1.0 if fill > 1.0 - capacity else -capacity
 
+    def owe(self, now: float, tokens: float) -> None:
+        """Take tokens, also if they are not there: they were taken where this was not asked.
+
+        The debt is bounded by what `DEBT_SECONDS` bring.
+        """
+        elapsed = now - self._last
+        if elapsed > 0:
+            self._last = now
+            self._fill = min(self._fill + elapsed * self._rate, self._capacity)
+        self._fill = max(self._fill - tokens, -DEBT_SECONDS * self._rate)
+
     def give_back(self, tokens: float = 1.0) -> None:
         """Return tokens that were taken for something that was refused afterwards."""
         self._fill = min(self._fill + tokens, self._capacity)
@@ -127,12 +142,83 @@ class Buckets(Generic[K]):
             self._buckets.move_to_end(key)
             bucket.change(rate)
             return bucket
-        bucket = self._buckets[key] = TokenBucket(rate, now, self._capacity)
+        bucket = self._buckets[key] = self._made(key, rate, now)
         if len(self._buckets) > self._most:
             longest_idle, _ = self._buckets.popitem(last=False)
             self.evicted += 1
             self._gone(longest_idle)
         return bucket
+
+    def _made(self, _key: K, rate: float, now: float) -> TokenBucket:
+        return TokenBucket(rate, now, self._capacity)
+
+
+class SharedBuckets(Buckets[K]):
+    """Buckets of which others elsewhere take, too: what is taken here is told to them."""
+
+    __slots__ = ("_untold",)
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._untold: dict[K, _SharedBucket[K]] = {}
+
+    def told(self) -> list[tuple[K, float, float]]:
+        """Return what was taken here since the last time: whose, at which rate, how much.
+
+        It is less than nothing of what was given back.
+        """
+        found = [(key, bucket.rate, bucket.told()) for key, bucket in self._untold.items()]
+        self._untold.clear()
+        return [each for each in found if each[2]]
+
+    def taken_elsewhere(self, key: K, rate: float, tokens: float, now: float) -> None:
+        """Take what was taken elsewhere, at that rate if the bucket is new here."""
+        bucket = self.get(key) or self.find(key, rate, now)
+        if tokens > 0:
+            bucket.owe(now, tokens)
+        else:
+            TokenBucket.give_back(bucket, -tokens)
+
+    def _made(self, key: K, rate: float, now: float) -> TokenBucket:
+        return _SharedBucket(key, rate, now, self._untold)
+
+
+class _SharedBucket(TokenBucket, Generic[K]):
+    """A bucket that notes in `untold` that something was taken."""
+
+    __slots__ = ("_key", "_taken", "_untold")
+
+    def __init__(
+        self, key: K, rate: float, now: float, untold: "dict[K, _SharedBucket[K]]"
+    ) -> None:
+        super().__init__(rate, now)
+        self._key = key
+        self._untold = untold
+        self._taken = 0.0
+
+    @property
+    def rate(self) -> float:
+        """How often it allows something, a second."""
+        return self._rate
+
+    def take(self, now: float, tokens: float = 1.0) -> bool:
+        taken = super().take(now, tokens)
+        if taken:
+            self._note(min(tokens, self._capacity))
+        return taken
+
+    def give_back(self, tokens: float = 1.0) -> None:
+        super().give_back(tokens)
+        self._note(-tokens)
+
+    def told(self) -> float:
+        """Return what was taken since the last time."""
+        taken, self._taken = self._taken, 0.0
+        return taken
+
+    def _note(self, tokens: float) -> None:
+        self._taken += tokens
+        self._untold[self._key] = self
 
 
 def _default_capacity(rate: float) -> float:

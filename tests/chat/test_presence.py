@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.bus.base import Arrival, Debit, Deliver, Grant, Position
+from greenroom.bus.base import About, Arrival, Debit, Deliver, Grant, Position
 from greenroom.chat.announcements import Announcement, News, decode, encode
 from greenroom.chat.presence import Alone, Presence
 from tests.stand_ins.hand_clock import HandClock
@@ -58,10 +58,14 @@ class Node:
         )
         wire.nodes.append(self)
 
-    def announce(self, payload: bytes) -> None:
+    def announce(self, payload: bytes, about: About = About.PRESENCE) -> None:
+        assert about is About.PRESENCE
         self._wire.carry(self, payload)
 
-    def on_announcement(self, receiver: Callable[[bytes], None]) -> None:
+    def on_announcement(
+        self, receiver: Callable[[bytes], None], about: About = About.PRESENCE
+    ) -> None:
+        assert about is About.PRESENCE
         self.hears = receiver
 
     def on_arrival(self, receiver: Callable[[Arrival], None]) -> None:

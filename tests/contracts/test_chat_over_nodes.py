@@ -10,13 +10,15 @@ import pytest
 
 from greenroom.bus.base import Arrival, Disconnect, RoomChanged
 from greenroom.bus.nats.bus import NatsBus
+from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import Clock
+from greenroom.model.arn import Arn
 from greenroom.model.errors import ThrottlingException
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import RoomChange
-from greenroom.protocol.actions import SendMessage
+from greenroom.protocol.actions import DeleteMessage, SendMessage
 from greenroom.storage.memory.store import MemoryStore
 from tests.running.buses import SERVERS, nats_buses, until
 from tests.stand_ins.loose_tasks import LooseTasks
@@ -31,6 +33,8 @@ class Node:
         self.bus = bus
         self.rooms = RoomsCache(store.rooms, bus, LooseTasks())
         self.chat = Chat(self.rooms, bus, Quotas(RateProfile.OFF, quotas), clock)
+        self.accounts = AccountRates(bus, bus.node, clock)
+        self.chat.rates.share(self.accounts)
         self.shown: list[dict[str, Any]] = []
         self.kicked: list[str] = []
         bus.on_arrival(self._receive)
@@ -73,7 +77,7 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     clocks = [Clock(partial(_moved, clock, by), clock.monotonic) for by in (0, 3, -3)]
     async with nats_buses(request, request.param, 3, *clocks) as buses:
         nodes = [
-            Node(bus, store, each, send_message_rate=50)
+            Node(bus, store, each, send_message_rate=50, delete_message_rate=5)
             for bus, each in zip(buses, clocks, strict=True)
         ]
         for node in nodes:
@@ -101,6 +105,28 @@ async def test_the_rate_of_a_room(cluster: Cluster) -> None:
     for node in cluster.nodes:
         (account,) = node.chat.rates._accounts._buckets.values()
         assert account.has(0.0, 50 - node.chat.requests["SendMessage"])
+
+
+async def test_the_rate_of_an_account(cluster: Cluster) -> None:
+    """What was done on one node counts on the others as soon as it was told, and is owed there."""
+    first, *others = cluster.nodes
+    for number in range(5):
+        await first.chat.delete_message(cluster.arn, f"{number}" * 12, None)
+    key = (DeleteMessage.quota, *_owner(cluster.arn))
+    assert not any(node.chat.rates._accounts.get(key) for node in others)
+    first.accounts.tick()
+    await until(lambda: all(node.chat.rates._accounts.get(key) for node in others))
+    now = asyncio.get_running_loop().time()
+    for node in others:
+        bucket = node.chat.rates._accounts.get(key)
+        assert bucket is not None
+        assert not bucket.has(bucket._last)
+        assert bucket.has(now + 2)
+
+
+def _owner(arn: str) -> tuple[str, str]:
+    room = Arn.parse(arn)
+    return room.account, room.region
 
 
 async def test_send_times(cluster: Cluster) -> None:

@@ -20,6 +20,7 @@ from greenroom.server.node import (
     _line,
     _monitoring,
     _publishing,
+    _shared_rates,
     _tickers,
     application,
 )
@@ -168,7 +169,8 @@ async def test_what_a_node_starts_and_watches(
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     for name in ("RoomsCache", "Fanout", "_services", "_below", "_control_plane", "_tickers"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
-    for name in ("LoopLag", "_publishing", "Node"):
+    all_._tickers.return_value, all_._shared_rates.return_value = ["always"], ["shared"]
+    for name in ("LoopLag", "_publishing", "Node", "_shared_rates"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
     monkeypatch.setattr(node_module, "_start_chat_log", AsyncMock())
@@ -200,6 +202,19 @@ async def test_what_a_node_starts_and_watches(
     assert all_.watch_nodes.mock_calls == [call(metrics, presence)] * present
     assert all_.presence.start.called is present
     assert all_.Hub.call_args.args[2] is presence
+    assert all_.Node.call_args.kwargs["tickers"] == ["always", "shared"]
+
+
+def test_rates_are_shared_in_a_cluster() -> None:
+    """What accounts do in rooms and ask of the API is told; a node alone tells nobody."""
+    opened, services, control = Mock(), Mock(), Mock()
+    (ticker,) = _shared_rates(opened, services, control)
+    (call_of_chat,) = services.chat.rates.share.mock_calls
+    (call_of_control,) = control.share_rates.mock_calls
+    assert call_of_chat.args == call_of_control.args
+    assert ticker._tick == call_of_chat.args[0].tick
+    opened.shared = None
+    assert _shared_rates(opened, Mock(), Mock()) == []
 
 
 @pytest.mark.parametrize("kind", ["JournaledChatLog", "StreamedChatLog"])

@@ -311,13 +311,22 @@ class Control(Protocol):
         """Send the envelope to every node, this one included."""
 
 
+class About(StrEnum):
+    """What nodes announce: who is interested in one kind is told of that alone."""
+
+    PRESENCE = "news"
+    RATES = "rates"
+
+
 class Peers(Protocol):
     """Tells the other nodes what is true of this one; who is not there is told nothing later."""
 
-    def announce(self, payload: bytes) -> None:
+    def announce(self, payload: bytes, about: About = About.PRESENCE) -> None:
         """Send the bytes to every node that is connected, perhaps this one too; never wait."""
 
-    def on_announcement(self, receiver: Callable[[bytes], None]) -> None:
+    def on_announcement(
+        self, receiver: Callable[[bytes], None], about: About = About.PRESENCE
+    ) -> None:
         """Call the receiver with what nodes announce, each one's in its order, with gaps."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from greenroom.bus.base import (
+    About,
     Arrival,
     Before,
     ControlEnvelope,
@@ -99,8 +100,10 @@ class MemoryBus:
         if self._started:
             self._receivers.tell(envelope)
 
-    def announce(self, payload: bytes) -> None:
+    def announce(self, payload: bytes, about: About = About.PRESENCE) -> None:
         """Do nothing: there is no other node."""
 
-    def on_announcement(self, receiver: Callable[[bytes], None]) -> None:
+    def on_announcement(
+        self, receiver: Callable[[bytes], None], about: About = About.PRESENCE
+    ) -> None:
         """Do nothing: no other node tells anything."""

@@ -7,9 +7,11 @@ used one goes: its room or account may then do a second's worth too much.
   that knows the room: over all nodes there are at most `rate` a second and a burst of as many.
 - What needs a review is counted apart before it is reviewed, denied or not, on each node: a
   handler is asked no more often than its room takes messages.
-- An account's rate is that of this node. A message that is refused after all gives it back.
+- An account's rate is that of this node, and of all others where they tell each other:
+  `account_rates`. A message that is refused after all gives it back.
 """
 
+from greenroom.chat.account_rates import AccountRates
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -35,7 +37,11 @@ class Rates:
         self._clock = clock
         self._rooms: Buckets[str] = Buckets(MAXIMUM_ROOMS)
         self._reviews: Buckets[str] = Buckets(MAXIMUM_ROOMS)
-        self._accounts: Buckets[tuple[str, str, str]] = Buckets(MAXIMUM_ACCOUNTS)
+        self._accounts: Buckets[tuple[str, ...]] = Buckets(MAXIMUM_ACCOUNTS)
+
+    def share(self, rates: AccountRates) -> None:
+        """Have what accounts do count on all nodes, from now on."""
+        self._accounts = rates.buckets("actions", MAXIMUM_ACCOUNTS)
 
     @property
     def evicted(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ decides: IAM, STS, or ivschat.
 
 from collections.abc import Awaitable, Mapping
 
+from greenroom.chat.account_rates import AccountRates
 from greenroom.control.asgi import CORS, Headers, Receive, Scope, Send, answer, header_of
 from greenroom.control.greenroom.api import GreenroomApi
 from greenroom.control.greenroom.operations import PREFIX
@@ -37,6 +38,10 @@ class ControlPlane:
         self._iam = iam or {}
         self._greenroom = greenroom
         pipeline.count_from_zero((UNKNOWN, *HANDLERS))
+
+    def share_rates(self, rates: AccountRates) -> None:
+        """Have requests count on all nodes, from now on."""
+        self._pipeline.share_rates(rates)
 
     @property
     def evicted(self) -> dict[str, int]:

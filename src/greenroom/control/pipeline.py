@@ -19,6 +19,7 @@ from greenroom.audit.entry import SUCCESS
 from greenroom.audit.log import AuditLog
 from greenroom.aws.rest_json import Response
 from greenroom.aws.signature import sigv4
+from greenroom.chat.account_rates import AccountRates
 from greenroom.clock import Clock
 from greenroom.control.asgi import Receive, Scope, Send, answer, header_of, signed_request
 from greenroom.control.request_body import BODY_BYTES, Bodies, TooManyBodies
@@ -128,6 +129,10 @@ class Pipeline:
         self._throttle = Throttle(quotas, clock)
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         """Looked up once: by operation and status, of which there are few."""
+
+    def share_rates(self, rates: AccountRates) -> None:
+        """Have requests count on all nodes, from now on."""
+        self._throttle.share(rates)
 
     @property
     def evicted(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ and operations are no way around them, sessions neither. What has a large body c
 requests, as it costs.
 """
 
+from greenroom.chat.account_rates import AccountRates
 from greenroom.clock import Clock
 from greenroom.model.arn import ResourceType
 from greenroom.model.errors import ThrottlingException
@@ -25,6 +26,10 @@ class Throttle:
         self._quotas = quotas
         self._clock = clock
         self._buckets: Buckets[tuple[str, ...]] = Buckets(_MAXIMUM_BUCKETS)
+
+    def share(self, rates: AccountRates) -> None:
+        """Have requests count on all nodes, from now on."""
+        self._buckets = rates.buckets("requests", _MAXIMUM_BUCKETS)
 
     @property
     def evicted(self) -> int:

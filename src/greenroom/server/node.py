@@ -10,6 +10,8 @@ import msgspec
 
 from greenroom.bus.base import Bus, IdentitiesChanged, RoomLine
 from greenroom.bus.memory import MemoryBus
+from greenroom.chat import account_rates
+from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.presence import Presence
 from greenroom.chat.rooms_cache import RoomsCache
@@ -98,12 +100,13 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     services = _services(opened, rooms, keys, chat_log)
     plane = messaging_plane.build(opened.settings, _below(opened, services), hub, tasks)
     control = _control_plane(opened, services, keys)
+    lag = LoopLag(metrics.loop_lag_seconds)
+    tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
     if presence is not None:
         presence.start()
-    lag = LoopLag(metrics.loop_lag_seconds)
     watch(metrics, hub, services.chat, rooms, control, opened.bus.rings)
     watch_process(metrics, plane.memory, plane.descriptors)
     watch_loop(metrics, lag)
@@ -123,7 +126,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         tasks=tasks,
         control=control,
         chat_log=chat_log,
-        tickers=_tickers(opened, plane, lag),
+        tickers=tickers,
         publishing=_publishing(opened, tasks),
     )
 
@@ -145,6 +148,16 @@ def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopL
     if opened.certificate is not None:
         made.append(Ticker(certificate.LOOK_SECONDS, opened.certificate.look))
     return made
+
+
+def _shared_rates(opened: Adapters, services: Services, control: ControlPlane) -> list[Ticker]:
+    """Have what accounts do count on all nodes of a cluster; return what tells it."""
+    if opened.shared is None:
+        return []
+    rates = AccountRates(opened.bus, new_id(), opened.clock)
+    services.chat.rates.share(rates)
+    control.share_rates(rates)
+    return [Ticker(account_rates.TELL_SECONDS, rates.tick)]
 
 
 def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: ChatLog) -> Services:

@@ -6,10 +6,12 @@ was told while there was none may have been missed.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
 from greenroom.bus.base import (
+    About,
     Arrival,
     ControlEnvelope,
     Debit,
@@ -60,7 +62,7 @@ class NatsBus:
         self._news = ControlNews(
             self._connection, self.node, self.figures, (patience or Patience()).outcome
         )
-        self._announced: list[Callable[[bytes], None]] = []
+        self._announced: dict[About, list[Callable[[bytes], None]]] = {each: [] for each in About}
         self._ahead_ns: list[int] = []
         self._told = False
         self.streams = StoredStreams(self._connection)
@@ -167,18 +169,21 @@ class NatsBus:
 
     # Announcements
 
-    def announce(self, payload: bytes) -> None:
-        self._connection.send(subjects.ANNOUNCEMENTS, payload)
+    def announce(self, payload: bytes, about: About = About.PRESENCE) -> None:
+        self._connection.send(subjects.ANNOUNCEMENTS + about, payload)
 
-    def on_announcement(self, receiver: Callable[[bytes], None]) -> None:
-        self._announced.append(receiver)
+    def on_announcement(
+        self, receiver: Callable[[bytes], None], about: About = About.PRESENCE
+    ) -> None:
+        self._announced[about].append(receiver)
 
     # The connection
 
     async def _prepare(self) -> None:
         connection, options, before = self._connection, self._options, self._ahead_ns
         await connection.listen(LEADERS, self._led_anew)
-        await connection.listen(subjects.ANNOUNCEMENTS, self._heard)
+        for about in About:
+            await connection.listen(subjects.ANNOUNCEMENTS + about, partial(self._heard, about))
         if before:
             again = provided.provide_again(connection, options, self._monotonic_ns, before)
             self._ahead_ns = await again
@@ -195,9 +200,9 @@ class NatsBus:
     def _monotonic_ns(self) -> int:
         return int(self._clock.monotonic() * 1e9)
 
-    def _heard(self, _subject: bytes, _raw: bytes, data: bytes) -> None:
+    def _heard(self, about: About, _subject: bytes, _raw: bytes, data: bytes) -> None:
         if self._told:
-            for receiver in self._announced:
+            for receiver in self._announced[about]:
                 receiver(data)
 
     def _led_anew(self, _subject: bytes, _raw: bytes, data: bytes) -> None:

@@ -5,7 +5,7 @@
 | `gr.NN.<room>`, stored in `ROOMS_NN` | what is published in a room |
 | `gd.NN.<room>` | the same, from the stream to the nodes that follow the room |
 | `gc.news`, stored in `CONTROL`; `gcd.news` | what every node is to forget or to learn |
-| `gp.news` | what nodes announce of themselves; it is not stored |
+| `gp.news`, `gp.rates` | what nodes announce of themselves, of what accounts do; it is not stored |
 | `_GR.<node>.<token>` | answers to one node |
 """
 
@@ -19,7 +19,7 @@ STREAMS: Final = 16
 CONTROL_STREAM: Final = "CONTROL"
 CONTROL: Final = "gc.news"
 CONTROL_DELIVERED: Final = "gcd.news"
-ANNOUNCEMENTS: Final = "gp.news"
+ANNOUNCEMENTS: Final = "gp."
 
 
 def stream_of(room: str) -> int:
