@@ -4,7 +4,6 @@ Covers: greenroom.cli.migrate.command, greenroom.cli.migrate.run, greenroom.bus.
 """
 
 import asyncio
-import gzip
 import json
 import random
 import shutil
@@ -19,7 +18,7 @@ import boto3
 import pytest
 
 from tests.running.buses import until
-from tests.running.cluster import Place, hear, nodes, say, status_of, viewers
+from tests.running.cluster import Place, hear, nodes, recorded, say, status_of, viewers
 from tests.running.killed import killing
 from tests.running.service import STARTUP_SECONDS, Service, environment, running
 
@@ -89,16 +88,6 @@ def files(directory: Path) -> dict[str, bytes]:
         for each in directory.iterdir()
         if each.is_file() and each.name not in {"lock", "greenroom.db-shm"}
     }
-
-
-def recorded(directory: Path) -> list[str]:
-    """Return the contents of all chat logs in files, in the order of their names."""
-    lines = [
-        line
-        for path in sorted(directory.rglob("*.log.gz"))
-        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
-    ]
-    return [json.loads(line)["payload"]["Content"] for line in lines]
 
 
 def user_of(service: Service) -> Any:

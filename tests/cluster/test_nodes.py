@@ -5,10 +5,7 @@ Covers: greenroom.server.cluster
 
 import asyncio
 import gzip
-import json
 import re
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +17,7 @@ from scripts.servers.nats_server import NatsServer, nats_server
 from scripts.servers.node import new_secrets_key
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from tests.running.cluster import Place, hear, nodes, place, say, status_of, viewers
-from tests.running.said import assert_no_faults, samples, until
+from tests.running.said import assert_no_faults, failing, samples, until
 from tests.running.servers import fresh_account, fresh_database
 from tests.running.service import Service
 
@@ -248,18 +245,6 @@ async def test_without_nats(tmp_path: Path, database: str, own_bus: NatsServer) 
             assert [(await hear(viewer)).content for viewer in watching] == ["three", "three"]
         for service in services:
             assert_no_faults(service)
-
-
-def failing(service: Service) -> dict[str, str]:
-    """Return what the health says that fails."""
-    try:
-        with urllib.request.urlopen(f"{service.api_url}/health/ready") as answer:
-            body = json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            body = json.load(error)
-    found: dict[str, str] = body.get("failing", {})
-    return found
 
 
 async def test_a_takeover(shared: Place, two_to_kill: list[Service]) -> None:

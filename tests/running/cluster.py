@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -135,3 +136,13 @@ async def status_of(service: Service, token: str) -> int:
             return 101
     except websockets.InvalidStatus as refused:
         return refused.response.status_code
+
+
+def recorded(directory: Path) -> list[str]:
+    """Return the contents of all chat logs in files, in the order of their names."""
+    lines = [
+        line
+        for path in sorted(directory.rglob("*.log.gz"))
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
+    ]
+    return [json.loads(line)["payload"]["Content"] for line in lines]

@@ -2,6 +2,7 @@
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -44,6 +45,18 @@ def assert_no_faults(service: Service) -> None:
     text = service.log.read_text()
     for word in ("crashed", "fault in the event loop", "Traceback"):
         assert word not in text, text[-4000:]
+
+
+def failing(service: Service) -> dict[str, str]:
+    """Return what the health says that fails."""
+    try:
+        with urllib.request.urlopen(f"{service.api_url}/health/ready") as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            body = json.load(error)
+    found: dict[str, str] = body.get("failing", {})
+    return found
 
 
 def samples(service: Service) -> dict[str, float]:

@@ -97,6 +97,7 @@ def _settings(data_dir: str | None, config_file: Path | None) -> Settings:
         )
     if settings.database is not None:
         raise SettingsRefused(
-            "storage is PostgreSQL: back it up, and restore it, with its own tools such as pg_dump"
+            "storage is PostgreSQL, with tools of its own: back it up with pg_dump or continuous"
+            " archiving, restore it with pg_restore, and keep a copy of the key of secrets_key_file"
         )
     return settings
