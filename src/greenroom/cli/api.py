@@ -6,6 +6,7 @@ import re
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -103,6 +104,8 @@ class Api:
         self._region = region
         self._service = service
         self.tls = endpoint.tls()
+        self.also: Mapping[str, str] = {}
+        """Headers beside, which are not signed."""
         self._local = _OfThread()
         self._connections: list[http.client.HTTPConnection] = []
 
@@ -139,7 +142,7 @@ class Api:
         fresh = connection.sock is None
         started = time.monotonic()
         try:
-            connection.request("POST", path, body, self._headers(path, body))
+            connection.request("POST", path, body, {**self._headers(path, body), **self.also})
             answer = connection.getresponse()
             text = answer.read()
             note_request(f"POST {path}", _shown(answer), time.monotonic() - started)

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     SECRETS_KEY = 10
     SERVER_UNREACHABLE = 11
     SERVER_UNFIT = 12
+    UNWELL = 13
 
     @property
     def meaning(self) -> str:
@@ -63,6 +64,10 @@ _MEANINGS = {
     ExitCode.REFUSED: (
         "The service refused what was asked: the access key, what it may do, or what the request"
         " names or holds; the line says which."
+    ),
+    ExitCode.UNWELL: (
+        "`greenroom health` found the service not ready, or `greenroom doctor` a fault; the lines"
+        " say which."
     ),
     ExitCode.NOT_EXACT: (
         "A measurement found connections refused or lost, or messages refused, lost, repeated or"

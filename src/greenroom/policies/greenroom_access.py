@@ -14,6 +14,7 @@ PREFIX = "greenroom"
 _KEYS = f"arn:aws:{PREFIX}::{{account}}:token-key/*"
 _KEY = f"arn:aws:{PREFIX}::{{account}}:token-key/{{keyId}}"
 _ACCOUNT = f"arn:aws:{PREFIX}::{{account}}:account"
+_REVIEWS = f"arn:aws:{PREFIX}::{{account}}:review/*"
 _IDENTITY = "arn:aws:iam::{account}:{identity}"
 
 GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
@@ -21,9 +22,12 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "EndSessions": _IDENTITY,
         "KillTokenKey": _KEY,
         "ListTokenKeys": _KEYS,
+        "ListReviews": _REVIEWS,
         "ResumeAccount": _ACCOUNT,
+        "RevealReviews": _REVIEWS,
         "RotateTokenKey": _KEYS,
         "ShowAccount": _ACCOUNT,
+        "ShowRequest": _ACCOUNT,
         "SuspendAccount": _ACCOUNT,
     }
 )

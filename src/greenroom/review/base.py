@@ -6,7 +6,7 @@
 - **Order.** None: who needs it awaits one verdict before asking for the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -62,3 +62,65 @@ class Reviewer(Protocol):
 
         What cannot be found out now is no problem.
         """
+
+
+class Content(msgspec.Struct, frozen=True, rename="camel"):
+    """What was said, and what the handler made of it."""
+
+    content: str
+    attributes: Mapping[str, str] | None
+    answered_content: str | None
+    answered_attributes: Mapping[str, str] | None
+    reason: str | None
+
+
+class Reviewed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How one review went; what was said only while somebody may see it."""
+
+    time: str
+    """When it was asked for, ISO 8601."""
+    room_arn: str
+    message_id: str
+    user_id: str
+    handler: str
+    """ARN or URL; "" for a room without one."""
+    outcome: str
+    """As in the metric `greenroom_review_seconds`."""
+    verdict: str
+    """ALLOW or DENY."""
+    by_fallback: bool
+    """Whether the room's fallbackResult said so, since the handler did not."""
+    edited: bool
+    """Whether the handler changed the message."""
+    milliseconds: float
+    shown: Content | None = None
+
+
+class ReviewsPage(msgspec.Struct, frozen=True, rename="camel"):
+    """Some reviews in order, and where the next ones begin."""
+
+    cursor: str
+    missed: int
+    """Reviews since the last cursor that are no longer kept."""
+    reviews: Sequence[Reviewed]
+
+
+class ReviewLog(Protocol):
+    """The latest reviews of this process: bounded, in memory, and in no log.
+
+    What was said is kept while somebody who may see it has asked for that within
+    `REVEAL_SECONDS`, and is shown to holders of what `reveal` returned only.
+    """
+
+    def since(self, account: str, cursor: str | None, reveal: str | None) -> ReviewsPage:
+        """Return reviews in an account's rooms: the next after a cursor, without one the latest.
+
+        A cursor of another process counts as none.
+        """
+
+    def reveal(self, account: str) -> str:
+        """Keep what is said from now on; return what it is shown for, for a while."""
+
+
+REVEAL_SECONDS = 300.0
+"""How long what is said is kept and shown after somebody asked for it."""

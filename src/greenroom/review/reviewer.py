@@ -24,6 +24,7 @@ from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.review.answers import AnswerInvalid, decode_answer, encode_event
 from greenroom.review.base import Allowed, Denied, Submission, Verdict
 from greenroom.review.circuit import Circuit
+from greenroom.review.recent import RecentReviews
 from greenroom.review.target import Failure, InvocationFailed, ReviewTarget
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
@@ -90,6 +91,7 @@ class HandlerReviewer:
         self._metrics = metrics
         self._clock = clock or Clock()
         self._logger = lines or BoundedLog()
+        self.recent = RecentReviews(self._clock)
         self._handlers: OrderedDict[str, _Handler] = OrderedDict()
         self._timeouts: set[asyncio.Timeout] = set()
         self._under_way = 0
@@ -109,7 +111,11 @@ class HandlerReviewer:
             self._idle.set()
         elapsed = self._clock.monotonic() - started
         self._metrics.review_seconds.labels(outcome.value).observe(elapsed)
-        return verdict or _fallback(association.fallback_result, submission)
+        final = verdict or _fallback(association.fallback_result, submission)
+        self.recent.add(
+            submission, association.uri, outcome.value, verdict, final=final, seconds=elapsed
+        )
+        return final
 
     async def problem(self, uri: str) -> str | None:
         try:

@@ -285,6 +285,7 @@ def _control_plane(opened: Adapters, services: Services, keys: TokenKeys) -> Con
         accounts=identity.accounts,
         identities=opened.store.identities,
         end_sessions=identity.end_sessions,
+        reviews=opened.reviewer.recent,
     )
     return ControlPlane(
         pipeline,

@@ -24,6 +24,7 @@ class Operator(Caller):
             accounts=self.accounts,
             identities=self.store.identities,
             end_sessions=nothing,
+            reviews=nothing,
         )
         pipeline = Pipeline(
             Callers(*KEYS.values()),

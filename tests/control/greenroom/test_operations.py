@@ -1,4 +1,7 @@
-"""Greenroom's own operations: what they do, and which permission each of them needs."""
+"""Greenroom's own operations: what they do, and which permission each of them needs.
+
+Covers: greenroom.control.greenroom.requests, greenroom.control.greenroom.reviews
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +18,7 @@ from greenroom.model.errors import AccessDeniedException, ValidationException
 from greenroom.model.identity import IdentityKind
 from greenroom.model.principal import Principal
 from greenroom.policies.request_context import RequestFacts
+from greenroom.review.recent import RecentReviews
 from greenroom.tokens.key_ring import CHAT_PURPOSE, TokenForeign
 from greenroom.vault.token_keys import TokenKeys
 from greenroom.vault.vault import Vault
@@ -37,6 +41,7 @@ class Operator:
         """Open the keys."""
         await self.bus.start()
         store, clock = self.iam.store, self.iam.time.clock
+        self.reviews = RecentReviews(clock)
         sealer = self.iam.services.sealer
         self.keys = await TokenKeys.open(
             Vault(store.secrets, sealer), self.bus, clock, LooseTasks()
@@ -46,6 +51,7 @@ class Operator:
             accounts=Accounts(store.identities, self.bus, clock),
             identities=store.identities,
             end_sessions=self.end,
+            reviews=self.reviews,
         )
         return self
 
@@ -56,7 +62,10 @@ class Operator:
     def call(self, principal: Principal, **parameters: object) -> GreenroomCall:
         """Return a call."""
         return GreenroomCall(
-            services=self.services, principal=principal, parameters=dict(parameters)
+            services=self.services,
+            principal=principal,
+            parameters=dict(parameters),
+            facts=FACTS,
         )
 
     async def does(self, operation: str, **parameters: object) -> Any:
@@ -132,6 +141,9 @@ async def test_sessions(operator: Operator) -> None:
         ("KillTokenKey", b'{"keyId": "k"}', {"keyId": "k"}),
         ("KillTokenKey", b'{"keyId": 1}', None),
         ("KillTokenKey", b'"\xff"', None),
+        ("ListReviews", b"", {"cursor": None, "reveal": None}),
+        ("ListReviews", b'{"cursor": "a:1"}', {"cursor": "a:1", "reveal": None}),
+        ("ListReviews", b'{"cursor": 1}', None),
     ],
 )
 def test_parameters(operation: str, body: bytes, parameters: dict[str, object] | None) -> None:
@@ -139,8 +151,27 @@ def test_parameters(operation: str, body: bytes, parameters: dict[str, object] |
     if parameters is not None:
         assert BY_NAME[operation].parse(body) == parameters
         return
-    with pytest.raises(ValidationException, match="The body must be JSON with a k"):
+    with pytest.raises(ValidationException, match="The body must be JSON"):
         BY_NAME[operation].parse(body)
+
+
+async def test_reviews_and_what_was_said(operator: Operator) -> None:
+    """How reviews went is one permission, what was said another, that is good for a while."""
+    anna = await operator.iam.user("anna", policy("greenroom:ListReviews"))
+    assert await operator.may(anna, "ListReviews")
+    assert not await operator.may(anna, "RevealReviews")
+    page = await operator.does("ListReviews", cursor=None, reveal=None)
+    assert (page.missed, list(page.reviews)) == (0, [])
+    revealed = await operator.does("RevealReviews")
+    assert revealed.seconds == 300
+    assert BY_NAME["ListReviews"].reads
+    assert not BY_NAME["RevealReviews"].reads
+
+
+async def test_how_a_request_is_seen(operator: Operator) -> None:
+    """The answer has what policies are asked about."""
+    answer = await operator.does("ShowRequest")
+    assert (answer.source_ip, answer.secure, answer.region) == ("", False, "us-east-1")
 
 
 async def test_permissions_are_about_a_resource(operator: Operator) -> None:

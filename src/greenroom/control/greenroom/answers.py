@@ -18,6 +18,21 @@ class AccountAnswer(msgspec.Struct, rename="camel"):
     suspended: bool
 
 
+class RequestAnswer(msgspec.Struct, rename="camel"):
+    """How the service sees the request."""
+
+    source_ip: str
+    secure: bool
+    region: str
+
+
+class RevealAnswer(msgspec.Struct, rename="camel"):
+    """What reviews are to be asked for with, and for how long that is good."""
+
+    reveal: str
+    seconds: int
+
+
 class SessionsAnswer(msgspec.Struct, rename="camel"):
     """Whose sessions were ended."""
 

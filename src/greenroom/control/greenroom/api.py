@@ -65,7 +65,10 @@ def _throttle(throttle: Throttle, incoming: Incoming, _route: GreenroomOperation
 def _parse(services: GreenroomServices, incoming: Incoming, operation: GreenroomOperation) -> Asked:
     incoming.trail.parameters = parameters = operation.parse(incoming.body)
     principal = incoming.caller.principal
-    return operation, GreenroomCall(services=services, principal=principal, parameters=parameters)
+    call = GreenroomCall(
+        services=services, principal=principal, parameters=parameters, facts=incoming.facts()
+    )
+    return operation, call
 
 
 async def _authorize(incoming: Incoming, asked: Asked) -> None:

@@ -4,11 +4,19 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from greenroom.control.greenroom.answers import AccountAnswer, SessionsAnswer, TokenKeysAnswer
+from greenroom.control.greenroom.answers import (
+    AccountAnswer,
+    RequestAnswer,
+    RevealAnswer,
+    SessionsAnswer,
+    TokenKeysAnswer,
+)
 from greenroom.control.parameters import Parameters
 from greenroom.identities.accounts import Accounts
 from greenroom.model.identity import IdentityKind
 from greenroom.model.principal import Principal
+from greenroom.policies.request_context import RequestFacts
+from greenroom.review.base import ReviewLog, ReviewsPage
 from greenroom.storage.identities import IdentityStore
 from greenroom.vault.token_keys import TokenKeys
 
@@ -23,6 +31,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Accounts
     identities: IdentityStore
     end_sessions: EndSessions
+    reviews: ReviewLog
 
 
 class GreenroomCall(Parameters, frozen=True, kw_only=True):
@@ -30,6 +39,7 @@ class GreenroomCall(Parameters, frozen=True, kw_only=True):
 
     services: GreenroomServices
     principal: Principal
+    facts: RequestFacts
 
     @property
     def account(self) -> str:
@@ -37,6 +47,8 @@ class GreenroomCall(Parameters, frozen=True, kw_only=True):
         return self.principal.account
 
 
-Answer = TokenKeysAnswer | AccountAnswer | SessionsAnswer
+Answer = (
+    TokenKeysAnswer | AccountAnswer | SessionsAnswer | RequestAnswer | RevealAnswer | ReviewsPage
+)
 
 GreenroomHandler = Callable[[GreenroomCall], Awaitable[Answer]]

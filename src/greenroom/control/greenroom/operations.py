@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from greenroom.control.greenroom import account, sessions, token_keys
+from greenroom.control.greenroom import account, requests, reviews, sessions, token_keys
 from greenroom.control.greenroom.call import GreenroomHandler
 from greenroom.policies.greenroom_access import GREENROOM_ACCESS
 
@@ -36,6 +36,11 @@ OPERATIONS = {
     b"account/show": GreenroomOperation("ShowAccount", account.show_account, reads=True),
     b"account/suspend": GreenroomOperation("SuspendAccount", account.suspend_account),
     b"account/resume": GreenroomOperation("ResumeAccount", account.resume_account),
+    b"requests/show": GreenroomOperation("ShowRequest", requests.show_request, reads=True),
+    b"reviews/list": GreenroomOperation(
+        "ListReviews", reviews.list_reviews, reviews.parse_list, reads=True
+    ),
+    b"reviews/reveal": GreenroomOperation("RevealReviews", reviews.reveal_reviews),
     b"sessions/end": GreenroomOperation("EndSessions", sessions.end_sessions, sessions.parse_end),
 }
 """By path behind `PREFIX`; the method is POST."""

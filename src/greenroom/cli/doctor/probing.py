@@ -1,0 +1,152 @@
+"""What a running service says to those who ask it over its port: health, clock, upgrades."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from greenroom import __version__
+from greenroom.cli.access import CommandRefused
+from greenroom.cli.api import Endpoint, foreign, unreachable
+from greenroom.cli.doctor.findings import Finding, fault, note, ok
+from greenroom.cli.verbose import note_request
+
+PROBE_SECONDS = 5.0
+
+CLOCK_SECONDS = 60.0
+"""How far the clocks may differ: a request 5 minutes off is refused."""
+
+_UPGRADE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "Z3JlZW5yb29tIGRvY3Rvcg==",
+    "sec-websocket-protocol": "no-token",
+}
+"""A handshake that a service refuses for its token, and for nothing else."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer to a probe."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What a service says of its health."""
+
+    status: str
+    version: str
+    failing: dict[str, str] = {}
+
+
+def ask(endpoint: Endpoint, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return the answer to a request that is not signed.
+
+    Raises:
+        CommandRefused: nobody answers.
+    """
+    tls = endpoint.tls()
+    where = (endpoint.host, endpoint.port)
+    connection: http.client.HTTPConnection = (
+        http.client.HTTPConnection(*where, timeout=PROBE_SECONDS)
+        if tls is None
+        else http.client.HTTPSConnection(*where, timeout=PROBE_SECONDS, context=tls)
+    )
+    started = time.monotonic()
+    try:
+        given = {"host": endpoint.authority, **(headers or {})}
+        connection.request("GET", endpoint.path + path, headers=given)
+        answer = connection.getresponse()
+        names = {name.lower(): value for name, value in answer.headers.items()}
+        found = Answer(answer.status, names, answer.read())
+    except (OSError, http.client.HTTPException) as error:
+        raise unreachable(endpoint, error) from error
+    finally:
+        connection.close()
+    note_request(f"GET {endpoint.path}{path}", found.status, time.monotonic() - started)
+    return found
+
+
+def health(endpoint: Endpoint) -> Health:
+    """Return what the service says of itself.
+
+    Raises:
+        CommandRefused: nobody answers, or not as Greenroom does.
+    """
+    answer = ask(endpoint, "/health/ready")
+    try:
+        return msgspec.json.decode(answer.body, type=Health)
+    except msgspec.MsgspecError:
+        raise foreign(endpoint, answer.status, "/health/ready") from None
+
+
+def look(endpoint: Endpoint) -> Iterator[Finding]:
+    """Return what there is to say of a running service, as it is reached there."""
+    try:
+        answer = ask(endpoint, "/health/live")
+        found = health(endpoint)
+    except CommandRefused as refused:
+        yield fault(
+            "service", str(refused), "start it: greenroom serve; or say where it is with --url"
+        )
+        return
+    yield _service(endpoint, found)
+    yield _clocks(answer.headers.get("date"), time.time())
+    yield _upgrades(endpoint)
+
+
+def _service(endpoint: Endpoint, found: Health) -> Finding:
+    if found.failing:
+        why = "; ".join(f"{part}: {meaning}" for part, meaning in found.failing.items())
+        return fault("service", f"{endpoint.shown}: {why}", "docs, Runbooks: NotReady")
+    said = f"{endpoint.shown}, version {found.version}, is ready"
+    if found.version != __version__:
+        remedy = f"restart it to run {__version__}: greenroom serve --takeover"
+        return note("service", f"{said}; this command is {__version__}", remedy)
+    return ok("service", said)
+
+
+def _clocks(date: str | None, now: float) -> Finding:
+    if date is None:
+        return note("clocks", "the service's answers have no Date", "let the proxy pass it on")
+    apart = abs(parsedate_to_datetime(date).timestamp() - now)
+    if apart > CLOCK_SECONDS:
+        return fault(
+            "clocks",
+            f"this machine's and the service's are {apart:.0f} seconds apart",
+            "set the one that is wrong, and run chrony or systemd-timesyncd on it",
+        )
+    return ok("clocks", "this machine's and the service's agree")
+
+
+def _upgrades(endpoint: Endpoint) -> Finding:
+    """Ask for a WebSocket with a token that is none: that it is none is all that may be wrong."""
+    try:
+        answer = ask(endpoint, "/", _UPGRADE)
+    except CommandRefused as refused:
+        return fault("websocket", str(refused), "let the proxy pass upgrades on: docs, Proxies")
+    kind = answer.headers.get("x-amzn-errortype", "")
+    if answer.status == 426:
+        said = str(_message(answer.body))
+        return fault("websocket", said, "let the proxy pass both on: docs, Run it behind a proxy")
+    if answer.status in (400, 401, 403) and kind:
+        return ok("websocket", "handshakes arrive whole")
+    return fault(
+        "websocket",
+        f"a handshake is answered with {answer.status} {kind}".rstrip(),
+        "something else answers at this URL: let upgrades through to the service",
+    )
+
+
+def _message(body: bytes) -> object:
+    try:
+        members = json.loads(body)
+    except ValueError:
+        return "an upgrade does not arrive"
+    return members.get("ErrorMessage") or members.get("message") or "an upgrade does not arrive"

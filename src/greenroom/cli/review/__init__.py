@@ -1,0 +1,1 @@
+"""`greenroom review`: what review handlers are asked, and answer."""

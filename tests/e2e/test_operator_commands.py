@@ -1,0 +1,131 @@
+"""What an operator looks with: `greenroom health`, `doctor` and `review tail`, at the real process.
+
+Covers: greenroom.cli.doctor.command, greenroom.cli.review.command
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
+from tests.running.said import until
+from tests.running.service import Service, environment, running
+
+HANDLER = """
+def review(event):
+    if "rude" in event["Content"]:
+        return {"ReviewResult": "DENY", "Attributes": {"Reason": "rude"}}
+    return {"ReviewResult": "ALLOW", "Content": event["Content"].upper()}
+"""
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service with a review handler that believes a proxy on this machine."""
+    directory = tmp_path_factory.mktemp("operator")
+    (directory / "handlers.py").write_text(HANDLER)
+    with running(
+        directory / "data",
+        PYTHONPATH=str(directory),
+        GREENROOM_REVIEW_HANDLERS="*=python:handlers:review",
+        GREENROOM_QUOTAS="message_review_milliseconds=20000",
+        GREENROOM_TRUSTED_PROXIES="127.0.0.0/8",
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def command(service: Service, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return what calls a command with the service's own data directory."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GREENROOM_")):
+            monkeypatch.delenv(name)
+    directory = str(service.ready["data_dir"])
+    return lambda *words: CliRunner().invoke(main, [*words, "--data-dir", directory])
+
+
+def test_health(command: Command) -> None:
+    """One line for people, the service's own words for scripts, and a code."""
+    well = command("health")
+    assert well.exit_code == ExitCode.OK
+    assert well.stdout.startswith("ok: http://127.0.0.1:")
+    assert json.loads(command("health", "--json").stdout)["status"] == "ok"
+    gone = CliRunner().invoke(main, ["health", "--url", "http://127.0.0.1:1"])
+    assert (gone.exit_code, gone.stdout) == (ExitCode.UNREACHABLE, "")
+
+
+def test_doctor(command: Command, service: Service) -> None:
+    """Every part is looked at, nothing is a fault, and what can be better has its remedy."""
+    result = command("doctor", "--json")
+    found = {each["part"]: each for each in json.loads(result.stdout)}
+    assert result.exit_code == ExitCode.OK, result.stdout
+    assert {"clock", "disk", "permissions", "limits", "io_uring", "aws"} <= found.keys()
+    assert {"data_dir", "address", "secrets_key", "service", "clocks", "websocket"} <= found.keys()
+    assert all(each["remedy"] for each in found.values() if each["level"] == "note")
+    assert found["service"]["said"].startswith(service.api_url)
+    # The setting is the service's; the command need not know it.
+    assert found["proxies"]["said"].startswith("127.0.0.1 is believed about its clients' address")
+    shown = command("doctor").stdout
+    assert "ok     service" in shown
+    assert shown.rstrip().endswith(("notes.", "note."))
+
+
+def test_a_fault_has_its_remedy_and_its_code(command: Command, tmp_path: Path) -> None:
+    """A directory that no service can use, an address nobody answers at."""
+    (tmp_path / "greenroom.db").write_text("something else")
+    result = CliRunner().invoke(main, ["doctor", "--data-dir", str(tmp_path)])
+    assert result.exit_code == ExitCode.UNWELL
+    assert "FAULT  data_dir" in result.stdout
+    assert "→ " in result.stdout
+    result = CliRunner().invoke(main, ["doctor", "--url", "http://127.0.0.1:1"])
+    assert result.exit_code == ExitCode.UNWELL
+    assert "FAULT  service" in result.stdout
+    assert "disk" not in result.stdout
+
+
+def test_reviews_are_followed(command: Command, service: Service, tmp_path: Path) -> None:
+    """Who, what came of it, and how long it took; what was said only if that is asked for."""
+    client = service.boto3()
+    handler = "arn:aws:lambda:us-east-1:123456789012:function:review"
+    room = client.create_room(name="reviewed", messageReviewHandler={"uri": handler})
+    arguments = ["review", "tail", "reviewed", "--count", "2", "--data-dir"]
+    program = [sys.executable, "-m", "greenroom", *arguments, str(service.ready["data_dir"])]
+    errors = tmp_path / "errors"
+    with errors.open("w") as written:
+        process = subprocess.Popen(
+            [*program, "--content"], stdout=subprocess.PIPE, stderr=written, text=True,
+            env=environment(),
+        )  # fmt: skip
+    try:
+        until(lambda: "watching reviews" in errors.read_text(), "the command watches")
+        assert command("say", "reviewed", "hello", "--as", "ann").exit_code == 0
+        refused = command("say", "reviewed", "rude \x1b[2J", "--as", "bob")
+        assert refused.exit_code == ExitCode.REFUSED
+        shown, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    allowed, said_, answered, denied, said_too, reason = shown.splitlines()
+    assert " ann: ALLOW, edited in " in allowed
+    assert f"({handler})" in allowed
+    assert (said_, answered) == ("    said      hello", "    answered  HELLO")
+    assert " bob: DENY in " in denied
+    assert (said_too, reason) == ("    said      rude \\x1b[2J", "    reason    rude")
+    plain = command("review", "tail", "--json", "--count", "2")
+    lines = [json.loads(line) for line in plain.stdout.splitlines()]
+    assert [each["verdict"] for each in lines] == ["ALLOW", "DENY"]
+    assert {each["roomArn"] for each in lines} == {room["arn"]}
+    assert "hello" not in plain.stdout
+    assert "rude" not in plain.stdout
+    audit = (Path(str(service.ready["data_dir"])) / "audit.log").read_text()
+    assert audit.count('"RevealReviews"') == 1
+    assert '"ListReviews"' not in audit

@@ -1,0 +1,126 @@
+"""The latest reviews: bounded, in order, of the asker's account, and without what was said."""
+
+import msgspec
+
+from greenroom.review.base import REVEAL_SECONDS, Allowed, Denied, Submission, Verdict
+from greenroom.review.recent import KEPT, LATEST, LOOKING, PAGE, RecentReviews
+from tests.review.test_answers import SUBMISSION
+from tests.stand_ins.hand_clock import HandClock
+
+ACCOUNT = SUBMISSION.room_arn.split(":")[4]
+ALLOWED = Allowed(SUBMISSION.content, SUBMISSION.attributes)
+
+
+class Reviews(RecentReviews):
+    """Reviews with a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = HandClock()
+        super().__init__(self.time.clock)
+
+    def take(
+        self,
+        verdict: Verdict | None = ALLOWED,
+        submission: Submission = SUBMISSION,
+        outcome: str = "allowed",
+    ) -> None:
+        """Note a review that took 12.34 milliseconds."""
+        final = verdict or Denied()
+        self.add(submission, "arn:f", outcome, verdict, final=final, seconds=0.01234)
+
+
+def test_how_a_review_went() -> None:
+    """Who, which handler, how it ended, how long it took, when; and whether the message changed."""
+    reviews = Reviews()
+    reviews.take()
+    reviews.take(Allowed("edited", None))
+    reviews.take(None, outcome="timed_out")
+    first, edited, fell_back = reviews.since(ACCOUNT, None, None).reviews
+    assert (first.message_id, first.user_id, first.handler) == (
+        SUBMISSION.message_id,
+        SUBMISSION.user_id,
+        "arn:f",
+    )
+    assert (first.verdict, first.outcome, first.milliseconds) == ("ALLOW", "allowed", 12.3)
+    assert first.time == "2023-11-14T22:13:19.987Z"
+    assert (first.by_fallback, first.edited, edited.edited) == (False, False, True)
+    assert (fell_back.verdict, fell_back.by_fallback) == ("DENY", True)
+    assert fell_back.outcome == "timed_out"
+
+
+def test_who_follows_misses_nothing_and_sees_nothing_twice() -> None:
+    """A cursor is where the next ones begin; without one the latest are shown."""
+    reviews = Reviews()
+    for _ in range(LATEST + 5):
+        reviews.take()
+    page = reviews.since(ACCOUNT, None, None)
+    assert len(page.reviews) == LATEST
+    assert reviews.since(ACCOUNT, page.cursor, None) == msgspec.structs.replace(page, reviews=[])
+    for number in range(PAGE + 1):
+        reviews.take(submission=msgspec.structs.replace(SUBMISSION, message_id=str(number)))
+    seen = []
+    for _ in range(2):
+        page = reviews.since(ACCOUNT, page.cursor, None)
+        seen += [each.message_id for each in page.reviews]
+    assert seen == [str(number) for number in range(PAGE + 1)]
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """Whoever was too slow is told how many he missed."""
+    reviews = Reviews()
+    cursor = reviews.since(ACCOUNT, None, None).cursor
+    for _ in range(KEPT + 7):
+        reviews.take()
+    page = reviews.since(ACCOUNT, cursor, None)
+    assert (page.missed, len(page.reviews)) == (7, PAGE)
+
+
+def test_cursors_that_are_none() -> None:
+    """One of another process, or one that somebody made up, is as none."""
+    reviews = Reviews()
+    reviews.take()
+    for cursor in ("", "other:0", "x", f"{reviews._name}:", f"{reviews._name}:²", "a:b:c"):
+        assert len(reviews.since(ACCOUNT, cursor, None).reviews) == 1
+    beyond = reviews.since(ACCOUNT, f"{reviews._name}:{'9' * 400}", None)
+    assert (beyond.missed, list(beyond.reviews)) == (0, [])
+
+
+def test_what_was_said_is_kept_for_those_who_look() -> None:
+    """Nothing is kept before or after, and it is shown to who asked for it, and nobody else."""
+    reviews = Reviews()
+    reviews.take()
+    reveal = reviews.reveal(ACCOUNT)
+    reviews.take(Denied("rude"))
+
+    def shown(account: str, name: str | None) -> list[bool]:
+        return [each.shown is not None for each in reviews.since(account, None, name).reviews]
+
+    assert shown(ACCOUNT, reveal) == [False, True]
+    assert shown(ACCOUNT, None) == shown(ACCOUNT, "guessed") == [False, False]
+    said = reviews.since(ACCOUNT, None, reveal).reviews[1].shown
+    assert said is not None
+    assert (said.content, said.answered_content, said.reason) == (SUBMISSION.content, None, "rude")
+    reviews.time.advance(REVEAL_SECONDS)
+    assert shown(ACCOUNT, reveal) == [False, False]
+    reviews.take()
+    assert shown(ACCOUNT, reviews.reveal(ACCOUNT)) == [False, True, False]
+
+
+def test_accounts_are_apart() -> None:
+    """Another account sees none of it, nor can it use what another one was given."""
+    reviews = Reviews()
+    reveal = reviews.reveal("210987654321")
+    reviews.take()
+    assert list(reviews.since("210987654321", None, None).reviews) == []
+    (seen,) = reviews.since(ACCOUNT, None, reveal).reviews
+    assert seen.shown is None
+
+
+def test_those_who_look_are_bounded() -> None:
+    """At the bound the first one must ask again."""
+    reviews = Reviews()
+    first, *_, last = [reviews.reveal(ACCOUNT) for _ in range(LOOKING + 1)]
+    reviews.take()
+    assert reviews.since(ACCOUNT, None, first).reviews[0].shown is None
+    assert reviews.since(ACCOUNT, None, last).reviews[0].shown is not None
+    assert len(reviews._reveals) == LOOKING
