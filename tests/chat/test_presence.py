@@ -209,6 +209,16 @@ def test_a_node_that_stopped_says_nothing_more(monkeypatch: pytest.MonkeyPatch) 
     assert [decode(payload).leaving for payload in cluster.wire.said] == [False, True]
 
 
+def test_a_node_that_stopped_answers_nobody() -> None:
+    """A new node, as in a takeover, makes it none that is there; it hears of none, either."""
+    cluster = Cluster(1)
+    (gone,) = cluster.nodes
+    gone.presence.stop()
+    new = cluster.node()
+    new.presence.tick()
+    assert (new.presence.nodes, gone.presence.nodes) == (1, 1)
+
+
 def test_what_was_missed_is_asked_for() -> None:
     """Until it is known again the counts are those of before, never a part of them."""
     cluster = Cluster(2)

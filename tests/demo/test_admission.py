@@ -33,6 +33,13 @@ def test_settings_of_who_is_behind_a_proxy(name: str, value: str) -> None:
         check_settings(load({}, {f"GREENROOM_{each.upper()}": given[each] for each in given}, None))
 
 
+def test_several_processes() -> None:
+    """The page is in one of them: others would not know of it."""
+    cluster = {"storage": "postgresql://u@h/d", "bus": "nats://h", "processes": "2"}
+    with pytest.raises(SettingsRefused, match="shown by one process"):
+        check_settings(load(cluster, {}, None))
+
+
 def test_settings_as_they_are() -> None:
     """Without such settings nothing is refused."""
     check_settings(load({}, {}, None))

@@ -26,6 +26,8 @@ NOT_SHOWN: dict[str, str] = {}
 
 WORDS = {"or", "and", "unless", "offset"}
 ADDED_BY_PROMETHEUS = {"job", "instance", "le"}
+ADDED_BY_SEVERAL_PROCESSES = {"process"}
+ADDED = ADDED_BY_PROMETHEUS | ADDED_BY_SEVERAL_PROCESSES
 VALUES: dict[str, set[str]] = {
     "greenroom_disconnects_total": set(DisconnectReason),
     "greenroom_handshake_refusals_total": {each.name.lower() for each in Refusal},
@@ -108,10 +110,10 @@ def test_what_is_asked_for_exists(expression: Expression, text: str) -> None:
     assert expression.metrics
     assert expression.metrics <= samples.keys()
     labels = {label for name in expression.metrics for label in samples[name]}
-    labels |= ADDED_BY_PROMETHEUS
+    labels |= ADDED
     assert expression.grouped <= labels
     for name, label, value in expression.matchers:
-        assert label in samples[name] | ADDED_BY_PROMETHEUS
+        assert label in samples[name] | ADDED
         if label == "reason":
             for part in value.split("|"):
                 assert any(re.fullmatch(part, known) for known in VALUES[name]), part

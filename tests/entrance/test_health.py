@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.entrance import health
-from greenroom.entrance.health import FRESH_SECONDS, Health, Part, StoreCheck
+from greenroom.entrance.health import FRESH_SECONDS, SILENT, Health, Part, Report, StoreCheck
 from greenroom.storage.base import StorageUnavailable
 from tests.stand_ins.hand_clock import HandClock
 
@@ -88,6 +88,56 @@ def test_every_part_says_what_it_means() -> None:
     meanings = {part: part.meaning for part in Part}
     assert all(len(each) > 10 for each in meanings.values())
     assert len(set(meanings.values())) == len(Part)
+
+
+WELL, UNWELL = Report(), Report({"memory": "too much"})
+
+
+@pytest.mark.parametrize(
+    ("others", "status", "said", "failing", "words"),
+    [
+        ({"1": WELL, "3": WELL}, 200, "ok", None, ["ok", "ok", "ok"]),
+        ({"1": UNWELL, "3": WELL}, 503, "failing", {"memory"}, ["failing", "ok", "ok"]),
+        # It gets its share of connections, and nobody answers them.
+        ({"1": SILENT, "3": WELL}, 503, "failing", {"processes"}, ["silent", "ok", "ok"]),
+        # It gets none.
+        ({"1": "starting", "3": "ended"}, 200, "ok", None, ["starting", "ok", "ended"]),
+        ({"1": Report({"draining": "stops"})}, 200, "ok", None, ["draining", "ok"]),
+    ],
+)
+async def test_several_processes_answer_as_one(
+    others: dict[str, Report | str],
+    status: int,
+    said: str,
+    failing: set[str] | None,
+    words: list[str],
+    disk: Disk,
+    clock: HandClock,
+) -> None:
+    """One that serves and is not well makes all unready; each is named, in the order of numbers."""
+
+    async def told() -> dict[str, Report | str]:
+        return others
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    probed = Health(StoreCheck(disk.write, clock.clock), {})
+    probed.others = ("2", told)
+    await probed({"raw_path": b"/health/ready", "method": "GET"}, send)
+    body = msgspec.json.decode(sent[1]["body"])
+    assert (sent[0]["status"], body["status"]) == (status, said)
+    assert (body.get("failing") and set(body["failing"])) == failing
+    assert list(body["processes"].values()) == words
+    assert list(body["processes"]) == sorted(body["processes"])
+
+
+async def test_one_of_several_that_drains_says_so(disk: Disk, clock: HandClock) -> None:
+    """Whoever still asks it, over a connection of before, goes elsewhere."""
+    probed = Health(StoreCheck(disk.write, clock.clock), {Part.DRAINING: lambda: True})
+    assert (await probed.report()).status == "draining"
 
 
 async def test_a_store_that_cannot_write_is_no_fault(disk: Disk, clock: HandClock) -> None:

@@ -75,6 +75,34 @@ async def test_the_loops_own_server_is_closed_too() -> None:
         assert server.servers[0].close.called  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("gate", [None, PLAIN])
+async def test_one_more_socket(gate: Entrance | None) -> None:
+    """It is accepted from until that is ended, and no longer; the other ones are as they were."""
+    made: asyncio.Queue[asyncio.Protocol] = asyncio.Queue()
+
+    def protocol(**_: object) -> asyncio.Protocol:
+        made.put_nowait(asyncio.Protocol())
+        return asyncio.Protocol()
+
+    async with stage() as plane:
+        config = Config(lambda: None)
+        config.http_protocol_class = protocol  # type: ignore[assignment]
+        server = HttpServer(config, lambda: None, gate, plane.acceptors)
+        server.lifespan, server.servers = mock.Mock(), []
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            end = await server.accept_from(listening.dup())
+            with socket.create_connection(listening.getsockname()):
+                await made.get()
+            end()
+            await settle()
+            with socket.create_connection(listening.getsockname()):
+                await settle()
+                listening.settimeout(5)
+                listening.accept()[0].close()
+            assert made.empty()
+            server.stop_accepting()
+
+
 async def test_the_protocol_of_an_accepted_connection() -> None:
     """It is told of the visit, and of the server that it belongs to."""
     async with stage() as made:

@@ -31,6 +31,16 @@ async def test_signals(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert left == [128 + number]
 
 
+async def test_one_of_several_processes_is_not_ended_by_a_second_signal() -> None:
+    """Who looks after it decides that: a signal to a group of processes comes to both of them."""
+    told: list[str] = []
+    with handled(lambda: told.append("stop"), lambda: None, None):
+        await sent(signal.SIGTERM)
+        await sent(signal.SIGTERM)
+        await sent(signal.SIGINT)
+    assert told == ["stop"]
+
+
 async def test_they_are_handled_in_the_block_only() -> None:
     """Afterwards, also after an error, they are as before."""
     loop = asyncio.get_running_loop()

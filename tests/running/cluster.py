@@ -37,6 +37,10 @@ class Place(msgspec.Struct, frozen=True):
         Raises:
             RuntimeError: it ended or hung instead; the message holds its log.
         """
+        return start(self.directory / name, *options, **self.variables(**settings))
+
+    def variables(self, **settings: str) -> dict[str, str]:
+        """Return the environment of a node, with further settings."""
         shared = {
             "storage": self.storage,
             "bus": self.bus,
@@ -44,8 +48,7 @@ class Place(msgspec.Struct, frozen=True):
             "chat_log_dir": str(self.directory / "chat-logs"),
             "log_format": "json",
         }
-        variables = {f"GREENROOM_{key.upper()}": each for key, each in (shared | settings).items()}
-        return start(self.directory / name, *options, **variables)
+        return {f"GREENROOM_{key.upper()}": each for key, each in (shared | settings).items()}
 
 
 def place(directory: Path, storage: str, bus: str) -> Place:

@@ -36,7 +36,13 @@ def test_bounds_of_the_journal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "bound"), [({}, 12_345), ({"memory_bytes": "67108864"}, 1 << 26)]
+    ("given", "bound"),
+    [
+        ({}, 12_345),
+        ({"memory_bytes": "67108864"}, 1 << 26),
+        # What the machine has is for all of its processes.
+        ({"processes": "3", "storage": "postgresql://u@h/d", "bus": "nats://h"}, 4_115),
+    ],
 )
 def test_the_bound_of_memory(
     given: dict[str, object], bound: int, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 from greenroom.entrance.ready import Ready
 from greenroom.process import address_file, systemd
 from greenroom.server import serve
-from greenroom.server.serve import _task_group, _warn, run_service
+from greenroom.server.serve import _warn, run_service, task_group
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StoreInUse
@@ -77,7 +77,7 @@ async def test_a_lone_error_of_a_task_is_raised_as_itself() -> None:
         raise error
 
     async def run(errors: list[Exception]) -> None:
-        async with _task_group() as tasks:
+        async with task_group() as tasks:
             for error in errors:
                 tasks.create_task(fail(error))
 
@@ -260,6 +260,7 @@ def test_who_is_told_of_a_start(
     data.mkdir()
     ready = Ready(1, "http://h", "ws://h", "http://h/health", str(data), None, "", "", True, "", "")
     monkeypatch.setattr(serve, "description", lambda *_: ready)
+    all_.opened.parts.link = None
     before = None if predecessor == "none" else all_.before
     all_.before.names_successor = predecessor == "new"
     serve._started(all_.opened, all_.offer, before, all_.announce)

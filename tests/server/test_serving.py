@@ -28,6 +28,7 @@ class Parts:
         self.node = self.calls.node
         self.opened = self.node.opened
         self.opened.settings = settings
+        self.opened.parts.link = None
         self.opened.reviewer.drain = mock.AsyncMock()
         self.opened.identity.close = mock.AsyncMock()
         self.opened.store.close = mock.AsyncMock()
@@ -111,7 +112,7 @@ async def test_an_ordinary_end(serving: Parts, spread: str, seconds: int) -> Non
     assert serve._close.call_args == mock.call(serving.node)  # type: ignore[attr-defined]
     assert serving.offer.close.called
     assert serving.calls.check.return_value.close.called
-    stop, hang_up = serving.calls.handled.call_args.args
+    stop, hang_up, _ = serving.calls.handled.call_args.args
     with mock.patch.object(systemd, "notify"):
         stop()
     serving.node.plane.hub.drain.assert_called_once_with(seconds)
@@ -137,12 +138,12 @@ async def test_what_is_offered(parts: Parts, storage: str, behind: bool) -> None
 async def test_whose_place_is_taken() -> None:
     """That of the process on the data directory, where it is asked for and can be."""
     kept, memory = load({}, {}, None), load({"storage": "memory"}, {}, None)
-    async with serve._predecessor(memory, taking_over=False) as before:
+    async with serve.met_before(memory, taking_over=False) as before:
         assert before is None
     with pytest.raises(SettingsRefused, match="needs storage sqlite"):
-        serve._predecessor(memory, taking_over=True)
+        serve.met_before(memory, taking_over=True)
     with mock.patch.object(serve, "predecessor") as finding:
-        assert serve._predecessor(kept, taking_over=True) is finding.return_value
+        assert serve.met_before(kept, taking_over=True) is finding.return_value
     finding.assert_called_once_with(kept.path("data_dir"))
 
 
@@ -241,7 +242,7 @@ async def test_a_service_that_serves_again(monkeypatch: pytest.MonkeyPatch) -> N
     listening_ = mock.Mock(return_value=contextlib.nullcontext(found))
     monkeypatch.setattr(serve, "_run", running)
     monkeypatch.setattr(serve, "listening", listening_)
-    monkeypatch.setattr(serve, "_predecessor", lambda *_, **__: contextlib.nullcontext(before))
+    monkeypatch.setattr(serve, "met_before", lambda *_, **__: contextlib.nullcontext(before))
     loop = asyncio.get_running_loop()
     handler = loop.get_exception_handler()
     settings, parts = load({}, {}, None), mock.Mock()

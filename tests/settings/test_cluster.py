@@ -14,6 +14,16 @@ DATABASE, BUS = "postgresql://greenroom@db/greenroom", "nats://a,nats://b,nats:/
 SECRET = "not-for-the-log"
 
 
+@pytest.mark.parametrize("storage", ["sqlite", "memory"])
+def test_several_processes_need_what_they_share(storage: str) -> None:
+    """What one process keeps is its own: one line says what is needed."""
+    with pytest.raises(SettingsRefused, match=r"^processes = 2 needs storage postgresql://… and"):
+        load({"storage": storage, "processes": "2"}, {}, None)
+    with pytest.raises(SettingsRefused, match="processes must be a whole number from 1 to 64"):
+        load({"storage": storage, "processes": "65"}, {}, None)
+    assert load({"storage": storage, "processes": "1"}, {}, None).number("processes") == 1
+
+
 def test_both_or_none() -> None:
     """What nodes share needs a database and a bus, and one node neither."""
     assert load({}, {}, None).database is None

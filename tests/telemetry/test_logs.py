@@ -50,6 +50,20 @@ def test_an_exception_is_a_place(log_format: str, capsys: pytest.CaptureFixture[
     assert "ValueError" in err
 
 
+def test_lines_of_one_of_several_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each names it, also those of loggers that were used before, and of libraries."""
+    logs.configure("info", "json")
+    log = structlog.get_logger()
+    log.info("before")
+    logs.name_process(3)
+    log.info("after", room="arn")
+    log.info("of another one", process=4711)
+    before, after, other = capsys.readouterr().err.splitlines()
+    assert "process" not in json.loads(before)
+    assert next(iter(json.loads(after))) == "process"
+    assert (json.loads(after)["process"], json.loads(other)["process"]) == (3, 4711)
+
+
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Each line is one JSON object with a time in UTC, a level and the event."""
     logs.configure("info", "json")

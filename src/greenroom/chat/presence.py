@@ -94,6 +94,7 @@ class Presence:
         # outage of the bus every node asks every other one.
         self._asked: set[str] = set()
         self._others = Others(self._learned)
+        self._gone = False
         self._ticker = Ticker(TELL_SECONDS, self.tick)
         self.unreadable = 0
         """Announcements that were none."""
@@ -106,7 +107,8 @@ class Presence:
         self._ticker.start()
 
     def stop(self) -> None:
-        """Tell the others that this node is gone, and nothing more."""
+        """Tell the others that this node is gone, and nothing more, whoever asks."""
+        self._gone = True
         self._ticker.stop()
         self._announce(leaving=True)
 
@@ -152,7 +154,7 @@ class Presence:
         """Take in what a node has told, if it is another one."""
         try:
             told = decode(payload)
-            if told.node != self.node:
+            if told.node != self.node and not self._gone:
                 self._hear(told)
         except (msgspec.DecodeError, ValueError):
             self.unreadable += 1

@@ -47,6 +47,7 @@ _OPTIONS = (
     click.option(
         "--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read."
     ),
+    click.option("--processes", help="Processes behind the port, for as many cores.  [1]"),
     click.option("--region", help="Region of the rooms, and of requests.  [us-east-1]"),
     click.option("--account", help="Account of the root access key.  [123456789012]"),
     click.option("--ready-file", help="File to write, once ready, with URLs, pid and access key."),

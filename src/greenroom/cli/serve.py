@@ -63,17 +63,30 @@ def serve(
             map_large_buffers()
         with (
             _ready_file(settings.optional_path("ready_file"), keep=takeover),
-            asyncio.Runner(loop_factory=loop_factory()) as runner,
         ):
             announce = partial(_announce, settings, tell=tell, demo=page)
             parts = Parts() if page is None else Parts(admits=page.admit, application=page.over)
-            runner.run(run_service(settings, announce, taking_over=takeover, parts=parts))
+            if settings.number("processes") > 1:
+                _serve_with_several(settings, announce, takeover=takeover)
+            else:
+                with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                    runner.run(run_service(settings, announce, taking_over=takeover, parts=parts))
     except StartRefused as refused:
         raise fail(refused) from None
     except StorageUnavailable as error:
         # At the start something must be kept that is not kept yet: a key, the identities file.
         why = StoreUnwritable(f"the store cannot be written: {error.__cause__ or error}")
         raise fail(why) from None
+
+
+def _serve_with_several(
+    settings: Settings, announce: Callable[[Ready], None], *, takeover: bool
+) -> None:
+    from greenroom.server.several import run_processes
+
+    # The standard library's loop: who looks after processes forks them, for which uvloop's is not
+    # made.
+    asyncio.run(run_processes(settings, announce, taking_over=takeover))
 
 
 @contextmanager

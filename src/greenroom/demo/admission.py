@@ -9,11 +9,13 @@ _WHY = "--demo gives chat tokens to whoever reaches it, so it is for this machin
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse what says that a proxy brings others here.
+    """Refuse what says that a proxy brings others here, or that several processes serve.
 
     Raises:
         SettingsRefused: it does.
     """
+    if settings.number("processes") > 1:
+        raise SettingsRefused("--demo is shown by one process: give no --processes beside it")
     for name, harmless in (("proxy_protocol", "off"), ("forwarded_proto", "off")):
         if settings.text(name) != harmless:
             raise SettingsRefused(f"{_WHY}: {name} says that a proxy brings others")

@@ -98,11 +98,20 @@ class Acceptor:
         self._listening.setblocking(False)
         asyncio.get_running_loop().add_reader(self._listening.fileno(), self._accept)
 
-    def stop(self) -> None:
-        """Accept no more, and let go of those that have not come through."""
+    @property
+    def handshake_seconds(self) -> float:
+        """How long who was accepted may take to come through."""
+        return self._entrance.handshake_seconds
+
+    def accept_no_more(self) -> None:
+        """Accept no more from now on."""
         if self._retry is not None:
             self._retry.cancel()
         asyncio.get_running_loop().remove_reader(self._listening.fileno())
+
+    def stop(self) -> None:
+        """Accept no more, and let go of those that have not come through."""
+        self.accept_no_more()
         for task in tuple(self._entering):
             task.cancel()
 

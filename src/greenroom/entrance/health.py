@@ -3,6 +3,9 @@
 - `/health/live` is 200 while the process answers at all. A restart would help no other fault.
 - `/health/ready` is 503 while something of `Part` fails, and its body names what. `/health` has the
   same body, and is 503 only while the service drains.
+- Of several processes behind one port each answers for all. One that serves and fails, or says
+  nothing, makes all unready, because it gets its share of connections; one that is being started
+  again gets none.
 - Anybody may ask, as often as he likes: the store is asked for at most one write in `FRESH_SECONDS`
   for all together, and only while somebody asks. All else is looked up in memory.
 """
@@ -38,6 +41,7 @@ class Part(StrEnum):
     CERTIFICATE = "certificate"
     MEMORY = "memory"
     DRAINING = "draining"
+    PROCESSES = "processes"
 
     @property
     def meaning(self) -> str:
@@ -54,6 +58,7 @@ _MEANINGS = {
     Part.CERTIFICATE: "the certificate has expired, or is not valid yet",
     Part.MEMORY: "new connections are refused: the process uses more than memory_bytes",
     Part.DRAINING: "the service stops",
+    Part.PROCESSES: "a process behind this port serves, and does not answer the others",
 }
 
 SHARED_STORE = (
@@ -106,11 +111,31 @@ class StoreCheck:
         return True
 
 
+class Report(msgspec.Struct, frozen=True):
+    """What fails in one process, and what that means."""
+
+    failing: Mapping[str, str] = {}
+
+    @property
+    def status(self) -> str:
+        """Return it in a word."""
+        if Part.DRAINING in self.failing:
+            return "draining"
+        return "failing" if self.failing else "ok"
+
+
+Others = Callable[[], Awaitable[Mapping[str, Report | str]]]
+"""Asks the other processes; one without a report is told of in a word, such as silent."""
+
+SILENT = "silent"
+
+
 class Health:
     """Answers probes, as a part of the ASGI application.
 
     `failing` says of each part, the store aside, whether it fails now; `meanings` what that means
-    here, where it means something else than on a node that is alone.
+    here, where it means something else than on a node that is alone. `others` is set where several
+    processes serve behind one port, with the name of this one.
     """
 
     def __init__(
@@ -122,6 +147,7 @@ class Health:
         self._store = store
         self._failing = failing
         self._meanings = {part: part.meaning for part in Part} | dict(meanings or {})
+        self.others: tuple[str, Others] | None = None
 
     def wants(self, scope: Scope) -> bool:
         """Return whether a request asks for the health."""
@@ -133,19 +159,56 @@ class Health:
         if scope["raw_path"] == LIVE:
             await _send(send, 200, "ok", {})
             return
+        if self.others is None:
+            report, processes = await self.report(), None
+        else:
+            me, others = self.others
+            mine, theirs = await asyncio.gather(self.report(), others())
+            report = self._together(mine, theirs)
+            processes = _in_words({**theirs, me: mine})
+        draining = report.status == "draining"
+        unready = draining if scope["raw_path"] == BOTH else bool(report.failing)
+        await _send(send, 503 if unready else 200, report.status, report.failing, processes)
+
+    async def report(self) -> Report:
+        """Return what fails in this process."""
         parts = [part for part, fails in self._failing.items() if fails()]
         if await self._store.fails():
             parts.insert(0, Part.STORE)
-        draining = Part.DRAINING in parts
-        status = "draining" if draining else "failing" if parts else "ok"
-        unready = draining if scope["raw_path"] == BOTH else bool(parts)
-        failing = {part.value: self._meanings[part] for part in parts}
-        await _send(send, 503 if unready else 200, status, failing)
+        return Report({part.value: self._meanings[part] for part in parts})
+
+    def _together(self, mine: Report, theirs: Mapping[str, Report | str]) -> Report:
+        failing = dict(mine.failing)
+        for report in theirs.values():
+            if isinstance(report, Report):
+                # One that drains alone takes no connections.
+                kept = {part: each for part, each in report.failing.items() if part != "draining"}
+                failing = kept | failing
+            elif report == SILENT:
+                failing[Part.PROCESSES] = self._meanings[Part.PROCESSES]
+        return Report(failing)
 
 
-async def _send(send: Send, code: int, status: str, failing: Mapping[str, str]) -> None:
+def _in_words(reports: Mapping[str, Report | str]) -> dict[str, str]:
+    """Return how each process is, in the order of their numbers."""
+    words = {
+        name: report if isinstance(report, str) else report.status
+        for name, report in reports.items()
+    }
+    return {name: words[name] for name in sorted(words, key=lambda name: (len(name), name))}
+
+
+async def _send(
+    send: Send,
+    code: int,
+    status: str,
+    failing: Mapping[str, str],
+    processes: Mapping[str, str] | None = None,
+) -> None:
     body: dict[str, object] = {"status": status, "version": __version__}
     if failing:
         body["failing"] = failing
+    if processes is not None:
+        body["processes"] = processes
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await answer(send, code, headers, msgspec.json.encode(body))

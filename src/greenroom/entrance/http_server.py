@@ -35,6 +35,7 @@ class HttpServer(Server):
         self._entrance = entrance
         self._services = services
         self._acceptors: list[Acceptor] = []
+        self._more: dict[Acceptor, socket.socket] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets if self._entrance is None else [])
@@ -51,15 +52,48 @@ class HttpServer(Server):
     def stop_accepting(self) -> None:
         """Take no more connections, from this instant on; the rest is `shutdown`'s."""
         self.should_exit = True
-        for acceptor in self._acceptors:
-            acceptor.stop()
+        self._stop_acceptors()
         for server in self.servers:
             server.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop_acceptors()
+        await super().shutdown(sockets)
+
+    def _stop_acceptors(self) -> None:
         for acceptor in self._acceptors:
             acceptor.stop()
-        await super().shutdown(sockets)
+        for acceptor in list(self._more):
+            self._close(acceptor)
+
+    async def accept_from(self, listening: socket.socket) -> Callable[[], None]:
+        """Take connections from one more socket; return what ends that, and closes it."""
+        if self._entrance is not None:
+            acceptor = Acceptor(listening, self._entrance, self._protocol, self._services)
+            self._more[acceptor] = listening
+            acceptor.start()
+            return functools.partial(self._let_go_of, acceptor)
+        make = functools.partial(
+            cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(make, sock=listening, backlog=BACKLOG)
+        self.servers.append(server)
+        return server.close
+
+    def _let_go_of(self, acceptor: Acceptor) -> None:
+        """Accept no more at once; close when those that are on their way have come through."""
+        acceptor.accept_no_more()
+        asyncio.get_running_loop().call_later(acceptor.handshake_seconds, self._close, acceptor)
+
+    def _close(self, acceptor: Acceptor) -> None:
+        listening = self._more.pop(acceptor, None)
+        if listening is not None:
+            acceptor.stop()
+            listening.close()
 
     def _protocol(self, visit: Visit) -> asyncio.Protocol:
         make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)

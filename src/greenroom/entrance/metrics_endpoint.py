@@ -8,10 +8,11 @@
 - The numbers are read on the event loop, because their owners change them there.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 from typing import Protocol
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from greenroom import __version__
@@ -54,7 +55,8 @@ class Monitoring:
     """Answers `GET /metrics`, as an ASGI application.
 
     `token` is None where everybody on the machine may read; with `local` unset that is nobody.
-    `refresh` sets the gauges that are not kept up to date in between.
+    `refresh` sets the gauges that are not kept up to date in between. `of_all` is set where several
+    processes serve behind one port: it returns the figures of all of them, given those of this one.
     """
 
     def __init__(
@@ -69,6 +71,13 @@ class Monitoring:
         self._refresh = refresh
         self._token = None if token is None else token.encode()
         self._local = local
+        self.of_all: Callable[[], Awaitable[CollectorRegistry]] | None = None
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Return the figures of this process, as they are now."""
+        self._refresh()
+        return self._metrics.registry
 
     def wants(self, scope: Scope) -> bool:
         """Return whether a request asks for the metrics."""
@@ -83,8 +92,8 @@ class Monitoring:
             await _answer(send, 401, "text/plain; charset=utf-8", REFUSED, challenge)
             return
         encode, kind = choose_encoder(headers.get(b"accept", b"").decode("latin-1"))
-        self._refresh()
-        await _answer(send, 200, kind, encode(self._metrics.registry))
+        registry = self.registry if self.of_all is None else await self.of_all()
+        await _answer(send, 200, kind, encode(registry))
 
     def _may_read(self, authorization: bytes, local: bool) -> bool:
         if self._token is None:

@@ -33,6 +33,8 @@ class Ready(msgspec.Struct, frozen=True):
     """Host and port; the URLs have one that this machine can connect to."""
     chat_logs: str = ""
     """Where chat logs go, and why."""
+    processes: tuple[int, ...] = ()
+    """The processes that serve behind the port, if there are several; `pid` looks after them."""
     storage: str = ""
     """The database of a cluster, without its password."""
 

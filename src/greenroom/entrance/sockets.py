@@ -7,7 +7,7 @@ process that took over.
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -32,11 +32,13 @@ class Listening(msgspec.Struct, frozen=True):
     sockets: list[socket.socket]
     by_systemd: bool = False
     """Whether systemd chose their addresses, and not the settings."""
+    others: Sequence[socket.socket] = ()
+    """Sockets that are held for other processes behind the same port."""
 
     @property
     def hosts(self) -> list[str]:
-        """Return the address of each."""
-        return [str(each.getsockname()[0]) for each in self.sockets]
+        """Return the addresses, each once."""
+        return list(dict.fromkeys(str(each.getsockname()[0]) for each in self.sockets))
 
     @property
     def port(self) -> int:
@@ -49,13 +51,19 @@ class Listening(msgspec.Struct, frozen=True):
 
     def close(self) -> None:
         """Let go of the sockets."""
-        for each in self.sockets:
+        for each in (*self.sockets, *self.others):
             each.close()
 
 
 @contextlib.contextmanager
-def listening(settings: Settings, received: Listening | None = None) -> Iterator[Listening]:
+def listening(
+    settings: Settings,
+    received: Listening | None = None,
+    bind: Callable[[str, int], list[socket.socket]] | None = None,
+) -> Iterator[Listening]:
     """Listen until the end of the `with` block: on what was received, given, or the settings say.
+
+    `bind` makes the sockets that the settings say, if it is not one.
 
     Raises:
         AddressRefused: the address is taken, not this machine's, or not that of the received
@@ -74,15 +82,15 @@ def listening(settings: Settings, received: Listening | None = None) -> Iterator
         found = Listening(given, by_systemd=True)
         log.info("listens on the sockets of systemd, not on host and port", sockets=len(given))
     else:
-        found = Listening([bound(host, port)])
+        found = Listening([bound(host, port)] if bind is None else bind(host, port))
     try:
         yield found
     finally:
         found.close()
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on the address.
+def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a socket that listens on the address; others may beside it if it is shared.
 
     Raises:
         AddressRefused: the address is taken or not this machine's.
@@ -91,6 +99,8 @@ def bound(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:

@@ -16,6 +16,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -52,6 +53,15 @@ class TakeoverRefused(StoreInUse):
     """The running process does not let go: one clear line for the operator."""
 
 
+class Before(Protocol):
+    """The process that runs before, as what serves after it sees it; see `Predecessor`."""
+
+    @property
+    def names_successor(self) -> bool: ...
+    async def release(self) -> None: ...
+    def serving(self) -> None: ...
+
+
 class Predecessor:
     """The running process, as the one that takes over sees it."""
 
@@ -60,8 +70,12 @@ class Predecessor:
         self._channel = channel
         self._version = packet.version
         self.listening = Listening(channel.received, packet.by_systemd)
-        self.names_successor = packet.names_successor
+        self._names_successor = packet.names_successor
+
+    @property
+    def names_successor(self) -> bool:
         """Whether it tells systemd who follows it; an older version leaves that to who follows."""
+        return self._names_successor
 
     @classmethod
     async def meet(cls, directory: Path) -> "Predecessor | None":

@@ -32,7 +32,7 @@ STEP_SECONDS = 60.0
 """How long either waits for a step that is work."""
 
 PACKET_BYTES = 4_096
-MAXIMUM_SOCKETS = 16
+MAXIMUM_SOCKETS = 128
 
 _CREDENTIALS = struct.Struct("3i")
 

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -29,6 +30,28 @@ END_SECONDS = 10.0
 """How long a process that gave up may take to end, before it is ended: it may hold the store."""
 
 log = structlog.get_logger()
+
+
+class Takes(Protocol):
+    """The process that takes over, as the one that lets go sees it; see `Successor`."""
+
+    @property
+    def pid(self) -> int: ...
+    async def serves(self) -> bool: ...
+
+
+class Offered(Protocol):
+    """What waits for a process that wants to take over; see `Offer`."""
+
+    unfit: Callable[[], str]
+    wanted: Callable[[], None]
+    successor: Takes | None
+
+    def start(self) -> None: ...
+    def withdraw(self, why: str) -> None: ...
+    @property
+    def is_withdrawn(self) -> bool: ...
+    def close(self) -> None: ...
 
 
 class Successor:
@@ -75,7 +98,7 @@ class Offer:
         self._busy: Channel | None = None
         self._withdrawn = ""
         self._tasks: set[asyncio.Task[None]] = set()
-        self.successor: Successor | None = None
+        self.successor: Takes | None = None
 
     def start(self) -> None:
         """Wait from now on. Where that is not possible the log says why, and all else works."""

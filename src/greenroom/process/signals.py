@@ -9,11 +9,21 @@ from contextlib import contextmanager
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
+def leave_at_once(code: int) -> None:
+    """End the process without another word."""
+    os._exit(code)
+
+
 @contextmanager
-def handled(stop: Callable[[], None], hang_up: Callable[[], None]) -> Iterator[None]:
+def handled(
+    stop: Callable[[], None],
+    hang_up: Callable[[], None],
+    leave: Callable[[int], object] | None = leave_at_once,
+) -> Iterator[None]:
     """Stop at the first SIGTERM or SIGINT; at the second leave at once, as the shell expects.
 
-    SIGHUP, which ends a process that does not handle it, means: read your files again.
+    `leave` is called with the exit code then; None does nothing. SIGHUP, which ends a process that
+    does not handle it, means: read your files again.
     """
     loop = asyncio.get_running_loop()
     stopping = False
@@ -21,7 +31,9 @@ def handled(stop: Callable[[], None], hang_up: Callable[[], None]) -> Iterator[N
     def receive(number: int) -> None:
         nonlocal stopping
         if stopping:
-            os._exit(128 + number)
+            if leave is not None:
+                leave(128 + number)
+            return
         stopping = True
         stop()
 

@@ -17,7 +17,7 @@ from greenroom.clock import Clock
 from greenroom.entrance.certificate import Certificate, certificate_of
 from greenroom.entrance.metrics_endpoint import StoreStatistics
 from greenroom.entrance.sockets import Listening
-from greenroom.entrance.takeover import Predecessor
+from greenroom.entrance.takeover import Before
 from greenroom.identities.service import IdentityService
 from greenroom.messaging.bulk_sender import BulkSender, open_bulk_sender
 from greenroom.messaging.fanout import SLICE
@@ -67,7 +67,7 @@ async def open_adapters(
     settings: Settings,
     found: Listening,
     lines: BoundedLog,
-    before: Predecessor | None,
+    before: Before | None,
     stack: contextlib.AsyncExitStack,
     parts: Parts = AS_CONFIGURED,
 ) -> Adapters:
@@ -87,7 +87,8 @@ async def open_adapters(
     )
     stack.push_async_callback(reviewer.close)
     certificate = certificate_of(settings)
-    kept = parts.kept or await open_kept(settings, before, clock, stack)
+    alone = parts.link is None
+    kept = parts.kept or await open_kept(settings, before, clock, stack, alone=alone)
     store, bus = kept.store, kept.bus
     await _warn_of_regions(settings, store.rooms)
     if settings.text("dev_tls") == "on":

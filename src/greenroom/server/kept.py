@@ -16,7 +16,7 @@ from greenroom.bus.streams import Streams
 from greenroom.chat.presence import Behind
 from greenroom.clock import Clock
 from greenroom.entrance.metrics_endpoint import StoreStatistics
-from greenroom.entrance.takeover import Predecessor, check_kept
+from greenroom.entrance.takeover import Before, check_kept
 from greenroom.server.privacy import keep_private
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.storage.base import Store
@@ -46,22 +46,27 @@ class Kept(msgspec.Struct, frozen=True):
 
 async def open_kept(
     settings: Settings,
-    before: Predecessor | None,
+    before: Before | None,
     clock: Clock,
     stack: contextlib.AsyncExitStack,
+    *,
+    alone: bool = True,
 ) -> Kept:
     """Open store and bus; the stack closes them.
+
+    Who is not `alone` is one of several processes that have one data directory, which another one
+    holds for them.
 
     Raises:
         StartRefused: one of them cannot be opened, or is not what the settings say.
     """
     if settings.database is None:
         return await _open_own(settings, before, stack)
-    return await _open_shared(settings, before, clock, stack)
+    return await _open_shared(settings, before, clock, stack, alone=alone)
 
 
 async def _open_own(
-    settings: Settings, before: Predecessor | None, stack: contextlib.AsyncExitStack
+    settings: Settings, before: Before | None, stack: contextlib.AsyncExitStack
 ) -> Kept:
     bus = MemoryBus()
     if settings.text("storage") == "memory":
@@ -74,9 +79,7 @@ async def _open_own(
     return kept
 
 
-async def _open_file(
-    directory: Path, settings: Settings, before: Predecessor | None, bus: Bus
-) -> Kept:
+async def _open_file(directory: Path, settings: Settings, before: Before | None, bus: Bus) -> Kept:
     # Who keeps nothing starts without it.
     from greenroom.storage.sqlite.store import SqliteStore
 
@@ -90,9 +93,11 @@ async def _open_file(
 
 async def _open_shared(
     settings: Settings,
-    before: Predecessor | None,
+    before: Before | None,
     clock: Clock,
     stack: contextlib.AsyncExitStack,
+    *,
+    alone: bool,
 ) -> Kept:
     """Open what nodes share before another process lets go: it is in nobody's way."""
     check_given(settings)
@@ -109,7 +114,8 @@ async def _open_shared(
         await before.release()
     held = contextlib.ExitStack()
     stack.callback(held.close)
-    held.enter_context(cluster.node_directory(settings.path("data_dir")))
+    if alone:
+        held.enter_context(cluster.node_directory(settings.path("data_dir")))
     shared = Shared(bus.streams, store.journal, bus.seen_elsewhere)
     return Kept(store, bus, lambda: store.statistics, shared, held.close)
 

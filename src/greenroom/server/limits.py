@@ -47,7 +47,10 @@ def places(settings: Settings) -> Places:
 def memory_watch(settings: Settings) -> MemoryWatch:
     """Return what watches the memory of the process."""
     bound = settings.optional_number("memory_bytes")
-    return MemoryWatch(default_bound() if bound is None else bound)
+    if bound is None:
+        # What the machine has is for all of its processes.
+        bound = default_bound() // settings.number("processes")
+    return MemoryWatch(bound)
 
 
 def visitors(settings: Settings, metrics: Metrics, lines: BoundedLog) -> Visitors:

@@ -55,6 +55,7 @@ from greenroom.process.ticker import Ticker
 from greenroom.server import limits, messaging_plane
 from greenroom.server.adapters import Adapters
 from greenroom.server.kept import Shared
+from greenroom.server.processes.together import Together
 from greenroom.telemetry import descriptors, loop_lag
 from greenroom.telemetry.cloudwatch import Publisher
 from greenroom.telemetry.loop_lag import LoopLag
@@ -134,7 +135,10 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
 def application(node: Node, check: StoreCheck) -> asgi.Application:
     """Return what answers the node's requests."""
     base_path, plane = node.opened.settings.optional_text("base_path") or "", node.plane
-    made = Application(node.control, _health(node, check), _monitoring(node), base_path)
+    health, monitoring, link = _health(node, check), _monitoring(node), node.opened.parts.link
+    if link is not None:
+        Together(link, health, monitoring, node.opened.metrics)
+    made = Application(node.control, health, monitoring, base_path)
     return node.opened.parts.application(made, plane.hub, plane.sweeper)
 
 

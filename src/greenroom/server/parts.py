@@ -16,6 +16,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.review.reviewer import Targets
 from greenroom.server.kept import Kept
+from greenroom.server.processes.link import Link
 
 
 def _as_it_is(line: RoomLine) -> RoomLine:
@@ -47,6 +48,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Returns where rooms publish, given the line that the bus has."""
     application: Callable[[Application, Hub, Sweeper], Application] = _alone
     """Returns what answers HTTP requests, given what does; hub and sweeper are the node's."""
+    link: Link | None = None
+    """What leads to the supervisor of several processes, of which this is one."""
 
 
 AS_CONFIGURED = Parts()

@@ -18,15 +18,17 @@ from greenroom.entrance.health import StoreCheck
 from greenroom.entrance.http_server import HttpServer, entrance, http_config
 from greenroom.entrance.ready import Ready, description
 from greenroom.entrance.sockets import Listening, listening
-from greenroom.entrance.takeover import Predecessor, predecessor
-from greenroom.entrance.takeover_offer import Offer, Successor
+from greenroom.entrance.takeover import Before, Predecessor, predecessor
+from greenroom.entrance.takeover_offer import Offer, Offered, Takes
 from greenroom.messaging.hub import Hub
 from greenroom.network.this_machine import is_loopback
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
+from greenroom.process.ticker import Ticker
 from greenroom.server.adapters import Adapters, open_adapters
 from greenroom.server.node import Node, application, build_node
 from greenroom.server.parts import AS_CONFIGURED, Parts
+from greenroom.server.processes.link import ALIVE_SECONDS, Link
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog
@@ -69,7 +71,7 @@ async def run_service(
     """
     lines = BoundedLog()
     asyncio.get_running_loop().set_exception_handler(logs.FaultHandler(lines))
-    async with _predecessor(settings, taking_over=taking_over) as before:
+    async with met_before(settings, taking_over=taking_over) as before:
         with listening(settings, None if before is None else before.listening) as found:
             parts.admits(found)
             again = await _run(settings, parts, found, lines, before, announce)
@@ -80,26 +82,45 @@ async def run_service(
     log.info("stopped")
 
 
+async def run_one_of(settings: Settings, link: Link, *, taking_over: bool) -> None:
+    """Serve as one of several processes until the supervisor ends it, then drain.
+
+    Raises:
+        StartRefused: as for `run_service`.
+    """
+    lines = BoundedLog()
+    asyncio.get_running_loop().set_exception_handler(logs.FaultHandler(lines))
+    link.open()
+    ticker = Ticker(ALIVE_SECONDS, link.alive)
+    ticker.start()
+    parts, found = Parts(link=link), link.listening
+    before = link if taking_over else None
+    while await _run(settings, parts, found, lines, before, link.announce):
+        before = None
+    ticker.stop()
+    lines.close()
+
+
 async def _run(
     settings: Settings,
     parts: Parts,
     found: Listening,
     lines: BoundedLog,
-    before: Predecessor | None,
+    before: Before | None,
     announce: Callable[[Ready], None],
 ) -> bool:
     """Serve to the end; return whether to serve again, because who was to take over failed."""
     async with contextlib.AsyncExitStack() as stack:
         opened = await open_adapters(settings, found, lines, before, stack, parts)
-        async with _task_group() as tasks:
+        async with task_group() as tasks:
             node = await build_node(opened, tasks)
             again = await _serve(node, before, announce)
     return again
 
 
-async def _serve(node: Node, before: Predecessor | None, announce: Callable[[Ready], None]) -> bool:
+async def _serve(node: Node, before: Before | None, announce: Callable[[Ready], None]) -> bool:
     """Serve, drain and close; return whether to serve again."""
-    opened, hub = node.opened, node.plane.hub
+    opened, hub, link = node.opened, node.plane.hub, node.opened.parts.link
     settings = opened.settings
     check = StoreCheck(opened.store.check_writable, opened.clock)
     offer = _offer(node)
@@ -113,12 +134,16 @@ async def _serve(node: Node, before: Predecessor | None, announce: Callable[[Rea
     for ticker in node.tickers:
         ticker.start()
     offer.wanted = functools.partial(_let_go, server, hub)
+    if link is not None:
+        link.accept_from = server.accept_from
     with (
         contextlib.closing(offer),
         contextlib.closing(check),
         signals.handled(
             functools.partial(_stop, opened, server, hub, spread, offer),
             functools.partial(_hang_up, opened),
+            # Of several processes the supervisor decides: signals to a group come to both.
+            signals.leave_at_once if link is None else None,
         ),
     ):
         await server.serve(sockets=opened.listening.copies())
@@ -133,7 +158,7 @@ async def _serve(node: Node, before: Predecessor | None, announce: Callable[[Rea
         return not taken and not offer.is_withdrawn
 
 
-async def _hand_over(node: Node, successor: Successor) -> bool:
+async def _hand_over(node: Node, successor: Takes) -> bool:
     """Let go of the store and keep the viewers; return whether the other process serves them."""
     node.plane.hub.hold()
     await _close(node, HANDOVER_SECONDS)
@@ -168,7 +193,7 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     await opened.identity.close()
 
 
-def _stop(opened: Adapters, server: HttpServer, hub: Hub, spread: int, offer: Offer) -> None:
+def _stop(opened: Adapters, server: HttpServer, hub: Hub, spread: int, offer: Offered) -> None:
     log.info("stopping", connections=hub.connections)
     if offer.successor is None:
         # A successor is the service's main process by now, and does not stop.
@@ -187,8 +212,10 @@ def _let_go(server: HttpServer, hub: Hub) -> None:
     server.should_exit = True
 
 
-def _offer(node: Node) -> Offer:
+def _offer(node: Node) -> Offered:
     opened = node.opened
+    if opened.parts.link is not None:
+        return opened.parts.link
     kept = opened.settings.text("storage") != "memory"
     directory = opened.settings.path("data_dir") if kept else None
     offer = Offer(directory, opened.listening, node.tasks)
@@ -196,9 +223,10 @@ def _offer(node: Node) -> Offer:
     return offer
 
 
-def _predecessor(
+def met_before(
     settings: Settings, *, taking_over: bool
 ) -> contextlib.AbstractAsyncContextManager[Predecessor | None]:
+    """Meet the process that runs on the data directory, if it is to be taken over."""
     if not taking_over:
         return contextlib.nullcontext()
     if settings.text("storage") == "memory":
@@ -229,7 +257,7 @@ async def _drained(hub: Hub, spread: int) -> None:
 
 
 def _started(
-    opened: Adapters, offer: Offer, before: Predecessor | None, announce: Callable[[Ready], None]
+    opened: Adapters, offer: Offered, before: Before | None, announce: Callable[[Ready], None]
 ) -> None:
     # What was built at the start lives to the end: the collector need not look at it again.
     # Not again after a takeover that failed: what its first node left is to be collected.
@@ -239,10 +267,11 @@ def _started(
     gc.enable()
     settings, listening = opened.settings, opened.listening
     ready = description(settings, opened.identity.root, listening, opened.certificate)
-    if ready.data_dir is not None:
-        address = Address(ready.api_url, ready.certificate_to_trust)
-        address_file.write(settings.path("data_dir"), address)
-    _warn(opened, ready)
+    if opened.parts.link is None or opened.parts.link.number == 1:
+        if ready.data_dir is not None:
+            address = Address(ready.api_url, ready.certificate_to_trust)
+            address_file.write(settings.path("data_dir"), address)
+        _warn(opened, ready)
     # First: who waits for the announcement may want to take over at once.
     offer.start()
     announce(ready)
@@ -275,7 +304,7 @@ def _warn(opened: Adapters, ready: Ready) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """Own tasks as `TaskGroup` does, and raise a lone error as itself, not as a group."""
     try:
         async with asyncio.TaskGroup() as tasks:

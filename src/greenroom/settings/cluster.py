@@ -42,6 +42,12 @@ def check(settings: Settings) -> None:
             " one node neither"
         )
     if database is None:
+        processes = settings.number("processes")
+        if processes > 1:
+            raise SettingsRefused(
+                f"processes = {processes} needs storage postgresql://… and bus nats://…, which they"
+                " share: what sqlite or memory keeps is one process's alone"
+            )
         _check_none(settings)
         return
     if settings.optional_path("storage_password_file") is not None and database.has_secret:

@@ -28,6 +28,8 @@ from greenroom.settings.kinds import (
 
 PREFIX = "GREENROOM_"
 
+MOST_PROCESSES = 64
+
 
 class Setting(msgspec.Struct, frozen=True):
     """One setting: `parse` takes what the file or the environment holds, or raises ValueError."""
@@ -78,6 +80,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("bus_tls_certificate_file", None, path,
         "PEM file of the certificate that this node shows to bus"),
     Setting("bus_tls_key_file", None, path, "PEM file of that certificate's key, not encrypted"),
+    Setting("processes", 1, integer(1, MOST_PROCESSES),
+        "processes that serve behind the port, so that as many cores do; more than one need storage"
+        " and bus of a cluster, in which each is a node"),
     Setting("ready_file", None, path, "file to write, once ready, with URLs, pid and access key"),
     # who may use it
     Setting("region", "us-east-1", _region,

@@ -37,6 +37,20 @@ def configure(level: str, log_format: str) -> None:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
 
 
+def name_process(number: int) -> None:
+    """Say in each line from now on which of several processes writes it."""
+
+    def name(
+        _logger: object, _method: str, event: MutableMapping[str, object]
+    ) -> MutableMapping[str, object]:
+        return {"process": number, **event}
+
+    # The list itself: loggers that were used before have it.
+    structlog.get_config()["processors"].insert(0, name)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Places(f"%(levelname)s process {number}: %(message)s"))
+
+
 class FaultHandler:
     """The event loop's exception handler: logs a fault that nobody caught.
 

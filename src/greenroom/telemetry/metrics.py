@@ -84,6 +84,7 @@ class Metrics:
         self._add_chat_logs()
         self._add_control()
         self._add_bus()
+        self._add_processes()
         self._add_process()
 
     def _add_the_services(self) -> None:
@@ -294,6 +295,17 @@ class Metrics:
             "By how much the clock of another one of them differs at most.",
         )
 
+    def _add_processes(self) -> None:
+        self.process_up = self._read_gauge(
+            "greenroom_process_up",
+            "Of several processes behind one port: 1 for each that serves, 0 while it is started"
+            " again or says nothing. All figures have the label process then.",
+            "process",
+        )
+        self.process_restarts = self._read_counter(
+            "greenroom_process_restarts", "Times that each of them was started again.", "process"
+        )
+
     def _add_process(self) -> None:
         self.build = self._gauge("greenroom_build_info", "1; the label is the version.", "version")
         self.memory_pressure = self._read_gauge(
@@ -353,9 +365,9 @@ class Metrics:
         self.registry.register(reading)
         return reading
 
-    def _read_gauge(self, name: str, meaning: str) -> Reading:
-        self._enter(name, "gauge", (), meaning)
-        reading = Reading(GaugeMetricFamily, name, meaning)
+    def _read_gauge(self, name: str, meaning: str, *labels: str) -> Reading:
+        self._enter(name, "gauge", labels, meaning)
+        reading = Reading(GaugeMetricFamily, name, meaning, labels)
         self.registry.register(reading)
         return reading
 

@@ -1,0 +1,57 @@
+"""Copies of a process: what they have and have not, and how they have ended."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from greenroom.process.forking import end_of
+
+PROGRAM = """
+import os, signal, sys
+from greenroom.process.forking import end_of, fork
+
+kept, other = os.pipe()
+signal.signal(signal.SIGHUP, lambda *_: os.write(2, b"the parent's handler"))
+
+def work():
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGINT)
+    os.write(kept, b"")
+    try:
+        os.fstat(other)
+    except OSError:
+        {end}
+    return 70
+
+kept, other = other, kept
+print(end_of(os.waitpid(fork(work, [kept]), 0)[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "told", "said"),
+    [
+        ("return 5", "exit code 5", ""),
+        ("sys.exit(6)", "exit code 6", ""),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "exit code 0", ""),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", ""),
+        ("raise ValueError('no')", "exit code 1", "ValueError: no"),
+    ],
+)
+def test_a_copy(end: str, told: str, said: str) -> None:
+    """It has the kept descriptors and no others, no handlers, and ends as its work does."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(end=end)], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.strip() == told
+    assert said in ended.stderr
+    assert bool(said) or not ended.stderr
+
+
+def test_a_signal_without_a_name() -> None:
+    """Those of real time have numbers."""
+    assert end_of(signal.SIGRTMIN + 3) == f"signal {signal.SIGRTMIN + 3}"
+    assert os.waitstatus_to_exitcode(signal.SIGRTMIN + 3) < 0

@@ -1,0 +1,81 @@
+"""Messages over a pair of sockets: whole, in order, bounded, until the other end is gone."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from greenroom.server.processes import pipe as module
+from greenroom.server.processes.pipe import Pipe
+
+
+class End:
+    """One end, and what it was given."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.got: asyncio.Queue[bytes] = asyncio.Queue()
+        self.ended = asyncio.Event()
+        self.pipe = Pipe(connection, self.got.put_nowait, self.ended.set)
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[tuple[End, End]]:
+    """Give both ends, which take messages."""
+    here, there = map(End, socket.socketpair())
+    here.pipe.start()
+    there.pipe.start()
+    yield here, there
+    here.pipe.close()
+    there.pipe.close()
+
+
+async def test_messages_come_whole_and_in_order(ends: tuple[End, End]) -> None:
+    """Also empty ones, and those that no buffer of the kernel holds."""
+    here, there = ends
+    sent = [b"", b"one", os.urandom(3_000_000), b"two"]
+    for each in sent:
+        here.pipe.send(each)
+    there.pipe.send(b"back")
+    async with asyncio.timeout(10):
+        assert [await there.got.get() for _ in sent] == sent
+        assert await here.got.get() == b"back"
+
+
+async def test_the_end_of_the_other(ends: tuple[End, End]) -> None:
+    """It is told once, behind the last message; what is sent then is nobody's."""
+    here, there = ends
+    here.pipe.send(b"last")
+    here.pipe.close()
+    async with asyncio.timeout(10):
+        await there.ended.wait()
+    assert there.got.get_nowait() == b"last"
+    there.pipe.send(b"nobody hears it")
+    here.pipe.send(b"nor this")
+    assert not here.ended.is_set()
+
+
+async def test_what_was_said_last_is_heard_though_nothing_can_be_said() -> None:
+    """A process that has ended is told something: its own last word comes all the same."""
+    here, there = socket.socketpair()
+    end = End(here)
+    there.send(b"\0\0\0\4last")
+    there.close()
+    end.pipe.start()
+    end.pipe.send(b"too late")
+    async with asyncio.timeout(10):
+        assert await end.got.get() == b"last"
+        await end.ended.wait()
+
+
+async def test_what_nobody_reads_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the pipe ends, as if the other one was gone."""
+    monkeypatch.setattr(module, "MOST_WAITING", 1_000_000)
+    here, there = socket.socketpair()
+    end = End(here)
+    end.pipe.start()
+    with there:
+        for _ in range(30):
+            end.pipe.send(bytes(100_000))
+        assert end.ended.is_set()
