@@ -249,6 +249,26 @@ async def test_rooms_that_are_held_are_read_again(store: GatedStore) -> None:
     assert cache.resets == 2
 
 
+async def test_who_gives_up_waiting_for_a_reset_ends_no_load(
+    store: GatedStore,
+) -> None:
+    """The store may take longer than a reset waits: requests that wait for the same room go on."""
+    bus = create_autospec(MemoryBus, instance=True)
+    cache = RoomsCache(store.rooms, bus, LooseTasks())
+    (reset,) = [call.args[0] for call in bus.on_reset.mock_calls]
+    held = str((await known(store)).arn)
+    store.gate.clear()
+    with cache.held(held):
+        waiting = asyncio.ensure_future(reset())
+        request = asyncio.create_task(cache.get(held))
+        await settle()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        store.gate.set()
+        assert str((await request).arn) == held
+
+
 async def test_loads_have_an_owner(store: GatedStore) -> None:
     """The group waits for a load that nobody waits for; one that fails ends no other task of it."""
     room = await known(store)

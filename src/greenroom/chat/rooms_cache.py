@@ -110,7 +110,8 @@ class RoomsCache:
         self._rooms.clear()
         self._loads.clear()
         self._loaded.clear()
-        loads = [self._begin_load(arn) for arn in self._held]
+        # Who waits for them no longer leaves them to end: requests may wait for the same.
+        loads = [asyncio.shield(self._begin_load(arn)) for arn in self._held]
         return asyncio.gather(*loads) if loads else None
 
     @contextmanager
