@@ -9,6 +9,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from scripts.servers.ports import free_port
 from scripts.servers.process import ServerProcess
 
@@ -21,6 +23,22 @@ SYNC_ALWAYS = "always"
 """The interval of who wants a message on the disk before it is acknowledged."""
 
 
+class Routes(msgspec.Struct, frozen=True):
+    """The port that a server hears others on, and those at which it reaches them."""
+
+    port: int
+    peers: tuple[int, ...]
+    advertise: str = ""
+    """Where others tell each other to reach it, if not there."""
+
+    def line(self) -> str:
+        """Return the line of its configuration."""
+        peers = ", ".join(f'"nats://127.0.0.1:{peer}"' for peer in self.peers)
+        told = f' advertise: "{self.advertise}",' if self.advertise else ""
+        listen = f'listen: "127.0.0.1:{self.port}"'
+        return f'cluster {{ name: "greenroom", {listen},{told} routes: [{peers}] }}\n'
+
+
 class NatsServer(ServerProcess):
     """One nats-server on loopback, with its monitoring port, and its data in a directory.
 
@@ -28,8 +46,7 @@ class NatsServer(ServerProcess):
         directory: where its configuration, log and data are.
         name: the server's name.
         sync_interval: how often JetStream has the disk keep what was written.
-        peers: the ports of the cluster that the servers speak to each other on, its own included.
-        cluster_port: its own of these.
+        routes: how it speaks to those that it replicates with.
         extra: further lines of its configuration, such as `authorization` or `tls`.
         program: which nats-server.
         jetstream: whether it keeps streams.
@@ -41,8 +58,7 @@ class NatsServer(ServerProcess):
         name: str = "nats",
         *,
         sync_interval: str = "2m",
-        peers: tuple[int, ...] = (),
-        cluster_port: int = 0,
+        routes: Routes | None = None,
         extra: str = "",
         program: Path = NEWEST,
         jetstream: bool = True,
@@ -52,11 +68,13 @@ class NatsServer(ServerProcess):
         self.port, self.monitoring_port = free_port(), free_port()
         self.directory = directory
         self.program = program
-        self._clustered = bool(peers)
+        self._clustered = routes is not None
         self.configuration = directory / "nats-server.conf"
         self.configuration.touch(mode=0o600)
         self.configuration.write_text(
-            self._lines(sync_interval, peers, cluster_port, jetstream=jetstream) + extra
+            self._lines(sync_interval, jetstream=jetstream)
+            + ("" if routes is None else routes.line())
+            + extra
         )
 
     @property
@@ -91,9 +109,7 @@ class NatsServer(ServerProcess):
         meta = found.get("meta_cluster") if isinstance(found, dict) else None
         return isinstance(meta, dict) and bool(meta.get("leader"))
 
-    def _lines(
-        self, sync_interval: str, peers: tuple[int, ...], cluster_port: int, *, jetstream: bool
-    ) -> str:
+    def _lines(self, sync_interval: str, *, jetstream: bool) -> str:
         kept = json.dumps(str(self.directory / "jetstream"))
         lines = [
             f'server_name: "{self.name}"',
@@ -102,12 +118,6 @@ class NatsServer(ServerProcess):
         ]
         if jetstream:
             lines.append(f"jetstream {{ store_dir: {kept}, sync_interval: {sync_interval} }}")
-        if peers:
-            routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in peers)
-            lines.append(
-                f'cluster {{ name: "greenroom", listen: "127.0.0.1:{cluster_port}",'
-                f" routes: [{routes}] }}"
-            )
         return "\n".join([*lines, ""])
 
 
@@ -152,8 +162,7 @@ def nats_cluster(
             directory / f"nats-{number}",
             f"nats-{number}",
             sync_interval=sync_interval,
-            peers=ports,
-            cluster_port=port,
+            routes=Routes(port, ports),
             extra=extra,
             program=program,
         )

@@ -52,8 +52,10 @@ async def speaker(clients: Clients, room: str, user: str, node: int) -> Speaker:
 
 async def viewer(clients: Clients, room: str, user: str, node: int) -> Viewer:
     """Return a connection on a node."""
-    entered = await clients.enter(room, user, clients.doors[node])
-    assert entered is not None
+    async with asyncio.timeout(PATIENCE):
+        # The token may be asked of a node that is away.
+        while (entered := await clients.enter(room, user, clients.doors[node])) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     return entered[1]
 
 

@@ -23,6 +23,7 @@ from greenroom.bus.nats.line import UNKNOWN, UNPUBLISHED, Line
 from greenroom.bus.nats.lines import Patience
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
+from tests.running.routes import routed_nats
 from tests.running.speakers import ROOM, Speaker, agree, message, speakers, speaking, stored
 
 T = TypeVar("T")
@@ -364,6 +365,44 @@ async def test_a_message_behind_which_the_quorum_is_lost(tmp_path: Path) -> None
 
 
 MORE = [b"%d" % number for number in range(5)]
+
+
+async def test_servers_that_are_cut_off_from_each_other(tmp_path: Path) -> None:
+    """A node at a server that is alone goes to another one, though its own answers its pings.
+
+    Both sides show one list meanwhile and afterwards, and the stream has it.
+    """
+    async with routed_nats(tmp_path) as routed:
+        alone, *others = (server.url for server in routed.servers)
+        async with (
+            buses_at(",".join([alone, *others]), 1, patience=SHORT) as (first,),
+            buses_at(",".join([*others, alone]), 1, patience=SHORT) as (second,),
+        ):
+            near, far = await Speaker("near", first).begin(), await Speaker("far", second).begin()
+            await agree([near, far])
+            for link in routed.around(routed.servers[0]):
+                link.cut()
+            await until(lambda: not near.bus.figures.serving)
+            assert await asyncio.to_thread(routed.servers[0].monitored, "varz")
+            await until(lambda: near.bus.figures.serving and far.bus.figures.serving, 30)
+            await until_said(near)
+            await until_said(far)
+            for link in routed.around(routed.servers[0]):
+                link.mend()
+            await until(partial(_is_whole, routed.servers), 30)
+            await agree([near, far])
+            assert await stored(far.bus) == far.shown
+
+
+async def until_said(speaker: Speaker) -> None:
+    """Let somebody speak until it is published."""
+    before = len(speaker.said)
+    while len(speaker.said) == before:
+        await speaker.say()
+
+
+def _is_whole(servers: list[NatsServer]) -> bool:
+    return all(server.is_ready() for server in servers)
 
 
 class Link:

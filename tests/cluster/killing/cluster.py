@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from greenroom.client.ivschat import Ivschat
-from scripts.servers.nats_server import NatsServer, nats_cluster
+from scripts.servers.nats_server import NatsServer
 from scripts.servers.node import Node, new_secrets_key
 from scripts.servers.ports import free_port
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from tests.running.clock import MovedClock
 from tests.running.links import Link, links
+from tests.running.routes import Routed, routed_nats
 from tests.running.service import AS_INSTALLED, Service
 
 DATABASE = "killed"
@@ -60,14 +61,14 @@ class Cluster(msgspec.Struct, frozen=True):
     """All of it."""
 
     nodes: Sequence[NodeThere]
-    bus: Sequence[NatsServer]
+    routed: Routed
     database: PostgreSQL
     directory: Path
 
     @property
-    def links(self) -> list[Link]:
-        """Return every link."""
-        return [link for node in self.nodes for link in (*node.bus, node.store)]
+    def bus(self) -> Sequence[NatsServer]:
+        """Return the NATS servers."""
+        return self.routed.servers
 
     @property
     def chat_logs(self) -> Path:
@@ -98,10 +99,12 @@ async def killable(
     async with contextlib.AsyncExitStack() as stack:
         database = stack.enter_context(postgresql())
         database.create_database(DATABASE)
-        bus = stack.enter_context(nats_cluster(directory / "nats"))
+        routed = await stack.enter_async_context(routed_nats(directory / "nats"))
         nodes = []
         for number, skew in enumerate(skews, 1):
-            to_bus = await stack.enter_async_context(links(server.port for server in bus))
+            to_bus = await stack.enter_async_context(
+                links(server.port for server in routed.servers)
+            )
             (to_store,) = await stack.enter_async_context(links([database.port]))
             clock = MovedClock(directory / f"clock-{number}")
             clock.move(int(skew * 1e9))
@@ -127,4 +130,4 @@ async def killable(
             )
             await stack.enter_async_context(api)
             nodes.append(NodeThere(node, api, to_bus, to_store, (key, secret)))
-        yield Cluster(nodes, bus, database, directory)
+        yield Cluster(nodes, routed, database, directory)

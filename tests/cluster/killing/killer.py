@@ -69,6 +69,7 @@ class Killer:
         chance, cluster = self._chance, self._cluster
         node, other, third, fourth = (chance.choice(cluster.nodes) for _ in range(4))
         bus, paused = (chance.choice(cluster.bus) for _ in range(2))
+        apart, lonely = (chance.choice(cluster.bus) for _ in range(2))
         deck = [
             _killed([node.node], (0.2, 4)),
             _killed([bus], (0.2, 6)),
@@ -78,9 +79,13 @@ class Killer:
             _paused(paused, (0.5, 8)),
             _paused(cluster.database, (0.5, 6)),
             _restarted(chance.choice(cluster.nodes).node),
-            _cut(third, "NATS", "cut", (0.5, 13)),
-            _cut(fourth, "NATS", "reset", (0.5, 6)),
-            _cut(third, "PostgreSQL", chance.choice(["cut", "reset"]), (0.5, 6)),
+            _cut(third.name, "NATS", third.bus, "cut", (0.5, 13)),
+            _cut(fourth.name, "NATS", fourth.bus, "reset", (0.5, 6)),
+            _cut(
+                third.name, "PostgreSQL", [third.store], chance.choice(["cut", "reset"]), (0.5, 6)
+            ),
+            _cut(apart.name, "the others", cluster.routed.around(apart), "cut", (0.5, 20)),
+            _cut(lonely.name, "the others", cluster.routed.around(lonely), "reset", (0.5, 20)),
             self._slow(other, "NATS"),
             self._slow(fourth, "PostgreSQL"),
         ]
@@ -137,9 +142,9 @@ def _started(server: ServerProcess) -> None:
         server.start(wait=False)
 
 
-def _cut(node: NodeThere, what: str, how: str, seconds: tuple[float, float]) -> Harm:
-    links = _links(node, what)
-
+def _cut(
+    name: str, what: str, links: Sequence[Link], how: str, seconds: tuple[float, float]
+) -> Harm:
     async def do() -> None:
         for link in links:
             getattr(link, how)()
@@ -148,7 +153,7 @@ def _cut(node: NodeThere, what: str, how: str, seconds: tuple[float, float]) -> 
         for link in links:
             link.mend()
 
-    return Harm(f"{how} the links of {node.name} and {what}", do, undo, seconds)
+    return Harm(f"{how} the links of {name} and {what}", do, undo, seconds)
 
 
 def _links(node: NodeThere, what: str) -> Sequence[Link]:

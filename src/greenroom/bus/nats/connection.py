@@ -144,6 +144,11 @@ class Connection:
         if client is not None:
             await client.abandon()
 
+    async def move_on(self) -> None:
+        """Go to another server, if there is one."""
+        if len(self._options.servers) > 1:
+            await self.end()
+
     async def end(self) -> None:
         """End this connection; the next one is made at once."""
         client = self._client

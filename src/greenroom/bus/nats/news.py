@@ -4,6 +4,7 @@
 - News wait while they cannot be sent, and are sent again until the stream has them. Beyond
   `MOST_WAITING` the others are told to forget everything instead.
 - Where nothing waits, no news are sent now and then: so it is known whether NATS stores anything.
+  Where it does not, another server may: one that is cut off from the others answers all the same.
 - Whatever was perhaps missed, for a connection that ended, a gap or a new leader, all is forgotten.
 """
 
@@ -31,6 +32,9 @@ READ_SECONDS = 3.0
 
 PAUSE_SECONDS = 0.1
 
+MOST_PAUSES = 16
+"""How many times as long as at first it is waited at most until another server is tried."""
+
 PROBE_SECONDS = 2.0
 """How long nothing is sent before it is found out whether anything would be stored: servers that
 lost their quorum answer, and store nothing."""
@@ -53,7 +57,7 @@ class ControlNews:
         self._waiting: deque[ControlEnvelope | ForgetAll] = deque()
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
-        self._patience = patience
+        self._patience = self._pause = patience
         self._stored_at = time.monotonic()
         self._last = 0
         self._known = False
@@ -174,23 +178,32 @@ class ControlNews:
         try:
             _, answer = await connection.request(subjects.CONTROL, data, ANSWER_SECONDS)
         except NoAnswer as error:
-            self._note_stored(str(error))
+            await self._note_unstored(str(error))
             return False
-        refused = b'"error"' in answer
-        self._note_stored("it refuses what is sent" if refused else "")
-        return not refused
+        if b'"error"' in answer:
+            await self._note_unstored("it refuses what is sent")
+            return False
+        self._note_stored()
+        return True
 
-    def _note_stored(self, reason: str) -> None:
-        """Tell when NATS stores nothing for a while, for a reason, and when it does again."""
-        now = time.monotonic()
-        if not reason:
-            self._stored_at = now
-            if not self._figures.storing:
-                log.info("NATS stores again")
-            self._figures.storing = True
-        elif now - self._stored_at >= self._patience:
-            self._figures.storing = False
-            self._figures.tell("NATS stores nothing: what is sent gets 503", reason=reason)
+    def _note_stored(self) -> None:
+        """Tell when NATS stores again."""
+        self._stored_at = time.monotonic()
+        self._pause = self._patience
+        if not self._figures.storing:
+            log.info("NATS stores again")
+        self._figures.storing = True
+
+    async def _note_unstored(self, reason: str) -> None:
+        """Tell when NATS stores nothing for a while, for a reason, and try another server."""
+        if time.monotonic() - self._stored_at < self._pause:
+            return
+        self._figures.storing = False
+        self._figures.tell("NATS stores nothing: what is sent gets 503", reason=reason)
+        # Where no server stores, as on full disks, what they still deliver is rarely interrupted.
+        self._stored_at = time.monotonic()
+        self._pause = min(2 * self._pause, MOST_PAUSES * self._patience)
+        await self._connection.move_on()
 
     def _heard(self, _subject: bytes, raw: bytes, data: bytes) -> None:
         sequence, previous = headers.sequence(raw), headers.previous(raw)
