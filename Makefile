@@ -51,7 +51,7 @@ bench-idle: ## Measure what 20,000 idle connections cost
 bench-review: ## Measure a room beside another one whose review handler hangs
 	@exec scripts/bench review $(ARGS)
 
-bench-cluster: ## Measure what NATS between nodes costs for each message
+bench-cluster: ## Measure what it costs that several nodes serve a room, beside other servers
 	@exec scripts/bench cluster $(ARGS)
 
 bench-redeem: ## Measure what using up chat tokens costs with PostgreSQL

@@ -1,6 +1,7 @@
 """Runs of the C load client: what it does to a server, and what it saw."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +17,16 @@ CONNECTIONS_PER_SOURCE = 10_000
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A server as the load client needs it. `pattern` is what a client sends for a message."""
+    """A server as the load client needs it. `pattern` is what a client sends for a message.
+
+    Connections go to `url` and to `further_urls` in turn, the first one to `url`. The account is
+    that of `pid` and of `further_pids` together.
+    """
 
     pid: int
     url: str
+    further_pids: Sequence[int] = ()
+    further_urls: Sequence[str] = ()
     pattern: str = '{"Content":"{message}"}'
     content: int = PAYLOAD_BYTES - len('{"Content":""}')
     protocols: Path | None = None
@@ -78,6 +85,8 @@ class Outcome(msgspec.Struct, frozen=True):
     total_delivered: int
     pings: int
     other: int
+    server_cpus: Sequence[float] = ()
+    """Seconds of `server_cpu` by process, in the order of the target's."""
 
     @property
     def cpu(self) -> float:
@@ -140,7 +149,9 @@ def run(server: Server, load: Load, limit: float = 180) -> Outcome:
 
 
 def _arguments(target: Target) -> list[str]:
-    words = ["--pid", str(target.pid), "--url", target.url]
+    words = [word for url in (target.url, *target.further_urls) for word in ("--url", url)]
+    for pid in (target.pid, *target.further_pids):
+        words += ["--pid", str(pid)]
     words += ["--pattern", target.pattern, "--content", str(target.content)]
     if target.protocols is not None:
         words += ["--protocols", str(target.protocols)]

@@ -112,7 +112,7 @@ def _free_port() -> int:
 
 def _node(script: str) -> Callable[[int, Path], Sequence[str | Path]]:
     def command(port: int, _: Path) -> Sequence[str | Path]:
-        return [_program("node"), PEERS / script, str(port)]
+        return [program("node"), PEERS / script, str(port)]
 
     return command
 
@@ -130,13 +130,13 @@ def _nchan(port: int, home: Path) -> Sequence[str | Path]:
 
 
 def _websockets(port: int, _: Path) -> Sequence[str | Path]:
-    return [_python("websockets", "uvloop"), PEERS / "websockets_server.py", str(port)]
+    return [python_with("websockets", "uvloop"), PEERS / "websockets_server.py", str(port)]
 
 
 def _uvicorn(module: str, *needs: str) -> Callable[[int, Path], Sequence[str | Path]]:
     def command(port: int, _: Path) -> Sequence[str | Path]:
         options = ["--port", str(port), "--log-level", "warning", "--ws", "websockets-sansio"]
-        return [_python("uvicorn", *needs), "-m", "uvicorn", *options, module]
+        return [python_with("uvicorn", *needs), "-m", "uvicorn", *options, module]
 
     return command
 
@@ -144,10 +144,15 @@ def _uvicorn(module: str, *needs: str) -> Callable[[int, Path], Sequence[str | P
 def _daphne(port: int, _: Path) -> Sequence[str | Path]:
     application = "channels_server:application"
     options = ["-b", "127.0.0.1", "-p", str(port), "--verbosity", "0"]
-    return [_python("daphne", "channels"), "-m", "daphne", *options, application]
+    return [python_with("daphne", "channels"), "-m", "daphne", *options, application]
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Return the path of a program.
+
+    Raises:
+        NotHere: it is not installed.
+    """
     found = shutil.which(name)
     if found is None:
         raise NotHere(f"needs {name}")
@@ -163,23 +168,30 @@ def _nginx() -> tuple[Path, Path]:
     raise NotHere("needs Debian's nginx and libnginx-mod-nchan")
 
 
-def _python(*modules: str) -> str:
-    """Return a Python that has modules: that of the peers' environment, or this one."""
+def python_with(*modules: str) -> str:
+    """Return a Python that has modules: that of the peers' environment, or this one.
+
+    Raises:
+        NotHere: neither has.
+    """
     imports = f"import {', '.join(modules)}"
     for python in (str(ROOT / ".venv" / "bench" / "bin" / "python"), sys.executable):
-        if Path(python).exists() and not _output([python, "-c", imports])[0]:
+        if Path(python).exists() and not output([python, "-c", imports])[0]:
             return python
     raise NotHere(f"needs {', '.join(modules)} of requirements/bench.txt")
 
 
-def _output(command: Sequence[str | Path]) -> tuple[int, str]:
+def output(command: Sequence[str | Path]) -> tuple[int, str]:
+    """Return a command's exit code, and what it prints."""
     done = subprocess.run(  # noqa: S603 - asks a peer for its version
         [str(word) for word in command], capture_output=True, text=True, check=False
     )
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
-def _npm_version(package: str) -> Callable[[], str]:
+def npm_version(package: str) -> Callable[[], str]:
+    """Return what tells the version of a package; it raises NotHere where that is not installed."""
+
     def version() -> str:
         path = PEERS / "node_modules" / package / "package.json"
         if not path.exists():
@@ -189,10 +201,12 @@ def _npm_version(package: str) -> Callable[[], str]:
     return version
 
 
-def _python_version(package: str, module: str) -> Callable[[], str]:
+def python_version(package: str, module: str) -> Callable[[], str]:
+    """Return what tells the version of a package by a module of it; it raises NotHere likewise."""
+
     def version() -> str:
         code = f"import importlib.metadata as m; print(m.version({package!r}))"
-        return _output([_python(module), "-c", code])[1]
+        return output([python_with(module), "-c", code])[1]
 
     return version
 
@@ -201,7 +215,7 @@ def _nchan_version() -> str:
     nginx, _ = _nginx()
     packages = (BUILT / "nginx").glob("libnginx-mod-nchan_*.deb")
     version = next((path.name.split("_")[1] for path in packages), "(Debian)")
-    return f"{unquote(version)} in nginx {_output([nginx, '-v'])[1].partition('/')[2]}"
+    return f"{unquote(version)} in nginx {output([nginx, '-v'])[1].partition('/')[2]}"
 
 
 RECIPES = (
@@ -212,36 +226,36 @@ RECIPES = (
         path="/subscribe",
         publish_path="/publish",
     ),
-    Recipe(name="Bun", command=_bun, version=_npm_version("bun")),
-    Recipe(name="ws on Node", command=_node("ws_server.js"), version=_npm_version("ws")),
+    Recipe(name="Bun", command=_bun, version=npm_version("bun")),
+    Recipe(name="ws on Node", command=_node("ws_server.js"), version=npm_version("ws")),
     Recipe(
         name="Socket.IO on Node",
         command=_node("socketio_server.js"),
-        version=_npm_version("socket.io"),
+        version=npm_version("socket.io"),
         path=SOCKETIO_PATH,
         socketio=True,
     ),
     Recipe(
         name="websockets.broadcast",
         command=_websockets,
-        version=_python_version("websockets", "websockets"),
+        version=python_version("websockets", "websockets"),
     ),
     Recipe(
         name="python-socketio, uvicorn",
         command=_uvicorn("socketio_server:application", "socketio"),
-        version=_python_version("python-socketio", "socketio"),
+        version=python_version("python-socketio", "socketio"),
         path=SOCKETIO_PATH,
         socketio=True,
     ),
     Recipe(
         name="Django Channels, uvicorn",
         command=_uvicorn("channels_server:application", "channels"),
-        version=_python_version("channels", "channels"),
+        version=python_version("channels", "channels"),
     ),
     Recipe(
         name="Django Channels, daphne",
         command=_daphne,
-        version=_python_version("channels", "channels"),
+        version=python_version("channels", "channels"),
     ),
 )
 
@@ -375,7 +389,7 @@ def _case(window: int) -> str:
 
 def _version_of(program: str) -> str:
     found = shutil.which(program)
-    return _output([found, "--version"])[1] if found else "none"
+    return output([found, "--version"])[1] if found else "none"
 
 
 def main() -> None:

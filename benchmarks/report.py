@@ -19,7 +19,10 @@ README = ROOT / "benchmarks" / "README.md"
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table as people read it: `name` is the command's, as in `make bench-NAME`."""
+    """A table as people read it; `command` is what `make bench-COMMAND` measures it with.
+
+    `name` is that of its files, and the command's unless that has several tables.
+    """
 
     name: str
     title: str
@@ -28,10 +31,16 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     bars: Sequence[Bar]
     axis: str
     notes: Sequence[str] = ()
+    command: str = ""
 
     def markdown(self, plan: Plan) -> str:
         """Return the table with the circumstances that it was measured in."""
-        lines = [f"### {self.title}", "", f"{circumstances(plan)}; `make bench-{self.name}`.", ""]
+        lines = [
+            f"### {self.title}",
+            "",
+            f"{circumstances(plan)}; `make bench-{self.command or self.name}`.",
+            "",
+        ]
         lines += [row(self.columns), row(["---"] * len(self.columns))]
         lines += [row(cells) for cells in self.rows]
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []

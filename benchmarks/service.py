@@ -74,6 +74,11 @@ class Greenroom:
         return urlsplit(self._ready["api_url"]).port or 0
 
     @property
+    def url(self) -> str:
+        """Where WebSockets connect."""
+        return f"{self._ready['websocket_url'].rstrip('/')}/"
+
+    @property
     def trusted(self) -> str | None:
         """The file of the certificate to trust, if there is TLS."""
         file: str | None = self._ready["certificate_to_trust"]
@@ -86,11 +91,10 @@ class Greenroom:
         protocols = self._directory / f"tokens-{next(self._files)}"
         with protocols.open("w") as file:
             file.writelines(f"{token}\n" for token in self._tokens(load))
-        url = f"{self._ready['websocket_url'].rstrip('/')}/"
         content = PAYLOAD_BYTES - len(encode_message("x" * 12, "r", None, "", 1, "user-0", {}))
         return Target(
             pid=self.pid,
-            url=url,
+            url=self.url,
             pattern=ACTION,
             content=content,
             protocols=protocols,

@@ -4,6 +4,7 @@ No absolute time is asserted. Ratios have wide margins: the machine may be busy 
 """
 
 import asyncio
+import contextlib
 import functools
 import json
 import os
@@ -27,12 +28,15 @@ from benchmarks import (
     authorize,
     chatroom,
     cluster,
+    cluster_peers,
     connect,
     control,
     fanout,
     idle,
     memory,
     metrics,
+    nodes,
+    over_nats,
     peers,
     redeem,
     review,
@@ -43,7 +47,7 @@ from benchmarks.calibration import LEAST, MOVED, PAUSE_SECONDS, Calibration, wat
 from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
 from benchmarks.fanout import OneByOne
 from benchmarks.plot import Bar, plot
-from benchmarks.processes import ROOT, build, environment
+from benchmarks.processes import ROOT, NotHere, build, environment
 from benchmarks.reference import Reference
 from benchmarks.report import README, Table, publish, write
 from benchmarks.runs import Plan, running
@@ -183,13 +187,56 @@ def test_chatroom(tiny: Plan) -> None:
     _assert_written(chatroom.table(outcomes), tiny, outcomes)
 
 
-def test_cluster(tiny: Plan) -> None:
+def test_over_nats(tiny: Plan) -> None:
     """Every message arrives in its order, whoever published it; hearing costs less than saying."""
-    outcomes = cluster.measure(msgspec.structs.replace(tiny, only="R1"))
-    ((own,), (others,)) = outcomes.values()
+    plan, calibration = msgspec.structs.replace(tiny, only="R1"), Calibration(tiny.attempts)
+    outcomes = over_nats.measure(plan, calibration)
+    ((own,), (others,), (alone,), (beside,)) = outcomes.values()
     assert 0 < others.node < own.node
     assert own.servers > 0
-    _assert_written(cluster.table(outcomes), tiny, outcomes)
+    assert min(alone.node, beside.node) > 0
+    assert beside.rate < 2 * over_nats.RATE
+    _assert_written(over_nats.table(outcomes, calibration), tiny, outcomes)
+
+
+@contextlib.contextmanager
+def _small_stage(directory: Path) -> Iterator[cluster.Stage]:
+    """Run two nodes on one nats-server in the place of all clusters."""
+    directory.mkdir()
+    with (
+        running([cluster.Alone]) as (alone,),
+        nodes.database() as server,
+        nodes.cluster("R1", server, directory, nodes=2, replicas=1) as two,
+    ):
+        yield cluster.Stage(cast(cluster.Alone, alone), two, two, two.of(cluster.SYNC, 1))
+
+
+def test_cluster(tiny: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Viewers of two nodes get every message once and in order, and the account is of all servers.
+
+    A peer that is not here is left out, and the table says why.
+    """
+    monkeypatch.setattr(cluster_peers, "RECIPES", cluster_peers.RECIPES[:1])
+    monkeypatch.setattr(cluster_peers, "redis_program", _not_here)
+    plan = msgspec.structs.replace(tiny, only="one at a time|echo")
+    starting = _small_stage(tmp_path / "servers")
+    parts = {
+        table.name: (table, raw)
+        for table, raw in cluster.measure(plan, Calibration(1), starting, (1, 2))
+    }
+    assert list(parts) == ["cluster-spread", "cluster-echo", "cluster-peers"]
+    assert "is left out: needs a peer" in "".join(parts["cluster-peers"][0].notes)
+    for table, raw in parts.values():
+        assert isinstance(raw, dict)
+        for servers in raw.values():
+            for (outcome,) in servers.values():
+                assert outcome.total_delivered == outcome.total_published * outcome.connections
+                assert sum(outcome.server_cpus) == pytest.approx(outcome.server_cpu, rel=0.01)
+        _assert_written(table, tiny, raw)
+
+
+def _not_here() -> Path:
+    raise NotHere("needs a peer")
 
 
 def test_metrics(tiny: Plan) -> None:
@@ -288,7 +335,7 @@ def _assert_written(table: Table, plan: Plan, raw: object) -> None:
         assert len(row) == len(table.columns)
     markdown = (plan.results / f"{table.name}.md").read_text()
     assert markdown.startswith(f"### {table.title}\n")
-    assert f"`make bench-{table.name}`" in markdown
+    assert f"`make bench-{table.command or table.name}`" in markdown
     values = json.loads((plan.results / f"{table.name}.json").read_text())
     assert values["raw"]
     assert f"<title>{table.title}</title>" in (plan.results / f"{table.name}.svg").read_text()

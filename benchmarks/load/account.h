@@ -1,4 +1,4 @@
-/* What the measured server has used so far, read from /proc: all its threads and descendants. */
+/* What measured servers have used so far, read from /proc: all their threads and descendants. */
 #pragma once
 
 struct account {

@@ -50,19 +50,23 @@ static void send_frame(struct connection *connection, int opcode, const void *pa
     send_bytes(connection, frame, frame_write_masked(frame, opcode, payload, length));
 }
 
+const struct address *address_of(const struct connection *connection) {
+    return &run.addresses[connection->index % (uint32_t)run.options.url_count];
+}
+
 /* Write the URL's path with the room's number in the place of "%d". */
-static void write_path(char *path, size_t size, uint32_t room) {
-    const char *holder = strstr(run.address.path, "%d");
+static void write_path(char *path, size_t size, const char *pattern, uint32_t room) {
+    const char *holder = strstr(pattern, "%d");
     if (holder)
-        snprintf(path, size, "%.*s%u%s", (int)(holder - run.address.path), run.address.path, room,
-                 holder + 2);
+        snprintf(path, size, "%.*s%u%s", (int)(holder - pattern), pattern, room, holder + 2);
     else
-        snprintf(path, size, "%s", run.address.path);
+        snprintf(path, size, "%s", pattern);
 }
 
 static void request_upgrade(struct connection *connection) {
     char path[1100], request[8192];
-    write_path(path, sizeof path, connection->room);
+    const struct address *address = address_of(connection);
+    write_path(path, sizeof path, address->path, connection->room);
     const char *protocol = run.protocols ? run.protocols[connection->index] : run.options.protocol;
     int length =
         snprintf(request, sizeof request,
@@ -70,7 +74,7 @@ static void request_upgrade(struct connection *connection) {
                  "Sec-WebSocket-Key: " KEY
                  "\r\nSec-WebSocket-Version: 13\r\n"
                  "Origin: http://%s:%d\r\n%s%s%s\r\n",
-                 path, run.address.host, run.address.port, run.address.host, run.address.port,
+                 path, address->host, address->port, address->host, address->port,
                  protocol ? "Sec-WebSocket-Protocol: " : "", protocol ? protocol : "",
                  protocol ? "\r\n" : "");
     if (length >= (int)sizeof request) die("a subprotocol is too long");

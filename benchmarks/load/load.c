@@ -34,7 +34,8 @@ static void prepare(void) {
     need_descriptors(run.options.connections + 32);
     signal(SIGPIPE, SIG_IGN);
     run.deadline = now() + (uint64_t)(run.options.limit * 1e9);
-    run.address = address_parse(run.options.url);
+    for (int i = 0; i < run.options.url_count; i++)
+        run.addresses[i] = address_parse(run.options.urls[i]);
     if (run.options.publish_url) run.publish_address = address_parse(run.options.publish_url);
     if (run.options.protocols) read_protocols();
     run.message = message_build(run.options.pattern, (size_t)run.options.content);
@@ -58,6 +59,9 @@ static void print_measured(const struct measured *measured) {
         measured->seconds, measured->published, measured->delivered, measured->server_cpu,
         measured->server_user, measured->client_cpu,
         measured->frames ? (double)measured->received / (double)measured->frames : 0);
+    for (int i = 0; i < run.options.pid_count; i++)
+        printf("%s%.6f", i ? "," : "\"server_cpus\":[", measured->cpus[i]);
+    if (run.options.pid_count) printf("],");
     printf("\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"longest\":%.1f,",
            latency_quantile(&run.latency, 0.5), latency_quantile(&run.latency, 0.9),
            latency_quantile(&run.latency, 0.99), (double)run.latency.longest / 1e3);
@@ -77,15 +81,15 @@ static void print_counts(void) {
 int main(int argc, char **argv) {
     run.options = options_parse(argc, argv);
     prepare();
-    struct account before = account_of(run.options.pid);
+    struct account before = accounts(NULL);
     uint64_t start = now();
     open_connections();
     double connecting = (double)(now() - start) / 1e9;
     wait_for(run.options.settle, 5);
-    struct account settled = account_of(run.options.pid);
+    struct account settled = accounts(NULL);
     uint64_t hold_start = now();
     wait_for(run.options.hold, 100);
-    struct account held = account_of(run.options.pid);
+    struct account held = accounts(NULL);
     double holding = (double)(now() - hold_start) / 1e9;
     if (run.options.publish_url && !run.failure) open_publisher();
     struct measured measured = {0};

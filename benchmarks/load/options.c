@@ -9,7 +9,7 @@
 #include "socket.h"
 
 static const char HELP[] =
-    "load --url ws://127.0.0.1:PORT/PATH [--connections N] [--rooms N] [--pid PID]\n"
+    "load --url ws://127.0.0.1:PORT/PATH ... [--connections N] [--rooms N] [--pid PID ...]\n"
     "     [--protocol TEXT | --protocols FILE] [--concurrency N] [--sources N] [--socketio]\n"
     "     [--pattern TEXT] [--content BYTES] [--publish-url http://127.0.0.1:PORT/PATH]\n"
     "     [--window N | --rate N [--random]] [--burst N] [--warm-up SECONDS] [--seconds SECONDS]\n"
@@ -42,9 +42,14 @@ static const struct option NAMES[] = {
     {0},
 };
 
+static int next(int *count) {
+    if (*count == MOST_SERVERS) die("there may be %d servers at most", MOST_SERVERS);
+    return (*count)++;
+}
+
 static void set(struct options *options, int name, char *value) {
     switch (name) {
-        case 'u': options->url = value; break;
+        case 'u': options->urls[next(&options->url_count)] = value; break;
         case 'U': options->publish_url = value; break;
         case 'p': options->protocol = value; break;
         case 'P': options->protocols = value; break;
@@ -64,7 +69,7 @@ static void set(struct options *options, int name, char *value) {
         case 'l': options->limit = atof(value); break;
         case 'a': options->sources = atol(value); break;
         case 'C': options->concurrency = atol(value); break;
-        case 'i': options->pid = atoi(value); break;
+        case 'i': options->pids[next(&options->pid_count)] = atoi(value); break;
         case 'o': options->socketio = 1; break;
         case 'h': fputs(HELP, stdout); exit(0);
         default: fputs(HELP, stderr); exit(1);
@@ -89,7 +94,7 @@ struct options options_parse(int argc, char **argv) {
     };
     for (int name; (name = getopt_long(argc, argv, "", NAMES, NULL)) != -1;)
         set(&options, name, optarg);
-    if (!options.url) die("needs --url");
+    if (!options.url_count) die("needs --url");
     if (options.connections < 1 || options.rooms < 1 || options.rooms > 65536 ||
         options.connections % options.rooms)
         die("--connections must be a multiple of --rooms, and these at most 65536");

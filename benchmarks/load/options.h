@@ -2,8 +2,11 @@
 #pragma once
 #include <stdint.h>
 
+#define MOST_SERVERS 32
+
 struct options {
-    const char *url;         /* ws://127.0.0.1:PORT/PATH; "%d" in it becomes the room's number */
+    const char *urls[MOST_SERVERS]; /* ws://127.0.0.1:PORT/PATH; "%d" becomes the room's number;
+                                       connections take them in turn */
     const char *publish_url; /* publish by POST there; over the rooms' first connections if NULL */
     const char *protocol;    /* Sec-WebSocket-Protocol of all connections */
     const char
@@ -20,7 +23,8 @@ struct options {
     double limit;            /* seconds after which the run ends in any case */
     long concurrency;        /* handshakes on the way */
     long sources;            /* source addresses to spread the connections over */
-    int pid;                 /* the server whose account is taken */
+    int pids[MOST_SERVERS];  /* the servers whose accounts are taken */
+    int url_count, pid_count;
     int socketio;            /* answer as a Socket.IO client */
 };
 

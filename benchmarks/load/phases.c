@@ -9,6 +9,18 @@
 #include "frame.h"
 #include "run.h"
 
+struct account accounts(double *cpus) {
+    struct account sum = {0};
+    for (int i = 0; i < run.options.pid_count; i++) {
+        struct account account = account_of(run.options.pids[i]);
+        sum.cpu += account.cpu;
+        sum.user += account.user;
+        sum.resident += account.resident;
+        if (cpus) cpus[i] = account.cpu;
+    }
+    return sum;
+}
+
 void open_connections(void) {
     long started = 0, done = 0;
     uint64_t progress = now();
@@ -21,7 +33,7 @@ void open_connections(void) {
             connection->state = CONNECTING;
             uint32_t source =
                 run.options.sources > 1 ? 1 + (uint32_t)(started % run.options.sources) : 0;
-            socket_connect(&connection->socket, &run.address, source);
+            socket_connect(&connection->socket, address_of(connection), source);
             socket_watch(run.epoll, &connection->socket, connection, 1);
             started++;
         }
@@ -108,16 +120,23 @@ static void publish_due(uint64_t start) {
 
 /* Begin to measure: what was before counts negative. */
 static void begin(struct measured *measured) {
-    struct account account = account_of(run.options.pid);
-    *measured =
-        (struct measured){-(double)now() / 1e9, -account.cpu,   -account.user, -own_cpu(),
-                          -run.published,       -run.delivered, -run.frames,   -run.received};
+    struct account account = accounts(measured->cpus);
+    measured->seconds = -(double)now() / 1e9;
+    measured->server_cpu = -account.cpu;
+    measured->server_user = -account.user;
+    measured->client_cpu = -own_cpu();
+    measured->published = -run.published;
+    measured->delivered = -run.delivered;
+    measured->frames = -run.frames;
+    measured->received = -run.received;
     run.measuring = 1;
 }
 
 static void end(struct measured *measured) {
-    struct account account = account_of(run.options.pid);
+    double cpus[MOST_SERVERS];
+    struct account account = accounts(cpus);
     run.measuring = 0;
+    for (int i = 0; i < run.options.pid_count; i++) measured->cpus[i] = cpus[i] - measured->cpus[i];
     measured->seconds += (double)now() / 1e9;
     measured->server_cpu += account.cpu;
     measured->server_user += account.user;

@@ -21,7 +21,7 @@ struct connection {
 
 struct run {
     struct options options;
-    struct address address, publish_address;
+    struct address addresses[MOST_SERVERS], publish_address;
     struct connection *connections;
     struct connection publisher; /* over HTTP */
     uint32_t *places;            /* of each room: the place of its next message */
@@ -44,11 +44,18 @@ extern struct run run;
 
 struct measured {
     double seconds, server_cpu, server_user, client_cpu;
+    double cpus[MOST_SERVERS]; /* each server's part of server_cpu */
     uint64_t published, delivered, frames, received;
 };
 
 /* Note why the run has failed; the first reason stays. */
 void fail(const char *reason);
+
+/* Return the sum of the servers' accounts; `cpus` gets the CPU of each, if it is not NULL. */
+struct account accounts(double *cpus);
+
+/* Return where a connection goes. */
+const struct address *address_of(const struct connection *connection);
 
 /* Send to a server, which may close the connection. */
 void send_bytes(struct connection *connection, const void *bytes, size_t length);
