@@ -103,7 +103,7 @@ def test_locks_agree_with_the_metadata() -> None:
         assert runtime[dependency.name] in dependency.specifier
     for dependency in map(Requirement, project["optional-dependencies"]["cluster"]):
         assert cluster[dependency.name] in dependency.specifier
-    assert runtime.items() <= cluster.items() <= test.items()
+    assert runtime.items() <= _pins("node").items() <= cluster.items() <= test.items()
     assert _pins("build").items() <= test.items()
 
 

@@ -14,6 +14,8 @@ from tests.running.service import environment, running
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 LOGROTATE = DEPLOY / "logrotate" / "greenroom"
+TMPFILES = DEPLOY / "tmpfiles" / "greenroom.conf"
+UNIT = DEPLOY / "systemd" / "greenroom.service"
 INSTALLED = "/opt/greenroom/.venv/bin/greenroom"
 SBIN = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -82,7 +84,7 @@ def test_the_service_is_confined(units: list[str]) -> None:
 
 def test_the_data_directory_is_private() -> None:
     """Only the service can read what it keeps, and write nowhere else."""
-    options = settings_of(DEPLOY / "systemd" / "greenroom.service")
+    options = settings_of(UNIT)
     assert options["UMask"] == "0077"
     assert options["StateDirectoryMode"] == "0700"
     assert options["ProtectSystem"] == "strict"
@@ -95,6 +97,22 @@ def test_the_data_directory_is_private() -> None:
 def settings_of(unit: Path) -> Mapping[str, str]:
     """Return a unit's options; of those that are there twice, the last one."""
     return dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.MULTILINE))
+
+
+def test_secrets_stay_private(tmp_path: Path) -> None:
+    """What somebody has written anew with other rights has root's again, at the next boot."""
+    tmpfiles = program("systemd-tmpfiles", "systemd")
+    secrets = tmp_path / "etc" / "greenroom.env"
+    secrets.parent.mkdir()
+    secrets.write_text("GREENROOM_SECRET_ACCESS_KEY=x\n")
+    secrets.chmod(0o644)
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    done = run(tmpfiles, f"--root={tmp_path}", "--create", str(TMPFILES))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert secrets.stat().st_mode & 0o777 == 0o600
+    named = re.findall(r"^EnvironmentFile=-(\S+)$", UNIT.read_text(), re.MULTILINE)
+    assert named == re.findall(r"^z (\S+)", TMPFILES.read_text(), re.MULTILINE)
 
 
 def test_logrotate_rotates_under_the_service(tmp_path: Path) -> None:

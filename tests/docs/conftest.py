@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.packages import NODE_MODULES, NpmRegistry, wheels
+from tests.docs.packages import NODE_MODULES, NpmRegistry
+from tests.running.wheels import wheels
 
 HIDDEN = ("AWS_", "COV_", "GREENROOM_", "PIP_", "PYTHON", "UV_", "npm_", "VIRTUAL_ENV")
 CLIENTS = ("boto3", "pytest-asyncio", "websockets")
