@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.interop.conftest import NODES
 from tests.running import messaging_driver, python_rooms
-from tests.running.messaging_driver import Driver, Refused, Rooms, Thrown, Tokens
+from tests.running.messaging_driver import Driver, Refused, Room, Rooms, Thrown, Tokens
 from tests.running.service import Service, running, start
 from tests.running.tokens_of import short_session_token
 
@@ -291,6 +292,8 @@ async def test_a_deleted_room_is_404(rooms: Rooms, service: Service, arn: str) -
     alice = await rooms.enter(arn, "alice")
     await alice.send("hi")
     service.boto3().delete_room(identifier=arn)
+    if NODES > 1:
+        await _refused_at_last(alice)
     for name, request in _REQUESTS.items():
         if name == "DISCONNECT_USER":
             continue
@@ -298,6 +301,16 @@ async def test_a_deleted_room_is_404(rooms: Rooms, service: Service, arn: str) -
             await request(alice)
         assert refused.value.code == 404
     assert await alice.state() == "connected"
+
+
+async def _refused_at_last(user: Room) -> None:
+    """Send until it is refused: another node hears milliseconds later that a room is gone."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await user.send("still there?")
+            except Refused:
+                return
 
 
 async def test_after_leaving_the_sdk_itself_refuses(rooms: Rooms, arn: str) -> None:

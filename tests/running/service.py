@@ -35,6 +35,8 @@ class Service(msgspec.Struct):
     process: "subprocess.Popen[bytes]"
     ready: dict[str, Any]
     log: Path
+    variables: Mapping[str, str] = {}
+    """What was set for it in its environment."""
 
     @property
     def api_url(self) -> str:
@@ -125,7 +127,7 @@ def started(
             pass_fds=descriptors,
             env=environment(**{**UNHURRIED, **variables}),
         )
-    return Service(process, until_ready(process, ready_file, log), log)
+    return Service(process, until_ready(process, ready_file, log), log, variables)
 
 
 def take_over(service: Service, *options: str, **variables: str) -> Service:

@@ -1,7 +1,7 @@
 """Chat tokens that the service itself does not make: expired ones, and of sessions that end soon.
 
 The shortest session that CreateChatToken gives lasts a minute. These are sealed with the running
-service's own keys, which are read from its database without writing to it.
+service's own keys, which are read from its database, or its cluster's, without writing to it.
 """
 
 import base64
@@ -9,19 +9,21 @@ import contextlib
 import os
 import secrets
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
-
-import pytest
 
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from greenroom.vault.sealing import Sealer
 from greenroom.vault.vault import KEY_FILE
 from scripts.servers.postgresql import PostgreSQL
+from scripts.servers.postgresql_installation import newest
 from tests.running.service import Service
 
 SESSION_SECONDS = 3600
+
+KEYS = "SELECT encode(value, 'hex') FROM greenroom.secrets WHERE name = 'token-keys'"
 
 
 def short_session_token(service: Service, room: str, user: str, seconds: float) -> str:
@@ -34,10 +36,12 @@ def expired_token(service: Service, room: str, user: str) -> str:
     return _sealed(service, room, user, -1, SESSION_SECONDS)
 
 
-def key_ring(data_dir: Path) -> KeyRing:
-    """Return the keys with which the service of a data directory seals its tokens."""
-    if not (data_dir / "greenroom.db").exists():
-        pytest.skip("makes tokens with the keys in an embedded store: these nodes have none")
+def key_ring(service: Service) -> KeyRing:
+    """Return the keys with which a service seals its tokens, or all nodes of its cluster."""
+    storage = service.variables.get("GREENROOM_STORAGE", "")
+    if storage.startswith("postgresql://"):
+        return _opened(_asked(storage), service.variables["GREENROOM_SECRETS_KEY"])
+    data_dir = Path(service.ready["data_dir"])
     uri = f"{(data_dir / 'greenroom.db').absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
         (kept,) = connection.execute(
@@ -48,8 +52,13 @@ def key_ring(data_dir: Path) -> KeyRing:
 
 def key_ring_in(server: PostgreSQL, database: str, secrets_key: str) -> KeyRing:
     """Return the keys with which the nodes seal their tokens that share a database."""
-    query = "SELECT encode(value, 'hex') FROM greenroom.secrets WHERE name = 'token-keys'"
-    return _opened(bytes.fromhex(server.sql(query, database)), secrets_key)
+    return _opened(bytes.fromhex(server.sql(KEYS, database)), secrets_key)
+
+
+def _asked(url: str) -> bytes:
+    """Return what the database of nodes keeps."""
+    command = [str(newest().program("psql")), "-XqAt", "-d", url, "-c", KEYS]
+    return bytes.fromhex(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
 def _opened(kept: bytes, key: str) -> KeyRing:
@@ -67,5 +76,5 @@ def _sealed(service: Service, room: str, user: str, valid: float, session: float
         token_expires=int((now + valid) * 1000),
         session_expires=int((now + session) * 1000),
     )
-    ring = key_ring(Path(service.ready["data_dir"]))
+    ring = key_ring(service)
     return seal_claims(ring, claims, os.urandom(NONCE_BYTES))

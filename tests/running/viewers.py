@@ -13,7 +13,6 @@ import socket
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -217,7 +216,7 @@ class Crowd:
         assert url.hostname
         assert url.port
         self._address = (url.hostname, url.port)
-        self._ring = ring or key_ring(Path(service.ready["data_dir"]))
+        self._ring = ring or key_ring(service)
         self.frames: dict[bytes, bytes] = {}
         self.viewers: set[Viewer] = set()
         """Those that are connected."""
