@@ -489,11 +489,13 @@ class TestBounds:
                 made.streams.available = True
                 await made.advance(10)
             assert [
-                line["event"] for line in lines if line["log_level"] in ("error", "warning")
+                (line["log_level"], line["event"])
+                for line in lines
+                if line["log_level"] in ("error", "warning")
             ] == [
-                "chat logs are behind: streams cannot be read",
-                "chat logs are behind: streams cannot be read",
-                "chat logs are no longer behind: streams are read again",
+                ("warning", "chat logs are behind: a stream of NATS cannot be read"),
+                ("error", "chat logs are behind: a stream of NATS cannot be read"),
+                ("warning", "chat logs are no longer behind: all streams are read again"),
             ]
 
     async def test_a_lag_that_another_node_has_taken_over(self) -> None:
@@ -502,14 +504,14 @@ class TestBounds:
             await made.advance(5)
             made.streams.available = False
             with structlog.testing.capture_logs() as lines:
-                await made.advance(5)
+                await made.advance(30)
                 for stream in range(made.streams.count):
                     lease = made.store.journal.lease(f"stream {stream}")
                     assert (await elsewhere.enter_async_context(lease)).held
                 await made.advance(10)
             assert [line["event"] for line in lines if "behind" in line["event"]] == [
-                "chat logs are behind: streams cannot be read",
-                "chat logs are no longer behind: streams are read again",
+                "chat logs are behind: a stream of NATS cannot be read",
+                "chat logs are no longer behind: all streams are read again",
             ]
 
     async def test_messages_that_nobody_read(self) -> None:
@@ -523,6 +525,71 @@ class TestBounds:
             await made.advance(1)
             name = "greenroom_log_records_dropped_total"
             assert made.nodes[0].value(name, logging_configuration="unknown") == 3
+
+
+class TestShares:
+    """Nodes that join later have their part of the work, and everything is on record once."""
+
+    async def test_streams(self) -> None:
+        """Who reads all streams leaves some to a node that joins; what is published goes on."""
+        async with nodes(1) as made:
+            configuration = await made.configuration()
+            payloads = made.publish(3, configuration)
+            await made.advance(5)
+            assert held(made) == [2]
+            made.start(1)
+            for number in range(10):
+                payloads += made.publish(3, configuration, stream=number % 2)
+                await made.advance(2)
+            assert held(made) == [1, 1]
+            await made.nodes[0].kill()
+            payloads += made.publish(2, configuration) + made.publish(2, configuration, stream=1)
+            await made.advance(SOON)
+            assert held(made) == [2]
+            await made.advance(FAR)
+            assert sorted(made.destination().payloads()) == sorted(payloads)
+
+    async def test_deliveries(self) -> None:
+        """Who delivers for all configurations leaves some to a node that joins."""
+        async with nodes(1) as made:
+            names = [f"bucket-{number}" for number in range(4)]
+            configurations = [await made.configuration(name) for name in names]
+            for name in names:
+                made.destination(name).fail()
+            sent = [made.publish(5, configuration) for configuration in configurations]
+            await made.advance(SOON)
+            assert [len(node.log.depths()) for node in made.nodes] == [4]
+            made.start(1)
+            await made.advance(60, steps=60)
+            assert [len(node.log.depths()) for node in made.nodes] == [2, 2]
+            for name in names:
+                made.destination(name).failure = None
+            for configuration, payloads in zip(configurations, sent, strict=True):
+                payloads.extend(made.publish(3, configuration))
+            await made.advance(300, steps=100)
+            for name, payloads in zip(names, sent, strict=True):
+                assert made.destination(name).payloads() == payloads
+
+    async def test_what_the_other_node_cannot_have(self) -> None:
+        """It comes back, and is on record."""
+        async with nodes(1) as made:
+            configuration = await made.configuration()
+            await made.advance(5)
+            (deaf,) = made.start(1)
+            deaf.living.cancel()
+            payloads: list[bytes] = []
+            for number in range(40):
+                payloads += made.publish(2, configuration, stream=number % 2)
+                await made.advance(1)
+            assert held(made) == [2]
+            await made.advance(FAR)
+            assert sorted(made.destination().payloads()) == sorted(payloads)
+
+
+def held(made: Nodes) -> list[int]:
+    """Return how many streams each node reads."""
+    tails = [node.log._tails for node in made.nodes if not node.living.done()]
+    return [len(each._tails[0]._share._held) for each in tails]
 
 
 class TestRecord:

@@ -12,7 +12,15 @@ import pytest
 import structlog.testing
 
 from greenroom.bus.base import Deliver, Disconnect
-from greenroom.chatlog.tail import LEASE_PAUSE, LONGEST_PAUSE, Tail, TailSurroundings, entries_of
+from greenroom.chatlog.tail import (
+    LEASE_PAUSE,
+    LONGEST_PAUSE,
+    Cause,
+    Failure,
+    Tail,
+    TailSurroundings,
+    entries_of,
+)
 from greenroom.model.arn import Arn
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import Entry, StreamPosition
@@ -70,7 +78,7 @@ class Nodes:
         self.stored = 0
         self.grown: list[Arn] = []
         self.missed: list[int] = []
-        self.failed: list[str | None] = []
+        self.failed: list[Failure | None] = []
         self.tails: list[Tail] = []
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -244,7 +252,7 @@ class TestReading:
             made.store(2)
             with structlog.testing.capture_logs() as lines:
                 await made.advance(2 * LEASE_PAUSE)
-            assert "ZeroDivisionError" in made.failed
+            assert Failure(Cause.HERE, "ZeroDivisionError") in made.failed
             assert {line["error"] for line in lines} == {"ZeroDivisionError"}
             made.streams.read_fails = False
             await made.advance(2 * LEASE_PAUSE)
@@ -268,7 +276,7 @@ class TestReading:
             made.journal.available = False
             made.store(3)
             await made.advance(2 * LEASE_PAUSE)
-            assert "as the test says" in made.failed
+            assert Failure(Cause.JOURNAL, "as the test says") in made.failed
             assert await made.on_record() == []
             made.journal.available = True
             await made.advance(2 * LEASE_PAUSE)
@@ -282,7 +290,7 @@ class TestReading:
             made.streams.available = False
             made.store(3)
             await made.advance(2 * LEASE_PAUSE)
-            assert made.failed[-1:] == ["as the test says"]
+            assert made.failed[-1:] == [Failure(Cause.STREAM, "as the test says")]
             made.streams.available = True
             await made.advance(2 * LEASE_PAUSE)
             assert made.failed[-1] is None

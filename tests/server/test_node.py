@@ -232,7 +232,7 @@ async def test_a_chat_log_begins_where_the_last_one_ended(
         opened.shared = None
     monkeypatch.setattr(node_module, kind, made)
     monkeypatch.setattr(node_module, "finish_interrupted", finishing)
-    chat_log = await node_module._start_chat_log(opened, Mock())
+    chat_log = await node_module._start_chat_log(opened, Mock(), Mock(nodes=3))
     assert chat_log is made.return_value
     assert made.call_args.kwargs["bounds"].size == 1_048_576
     wanted: tuple[object, ...] = (opened.store.logging_configurations, chat_log, opened.clock)
@@ -240,6 +240,7 @@ async def test_a_chat_log_begins_where_the_last_one_ended(
         chat_log.start.assert_awaited_once_with()
     else:
         assert not finishing.called
+        assert made.call_args.args[0].nodes() == 3
         (finish,) = chat_log.start.await_args.args
         await finish()
         wanted = (*wanted, 60)

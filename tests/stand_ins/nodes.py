@@ -58,6 +58,11 @@ class Node:
         self._ears = Ears(nodes.bus)
         self.living = asyncio.create_task(self._live())
 
+    @property
+    def dead(self) -> bool:
+        """Whether it was killed."""
+        return self._ears.dead
+
     def reset(self) -> None:
         """Say that news may have been missed."""
         self._ears.reset()
@@ -75,6 +80,7 @@ class Node:
             configurations=nodes.store.logging_configurations,
             streams=nodes.streams,
             control=self._ears,
+            nodes=lambda: sum(not node.dead for node in nodes.nodes),
         )
         async with asyncio.TaskGroup() as tasks:
             self.log = StreamedChatLog(

@@ -1,15 +1,17 @@
 """The deliveries of a node among many: each configuration's by the node that holds its lease.
 
 Who hears that a queue grew tries to get its lease; every few seconds all queues are looked at, in
-case that nobody heard. A delivery that has nothing left gives its lease back.
+case that nobody heard. A delivery that has nothing left gives its lease back; so does one on a node
+that has more of them than its part.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
 from greenroom.chatlog.delivery import Delivery, Surroundings
+from greenroom.chatlog.share import Share
 from greenroom.model.arn import Arn
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.journal import SharedJournal
@@ -18,6 +20,9 @@ from greenroom.storage.leases import Lease
 ELSEWHERE_SECONDS = 5.0
 """How long a lease is not tried again that another node holds."""
 
+GIVEN_BACK_SECONDS = 3 * ELSEWHERE_SECONDS
+"""How long one is not that was given back: each other node tries it within ten seconds."""
+
 log = structlog.get_logger()
 
 
@@ -25,8 +30,15 @@ class LeasedDeliveries:
     """Delivers for configurations whose leases this node has; `tasks` owns what runs."""
 
     def __init__(
-        self, journal: SharedJournal, around: Surroundings, tasks: asyncio.TaskGroup
+        self,
+        journal: SharedJournal,
+        around: Surroundings,
+        tasks: asyncio.TaskGroup,
+        nodes: Callable[[], int],
     ) -> None:
+        """Make it without leases; `nodes` returns how many nodes there are."""
+        self._share = Share[Arn](nodes, around.clock)
+        self._waiting = 0
         self._journal = journal
         self._around = around
         self._tasks = tasks
@@ -59,7 +71,9 @@ class LeasedDeliveries:
         """
         now = self._around.clock.monotonic()
         self._elsewhere = {each: until for each, until in self._elsewhere.items() if until > now}
-        for configuration in await self._journal.waiting():
+        waiting = await self._journal.waiting()
+        self._waiting = len(self._held.keys() | waiting)
+        for configuration in waiting:
             self.consider(configuration)
 
     def changed(self, configuration: Arn) -> None:
@@ -102,9 +116,26 @@ class LeasedDeliveries:
             del self._running[configuration]
 
     async def _deliver(self, configuration: Arn, lease: Lease) -> None:
-        delivery = Delivery(configuration, self._around, lambda: lease.held and not self._ending)
+        given_back = False
+
+        def held() -> bool:
+            nonlocal given_back
+            given_back = given_back or self._gives_back(configuration)
+            return lease.held and not self._ending and not given_back
+
+        delivery = Delivery(configuration, self._around, held)
         self._held[configuration] = delivery
+        self._share.take(configuration)
         try:
             await delivery.run()
         finally:
+            self._share.leave(configuration)
             del self._held[configuration]
+
+    def _gives_back(self, configuration: Arn) -> bool:
+        """Return whether this node has too many: another is to deliver for this one."""
+        if not self._share.gives_back(configuration, max(self._waiting, len(self._held))):
+            return False
+        until = self._around.clock.monotonic() + GIVEN_BACK_SECONDS
+        self._elsewhere[configuration] = until
+        return True

@@ -47,12 +47,13 @@ log = structlog.get_logger()
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
-    """What the node has in common with the others."""
+    """What the node has in common with the others; `nodes` returns how many there are with it."""
 
     journal: SharedJournal
     configurations: LoggingConfigurations
     streams: Streams
     control: Control
+    nodes: Callable[[], int] = lambda: 1
 
 
 class StreamedChatLog:
@@ -86,6 +87,7 @@ class StreamedChatLog:
                 random=random,
                 grown=self._growth.add,
                 missed=self._measures.missed,
+                nodes=shared.nodes,
                 wait=wait,
             )
         )
@@ -102,7 +104,7 @@ class StreamedChatLog:
             measure=shared.journal.backlog,
             longest_wait=LOOK_SECONDS,
         )
-        self._deliveries = LeasedDeliveries(shared.journal, self._around, tasks)
+        self._deliveries = LeasedDeliveries(shared.journal, self._around, tasks, shared.nodes)
 
     async def start(self, finish: Callable[[], Awaitable[None]] | None = None) -> None:
         """Begin to read and to deliver, wherever no other node does.

@@ -4,6 +4,7 @@ Each stream has one tail at a time, on whichever node holds its lease. It reads 
 position, and moves the position and adds the records in one transaction, by compare-and-set.
 
 - **Every record once, in the stream's order**, whoever dies: what two have read, one adds.
+- **Shared out.** Each node reads as many streams as any other: who has more gives some back.
 - **Nothing is passed over.** A read begins with the kept message itself and compares its stamp. A
   stream that lost its end gives numbers again: then reading goes on with what was stored after the
   kept message. One that was made anew is read from its beginning.
@@ -13,6 +14,7 @@ position, and moves the position and adds the records in one transaction, by com
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
 from functools import lru_cache
 
 import msgspec
@@ -20,6 +22,7 @@ import structlog
 
 from greenroom.bus.streams import Stored, Streams, StreamUnavailable
 from greenroom.chatlog.record import timestamp
+from greenroom.chatlog.share import Share
 from greenroom.chatlog.waiting import Wait, event_or_time
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
@@ -30,6 +33,9 @@ from greenroom.storage.leases import Lease
 LEASE_PAUSE = 2.0
 """Seconds until the lease is tried again; drawn up to half longer, so that nodes take turns."""
 
+LEFT_TIMES = 2
+"""How often a node that has its part leaves a lease to the others before it tries to get it."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
 """Seconds until a stream without anything new is read again; each pause is twice the last one."""
 
@@ -39,11 +45,27 @@ LONGEST_ARN = 512
 log = structlog.get_logger()
 
 
+class Cause(StrEnum):
+    """Whose fault it is that a stream is not on record."""
+
+    STREAM = "a stream of NATS cannot be read"
+    JOURNAL = "the journal in PostgreSQL cannot be reached"
+    HERE = "the reader of a stream crashed"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a stream is not read; `reason` is fit for a log line."""
+
+    cause: Cause
+    reason: str
+
+
 class TailSurroundings(msgspec.Struct, kw_only=True):
     """What the tails of a node share.
 
     `grown` is told for which configurations records were added, `missed` how many messages were
     gone before they could be read, `failed` why a stream is not read, or None when it is again.
+    `nodes` returns how many nodes there are, which share the streams out among them.
     """
 
     streams: Streams
@@ -52,16 +74,21 @@ class TailSurroundings(msgspec.Struct, kw_only=True):
     random: Callable[[], float]
     grown: Callable[[Iterable[Arn]], None]
     missed: Callable[[int], None]
-    failed: Callable[[int, str | None], None] = lambda _, __: None
+    nodes: Callable[[], int] = lambda: 1
+    failed: Callable[[int, Failure | None], None] = lambda _, __: None
     wait: Wait = event_or_time
 
 
 class Tail:
     """Reads one stream whenever it gets the lease; `run` never ends."""
 
-    def __init__(self, stream: int, around: TailSurroundings) -> None:
+    def __init__(
+        self, stream: int, around: TailSurroundings, share: Share[int] | None = None
+    ) -> None:
         self._stream = stream
         self._around = around
+        self._share = share or Share(lambda: 1, around.clock)
+        self._left = 0
         self._never = asyncio.Event()
         self._complete_until_ns = 0
 
@@ -78,29 +105,51 @@ class Tail:
     async def run(self) -> None:
         """Read for ever; what cannot be reached is tried again."""
         while True:
-            try:
-                async with self._around.journal.lease(f"stream {self._stream}") as lease:
-                    if lease.held:
-                        await lease.run(self._follow(lease))
-                    else:
-                        self._complete_until_ns = 0
-                        # Another node reads it: what failed here is no longer what is behind.
-                        self._around.failed(self._stream, None)
-            except (StorageUnavailable, StreamUnavailable) as error:
-                self._around.failed(self._stream, str(error))
-            except Exception as error:
-                log.exception("tail of a stream crashed", error=type(error).__name__)
-                self._around.failed(self._stream, type(error).__name__)
+            if self._tries():
+                try:
+                    await self._read()
+                except StreamUnavailable as error:
+                    self._fail(Cause.STREAM, str(error))
+                except StorageUnavailable as error:
+                    self._fail(Cause.JOURNAL, str(error))
+                except Exception as error:
+                    log.exception("tail of a stream crashed", error=type(error).__name__)
+                    self._fail(Cause.HERE, type(error).__name__)
             await self._pause(LEASE_PAUSE * (1 + self._around.random() / 2))
 
+    def _tries(self) -> bool:
+        """Return whether to try now: who has his part leaves it to the others for some turns."""
+        self._left += 1
+        if self._left <= LEFT_TIMES and self._share.is_full(self._around.streams.count):
+            return False
+        self._left = 0
+        return True
+
+    async def _read(self) -> None:
+        """Read until the lease is lost or given back, if it can be had."""
+        async with self._around.journal.lease(f"stream {self._stream}") as lease:
+            if not lease.held:
+                self._complete_until_ns = 0
+                # Another node reads it: what failed here is no longer what is behind.
+                self._around.failed(self._stream, None)
+                return
+            self._share.take(self._stream)
+            try:
+                await lease.run(self._follow(lease))
+            finally:
+                self._share.leave(self._stream)
+
+    def _fail(self, cause: Cause, reason: str) -> None:
+        self._around.failed(self._stream, Failure(cause, reason))
+
     async def _follow(self, lease: Lease) -> None:
-        """Read until the lease is lost, or another was faster: it reads as well, and goes on."""
+        """Read until the lease is lost or given back, or another was faster: it reads as well."""
         journal, clock = self._around.journal, self._around.clock
         position = await journal.position(self._stream)
         if not self._complete_until_ns and position is not None:
             self._complete_until_ns = position.stamp_ns
-        pause = FIRST_PAUSE
-        while lease.held:
+        pause, streams = FIRST_PAUSE, self._around.streams.count
+        while lease.held and not self._share.gives_back(self._stream, streams):
             began_ns = clock.wall_ns()
             unread = await _unread(self._around.streams, self._stream, position)
             self._around.failed(self._stream, None)

@@ -6,10 +6,17 @@ from collections.abc import Iterable
 import msgspec
 import structlog
 
-from greenroom.chatlog.tail import Tail, TailSurroundings
+from greenroom.chatlog.share import Share
+from greenroom.chatlog.tail import Failure, Tail, TailSurroundings
+
+WARNED_AFTER_SECONDS = 15.0
+"""How long it is no news that a stream cannot be read: a new leader is elected in 10 seconds."""
+
+ALARMED_AFTER_SECONDS = 300.0
+"""When it is an error: a stream keeps what is not on record for an hour."""
 
 TOLD_EVERY_SECONDS = 600.0
-"""How often the log tells that streams still cannot be read."""
+"""How often the log tells then that they still cannot be."""
 
 log = structlog.get_logger()
 
@@ -19,10 +26,13 @@ class Tails:
 
     def __init__(self, around: TailSurroundings) -> None:
         around = msgspec.structs.replace(around, failed=self._note)
-        self._tails = [Tail(stream, around) for stream in range(around.streams.count)]
-        self._failing: set[int] = set()
+        share = Share[int](around.nodes, around.clock)
+        self._tails = [Tail(stream, around, share) for stream in range(around.streams.count)]
         self._clock = around.clock
-        self._told_at = -TOLD_EVERY_SECONDS
+        # Since when streams cannot be read.
+        self._failing: dict[int, float] = {}
+        self._warned = False
+        self._alarmed_at: float | None = None
 
     def start(self, tasks: asyncio.TaskGroup) -> Iterable[asyncio.Task[None]]:
         """Begin to read; return the tasks, which end when they are cancelled."""
@@ -33,16 +43,24 @@ class Tails:
         """Return how old the oldest message is that may be missing in the journal."""
         return max((tail.lag_seconds for tail in self._tails), default=0.0)
 
-    def _note(self, stream: int, why: str | None) -> None:
-        """Tell when streams cannot be read, now and then, and when all can be again."""
-        if why is None:
-            if self._failing == {stream}:
-                self._told_at = -TOLD_EVERY_SECONDS
-                log.warning("chat logs are no longer behind: streams are read again")
-            self._failing.discard(stream)
+    def _note(self, stream: int, failure: Failure | None) -> None:
+        """Tell when streams cannot be read for long, and when all can be again."""
+        if failure is not None:
+            self._failing.setdefault(stream, self._clock.monotonic())
+            self._tell(failure)
             return
-        self._failing.add(stream)
-        now = self._clock.monotonic()
-        if now - self._told_at >= TOLD_EVERY_SECONDS:
-            self._told_at = now
-            log.error("chat logs are behind: streams cannot be read", reason=why)
+        self._failing.pop(stream, None)
+        if self._warned and not self._failing:
+            self._warned, self._alarmed_at = False, None
+            log.warning("chat logs are no longer behind: all streams are read again")
+
+    def _tell(self, failure: Failure) -> None:
+        now, since = self._clock.monotonic(), min(self._failing.values())
+        event, seconds = f"chat logs are behind: {failure.cause}", round(now - since)
+        if now - since >= ALARMED_AFTER_SECONDS:
+            if self._alarmed_at is None or now - self._alarmed_at >= TOLD_EVERY_SECONDS:
+                self._warned, self._alarmed_at = True, now
+                log.error(event, reason=failure.reason, seconds=seconds)
+        elif now - since >= WARNED_AFTER_SECONDS and not self._warned:
+            self._warned = True
+            log.warning(event, reason=failure.reason, seconds=seconds)

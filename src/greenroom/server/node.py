@@ -97,7 +97,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     hub = Hub(opened.bus, Fanout(metrics, opened.sender), presence)
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
-    chat_log = await _start_chat_log(opened, tasks)
+    chat_log = await _start_chat_log(opened, tasks, presence)
     services = _services(opened, rooms, keys, chat_log)
     plane = messaging_plane.build(opened.settings, _below(opened, services), hub, tasks)
     control = _control_plane(opened, services, keys)
@@ -217,11 +217,11 @@ async def _presence(opened: Adapters) -> Presence | None:
 
 
 async def _start_chat_log(
-    opened: Adapters, tasks: asyncio.TaskGroup
+    opened: Adapters, tasks: asyncio.TaskGroup, presence: Presence | None
 ) -> JournaledChatLog | StreamedChatLog:
-    if opened.shared is None:
+    if opened.shared is None or presence is None:
         return await _start_journaled(opened, tasks)
-    return await _start_streamed(opened, opened.shared, tasks)
+    return await _start_streamed(opened, opened.shared, tasks, presence)
 
 
 async def _start_journaled(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog:
@@ -240,7 +240,7 @@ async def _start_journaled(opened: Adapters, tasks: asyncio.TaskGroup) -> Journa
 
 
 async def _start_streamed(
-    opened: Adapters, shared: Shared, tasks: asyncio.TaskGroup
+    opened: Adapters, shared: Shared, tasks: asyncio.TaskGroup, presence: Presence
 ) -> StreamedChatLog:
     configurations = opened.store.logging_configurations
     chat_log = StreamedChatLog(
@@ -249,6 +249,7 @@ async def _start_streamed(
             configurations=configurations,
             streams=shared.streams,
             control=opened.bus,
+            nodes=lambda: presence.nodes,
         ),
         opened.destinations.destination_for,
         tasks,
