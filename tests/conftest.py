@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from moto.server import ThreadedMotoServer
 
+from tests.running.scheduling import UnitScheduling, place_of
+
 pytest_plugins = ["tests.running.servers"]
 
 # Nothing is judged by the clock: a neighbour on the machine makes any example slow.
@@ -87,6 +89,20 @@ def process_as_it_was() -> Iterator[None]:
     gc.set_threshold(*thresholds)
     if collects:
         gc.enable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, in a worker of several."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> UnitScheduling | None:
+    """Keep together what `--dist loadfile` does, and a little more."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return UnitScheduling(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

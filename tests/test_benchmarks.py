@@ -57,8 +57,6 @@ from greenroom.model.principal import AccessRequest
 from greenroom.model.principal import Outcome as Decided
 from greenroom.policies.decision import CompiledPolicies
 
-pytestmark = pytest.mark.xdist_group("benchmarks")
-
 FRAME_BYTES = PAYLOAD_BYTES + 4
 SERVERS = {Reference.name, BarePython.name, Greenroom.name}
 

@@ -17,8 +17,6 @@ from packaging.utils import canonicalize_name
 
 from scripts import pip_settings
 
-pytestmark = pytest.mark.xdist_group("installation")
-
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[([^]]*)\])?==", re.MULTILINE)
 

@@ -40,8 +40,6 @@ from tests.cluster.killing.observer import read_logs, read_streams
 from tests.conftest import Measured
 from tests.running.said import assert_no_faults
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 SEED = int(os.environ.get("KILLER_SEED", "2")) or secrets.randbelow(2**32)
 """0 draws one. The same for everybody: who changes something else is not to meet a new history."""
 

@@ -14,8 +14,6 @@ import pytest
 
 from tests.running.service import environment
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "scripts.servers.cluster", "--port", "0"]
 

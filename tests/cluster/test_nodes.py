@@ -21,8 +21,6 @@ from tests.running.said import assert_no_faults, failing, samples, until
 from tests.running.servers import fresh_account, fresh_database
 from tests.running.service import Service
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 
 @pytest.fixture
 def shared(tmp_path: Path, database: str, bus_url: str) -> Place:

@@ -34,8 +34,6 @@ from tests.running.service import Service
 from tests.running.tokens_of import key_ring_in
 from tests.running.viewers import at_once, percentile, seen, until
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 CONNECTIONS = int(os.environ.get("ROLLING_CONNECTIONS", "300"))
 NODES = 3
 

@@ -38,8 +38,6 @@ from scripts.servers.postgresql_installation import PASSWORD, oldest
 from tests.running.servers import fresh_database
 from tests.stand_ins.certificates import Authority
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 KEY = new_secrets_key()
 NOBODY = "127.0.0.1:9"
 """Where nobody listens."""

@@ -21,7 +21,7 @@ from tests.docs.terminal import Failed
 PROGRAMS = ("curl", "openssl")
 """What pages use beyond Python, Node.js and what every system has."""
 
-pytestmark = [pytest.mark.xdist_group("docs"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

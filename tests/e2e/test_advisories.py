@@ -29,8 +29,6 @@ from tests.running.wire import (
     upgrade_bytes,
 )
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 MEBIBYTE = 1_048_576
 
 

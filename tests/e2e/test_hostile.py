@@ -28,8 +28,6 @@ from tests.running.wire import (
     upgrade_bytes,
 )
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:

@@ -24,7 +24,7 @@ from tests.running.process import resident
 from tests.running.service import Service
 from tests.running.wire import WebSocket, http_bytes, signed_bytes, token_line, upgrade_bytes
 
-pytestmark = [pytest.mark.xdist_group("hostile"), pytest.mark.timeout(SECONDS)]
+pytestmark = pytest.mark.timeout(SECONDS)
 
 MEBIBYTE = 1_048_576
 GROWTH = 24

@@ -8,7 +8,6 @@ from tests.interop.js import cases
 from tests.interop.js.cases import Outcomes, Program
 from tests.running.service import Service, running
 
-pytestmark = pytest.mark.xdist_group("js_v2")
 OPERATIONS = Program("v2_operations.mjs", ("operations.mjs",))
 OPTIONS = Program("v2_options.mjs")
 LIMITS = Program("v2_limits.mjs", ("limits.mjs",))

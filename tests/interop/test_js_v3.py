@@ -8,7 +8,6 @@ from tests.interop.js import cases
 from tests.interop.js.cases import Outcomes, Program
 from tests.running.service import Service, running
 
-pytestmark = pytest.mark.xdist_group("js_v3")
 OPERATIONS = Program("v3_node.mjs", ("operations.mjs", "v3_pages.mjs"))
 LIMITS = Program("v3_limits.mjs", ("limits.mjs",))
 

@@ -6,7 +6,6 @@ from tests.interop.js import cases
 from tests.interop.js.cases import Outcomes, Program
 from tests.running.service import Service
 
-pytestmark = pytest.mark.xdist_group("js_v3_browser")
 PAGE = Program("v3_browser.mjs", ("operations.mjs", "v3_pages.mjs", "v3_page.mjs"))
 
 

@@ -13,11 +13,7 @@ from tests.running.messaging_driver import Refused, Rooms, Sdk, Tokens
 from tests.running.service import Service, running, start
 from tests.running.tokens_of import short_session_token
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    # One worker, so that one Chromium starts.
-    pytest.mark.xdist_group("messaging in chromium"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -59,13 +59,6 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": uvloop.new_event_loop}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the scenarios on one worker: each loads a machine of two cores by itself."""
-    for item in items:
-        if item.nodeid.startswith(_HERE):
-            item.add_marker(pytest.mark.xdist_group("stress"))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

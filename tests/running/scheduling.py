@@ -1,0 +1,54 @@
+"""Which worker of pytest-xdist runs which tests, and in which order.
+
+The tests of a file stay together, because they share what takes long to start; so do files that
+would disturb each other. What takes longest is begun first, so that the workers end together.
+"""
+
+from collections.abc import Mapping
+
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # it has no types
+
+TOGETHER: Mapping[str, str] = {
+    "tests/stress/": "stress",
+    "tests/e2e/test_hostile.py": "hostile",
+    "tests/e2e/test_advisories.py": "hostile",
+    "tests/fuzz/test_process.py": "hostile",
+}
+"""What runs on one worker, by what its path begins with: each takes the machine to its limits."""
+
+FIRST = (
+    "stress",
+    "tests/docs/test_pages.py",
+    "tests/cluster/",
+    "hostile",
+    "tests/bus/nats/test_faults.py",
+    "tests/test_benchmarks.py",
+    "tests/interop/",
+    "tests/e2e/",
+    "tests/testing/",
+    "tests/deploy/",
+    "tests/cli/",
+    "tests/storage/postgres/",
+    "tests/contracts/",
+)
+"""What takes longest, by what the name of the unit begins with; small files fill up the end."""
+
+
+def unit_of(nodeid: str) -> str:
+    """Return the name of the tests that a test stays together with: its file, or several files."""
+    file = nodeid.partition("::")[0]
+    return next((unit for start, unit in TOGETHER.items() if file.startswith(start)), file)
+
+
+def place_of(nodeid: str) -> int:
+    """Return how early a test's unit is begun, the earliest with 0."""
+    unit = unit_of(nodeid)
+    places = (place for place, start in enumerate(FIRST) if unit.startswith(start))
+    return next(places, len(FIRST))
+
+
+class UnitScheduling(LoadFileScheduling):  # type: ignore[misc]  # likewise
+    """Gives a worker unit after unit, in the order in which the tests were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)
