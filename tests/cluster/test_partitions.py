@@ -12,8 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from tests.cluster.killing.clients import Clients
 from tests.cluster.killing.cluster import Cluster, killable
 from tests.cluster.killing.history import History
@@ -21,8 +19,6 @@ from tests.running.said import assert_no_faults, samples
 from tests.running.service import environment
 from tests.running.viewers import Speaker, Viewer, until
 from tests.running.wire import PATIENCE
-
-pytestmark = pytest.mark.xdist_group("cluster")
 
 SILENT_SECONDS = 3.0
 """After which a node that says nothing counts no more."""
@@ -144,23 +140,42 @@ async def test_what_was_decided_meanwhile(tmp_path: Path) -> None:
         await until(lambda: limited.viewer.ended, "the key's connection ends")
 
 
+async def ask_in(clients: Clients, room: str, node: int) -> Viewer | None:
+    """Return a connection of the user on a node, None when it is refused because of the others."""
+    api = clients.cluster.nodes[node].api
+    given = await api.create_chat_token(room_identifier=room, user_id="user")
+    asked = await clients.redeem(given.token, clients.doors[node])
+    assert clients.history.redeems[-1].status == (429 if asked is None else 101)
+    return asked
+
+
+async def until_let_in(clients: Clients, room: str, node: int) -> None:
+    """Ask until the user is let in: others are told of once a second."""
+    async with asyncio.timeout(PATIENCE):
+        while await ask_in(clients, room, node) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def until_refused(clients: Clients, room: str, node: int) -> None:
+    """Ask until the user is refused, and leave again otherwise."""
+    async with asyncio.timeout(PATIENCE):
+        while (entered := await ask_in(clients, room, node)) is not None:
+            entered.leave()
+            await asyncio.sleep(0.1)
+
+
 async def test_counts_after_a_death(tmp_path: Path) -> None:
     """A user's places on a node that is killed are free 3 s later, and bounds are exact in calm."""
     async with started(tmp_path, connections_per_user="3") as (cluster, clients):
         room = (await cluster.nodes[0].api.create_room()).arn
         for node in (0, 0, 1):
-            await viewer(clients, room, "user", node)
-        await asyncio.sleep(TICK_SECONDS + 0.5)
-        assert await clients.enter(room, "user", clients.doors[2]) is None
-        assert clients.history.redeems[-1].status == 429
+            assert await ask_in(clients, room, node) is not None
+        await until_refused(clients, room, 2)
         cluster.nodes[0].node.kill()
         killed = time.monotonic()
-        while await clients.enter(room, "user", clients.doors[2]) is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-        took = time.monotonic() - killed
-        assert took < SILENT_SECONDS + TICK_SECONDS + SLACK_SECONDS
-        await viewer(clients, room, "user", 1)
-        await asyncio.sleep(TICK_SECONDS + 0.5)
-        assert await clients.enter(room, "user", clients.doors[2]) is None
+        await until_let_in(clients, room, 2)
+        assert time.monotonic() - killed < SILENT_SECONDS + TICK_SECONDS + SLACK_SECONDS
+        await until_let_in(clients, room, 1)
+        await until_refused(clients, room, 2)
         cluster.nodes[0].node.start(wait=False)
         await asyncio.to_thread(cluster.nodes[0].node.until_ready)

@@ -25,6 +25,7 @@ from greenroom.clock import Clock
 from greenroom.storage.postgres.store import PostgresStore
 from greenroom.telemetry.metrics import Metrics
 from scripts.servers.nats_server import NatsServer, nats_server
+from tests.running.servers import END_SESSIONS
 from tests.stand_ins.scene import Kept
 from tests.stand_ins.values import a_configuration, room_arn
 
@@ -121,11 +122,10 @@ class Nodes:
     async def end_sessions(self) -> None:
         """End all sessions of the database, those that hold leases as well."""
         connection = await asyncpg.connect(self.url)
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        await connection.close()
+        try:
+            await connection.execute(END_SESSIONS)
+        finally:
+            await connection.close()
 
 
 def _message(payload: bytes, before: Before) -> Deliver:

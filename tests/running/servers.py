@@ -67,6 +67,12 @@ def postgresql_oldest() -> Iterator[PostgreSQL]:
 HASTY = {"fsync": "off"}
 """Tests kill processes, never the machine."""
 
+END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    " AND datname = current_database() AND backend_type = 'client backend'"
+)
+"""Ends all other connections to a database; the server's own, such as autovacuum's, may stay."""
+
 
 @contextlib.contextmanager
 def fresh_database(server: PostgreSQL) -> Iterator[str]:

@@ -7,6 +7,7 @@ import pytest
 from greenroom.storage.postgres.database import Bounds
 from greenroom.storage.postgres.store import PostgresStore
 from scripts.servers.postgresql import PostgreSQL
+from tests.running.servers import END_SESSIONS
 
 Open = Callable[[], Awaitable[PostgresStore]]
 
@@ -38,8 +39,4 @@ def impatient(calls: int = 10_000) -> Bounds:
 
 def end_sessions(server: PostgreSQL, database: str) -> None:
     """End all connections to a database."""
-    server.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        database,
-    )
+    server.sql(END_SESSIONS, database)

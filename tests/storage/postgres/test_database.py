@@ -22,7 +22,7 @@ from greenroom.storage.postgres.outage import LOOK_SECONDS
 from greenroom.storage.postgres.session import Connection, Waits
 from greenroom.storage.postgres.store import PostgresStore
 from scripts.servers.postgresql import PostgreSQL, postgresql
-from tests.running.servers import HASTY
+from tests.running.servers import END_SESSIONS, HASTY
 from tests.stand_ins.redeeming import redeem
 from tests.stand_ins.values import ACCOUNT, NOW, PLENTY, REGION, a_room, room_arn
 from tests.storage.postgres.conftest import Open, impatient
@@ -116,10 +116,7 @@ async def _end_again_and_again(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         while True:
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+            await connection.execute(END_SESSIONS)
             await asyncio.sleep(random.uniform(0.02, 0.2))
     finally:
         connection.terminate()
