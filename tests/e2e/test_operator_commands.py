@@ -1,10 +1,12 @@
-"""What an operator looks with: `greenroom health`, `doctor` and `review tail`, at the real process.
+"""What an operator looks with, at the real process: `health`, `doctor`, `review tail`, `cheat`.
 
 Covers: greenroom.cli.doctor.command, greenroom.cli.review.command
 """
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +15,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from greenroom.cli.cheat import EXAMPLES
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
+from greenroom.cli.room.service import complete_rooms
+from greenroom.cli.room.tail import tail
 from tests.running.said import until
 from tests.running.service import Service, environment, running
 
@@ -129,3 +134,49 @@ def test_reviews_are_followed(command: Command, service: Service, tmp_path: Path
     audit = (Path(str(service.ready["data_dir"])) / "audit.log").read_text()
     assert audit.count('"RevealReviews"') == 1
     assert '"ListReviews"' not in audit
+
+
+def test_names_of_rooms_are_completed(command: Command, service: Service) -> None:
+    """A shell that asks what may follow is told the rooms of the service that the line names."""
+    for name in ("green", "greenhouse", "red"):
+        assert command("room", "create", name).exit_code == ExitCode.OK
+    context = tail.make_context("tail", [], resilient_parsing=True)
+    context.params["data_dir"] = str(service.ready["data_dir"])
+    found = complete_rooms(context, tail.params[0], "gr")
+    assert [each.value for each in found] == ["green", "greenhouse"]
+
+
+def test_examples_work(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_aws_credentials: None
+) -> None:
+    """Each line of `greenroom cheat` does what it says, one after another."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GREENROOM_DATA_DIR", str(service.ready["data_dir"]))
+    for example in [each for group in EXAMPLES.values() for each in group]:
+        words = shlex.split(example.line)[1:]
+        if words[0] == "serve":
+            # What it takes is looked at; a service runs here already.
+            assert CliRunner().invoke(main, ["config", *words[1:]]).exit_code == ExitCode.OK
+        elif example.stays:
+            _stays(words, example.stays, tmp_path)
+        else:
+            result = CliRunner().invoke(main, words, input="")
+            assert result.exit_code == ExitCode.OK, (example.line, result.output)
+
+
+def _stays(words: list[str], shown: str, tmp_path: Path) -> None:
+    """Run a command until it has shown something; Ctrl-C ends it well."""
+    errors = tmp_path / "stays"
+    with errors.open("w") as written:
+        variables = {"GREENROOM_DATA_DIR": os.environ["GREENROOM_DATA_DIR"]}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "greenroom", *words], stdout=subprocess.DEVNULL, stderr=written,
+            env=environment(**variables),
+        )  # fmt: skip
+    try:
+        until(lambda: shown in errors.read_text(), shown)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, errors.read_text()
+    finally:
+        process.kill()
+        process.wait()

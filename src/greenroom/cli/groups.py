@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import ClassVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from greenroom.cli.verbose import add_verbose
 
@@ -30,6 +31,9 @@ class LateGroup(click.Group):
         add_verbose(command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        return names_and_options(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -37,6 +41,15 @@ class LateGroup(click.Group):
         if not name.startswith("-") and name not in self.list_commands(ctx):
             raise unknown(ctx, name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+
+def names_and_options(
+    group: click.Group, ctx: click.Context, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Return what may follow a group's name; the commands are not imported for it."""
+    names = [name for name in group.list_commands(ctx) if name.startswith(incomplete)]
+    options = click.Command.shell_complete(group, ctx, incomplete)
+    return [*map(CompletionItem, names), *options]
 
 
 def unknown(ctx: click.Context, name: str, known: list[str]) -> click.UsageError:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from botocore.exceptions import ParamValidationError
 from botocore.model import ServiceModel
 from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
@@ -28,6 +29,7 @@ from greenroom.cli.api import (
     refusal,
     unreachable,
 )
+from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.verbose import note_request
 from greenroom.protocol.errors import TLS_ONLY
 
@@ -88,7 +90,12 @@ class IamClient:
         service, _, name = action.partition(":")
         model = _model(service).operation_model(name)
         given = {name: value for name, value in parameters.items() if value is not None}
-        form = create_serializer("query").serialize_to_request(given, model)["body"]
+        try:
+            form = create_serializer("query").serialize_to_request(given, model)["body"]
+        except ParamValidationError as invalid:
+            said = str(invalid).removeprefix("Parameter validation failed:\n")
+            why = "; ".join(said.splitlines())
+            raise CommandRefused(why, ExitCode.USAGE) from invalid
         status, text = self._exchange(service, urlencode(cast(dict[str, str], form)).encode())
         try:
             shape = cast(Any, model.output_shape)

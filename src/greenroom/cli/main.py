@@ -26,6 +26,8 @@ COMMANDS = {
     "backup": "backup.command:backup",
     "bench": "bench.command:bench",
     "chat": "room.chat:chat",
+    "cheat": "cheat:cheat",
+    "completion": "completion:completion",
     "config": "config:config",
     "delete-message": "room.acting:delete_message",
     "doctor": "doctor.command:doctor",

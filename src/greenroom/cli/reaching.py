@@ -17,6 +17,7 @@ from greenroom.cli.access import (
     known_key,
 )
 from greenroom.cli.api import Endpoint
+from greenroom.cli.completion import is_completing
 from greenroom.cli.iam_client import IamClient
 from greenroom.cli.options import ending, fail, load_settings
 from greenroom.cli.profiles import Profile, read_profile
@@ -87,7 +88,7 @@ def reach(options: Mapping[str, object]) -> Reached:
     )
     endpoint = find_endpoint(url, settings, profile)
     reached = Reached(settings, endpoint, find_key(endpoint, settings, profile))
-    if sys.stderr.isatty() or is_verbose():
+    if (sys.stderr.isatty() or is_verbose()) and not is_completing():
         said = f"-- {endpoint.shown}; access key {reached.key.shown}"
         click.echo(click.style(said, dim=True), err=True)
     return reached
@@ -147,7 +148,7 @@ def find_key(endpoint: Endpoint, settings: Settings, profile: Profile | None = N
     return known_key(
         found.some(),
         lambda key: _is_known(endpoint, key),
-        lambda line: click.echo(f"Note: {line}", err=True),
+        lambda line: None if is_completing() else click.echo(f"Note: {line}", err=True),
     )
 
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import click
 import jmespath  # type: ignore[import-untyped]  # it has no types
+from click.shell_completion import CompletionItem
 
 from greenroom.aws.shapes import ListShape, Shape
+from greenroom.cli.groups import names_and_options
 from greenroom.cli.operations import models
 from greenroom.cli.operations.models import Service, option_of
 from greenroom.cli.operations.options import (
@@ -44,6 +46,9 @@ class _Operations(click.Group):
             raise click.UsageError(f"several services have {cmd_name}: say {choices}", ctx)
         return command_of(models.service(owners[0]), cmd_name) if owners else None
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        return names_and_options(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -69,6 +74,9 @@ class _OfService(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return command_of(self._of, cmd_name) if cmd_name in self._of.operations else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        return names_and_options(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -11,7 +11,7 @@ from greenroom.cli.api import Api
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.cli.room.printing import printable
-from greenroom.cli.room.service import Rooms
+from greenroom.cli.room.service import Rooms, complete_rooms
 from greenroom.control.greenroom.api import SERVICE
 from greenroom.review.base import Content, Reviewed
 
@@ -39,7 +39,7 @@ def review() -> None:
 
 
 @review.command()
-@click.argument("rooms", nargs=-1)
+@click.argument("rooms", nargs=-1, shell_complete=complete_rooms)
 @click.option("--content", is_flag=True, help="Also show what was said; in the audit log.")
 @click.option("--json", "in_json", is_flag=True, help="Print one line of JSON for each.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")

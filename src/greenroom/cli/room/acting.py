@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from greenroom.cli.admin.options import pairs
-from greenroom.cli.room.service import Rooms, as_json, room_command, websocket_url
+from greenroom.cli.room.service import Rooms, a_room, as_json, room_command, websocket_url
 from greenroom.client import SendMessageRequest
 from greenroom.model.chat_token import Capability
 
@@ -21,7 +21,7 @@ _reason = click.option("--reason", help="Why, for everybody to see.")
 
 
 @click.command()
-@click.argument("room")
+@a_room
 @_as_user
 @click.option("--can", "capabilities", multiple=True, type=_CAN, help="What else than to look on.")
 @click.option("--minutes", type=int, help="How long the session lasts.  [60]")
@@ -52,7 +52,7 @@ def token(
 
 
 @click.command()
-@click.argument("room")
+@a_room
 @click.argument("text")
 @_as_user
 @_attributes
@@ -69,7 +69,7 @@ def say(found: Rooms, room: str, text: str, *, user: str, attributes: dict[str, 
 
 
 @click.command()
-@click.argument("room")
+@a_room
 @click.argument("name")
 @_attributes
 @room_command
@@ -85,7 +85,7 @@ def event(found: Rooms, room: str, name: str, *, attributes: dict[str, str]) -> 
 
 
 @click.command("delete-message")
-@click.argument("room")
+@a_room
 @click.argument("message_id")
 @_reason
 @room_command
@@ -98,7 +98,7 @@ def delete_message(found: Rooms, room: str, message_id: str, *, reason: str | No
 
 
 @click.command()
-@click.argument("room")
+@a_room
 @click.argument("user")
 @_reason
 @room_command

@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from greenroom.cli.room.printing import line_of, printable
-from greenroom.cli.room.service import Rooms, room_command
+from greenroom.cli.room.service import Rooms, a_room, room_command
 from greenroom.client import (
     ChatDisconnected,
     ChatError,
@@ -30,7 +30,7 @@ _MODERATION = "/delete ID [REASON], /kick USER [REASON]"
 
 
 @click.command()
-@click.argument("room")
+@a_room
 @click.option("--as", "user", help="Who you are: the token's user id.  [your login name]")
 @click.option("--moderator", is_flag=True, help="May delete messages and disconnect users, too.")
 @room_command

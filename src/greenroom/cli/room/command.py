@@ -4,7 +4,7 @@ import click
 
 from greenroom.cli.admin.options import pairs
 from greenroom.cli.room.printing import printable
-from greenroom.cli.room.service import Members, Rooms, as_json, room_command
+from greenroom.cli.room.service import Members, Rooms, a_room, as_json, room_command
 
 _SHOWN = {
     "arn": "arn",
@@ -92,7 +92,7 @@ def create(
 
 
 @room.command()
-@click.argument("room")
+@a_room
 @click.option("--json", "in_json", is_flag=True, help="Print JSON, nothing else.")
 @room_command
 def show(found: Rooms, room: str, *, in_json: bool) -> None:
@@ -102,7 +102,7 @@ def show(found: Rooms, room: str, *, in_json: bool) -> None:
 
 
 @room.command("set")
-@click.argument("room")
+@a_room
 @click.option("--name", help="Another name.")
 @_limits
 @room_command
@@ -124,7 +124,7 @@ def set_(
 
 
 @room.command()
-@click.argument("room")
+@a_room
 @room_command
 def delete(found: Rooms, room: str) -> None:
     """Delete a room; who is connected stays so until the session ends, and can be disconnected."""

@@ -5,9 +5,11 @@ import functools
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from typing import Concatenate, ParamSpec
 
 import click
+from click.shell_completion import CompletionItem
 
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api, Endpoint
@@ -16,6 +18,7 @@ from greenroom.cli.options import ending
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.client import ChatDisconnected, ChatError, ChatRoom, RequestTimeout
 from greenroom.model.chat_token import Capability
+from greenroom.process.start_refused import StartRefused
 
 P = ParamSpec("P")
 
@@ -146,6 +149,23 @@ def _age(room: Members) -> tuple[str, str]:
 def websocket_url(endpoint: Endpoint) -> str:
     """Return where WebSockets connect to."""
     return f"{'wss' if endpoint.secure else 'ws'}://{endpoint.authority}{endpoint.path}/"
+
+
+def complete_rooms(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Return the rooms whose names begin so, for a shell; none where no service can be asked."""
+    with ctx.scope(cleanup=False), suppress(CommandRefused, StartRefused, click.ClickException):
+        reached = reach(ctx.params)
+        with closing(Api(reached.endpoint, reached.key, reached.region)) as api:
+            found = Rooms(api, reached.region).all()
+        names = {str(each.get("name") or each["id"]) for each in found}
+        return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    return []
+
+
+a_room = click.argument("room", shell_complete=complete_rooms)
+"""The argument that names a room."""
 
 
 def room_command(

@@ -6,12 +6,12 @@ import secrets
 import click
 
 from greenroom.cli.room.printing import json_of, line_of, printable
-from greenroom.cli.room.service import Rooms, room_command
+from greenroom.cli.room.service import Rooms, complete_rooms, room_command
 from greenroom.client import ChatRoom, DisconnectReason
 
 
 @click.command()
-@click.argument("rooms", nargs=-1, required=True)
+@click.argument("rooms", nargs=-1, required=True, shell_complete=complete_rooms)
 @click.option("--json", "in_json", is_flag=True, help="Print one line of JSON for each.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")
 @room_command
