@@ -95,6 +95,13 @@ async def speaking(all_of_them: list[Speaker]) -> AsyncIterator[None]:
             end.set()
 
 
+async def until_said(speaker: Speaker) -> None:
+    """Let somebody speak until it is published."""
+    before = len(speaker.said)
+    while len(speaker.said) == before:
+        await speaker.say()
+
+
 async def agree(all_of_them: list[Speaker]) -> None:
     """Check that what was told is in everybody's list, once, and that there is one list.
 

@@ -24,7 +24,16 @@ from greenroom.bus.nats.lines import Patience
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
 from tests.running.routes import routed_nats
-from tests.running.speakers import ROOM, Speaker, agree, message, speakers, speaking, stored
+from tests.running.speakers import (
+    ROOM,
+    Speaker,
+    agree,
+    message,
+    speakers,
+    speaking,
+    stored,
+    until_said,
+)
 
 T = TypeVar("T")
 
@@ -392,13 +401,6 @@ async def test_servers_that_are_cut_off_from_each_other(tmp_path: Path) -> None:
             await until(partial(_is_whole, routed.servers), 30)
             await agree([near, far])
             assert await stored(far.bus) == far.shown
-
-
-async def until_said(speaker: Speaker) -> None:
-    """Let somebody speak until it is published."""
-    before = len(speaker.said)
-    while len(speaker.said) == before:
-        await speaker.say()
 
 
 def _is_whole(servers: list[NatsServer]) -> bool:

@@ -1,0 +1,85 @@
+"""A certificate that expires while nodes serve: the operator is told, and a new one is enough.
+
+What a server shows from then on is one that has expired; connections that there are go on.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from scripts.servers.postgresql import PostgreSQL, postgresql
+from scripts.servers.postgresql_installation import oldest
+from tests.running.cluster import hear, nodes, place, say, viewers
+from tests.running.said import assert_no_faults, entries, samples, until
+from tests.running.service import Service
+from tests.stand_ins.certificates import Authority, Files
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+ENCRYPTED = {"ssl": "on", "fsync": "off"}
+
+
+def show(server: PostgreSQL, files: Files) -> None:
+    """Have a server show another certificate to whoever connects from now on, as all must."""
+    (server.data / "server.crt").write_bytes(files.certificate.read_bytes())
+    (server.data / "server.key").write_bytes(files.key.read_bytes())
+    server.sql("SELECT pg_reload_conf()")
+    server.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Give who signs the certificates."""
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def encrypting(authority: Authority) -> Iterator[PostgreSQL]:
+    """Give a PostgreSQL with a certificate that is good."""
+    installation = oldest()
+    if installation is None:
+        pytest.skip("the newest PostgreSQL of PyPI has no TLS, and Debian's is not here")
+    files = authority.certificate("good", datetime.now(UTC) + timedelta(days=1))
+    kept = {"server.crt": files.certificate.read_bytes(), "server.key": files.key.read_bytes()}
+    with postgresql(settings=ENCRYPTED, files=kept, installation=installation) as server:
+        yield server
+
+
+async def test_postgresql(
+    tmp_path: Path, encrypting: PostgreSQL, authority: Authority, bus_url: str
+) -> None:
+    """The log says what it is and the alert's metric counts; rooms chat on; it heals by itself."""
+    url = encrypting.create_database("rooms")
+    there = place(tmp_path, f"{url}?sslmode=verify-full&sslrootcert={authority.file}", bus_url)
+    with nodes(there, 1) as (service,):
+        room = service.boto3().create_room()["arn"]
+        async with viewers([service], room) as (viewer,):
+            now = datetime.now(UTC)
+            expired = authority.certificate("expired", now - timedelta(minutes=1))
+            await asyncio.to_thread(show, encrypting, expired)
+            await asyncio.to_thread(until, lambda: _status(service) == 503, "a call is refused")
+            (told, *_) = entries(service, "store cannot answer")
+            assert "certificate has expired" in told["reason"]
+            assert samples(service)["greenroom_store_failures_total"] > 0
+            await say(viewer, "on")
+            assert (await hear(viewer)).content == "on"
+            renewed = authority.certificate("renewed", now + timedelta(days=1))
+            await asyncio.to_thread(show, encrypting, renewed)
+            await asyncio.to_thread(until, lambda: _status(service) == 200, "calls are answered")
+            assert entries(service, "store answers again")
+        assert_no_faults(service)
+
+
+def _status(service: Service) -> int:
+    try:
+        answer = service.boto3().create_room()
+    except ClientError as error:
+        answer = error.response
+    return int(answer["ResponseMetadata"]["HTTPStatusCode"])
