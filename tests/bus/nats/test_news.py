@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -29,6 +30,8 @@ class Wire:
 
     def __init__(self) -> None:
         self.is_up = True
+        self.moves = 0
+        """How often another server was to be tried."""
         self.meets = 0
         """How often it was asked for something."""
         self.sent: list[News] = []
@@ -71,6 +74,10 @@ class Wire:
     async def listen(self, subject: str, listener: Callable[[bytes, bytes, bytes], None]) -> None:
         """Note what is listened to."""
         self.listened.append(subject)
+
+    async def move_on(self) -> None:
+        """Note that another server is to be tried."""
+        self.moves += 1
 
     def start(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Do it."""
@@ -335,6 +342,7 @@ async def test_whether_anything_is_stored_is_found_out(monkeypatch: pytest.Monke
         async with hasty.sending(), patient.sending():
             await until(lambda: min(len(hasty.wire.sent), len(patient.wire.sent)) > 7)
     assert patient.figures.storing
+    assert (hasty.wire.moves, patient.wire.moves) == (6, 0)
     assert {each.envelopes for each in (*hasty.wire.sent, *patient.wire.sent)} == {()}
     events = [line["event"] for line in lines]
     assert events == ["NATS stores nothing: what is sent gets 503", "NATS stores again"]
@@ -351,6 +359,27 @@ async def test_a_connection_that_is_away_says_nothing_of_what_is_stored() -> Non
     node.wire.answers = [None]
     assert not await node.news._is_stored(encode(News("here", ())))
     assert node.figures.storing
+
+
+@pytest.mark.parametrize(("failures", "moves"), [(1, 1), (2, 1), (3, 2), (4, 2), (6, 2), (7, 3)])
+async def test_another_server_is_tried_less_and_less_often(
+    node: Node, monkeypatch: pytest.MonkeyPatch, failures: int, moves: int
+) -> None:
+    """Where none stores, each time after twice as long; it begins anew with what is stored."""
+    now = 1000.0
+    monkeypatch.setattr(news, "time", Mock(monotonic=lambda: now))
+    monkeypatch.setattr(news, "MOST_PAUSES", 4)
+    node.news._stored_at = now
+    for _ in range(2):
+        node.wire.moves = 0
+        node.wire.answers = [None] * failures
+        for _ in range(failures):
+            now += 10
+            await node.news._is_stored(encode(News("here", ())))
+        assert node.wire.moves == moves
+        assert not node.figures.storing
+        assert await node.news._is_stored(encode(News("here", ())))
+        assert node.figures.storing
 
 
 def test_what_comes_before_the_start_is_forgotten_with_it(node: Node) -> None:
