@@ -11,20 +11,24 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from greenroom.aws import query_service, query_xml
+from greenroom.aws.own_service import OPERATIONS as OWN_MODEL
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.control.greenroom.operations import OPERATIONS as OWN_OPERATIONS
-from greenroom.control.greenroom.operations import PREFIX as OWN_PATHS
 from greenroom.control.iam.operations import OPERATIONS as OPERATIONS_OF_IAM
 from greenroom.model import errors, iam_errors, identity_errors
 from greenroom.model.quotas import QUOTAS, RateProfile
+from greenroom.model.room_settings import ROOM_SETTINGS
+from greenroom.model.token_attributes import ATTRIBUTES
+from greenroom.model.token_attributes import PREFIX as PREFIX_OF_OWN
 from greenroom.policies import greenroom_access
 from greenroom.policies.iam_access import IDENTITY_ACCESS
 from greenroom.policies.ivschat_access import ACCESS, PREFIX
-from greenroom.policies.request_context import GLOBAL_KEYS
+from greenroom.policies.request_context import GLOBAL_KEYS, OWN_KEYS
 from greenroom.policies.text import MalformedPolicyDocument
 from greenroom.protocol.errors import CLOSE_REASONS, DESCRIPTIONS
 from greenroom.protocol.handshake import Refusal
+from greenroom.protocol.own_actions import OWN_ACTIONS
 from greenroom.review.target import Failure
 from greenroom.settings.table import BY_SETTING, SETTINGS
 from greenroom.telemetry.cloudwatch import PUBLISHED
@@ -186,24 +190,63 @@ def _access() -> str:
 
 
 def _greenroom_operations() -> str:
-    shown = {"account": "ACCOUNT", "keyId": "ID", "identity": "…"}
+    shown = {"account": "ACCOUNT", "keyId": "ID", "identity": "…", "room": "the room's ARN"}
     return _table(
         ("action", "request", "resource", "in the audit log"),
         (
             (
-                f"`{greenroom_access.PREFIX}:{each.name}`",
-                f"`POST {OWN_PATHS.decode()}{path.decode()}`",
-                f"`{greenroom_access.GREENROOM_ACCESS[each.name].format(**shown)}`",
+                f"`{greenroom_access.PREFIX}:{name}`",
+                f"`POST {OWN_MODEL[name].path}`",
+                f"`{greenroom_access.GREENROOM_ACCESS[name].format(**shown)}`",
                 "" if each.reads else "yes",
             )
-            for path, each in OWN_OPERATIONS.items()
+            for name, each in OWN_OPERATIONS.items()
         ),
     )
 
 
 def _condition_keys() -> str:
+    return _table(("key", "value"), ((f"`{name}`", meaning) for name, meaning in _KEYS.items()))
+
+
+_KEYS = {**GLOBAL_KEYS, **OWN_KEYS}
+
+
+def _room_settings() -> str:
     return _table(
-        ("key", "value"), ((f"`{name}`", meaning) for name, meaning in GLOBAL_KEYS.items())
+        ("setting", "tag", "value", "default", "meaning"),
+        (
+            (
+                f"`{each.name}`",
+                f"`{each.tag}`",
+                each.rule.removeprefix("must be "),
+                f"`{each.text(each.default)}`" if each.default != () else "none",
+                each.meaning,
+            )
+            for each in ROOM_SETTINGS
+        ),
+    )
+
+
+def _token_attributes() -> str:
+    return _table(
+        ("attribute", "meaning"),
+        ((f"`{PREFIX_OF_OWN}{name}`", meaning) for name, (_, meaning) in ATTRIBUTES.items()),
+    )
+
+
+def _own_actions() -> str:
+    return _table(
+        ("action", "needs", "the same over HTTP", "meaning"),
+        (
+            (
+                f"`{each.name}`",
+                f"`{each.capability}`" if each.capability else "nothing",
+                f"`{each.operation}`",
+                " ".join((each.__doc__ or "").partition("\n\n")[0].split()),
+            )
+            for each in OWN_ACTIONS
+        ),
     )
 
 
@@ -343,6 +386,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "access": _access,
     "condition-keys": _condition_keys,
     "greenroom-operations": _greenroom_operations,
+    "room-settings": _room_settings,
+    "token-attributes": _token_attributes,
+    "own-actions": _own_actions,
     "iam-operations": _iam_operations,
     "query-errors": _query_errors,
     "limits": _limits,

@@ -36,10 +36,11 @@ def test_places_to_add_something_are_there(file: str, names: list[str]) -> None:
     assert set(names) <= defined(SOURCE / file)
 
 
-def test_five_kinds_of_additions_are_shown() -> None:
+def test_all_kinds_of_additions_are_shown() -> None:
     """Operations, actions, settings, metrics and storage adapters each have their places."""
     kinds = re.findall(r"^\*\*An? (.+?)\*\*", CONTRIBUTING, re.MULTILINE)
-    assert kinds == ["operation", "action", "setting", "metric", "storage adapter"]
+    rooms = ["room setting"]
+    assert kinds == ["operation", "action", *rooms, "setting", "metric", "storage adapter"]
     assert len(PLACES) >= 2 * len(kinds)
 
 

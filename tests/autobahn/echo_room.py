@@ -51,7 +51,7 @@ class EchoEdge(Edge):
 class EchoUpgrading(upgrading.Upgrading):
     """An upgrade request that needs no token."""
 
-    async def _admit(self, method: bytes, headers: upgrading.Headers) -> None:
+    async def _admit(self, method: bytes, headers: upgrading.Headers, _target: bytes) -> None:
         upgrade = handshake.parse_upgrade(method, [*headers, ANY_TOKEN])
         self._open(upgrade, Session(CLAIMS, 0, 0), "", perf_counter())
 

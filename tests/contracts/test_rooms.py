@@ -26,6 +26,7 @@ from greenroom.model.room import (
     RoomChange,
     RoomFilter,
 )
+from greenroom.model.room_settings import Override, SettingsChange
 from greenroom.storage.base import Store
 from tests.contracts.room_walks import arns, listed
 from tests.stand_ins.values import (
@@ -186,6 +187,33 @@ class TestRooms:
         assert arns(await listed(store)) == [later.arn, room.arn]
         assert (await store.rooms.update(room.arn, RoomChange(), NOW + 5)).update_time == NOW + 5
         assert arns(await listed(store)) == [room.arn, later.arn]
+
+    async def test_what_is_set_is_kept(self, store: Store) -> None:
+        """Each change takes effect on what the last one left, and changes nothing else."""
+        room = await store.rooms.create(a_room(), PLENTY)
+        later = await store.rooms.create(a_room(), PLENTY)
+        values = {
+            "frozen": Override(True, "a"),
+            "writers": Override(("x", "y"), "b", NOW + 5),
+            "n": Override(7, "c"),
+        }
+        await asyncio.gather(
+            *(
+                store.rooms.set(room.arn, SettingsChange({name: value}, (), NOW))
+                for name, value in values.items()
+            )
+        )
+        changed = await store.rooms.set(room.arn, SettingsChange({}, ("frozen",), NOW))
+        assert changed.overrides.version == 4
+        assert changed.overrides.values == {name: values[name] for name in ("writers", "n")}
+        assert await store.rooms.get(room.arn) == changed
+        assert msgspec.structs.replace(changed, overrides=room.overrides) == room
+        assert arns(await listed(store))[:2] == [later.arn, room.arn]
+        updated = await store.rooms.update(room.arn, RoomChange(name="x"), NOW)
+        assert updated.overrides == changed.overrides
+        await store.rooms.delete(room.arn)
+        with pytest.raises(ResourceNotFoundException):
+            await store.rooms.set(room.arn, SettingsChange({}, (), NOW))
 
     async def test_is_deleted_once(self, store: Store) -> None:
         """A deleted room is gone from everywhere."""

@@ -60,6 +60,7 @@ async def test_the_audit_log_has_what_the_row_says(name: str, tmp_path: Path) ->
             made.metrics,
             made.logger,
             ModerationTrail(log, made.time.clock),
+            made.own,
         )
         edge, _ = await made.connect()
         edge.data_received(action(name, **MEMBERS[name], RequestId="r"))

@@ -24,6 +24,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.protocol.frames import text_frame
+from greenroom.protocol.wishes import View
 from greenroom.telemetry.metrics import Metrics
 from tests.running.io_uring import needs_io_uring
 from tests.stand_ins.stage import ROOM, settle
@@ -35,8 +36,10 @@ THERE = str(Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000002"))
 class Listener:
     """A connection that writes down what happens to it, in order."""
 
-    def __init__(self, hub: Hub, user: str = "ann", room: str = HERE) -> None:
-        self.hub, self.user_id, self.room = hub, user, room
+    def __init__(
+        self, hub: Hub, user: str = "ann", room: str = HERE, view: View = View.PLAIN
+    ) -> None:
+        self.hub, self.user_id, self.room, self.view = hub, user, room, view
         self.log: list[bytes | str] = []
         self.key_id = "k"
         self.when_written: Callable[[], None] | None = None
@@ -103,14 +106,64 @@ def deliver(hub: Hub, payload: bytes, room: str = HERE) -> None:
     hub.receive(Arrival(room, 1, [Deliver(payload, "SendMessage")]))
 
 
-@pytest.mark.parametrize("audience", list(Audience)[1:])
-async def test_what_is_not_for_everybody_is_shown_to_nobody(hub: Hub, audience: Audience) -> None:
-    """No connection belongs to a narrower audience yet."""
-    listener = Listener(hub)
-    narrow, wide = (Deliver(b"x", "SendEvent", audience, "ann"), Deliver(b"all", "SendEvent"))
-    hub.receive(Arrival(HERE, 1, [narrow, wide]))
+SHOWN = {
+    Audience.EVERYBODY: {"plain", "events", "moderator", "ann"},
+    Audience.PLAIN: {"plain", "ann"},
+    Audience.EVENTS: {"events", "moderator"},
+    Audience.MODERATORS: {"moderator"},
+    Audience.SENDER: {"ann"},
+    Audience.SHADOWED: {"ann", "moderator"},
+}
+"""Who of `audiences` is shown what is for whom."""
+
+
+@pytest.mark.parametrize("audience", Audience)
+async def test_a_frame_is_shown_to_its_audience(hub: Hub, audience: Audience) -> None:
+    """To all of it, once, in the room's order, and to nobody else; so it is counted."""
+    users = {"plain": View.PLAIN, "events": View.EVENTS, "moderator": View.MODERATORS}
+    room = [Listener(hub, user, view=view) for user, view in users.items()] + [Listener(hub)]
+    frames = [
+        Deliver(b"1", "SendEvent"),
+        Deliver(b"2", "Narrow", audience, "ann"),
+        Deliver(b"3", "SendEvent"),
+    ]
+    hub.receive(Arrival(HERE, 1, frames))
     await settle()
-    assert listener.log == [text_frame(b"all")]
+    saw = {each.user_id: written(each) for each in room}
+    one, two, three = (text_frame(each) for each in (b"1", b"2", b"3"))
+    assert saw == {user: one + (two if user in SHOWN[audience] else b"") + three for user in saw}
+
+
+async def test_a_moderator_who_is_shadowed_sees_himself_once(hub: Hub) -> None:
+    """He is of two audiences of the same frame."""
+    ann = Listener(hub, view=View.MODERATORS)
+    hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendMessage", Audience.SHADOWED, "ann")]))
+    await settle()
+    assert written(ann) == text_frame(b"x")
+
+
+async def test_moderators_may_be_shown_another_frame(hub: Hub) -> None:
+    """In its place in the order; nobody else sees the mark."""
+    ann, moderator = Listener(hub), Listener(hub, "m", view=View.MODERATORS)
+    deliver(hub, b"1")
+    hub.receive(Arrival(HERE, 2, [Deliver(b"2", "SendMessage", marked=b"2!")]))
+    deliver(hub, b"3")
+    await settle()
+    assert written(ann) == b"".join(map(text_frame, (b"1", b"2", b"3")))
+    assert written(moderator) == b"".join(map(text_frame, (b"1", b"2!", b"3")))
+
+
+async def test_nobody_sees_what_was_for_those_who_left(hub: Hub) -> None:
+    """Who asked for events may leave before the flush of one."""
+    ann, other = Listener(hub), Listener(hub, "e", view=View.EVENTS)
+    hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendEvent", Audience.EVENTS)]))
+    other.leave()
+    await settle()
+    assert ann.log == []
+    assert hub.fanout.deliveries["SendEvent"] == 0
+    deliver(hub, b"y")
+    await settle()
+    assert ann.log == [text_frame(b"y")]
 
 
 async def test_frames_of_one_tick_are_one_write(hub: Hub) -> None:

@@ -8,6 +8,7 @@ from greenroom.bus.base import Deliver
 from greenroom.messaging.members import Members
 from greenroom.messaging.pacing import Pace
 from greenroom.messaging.sockets import NO_SOCKET
+from greenroom.protocol.wishes import View
 from tests.stand_ins.stage import ROOM
 
 
@@ -16,8 +17,8 @@ class Of:
 
     key_id = "k"
 
-    def __init__(self, user_id: str) -> None:
-        self.user_id = user_id
+    def __init__(self, user_id: str, view: View = View.PLAIN) -> None:
+        self.user_id, self.view = user_id, view
 
     def write(self, data: bytes) -> None: ...
 
@@ -94,3 +95,23 @@ async def test_what_a_wait_brought(gained: bool) -> None:
         room.learn()
         assert room.waited == 0
     assert pace.note.mock_calls == [mock.call(gained=gained)]
+
+
+async def test_parts_are_of_one_view() -> None:
+    """Who asked for more is written to apart, and counted; where nobody did, nothing is sorted."""
+    room = Members(ROOM)
+    everybody = [Of("a"), Of("m", View.MODERATORS), Of("e", View.EVENTS), Of("b")]
+    for each in everybody:
+        room.join(each, NO_SOCKET)
+    parts = room.divided(10)
+    assert [(part.view, len(part.connections)) for part in parts] == [
+        (View.PLAIN, 2),
+        (View.EVENTS, 1),
+        (View.MODERATORS, 1),
+    ]
+    assert [room.number(view) for view in View] == [2, 1, 1]
+    assert [room.present(part).view for part in parts] == list(View)
+    room.leave(everybody[1])
+    room.leave(everybody[2])
+    assert not room.views
+    assert [part.view for part in room.divided(10)] == [View.PLAIN]

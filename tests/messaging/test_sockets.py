@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.messaging.sockets import NO_SOCKET, straight_socket, write_all
+from greenroom.protocol.wishes import View
 from tests.stand_ins.stage import Transport
 
 
@@ -14,6 +15,7 @@ class Waiting:
     """A connection that keeps what is to be written to it."""
 
     user_id = key_id = ""
+    view = View.PLAIN
 
     def __init__(self) -> None:
         self.kept = b""

@@ -2,15 +2,19 @@
 
 import pytest
 
-from greenroom.policies.greenroom_access import GREENROOM_ACCESS, greenroom_check
+from greenroom.policies.greenroom_access import GREENROOM_ACCESS, greenroom_check, is_about_a_room
 
 
 @pytest.mark.parametrize("operation", sorted(GREENROOM_ACCESS))
 def test_checks_are_whole(operation: str) -> None:
-    """Each has an ARN of the account without a region, whatever its operation is about."""
-    check = greenroom_check(operation, "123456789012", key_id="k", identity="role/x/mod")
+    """Each has an ARN of the account without a region, or of a room where it is about one."""
+    room = "arn:aws:ivschat:us-east-1:123456789012:room/x"
+    check = greenroom_check(operation, "123456789012", key_id="k", identity="role/x/mod", room=room)
     assert check.action == f"greenroom:{operation}"
-    assert check.resource.startswith(("arn:aws:greenroom::123456789012:", "arn:aws:iam::1234"))
+    if is_about_a_room(operation):
+        assert check.resource == room
+    else:
+        assert check.resource.startswith(("arn:aws:greenroom::123456789012:", "arn:aws:iam::1234"))
     assert "{" not in check.resource
 
 

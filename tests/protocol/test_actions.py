@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from greenroom.model.chat_token import Capability
+from greenroom.model.chat_token import IVS_CAPABILITIES
 from greenroom.protocol import actions
 from greenroom.protocol.actions import (
     Action,
@@ -20,6 +20,7 @@ from greenroom.protocol.actions import (
     decode,
 )
 from greenroom.protocol.errors import ActionError
+from greenroom.protocol.own_actions import OwnAction
 
 FIXTURES = json.loads((Path(__file__).parents[1] / "parity/messaging_actions.json").read_text())
 ACTIONS: dict[str, type[SendMessage] | type[DeleteMessage] | type[DisconnectUser]] = {
@@ -58,7 +59,7 @@ def test_frames_of_real_clients(fixture: dict[str, Any]) -> None:
 def test_capabilities() -> None:
     """Each action names the capability that allows it, which has its name."""
     assert {name: action.capability for name, action in ACTIONS.items()} == {
-        capability.value: capability for capability in Capability
+        capability.value: capability for capability in IVS_CAPABILITIES
     }
 
 
@@ -296,9 +297,12 @@ def write(members: list[tuple[str, object]]) -> bytes:
     )
 
 
-def outcome(text: bytes, read: Callable[[bytes], Action] = decode) -> Action | tuple[int, str]:
+Outcome = Action | OwnAction | tuple[int, str]
+
+
+def outcome(text: bytes, read: Callable[[bytes], Action | OwnAction] = decode) -> Outcome:
     """Return the action, or the code and request id of the refusal; both can be encoded."""
-    result: Action | tuple[int, str]
+    result: Outcome
     try:
         result = read(text)
     except ActionError as error:
@@ -336,3 +340,22 @@ def test_mutated_frames(fixture: dict[str, str], start: int, removed: int, added
     text = fixture["frame"].encode()
     start %= len(text) + 1
     outcome(text[:start] + added + text[start + removed :])
+
+
+@pytest.mark.parametrize("key", ["Action", "action"])
+def test_nobody_forges_what_the_service_says(key: str) -> None:
+    """Attributes of ours go, in a frame of any form; those that clients may set stay."""
+    frame = {
+        key: "SEND_MESSAGE",
+        "Content": "hi",
+        "Attributes": {
+            "greenroom:announcement": "INFO",
+            "greenroom:reply-to": "M2YcHkgffEvU",
+            "name": "x",
+        },
+    }
+    action = decode(json.dumps(frame).encode())
+    assert isinstance(action, SendMessage)
+    assert action.attributes == {"greenroom:reply-to": "M2YcHkgffEvU", "name": "x"}
+    frame["Attributes"] = {"greenroom:announcement": "INFO"}
+    assert decode(json.dumps(frame).encode()) == SendMessage("hi")

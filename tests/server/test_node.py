@@ -122,7 +122,13 @@ def test_what_ticks(has_certificate: bool) -> None:
     if not has_certificate:
         node.opened.certificate = None
     tickers = _tickers(node.opened, plane, lag)
-    ticks = [plane.sweeper.tick, lag.observe, plane.memory.look, plane.descriptors.look]
+    ticks = [
+        plane.sweeper.tick,
+        plane.settings_teller.tick,
+        lag.observe,
+        plane.memory.look,
+        plane.descriptors.look,
+    ]
     if has_certificate:
         ticks.append(node.opened.certificate.look)
     assert [ticker._tick for ticker in tickers] == ticks

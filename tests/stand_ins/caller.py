@@ -10,14 +10,18 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from greenroom.audit.log import AuditLog
+from greenroom.aws import own_service
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.settings import Settings
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.control.app import ControlPlane
+from greenroom.control.greenroom.api import greenroom_api
+from greenroom.control.greenroom.call import GreenroomServices
 from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.ivschat.context import Services
 from greenroom.control.pipeline import Pipeline
@@ -100,17 +104,20 @@ class Caller:
             metrics=Metrics(),
         )
         self.accounts = Accounts(self.store.identities, bus, self.time.clock)
+        chat = Chat(
+            self.rooms,
+            RecordedLine(bus, self.chat_log),
+            settled,
+            self.time.clock,
+            lambda: f"Id{next(ids):010}",
+            self.accounts.check,
+        )
+        self.settings = Settings(chat, self.rooms, self.store.rooms, bus, self.time.clock)
         self.services = Services(
             store=self.store,
             control=bus,
-            chat=Chat(
-                self.rooms,
-                RecordedLine(bus, self.chat_log),
-                settled,
-                self.time.clock,
-                lambda: f"Id{next(ids):010}",
-                self.accounts.check,
-            ),
+            chat=chat,
+            settings=self.settings,
             chat_log=self.chat_log,
             rooms=self.rooms,
             reviewer=self.reviewer,
@@ -124,7 +131,7 @@ class Caller:
         self.plane = self.plane_of()
 
     def plane_of(self, audit_log: AuditLog | None = None) -> ControlPlane:
-        """Return a control plane of the ivschat API."""
+        """Return a control plane of the ivschat API, and of what Greenroom has for rooms."""
         pipeline = Pipeline(
             Callers(*KEYS.values()),
             self.accounts,
@@ -133,7 +140,19 @@ class Caller:
             self.services.metrics,
             audit_log,
         )
-        return ControlPlane(pipeline, ivschat_api(self.services))
+        nothing: Any = None
+        own = GreenroomServices(
+            keys=nothing,
+            accounts=self.accounts,
+            identities=self.store.identities,
+            end_sessions=nothing,
+            reviews=nothing,
+            rooms=self.store.rooms,
+            tags=self.store.tags,
+            settings=self.settings,
+            clock=self.time.clock,
+        )
+        return ControlPlane(pipeline, ivschat_api(self.services), greenroom=greenroom_api(own))
 
     async def listening(self) -> "Caller":
         """Let what is published reach the caches from now on."""
@@ -150,8 +169,9 @@ class Caller:
     async def call(
         self, operation: str, account: str = ACCOUNT, region: str = REGION, **parameters: Any
     ) -> Answer:
-        """Sign and send one request of the service model."""
-        model = OPERATIONS[operation]
+        """Sign and send one request of either service model."""
+        own = own_service.OPERATIONS.get(operation)
+        model = own or OPERATIONS[operation]
         path, query = model.path, ""
         if "{resourceArn}" in path:
             path = path.replace("{resourceArn}", quote(parameters.pop("resourceArn"), safe=""))
@@ -166,7 +186,7 @@ class Caller:
             key.access_key_id,
             key.secret_access_key,
             region,
-            "ivschat",
+            "greenroom" if own else "ivschat",
             self.time.clock.now(),
         )
         return await self.send(

@@ -14,6 +14,7 @@ from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.settings import Settings
 from greenroom.entrance.acceptor import AcceptorServices
 from greenroom.entrance.http_connection import EntranceServices
 from greenroom.messaging import deadlines as deadlines_module
@@ -26,6 +27,7 @@ from greenroom.messaging.edge_services import ConnectionLimits, EdgeServices
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
+from greenroom.messaging.own_actions import OwnServices
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
@@ -196,6 +198,8 @@ class Stage:
         self.quotas = Quotas(RateProfile.OFF, quotas)
         self.ids = lambda: f"Id{next(numbers):010}"
         self.chat = Chat(self.rooms, self.bus, self.quotas, clock, self.ids)
+        self.settings = Settings(self.chat, self.rooms, self.store.rooms, self.bus, clock)
+        self.own = OwnServices(settings=self.settings)
         self.metrics = Metrics()
         self.hub = Hub(self.bus, Fanout(self.metrics))
         self.sweeper = Sweeper(clock, 3)
@@ -206,7 +210,14 @@ class Stage:
         self.origins = AllowedOrigins()
         self.handshake_seconds = handshake_seconds
         self.actions = Actions(
-            self.chat, self.hub, clock, self.ids, self.metrics, self.logger, ModerationTrail()
+            self.chat,
+            self.hub,
+            clock,
+            self.ids,
+            self.metrics,
+            self.logger,
+            ModerationTrail(),
+            self.own,
         )
         self.admission = Admission(
             ring=RING,
@@ -249,6 +260,8 @@ class Stage:
             handshake_seconds=self.handshake_seconds,
             rate=self.quotas["messaging_requests_per_connection"],
             edges=self.edges,
+            settings=self.settings,
+            rooms=self.rooms,
         )
 
     @property
@@ -286,6 +299,7 @@ class Stage:
         method: bytes = b"GET",
         peer: bytes = addresses.UNKNOWN,
         more: Sequence[tuple[bytes, bytes]] = (),
+        target: bytes = b"/",
     ) -> tuple[Upgrading, Transport]:
         """Start a connection with its upgrade request; nothing was answered yet."""
         transport = Transport()
@@ -294,7 +308,7 @@ class Stage:
         if token is not None:
             headers.append((b"sec-websocket-protocol", token.encode()))
         visit = self.visitors.enter(peer, 0.0)
-        self.upgrades.begin(transport, visit, method, headers, early)
+        self.upgrades.begin(transport, visit, method, headers, early, target)
         return transport.protocol, transport
 
     async def connect(self, user: str = "ann", **claims: Any) -> tuple[Edge, Transport]:

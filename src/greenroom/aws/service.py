@@ -2,6 +2,7 @@
 
 - The model is the one that botocore ships (`ivschat`, API version 2020-07-14). A model that lies
   in a user's `~/.aws/models` is not looked at: the server's API must not depend on it.
+- It is wider in one place: a chat token may have Greenroom's own capabilities, too.
 - Routes are matched on the raw path. Every client sends an ARN as one percent-encoded segment,
   hand-written ones also plain; a path that was decoded first could not tell its slashes apart.
 """
@@ -12,6 +13,7 @@ from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
 from greenroom.aws.shapes import Described, Model, Operation, read_model
+from greenroom.model.chat_token import OWN_CAPABILITIES
 from greenroom.model.errors import FieldError, ValidationException, ValidationReason
 
 API_VERSION = "2020-07-14"
@@ -37,13 +39,21 @@ def _operation(model: Described) -> Operation:
     )
 
 
-def _operations(model: Model) -> Mapping[str, Operation]:
+def operations(model: Model) -> Mapping[str, Operation]:
+    """Return the operations of a model by name."""
     return MappingProxyType(
         {name: _operation(model.operation(name)) for name in model.operation_names}
     )
 
 
-OPERATIONS: Mapping[str, Operation] = _operations(Model(read_model("ivschat", API_VERSION)))
+def _served() -> Model:
+    description = read_model("ivschat", API_VERSION)
+    # The SDKs send what is not in the list, and leave it to the service to refuse it.
+    description["shapes"]["ChatTokenCapability"]["enum"] += [str(each) for each in OWN_CAPABILITIES]
+    return Model(description)
+
+
+OPERATIONS: Mapping[str, Operation] = operations(_served())
 """The 17 operations by name, in alphabetical order."""
 
 _LABEL = re.compile(r"(?P<prefix>/.*/)\{(?P<label>\w+)\}")

@@ -76,15 +76,19 @@ class BusUnreachable(BusRefused):
 
 
 class Audience(StrEnum):
-    """Who in a room is shown a frame. All that is published today is for everybody."""
+    """Who in a room is shown a frame."""
 
     EVERYBODY = "everybody"
     SENDER = "sender"
     """The connections of the user that `Deliver.user_id` names."""
+    SHADOWED = "shadowed"
+    """The same, and the moderators."""
     MODERATORS = "moderators"
     """The connections that may moderate, and asked for events."""
     EVENTS = "events"
     """The connections that asked for the service's own events."""
+    PLAIN = "plain"
+    """The connections that did not."""
 
 
 class History(StrEnum):
@@ -103,7 +107,8 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
 
     `id` is the message's or event's, `time_ns` its SendTime in nanoseconds since the epoch.
     `configurations` are the ARNs of the logging configurations that it is recorded for. `rate` is
-    the room's rate, a second, that it was counted against; 0: it counts for none.
+    the room's rate, a second, that it was counted against; 0: it counts for none. `marked` is the
+    frame for moderators where theirs differs, as by a mark on its sender.
     """
 
     payload: bytes
@@ -115,6 +120,7 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     configurations: tuple[str, ...] = ()
     rate: int = 0
     history: History = History.NONE
+    marked: bytes = b""
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):

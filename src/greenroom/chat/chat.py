@@ -16,10 +16,21 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 
+import msgspec
 import structlog
 
-from greenroom.bus.base import Before, BusUnavailable, Deliver, Disconnect, Grant, RoomLine
+from greenroom.bus.base import (
+    Audience,
+    Before,
+    BusUnavailable,
+    Deliver,
+    Disconnect,
+    Grant,
+    RoomLine,
+)
 from greenroom.chat import gates
+from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.modes import Modes
 from greenroom.chat.rates import Rates, is_reviewed
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
@@ -33,6 +44,7 @@ from greenroom.process.randomness import new_id
 from greenroom.protocol import events
 from greenroom.protocol.actions import OPERATIONS, DeleteMessage, DisconnectUser, SendMessage
 from greenroom.protocol.errors import ActionError
+from greenroom.protocol.own_actions import MODERATION_RATE
 from greenroom.review.base import Reviewer, Submission
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
@@ -61,7 +73,7 @@ class Placed:
 
 
 class Chat:
-    """Send, delete, disconnect, event."""
+    """Send, delete, disconnect, event. `settings` are those in force in each room."""
 
     def __init__(
         self,
@@ -82,8 +94,12 @@ class Chat:
         self._reviewer = reviewer
         self.rates = Rates(quotas, self._clock)
         line.on_debit(self.rates.debit)
-        self._gates = gates.message_gates(check_account, self.rates)
+        self.settings = SettingsInForce(self._clock)
+        modes = Modes(self.settings, self._clock)
+        self._gates = gates.message_gates(check_account, modes, self.rates)
         self.requests = dict.fromkeys(OPERATIONS, 0)
+        self.own_events: dict[str, int] = {}
+        """The service's own events that were published, by what they come from."""
 
     def send_message(
         self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
@@ -183,6 +199,36 @@ class Chat:
             return _event(payload, "SendEvent", event_id, time_ns, room)
 
         await _done(self._publish("SendEvent", room_arn, grant))
+        return event_id
+
+    def check_may_change(self, room: Arn) -> None:
+        """Count what a moderator or a host does in a room.
+
+        Raises:
+            PendingVerification: the account is suspended.
+            ThrottlingException: the account's moderators do too much.
+        """
+        self._check_account(room.account)
+        self.rates.take(MODERATION_RATE, room)
+
+    async def tell(
+        self,
+        room: Room,
+        operation: str,
+        name: str,
+        attributes: Mapping[str, str],
+        audience: Audience,
+    ) -> str:
+        """Publish one of the service's own events in a room, for an audience; return its id."""
+        event_id = self._ids()
+
+        def grant(before: Before) -> Deliver:
+            time_ns = self._send_time(before)
+            payload = events.encode_event(event_id, "", name, attributes, time_ns)
+            shown = _event(payload, operation, event_id, time_ns, room)
+            return msgspec.structs.replace(shown, audience=audience)
+
+        await _done(self._publish(operation, str(room.arn), grant))
         return event_id
 
     async def _room(self, room_arn: str) -> Room:
@@ -308,8 +354,12 @@ class Chat:
             raise
         if not isinstance(published, int):
             return Placed(self._outcome(action, room_arn, published, charged))
-        self.requests[action] += 1
+        self._count(action)
         return None
+
+    def _count(self, action: str) -> None:
+        counts = self.requests if action in self.requests else self.own_events
+        counts[action] = counts.get(action, 0) + 1
 
     async def _outcome(
         self, action: str, room_arn: str, published: Awaitable[object], charged: Arn | None
@@ -320,7 +370,7 @@ class Chat:
         except (ServiceError, ActionError):
             self._give_back(charged)
             raise
-        self.requests[action] += 1
+        self._count(action)
 
     def _check_again(self, room_arn: str, content: str, request_id: str) -> None:
         """Judge a message by what holds now: this node was cut off since it was accepted.

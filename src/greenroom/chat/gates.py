@@ -6,6 +6,7 @@ refused has changed nothing: only the last gate counts anything.
 
 from collections.abc import Callable, Sequence
 
+from greenroom.chat.modes import Modes
 from greenroom.chat.rates import Rates
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.room import Room
@@ -23,12 +24,12 @@ The API's pipeline asks the same before it performs an operation; here it is ask
 published, most of which comes over WebSockets and passes no pipeline."""
 
 
-def message_gates(check_account: CheckAccount, rates: Rates) -> Sequence[Gate]:
+def message_gates(check_account: CheckAccount, modes: Modes, rates: Rates) -> Sequence[Gate]:
     """Return the gates in the order of their refusals, the dearest last.
 
     The room's rate is decided behind them all, when the message gets its place: see `Rates`.
     """
-    return (account(check_account), length, rates.admit_message)
+    return (account(check_account), length, modes.passes, rates.admit_message)
 
 
 def account(check: CheckAccount) -> Gate:

@@ -95,6 +95,11 @@ class RoomsCache:
             raise Arn.parse(arn).not_found()
         return found
 
+    def read_ahead(self, arn: str) -> None:
+        """Have a room that the cache does not know read from the store."""
+        if arn not in self._rooms and arn not in self._loads:
+            _ = self._begin_load(arn)
+
     def forget(self, arn: str) -> None:
         """Drop what is known of the room, and what a load under way is about to learn."""
         self._rooms.pop(arn, None)

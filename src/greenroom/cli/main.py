@@ -34,6 +34,7 @@ COMMANDS = {
     "event": "room.acting:event",
     "health": "doctor.command:health",
     "help": "about:show_help",
+    "install-model": "install_model:install_model",
     "kick": "room.acting:kick",
     "migrate": "migrate.command:migrate",
     "restore": "backup.command:restore_command",

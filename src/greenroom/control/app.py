@@ -6,10 +6,10 @@ decides: IAM, STS, or ivschat.
 
 from collections.abc import Awaitable, Mapping
 
+from greenroom.aws.own_service import PREFIX
 from greenroom.chat.account_rates import AccountRates
 from greenroom.control.asgi import CORS, Headers, Receive, Scope, Send, answer, header_of
 from greenroom.control.greenroom.api import GreenroomApi
-from greenroom.control.greenroom.operations import PREFIX
 from greenroom.control.iam.api import IamApi, service_of
 from greenroom.control.ivschat.api import IvschatApi
 from greenroom.control.ivschat.operations import HANDLERS

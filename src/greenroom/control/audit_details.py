@@ -1,13 +1,15 @@
 """Which parameters of a request the audit log tells: who redirected what, and who widened what.
 
 - Of the ivschat API: where chat logs and reviews go, limits, whom a token is for. Never tokens,
-  attributes, reasons, contents, nor values of tags.
+  attributes (but those that give rights, `greenroom:…`), reasons, contents, nor values of tags.
 - Of IAM and STS: policies whole, tags with their values, because policies trust them, and what
   temporary credentials may. Never secrets.
 """
 
 import json
 from collections.abc import Callable, Mapping
+
+from greenroom.model.token_attributes import PREFIX
 
 IDENTIFIERS = frozenset(
     {
@@ -24,17 +26,19 @@ _ROOM = (
 )
 
 DETAILS: Mapping[str, tuple[str, ...]] = {
-    "CreateChatToken": ("userId", "capabilities", "sessionDurationInMinutes"),
+    "CreateChatToken": ("userId", "capabilities", "attributes", "sessionDurationInMinutes"),
     "CreateLoggingConfiguration": _LOGGING,
     "CreateRoom": _ROOM,
     "DeleteMessage": ("id",),
     "DisconnectUser": ("userId",),
+    "EndSessions": ("UserName", "RoleName"),
     "KillTokenKey": ("keyId",),
     "SendEvent": ("eventName",),
     "TagResource": ("tags",),
     "UntagResource": ("tagKeys",),
     "UpdateLoggingConfiguration": _LOGGING,
     "UpdateRoom": _ROOM,
+    "UpdateRoomSettings": ("settings", "reset", "expiresInSeconds"),
 }
 """Parameters worth knowing, by operation."""
 
@@ -75,7 +79,9 @@ def details(
         value = known.get(name)
         if value is not None:
             shown = _SHOWN.get(name)
-            found[name] = value if shown is None else shown(value, done)
+            told = value if shown is None else shown(value, done)
+            if told is not None:
+                found[name] = told
     return found
 
 
@@ -100,6 +106,13 @@ def _issued_by_iam(result: Mapping[str, object]) -> dict[str, object]:
         if isinstance(made, dict) and member in made:
             found[member] = made[member]
     return found
+
+
+def _own(attributes: object, _done: bool) -> object:
+    """Return those attributes of a chat token that are for the service: what it may do."""
+    if not isinstance(attributes, dict):
+        return None
+    return {key: each for key, each in attributes.items() if key.startswith(PREFIX)} or None
 
 
 def _keys(tags: object, _done: bool) -> object:
@@ -127,6 +140,7 @@ def _document(text: object, done: bool) -> object:
 
 
 _SHOWN: Mapping[str, Callable[[object, bool], object]] = {
+    "attributes": _own,
     "tags": _keys,
     "Tags": _pairs,
     "PolicyArns": _arns,

@@ -352,7 +352,7 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_unread()
         self.connections.discard(self)
         self._services.upgrades.begin(
-            self.transport, self._visit, self.parser.get_method(), self.headers, early
+            self.transport, self._visit, self.parser.get_method(), self.headers, early, self.url
         )
         self._let_go()
 

@@ -22,12 +22,14 @@ from greenroom.chat.chat import Chat, Placed
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
+from greenroom.messaging.own_actions import OWN_PERFORMERS, OwnServices, answer_to
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
 from greenroom.model.message import IdSource
 from greenroom.protocol import events, frames
 from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, SendMessage
 from greenroom.protocol.errors import SESSION_EXPIRED, ActionError, ErrorCode
+from greenroom.protocol.own_actions import OwnAction
 from greenroom.protocol.session import Session
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
@@ -106,8 +108,10 @@ class Actions:
         metrics: Metrics,
         logger: BoundedLog,
         trail: ModerationTrail,
+        own: OwnServices,
     ) -> None:
         """Make it; `logger` takes the log's lines that clients can cause."""
+        self._own = own
         self._chat = chat
         self._hub = hub
         self._clock = clock
@@ -142,6 +146,8 @@ class Actions:
             # Another process has the store. The SDK would wait for an answer for ever.
             self._refuse(sender, ActionError(500, _NOT_NOW, action.request_id))
             return None
+        if isinstance(action, OwnAction):
+            return self._do_own(sender, action)
         try:
             perform = self._performers[type(action)]
             waiting = perform(self._chat, session.claims, action, sender.address)
@@ -157,6 +163,24 @@ class Actions:
         if isinstance(waiting, Placed):
             return Placed(self._tell(sender, waiting, action.request_id))
         return self._finish(sender, waiting, action.request_id)
+
+    async def _do_own(self, sender: Sender, action: OwnAction) -> None:
+        """Do one of the service's own actions, and answer it."""
+        claims, answered = sender.session.claims, None
+        doing = OWN_PERFORMERS[type(action)](self._own, claims, action)
+        try:
+            if action.audited:
+                answered = await self._trail.follow(claims, action, doing, sender.address())
+            else:
+                answered = await doing
+        except (ActionError, ServiceError) as error:
+            self._refuse(sender, _action_error(error, action.request_id))
+        except Exception:
+            self._logger.exception("action crashed", address=sender.address(), **sender.names())
+            self._refuse(sender, _crash(action.request_id))
+        if answered is not None and sender.is_open:
+            payload = answer_to(action, answered, self._ids(), self._clock.wall_ns())
+            sender.write(frames.text_frame(payload))
 
     def session_over(self, request_id: str) -> tuple[bytes, str]:
         """Return the ERROR frame and the close reason of a session whose time is over."""

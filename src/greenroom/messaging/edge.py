@@ -26,6 +26,7 @@ from greenroom.network import addresses
 from greenroom.protocol import frames
 from greenroom.protocol.errors import CLOSE_REASONS, CloseCode, DisconnectReason, fault_reason
 from greenroom.protocol.session import Session
+from greenroom.protocol.wishes import View
 
 FRAMES_AT_ONCE = 32
 """Frames of one connection that are handled before the others have their turn: below 1 ms."""
@@ -94,7 +95,10 @@ class Edge(asyncio.Protocol):
         self.missed = 0
 
     def open(self, answer: bytes, early: bytes) -> None:
-        """Begin with the 101, which nothing may come before; `early` came behind the request."""
+        """Begin with the 101, which nothing may come before; `early` came behind the request.
+
+        Behind the 101 `answer` may hold frames: they come before everything of the room.
+        """
         # The transport tells as soon as it cannot write everything at once; not, when it told whose
         # the connection was before that it holds answers which that client did not read.
         self._transport.set_write_buffer_limits(high=0)
@@ -213,6 +217,11 @@ class Edge(asyncio.Protocol):
     def user_id(self) -> str:
         """The user that the token names."""
         return self.session.claims.user_id
+
+    @property
+    def view(self) -> View:
+        """What it is shown."""
+        return self.session.view
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,8 @@
 
 - Frames that wait are joined once per room and the same bytes are written to every connection: a
   burst of k messages costs one write per connection, not k.
+- Where connections asked for more than IVS Chat has, frames are joined once for each view: at most
+  three byte strings. A frame for one user alone comes behind a flush of what was before it.
 - The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
   `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing. Where
   waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while
@@ -24,11 +26,13 @@ from functools import partial
 from time import perf_counter
 
 from greenroom.bus.base import Audience, Deliver, RoomEnvelope
+from greenroom.chat.settings import OPERATION as SETTINGS
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.messaging.members import NOBODY, Members, Part
 from greenroom.messaging.sockets import write_all
 from greenroom.protocol.actions import OPERATIONS
 from greenroom.protocol.frames import text_frame
+from greenroom.protocol.wishes import View
 from greenroom.telemetry.metrics import Metrics
 
 FLUSH_INTERVAL = 0.02
@@ -36,16 +40,32 @@ FLUSH_INTERVAL = 0.02
 
 _EVERYBODY = Audience.EVERYBODY  # looked up once: in Python 3.11 a member costs 50 ns each time
 
+_BY_NAME = frozenset({Audience.SENDER, Audience.SHADOWED})
+"""Audiences that are the connections of one user."""
+
+_VIEWS = {
+    Audience.EVERYBODY: tuple(View),
+    Audience.PLAIN: (View.PLAIN,),
+    Audience.EVENTS: (View.EVENTS, View.MODERATORS),
+    Audience.MODERATORS: (View.MODERATORS,),
+    Audience.SENDER: (),
+    Audience.SHADOWED: (View.MODERATORS,),
+}
+"""The views that are shown a frame, by its audience; the rest is written to one user alone."""
+
 SLICE = 1024
 """Connections written to before the loop may do something else: about 5 ms."""
 
 
 class _Write:
-    """A flush under way: what is written to which parts of a room, and how many have it."""
+    """A flush under way: what is written to which parts of a room, and how many have it.
+
+    `data` is what each view is shown, in the order of the views: mostly all the same.
+    """
 
     __slots__ = ("data", "number", "parts", "room")
 
-    def __init__(self, room: Members, parts: tuple[Part, ...], data: bytes) -> None:
+    def __init__(self, room: Members, parts: tuple[Part, ...], data: Sequence[bytes]) -> None:
         self.room, self.parts, self.data = room, parts, data
         self.number = 0
 
@@ -82,9 +102,10 @@ class Fanout:
         for envelope in envelopes:
             # Asked in this way round, the frequent answer costs a comparison of two types.
             if isinstance(envelope, Deliver):
-                # No connection belongs to a narrower audience yet: such a frame is for nobody.
-                if envelope.audience is not _EVERYBODY:
-                    continue
+                if envelope.audience is not _EVERYBODY or envelope.marked:
+                    if not self._is_wanted(room, envelope):
+                        continue
+                    room.narrow = True
                 room.pending.append(envelope)
                 if not room.scheduled and not room.writing:
                     self._schedule(room)
@@ -94,6 +115,21 @@ class Fanout:
                 # close. At once: a kick does not wait for a busy room's next flush.
                 room.actions.append(partial(room.kick, envelope.user_id, envelope.reason))
                 self.flush(room)
+
+    def _is_wanted(self, room: Members, envelope: Deliver) -> bool:
+        """Return whether a view of the room is to be shown a frame that is not the same for all.
+
+        Who is addressed by name is shown it behind all that was before it.
+        """
+        audience = envelope.audience
+        if envelope.action == SETTINGS:
+            room.settings_told = None
+        if audience in _BY_NAME:
+            but = View.MODERATORS if audience is Audience.SHADOWED else None
+            data = text_frame(envelope.payload)
+            room.actions.append(partial(room.tell, envelope.user_id, data, but=but))
+            self.flush(room)
+        return any(room.number(view) for view in _VIEWS[audience])
 
     def _schedule(self, room: Members) -> None:
         room.scheduled = True
@@ -139,15 +175,22 @@ class Fanout:
         room.writing = True
         room.flushed = room.loop.time()
         room.learn()
-        data = b"".join([text_frame(envelope.payload) for envelope in room.pending])
-        self._count(room, len(data))
+        if room.narrow:
+            data = tuple(_shown(room.pending, view) for view in View)
+            size = sum(len(data[view]) * room.number(view) for view in View)
+        else:
+            joined = b"".join([text_frame(envelope.payload) for envelope in room.pending])
+            data, size = (joined,) * len(View), len(joined) * len(room.connections)
+        self._count(room, size)
+        parts = room.divided(SLICE) if room.pending else ()
         room.pending.clear()
+        room.narrow = False
         # Only those whose frames are in this flush: what comes meanwhile must not delay them.
         room.after_flush, room.actions = room.actions, []
         room.ending = self.ending
         # Who joins while the parts are written to is in none of them: "every frame published after
         # it joined" is in the next flush. Without data there are actions only.
-        return _Write(room, room.divided(SLICE) if data else (), data)
+        return _Write(room, parts, data)
 
     def _write(self, writes: list[_Write]) -> None:
         """Write to about a slice of connections, to the others after what else the loop has."""
@@ -157,7 +200,9 @@ class Fanout:
         number = turn = 0
         while turn < len(writes) and number < SLICE:
             part, data = writes[turn].next_part(), writes[turn].data
-            messages.append((part, data))
+            shown = data[part.view]
+            if shown:
+                messages.append((part, shown))
             number += len(part.connections)
             turn += 1
         try:
@@ -212,14 +257,30 @@ class Fanout:
             self._schedule(room)
 
     def _count(self, room: Members, size: int) -> None:
-        """Count what is about to be written, `size` bytes to each connection."""
+        """Count what is about to be written, `size` bytes to all connections together."""
         connections, deliveries = len(room.connections), self.deliveries
         for envelope in room.pending:
-            action = envelope.action
-            deliveries[action] = deliveries.get(action, 0) + connections
-        self.delivered_bytes += size * connections
+            action, number = envelope.action, connections
+            if room.narrow and isinstance(envelope, Deliver):
+                number = sum(room.number(view) for view in _VIEWS[envelope.audience])
+            deliveries[action] = deliveries.get(action, 0) + number
+        self.delivered_bytes += size
         room.begun = perf_counter() if size else 0.0
 
     def _measure(self, room: Members) -> None:
         if room.begun:
             self._fanout_seconds.observe(perf_counter() - room.begun)
+
+
+def _shown(envelopes: Sequence[RoomEnvelope], view: View) -> bytes:
+    """Return the frames of those envelopes that a view is shown, joined."""
+    shown = []
+    for envelope in envelopes:
+        if isinstance(envelope, Deliver):
+            if view not in _VIEWS[envelope.audience]:
+                continue
+            if envelope.marked and view is View.MODERATORS:
+                shown.append(text_frame(envelope.marked))
+                continue
+        shown.append(text_frame(envelope.payload))
+    return b"".join(shown)

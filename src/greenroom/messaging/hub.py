@@ -18,6 +18,7 @@ from greenroom.messaging.fanout import SLICE, Fanout
 from greenroom.messaging.members import Members
 from greenroom.messaging.sockets import NO_SOCKET, Connection
 from greenroom.model.arn import Arn
+from greenroom.model.room_settings import RoomSettings
 
 DRAINED_AT_ONCE = 1000
 """Connections of a node that may all end, and come back, in one instant."""
@@ -68,6 +69,16 @@ class Hub:
     def everybody(self) -> list[tuple[str, Connection]]:
         """Return all connections, each with its room's ARN."""
         return [(arn, each) for arn, room in self._rooms.items() for each in room.connections]
+
+    def with_events(self) -> list[tuple[str, Members]]:
+        """Return the rooms in which somebody asked for the service's own events."""
+        return [(arn, room) for arn, room in self._rooms.items() if room.views]
+
+    def note_told(self, room_arn: str, settings: RoomSettings) -> None:
+        """Take note of the settings that somebody who came was told, if nobody knew them before."""
+        room = self._rooms.get(room_arn)
+        if room is not None and room.settings_told is None:
+            room.settings_told = settings
 
     def reaches(self, room_arn: str, user_id: str, number: int) -> bool:
         """Return whether a user has so many connections in the room on this node."""

@@ -8,12 +8,14 @@ import asyncio
 import socket
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from greenroom.bus.base import RoomEnvelope
 from greenroom.messaging.pacing import Pace
 from greenroom.messaging.sockets import Connection
 from greenroom.model.arn import Arn
+from greenroom.model.room_settings import RoomSettings
+from greenroom.protocol.wishes import View
 
 
 class Part:
@@ -23,9 +25,13 @@ class Part:
     needs of a connection is one number, and the connection itself is not looked at.
     """
 
-    __slots__ = ("connections", "descriptors", "sockets")
+    __slots__ = ("connections", "descriptors", "sockets", "view")
 
-    def __init__(self, members: Sequence[tuple[Connection, socket.socket]]) -> None:
+    def __init__(
+        self, members: Sequence[tuple[Connection, socket.socket]], view: View = View.PLAIN
+    ) -> None:
+        # All of them are shown the same.
+        self.view = view
         self.connections = tuple(connection for connection, _ in members)
         self.sockets = tuple(straight for _, straight in members)
         self.descriptors = array("i", [straight.fileno() for straight in self.sockets])
@@ -45,12 +51,15 @@ class Members:
         "ending",
         "flushed",
         "loop",
+        "narrow",
         "owner",
         "pace",
         "parts",
         "pending",
         "scheduled",
+        "settings_told",
         "users",
+        "views",
         "waited",
         "writing",
     )
@@ -66,7 +75,13 @@ class Members:
         self.parts: tuple[Part, ...] | None = None
         # How many are each user's; only where somebody asked, in a large room.
         self.users: Counter[str] | None = None
+        # How many have each view, but the plain one: in most rooms there is no other.
+        self.views: Counter[View] = Counter()
+        # The settings that those who asked for events know; None: whatever holds now.
+        self.settings_told: RoomSettings | None = None
         self.pending: list[RoomEnvelope] = []
+        # Whether something of that is not the same for all.
+        self.narrow = False
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
         self.after_flush: list[Callable[[], None]] = []
@@ -84,6 +99,8 @@ class Members:
         """Take a connection in; `straight` is where its frames are written to."""
         self.connections[connection] = straight
         self.parts = None
+        if connection.view:
+            self.views[connection.view] += 1
         if self.users is not None:
             self.users[connection.user_id] += 1
 
@@ -99,6 +116,8 @@ class Members:
             return False
         del self.connections[connection]
         self.parts = None
+        if connection.view:
+            self.views -= Counter((connection.view,))
         if self.users is not None:
             self.users[connection.user_id] -= 1
             if not self.users[connection.user_id]:
@@ -121,20 +140,48 @@ class Members:
             connection.disconnect(reason)
 
     def divided(self, size: int) -> tuple[Part, ...]:
-        """Return the connections in slices of so many."""
+        """Return the connections in slices of so many, each of one view."""
         if self.parts is None:
             members = tuple(self.connections.items())
-            starts = range(0, len(members), size)
-            self.parts = tuple(Part(members[start : start + size]) for start in starts)
+            if self.views:
+                self.parts = tuple(
+                    part
+                    for view in View
+                    for part in _parts(
+                        [each for each in members if each[0].view == view], size, view
+                    )
+                )
+            else:
+                self.parts = tuple(_parts(members, size))
         return self.parts
 
     def present(self, part: Part) -> Part:
         """Return what is left of a part."""
         here = self.connections
-        return Part([(each, here[each]) for each in part.connections if each in here])
+        left = [(each, here[each]) for each in part.connections if each in here]
+        return Part(left, part.view)
+
+    def number(self, view: View) -> int:
+        """Return how many connections have a view."""
+        if view is View.PLAIN:
+            return len(self.connections) - self.views.total()
+        return self.views[view]
+
+    def tell(self, user_id: str, data: bytes, *, but: View | None = None) -> None:
+        """Write to a user's connections alone, but to those of one view."""
+        for connection in [each for each in self.connections if each.user_id == user_id]:
+            if connection.view is not but:
+                connection.write(data)
 
     def learn(self) -> None:
         """Note whether putting the flush off brought more frames."""
         if self.waited:
             self.pace.note(gained=len(self.pending) > self.waited)
             self.waited = 0
+
+
+def _parts(
+    members: Sequence[tuple[Connection, socket.socket]], size: int, view: View = View.PLAIN
+) -> Iterator[Part]:
+    for start in range(0, len(members), size):
+        yield Part(members[start : start + size], view)

@@ -6,6 +6,7 @@ no line: anybody could fill the log with them.
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from greenroom.audit.entry import SUCCESS, AuditEntry
 from greenroom.audit.log import AuditLog
@@ -13,6 +14,9 @@ from greenroom.clock import Clock
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ServiceError
 from greenroom.protocol.actions import Action
+from greenroom.protocol.own_actions import OwnAction
+
+T = TypeVar("T")
 
 
 class ModerationTrail:
@@ -25,22 +29,23 @@ class ModerationTrail:
     async def follow(
         self,
         moderator: ChatTokenClaims,
-        action: Action,
-        doing: Awaitable[object],
+        action: Action | OwnAction,
+        doing: Awaitable[T],
         source_ip: str = "",
-    ) -> None:
-        """Wait for what is being done, and write what came of it."""
+    ) -> T:
+        """Wait for what is being done, and write what came of it; return its result."""
         try:
-            await doing
+            result = await doing
         except ServiceError as error:
             await self._refuse(moderator, action, error.code, source_ip)
             raise
         await self._write(moderator, action, SUCCESS, source_ip)
+        return result
 
     async def _refuse(
         self,
         moderator: ChatTokenClaims,
-        action: Action,
+        action: Action | OwnAction,
         code: str,
         source_ip: str,
     ) -> None:
@@ -53,7 +58,7 @@ class ModerationTrail:
     async def _write(
         self,
         moderator: ChatTokenClaims,
-        action: Action,
+        action: Action | OwnAction,
         outcome: str,
         source_ip: str,
         suppressed: int = 0,

@@ -7,6 +7,8 @@ from itertools import repeat
 from operator import length_hint
 from typing import Protocol
 
+from greenroom.protocol.wishes import View
+
 NO_SOCKET = socket.socket()
 """In place of a connection's socket: write through the connection's transport."""
 # Without a descriptor every `send` fails, so that the loop below needs no test for it.
@@ -19,6 +21,10 @@ class Connection(Protocol):
     @property
     def user_id(self) -> str:
         """The user that the connection's token names."""
+
+    @property
+    def view(self) -> View:
+        """What the connection is shown; it never changes."""
 
     def write(self, data: bytes) -> None:
         """Queue bytes behind those that wait; never raises, and may make the connection leave."""

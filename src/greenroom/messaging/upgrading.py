@@ -11,18 +11,24 @@ from time import perf_counter
 
 import msgspec
 
+from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
 from greenroom.messaging.admission import Admission
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
+from greenroom.messaging.welcome import welcome
+from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.message import IdSource
 from greenroom.network import addresses
 from greenroom.network.origins import AllowedOrigins
 from greenroom.network.visitors import Refused, Visit
 from greenroom.protocol import handshake
+from greenroom.protocol.frames import text_frame
 from greenroom.protocol.session import Session
+from greenroom.protocol.wishes import View, asked_in, wishes_of
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -39,6 +45,8 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     """Actions per second of one connection; zero is no limit."""
     edges: EdgeServices
+    settings: Settings
+    rooms: RoomsCache
 
     def begin(
         self,
@@ -47,11 +55,12 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
         method: bytes,
         headers: Headers,
         early: bytes,
+        target: bytes = b"/",
     ) -> None:
         """Take over a connection whose upgrade request was read; `early` came behind it."""
         upgrading = Upgrading(self, transport, visit, early)
         transport.set_protocol(upgrading)
-        upgrading.begin(method, headers)
+        upgrading.begin(method, headers, target)
 
 
 class Upgrading(asyncio.Protocol):
@@ -81,16 +90,17 @@ class Upgrading(asyncio.Protocol):
         self._answered = False
         self._timer = self._after(upgrades.handshake_seconds, self._too_slow)
 
-    def begin(self, method: bytes, headers: Headers) -> None:
+    def begin(self, method: bytes, headers: Headers, target: bytes) -> None:
         """Have the request answered."""
         self._transport.pause_reading()
-        self._edges.tasks.create_task(self._admit(method, headers))
+        self._edges.tasks.create_task(self._admit(method, headers, target))
 
-    async def _admit(self, method: bytes, headers: Headers) -> None:
+    async def _admit(self, method: bytes, headers: Headers, target: bytes) -> None:
         begun = perf_counter()
         try:
             self._check_client(headers)
             upgrade = handshake.parse_upgrade(method, headers)
+            asked = asked_in(target)
             admission = self._upgrades.admission
             claims = await admission.admit(upgrade.token)
             # From here to the hub nothing awaits: the place that was taken is not given back
@@ -98,7 +108,8 @@ class Upgrading(asyncio.Protocol):
             key_id = admission.key_id(upgrade.token)
             if self._answered:
                 return
-            session = Session(claims, self._upgrades.rate, self._upgrades.clock.now())
+            wishes, rate = wishes_of(claims, asked), self._upgrades.rate
+            session = Session(claims, rate, self._upgrades.clock.now(), wishes.view(claims))
             self._open(upgrade, session, key_id, begun)
         except handshake.HandshakeRefused as refused:
             self._refuse(refused)
@@ -134,7 +145,27 @@ class Upgrading(asyncio.Protocol):
         self._transport.set_protocol(edge)
         self._edges.metrics.connects.inc()
         self._edges.metrics.handshake_seconds.observe(perf_counter() - begun)
-        edge.open(handshake.accept_response(upgrade), self._early)
+        answer = handshake.accept_response(upgrade)
+        if session.view is View.PLAIN:
+            edge.open(answer, self._early)
+        else:
+            self._open_with_events(edge, answer)
+
+    def _open_with_events(self, edge: Edge, answer: bytes) -> None:
+        """Say first where the client is, before everything of the room."""
+        upgrades, claims = self._upgrades, edge.session.claims
+        settings, told = upgrades.settings, dict[str, str]()
+        try:
+            room = upgrades.rooms.peek(claims.room_arn)
+        except (KeyError, ResourceNotFoundException):
+            # It changed while the token was used up: the event that says so is yet to come.
+            room = None
+        if room is not None:
+            told = settings.event_attributes(room)
+        first = welcome(claims, told, upgrades.ids(), upgrades.clock.wall_ns())
+        edge.open(answer + text_frame(first), self._early)
+        if room is not None:
+            self._edges.hub.note_told(claims.room_arn, settings.in_force(room))
 
     def _refuse(self, refused: handshake.HandshakeRefused) -> None:
         if self._answered:

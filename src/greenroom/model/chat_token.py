@@ -21,6 +21,26 @@ class Capability(StrEnum):
     SEND_MESSAGE = "SEND_MESSAGE"
     DISCONNECT_USER = "DISCONNECT_USER"
     DELETE_MESSAGE = "DELETE_MESSAGE"
+    MODERATE = "greenroom:MODERATE"
+    HOST = "greenroom:HOST"
+    REACT = "greenroom:REACT"
+    BYPASS = "greenroom:BYPASS"
+
+
+IVS_CAPABILITIES = (
+    Capability.SEND_MESSAGE,
+    Capability.DISCONNECT_USER,
+    Capability.DELETE_MESSAGE,
+)
+"""Those that IVS Chat has, too."""
+
+OWN_CAPABILITIES = (
+    Capability.MODERATE,
+    Capability.HOST,
+    Capability.REACT,
+    Capability.BYPASS,
+)
+"""Those that only Greenroom has: see docs/reference/extensions.md."""
 
 
 class ChatTokenClaims(msgspec.Struct, frozen=True, array_like=True):
@@ -33,3 +53,5 @@ class ChatTokenClaims(msgspec.Struct, frozen=True, array_like=True):
     attributes: dict[str, str]
     token_expires: int
     session_expires: int
+    own: dict[str, str] = {}
+    """Attributes whose names began with `greenroom:`, without that: nobody is shown them."""

@@ -113,6 +113,13 @@ QUOTAS: tuple[Quota, ...] = (
         is_request_rate=True,
     ),
     Quota(
+        "moderation_rate",
+        100,
+        "per second across all rooms, what moderators and hosts do by Greenroom's own actions and"
+        " operations",
+        is_request_rate=True,
+    ),
+    Quota(
         "message_review_milliseconds", 200, "milliseconds that a message review handler may take"
     ),
     *(

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from greenroom.model.arn import Arn
+from greenroom.model.room_settings import Overrides
 
 DEFAULT_MESSAGE_RATE = 10
 """Messages per second in a room, by all clients (API reference, CreateRoom)."""
@@ -53,6 +54,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     message_review_handler: MessageReviewHandler | None = None
     logging_configuration_identifiers: tuple[str, ...] = ()
     tags: dict[str, str] = {}
+    overrides: Overrides = Overrides()
+    """What is set in it beside the defaults that its tags say."""
     create_time: int
     update_time: int
 

@@ -1,7 +1,8 @@
 """What each of Greenroom's own operations must be allowed: actions and resources, as a table.
 
-Token keys and the account belong to no region: their ARNs have none, as IAM's, so that a policy
-about them holds whatever region a request is signed for.
+Rooms are those of ivschat, by the ARN that they have there. Token keys and the account belong to no
+region: their ARNs have none, as IAM's, so that a policy about them holds whatever region a request
+is signed for.
 """
 
 from collections.abc import Mapping
@@ -16,10 +17,12 @@ _KEY = f"arn:aws:{PREFIX}::{{account}}:token-key/{{keyId}}"
 _ACCOUNT = f"arn:aws:{PREFIX}::{{account}}:account"
 _REVIEWS = f"arn:aws:{PREFIX}::{{account}}:review/*"
 _IDENTITY = "arn:aws:iam::{account}:{identity}"
+_ROOM = "{room}"
 
 GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
     {
         "EndSessions": _IDENTITY,
+        "GetRoomSettings": _ROOM,
         "KillTokenKey": _KEY,
         "ListTokenKeys": _KEYS,
         "ListReviews": _REVIEWS,
@@ -29,13 +32,23 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "ShowAccount": _ACCOUNT,
         "ShowRequest": _ACCOUNT,
         "SuspendAccount": _ACCOUNT,
+        "UpdateRoomSettings": _ROOM,
     }
 )
 """The ARN of what each operation is about. The action is `greenroom:` and the name; `identity` is
-`user/PATH/NAME`, `role/PATH/NAME` or `root`."""
+`user/PATH/NAME`, `role/PATH/NAME` or `root`, `room` the ARN of the room, which is ivschat's."""
 
 
-def greenroom_check(operation: str, account: str, *, key_id: str = "", identity: str = "") -> Check:
+def is_about_a_room(operation: str) -> bool:
+    """Return whether what is asked about is a room."""
+    return GREENROOM_ACCESS[operation] == _ROOM
+
+
+def greenroom_check(
+    operation: str, account: str, *, key_id: str = "", identity: str = "", room: str = ""
+) -> Check:
     """Return what a request must be allowed."""
-    resource = GREENROOM_ACCESS[operation].format(account=account, keyId=key_id, identity=identity)
+    resource = GREENROOM_ACCESS[operation].format(
+        account=account, keyId=key_id, identity=identity, room=room
+    )
     return Check(f"{PREFIX}:{operation}", resource, exists=True)

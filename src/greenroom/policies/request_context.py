@@ -37,6 +37,14 @@ GLOBAL_KEYS: Mapping[str, str] = MappingProxyType(
 )
 """The keys that requests have here, and what they hold."""
 
+OWN_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "greenroom:DurationSeconds": "for how many seconds something is to hold: without a time"
+        " there is no such key",
+    }
+)
+"""The keys that requests to Greenroom's own API have beside them."""
+
 
 class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a request tells about itself."""

@@ -14,26 +14,28 @@ Members and limits: Amazon IVS Chat Messaging API Reference ("SendMessage (Publi
 two) and the shapes of the ivschat API Reference for the same operations over HTTP.
 """
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, NoReturn, get_args
+from typing import Annotated, ClassVar, get_args
 
 import msgspec
 from msgspec import Meta
 
 from greenroom.model.chat_token import Capability
 from greenroom.model.message import attributes_problem
+from greenroom.model.token_attributes import PREFIX
 from greenroom.protocol.errors import ActionError, ErrorCode
-
-REQUEST_ID_LENGTH = 256
-"""Characters of a RequestId; AWS states no limit."""
-
-REASON_LENGTH = 256
-"""Characters of a Reason (API Reference, Reason)."""
+from greenroom.protocol.members import REASON_LENGTH, REQUEST_ID_LENGTH, Frame, members_of
+from greenroom.protocol.own_actions import OwnAction, read_own
 
 USER_ID_LENGTH = 128
 """Characters of a UserId (API Reference, UserID)."""
+
+ASKED = f"{PREFIX}action"
+"""The attribute of a message that asks for one of our actions: official SDKs send no others."""
+
+CLIENTS_OWN = frozenset({f"{PREFIX}reply-to"})
+"""Other attributes of ours that clients may set."""
 
 _ID = r"^[a-zA-Z0-9]{12}\Z"
 _RequestId = Annotated[str, Meta(max_length=REQUEST_ID_LENGTH)]
@@ -62,7 +64,7 @@ class SendMessage(
     request_id: _RequestId = ""
 
     @classmethod
-    def read(cls, frame: "Frame", request_id: str) -> "SendMessage":
+    def read(cls, frame: Frame, request_id: str) -> "SendMessage":
         """Read the members leniently; raises ActionError for the first that is wrong."""
         return cls(frame.required_text("Content"), frame.attributes(), request_id)
 
@@ -89,7 +91,7 @@ class DeleteMessage(
     request_id: _RequestId = ""
 
     @classmethod
-    def read(cls, frame: "Frame", request_id: str) -> "DeleteMessage":
+    def read(cls, frame: Frame, request_id: str) -> "DeleteMessage":
         """Read the members leniently; raises ActionError for the first that is wrong."""
         message_id = frame.required_text("Id")
         if re.match(_ID, message_id) is None:
@@ -119,7 +121,7 @@ class DisconnectUser(
     request_id: _RequestId = ""
 
     @classmethod
-    def read(cls, frame: "Frame", request_id: str) -> "DisconnectUser":
+    def read(cls, frame: Frame, request_id: str) -> "DisconnectUser":
         """Read the members leniently; raises ActionError for the first that is wrong."""
         user_id = frame.required_text("UserId", USER_ID_LENGTH)
         if not user_id:
@@ -143,7 +145,7 @@ def encode(action: Action) -> str:
     return _encode(action).decode()
 
 
-def decode(text: bytes) -> Action:
+def decode(text: bytes) -> Action | OwnAction:
     """Decode one frame's text.
 
     Raises:
@@ -162,6 +164,7 @@ def decode(text: bytes) -> Action:
             raise ActionError(
                 ErrorCode.PAYLOAD_TOO_LARGE, f"Attributes: {problem}", action.request_id
             )
+        return _with_own_attributes(action)
     return action
 
 
@@ -169,99 +172,35 @@ _DECODER: msgspec.json.Decoder[Action] = msgspec.json.Decoder(Action)
 _encode = msgspec.json.Encoder().encode
 
 
-def _decode_leniently(text: bytes) -> Action:
-    members = _members(text)
-    frame = Frame(members)
-    request_id = frame.optional_text("RequestId", REQUEST_ID_LENGTH) or ""
+def _with_own_attributes(message: SendMessage) -> SendMessage | OwnAction:
+    """Return a message without attributes that only the service may set.
+
+    Where it asks for one of our actions, return that instead.
+    """
+    attributes = message.attributes or {}
+    if not any(key.startswith(PREFIX) for key in attributes):
+        return message
+    asked = attributes.get(ASKED)
+    if asked is not None:
+        members = {key.lower(): value for key, value in attributes.items()}
+        members["requestid"] = message.request_id
+        return read_own(PREFIX + asked.removeprefix(PREFIX), Frame(members), by_message=True)
+    kept = {
+        key: value
+        for key, value in attributes.items()
+        if key in CLIENTS_OWN or not key.startswith(PREFIX)
+    }
+    return SendMessage(message.content, kept or None, message.request_id)
+
+
+def _decode_leniently(text: bytes) -> Action | OwnAction:
+    frame = Frame(members_of(text))
+    request_id = frame.request_id()
     name = frame.required_text("Action")
-    action = BY_NAME.get(name)
-    if action is None:
+    if name.startswith(PREFIX):
+        return read_own(name, frame)
+    kind = BY_NAME.get(name)
+    if kind is None:
         frame.refuse(f"Action must be one of {', '.join(BY_NAME)}")
-    return action.read(frame, request_id)
-
-
-def _members(text: bytes) -> dict[str, object]:
-    """Return the object's members under lower-case keys, in which the last spelling won."""
-    outermost: list[tuple[str, object]] = []
-
-    def keep(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        outermost[:] = pairs
-        return dict(pairs)
-
-    try:
-        value = json.loads(
-            text.decode(),
-            object_pairs_hook=keep,
-            parse_int=float,  # no member is a number, and a long one would take long to convert
-            parse_constant=_not_json,
-        )
-    except (ValueError, RecursionError):
-        raise ActionError(ErrorCode.BAD_REQUEST, "The frame is not valid JSON") from None
-    if not isinstance(value, dict):
-        raise ActionError(ErrorCode.BAD_REQUEST, "The frame must be a JSON object")
-    return {key.lower(): member for key, member in outermost}
-
-
-def _not_json(_: str) -> NoReturn:
-    """Refuse NaN and Infinity, which Python's parser would take."""
-    raise ValueError
-
-
-class Frame:
-    """The members of one frame, read one by one; the first that is wrong is refused."""
-
-    def __init__(self, members: dict[str, object]) -> None:
-        self._members = members
-        request_id = members.get("requestid")
-        self._echo = request_id if isinstance(request_id, str) and _sound(request_id) else ""
-
-    def refuse(self, why: str, code: ErrorCode = ErrorCode.BAD_REQUEST) -> NoReturn:
-        raise ActionError(code, why, self._echo)
-
-    def optional_text(self, name: str, maximum: int | None = None) -> str | None:
-        value = self._members.get(name.lower())
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            self.refuse(f"{name} must be a string")
-        if not _sound(value):
-            self.refuse(f"{name} must not hold half of a surrogate pair")
-        if maximum is not None and len(value) > maximum:
-            self.refuse(f"{name}: at most {maximum} characters", ErrorCode.PAYLOAD_TOO_LARGE)
-        return value
-
-    def required_text(self, name: str, maximum: int | None = None) -> str:
-        value = self.optional_text(name, maximum)
-        if value is None:
-            self.refuse(f"{name} is required")
-        return value
-
-    def reason(self) -> str | None:
-        return self.optional_text("Reason", REASON_LENGTH) or None
-
-    def attributes(self) -> dict[str, str] | None:
-        value = self._members.get("attributes")
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            self.refuse("Attributes must be an object")
-        attributes: dict[str, str] = {}
-        for key, each in value.items():
-            if not isinstance(each, str):
-                self.refuse("Attributes: every value must be a string")
-            if not _sound(key) or not _sound(each):
-                self.refuse("Attributes must not hold half of a surrogate pair")
-            attributes[key] = each
-        problem = attributes_problem(attributes)
-        if problem is not None:
-            self.refuse(f"Attributes: {problem}", ErrorCode.PAYLOAD_TOO_LARGE)
-        return attributes
-
-
-def _sound(text: str) -> bool:
-    """Return whether the text can be UTF-8: JSON escapes can spell half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    action = kind.read(frame, request_id)
+    return _with_own_attributes(action) if isinstance(action, SendMessage) else action

@@ -21,6 +21,15 @@ DELETE_MESSAGE = "aws:DELETE_MESSAGE"
 DISCONNECT_USER = "aws:DISCONNECT_USER"
 """The event that says that a user was disconnected from the room."""
 
+WELCOME = "greenroom:WELCOME"
+"""The first frame of a connection that asked for the service's own events."""
+
+SETTINGS = "greenroom:SETTINGS"
+"""The settings in force in the room, when they changed."""
+
+DONE = "greenroom:DONE"
+"""The answer to one of the service's own actions."""
+
 Attributes = Mapping[str, str]
 
 
@@ -71,6 +80,11 @@ def delete_message_attributes(message_id: str, reason: str | None) -> dict[str, 
 def disconnect_user_attributes(user_id: str, reason: str | None) -> dict[str, str]:
     """Return the attributes of an `aws:DISCONNECT_USER`."""
     return _with_reason({"UserId": user_id}, reason)
+
+
+def json_text(value: object) -> str:
+    """Return a structure as an attribute's value: the SDKs drop what has other than strings."""
+    return _encode(value).decode()
 
 
 def type_of(frame: bytes) -> str:

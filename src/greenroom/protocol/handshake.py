@@ -62,6 +62,7 @@ class Refusal(Enum):
         "Sec-WebSocket-Protocol must hold the chat token and nothing else",
     )
     TOKEN_MALFORMED = (400, "ValidationException", "The chat token is malformed")
+    QUERY = (400, "ValidationException", "The URL's query cannot be taken")
     TOKEN_MISSING = (401, "UnauthorizedException", "The chat token is missing")
     TOKEN_FOREIGN = (403, "AccessDeniedException", "The chat token was not issued by this service")
     ORIGIN = (403, "AccessDeniedException", "The page's origin may not connect")

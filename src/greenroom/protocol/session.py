@@ -19,6 +19,8 @@ from greenroom.protocol.errors import (
     ActionError,
     ErrorCode,
 )
+from greenroom.protocol.own_actions import OwnAction
+from greenroom.protocol.wishes import View
 from greenroom.rate import TokenBucket
 
 
@@ -28,13 +30,16 @@ class Session:
     `rate` is in actions per second; zero is no limit.
     """
 
-    __slots__ = ("_bucket", "claims")
+    __slots__ = ("_bucket", "claims", "view")
 
-    def __init__(self, claims: ChatTokenClaims, rate: float, now: float) -> None:
+    def __init__(
+        self, claims: ChatTokenClaims, rate: float, now: float, view: View = View.PLAIN
+    ) -> None:
         self.claims = claims
+        self.view = view
         self._bucket = TokenBucket(rate, now)
 
-    def receive(self, text: bytes, now: float) -> Action:
+    def receive(self, text: bytes, now: float) -> Action | OwnAction:
         """Decode one frame's text and return the action, which its sender may do.
 
         Raises:
@@ -47,7 +52,7 @@ class Session:
             self._check(error.request_id, within_rate, now)
             raise
         self._check(action.request_id, within_rate, now)
-        if action.capability not in self.claims.capabilities:
+        if action.capability not in self.claims.capabilities and action.capability is not None:
             raise ActionError(
                 ErrorCode.FORBIDDEN,
                 f"Forbidden: the chat token lacks the capability {action.capability}",

@@ -68,10 +68,10 @@ class Content(msgspec.Struct, frozen=True, rename="camel"):
     """What was said, and what the handler made of it."""
 
     content: str
-    attributes: Mapping[str, str] | None
-    answered_content: str | None
-    answered_attributes: Mapping[str, str] | None
-    reason: str | None
+    attributes: Mapping[str, str] | None = None
+    answered_content: str | None = None
+    answered_attributes: Mapping[str, str] | None = None
+    reason: str | None = None
 
 
 class Reviewed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

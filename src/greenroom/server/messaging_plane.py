@@ -7,6 +7,7 @@ import msgspec
 from greenroom.audit.log import AuditLog
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.settings import Settings as RoomSettings
 from greenroom.clock import Clock
 from greenroom.entrance.acceptor import AcceptorServices
 from greenroom.entrance.http_connection import EntranceServices
@@ -16,7 +17,9 @@ from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
+from greenroom.messaging.own_actions import OwnServices
 from greenroom.messaging.redeemer import Redeemer
+from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
 from greenroom.messaging.upgrading import Upgrades
@@ -37,6 +40,7 @@ class MessagingPlane(msgspec.Struct, frozen=True, kw_only=True):
 
     hub: Hub
     sweeper: Sweeper
+    settings_teller: SettingsTeller
     memory: MemoryWatch
     descriptors: DescriptorWatch
     entrance: EntranceServices
@@ -47,6 +51,7 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
     """What the plane stands on."""
 
     chat: Chat
+    settings: RoomSettings
     rooms: RoomsCache
     token_uses: TokenUses
     ring: KeyRing
@@ -69,6 +74,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
             metrics,
             lines,
             ModerationTrail(below.audit_log, clock),
+            OwnServices(settings=below.settings),
         ),
         hub=hub,
         sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
@@ -92,9 +98,10 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
     return MessagingPlane(
         hub=hub,
         sweeper=edges.sweeper,
+        settings_teller=SettingsTeller(hub, below.settings, below.rooms, clock, new_id),
         memory=memory,
         descriptors=descriptors,
-        entrance=_entrance(settings, clock, edges, admission),
+        entrance=_entrance(settings, below, edges, admission),
         acceptors=AcceptorServices(
             visitors=edges.visitors,
             clock=clock,
@@ -107,8 +114,9 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
 
 
 def _entrance(
-    settings: Settings, clock: Clock, edges: EdgeServices, admission: Admission
+    settings: Settings, below: Below, edges: EdgeServices, admission: Admission
 ) -> EntranceServices:
+    clock = below.clock
     upgrades = Upgrades(
         admission=admission,
         origins=AllowedOrigins(settings.texts("allowed_origins")),
@@ -117,6 +125,8 @@ def _entrance(
         handshake_seconds=settings.number("handshake_timeout_seconds"),
         rate=settings.quotas()["messaging_requests_per_connection"],
         edges=edges,
+        settings=below.settings,
+        rooms=below.rooms,
     )
     return EntranceServices(
         visitors=edges.visitors,

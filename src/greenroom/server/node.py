@@ -15,6 +15,7 @@ from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.presence import Presence
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.chatlog.recorded_line import RecordedLine
@@ -45,7 +46,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch_store,
 )
 from greenroom.identities.service import IdentityService
-from greenroom.messaging import sweeper
+from greenroom.messaging import settings_teller, sweeper
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.network.this_machine import is_loopback
@@ -145,6 +146,7 @@ def application(node: Node, check: StoreCheck) -> asgi.Application:
 def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopLag) -> list[Ticker]:
     made = [
         Ticker(sweeper.TICK_SECONDS, plane.sweeper.tick),
+        Ticker(settings_teller.TICK_SECONDS, plane.settings_teller.tick),
         Ticker(loop_lag.LAG_SECONDS, lag.observe),
         Ticker(memory_pressure.LOOK_SECONDS, plane.memory.look),
         Ticker(descriptors.LOOK_SECONDS, plane.descriptors.look),
@@ -178,6 +180,7 @@ def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: Ch
         store=opened.store,
         control=opened.bus,
         chat=chat,
+        settings=Settings(chat, rooms, opened.store.rooms, opened.bus, opened.clock),
         chat_log=chat_log,
         rooms=rooms,
         reviewer=opened.reviewer,
@@ -198,6 +201,7 @@ def _line(bus: Bus, chat_log: ChatLog) -> RoomLine:
 def _below(opened: Adapters, services: Services) -> messaging_plane.Below:
     return messaging_plane.Below(
         chat=services.chat,
+        settings=services.settings,
         rooms=services.rooms,
         token_uses=opened.store.token_uses,
         ring=services.ring,
@@ -291,6 +295,10 @@ def _control_plane(opened: Adapters, services: Services, keys: TokenKeys) -> Con
         identities=opened.store.identities,
         end_sessions=identity.end_sessions,
         reviews=opened.reviewer.recent,
+        rooms=opened.store.rooms,
+        tags=opened.store.tags,
+        settings=services.settings,
+        clock=services.clock,
     )
     return ControlPlane(
         pipeline,

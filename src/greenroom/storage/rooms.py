@@ -11,6 +11,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.model.room_settings import SettingsChange
 
 LIST_LIFETIME_MS = 3_600_000
 """How long a listing may take from its first page to its last: one hour."""
@@ -63,6 +64,15 @@ class Rooms(Protocol):
         Raises:
             ResourceNotFoundException: no such room or logging configuration.
             ConflictException: a newly attached logging configuration is not ACTIVE.
+        """
+
+    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+        """Apply a change of what is set in the room and return the room; its update time stays.
+
+        Changes of one room take effect one after the other, each on what the last one left.
+
+        Raises:
+            ResourceNotFoundException: there is none.
         """
 
     async def delete(self, arn: Arn) -> None:

@@ -12,12 +12,14 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
+from greenroom.model.room_settings import Overrides
 
 Row = tuple[Any, ...]
 
 ROOM_COLUMNS = (
     "arn, name, maximum_message_rate_per_second, maximum_message_length, handler_uri,"
-    " handler_fallback_result, logging_configuration_identifiers, tags, create_time, update_time"
+    " handler_fallback_result, logging_configuration_identifiers, tags, overrides, create_time,"
+    " update_time"
 )
 
 CONFIGURATION_COLUMNS = (
@@ -26,11 +28,14 @@ CONFIGURATION_COLUMNS = (
 
 _tags = msgspec.json.Decoder(dict[str, str])
 _identifiers = msgspec.json.Decoder(tuple[str, ...])
+_overrides = msgspec.json.Decoder(Overrides)
+_NO_OVERRIDES = Overrides()
 
 
 def room_from(row: Row) -> Room:
     """Return the room of `ROOM_COLUMNS`."""
-    arn, name, rate, length, uri, fallback, identifiers, tags, create_time, update_time = row
+    arn, name, rate, length, uri, fallback, identifiers, tags, overrides, *times = row
+    create_time, update_time = times
     handler = None if uri is None else MessageReviewHandler(uri, FallbackResult(fallback))
     return Room(
         arn=Arn.parse(arn),
@@ -40,6 +45,7 @@ def room_from(row: Row) -> Room:
         message_review_handler=handler,
         logging_configuration_identifiers=_identifiers.decode(identifiers),
         tags=_tags.decode(tags),
+        overrides=overrides_from(overrides),
         create_time=create_time,
         update_time=update_time,
     )
@@ -57,6 +63,7 @@ def room_row(room: Room) -> Row:
         handler.fallback_result.value if handler else None,
         json_text(room.logging_configuration_identifiers),
         json_text(room.tags),
+        overrides_text(room.overrides),
         room.create_time,
         room.update_time,
     )
@@ -93,6 +100,16 @@ def configuration_row(configuration: LoggingConfiguration) -> Row:
 def tags_from(text: str) -> dict[str, str]:
     """Return the tags of a `tags` column."""
     return _tags.decode(text)
+
+
+def overrides_from(text: str) -> Overrides:
+    """Return what is set in a room, of an `overrides` column."""
+    return _NO_OVERRIDES if text == "{}" else _overrides.decode(text)
+
+
+def overrides_text(overrides: Overrides) -> str:
+    """Return the value of an `overrides` column."""
+    return msgspec.json.encode(overrides).decode()
 
 
 def json_text(value: dict[str, str] | tuple[str, ...]) -> str:

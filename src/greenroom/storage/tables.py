@@ -96,7 +96,13 @@ TABLES = (
         (
             *("key", "region", "sequence", "arn", "name", "maximum_message_rate_per_second"),
             *("maximum_message_length", "handler_uri", "handler_fallback_result"),
-            *("logging_configuration_identifiers", "tags", "create_time", "update_time"),
+            *(
+                "logging_configuration_identifiers",
+                "tags",
+                "overrides",
+                "create_time",
+                "update_time",
+            ),
         ),
         "key",
     ),

@@ -1,14 +1,6 @@
 """Greenroom's own API in memory: its rates, and what is the same as elsewhere."""
 
-from typing import Any
-
 from greenroom.aws.signature.sigv4 import Request, sign
-from greenroom.control.app import ControlPlane
-from greenroom.control.greenroom.api import greenroom_api
-from greenroom.control.greenroom.call import GreenroomServices
-from greenroom.control.ivschat.api import ivschat_api
-from greenroom.control.pipeline import Pipeline
-from greenroom.identities.callers import Callers
 from greenroom.model.quotas import RateProfile, caller_rate_name
 from tests.stand_ins.caller import ACCOUNT, KEYS, REGION, Answer, Caller
 
@@ -18,24 +10,6 @@ class Operator(Caller):
 
     def __init__(self, **quotas: int) -> None:
         super().__init__(RateProfile.RELAXED, **quotas)
-        nothing: Any = None
-        services = GreenroomServices(
-            keys=nothing,
-            accounts=self.accounts,
-            identities=self.store.identities,
-            end_sessions=nothing,
-            reviews=nothing,
-        )
-        pipeline = Pipeline(
-            Callers(*KEYS.values()),
-            self.accounts,
-            self.services.clock,
-            self.services.quotas,
-            self.services.metrics,
-        )
-        self.plane = ControlPlane(
-            pipeline, ivschat_api(self.services), greenroom=greenroom_api(services)
-        )
 
     async def show(self, method: str = "POST") -> Answer:
         """Ask for the account."""

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from greenroom.control.ivschat.authorize import authorize, tags_in_store
+from greenroom.control.ivschat.authorize import authorize
+from greenroom.control.room_tags import tags_in_store
 from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
 from greenroom.model.principal import Permissions, Principal, PrincipalType

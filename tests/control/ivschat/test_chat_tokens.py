@@ -88,3 +88,45 @@ async def test_largest_token() -> None:
         attributes={chr(0x4E00 + number): "x" * 61 for number in range(16)},
     )
     assert len(open_claims(api.ring, answer.body["token"]).attributes) == 16
+
+
+async def test_own_capabilities_and_attributes() -> None:
+    """Both ways give capabilities; what is for the service is in no attribute that others see."""
+    api = Caller()
+    answer = await api.call(
+        "CreateChatToken",
+        roomIdentifier=await api.created(),
+        userId="ann",
+        capabilities=["SEND_MESSAGE", "greenroom:HOST"],
+        attributes={
+            "name": "Ann",
+            "greenroom:capabilities": "HOST,greenroom:MODERATE",
+            "greenroom:roles": "vip",
+        },
+    )
+    claims = open_claims(api.ring, answer.body["token"])
+    assert claims.capabilities == (
+        Capability.SEND_MESSAGE,
+        Capability.HOST,
+        Capability.MODERATE,
+    )
+    assert claims.attributes == {"name": "Ann"}
+    assert claims.own == {"capabilities": "HOST,greenroom:MODERATE", "roles": "vip"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"userId": "greenroom"}, "userId"),
+        ({"attributes": {"greenroom:history": "x"}}, "attributes.greenroom:history"),
+        ({"attributes": {"greenroom:other": "x"}}, "attributes.greenroom:other"),
+        ({"capabilities": ["greenroom:OTHER"]}, "capabilities[0]"),
+    ],
+)
+async def test_wrong_ones_are_refused(parameters: dict[str, Any], field: str) -> None:
+    """With the field and the rule; nobody speaks as the service."""
+    api = Caller()
+    asked = {"roomIdentifier": await api.created(), "userId": "ann", **parameters}
+    answer = await api.call("CreateChatToken", **asked)
+    assert answer.error() == (400, "ValidationException")
+    assert [each["name"] for each in answer.body["fieldList"]] == [field]

@@ -8,10 +8,10 @@ from typing import Concatenate, ParamSpec
 
 import click
 
+from greenroom.aws.own_service import SERVICE
 from greenroom.cli.api import Api
 from greenroom.cli.iam_client import Answer, IamClient
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
-from greenroom.control.greenroom.api import SERVICE
 
 P = ParamSpec("P")
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from greenroom.aws.own_service import SERVICE
 from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.doctor.findings import Finding, fault, note, ok
 from greenroom.cli.reaching import Reached
-from greenroom.control.greenroom.api import SERVICE
 
 CLIENT = "203.0.113.7"
 """The client whom the headers name."""

@@ -6,13 +6,13 @@ import time
 import click
 import msgspec
 
+from greenroom.aws.own_service import SERVICE
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.cli.room.printing import printable
 from greenroom.cli.room.service import Rooms, complete_rooms
-from greenroom.control.greenroom.api import SERVICE
 from greenroom.review.base import Content, Reviewed
 
 LOOK_SECONDS = 0.5

@@ -21,7 +21,7 @@ from greenroom.client import (
     DisconnectUserRequest,
     RequestTimeout,
 )
-from greenroom.model.chat_token import Capability
+from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 
 _PROMPT = "> "
 
@@ -40,7 +40,7 @@ def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     A room that does not exist is made.
     """
     arn = found.find_or_make(room)
-    can = list(Capability) if moderator else [Capability.SEND_MESSAGE]
+    can = list(IVS_CAPABILITIES) if moderator else [Capability.SEND_MESSAGE]
     made = found.chat_room(arn, user or getpass.getuser(), can)
     with suppress(KeyboardInterrupt):
         asyncio.run(_Chat(made, printable(room), moderator=moderator).run())

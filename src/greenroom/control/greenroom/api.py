@@ -9,25 +9,25 @@ from functools import partial
 
 import msgspec
 
-from greenroom.aws import rest_json
+from greenroom.aws import own_service, rest_json
+from greenroom.aws.own_service import SERVICE
 from greenroom.aws.rest_json import Response
+from greenroom.aws.shapes import Operation
+from greenroom.control.asgi import header_of
 from greenroom.control.greenroom.authorize import authorize
 from greenroom.control.greenroom.call import GreenroomCall, GreenroomServices
-from greenroom.control.greenroom.operations import OPERATIONS, PREFIX, GreenroomOperation
+from greenroom.control.greenroom.operations import OPERATIONS
 from greenroom.control.pipeline import Api, Incoming, Result
 from greenroom.control.throttle import Throttle
-from greenroom.model.errors import ServiceError, ValidationException
+from greenroom.model.errors import ServiceError, ValidationException, ValidationReason
 
-SERVICE = "greenroom"
-"""The service in the credential scope."""
+BODY_BYTES = 65_536
 
-BODY_BYTES = 4096
+_NOT_KEPT = (b"cache-control", b"no-store")
 
-_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+Asked = tuple[Operation, GreenroomCall]
 
-Asked = tuple[GreenroomOperation, GreenroomCall]
-
-GreenroomApi = Api[GreenroomOperation, Asked]
+GreenroomApi = Api[Operation, Asked]
 
 
 def greenroom_api(services: GreenroomServices) -> GreenroomApi:
@@ -41,32 +41,39 @@ def greenroom_api(services: GreenroomServices) -> GreenroomApi:
         perform=_perform,
         serialize=_serialize,
         serialize_error=_serialize_error,
-        reading=frozenset(each.name for each in OPERATIONS.values() if each.reads),
+        reading=frozenset(name for name, each in OPERATIONS.items() if each.reads),
         body_bytes=BODY_BYTES,
     )
 
 
-def _route(incoming: Incoming) -> GreenroomOperation:
+def _route(incoming: Incoming) -> Operation:
     scope = incoming.scope
-    found = OPERATIONS.get(scope["raw_path"].removeprefix(PREFIX))
+    found = own_service.BY_PATH.get(scope["raw_path"])
     if found is None or scope["method"] != "POST":
-        raise ValidationException("There is no such request of the operator's.")
+        raise ValidationException(
+            "There is no such operation of Greenroom's own.", ValidationReason.UNKNOWN_OPERATION
+        )
     incoming.trail.operation = found.name
     return found
 
 
-def _throttle(throttle: Throttle, incoming: Incoming, _route: GreenroomOperation) -> None:
+def _throttle(throttle: Throttle, incoming: Incoming, _route: Operation) -> None:
     principal = incoming.caller.principal
     throttle.take_of_service(
         SERVICE, principal.account, principal.principal_arn, len(incoming.body)
     )
 
 
-def _parse(services: GreenroomServices, incoming: Incoming, operation: GreenroomOperation) -> Asked:
-    incoming.trail.parameters = parameters = operation.parse(incoming.body)
-    principal = incoming.caller.principal
+def _parse(services: GreenroomServices, incoming: Incoming, operation: Operation) -> Asked:
+    content_type = header_of(incoming.scope["headers"], b"content-type")
+    parameters = rest_json.parse(operation, {}, b"", content_type, incoming.body)
+    also = OPERATIONS[operation.name].also
+    incoming.trail.parameters = {**parameters, **(also(parameters) if also else {})}
     call = GreenroomCall(
-        services=services, principal=principal, parameters=parameters, facts=incoming.facts()
+        services=services,
+        principal=incoming.caller.principal,
+        parameters=parameters,
+        facts=incoming.facts(),
     )
     return operation, call
 
@@ -78,12 +85,13 @@ async def _authorize(incoming: Incoming, asked: Asked) -> None:
 
 async def _perform(asked: Asked) -> Result:
     operation, call = asked
-    answer: Result = msgspec.to_builtins(await operation.handler(call))
+    answer: Result = msgspec.to_builtins(await OPERATIONS[operation.name].handler(call))
     return answer
 
 
-def _serialize(_asked: Asked, result: Result, _request_id: str) -> Response:
-    return Response(200, _HEADERS, msgspec.json.encode(result))
+def _serialize(asked: Asked, result: Result, _request_id: str) -> Response:
+    made = rest_json.serialize(asked[0], result)
+    return Response(made.status, (*made.headers, _NOT_KEPT), made.body)
 
 
 def _serialize_error(error: ServiceError, _request_id: str) -> Response:

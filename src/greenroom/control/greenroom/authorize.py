@@ -1,13 +1,16 @@
 """Whether the caller may perform one of Greenroom's own operations, by the policies in force."""
 
+from collections.abc import Mapping
+
 from greenroom.control.greenroom.call import GreenroomCall
 from greenroom.control.greenroom.sessions import kind_of
+from greenroom.control.room_tags import tags_in_store
 from greenroom.model.errors import AccessDeniedException
 from greenroom.model.identity import IdentityKind, Role, User
 from greenroom.model.identity_errors import NoSuchEntity
-from greenroom.model.principal import NO_TAGS, AccessRequest, Outcome
+from greenroom.model.principal import NO_TAGS, AccessRequest, ContextValue, Outcome
 from greenroom.policies.access_denied import access_denied_message
-from greenroom.policies.greenroom_access import greenroom_check
+from greenroom.policies.greenroom_access import greenroom_check, is_about_a_room
 from greenroom.policies.ivschat_access import Check
 from greenroom.policies.request_context import RequestFacts, request_context, with_resource
 
@@ -17,20 +20,42 @@ async def authorize(call: GreenroomCall, operation: str, facts: RequestFacts) ->
 
     Raises:
         AccessDeniedException: it may not; the message says who, what and why.
+        ResourceNotFoundException: it might, by the tags of a room that is not there.
     """
     principal = call.principal
     found = await _identity(call) if operation == "EndSessions" else None
     check = _check(call, operation, found)
-    tags = NO_TAGS if found is None else found.tags
-    context = with_resource(request_context(principal, facts), check.resource, tags)
+    tags = await _room_tags(call, check) if is_about_a_room(operation) else NO_TAGS
+    if found is not None:
+        tags = found.tags
+    asked = {**request_context(principal, facts), **_own_keys(call)}
+    context = with_resource(asked, check.resource, tags or NO_TAGS)
     decision = principal.permissions.decide(AccessRequest(check.action, check.resource, context))
     if decision.outcome is not Outcome.ALLOW:
         raise AccessDeniedException(
             access_denied_message(principal.arn, check.action, check.resource, decision)
         )
+    if tags is None:
+        raise call.room.not_found()
+
+
+async def _room_tags(call: GreenroomCall, check: Check) -> Mapping[str, str] | None:
+    """Return the room's tags, if a policy looks at them; None: there is no such room."""
+    if not call.principal.permissions.uses_resource_tags(check.action):
+        return NO_TAGS
+    tags = tags_in_store(call.services.tags, call.account, call.facts.region)
+    return await tags(check.resource)
+
+
+def _own_keys(call: GreenroomCall) -> dict[str, ContextValue]:
+    """Return what only requests of this API have; the keys are `OWN_KEYS`."""
+    seconds = call.number("durationSeconds", 0) or call.number("expiresInSeconds", 0)
+    return {"greenroom:durationseconds": str(seconds)} if seconds else {}
 
 
 def _check(call: GreenroomCall, operation: str, found: User | Role | None) -> Check:
+    if is_about_a_room(operation):
+        return greenroom_check(operation, call.account, room=call.text("roomIdentifier"))
     if operation != "EndSessions":
         key_id = str(call.parameters.get("keyId", ""))
         return greenroom_check(operation, call.account, key_id=key_id)

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from greenroom.chat.settings import Settings
+from greenroom.clock import Clock
 from greenroom.control.greenroom.answers import (
     AccountAnswer,
     RequestAnswer,
@@ -12,12 +14,17 @@ from greenroom.control.greenroom.answers import (
     TokenKeysAnswer,
 )
 from greenroom.control.parameters import Parameters
+from greenroom.control.pipeline import Result
+from greenroom.control.resources import resource_of
 from greenroom.identities.accounts import Accounts
+from greenroom.model.arn import Arn
 from greenroom.model.identity import IdentityKind
 from greenroom.model.principal import Principal
 from greenroom.policies.request_context import RequestFacts
 from greenroom.review.base import ReviewLog, ReviewsPage
 from greenroom.storage.identities import IdentityStore
+from greenroom.storage.rooms import Rooms
+from greenroom.storage.tags import Tags
 from greenroom.vault.token_keys import TokenKeys
 
 EndSessions = Callable[[IdentityKind | None, str], Awaitable[None]]
@@ -32,6 +39,10 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     identities: IdentityStore
     end_sessions: EndSessions
     reviews: ReviewLog
+    rooms: Rooms
+    tags: Tags
+    settings: Settings
+    clock: Clock
 
 
 class GreenroomCall(Parameters, frozen=True, kw_only=True):
@@ -42,13 +53,29 @@ class GreenroomCall(Parameters, frozen=True, kw_only=True):
     facts: RequestFacts
 
     @property
+    def room(self) -> Arn:
+        """Return the room that the request names.
+
+        Raises:
+            ResourceNotFoundException: it is of another account or region.
+        """
+        name = "roomIdentifier"
+        return resource_of(name, self.text(name), self.account, self.facts.region)
+
+    @property
     def account(self) -> str:
         """Return the caller's account: no other one is served."""
         return self.principal.account
 
 
 Answer = (
-    TokenKeysAnswer | AccountAnswer | SessionsAnswer | RequestAnswer | RevealAnswer | ReviewsPage
+    TokenKeysAnswer
+    | AccountAnswer
+    | SessionsAnswer
+    | RequestAnswer
+    | RevealAnswer
+    | ReviewsPage
+    | Result
 )
 
 GreenroomHandler = Callable[[GreenroomCall], Awaitable[Answer]]

@@ -1,57 +1,60 @@
-"""The table of Greenroom's own operations, by path: one line each."""
+"""The table of Greenroom's own operations: the name in the service model to who performs it.
 
-from collections.abc import Callable
+Importing this module fails when the table and the service model differ, or that of access.
+"""
+
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from greenroom.control.greenroom import account, requests, reviews, sessions, token_keys
+from greenroom.aws import own_service
+from greenroom.control.greenroom import (
+    account,
+    requests,
+    reviews,
+    room_settings,
+    sessions,
+    token_keys,
+)
 from greenroom.control.greenroom.call import GreenroomHandler
 from greenroom.policies.greenroom_access import GREENROOM_ACCESS
 
-PREFIX = b"/greenroom/"
-
-
-def _nothing(_body: bytes) -> dict[str, object]:
-    """Take no parameters; a body is not looked at."""
-    return {}
+Parameters = Mapping[str, object]
 
 
 class GreenroomOperation(msgspec.Struct, frozen=True):
-    """One operation: its name in policies and the audit log, and who performs it."""
+    """Who performs an operation, and how."""
 
-    name: str
     handler: GreenroomHandler
-    parse: Callable[[bytes], dict[str, object]] = _nothing
-    """Returns the parameters in a body."""
     reads: bool = False
     """Whether it changes nothing."""
+    also: Callable[[Parameters], dict[str, object]] | None = None
+    """Returns what the audit log is to have beside a request's parameters."""
 
 
-OPERATIONS = {
-    b"token-keys/list": GreenroomOperation("ListTokenKeys", token_keys.list_token_keys, reads=True),
-    b"token-keys/rotate": GreenroomOperation("RotateTokenKey", token_keys.rotate_token_key),
-    b"token-keys/kill": GreenroomOperation(
-        "KillTokenKey", token_keys.kill_token_key, token_keys.parse_kill
-    ),
-    b"account/show": GreenroomOperation("ShowAccount", account.show_account, reads=True),
-    b"account/suspend": GreenroomOperation("SuspendAccount", account.suspend_account),
-    b"account/resume": GreenroomOperation("ResumeAccount", account.resume_account),
-    b"requests/show": GreenroomOperation("ShowRequest", requests.show_request, reads=True),
-    b"reviews/list": GreenroomOperation(
-        "ListReviews", reviews.list_reviews, reviews.parse_list, reads=True
-    ),
-    b"reviews/reveal": GreenroomOperation("RevealReviews", reviews.reveal_reviews),
-    b"sessions/end": GreenroomOperation("EndSessions", sessions.end_sessions, sessions.parse_end),
+OPERATIONS: Mapping[str, GreenroomOperation] = {
+    "EndSessions": GreenroomOperation(sessions.end_sessions, also=sessions.named_as_in_iam),
+    "GetRoomSettings": GreenroomOperation(room_settings.get_room_settings, reads=True),
+    "KillTokenKey": GreenroomOperation(token_keys.kill_token_key),
+    "ListReviews": GreenroomOperation(reviews.list_reviews, reads=True),
+    "ListTokenKeys": GreenroomOperation(token_keys.list_token_keys, reads=True),
+    "ResumeAccount": GreenroomOperation(account.resume_account),
+    "RevealReviews": GreenroomOperation(reviews.reveal_reviews),
+    "RotateTokenKey": GreenroomOperation(token_keys.rotate_token_key),
+    "ShowAccount": GreenroomOperation(account.show_account, reads=True),
+    "ShowRequest": GreenroomOperation(requests.show_request, reads=True),
+    "SuspendAccount": GreenroomOperation(account.suspend_account),
+    "UpdateRoomSettings": GreenroomOperation(room_settings.update_room_settings),
 }
-"""By path behind `PREFIX`; the method is POST."""
 
-if (names := {each.name for each in OPERATIONS.values()}) != GREENROOM_ACCESS.keys():
-    raise ImportError(
-        "the operations differ from the table of access: "
-        + ", ".join(sorted(names ^ GREENROOM_ACCESS.keys()))
-    )
+for _others in (own_service.OPERATIONS, GREENROOM_ACCESS):
+    if OPERATIONS.keys() != _others.keys():
+        raise ImportError(
+            "the operations differ from the service model, or from the table of access: "
+            + ", ".join(sorted(OPERATIONS.keys() ^ _others.keys()))
+        )
 
 
 def is_path(path: bytes) -> bool:
     """Return whether a path is that of one of the operations."""
-    return path.startswith(PREFIX) and path.removeprefix(PREFIX) in OPERATIONS
+    return path in own_service.BY_PATH

@@ -4,32 +4,9 @@ Two permissions, since they show different things: ListReviews shows who was rev
 that ended and how long it took; RevealReviews, which the audit log has, what was said.
 """
 
-import msgspec
-
 from greenroom.control.greenroom.answers import RevealAnswer
 from greenroom.control.greenroom.call import GreenroomCall
-from greenroom.model.errors import ValidationException
 from greenroom.review.base import REVEAL_SECONDS, ReviewsPage
-
-
-class _ListReviews(msgspec.Struct):
-    cursor: str | None = None
-    reveal: str | None = None
-
-
-def parse_list(body: bytes) -> dict[str, object]:
-    """Return the parameters of ListReviews.
-
-    Raises:
-        ValidationException: the body holds something else.
-    """
-    try:
-        asked = msgspec.json.decode(body or b"{}", type=_ListReviews)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ValidationException(
-            "The body must be JSON; cursor and reveal are what an answer gave."
-        ) from None
-    return {"cursor": asked.cursor, "reveal": asked.reveal}
 
 
 async def list_reviews(call: GreenroomCall) -> ReviewsPage:

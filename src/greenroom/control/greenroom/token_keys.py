@@ -1,27 +1,7 @@
 """The keys that seal chat tokens: listed, rotated, killed. Each is answered with all of them."""
 
-import msgspec
-
 from greenroom.control.greenroom.answers import TokenKeysAnswer
 from greenroom.control.greenroom.call import GreenroomCall
-from greenroom.model.errors import ValidationException
-
-
-class _Kill(msgspec.Struct, rename="camel"):
-    key_id: str
-
-
-def parse_kill(body: bytes) -> dict[str, object]:
-    """Return the parameters of KillTokenKey.
-
-    Raises:
-        ValidationException: the body says no key.
-    """
-    try:
-        asked = msgspec.json.decode(body, type=_Kill)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ValidationException("The body must be JSON with a keyId.") from None
-    return {"keyId": asked.key_id}
 
 
 async def list_token_keys(call: GreenroomCall) -> TokenKeysAnswer:

@@ -7,11 +7,12 @@ from greenroom.aws import rest_json, service
 from greenroom.aws.rest_json import Response
 from greenroom.aws.shapes import Operation
 from greenroom.control.asgi import CORS, header_of
-from greenroom.control.ivschat.authorize import authorize, tags_in_store
+from greenroom.control.ivschat.authorize import authorize
 from greenroom.control.ivschat.checks import MEMBER_CHECKS
 from greenroom.control.ivschat.context import Call, Services
 from greenroom.control.ivschat.operations import HANDLERS, READING
 from greenroom.control.pipeline import Api, Incoming, Result
+from greenroom.control.room_tags import tags_in_store
 from greenroom.control.throttle import Throttle
 from greenroom.model.errors import ServiceError
 

@@ -1,17 +1,14 @@
 """Whether the caller may perform an operation: every check of it, by the policies in force."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
+from greenroom.control.room_tags import ResourceTags
 from greenroom.model.arn import Arn
-from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
+from greenroom.model.errors import AccessDeniedException
 from greenroom.model.principal import NO_TAGS, AccessRequest, Outcome, Principal
 from greenroom.policies.access_denied import access_denied_message
 from greenroom.policies.ivschat_access import Check, checks, requested_tags
 from greenroom.policies.request_context import RequestFacts, request_context, with_resource
-from greenroom.storage.tags import Tags
-
-ResourceTags = Callable[[str], Awaitable[Mapping[str, str] | None]]
-"""Returns the tags of the resource with an ARN; None when it does not exist."""
 
 
 async def authorize(
@@ -53,21 +50,3 @@ async def _tags(
     if check.exists and principal.permissions.uses_resource_tags(check.action):
         return await resource_tags(check.resource)
     return NO_TAGS
-
-
-def tags_in_store(tags: Tags, account: str, region: str) -> ResourceTags:
-    """Return how to find tags: of the account's resources in the region, of no others."""
-
-    async def resource_tags(text: str) -> Mapping[str, str] | None:
-        try:
-            arn = Arn.parse(text)
-        except ValueError:
-            return NO_TAGS
-        if (arn.account, arn.region) != (account, region):
-            return NO_TAGS
-        try:
-            return await tags.get(arn)
-        except ResourceNotFoundException:
-            return None
-
-    return resource_tags

@@ -1,13 +1,17 @@
 """CreateChatToken: everything the bearer may do travels in the token, sealed."""
 
+from collections.abc import Mapping
+
 from greenroom.control.ivschat.context import Call
 from greenroom.control.pipeline import Result
+from greenroom.model import token_attributes
 from greenroom.model.chat_token import (
     DEFAULT_SESSION_MINUTES,
     TOKEN_VALIDITY_SECONDS,
     Capability,
     ChatTokenClaims,
 )
+from greenroom.model.errors import FieldError, ValidationException
 from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
 
 _MINUTE_MS = 60_000
@@ -17,7 +21,10 @@ _CAPABILITIES = {capability.value: capability for capability in Capability}
 async def create_chat_token(call: Call) -> Result:
     """CreateChatToken: nothing is written; the room must exist."""
     arn = str(call.resource("roomIdentifier"))
-    attributes = call.strings("attributes")
+    attributes, own = token_attributes.split(call.strings("attributes"))
+    user_id = _user_id(call)
+    if own and (errors := token_attributes.errors(own)):
+        raise ValidationException.of_fields(*errors)
     services = call.services
     await services.rooms.get(arn)
     now = services.clock.now_ms()
@@ -26,11 +33,12 @@ async def create_chat_token(call: Call) -> Result:
     claims = ChatTokenClaims(
         token_id=nonce.hex(),
         room_arn=arn,
-        user_id=call.text("userId"),
-        capabilities=_capabilities(call),
+        user_id=user_id,
+        capabilities=_capabilities(call, own),
         attributes=attributes,
         token_expires=now + TOKEN_VALIDITY_SECONDS * 1000,
         session_expires=now + minutes * _MINUTE_MS,
+        own=own,
     )
     return {
         "token": seal_claims(services.ring, claims, nonce),
@@ -39,6 +47,14 @@ async def create_chat_token(call: Call) -> Result:
     }
 
 
-def _capabilities(call: Call) -> tuple[Capability, ...]:
+def _user_id(call: Call) -> str:
+    user_id = call.text("userId")
+    if user_id == token_attributes.SERVICE_USER:
+        raise ValidationException.of_fields(FieldError("userId", "is the service's own"))
+    return user_id
+
+
+def _capabilities(call: Call, own: Mapping[str, str]) -> tuple[Capability, ...]:
     names = dict.fromkeys(call.texts("capabilities"))
-    return tuple([_CAPABILITIES[name] for name in names])
+    given = [_CAPABILITIES[name] for name in names]
+    return tuple(dict.fromkeys((*given, *token_attributes.capabilities(own))) if own else given)

@@ -8,12 +8,13 @@ from greenroom.aws.shapes import Operation
 from greenroom.bus.base import Control
 from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
 from greenroom.clock import Clock
 from greenroom.control.parameters import Parameters
 from greenroom.control.pipeline import Result
+from greenroom.control.resources import resource_of
 from greenroom.model.arn import Arn, ResourceType
-from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.message import IdSource
 from greenroom.model.principal import Principal
 from greenroom.model.quotas import Quotas
@@ -29,6 +30,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     control: Control
     chat: Chat
+    settings: Settings
     chat_log: ChatLog
     rooms: RoomsCache
     reviewer: Reviewer
@@ -64,15 +66,7 @@ class Call(Parameters, frozen=True, kw_only=True):
             ResourceNotFoundException: it names another account or region, whose resources are
                 never served, nor their existence told.
         """
-        text = self.text(name)
-        try:
-            arn = Arn.parse(text)
-        except ValueError:
-            rule = "must name a room or a logging configuration"
-            raise ValidationException.of_fields(FieldError(name, rule)) from None
-        if (arn.account, arn.region) != (self.account, self.region):
-            raise arn.not_found()
-        return arn
+        return resource_of(name, self.text(name), self.account, self.region)
 
     def new_arn(self, kind: ResourceType) -> Arn:
         """Return the ARN of a resource about to be created."""

@@ -18,6 +18,7 @@ from greenroom.model.room import (
     RoomChange,
     RoomFilter,
 )
+from greenroom.model.room_settings import tag_errors as setting_tag_errors
 from greenroom.model.tags import tag_count_errors
 from greenroom.storage.rooms import RoomCursor
 
@@ -30,7 +31,8 @@ _ATTACHMENTS = "loggingConfigurationIdentifiers"
 async def create_room(call: Call) -> Result:
     """CreateRoom: every member is optional, names need not be unique."""
     tags = call.strings("tags")
-    if errors := tag_count_errors(len(tags), call.services.quotas["tags_per_resource"]):
+    quota = call.services.quotas["tags_per_resource"]
+    if errors := [*tag_count_errors(len(tags), quota), *setting_tag_errors(tags)]:
         raise ValidationException.of_fields(*errors)
     change = _handler_change(call)
     await _check_handler(call, change, None)

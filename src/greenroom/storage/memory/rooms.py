@@ -4,6 +4,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.model.room_settings import SettingsChange
 from greenroom.storage import rules
 from greenroom.storage.memory.region import KeptRoom, Regions
 from greenroom.storage.rooms import RoomCursor, RoomPage
@@ -32,6 +33,12 @@ class MemoryRooms:
         room = change.apply(kept.room, now)
         self._check_attachments(room, kept.room.logging_configuration_identifiers)
         return self._regions.of(arn.account, arn.region).place(kept, room)
+
+    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+        kept = self._regions.room(arn)
+        overrides = change.apply(kept.room.overrides)
+        kept.room = msgspec.structs.replace(kept.room, overrides=overrides)
+        return kept.room
 
     async def delete(self, arn: Arn) -> None:
         kept = self._regions.room(arn)

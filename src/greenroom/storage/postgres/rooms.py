@@ -12,13 +12,14 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.model.room_settings import SettingsChange
 from greenroom.storage import rules
 from greenroom.storage.postgres import logging_configurations, regions
 from greenroom.storage.postgres.database import Database
 from greenroom.storage.postgres.session import Connection
 from greenroom.storage.regions import Region, changed
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
-from greenroom.storage.rows import ROOM_COLUMNS, Row, room_from, room_row
+from greenroom.storage.rows import ROOM_COLUMNS, Row, overrides_text, room_from, room_row
 
 _FIELDS = ", ".join(f"rooms.{column.strip()}" for column in ROOM_COLUMNS.split(","))
 
@@ -37,6 +38,9 @@ class PostgresRooms:
 
     async def update(self, arn: Arn, change: RoomChange, now: int) -> Room:
         return await self._database.write(regions.lane(arn), update, arn, change, now)
+
+    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+        return await self._database.write(regions.lane(arn), override, arn, change)
 
     async def delete(self, arn: Arn) -> None:
         await self._database.write(regions.lane(arn), delete, arn)
@@ -68,7 +72,7 @@ async def create(connection: Connection, room: Room, quota: int) -> Room:
     room = msgspec.structs.replace(room, update_time=region.newest_update_time)
     key = await connection.fetchval(
         f"INSERT INTO rooms (region, sequence, {ROOM_COLUMNS})"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING key",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key",
         region.key,
         region.sequence,
         *room_row(room),
@@ -103,13 +107,24 @@ async def update(connection: Connection, arn: Arn, change: RoomChange, now: int)
     )
     await connection.execute(
         f"UPDATE rooms SET (sequence, {ROOM_COLUMNS})"
-        " = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) WHERE key = $12",
+        " = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) WHERE key = $13",
         region.sequence,
         *room_row(room),
         key,
     )
     await _attach(connection, key, region.sequence, room)
     await _prune(connection, region, now)
+    return room
+
+
+async def override(connection: Connection, arn: Arn, change: SettingsChange) -> Room:
+    """Change what is set in the room, and return it."""
+    await regions.hold(connection, arn)
+    room = await get(connection, arn)
+    room = msgspec.structs.replace(room, overrides=change.apply(room.overrides))
+    await connection.execute(
+        "UPDATE rooms SET overrides = $1 WHERE arn = $2", overrides_text(room.overrides), str(arn)
+    )
     return room
 
 

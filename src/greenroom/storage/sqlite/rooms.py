@@ -13,10 +13,11 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
+from greenroom.model.room_settings import SettingsChange
 from greenroom.storage import rules
 from greenroom.storage.regions import Region, changed
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
-from greenroom.storage.rows import ROOM_COLUMNS, Row, room_from, room_row
+from greenroom.storage.rows import ROOM_COLUMNS, Row, overrides_text, room_from, room_row
 from greenroom.storage.sqlite import logging_configurations, regions
 from greenroom.storage.sqlite.worker import SqliteWorker
 
@@ -37,6 +38,9 @@ class SqliteRooms:
 
     async def update(self, arn: Arn, change: RoomChange, now: int) -> Room:
         return await self._worker.write(update, arn, change, now)
+
+    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+        return await self._worker.write(override, arn, change)
 
     async def delete(self, arn: Arn) -> None:
         await self._worker.write(delete, arn)
@@ -68,7 +72,7 @@ def create(connection: Connection, room: Room, quota: int) -> Room:
     room = msgspec.structs.replace(room, update_time=region.newest_update_time)
     inserted = connection.execute(
         f"INSERT INTO rooms (region, sequence, {ROOM_COLUMNS})"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (region.key, region.sequence, *room_row(room)),
     )
     _attach(connection, cast(int, inserted.lastrowid), region.sequence, room)
@@ -96,12 +100,22 @@ def update(connection: Connection, arn: Arn, change: RoomChange, now: int) -> Ro
         (region.key, key, sequence, before.update_time, region.sequence, now),
     )
     connection.execute(
-        f"UPDATE rooms SET (sequence, {ROOM_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f"UPDATE rooms SET (sequence, {ROOM_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " WHERE key = ?",
         (region.sequence, *room_row(room), key),
     )
     _attach(connection, key, region.sequence, room)
     _prune(connection, now)
+    return room
+
+
+def override(connection: Connection, arn: Arn, change: SettingsChange) -> Room:
+    """Change what is set in the room, and return it."""
+    room = get(connection, arn)
+    room = msgspec.structs.replace(room, overrides=change.apply(room.overrides))
+    connection.execute(
+        "UPDATE rooms SET overrides = ? WHERE arn = ?", (overrides_text(room.overrides), str(arn))
+    )
     return room
 
 

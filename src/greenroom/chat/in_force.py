@@ -1,0 +1,46 @@
+"""The settings in force in each room, computed when something has changed or expired.
+
+What a room is set to travels with the room: whoever caches rooms has it, and forgets it with them.
+"""
+
+import msgspec
+
+from greenroom.chat.rooms_cache import MAXIMUM_ROOMS
+from greenroom.clock import Clock
+from greenroom.model.room import Room
+from greenroom.model.room_settings import DEFAULTS, Effective, RoomSettings
+from greenroom.model.room_settings import effective as effective_of
+
+
+class _Known(msgspec.Struct, frozen=True, gc=False):
+    room: Room
+    effective: Effective
+
+
+class SettingsInForce:
+    """What holds in each room now; most rooms have nothing of their own, and cost nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+
+    def of(self, room_arn: str, room: Room) -> RoomSettings:
+        """Return the settings that hold in a room, which is as the cache of rooms knows it."""
+        if not room.tags and not room.overrides.values:
+            return DEFAULTS
+        known = self._known.get(room_arn)
+        if known is not None and known.room is room:
+            effective = known.effective
+            if effective.is_lasting or effective.holds(self._clock.now_ms()):
+                return effective.settings
+        return self._learn(room_arn, room)
+
+    def _learn(self, room_arn: str, room: Room) -> RoomSettings:
+        if len(self._known) >= MAXIMUM_ROOMS:
+            # Made anew at the next question, each in microseconds.
+            self._known.clear()
+        found = effective_of(room.tags, room.overrides, self._clock.now_ms())
+        if found.settings == DEFAULTS:
+            found = Effective(DEFAULTS, found.since, found.until)
+        self._known[room_arn] = _Known(room, found)
+        return found.settings

@@ -1,0 +1,49 @@
+"""Who does the service's own actions: see `protocol.own_actions`. A row each."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from greenroom.chat.settings import Settings
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.token_attributes import PREFIX, SERVICE_USER
+from greenroom.protocol import events
+from greenroom.protocol.own_actions import OwnAction, SetSettings
+
+Result = Mapping[str, object]
+"""What an action is answered with."""
+
+
+class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the actions work on."""
+
+    settings: Settings
+
+
+# Any: each performer takes its own action, and the table is looked up with that action's class.
+OwnPerformer = Callable[[OwnServices, ChatTokenClaims, Any], Awaitable[Result]]
+"""Does an action; raises ActionError and ServiceError."""
+
+
+async def _set(own: OwnServices, moderator: ChatTokenClaims, action: SetSettings) -> Result:
+    by = f"user:{moderator.user_id}"
+    room_arn = moderator.room_arn
+    room = await own.settings.change(room_arn, action.settings, action.reset, action.seconds, by)
+    return {"Settings": own.settings.in_force(room), "Version": room.overrides.version}
+
+
+OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {SetSettings: _set}
+"""Who does each action."""
+
+
+def answer_to(action: OwnAction, result: Result, answer_id: str, time_ns: int) -> bytes:
+    """Return the frame that answers an action, for the connection that asked alone."""
+    text = events.json_text(result)
+    if action.by_message:
+        attributes = {f"{PREFIX}action": action.name.removeprefix(PREFIX), "Result": text}
+        return events.encode_message(
+            answer_id, action.request_id, attributes, "", time_ns, SERVICE_USER, {}
+        )
+    attributes = {"Action": action.name, "Result": text}
+    return events.encode_event(answer_id, action.request_id, events.DONE, attributes, time_ns)

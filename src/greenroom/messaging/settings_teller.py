@@ -1,0 +1,57 @@
+"""Tells those who asked for events of settings that changed without anybody's doing: by expiring.
+
+Each node tells its own connections, from what it enforces itself. What somebody does is told in the
+room's order when it is done (`chat.settings`): then the next tick only takes note.
+"""
+
+from greenroom.bus.base import Audience, Deliver
+from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.settings import OPERATION, Settings
+from greenroom.clock import Clock
+from greenroom.messaging.hub import Hub
+from greenroom.messaging.members import Members
+from greenroom.model.errors import ResourceNotFoundException
+from greenroom.model.message import IdSource
+from greenroom.model.room import Room
+from greenroom.protocol import events
+
+TICK_SECONDS = 1.0
+"""How late an expiry is told at most; it holds at once."""
+
+
+class SettingsTeller:
+    """Looks at the rooms of this node in which somebody asked for events."""
+
+    def __init__(
+        self, hub: Hub, settings: Settings, rooms: RoomsCache, clock: Clock, ids: IdSource
+    ) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._rooms = rooms
+        self._clock = clock
+        self._ids = ids
+
+    def tick(self) -> None:
+        """Tell what has changed since the last time."""
+        for room_arn, members in self._hub.with_events():
+            try:
+                self._look(members, self._rooms.peek(room_arn))
+            except KeyError:
+                self._rooms.read_ahead(room_arn)
+            except ResourceNotFoundException:
+                continue
+
+    def _look(self, members: Members, room: Room) -> None:
+        now = self._settings.in_force(room)
+        before, members.settings_told = members.settings_told, now
+        if before is None or before == now:
+            return
+        payload = events.encode_event(
+            self._ids(),
+            "",
+            events.SETTINGS,
+            self._settings.event_attributes(room),
+            self._clock.wall_ns(),
+        )
+        self._hub.fanout.show(members, [Deliver(payload, OPERATION, Audience.EVENTS)])
+        members.settings_told = now

@@ -1,0 +1,108 @@
+"""The service's own actions, `greenroom:…`: a class says all that is known of one but who does it.
+
+- They are sent as any action, `{"Action":"greenroom:SET",…}`, and answered by an EVENT
+  `greenroom:DONE`. From official SDKs, which send no other actions than IVS Chat's, comes a message
+  with the attribute `greenroom:action`, whose members are its other attributes: numbers, and
+  structures as JSON, as text. It is answered by a MESSAGE to that connection alone.
+- `operation` is what metrics and the audit log call it: the same operation over HTTP. `capability`
+  is what a token needs, None nothing. `audited` is what the audit log keeps, under which name.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import msgspec
+
+from greenroom.model.chat_token import Capability
+from greenroom.model.room_settings import (
+    BY_NAME,
+    LONGEST_SECONDS,
+    SettingsWrong,
+    Value,
+    checked,
+    unknown,
+)
+from greenroom.model.token_attributes import PREFIX
+from greenroom.protocol.members import Frame
+
+MODERATION_RATE = "moderation_rate"
+"""The quota of what moderators and hosts do."""
+
+
+class OwnAction(msgspec.Struct, frozen=True, kw_only=True):
+    """What all of them have."""
+
+    name: ClassVar[str]
+    operation: ClassVar[str]
+    capability: ClassVar[Capability | None] = Capability.MODERATE
+    quota: ClassVar[str] = MODERATION_RATE
+    audited: ClassVar[Mapping[str, str]] = {}
+
+    request_id: str
+    by_message: bool
+    """Whether a message's attributes asked for it."""
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        """Read the members; raises ActionError for the first that is wrong."""
+        raise NotImplementedError
+
+
+class SetSettings(OwnAction, frozen=True, kw_only=True):
+    """Set settings of the room, for a time or until they are set again; reset those that are null.
+
+    Over HTTP: UpdateRoomSettings.
+    """
+
+    name: ClassVar[str] = "greenroom:SET"
+    operation: ClassVar[str] = "UpdateRoomSettings"
+    audited: ClassVar[Mapping[str, str]] = {
+        "settings": "settings",
+        "reset": "reset",
+        "expiresInSeconds": "seconds",
+    }
+
+    settings: dict[str, Value]
+    reset: tuple[str, ...]
+    seconds: int
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        given = frame.mapping("Settings")
+        if not given:
+            frame.refuse(f"Settings must hold some of {', '.join(BY_NAME)}")
+        try:
+            settings = checked({k: v for k, v in given.items() if v is not None}, "Settings")
+        except SettingsWrong as wrong:
+            frame.refuse(str(wrong))
+        reset = tuple(name for name, value in given.items() if value is None)
+        for error in unknown(reset, "Settings"):
+            frame.refuse(f"{error.name} {error.message}")
+        seconds = frame.number("ExpiresInSeconds", 1, LONGEST_SECONDS) or 0
+        return cls(
+            settings=settings,
+            reset=reset,
+            seconds=seconds,
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+
+OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings,)
+
+OWN_BY_NAME: Mapping[str, type[OwnAction]] = {each.name: each for each in OWN_ACTIONS}
+"""By the name that a frame's `Action` gives."""
+
+
+def read_own(name: str, frame: Frame, *, by_message: bool = False) -> OwnAction:
+    """Read one of our actions; `by_message` says that a message's attributes ask for it.
+
+    Raises:
+        ActionError: 400 with what is wrong.
+    """
+    kind = OWN_BY_NAME.get(name)
+    if kind is None:
+        where, prefix = (f"{PREFIX}action", "") if by_message else ("Action", PREFIX)
+        names = ", ".join(prefix + each.removeprefix(PREFIX) for each in OWN_BY_NAME)
+        frame.refuse(f"{where} must be one of {names}")
+    return kind.read(frame, by_message=by_message)

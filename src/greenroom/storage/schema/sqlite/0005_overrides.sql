@@ -1,0 +1,2 @@
+-- What is set in a room beside its tags: JSON, with a version.
+ALTER TABLE rooms ADD COLUMN overrides TEXT NOT NULL DEFAULT '{}';

@@ -1,0 +1,163 @@
+"""What settings refuse, with which words, and in which order.
+
+Covers: greenroom.chat.in_force
+"""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.chat import in_force as in_force_module
+from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.modes import EMOJI_ONLY, FROZEN, Modes, refusal
+from greenroom.model.chat_token import Capability
+from greenroom.model.room_settings import DEFAULTS, Override, Overrides, RoomSettings
+from greenroom.protocol.actions import SendMessage
+from greenroom.protocol.errors import ActionError
+from tests.stand_ins.hand_clock import START_MS, HandClock
+from tests.stand_ins.stage import claims_of
+from tests.stand_ins.values import a_room
+
+NOW = START_MS / 1000
+MINUTE_AGO = "2023-11-14T22:12:20Z"
+"""A minute before `NOW`."""
+
+
+def viewer(**own: str) -> Any:
+    """Return the claims of somebody who may send, with attributes of ours."""
+    attributes = {name.replace("_", "-"): value for name, value in own.items()}
+    return claims_of(capabilities=(Capability.SEND_MESSAGE,), own=attributes)
+
+
+def said(settings: RoomSettings, content: str = "hi", now: float = NOW, **own: str) -> Any:
+    """Return code and text of a refusal, or None."""
+    refused = refusal(settings, viewer(**own), content, now)
+    return None if refused is None else (refused.code, refused.message)
+
+
+def test_each_mode_refuses() -> None:
+    """With the code and the words that people are shown."""
+    assert said(RoomSettings()) is None
+    assert said(RoomSettings(frozen=True)) == (403, FROZEN)
+    assert said(RoomSettings(emoji_only=True)) == (406, EMOJI_ONLY)
+    assert said(RoomSettings(emoji_only=True), "\U0001f525") is None
+    roles = RoomSettings(writers=("vip", "mod"))
+    assert said(roles) == said(roles, roles="other") == (403, "Only these may write now: vip, mod")
+    assert said(roles, roles="other, mod") is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "attribute", "what"),
+    [
+        ("follower_minutes", "following_since", "followed"),
+        ("account_minutes", "account_since", "had an account"),
+    ],
+)
+def test_ages(setting: str, attribute: str, what: str) -> None:
+    """They count from the token's time, to the second; who has none is too young."""
+    one, two = (msgspec.structs.replace(RoomSettings(), **{setting: minutes}) for minutes in (1, 2))
+    aged: dict[str, Any] = {attribute: MINUTE_AGO}
+    assert said(one, **aged) is None
+    assert said(one, now=NOW - 0.001, **aged) is not None
+    assert said(two, now=NOW + 60, **aged) is None
+    assert said(two, **aged) == (403, f"Only who has {what} for 2 minutes may write now")
+    assert said(one) == (403, f"Only who has {what} for 1 minute may write now")
+
+
+SETTINGS = st.builds(
+    RoomSettings,
+    frozen=st.booleans(),
+    writers=st.sampled_from([(), ("vip",)]),
+    follower_minutes=st.sampled_from([0, 1, 3]),
+    account_minutes=st.sampled_from([0, 1, 3]),
+    emoji_only=st.booleans(),
+)
+
+
+@given(SETTINGS, st.sampled_from(["hi", "\U0001f525"]), st.booleans(), st.booleans())
+def test_the_first_that_refuses_is_told(
+    settings: RoomSettings, content: str, vip: bool, aged: bool
+) -> None:
+    """Whatever else would refuse, too: frozen, roles, ages, then what the content is."""
+    own: dict[str, Any] = {"roles": "vip"} if vip else {}
+    if aged:
+        own |= {"following_since": MINUTE_AGO, "account_since": MINUTE_AGO}
+    alone = [
+        RoomSettings(frozen=settings.frozen),
+        RoomSettings(writers=settings.writers),
+        RoomSettings(follower_minutes=settings.follower_minutes),
+        RoomSettings(account_minutes=settings.account_minutes),
+        RoomSettings(emoji_only=settings.emoji_only),
+    ]
+    each = [said(one, content, **own) for one in alone]
+    first = next((one for one in each if one is not None), None)
+    assert said(settings, content, **own) == first
+
+
+class Room:
+    """A room with settings, and its gate."""
+
+    def __init__(self, overrides: Overrides, **tags: str) -> None:
+        self.time = HandClock()
+        tags = {f"greenroom:{name}": value for name, value in tags.items()}
+        self.room = a_room()
+        self.change(overrides, tags)
+        self.in_force = SettingsInForce(self.time.clock)
+        self.modes = Modes(self.in_force, self.time.clock)
+
+    def change(self, overrides: Overrides, tags: dict[str, str]) -> None:
+        """Be as the store has it now."""
+        self.room = msgspec.structs.replace(self.room, overrides=overrides, tags=tags)
+
+    def passes(self, *capabilities: Capability) -> bool:
+        """Return whether a message is let through."""
+        sender = claims_of(capabilities=capabilities, room_arn=str(self.room.arn))
+        try:
+            self.modes.passes(self.room, sender, SendMessage("hi", request_id="7"))
+        except ActionError as error:
+            return (error.code, error.request_id) != (403, "7")
+        return True
+
+
+def test_moderators_and_bots_meet_no_mode() -> None:
+    """And nobody else does not, whatever capabilities he has."""
+    room = Room(Overrides(1, {"frozen": Override(True, "me")}))
+    assert not room.passes()
+    for each in Capability:
+        assert room.passes(each) is (each in {Capability.MODERATE, Capability.BYPASS})
+
+
+def test_what_holds_ends_by_itself() -> None:
+    """At its very millisecond, though nothing was changed; set back, the clock has it again."""
+    room = Room(Overrides(1, {"frozen": Override(True, "me", START_MS + 1000)}))
+    assert not room.passes()
+    room.time.advance(0.999)
+    assert not room.passes()
+    room.time.advance(0.001)
+    assert room.passes()
+    room.time.advance(-0.001)
+    assert not room.passes()
+
+
+def test_a_change_holds_at_once() -> None:
+    """What is known of a room goes with the room that the cache had."""
+    room = Room(Overrides(), frozen="true")
+    assert not room.passes()
+    room.change(Overrides(1, {"frozen": Override(False, "me")}), room.room.tags)
+    assert room.passes()
+    room.change(Overrides(), {"team": "a"})
+    assert room.passes()
+    assert room.in_force.of(str(room.room.arn), room.room) is DEFAULTS
+
+
+def test_what_is_known_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more rooms than the cache of rooms has, all are computed anew."""
+    monkeypatch.setattr(in_force_module, "MAXIMUM_ROOMS", 2)
+    found = SettingsInForce(HandClock().clock)
+    for _ in range(5):
+        room = Room(Overrides(), frozen="true").room
+        assert found.of(str(room.arn), room).frozen
+        assert len(found._known) <= 2

@@ -1,0 +1,92 @@
+"""Which permission operations on rooms need: the room's ARN, its tags, and for how long."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from greenroom.control.greenroom import authorize as permission
+from greenroom.control.greenroom.call import GreenroomCall, GreenroomServices
+from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
+from greenroom.model.principal import Principal
+from greenroom.policies.greenroom_access import GREENROOM_ACCESS, is_about_a_room
+from greenroom.policies.request_context import RequestFacts
+from tests.control.iam_caller import IamCaller, policy
+from tests.stand_ins.values import PLENTY, a_room, room_arn
+
+FACTS = RequestFacts(region="us-east-1", now=datetime(2026, 1, 1, tzinfo=UTC))
+ABOUT_ROOMS = [name for name in GREENROOM_ACCESS if is_about_a_room(name)]
+
+
+class Operator:
+    """Who asks, on a store with one room."""
+
+    def __init__(self) -> None:
+        self.iam = IamCaller()
+        self.room = str(room_arn())
+
+    async def begin(self, **tags: str) -> "Operator":
+        """Make the room, with tags."""
+        made = await self.iam.store.rooms.create(a_room(), PLENTY)
+        await self.iam.store.tags.add(made.arn, tags, 50)
+        self.room = str(made.arn)
+        return self
+
+    async def may(self, who: Principal, operation: str, **parameters: object) -> bool:
+        """Return whether a user may perform an operation on the room."""
+        nothing: Any = None
+        services = GreenroomServices(
+            keys=nothing,
+            accounts=nothing,
+            identities=self.iam.store.identities,
+            end_sessions=nothing,
+            reviews=nothing,
+            rooms=nothing,
+            tags=self.iam.store.tags,
+            settings=nothing,
+            clock=nothing,
+        )
+        call = GreenroomCall(
+            services=services,
+            principal=who,
+            parameters={"roomIdentifier": self.room, **parameters},
+            facts=FACTS,
+        )
+        try:
+            await permission.authorize(call, operation, FACTS)
+        except AccessDeniedException:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("operation", ABOUT_ROOMS)
+async def test_the_room_is_what_is_asked_about(operation: str) -> None:
+    """By the ARN that ivschat gave it; a permission of ivschat's own is none for it."""
+    scene = await Operator().begin(team="a")
+    iam = scene.iam
+    here = await iam.user("here", policy(f"greenroom:{operation}", resource=scene.room))
+    there = await iam.user("there", policy("greenroom:*", resource=str(room_arn())))
+    other = await iam.user("other", policy("ivschat:*", resource="*"))
+    team = {"StringEquals": {"aws:ResourceTag/team": "a"}}
+    tagged = await iam.user("tagged", policy("greenroom:*", Condition=team))
+    assert await scene.may(here, operation)
+    assert not await scene.may(there, operation)
+    assert not await scene.may(other, operation)
+    assert await scene.may(tagged, operation)
+    missing = str(room_arn())
+    assert not await scene.may(here, operation, roomIdentifier=missing)
+    either = {"Null": {"aws:ResourceTag/team": "true"}}
+    anyone = await iam.user("anyone", policy("greenroom:*", Condition=either))
+    assert not await scene.may(anyone, operation)
+    with pytest.raises(ResourceNotFoundException):
+        await scene.may(anyone, operation, roomIdentifier=missing)
+
+
+async def test_for_how_long() -> None:
+    """A policy may bound it; what has no end is not within a bound."""
+    scene = await Operator().begin()
+    short = {"NumericLessThanEquals": {"greenroom:DurationSeconds": "600"}}
+    junior = await scene.iam.user("junior", policy("greenroom:*", Condition=short))
+    assert await scene.may(junior, "UpdateRoomSettings", expiresInSeconds=600)
+    assert not await scene.may(junior, "UpdateRoomSettings", expiresInSeconds=601)
+    assert not await scene.may(junior, "UpdateRoomSettings")

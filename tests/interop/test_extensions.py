@@ -1,0 +1,131 @@
+"""What Greenroom has beside IVS Chat, as unmodified SDKs see it.
+
+Covers: greenroom.aws.own_service
+"""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.loaders
+import botocore.session
+import pytest
+import pytest_asyncio
+
+from greenroom.aws import own_service
+from tests.running import messaging_driver, python_rooms
+from tests.running.messaging_driver import Driver, Refused, Rooms
+from tests.running.service import Service
+
+SEND = ["SEND_MESSAGE"]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["javascript", "python"])
+async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
+    """One Node process for all tests, or the Python client in its place."""
+    if request.param == "python":
+        async with python_rooms.running() as python:
+            yield python
+    else:
+        async with messaging_driver.running("messaging_node.mjs") as javascript:
+            yield javascript
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rooms(sdk: Driver, service: Service) -> AsyncIterator[Rooms]:
+    """The test's own rooms."""
+    rooms = Rooms(sdk, service)
+    yield rooms
+    await rooms.leave()
+
+
+@pytest.fixture
+def arn(service: Service) -> str:
+    """A room of the test's own."""
+    return str(service.boto3().create_room(maximumMessageRatePerSecond=100)["arn"])
+
+
+@pytest.fixture(scope="module")
+def own(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return boto3's client of the service `greenroom`, whose model is installed."""
+    directory = tmp_path_factory.mktemp("models")
+    place = directory / own_service.SERVICE / own_service.API_VERSION
+    place.mkdir(parents=True)
+    for name in own_service.FILES:
+        (place / name).write_bytes(own_service.file(name))
+    return own_client(service, directory)
+
+
+def own_client(service: Service, directory: Path) -> Any:
+    """Return a client for the models of a directory."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", botocore.loaders.create_loader(str(directory)))
+    make: Any = boto3.Session(botocore_session=core).client
+    return make(
+        "greenroom",
+        endpoint_url=service.api_url,
+        region_name="us-east-1",
+        aws_access_key_id=service.ready["access_key_id"],
+        aws_secret_access_key=service.ready["secret_access_key"],
+    )
+
+
+def test_boto3_knows_the_service(own: Any, arn: str) -> None:
+    """Typed results, typed errors, and the operator's operations under their names."""
+    changed = own.update_room_settings(
+        roomIdentifier=arn, settings={"writers": ["vip"], "frozen": True}, expiresInSeconds=60
+    )
+    assert changed["effective"]["writers"] == ["vip"]
+    assert {each["name"] for each in changed["overrides"]} == {"writers", "frozen"}
+    assert changed["overrides"][0]["expires"].tzinfo is not None
+    assert own.get_room_settings(roomIdentifier=arn)["version"] == 1
+    with pytest.raises(own.exceptions.ResourceNotFoundException):
+        own.get_room_settings(roomIdentifier=f"{arn[:-1]}-")
+    with pytest.raises(own.exceptions.ValidationException) as raised:
+        own.update_room_settings(roomIdentifier=arn)
+    assert raised.value.response["fieldList"][0]["name"] == "settings"
+    assert own.show_account()["suspended"] is False
+    assert own.list_token_keys()["tokenKeys"][0]["current"] is True
+
+
+def test_tags_are_defaults(service: Service, own: Any) -> None:
+    """Through boto3's ivschat, as Terraform sets them."""
+    ivschat = service.boto3()
+    arn = ivschat.create_room(tags={"greenroom:frozen": "true"})["arn"]
+    assert own.get_room_settings(roomIdentifier=arn)["effective"]["frozen"] is True
+    own.update_room_settings(roomIdentifier=arn, settings={"frozen": False})
+    ivschat.tag_resource(resourceArn=arn, tags={"greenroom:frozen": "true"})
+    assert own.get_room_settings(roomIdentifier=arn)["effective"]["frozen"] is False
+    with pytest.raises(ivschat.exceptions.ValidationException):
+        ivschat.tag_resource(resourceArn=arn, tags={"greenroom:frozen": "x"})
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_frozen_room(rooms: Rooms, arn: str) -> None:
+    """A viewer's promise is rejected with words for people; a moderator writes on, and ends it."""
+    alice = await rooms.enter(arn, "alice", capabilities=[*SEND, "greenroom:MODERATE"])
+    bob = await rooms.enter(arn, "bob", capabilities=SEND)
+    asked = {"greenroom:action": "SET", "Settings": '{"frozen": true}'}
+    done = await alice.send("", asked)
+    assert done["sender"]["userId"] == "greenroom"
+    assert json.loads(done["attributes"]["Result"])["Settings"]["frozen"] is True
+    with pytest.raises(Refused) as refused:
+        await bob.send("hi")
+    assert (refused.value.code, refused.value.message) == (403, "Nobody may write now")
+    sent = await alice.send("calm down")
+    assert await bob.next("message") == sent
+    await alice.send("", {**asked, "Settings": '{"frozen": null}'})
+    assert (await bob.send("hi"))["content"] == "hi"
+    assert [each["content"] for each in bob.seen("message")] == ["calm down", "hi"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_is_for_the_service_is_seen_by_nobody(rooms: Rooms, arn: str) -> None:
+    """Attributes of tokens are hidden, forged ones of messages go."""
+    own = {"greenroom:roles": "vip", "greenroom:capabilities": "MODERATE", "color": "red"}
+    alice = await rooms.enter(arn, "alice", capabilities=SEND, attributes=own)
+    sent = await alice.send("hi", {"greenroom:announcement": "INFO", "x": "y"})
+    assert sent["sender"]["attributes"] == {"color": "red"}
+    assert sent["attributes"] == {"x": "y"}

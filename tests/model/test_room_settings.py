@@ -1,0 +1,122 @@
+"""Room settings: the table, its two forms of values, and what holds of tags and what is set."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.model.room_settings import (
+    BY_NAME,
+    DEFAULTS,
+    ROOM_SETTINGS,
+    Kind,
+    Override,
+    Overrides,
+    SettingsChange,
+    SettingsWrong,
+    Value,
+    checked,
+    effective,
+    of_tags,
+    tag_errors,
+    unknown,
+)
+from greenroom.model.tags import tag_errors as general_tag_errors
+from tests.stand_ins.values import NOW
+
+ROLES = st.lists(st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True), max_size=3, unique=True)
+VALUES = {
+    Kind.SWITCH: st.booleans(),
+    Kind.NUMBER: st.integers(0, 30),
+    Kind.ROLES: ROLES.map(tuple),
+}
+SETTINGS = st.fixed_dictionaries(
+    {}, optional={each.name: VALUES[each.kind] for each in ROOM_SETTINGS}
+)
+
+
+@given(SETTINGS)
+def test_both_forms_say_the_same(values: dict[str, Value]) -> None:
+    """What a tag says is what JSON says; every tag is one that AWS's rules allow."""
+    tags = {BY_NAME[name].tag: BY_NAME[name].text(value) for name, value in values.items()}
+    assert of_tags(tags) == checked(values) == values
+    assert general_tag_errors(tags) == tag_errors(tags) == []
+    json = msgspec.json.decode(msgspec.json.encode(values))
+    assert checked(json) == values
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frozen", 1),
+        ("frozen", "yes"),
+        ("frozen", None),
+        ("followerMinutes", -1),
+        ("followerMinutes", 525_601),
+        ("followerMinutes", 0.5),
+        ("followerMinutes", True),
+        ("followerMinutes", "1" * 20),
+        ("writers", "a b \u00fc"),
+        ("writers", ["a", 1]),
+        ("writers", {"a": 1}),
+        ("writers", ["a b"]),
+        ("writers", [str(number) for number in range(21)]),
+    ],
+)
+def test_a_wrong_value_is_refused(name: str, value: object) -> None:
+    """With the setting and the rule."""
+    with pytest.raises(SettingsWrong) as raised:
+        checked({name: value})
+    (error,) = raised.value.errors
+    assert (error.name, error.message) == (f"settings.{name}", BY_NAME[name].rule)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    """Every one at once, with the names that there are; also as a tag, and where it is reset."""
+    with pytest.raises(SettingsWrong, match="is none of frozen, writers"):
+        checked({"x": 1, "y": 2})
+    (error,) = tag_errors({"greenroom:x": "1", "other": "2"})
+    assert (error.name, error.message[:10]) == ("tags.greenroom:x", "is none of")
+    (error,) = tag_errors({"greenroom:frozen": "2"})
+    assert (error.name, error.message) == ("tags.greenroom:frozen", "must be true or false")
+    assert [each.name for each in unknown(["frozen", "x"], "reset")] == ["reset[1]"]
+
+
+def test_what_is_set_goes_before_the_tags() -> None:
+    """A tag that is wrong, or unknown, sets nothing: it may be older than its setting."""
+    tags = {"greenroom:frozen": "true", "greenroom:writers": "vip", "greenroom:emoji-only": "?"}
+    overrides = Overrides(1, {"frozen": Override(False, "me"), "gone": Override(1, "me")})
+    found = effective(tags, overrides, NOW)
+    assert (found.settings.frozen, found.settings.writers, found.until) == (False, ("vip",), 0)
+    assert not found.settings.emoji_only
+
+
+def test_the_end_of_an_override() -> None:
+    """It holds until the millisecond at which it expires, and no longer, whatever the clock did."""
+    overrides = Overrides(
+        1, {"frozen": Override(True, "me", NOW), "emojiOnly": Override(True, "me", NOW + 5)}
+    )
+    before, at, after = (effective({}, overrides, NOW + each) for each in (-1, 0, 5))
+    assert (before.settings.frozen, before.settings.emoji_only, before.until) == (True, True, NOW)
+    assert (at.settings.frozen, at.settings.emoji_only, at.until) == (False, True, NOW + 5)
+    assert (after.settings, after.until) == (DEFAULTS, 0)
+    assert effective({}, overrides, NOW - 1) == before
+
+
+def test_a_change() -> None:
+    """It sets and resets, drops what has expired, and leaves all else as it was."""
+    before = Overrides(
+        7,
+        {
+            "frozen": Override(True, "a"),
+            "emojiOnly": Override(True, "a", NOW),
+            "writers": Override((), "a"),
+        },
+    )
+    change = SettingsChange({"followerMinutes": Override(5, "b", NOW + 9)}, ("writers",), NOW)
+    after = change.apply(before)
+    assert after.version == 8
+    assert after.values == {
+        "frozen": Override(True, "a"),
+        "followerMinutes": Override(5, "b", NOW + 9),
+    }
