@@ -1,0 +1,100 @@
+"""`scripts/release`: what it makes, what it refuses, and that nothing leaves the machine."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STUBS = {
+    "scripts/install": "",
+    "scripts/pythons": "",
+    "scripts/audit": "mkdir -p build && echo '{}' > build/sbom.json",
+}
+"""What takes its time elsewhere, and is tested there."""
+
+pytestmark = pytest.mark.xdist_group("packages")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository of its own with what is here."""
+    if not (ROOT / ".venv" / "release" / "bin" / "twine").exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("needs twine: scripts/install release")
+        pytest.skip("needs twine: scripts/install release")
+    folder = tmp_path_factory.mktemp("release")
+    for name in ("src", "scripts", "changelog.d"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE", ".gitignore"):
+        shutil.copy(ROOT / name, folder)
+    for name, text in STUBS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_packages.py").write_text("def test_nothing(): pass\n")
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    git(folder, "init", "--quiet")
+    # A link is no folder to git, whose ignored name ends with a slash.
+    (folder / ".git" / "info" / "exclude").write_text("/.venv\n")
+    for name, value in (("user.name", "A tester"), ("user.email", "tester@example.com")):
+        git(folder, "config", name, value)
+    git(folder, "config", "user.signingkey", "")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Begin")
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    """Return what git says."""
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def release(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, str(folder / "scripts" / "releasing.py"), *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_is_refused(checkout: Path) -> None:
+    """A version that is none or not above, changes that nobody committed: nothing is changed."""
+    for version, words in (("2", "is no version"), ("0.0.9", "is not above")):
+        ended = release(checkout, version)
+        assert (ended.returncode, words in ended.stderr) == (1, True)
+    left = checkout / "left"
+    left.touch()
+    assert "not committed" in release(checkout, "9.0.0").stderr
+    left.unlink()
+    assert git(checkout, "status", "--porcelain") == ""
+    assert git(checkout, "tag", "--list") == ""
+
+
+def test_a_release(checkout: Path) -> None:
+    """Version and changelog are committed and tagged; what is built is checked and listed."""
+    ended = release(checkout, "9.0.0", "--date", "2026-01-05")
+    assert ended.returncode == 0, ended.stderr
+    assert "twine upload" in ended.stdout.splitlines()[-1]
+    assert git(checkout, "log", "-1", "--format=%s") == "Release 9.0.0"
+    assert git(checkout, "cat-file", "-t", "v9.0.0") == "tag"
+    assert git(checkout, "status", "--porcelain") == ""
+    assert "\n## 9.0.0 (2026-01-05)\n" in (checkout / "CHANGELOG.md").read_text()
+    assert [path.name for path in (checkout / "changelog.d").iterdir()] == ["README.md"]
+    built = {path.name for path in (checkout / "dist").iterdir()}
+    wheel, sdist = "greenroom-9.0.0-py3-none-any.whl", "greenroom-9.0.0.tar.gz"
+    assert built == {wheel, sdist, "greenroom-9.0.0.cdx.json", "SHA256SUMS"}
+    command = ["sha256sum", "--check", "SHA256SUMS"]
+    checked = subprocess.run(command, cwd=checkout / "dist", capture_output=True, check=True)
+    assert checked.stdout.count(b": OK") == 3
+    with zipfile.ZipFile(checkout / "dist" / wheel) as archive:
+        assert b'__version__ = "9.0.0"' in archive.read("greenroom/__init__.py")
+    again = release(checkout, "9.0.0")
+    assert "is not above 9.0.0" in again.stderr
