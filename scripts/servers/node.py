@@ -39,7 +39,8 @@ class Node(ServerProcess):
         port: int = 0,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        # Also chat logs' directory, which nodes share: a start makes none.
+        (directory / "chat-logs").mkdir(parents=True, exist_ok=True)
         super().__init__(name, directory / f"{name}.log")
         self.ready_file = directory / f"{name}.ready.json"
         self.data = directory / name

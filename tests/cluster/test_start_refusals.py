@@ -20,7 +20,9 @@ import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from greenroom.bus.base import BusUnreachable
 from greenroom.bus.nats import connection, inspection
+from greenroom.bus.nats.bus import NatsBus
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.clock import Clock
@@ -35,7 +37,8 @@ from scripts.servers.nats_server import NatsServer, nats_server
 from scripts.servers.node import new_secrets_key
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from scripts.servers.postgresql_installation import PASSWORD, oldest
-from tests.running.servers import fresh_database
+from tests.running.buses import until
+from tests.running.servers import fresh_database, new_account
 from tests.stand_ins.certificates import Authority
 
 KEY = new_secrets_key()
@@ -49,6 +52,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
     monkeypatch.setattr(inspection, "SECONDS", 2)
+    Path("logs").mkdir()
 
 
 @pytest.fixture
@@ -86,8 +90,9 @@ def test_what_could_start(given: dict[str, str]) -> None:
     ("changed", "code", "what"),
     [
         ({"storage": f"postgresql://u@{NOBODY}/r"}, ExitCode.SERVER_UNREACHABLE,
-            f"PostgreSQL at {NOBODY}, database r cannot be used"),
-        ({"bus": f"nats://{NOBODY}"}, ExitCode.SERVER_UNREACHABLE, f"nats://{NOBODY}"),
+            f"PostgreSQL at {NOBODY}, database r cannot be used: Connection refused"),
+        ({"bus": f"nats://{NOBODY}"}, ExitCode.SERVER_UNREACHABLE,
+            f"NATS cannot be used: nats://{NOBODY}: Connection refused"),
         ({"storage": "postgresql://u@db"}, ExitCode.USAGE, "must name the database"),
         ({"bus": "memory"}, ExitCode.USAGE, "go together"),
         ({"storage": "sqlite"}, ExitCode.USAGE, "go together"),
@@ -117,6 +122,27 @@ def test_chat_logs_without_a_place(given: dict[str, str]) -> None:
     assert checked(**given, chat_log_destinations="*=aws")[0] == ExitCode.OK
 
 
+def test_a_directory_of_chat_logs_that_is_not_there(given: dict[str, str]) -> None:
+    """It may be a mount that is missing: nobody makes one, and no file goes where none is seen."""
+    what = "chat_log_dir mnt does not exist: in a cluster it is a directory that all nodes"
+    given["chat_log_dir"] = "mnt"
+    refused(ExitCode.USAGE, what, **given)
+    variables = {f"GREENROOM_{name.upper()}": value for name, value in given.items()}
+    ended = CliRunner().invoke(main, ["serve", "--port", "0", "--data-dir", "d"], env=variables)
+    assert (ended.exit_code, what in ended.output) == (ExitCode.USAGE, True)
+    assert not Path("mnt").exists()
+
+
+def test_a_file_that_is_not_there(given: dict[str, str]) -> None:
+    """The setting that names it is told."""
+    for setting, server in (
+        ("storage_password_file", {"storage": f"postgresql://u@{NOBODY}/r"}),
+        ("bus_token_file", {"bus": f"nats://{NOBODY}"}),
+    ):
+        what = f"{setting} none cannot be read: No such file or directory"
+        refused(ExitCode.USAGE, what, **{**given, **server, setting: "none"})
+
+
 def test_wrong_passwords(given: dict[str, str]) -> None:
     """Who is not let in is told by whom; so it is with a password from a file."""
     parts = urlsplit(given["storage"])
@@ -137,6 +163,30 @@ def test_a_replica(given: dict[str, str], database: str, postgresql_newest: Post
     name = urlsplit(database).path.strip("/")
     postgresql_newest.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     refused(ExitCode.DATA_UNWRITABLE, "takes no writes", **given)
+
+
+async def test_a_bus_that_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log says at once what is waited for, why, and for how long."""
+    monkeypatch.setattr(connection, "TOLD_AFTER_SECONDS", 0.1)
+    options = connection.Options(servers=[f"nats://u:secret@{NOBODY}", "nats://127.0.0.1:10"])
+    with capture_logs() as lines, pytest.raises(BusUnreachable):
+        await NatsBus.open(options, seconds=0.5)
+    (line,) = (each for each in lines if each["event"] == "waiting for NATS")
+    assert line["log_level"] == "warning"
+    assert line["servers"] == f"nats://{NOBODY}, nats://127.0.0.1:10"
+    assert line["seconds"] == 0.5
+    assert line["reason"].endswith(": Connection refused")
+
+
+async def test_one_server_of_several(nats_r3: list[NatsServer]) -> None:
+    """A node that knows one of them alone is told what that means; a whole list says nothing."""
+    bus = new_account(nats_r3)
+    for servers, told in ((bus.split(",")[:1], 1), (bus.split(","), 0)):
+        with capture_logs() as lines:
+            opened = await NatsBus.open(connection.Options(servers=servers, stream_bytes=8 << 20))
+            await opened.close()
+        found = [each for each in lines if each["event"].startswith("bus names one server")]
+        assert [each["copies"] for each in found] == [3] * told
 
 
 def test_another_key(given: dict[str, str]) -> None:
@@ -243,6 +293,33 @@ def test_certificates_of_nats(
         assert checked(**given)[0] == ExitCode.OK
     else:
         refused(ExitCode.SERVER_UNREACHABLE, "not accepted: certificate has expired", **given)
+
+
+async def test_certificates_that_are_renewed(tmp_path: Path, authority: Authority) -> None:
+    """They count from the next connection on, without a restart; so does who signs them."""
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    file = tmp_path / "trusted.pem"
+    file.write_bytes(authority.file.read_bytes())
+    files = authority.certificate("nats", datetime.now(UTC) + VALID)
+    tls = f'tls {{ cert_file: "{files.certificate}", key_file: "{files.key}" }}\n'
+    with nats_server(tmp_path / "nats", extra=tls) as server:
+        renewed = cluster.RenewedTls(file, None, None)
+        url = server.url.replace("nats://", "tls://")
+        options = connection.Options(servers=[url], tls=renewed.get, stream_bytes=8 << 20)
+        bus = await NatsBus.open(options)
+        await asyncio.to_thread(server.stop)
+        theirs = other.certificate("nats", datetime.now(UTC) + VALID)
+        files.certificate.write_bytes(theirs.certificate.read_bytes())
+        files.key.write_bytes(theirs.key.read_bytes())
+        with capture_logs() as lines:
+            await asyncio.to_thread(server.start)
+            await until(lambda: any("not accepted" in each.get("reason", "") for each in lines))
+            file.write_text("half of i")
+            await until(lambda: any("trusted.pem" in each.get("reason", "") for each in lines))
+            file.write_bytes(other.file.read_bytes())
+            await until(lambda: bus.figures.connected)
+        await bus.close()
 
 
 def test_a_nats_that_does_not_encrypt(given: dict[str, str]) -> None:

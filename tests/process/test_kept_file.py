@@ -23,22 +23,24 @@ def test_files_that_hold_no_line(tmp_path: Path, content: bytes, rule: str) -> N
     file = tmp_path / "word"
     file.write_bytes(content)
     with pytest.raises(FileUnreadable, match=rule) as refused:
-        KeptFile(file, one_line)
-    assert str(file) in str(refused.value)
+        KeptFile(file, one_line, "a_setting")
+    assert str(refused.value).startswith(f"a_setting {file} ")
     assert "hidden" not in str(refused.value)
 
 
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     """It is named with what the system says."""
-    with pytest.raises(FileUnreadable, match=r"^cannot read .*word: No such file or directory$"):
-        KeptFile(tmp_path / "word", one_line)
+    with pytest.raises(
+        FileUnreadable, match=r"^a_setting .*word cannot be read: No such file or directory$"
+    ):
+        KeptFile(tmp_path / "word", one_line, "a_setting")
 
 
 def test_what_was_read_last_counts(tmp_path: Path) -> None:
     """A file that is gone for a moment, as one that is being renewed, takes nobody's login."""
     file = tmp_path / "word"
     file.write_text("first\n")
-    kept = KeptFile(file, one_line)
+    kept = KeptFile(file, one_line, "a_setting")
     file.unlink()
     with capture_logs() as lines:
         assert kept.get() == "first"

@@ -52,7 +52,8 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def place(directory: Path, storage: str, bus: str) -> Place:
-    """Return the place of a new cluster."""
+    """Return the place of a new cluster, with the directory of its chat logs."""
+    (directory / "chat-logs").mkdir(exist_ok=True)
     return Place(directory, storage, bus, new_secrets_key())
 
 

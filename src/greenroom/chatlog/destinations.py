@@ -200,6 +200,11 @@ def _directory(settings: Settings) -> Path | None:
         return None
     if given is None and settings.text("storage") != "memory":
         return settings.path("data_dir") / "chat-logs"
+    if given is not None and settings.database is not None and not os.path.lexists(given):
+        raise SettingsRefused(
+            f"chat_log_dir {given} does not exist: in a cluster it is a directory that all nodes"
+            " share, which has to be mounted, or made, before they start"
+        )
     there = None if given is None else nearest(given)
     if there is not None and not there.is_dir():
         below = "" if there == given else f"lies below {there}, which "

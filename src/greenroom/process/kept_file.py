@@ -20,8 +20,8 @@ class KeptFile(Generic[T]):
     mostly secret.
     """
 
-    def __init__(self, file: Path, parse: Callable[[str], T]) -> None:
-        """Read it for the first time.
+    def __init__(self, file: Path, parse: Callable[[str], T], setting: str) -> None:
+        """Read it for the first time; `setting` is what names it.
 
         Raises:
             FileUnreadable: it cannot be used.
@@ -31,9 +31,9 @@ class KeptFile(Generic[T]):
         try:
             self._last = self._read()
         except OSError as error:
-            raise FileUnreadable(f"cannot read {file}: {error.strerror}") from None
+            raise FileUnreadable(f"{setting} {file} cannot be read: {error.strerror}") from None
         except ValueError as error:
-            raise FileUnreadable(f"{file} {error}") from None
+            raise FileUnreadable(f"{setting} {file} {error}") from None
 
     def get(self) -> T:
         """Return what it holds now."""

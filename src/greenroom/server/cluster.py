@@ -147,20 +147,48 @@ _LOGINS = {
 }
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def _tls(settings: Settings) -> Callable[[], ssl.SSLContext] | None:
     """Return how servers are met that encrypt; None for the defaults."""
     names = ("bus_tls_ca_file", "bus_tls_certificate_file", "bus_tls_key_file")
     ca, certificate, key = (settings.optional_path(name) for name in names)
     if ca is None and certificate is None:
         return None
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        what = ", ".join(str(each) for each in (ca, certificate, key) if each is not None)
-        raise SettingsRefused(f"{what} cannot be used: {error.strerror or error}") from None
-    return context
+    return RenewedTls(ca, certificate, key).get
+
+
+class RenewedTls:
+    """Files by which servers are met, read for each connection: so what was renewed counts.
+
+    While they cannot be used, as in the middle of being renewed, what they held last counts.
+    """
+
+    def __init__(self, ca: Path | None, certificate: Path | None, key: Path | None) -> None:
+        """Read them for the first time.
+
+        Raises:
+            SettingsRefused: they cannot be used.
+        """
+        self._files = ca, certificate, key
+        self._last = self._read()
+
+    def get(self) -> ssl.SSLContext:
+        """Return what they hold now."""
+        try:
+            self._last = self._read()
+        except SettingsRefused as error:
+            log.warning("what files held is used on", reason=str(error))
+        return self._last
+
+    def _read(self) -> ssl.SSLContext:
+        ca, certificate, key = self._files
+        try:
+            context = ssl.create_default_context(cafile=ca)
+            if certificate is not None:
+                context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            what = ", ".join(str(each) for each in self._files if each is not None)
+            raise SettingsRefused(f"{what} cannot be used: {error.strerror or error}") from None
+        return context
 
 
 def _url(settings: Settings) -> ServerUrls:
@@ -169,7 +197,7 @@ def _url(settings: Settings) -> ServerUrls:
 
 def _password(settings: Settings) -> Callable[[], str] | None:
     file = settings.optional_path("storage_password_file")
-    return None if file is None else KeptFile(file, one_line).get
+    return None if file is None else KeptFile(file, one_line, "storage_password_file").get
 
 
 def warn_of_readers(url: ServerUrls) -> None:

@@ -76,7 +76,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("bus_credentials_file", None, path,
         "file of credentials for bus, with a JWT and the seed of its nkey"),
     Setting("bus_tls_ca_file", None, path,
-        "PEM file of who signs the certificates of bus; the system's when not given"),
+        "PEM file of who signs the certificates of bus; the system's when not given; like the"
+        " next two read again for each connection"),
     Setting("bus_tls_certificate_file", None, path,
         "PEM file of the certificate that this node shows to bus"),
     Setting("bus_tls_key_file", None, path, "PEM file of that certificate's key, not encrypted"),

@@ -149,6 +149,37 @@ async def test_one_attempt_at_a_time(scene: Scene) -> None:
     assert not scene.line.is_busy
 
 
+async def test_what_cannot_be_written_as_bytes(scene: Scene) -> None:
+    """It is told to who published it; what was in its batch is published, in its order."""
+    line, loop = scene.line, asyncio.get_running_loop()
+    line.ready = False
+    first = scene.publish(b"1")
+    future: asyncio.Future[Position] = loop.create_future()
+    # Half of a character, as JSON may hold one.
+    poison = Deliver(b"{}", "SendMessage", user_id="\ud800", time_ns=START_NS)
+    line.publish(Publication(lambda _: poison, future, scene.around.seconds + 10))
+    last = scene.publish(b"2")
+    line.ready = True
+    line.flush()
+    assert scene.attempts == [[b"1", b"2"]]
+    scene.hear(7, 0, scene.around.sent[0].body)
+    assert [await each for each in first + last] == [7, 7]
+    with pytest.raises(UnicodeEncodeError):
+        await future
+    assert not line.is_busy
+
+
+async def test_a_batch_that_cannot_be_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no part of it is to blame, all are told."""
+    monkeypatch.setattr(scene.around, "server_ns", lambda _: 2**80)
+    (outcome,) = scene.publish(b"1")
+    with pytest.raises(OverflowError):
+        await outcome
+    assert not scene.line.is_busy
+
+
 async def test_somebody_else_was_faster(scene: Scene) -> None:
     """As soon as that is seen all is decided again, knowing it; answers to the first are late."""
     outcomes = scene.publish(b"1", b"2")

@@ -126,6 +126,7 @@ class Deaf(Connection):
 
     def __init__(self, silent: Sequence[str], error: Exception) -> None:
         self.servers = 1
+        self.copies = 0
         self._silent = silent
         self._error = error
 

@@ -41,7 +41,7 @@ def test_the_password_of_the_nodes(tmp_path: Path) -> None:
     found = places("data", None, settings(**CLUSTER, storage_password_file=str(file)))
     assert found.password is not None
     assert found.password() == "hidden"
-    with pytest.raises(FileUnreadable, match="cannot read"):
+    with pytest.raises(FileUnreadable, match=r"storage_password_file .* cannot be read"):
         places("data", URL, settings(**CLUSTER, storage_password_file=str(tmp_path / "none")))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
+import structlog
 
 from greenroom.bus.base import (
     About,
@@ -38,6 +39,8 @@ START_SECONDS = 15.0
 
 LAST_SECONDS = 2.0
 """How long the end waits for news that were not sent yet."""
+
+log = structlog.get_logger()
 
 LEADERS = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*"
 
@@ -87,6 +90,11 @@ class NatsBus:
         except BaseException:
             await bus._connection.close()
             raise
+        if bus._connection.copies > 1 and len(options.servers) == 1:
+            log.warning(
+                "bus names one server of a cluster: while that one is away this node has none",
+                copies=bus._connection.copies,
+            )
         bus._connection.start(bus._lines.look_after)
         bus._connection.start(bus._news.send)
         return bus

@@ -24,12 +24,18 @@ from greenroom.bus.nats import subjects
 from greenroom.bus.nats.client import DirectClient, Listener, NotEncrypted, Subscribed
 from greenroom.bus.nats.headers import status
 from greenroom.bus.nats.login import Login
+from greenroom.process.os_error import in_words
 
 CONNECT_SECONDS = 2
 PING_SECONDS = 1
 WATCH_SECONDS = 0.25
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between attempts to connect; each pause is twice the last one."""
+
+TOLD_AFTER_SECONDS = 0.5
+"""How long a first connection may take before the log says that it is waited for."""
+
+NOBODY = "no server answers"
 
 OUTGOING_BYTES = 4 << 20
 """Bytes that a server may not have taken yet before nothing more is given to it."""
@@ -57,7 +63,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     servers: Sequence[str]
     login: Login = Login()
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
+    """Returns how servers are met that encrypt, for each connection: files may be renewed."""
     replicas: int | None = None
     stream_bytes: int = 1 << 30
 
@@ -95,7 +102,10 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._next = 0
         self._closing = False
+        self._unreached: NoAnswer | None = None
         self.is_up = False
+        self.copies = 0
+        """How many servers keep each stream, at most."""
         self.servers = 0
         """How many servers the last connection told of."""
         self.most_bytes = MOST_BYTES
@@ -107,20 +117,33 @@ class Connection:
         Raises:
             BusRefused: no server can be used, or none is ready in that time.
         """
-        error: Exception | None = None
-        with contextlib.suppress(TimeoutError):
+        loop = asyncio.get_running_loop()
+        telling = loop.call_later(TOLD_AFTER_SECONDS, self._tell_waiting, seconds)
+        try:
             async with asyncio.timeout(seconds):
-                while True:
-                    try:
-                        await self._connect()
-                        break
-                    except NoAnswer as failure:
-                        error = failure
-                        await asyncio.sleep(FIRST_PAUSE * 4)
-        if not self.is_up:
+                await self._reach()
+        except TimeoutError:
+            error = self._unreached
             kind = BusRefused if isinstance(error, NoJetStream) else BusUnreachable
-            raise kind(f"NATS cannot be used: {error or 'no server answers'}")
+            raise kind(f"NATS cannot be used: {error or NOBODY}") from None
+        finally:
+            telling.cancel()
         self.start(self._keep)
+
+    async def _reach(self) -> None:
+        """Try until there is a connection."""
+        while not self.is_up:
+            try:
+                await self._connect()
+            except NoAnswer as failure:
+                self._unreached = failure
+                await asyncio.sleep(FIRST_PAUSE * 4)
+
+    def _tell_waiting(self, seconds: float) -> None:
+        """Tell what a start waits for: it would be silent for all that time."""
+        servers = ", ".join(map(_shown, self._options.servers))
+        reason = str(self._unreached or NOBODY)
+        log.warning("waiting for NATS", servers=servers, seconds=seconds, reason=reason)
 
     def start(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Do something for as long as the bus runs; its errors are logged."""
@@ -218,7 +241,7 @@ class Connection:
                 listener(subject, headers, data)
             except Exception as error:  # noqa: BLE001 - the read loop would end
                 self._figures.undecodable += 1
-                self._figures.tell("a message on the bus was not understood", error=_name(error))
+                self._figures.tell("a message on the bus was not understood", error=in_words(error))
 
         if self._client is None:
             raise NoAnswer("there is no connection")
@@ -318,7 +341,7 @@ class Connection:
                     max_outstanding_pings=2,
                     pending_size=OUTGOING_BYTES,
                     skip_subject_validation=True,
-                    tls=self._options.tls,
+                    tls=None if self._options.tls is None else self._options.tls(),
                     user=login.user,
                     password=login.password,
                     token=login.token,
@@ -327,7 +350,7 @@ class Connection:
                 )
         except (Error, OSError, TimeoutError) as error:
             cause = failures[-1] if failures else error
-            text = f"{_shown(server)}: {_name(cause)}"
+            text = f"{_shown(server)}: {in_words(cause)}"
             if isinstance(cause, AuthorizationError) or "authoriz" in str(cause).lower():
                 raise BusUnreachable(f"{_shown(server)} does not let this node in") from None
             if isinstance(cause, ssl.SSLCertVerificationError | NotEncrypted):
@@ -365,7 +388,7 @@ class Connection:
                 try:
                     await client.publish(subject, data, reply, dict(headers) if headers else None)
                 except Exception as error:  # noqa: BLE001 - nobody else would send the next one
-                    self._figures.tell("a message could not be sent", reason=_name(error))
+                    self._figures.tell("a message could not be sent", reason=in_words(error))
             await self._wake.wait()
 
     def _answered(self, subject: bytes, headers: bytes, data: bytes) -> None:
@@ -391,7 +414,3 @@ def _reason(error: ssl.SSLCertVerificationError | NotEncrypted) -> str:
     if isinstance(error, NotEncrypted):
         return str(error)
     return f"its certificate is not accepted: {error.verify_message}"
-
-
-def _name(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -291,11 +291,37 @@ class Line:
         attempt = Attempt(around.next_number(), self.last, granted, until)
         attempt.made = now
         until_ns = around.server_ns(self.stream) + int((until - now) * 1e9)
-        attempt.body = encode(Batch(around.node, attempt.number, until_ns, tuple(envelopes)))
+        try:
+            attempt.body = encode(Batch(around.node, attempt.number, until_ns, tuple(envelopes)))
+        except Exception as error:  # noqa: BLE001 - raised where it was published
+            self._divide(granted, envelopes, error)
+            return
         self.attempt = attempt
         for each in granted:
             each.sent = True
         around.send(self, attempt)
+
+    def _divide(
+        self,
+        granted: Sequence[Publication],
+        envelopes: Sequence[RoomEnvelope],
+        error: Exception,
+    ) -> None:
+        """Fail what cannot be written as bytes; publish the rest of the batch that it was in."""
+        sound = list[Publication]()
+        for publication, envelope in zip(granted, envelopes, strict=True):
+            try:
+                encode(Batch("", 0, 0, (envelope,)))
+            except Exception as own:  # noqa: BLE001 - raised where it was published
+                publication.fail(own)
+            else:
+                sound.append(publication)
+        if len(sound) < len(granted):
+            self.waiting.extendleft(reversed(sound))
+            self.flush()
+            return
+        for publication in sound:
+            publication.fail(error)
 
     def _granted(self) -> tuple[list[Publication], list[RoomEnvelope]]:
         """Ask those that wait, as many as go into one batch."""

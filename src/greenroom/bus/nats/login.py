@@ -57,23 +57,24 @@ def by_password(user: str, file: Path) -> Login:
     Raises:
         FileUnreadable: the file cannot be used; so do the next ones.
     """
-    return Login(user=user, password=KeptFile(file, one_line).get)
+    return Login(user=user, password=KeptFile(file, one_line, "bus_password_file").get)
 
 
 def by_token(file: Path) -> Login:
     """Return the login by a token in a file."""
-    return Login(token=KeptFile(file, one_line).get)
+    return Login(token=KeptFile(file, one_line, "bus_token_file").get)
 
 
 def by_nkey(file: Path) -> Login:
     """Return the login by an nkey whose seed is in a file."""
-    seed = KeptFile(file, seed_of)
+    seed = KeptFile(file, seed_of, "bus_nkey_file")
     return Login(public_nkey=seed.get().public, sign=lambda nonce: seed.get().sign(nonce))
 
 
 def by_credentials(file: Path) -> Login:
     """Return the login by a file of credentials: a JWT, and the seed of the key that it names."""
-    seed, jwt = KeptFile(file, _seed_in), KeptFile(file, _jwt_in)
+    setting = "bus_credentials_file"
+    seed, jwt = KeptFile(file, _seed_in, setting), KeptFile(file, _jwt_in, setting)
     return Login(sign=lambda nonce: seed.get().sign(nonce), jwt=lambda: jwt.get().encode())
 
 

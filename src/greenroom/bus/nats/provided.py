@@ -197,6 +197,8 @@ async def _provide(
         # Where another node was faster, or somebody made it otherwise, that is told below.
         found, ahead = await _info(connection, name, monotonic_ns)
     _check(want, found, options)
+    copies = (found.config or {}).get("num_replicas")
+    connection.copies = max(connection.copies, copies if isinstance(copies, int) else 1)
     return ahead
 
 

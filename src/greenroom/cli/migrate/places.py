@@ -50,7 +50,11 @@ def places(source: str | None, target: str | None, settings: Settings) -> Places
     if url is None:
         raise SettingsRefused(_RULE)
     file = settings.optional_path("storage_password_file")
-    password = None if file is None or url.has_secret else KeptFile(file, one_line).get
+    password = (
+        None
+        if file is None or url.has_secret
+        else KeptFile(file, one_line, "storage_password_file").get
+    )
     return Places(directory, url, password, leaves)
 
 

@@ -4,6 +4,7 @@ from enum import Enum, auto
 
 import asyncpg
 
+from greenroom.process.os_error import in_words
 from greenroom.storage.base import StorageUnavailable
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -57,8 +58,8 @@ def reason(error: BaseException) -> str:
     # "Data exception": such a message quotes the value.
     if isinstance(error, asyncpg.DataError):
         return name
-    said = str(error).partition("\n")[0]
-    return f"{name}: {said}" if said else name
+    said = in_words(error)
+    return name if said == name else f"{name}: {said}"
 
 
 def unavailable(cause: BaseException) -> StorageUnavailable:

@@ -4,7 +4,6 @@ Nothing is written before all has been looked at. No line has the password.
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
+from greenroom.process.os_error import in_words
 from greenroom.storage.base import StoreForeign, StoreRefused, StoreUnreachable, StoreUnwritable
 from greenroom.storage.postgres.failures import ERRORS, reason
 from greenroom.storage.postgres.session import (
@@ -181,6 +181,6 @@ def _refused(error: Exception, where: str) -> StoreRefused:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, ConnectionError) and error.errno is not None:
-        return os.strerror(error.errno)
-    return getattr(error, "strerror", None) or reason(error).partition(": ")[2] or reason(error)
+    if isinstance(error, OSError):
+        return in_words(error)
+    return reason(error).partition(": ")[2] or reason(error)
