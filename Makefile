@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve cluster test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-cluster bench-chatroom bench-review bench-verify
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-cluster bench-chatroom bench-review bench-encrypted bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -62,6 +62,9 @@ bench-chatroom: ## Measure what receiving costs the Python client
 
 bench-peers: ## Measure the fan-out of other servers beside ours
 	@exec scripts/bench peers $(ARGS)
+
+bench-encrypted: ## Measure what TLS costs in a room and in connecting
+	@exec scripts/bench encrypted $(ARGS)
 
 bench-verify: ## Measure the README's ratios again, and say which hold
 	@exec scripts/bench verify $(ARGS)

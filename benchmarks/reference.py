@@ -12,15 +12,28 @@ class Reference:
 
     name = "C reference"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        certificate: tuple[Path, Path] | None = None,
+        *,
+        joined: bool = False,
+    ) -> None:
+        """Start it; with the files of a certificate and its key it speaks TLS.
+
+        `joined` has it write once what it read at once; else each message is written by itself.
+        """
         allow_descriptors()
-        log = directory / "reference.log"
-        self._process = start_server([BUILT / "reference"], log)
+        log = directory / f"reference-{len(list(directory.iterdir()))}.log"
+        command = [BUILT / "reference", "0", *(certificate or ())]
+        variables = {"REFERENCE_JOIN": "1"} if joined else {}
+        self._process = start_server(command, log, variables)
+        self._scheme = "ws" if certificate is None else "wss"
         said = wait_until_ready(self._process, log, "\n")
         address = re.search(r"127\.0\.0\.1:\d+", said)
         if address is None:
             raise RuntimeError(f"the reference server does not say where it listens: {said}")
-        self._url = f"ws://{address.group()}/%d"
+        self._url = f"{self._scheme}://{address.group()}/%d"
 
     def target(self, load: Load) -> Target:
         """Return the room's path: the reference knows no tokens."""

@@ -31,6 +31,7 @@ from benchmarks import (
     cluster_peers,
     connect,
     control,
+    encrypted,
     fanout,
     idle,
     memory,
@@ -118,6 +119,18 @@ def test_connect(tiny: Plan) -> None:
     )
     assert bare < ours < 100 * bare
     _assert_written(connect.table(tiny, measured), tiny, measured.outcomes)
+
+
+@pytest.mark.skipif(
+    not Path("/usr/include/openssl/ssl.h").exists(), reason="needs OpenSSL's headers"
+)
+def test_encrypted(tiny: Plan) -> None:
+    """Over TLS everything arrives as well, with and without what joins and what sends in bulk."""
+    plan = msgspec.structs.replace(tiny, only="^bursts of 10, 100 |^connecting")
+    measured = encrypted.measure(plan)
+    for servers in measured.outcomes.values():
+        assert {Greenroom.name, encrypted.Encrypted.name, encrypted.OpenSsl.name} <= servers.keys()
+    _assert_written(encrypted.table(plan, measured), plan, measured.outcomes)
 
 
 def test_memory(tiny: Plan) -> None:

@@ -2,10 +2,13 @@
    price of "one message to N sockets": a bare handshake, then one send(2) of each message to each
    connection of the room. The number in the request's path names the room.
 
-   reference [PORT]: listens on 127.0.0.1, prints "listening on 127.0.0.1:PORT". */
+   reference [PORT [CERTIFICATE KEY]]: listens on 127.0.0.1, prints "listening on 127.0.0.1:PORT".
+   With the PEM files it speaks TLS: one SSL_write of each message to each connection.
+   REFERENCE_JOIN=1 in its environment joins the messages that came in one read to one write. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +33,8 @@ struct room {
 };
 
 static struct room rooms[ROOMS];
-static int epoll;
+static int epoll, joining;
+static const char *certificate, *key;
 
 static void join(struct connection *connection, uint32_t number) {
     struct room *room = &rooms[number];
@@ -68,6 +72,7 @@ static void accept_all(int listener) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct connection *connection = calloc(1, sizeof *connection);
         connection->socket.fd = fd;
+        if (certificate) socket_encrypt(&connection->socket, certificate, key);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
     }
@@ -136,16 +141,24 @@ static void serve(struct connection *connection, uint32_t events) {
     uint8_t *rest = data, *end = data + length;
     if (!connection->upgraded) rest += upgrade(connection, data, (size_t)length);
     struct frame frame;
+    size_t written = 0;
     for (size_t used;
          connection->upgraded && (used = unmask(rest, (size_t)(end - rest), &frame));) {
         rest += used;
         if (frame.opcode == CLOSE) {
+            if (written) broadcast(&rooms[connection->room], out, written);
             leave(connection);
             return;
         }
-        if (frame.opcode == TEXT)
-            broadcast(&rooms[connection->room], out, write_frame(out, &frame));
+        if (frame.opcode != TEXT) continue;
+        size_t room_left = sizeof out - written;
+        if (!joining || room_left < frame.length + 4) {
+            if (written) broadcast(&rooms[connection->room], out, written);
+            written = 0;
+        }
+        written += write_frame(out + written, &frame);
     }
+    if (written) broadcast(&rooms[connection->room], out, written);
     socket_keep(&connection->socket, rest, (size_t)(end - rest));
 }
 
@@ -166,6 +179,9 @@ static int listen_on(int port) {
 
 int main(int argc, char **argv) {
     need_descriptors(64);
+    signal(SIGPIPE, SIG_IGN);
+    joining = getenv("REFERENCE_JOIN") != NULL;
+    if (argc > 3) certificate = argv[2], key = argv[3];
     epoll = epoll_create1(0);
     int listener = listen_on(argc > 1 ? atoi(argv[1]) : 0);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};

@@ -12,6 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifdef WITH_TLS
+#include <openssl/ssl.h>
+#endif
+
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
@@ -41,7 +45,9 @@ void bytes_drop(struct bytes *bytes, size_t length) {
 }
 
 struct address address_parse(const char *url) {
-    struct address address = {.socket.sin_family = AF_INET};
+    struct address address = {.socket.sin_family = AF_INET,
+                              .secure =
+                                  !strncmp(url, "wss:", 4) || !strncmp(url, "https:", 6)};
     if (sscanf(url, "%*[a-z]://%63[^:/]:%d%1023s", address.host, &address.port, address.path) < 2)
         die("not a URL with a port: %s", url);
     if (!address.path[0]) strcpy(address.path, "/");
@@ -62,6 +68,7 @@ void need_descriptors(long count) {
 
 void socket_connect(struct socket *self, const struct address *address, uint32_t source) {
     self->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    self->tls = NULL;
     if (self->fd < 0) die("socket: %s", strerror(errno));
     int on = 1;
     setsockopt(self->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -77,7 +84,54 @@ void socket_connect(struct socket *self, const struct address *address, uint32_t
     if (connect(self->fd, (const void *)&address->socket, sizeof address->socket) &&
         errno != EINPROGRESS)
         die("connect: %s", strerror(errno));
+    if (address->secure) socket_encrypt(self, NULL, NULL);
 }
+
+#ifdef WITH_TLS
+static SSL_CTX *make_context(const char *certificate, const char *key) {
+    SSL_CTX *context = SSL_CTX_new(certificate ? TLS_server_method() : TLS_client_method());
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    if (certificate && (SSL_CTX_use_certificate_file(context, certificate, SSL_FILETYPE_PEM) != 1 ||
+                        SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1))
+        die("cannot use %s and %s", certificate, key);
+    /* The client's side is not what is measured: one system call for many records. */
+    if (!certificate) SSL_CTX_set_read_ahead(context, 1);
+    return context;
+}
+
+void socket_encrypt(struct socket *self, const char *certificate, const char *key) {
+    static SSL_CTX *context;
+    if (!context) context = make_context(certificate, key);
+    SSL *tls = SSL_new(context);
+    SSL_set_fd(tls, self->fd);
+    if (certificate)
+        SSL_set_accept_state(tls);
+    else
+        SSL_set_connect_state(tls);
+    self->tls = tls;
+}
+
+/* What OpenSSL's result means: bytes, 0 for later, -1 for the end. */
+static long tls_result(struct socket *self, int result) {
+    if (result > 0) return result;
+    int why = SSL_get_error(self->tls, result);
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : -1;
+}
+
+static long tls_receive(struct socket *self, uint8_t *to, size_t most) {
+    size_t all = 0;
+    long got = 0;
+    while (all < most && (got = tls_result(self, SSL_read(self->tls, to + all, (int)(most - all)))) > 0)
+        all += (size_t)got;
+    return all ? (long)all : got;
+}
+#else
+void socket_encrypt(struct socket *self, const char *certificate, const char *key) {
+    (void)self, (void)certificate, (void)key;
+    die("built without OpenSSL: its headers were not found (Debian: libssl-dev)");
+}
+#endif
 
 void socket_watch(int epoll, struct socket *self, void *data, int add) {
     uint32_t wanted = EPOLLIN | (add || self->unsent.length ? EPOLLOUT : 0);
@@ -86,6 +140,9 @@ void socket_watch(int epoll, struct socket *self, void *data, int add) {
 }
 
 static long try_send(struct socket *self, const void *bytes, size_t length) {
+#ifdef WITH_TLS
+    if (self->tls) return tls_result(self, SSL_write(self->tls, bytes, (int)length));
+#endif
     long sent = send(self->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent < 0 && errno == EAGAIN ? 0 : sent;
 }
@@ -107,13 +164,23 @@ int socket_flush(int epoll, struct socket *self, void *data) {
     return 1;
 }
 
+/* Return the bytes that came, 0 when none did, -1 at the end. */
+static long receive(struct socket *self, uint8_t *to, size_t most) {
+#ifdef WITH_TLS
+    if (self->tls) return tls_receive(self, to, most);
+#endif
+    long got = recv(self->fd, to, most, MSG_DONTWAIT);
+    if (got > 0) return got;
+    return got < 0 && errno == EAGAIN ? 0 : -1;
+}
+
 long socket_read(struct socket *self, uint8_t **buffer) {
     static uint8_t shared[READ_BYTES];
     size_t kept = self->unread.length;
     if (kept >= sizeof shared) die("a message is larger than %u bytes", READ_BYTES);
     if (kept) memcpy(shared, self->unread.data, kept);
-    long got = recv(self->fd, shared + kept, sizeof shared - kept, MSG_DONTWAIT);
-    if (got <= 0) return got < 0 && errno == EAGAIN ? 0 : -1;
+    long got = receive(self, shared + kept, sizeof shared - kept);
+    if (got <= 0) return got;
     self->unread.length = 0;
     *buffer = shared;
     return (long)kept + got;
@@ -124,6 +191,10 @@ void socket_keep(struct socket *self, const uint8_t *rest, size_t length) {
 }
 
 void socket_close(struct socket *self) {
+#ifdef WITH_TLS
+    SSL_free(self->tls);
+    self->tls = NULL;
+#endif
     if (self->fd >= 0) close(self->fd);
     self->fd = -1;
     free(self->unread.data);

@@ -1,4 +1,7 @@
-"""Connections that are taken by the process itself, on real sockets."""
+"""Connections that are taken by the process itself, on real sockets.
+
+Covers: greenroom.entrance.in_clear
+"""
 
 import asyncio
 import contextlib
@@ -16,15 +19,20 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.entrance import acceptor as module
-from greenroom.entrance.acceptor import Acceptor, Entrance, _speaks_http
+from greenroom.entrance.acceptor import Acceptor, Entrance
 from greenroom.entrance.dev_certificate import dev_certificate
+from greenroom.entrance.in_clear import InClear
+from greenroom.messaging.deadlines import Deadlines
+from greenroom.messaging.turns import Turns
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visit, VisitorLimits, Visitors
 from greenroom.protocol.errors import TLS_ONLY
+from greenroom.telemetry.metrics import Metrics
+from greenroom.tls.keys import Times, TlsKeys
 from tests.stand_ins.stage import Stage, settle, stage
 
-PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)
+PLAIN = Entrance(keys=None, proxy_protocol=False, handshake_seconds=60)
 BEHIND = msgspec.structs.replace(PLAIN, proxy_protocol=True)
 HERE = packed("127.0.0.1")
 PATIENCE = 20
@@ -36,11 +44,11 @@ class Served(asyncio.Protocol):
     def __init__(self, port: "Port", visit: Visit) -> None:
         self.port, self.visit = port, visit
         self.data = b""
-        visit.is_held = True
-        port.served.append(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self.visit.is_held = True
+        self.port.served.append(self)
         self.port.came.set()
 
     def data_received(self, data: bytes) -> None:
@@ -207,31 +215,41 @@ async def test_who_takes_too_long() -> None:
 
 
 @pytest.fixture(scope="module")
-def encrypting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Entrance, Path]:
-    """Return an entrance with TLS, and the certificate to trust."""
+def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's context, and the certificate to trust."""
     certificate, key = dev_certificate(tmp_path_factory.mktemp("tls"), "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    return msgspec.structs.replace(PLAIN, context=context), certificate
+    return context, certificate
 
 
-async def test_tls(encrypting: tuple[Entrance, Path]) -> None:
-    """What comes over TLS is given on in clear, and waits in a buffer of the size that is said."""
-    entrance, trusted = encrypting
-    async with port(entrance) as opened:
-        context = ssl.create_default_context(cafile=str(trusted))
+def encrypting(context: ssl.SSLContext, metrics: Metrics, **times: float) -> Entrance:
+    """Return an entrance with TLS."""
+    keys = TlsKeys(
+        context,
+        wait_turn=Turns().wait,
+        after=Deadlines().after,
+        seconds=Times(**{"handshake": PATIENCE, "close": PATIENCE, "linger": PATIENCE, **times}),
+        in_clear=InClear(metrics),
+    )
+    return msgspec.structs.replace(PLAIN, keys=keys)
+
+
+async def test_tls(certified: tuple[ssl.SSLContext, Path]) -> None:
+    """What comes over TLS is given on in clear, to one who is told what encrypts it."""
+    context, trusted = certified
+    metrics = Metrics()
+    async with port(encrypting(context, metrics)) as opened:
+        trusting = ssl.create_default_context(cafile=str(trusted))
         _, writer = await asyncio.open_connection(
-            *opened.listening.getsockname(), ssl=context, server_hostname="localhost"
+            *opened.listening.getsockname(), ssl=trusting, server_hostname="localhost"
         )
         writer.write(b"GET")
         served = await opened.until(b"GET")
-        accepted = served.transport.get_extra_info("socket")
-        # The kernel says twice of what it was told.
-        size = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        assert size == 2 * module.RECEIVE_BYTES
-        assert served.transport.get_extra_info("sslcontext") is entrance.context
+        assert served.transport.get_extra_info("sslcontext") is context
+        assert not opened.acceptor._shaking
         writer.close()
-        assert opened.made.metrics.registry.get_sample_value(*BAD_REQUESTS) is None
+        assert metrics.registry.get_sample_value(*BAD_REQUESTS) == 0
 
 
 BAD_REQUESTS = (
@@ -241,12 +259,10 @@ BAD_REQUESTS = (
 
 
 @pytest.mark.parametrize("ends", [True, False])
-async def test_a_request_in_clear(
-    encrypting: tuple[Entrance, Path], ends: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_request_in_clear(certified: tuple[ssl.SSLContext, Path], ends: bool) -> None:
     """It is told what the port speaks, in clear, and read for a moment; then it is over."""
-    monkeypatch.setattr(module, "LINGER_SECONDS", PATIENCE if ends else 0.01)
-    async with port(encrypting[0]) as opened:
+    metrics = Metrics()
+    async with port(encrypting(certified[0], metrics, linger=PATIENCE if ends else 0.01)) as opened:
         reader, writer = await opened.client()
         writer.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n" + b"x" * 100_000)
         if ends:
@@ -257,8 +273,30 @@ async def test_a_request_in_clear(
         assert msgspec.json.decode(body)["message"] == TLS_ONLY
         assert opened.served == []
         await until(lambda: not opened.made.visitors.total)
-        assert opened.made.metrics.registry.get_sample_value(*BAD_REQUESTS) == 1
+        assert metrics.registry.get_sample_value(*BAD_REQUESTS) == 1
         writer.close()
+
+
+@pytest.mark.parametrize("end", ["silence", "garbage", "stop", "leaves"])
+async def test_a_handshake_that_does_not_end(
+    certified: tuple[ssl.SSLContext, Path], end: str
+) -> None:
+    """Whoever does not come through is let go, and leaves no trace."""
+    seconds = 0.01 if end == "silence" else PATIENCE
+    async with port(encrypting(certified[0], Metrics(), handshake=seconds)) as opened:
+        reader, writer = await opened.client()
+        await until(lambda: bool(opened.acceptor._shaking) or end == "silence")
+        if end == "garbage":
+            writer.write(b"\x16\x03\x01" + b"\xff" * 60_000)
+        elif end == "stop":
+            opened.acceptor.stop()
+        elif end == "leaves":
+            writer.close()
+        if end != "leaves":
+            await gone(reader)
+            writer.close()
+        await until(lambda: not (opened.made.visitors.total or opened.acceptor._shaking))
+        assert opened.served == []
 
 
 @pytest.mark.parametrize(
@@ -364,18 +402,3 @@ async def test_a_flood_waits_for_its_turn(
             acceptor.stop()
             for client in clients:
                 client.close()
-
-
-@pytest.mark.parametrize(("first", "is_http"), [(b"GET", True), (b"p", True), (b"\x16\x03", False)])
-async def test_what_a_client_speaks(first: bytes, is_http: bool) -> None:
-    """Its first byte says it, which is waited for and left where it is."""
-    client, accepted = socket.socketpair()
-    with client, accepted:
-        accepted.setblocking(False)
-        speaking = asyncio.create_task(_speaks_http(accepted))
-        await settle()
-        assert not speaking.done()
-        client.send(first)
-        async with asyncio.timeout(5):
-            assert await speaking is is_http
-        assert accepted.recv(10) == first

@@ -12,13 +12,16 @@ from uvicorn.config import Config
 from greenroom.entrance import http_server as module
 from greenroom.entrance.acceptor import Acceptor, Entrance
 from greenroom.entrance.first_bytes import FirstBytes
-from greenroom.entrance.http_connection import HeadLimits
+from greenroom.entrance.http_connection import LINGER_SECONDS, EntranceServices, HeadLimits
 from greenroom.entrance.http_server import HttpServer, entrance, http_config
 from greenroom.entrance.sockets import BACKLOG
+from greenroom.messaging.deadlines import Deadlines
 from greenroom.settings.load import load
+from greenroom.telemetry.metrics import Metrics
+from greenroom.tls.keys import Times
 from tests.stand_ins.stage import settle, stage
 
-PLAIN = Entrance(context=None, proxy_protocol=False, handshake_seconds=60, close_seconds=1)
+PLAIN = Entrance(keys=None, proxy_protocol=False, handshake_seconds=60)
 
 
 async def test_nothing_is_accepted_after_it_was_stopped() -> None:
@@ -147,11 +150,16 @@ def test_what_comes_before_the_first_byte(proxied: bool, encrypted: bool) -> Non
     if proxied:
         given.update(proxy_protocol="on", trusted_proxies="10.0.0.1")
     certificate = mock.Mock() if encrypted else None
-    found = entrance(load(given, {}, None), certificate)
+    services = mock.Mock(EntranceServices, deadlines=Deadlines(), metrics=Metrics())
+    found = entrance(load(given, {}, None), certificate, services)
     if not (proxied or encrypted):
         assert found is None
         return
     assert found is not None
-    assert found.context is (None if certificate is None else certificate.context)
-    assert found.proxy_protocol is proxied
-    assert (found.handshake_seconds, found.close_seconds) == (11, 3)
+    assert (found.proxy_protocol, found.handshake_seconds) == (proxied, 11)
+    if certificate is None:
+        assert found.keys is None
+        return
+    assert found.keys is not None
+    assert found.keys.context is certificate.context
+    assert found.keys.seconds == Times(handshake=11, close=3, linger=LINGER_SECONDS)

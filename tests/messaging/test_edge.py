@@ -788,7 +788,7 @@ async def test_a_reader_that_catches_up() -> None:
     async with stage() as made:
         edge, transport = await made.connect()
         mine = socket.socket()
-        edge._socket = mine
+        edge._way = mine
         transport.queued = LIMITS.outbound_bytes
         edge.pause_writing()
         assert made.hub._rooms[HERE].connections == {edge: NO_SOCKET}

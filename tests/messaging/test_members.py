@@ -5,11 +5,12 @@ from unittest import mock
 import pytest
 
 from greenroom.bus.base import Deliver
-from greenroom.messaging.members import Members
+from greenroom.messaging.members import SEALED_COST, Members, Part, SealedPart
 from greenroom.messaging.pacing import Pace
 from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.protocol.wishes import View
 from tests.stand_ins.stage import ROOM
+from tests.stand_ins.tls_pair import Keys, Pair
 
 
 class Of:
@@ -81,7 +82,9 @@ async def test_whom_a_flush_is_for() -> None:
     assert [each.connections for each in room.divided(2)] == [(first, second), (third,)]
     room.leave(first)
     assert [each.connections for each in room.divided(2)] == [(second, third)]
-    assert room.present(part).connections == (second,)
+    assert [each.connections for each in room.present(part)] == [(second,)]
+    room.leave(second)
+    assert room.present(part) == ()
 
 
 @pytest.mark.parametrize("gained", [False, True])
@@ -110,8 +113,31 @@ async def test_parts_are_of_one_view() -> None:
         (View.MODERATORS, 1),
     ]
     assert [room.number(view) for view in View] == [2, 1, 1]
-    assert [room.present(part).view for part in parts] == list(View)
+    assert [each.view for part in parts for each in room.present(part)] == list(View)
     room.leave(everybody[1])
     room.leave(everybody[2])
     assert not room.views
     assert [part.view for part in room.divided(10)] == [View.PLAIN]
+
+
+async def test_whose_bytes_are_encrypted() -> None:
+    """They are parts of their own, and smaller ones; who holds bytes back goes with the others."""
+    room = Members(ROOM)
+    keys = Keys()
+    connections = [Of(str(number)) for number in range(6)]
+    for number, each in enumerate(connections):
+        room.join(each, NO_SOCKET if number == 1 else Pair(keys).transport)
+    parts = room.divided(2 * SEALED_COST)
+    plain, *sealed = parts
+    assert (type(plain), plain.connections, plain.cost) == (Part, (connections[1],), 1)
+    assert [type(each) for each in sealed] == [SealedPart] * 3
+    assert [each.connections for each in sealed] == [
+        (connections[0], connections[2]),
+        (connections[3], connections[4]),
+        (connections[5],),
+    ]
+    assert [each.cost for each in sealed] == [2 * SEALED_COST, 2 * SEALED_COST, SEALED_COST]
+    room.write_to(connections[3], NO_SOCKET)
+    room.leave(connections[4])
+    assert [type(each) for each in room.present(sealed[1])] == [Part]
+    assert [type(each) for each in room.present(sealed[0])] == [SealedPart]

@@ -1,13 +1,15 @@
 """Writing the same bytes to many sockets: what each takes, and whose is the rest."""
 
+import asyncio
 import contextlib
 import socket
-from typing import Any
+from unittest import mock
 
 import pytest
 
-from greenroom.messaging.sockets import NO_SOCKET, straight_socket, write_all
+from greenroom.messaging.sockets import NO_SOCKET, straight_way, write_all
 from greenroom.protocol.wishes import View
+from greenroom.tls.transport import TlsTransport
 from tests.stand_ins.stage import Transport
 
 
@@ -52,21 +54,15 @@ def test_the_rest_is_whose_socket_was_full(full: int) -> None:
         assert connections[0].kept.endswith(b"last")
 
 
-class Encrypting(Transport):
-    """A transport of TLS."""
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return object() if name == "sslcontext" else super().get_extra_info(name, default)
-
-
-def test_what_takes_plain_bytes() -> None:
-    """A transport's own socket does, unless it encrypts or has none."""
+def test_the_way_past_a_transport() -> None:
+    """A transport's own socket is one, where it has one; what encrypts is its own."""
     mine, theirs = socket.socketpair()
     with mine, theirs:
-        for made in (Transport(), Encrypting()):
-            assert straight_socket(made) is NO_SOCKET
-            made.socket = mine
-            straight = straight_socket(made)
-            assert straight.fileno() == (-1 if isinstance(made, Encrypting) else mine.fileno())
-            if straight is not NO_SOCKET:
-                assert straight.detach() == mine.fileno()
+        made = Transport()
+        assert straight_way(made) is NO_SOCKET
+        made.socket = mine
+        straight = straight_way(made)
+        assert isinstance(straight, socket.socket)
+        assert straight.detach() == mine.fileno()
+        encrypting = TlsTransport(mock.Mock(), asyncio.Protocol(), lambda why: None)
+        assert straight_way(encrypting) is encrypting

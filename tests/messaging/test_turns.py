@@ -35,3 +35,14 @@ async def test_one_that_fails() -> None:
         await asyncio.sleep(0)
     assert served == [1]
     assert [type(each) for each in faults] == [ValueError]
+
+
+async def test_how_many_at_a_time_is_said() -> None:
+    """Where each takes longer, fewer have a turn of the loop."""
+    turns, served = Turns(2), list[int]()
+    for number in range(3):
+        turns.wait(partial(served.append, number))
+    await asyncio.sleep(0)
+    assert served == [0, 1]
+    await asyncio.sleep(0)
+    assert served == [0, 1, 2]

@@ -1,36 +1,28 @@
 """Connections that need something before their first byte is read as HTTP: PROXY header, TLS.
 
-A request in clear to a port that speaks TLS is told so, in clear: its client shows what it is sent.
 The event loop's own server takes plain connections at less cost. This one accepts sockets itself,
 so that what is to be refused is refused before a handshake costs anything.
 """
 
 import asyncio
-import contextlib
 import errno
 import functools
 import socket
-import ssl
 from collections.abc import Callable
 
 import msgspec
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from greenroom.aws import rest_json
 from greenroom.clock import Clock
-from greenroom.control.asgi import CORS
-from greenroom.control.pipeline import UNKNOWN
-from greenroom.entrance.http_connection import LINGER_SECONDS
-from greenroom.model.errors import ValidationException
 from greenroom.network import addresses
 from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
 from greenroom.network.visitors import Refused, Visit, Visitors
 from greenroom.process.event_loop import readable
-from greenroom.protocol.errors import TLS_ONLY
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.descriptors import DescriptorWatch
 from greenroom.telemetry.metrics import Metrics
+from greenroom.tls.keys import TlsKeys
+from greenroom.tls.transport import TlsTransport
 
 RETRY_SECONDS = 0.5
 """How long nothing is accepted when no descriptor, or no memory of the kernel, is left."""
@@ -41,9 +33,6 @@ PEEK_SECONDS = 0.02
 BATCH = 64
 """Connections accepted before the loop may do something else."""
 
-RECEIVE_BYTES = 65_536
-"""The kernel's buffer for what arrives over TLS. uvloop keeps what one read of it can fill."""
-
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
 
@@ -53,10 +42,10 @@ log = structlog.get_logger()
 class Entrance(msgspec.Struct, frozen=True, kw_only=True):
     """What a connection goes through, and how long that may take, in seconds."""
 
-    context: ssl.SSLContext | None
+    keys: TlsKeys | None
     proxy_protocol: bool
     handshake_seconds: float
-    close_seconds: float
+    """How long a PROXY header may take."""
 
 
 class AcceptorServices(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +80,7 @@ class Acceptor:
         self._logger = services.logger
         self._descriptors = services.descriptors
         self._entering: set[asyncio.Task[None]] = set()
+        self._shaking: set[TlsTransport] = set()
         self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -114,6 +104,8 @@ class Acceptor:
         self.accept_no_more()
         for task in tuple(self._entering):
             task.cancel()
+        for transport in tuple(self._shaking):
+            transport.abort()
 
     def _accept(self) -> None:
         for _ in range(BATCH):
@@ -155,13 +147,12 @@ class Acceptor:
         entrance = self._entrance
         try:
             accepted.setblocking(False)
-            async with asyncio.timeout(entrance.handshake_seconds):
-                if entrance.proxy_protocol and visit.address in self._visitors.proxies:
+            if entrance.proxy_protocol and visit.address in self._visitors.proxies:
+                async with asyncio.timeout(entrance.handshake_seconds):
                     await self._read_header(accepted, visit)
-                await self._connect(accepted, visit)
+            await self._connect(accepted, visit)
         except (OSError, ProxyFault, Refused, asyncio.CancelledError) as error:
-            # Scanners, resets, clients that do not trust the certificate: no fault of ours.
-            log.debug("connection did not begin", error=type(error).__name__)
+            self._not_begun(error)
             self._give_up(accepted, visit)
         except Exception:
             # One connection is not worth all: a task that fails would end the service.
@@ -169,30 +160,36 @@ class Acceptor:
             self._logger.exception("connection crashed", address=address)
             self._give_up(accepted, visit)
 
+    def _not_begun(self, why: BaseException) -> None:
+        # Scanners, resets, clients that do not trust the certificate: no fault of ours.
+        log.debug("connection did not begin", error=type(why).__name__)
+
     def _give_up(self, accepted: socket.socket, visit: Visit) -> None:
         accepted.close()
         if not visit.is_held:
             self._visitors.leave(visit)
 
     async def _connect(self, accepted: socket.socket, visit: Visit) -> None:
-        loop, entrance = asyncio.get_running_loop(), self._entrance
-        protocol = functools.partial(self._protocol, visit)
-        if entrance.context is None:
+        loop, keys = asyncio.get_running_loop(), self._entrance.keys
+        if keys is None:
+            protocol = functools.partial(self._protocol, visit)
             await loop.connect_accepted_socket(protocol, accepted)
             return
-        if await _speaks_http(accepted):
-            self._metrics.control_requests.labels(UNKNOWN, 400).inc()
-            await _refuse_http(accepted)
-            self._give_up(accepted, visit)
-            return
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        await loop.connect_accepted_socket(
-            protocol,
-            accepted,
-            ssl=entrance.context,
-            ssl_handshake_timeout=entrance.handshake_seconds,
-            ssl_shutdown_timeout=entrance.close_seconds,
+        transport = TlsTransport(
+            keys, self._protocol(visit), lambda why: self._begun(transport, visit, why)
         )
+        self._shaking.add(transport)
+        await loop.connect_accepted_socket(lambda: transport, accepted)
+        visit.is_held = True
+        visit.let_go = transport.abort
+
+    def _begun(self, transport: TlsTransport, visit: Visit, why: Exception | None) -> None:
+        """Take note that a handshake is complete, or why it never will be."""
+        self._shaking.discard(transport)
+        if why is not None:
+            self._not_begun(why)
+            if visit.is_held:
+                self._visitors.leave(visit)
 
     async def _read_header(self, accepted: socket.socket, visit: Visit) -> None:
         """Take the PROXY header and not a byte more: what follows is TLS's, or HTTP's."""
@@ -218,46 +215,3 @@ class Acceptor:
 
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
-
-
-async def _speaks_http(accepted: socket.socket) -> bool:
-    """Return whether the first byte is a letter, as of every request; TLS begins with no letter."""
-    while True:
-        try:
-            return accepted.recv(1, socket.MSG_PEEK).isalpha()
-        except BlockingIOError:
-            await readable(accepted.fileno())
-
-
-async def _refuse_http(accepted: socket.socket) -> None:
-    """Say in clear what the port speaks, and read on for a moment.
-
-    The kernel resets a connection that is closed with bytes unread, and the client would not see
-    the answer.
-    """
-    accepted.send(_HTTP_REFUSED)
-    accepted.shutdown(socket.SHUT_WR)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
-            while await _received(accepted):
-                pass
-
-
-async def _received(accepted: socket.socket) -> bytes:
-    await readable(accepted.fileno())
-    return accepted.recv(RECEIVE_BYTES)
-
-
-def _http_refused() -> bytes:
-    answer = rest_json.serialize_error(ValidationException(TLS_ONLY))
-    headers = (
-        *answer.headers,
-        *CORS,
-        (b"content-length", str(len(answer.body)).encode()),
-        (b"connection", b"close"),
-    )
-    head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-    return STATUS_LINE[answer.status] + head + b"\r\n" + answer.body
-
-
-_HTTP_REFUSED = _http_refused()

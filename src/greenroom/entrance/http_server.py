@@ -14,10 +14,16 @@ from greenroom.control.asgi import Application
 from greenroom.entrance.acceptor import Acceptor, AcceptorServices, Entrance
 from greenroom.entrance.certificate import Certificate
 from greenroom.entrance.first_bytes import FirstBytes
-from greenroom.entrance.http_connection import EntranceServices, HeadLimits
+from greenroom.entrance.http_connection import LINGER_SECONDS, EntranceServices, HeadLimits
+from greenroom.entrance.in_clear import InClear
 from greenroom.entrance.sockets import BACKLOG
+from greenroom.messaging.turns import Turns
 from greenroom.network.visitors import Visit
 from greenroom.settings.values import Settings
+from greenroom.tls.keys import Times, TlsKeys
+
+HANDSHAKES_AT_ONCE = 4
+"""TLS handshakes begun before everybody else has a turn: 2 ms with an ECDSA key, 6 with RSA."""
 
 
 class HttpServer(Server):
@@ -132,14 +138,28 @@ def http_config(settings: Settings, application: Application, services: Entrance
     )
 
 
-def entrance(settings: Settings, certificate: Certificate | None) -> Entrance | None:
+def entrance(
+    settings: Settings, certificate: Certificate | None, services: EntranceServices
+) -> Entrance | None:
     """Return what connections pass before their first byte is read, if anything."""
     proxy_protocol = settings.text("proxy_protocol") == "on"
     if certificate is None and not proxy_protocol:
         return None
+    keys = None
+    if certificate is not None:
+        keys = TlsKeys(
+            certificate.context,
+            wait_turn=Turns(HANDSHAKES_AT_ONCE).wait,
+            after=services.deadlines.after,
+            seconds=Times(
+                handshake=settings.number("handshake_timeout_seconds"),
+                close=settings.number("close_timeout_seconds"),
+                linger=LINGER_SECONDS,
+            ),
+            in_clear=InClear(services.metrics),
+        )
     return Entrance(
-        context=None if certificate is None else certificate.context,
+        keys=keys,
         proxy_protocol=proxy_protocol,
         handshake_seconds=settings.number("handshake_timeout_seconds"),
-        close_seconds=settings.number("close_timeout_seconds"),
     )

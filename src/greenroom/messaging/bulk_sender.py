@@ -17,6 +17,7 @@ import contextlib
 import ctypes
 import errno
 import mmap
+import operator
 import os
 import platform
 import socket
@@ -154,6 +155,32 @@ class BulkSender:
             descriptors += each
             addresses += array("Q", (self._data_at + begin,)) * len(each)
             lengths += array("i", (len(data),)) * len(each)
+        short = self._ask(descriptors, addresses, lengths)
+        if not short:
+            return []
+        owners = [(index, n) for index in range(first, end) for n in range(len(messages[index][0]))]
+        return [(*owners[number], sent) for number, sent in short]
+
+    def send_each(
+        self, descriptors: "array[int]", ends: Sequence[int], data: bytes
+    ) -> list[tuple[int, int]]:
+        """Send to each of at most `most` descriptors a piece of its own.
+
+        The pieces lie one behind the other, `ends` says where each ends; at most `LONGEST` bytes in
+        all. Returns the descriptor's index and the number of bytes that were sent, for those that
+        did not take everything.
+        """
+        self._data[: len(data)] = data
+        begins = array("Q", ends[:-1])
+        begins.insert(0, 0)
+        addresses = array("Q", [self._data_at + begin for begin in begins])
+        lengths = array("i", map(operator.sub, ends, begins))
+        return self._ask(descriptors, addresses, lengths)
+
+    def _ask(
+        self, descriptors: "array[int]", addresses: "array[int]", lengths: "array[int]"
+    ) -> list[tuple[int, int]]:
+        """Have the kernel send what lies there; return who did not take all, and how much."""
         position, done = self._submitted[0], self._done[0]
         _put(self._descriptors, position, descriptors)
         _put(self._addresses, position, addresses)
@@ -169,11 +196,10 @@ class BulkSender:
         # Before Linux 6.2 those that failed come first.
         numbers = [(place - position) % len(self._lengths) for place in places]
         took = dict(zip(numbers, sent, strict=True))
-        owners = [(index, n) for index in range(first, end) for n in range(len(messages[index][0]))]
         return [
-            (*owner, max(took.get(number, 0), 0))
-            for number, owner in enumerate(owners)
-            if took.get(number, 0) != lengths[number]
+            (number, max(took.get(number, 0), 0))
+            for number, length in enumerate(lengths)
+            if took.get(number, 0) != length
         ]
 
     def _submit(self, position: int, number: int) -> int:

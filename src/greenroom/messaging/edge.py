@@ -21,7 +21,7 @@ from greenroom.chat.chat import Placed
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
-from greenroom.messaging.sockets import NO_SOCKET, straight_socket, write_all
+from greenroom.messaging.sockets import NO_SOCKET, Way, straight_way, write_all
 from greenroom.network import addresses
 from greenroom.protocol import frames
 from greenroom.protocol.errors import CLOSE_REASONS, CloseCode, DisconnectReason, fault_reason
@@ -52,11 +52,11 @@ class Edge(asyncio.Protocol):
         "_early",
         "_held",
         "_services",
-        "_socket",
         "_state",
         "_timer",
         "_transport",
         "_unanswered",
+        "_way",
         "heard",
         "key_id",
         "missed",
@@ -86,7 +86,7 @@ class Edge(asyncio.Protocol):
         self._busy = True
         # Whether the transport holds bytes: all that follows must queue up behind them.
         self._held = False
-        self._socket = straight_socket(transport)
+        self._way = straight_way(transport)
         self._timer: Deadline | None = None
         self._unanswered = 0
         # The sweeper's.
@@ -104,9 +104,12 @@ class Edge(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         self._held = self._transport.get_write_buffer_size() > 0
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
-        straight = self._straight()
-        self._services.enter(self, straight)
-        write_all((self,), (straight,), answer)
+        way = self._straight()
+        self._services.enter(self, way)
+        if isinstance(way, socket.socket):
+            write_all((self,), (way,), answer)
+        else:
+            self._transport.write(answer)
         self._early = early
         self._resume()
 
@@ -345,9 +348,9 @@ class Edge(asyncio.Protocol):
         self._held = False
         self._change_way()
 
-    def _straight(self) -> socket.socket:
-        """Return the socket to write to, none while the transport holds bytes: they come first."""
-        return NO_SOCKET if self._held else self._socket
+    def _straight(self) -> Way:
+        """Return the way past the transport, none while that holds bytes: they come first."""
+        return NO_SOCKET if self._held else self._way
 
     def _change_way(self) -> None:
         if self._state is State.OPEN:
@@ -364,8 +367,9 @@ class Edge(asyncio.Protocol):
             self._leave(DisconnectReason.PEER_LOST)
         self._state = State.CLOSED
         self._decoder = None
-        # The transport closes the descriptor.
-        self._socket.detach()
+        if isinstance(self._way, socket.socket):
+            # The transport closes the descriptor.
+            self._way.detach()
         self._services.visitors.leave_finished(self._address)
 
     def _leave(self, why: DisconnectReason) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from typing import Protocol
 
 import msgspec
@@ -11,7 +10,7 @@ import structlog
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
-from greenroom.messaging.sockets import Connection
+from greenroom.messaging.sockets import Connection, Way
 from greenroom.messaging.sweeper import Sweeper, Swept
 from greenroom.messaging.turns import Turns
 from greenroom.network.visitors import Visitors
@@ -74,7 +73,7 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
     logger: BoundedLog
     """Takes the log's lines that clients can cause."""
 
-    def enter(self, connection: Entrant, straight: socket.socket) -> None:
+    def enter(self, connection: Entrant, straight: Way) -> None:
         """Take a connection into its room; `straight` as for the hub's `join`."""
         claims = connection.session.claims
         connection.slot = self.sweeper.add(connection, claims.session_expires)

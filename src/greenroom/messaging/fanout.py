@@ -12,8 +12,9 @@
   rooms are served in between. Frames that come meanwhile wait for the room's last slice: every
   connection sees one order.
 - Bytes go straight to the sockets, for all rooms of a tick with one system call where there is one
-  for that (see `messaging.bulk_sender`). What the kernel does not take goes through the
-  connection's transport, and so does all that follows until that is written.
+  for that (see `messaging.bulk_sender`); what is encrypted on the way, too (`messaging.sealed`).
+  What the kernel does not take goes through the connection's transport, and so does all that
+  follows until that is written.
 - Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
 - A connection sees every frame published after it joined, and perhaps those of the interval before.
@@ -28,7 +29,8 @@ from time import perf_counter
 from greenroom.bus.base import Audience, Deliver, RoomEnvelope
 from greenroom.chat.settings import OPERATION as SETTINGS
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
-from greenroom.messaging.members import NOBODY, Members, Part
+from greenroom.messaging.members import Members, Part, SealedPart
+from greenroom.messaging.sealed import SealedSender
 from greenroom.messaging.sockets import write_all
 from greenroom.protocol.actions import OPERATIONS
 from greenroom.protocol.frames import text_frame
@@ -57,6 +59,9 @@ SLICE = 1024
 """Connections written to before the loop may do something else: about 5 ms."""
 
 
+AnyPart = Part | SealedPart
+
+
 class _Write:
     """A flush under way: what is written to which parts of a room, and how many have it.
 
@@ -65,7 +70,7 @@ class _Write:
 
     __slots__ = ("data", "number", "parts", "room")
 
-    def __init__(self, room: Members, parts: tuple[Part, ...], data: Sequence[bytes]) -> None:
+    def __init__(self, room: Members, parts: tuple[AnyPart, ...], data: Sequence[bytes]) -> None:
         self.room, self.parts, self.data = room, parts, data
         self.number = 0
 
@@ -74,13 +79,13 @@ class _Write:
         """Whether nobody is left to be written to."""
         return self.number >= len(self.parts)
 
-    def next_part(self) -> Part:
+    def next_parts(self) -> tuple[AnyPart, ...]:
         """Return those who are next, as many of them as are still there."""
         if self.ended:
-            return NOBODY
+            return ()
         part = self.parts[self.number]
         self.number += 1
-        return part if self.room.parts is self.parts else self.room.present(part)
+        return (part,) if self.room.parts is self.parts else self.room.present(part)
 
 
 class Fanout:
@@ -89,6 +94,7 @@ class Fanout:
     def __init__(self, metrics: Metrics, sender: BulkSender | None = None) -> None:
         """Make it; `sender` writes to many sockets with one system call, where there is one."""
         self._sender = sender
+        self._sealed = SealedSender(sender)
         # The rooms that have something to write at the end of the tick.
         self._due: list[Members] = []
         self._fanout_seconds = metrics.fanout_seconds
@@ -195,18 +201,23 @@ class Fanout:
     def _write(self, writes: list[_Write]) -> None:
         """Write to about a slice of connections, to the others after what else the loop has."""
         messages: list[tuple[Part, bytes]] = []
+        sealed: list[tuple[SealedPart, bytes]] = []
         # A part has a slice at most. So many small rooms share a turn of the loop, a large one
         # takes several, and no turn is longer than two slices.
         number = turn = 0
         while turn < len(writes) and number < SLICE:
-            part, data = writes[turn].next_part(), writes[turn].data
-            shown = data[part.view]
-            if shown:
-                messages.append((part, shown))
-            number += len(part.connections)
+            data = writes[turn].data
+            for part in writes[turn].next_parts():
+                shown = data[part.view]
+                if shown and isinstance(part, Part):
+                    messages.append((part, shown))
+                elif shown and isinstance(part, SealedPart):
+                    sealed.append((part, shown))
+                number += part.cost
             turn += 1
         try:
             self._send(messages)
+            self._sealed.send(sealed)
         finally:
             # Whatever failed, no room must stay silent. Those that had no turn come before those
             # that had one: a large room does not keep the small ones waiting.

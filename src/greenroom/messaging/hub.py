@@ -6,7 +6,6 @@ follows a room on the bus from its first connection to its last.
 
 import asyncio
 import math
-import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -16,7 +15,7 @@ from greenroom.bus.base import Arrival, RoomLine
 from greenroom.chat.presence import Alone, Elsewhere
 from greenroom.messaging.fanout import SLICE, Fanout
 from greenroom.messaging.members import Members
-from greenroom.messaging.sockets import NO_SOCKET, Connection
+from greenroom.messaging.sockets import NO_SOCKET, Connection, Way
 from greenroom.model.arn import Arn
 from greenroom.model.room_settings import RoomSettings
 
@@ -101,12 +100,10 @@ class Hub:
             if room_arn not in self._rooms:
                 asyncio.get_running_loop().call_soon(self._unfollow_empty, room_arn)
 
-    def join(
-        self, room_arn: str, connection: Connection, straight: socket.socket = NO_SOCKET
-    ) -> None:
+    def join(self, room_arn: str, connection: Connection, straight: Way = NO_SOCKET) -> None:
         """Deliver to the connection what is published from now on.
 
-        `straight` is its socket, if nothing waits to be written to it and it takes plain bytes.
+        `straight` is the way past its transport, if nothing waits there.
         """
         room = self._rooms.get(room_arn)
         if room is None:
@@ -116,8 +113,8 @@ class Hub:
         self._counts[room.owner] += 1
         self.elsewhere.joined(room_arn, connection.user_id)
 
-    def write_to(self, room_arn: str, connection: Connection, straight: socket.socket) -> None:
-        """Write to the socket from now on, or through the transport, as `join` says."""
+    def write_to(self, room_arn: str, connection: Connection, straight: Way) -> None:
+        """Write past the transport from now on, or through the transport, as `join` says."""
         room = self._rooms.get(room_arn)
         if room is not None:
             room.write_to(connection, straight)

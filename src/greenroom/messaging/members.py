@@ -8,14 +8,15 @@ import asyncio
 import socket
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from greenroom.bus.base import RoomEnvelope
 from greenroom.messaging.pacing import Pace
-from greenroom.messaging.sockets import Connection
+from greenroom.messaging.sockets import Connection, Way
 from greenroom.model.arn import Arn
 from greenroom.model.room_settings import RoomSettings
 from greenroom.protocol.wishes import View
+from greenroom.tls.transport import TlsTransport
 
 
 class Part:
@@ -25,7 +26,7 @@ class Part:
     needs of a connection is one number, and the connection itself is not looked at.
     """
 
-    __slots__ = ("connections", "descriptors", "sockets", "view")
+    __slots__ = ("connections", "cost", "descriptors", "sockets", "view")
 
     def __init__(
         self, members: Sequence[tuple[Connection, socket.socket]], view: View = View.PLAIN
@@ -33,11 +34,29 @@ class Part:
         # All of them are shown the same.
         self.view = view
         self.connections = tuple(connection for connection, _ in members)
+        self.cost = len(members)
         self.sockets = tuple(straight for _, straight in members)
         self.descriptors = array("i", [straight.fileno() for straight in self.sockets])
 
 
-NOBODY = Part(())
+class SealedPart:
+    """The same of connections whose bytes are encrypted on the way, for each of them anew."""
+
+    __slots__ = ("connections", "cost", "descriptors", "transports", "view", "writes")
+
+    def __init__(
+        self, members: Sequence[tuple[Connection, TlsTransport]], view: View = View.PLAIN
+    ) -> None:
+        self.view = view
+        self.connections = tuple(connection for connection, _ in members)
+        self.cost = len(members) * SEALED_COST
+        self.transports = tuple(straight for _, straight in members)
+        self.descriptors = array("i", [straight.descriptor for straight in self.transports])
+        self.writes = tuple(straight.side.write for straight in self.transports)
+
+
+SEALED_COST = 3
+"""How many plain connections take as long to write to as one whose bytes are encrypted."""
 
 
 class Members:
@@ -70,9 +89,9 @@ class Members:
         self.loop = asyncio.get_running_loop()
         self.owner = (arn.account, arn.region)
         # A dict for its order: who joined together lies together in memory, here and in the kernel.
-        self.connections: dict[Connection, socket.socket] = {}
+        self.connections: dict[Connection, Way] = {}
         # The same for writing; none when somebody came or went, or writes another way.
-        self.parts: tuple[Part, ...] | None = None
+        self.parts: tuple[Part | SealedPart, ...] | None = None
         # How many are each user's; only where somebody asked, in a large room.
         self.users: Counter[str] | None = None
         # How many have each view, but the plain one: in most rooms there is no other.
@@ -95,7 +114,7 @@ class Members:
         self.waited = 0
         self.pace = Pace()
 
-    def join(self, connection: Connection, straight: socket.socket) -> None:
+    def join(self, connection: Connection, straight: Way) -> None:
         """Take a connection in; `straight` is where its frames are written to."""
         self.connections[connection] = straight
         self.parts = None
@@ -104,7 +123,7 @@ class Members:
         if self.users is not None:
             self.users[connection.user_id] += 1
 
-    def write_to(self, connection: Connection, straight: socket.socket) -> None:
+    def write_to(self, connection: Connection, straight: Way) -> None:
         """Write elsewhere from now on, if the connection is still there."""
         if connection in self.connections:
             self.connections[connection] = straight
@@ -139,8 +158,11 @@ class Members:
         for connection in [each for each in self.connections if each.user_id == user_id]:
             connection.disconnect(reason)
 
-    def divided(self, size: int) -> tuple[Part, ...]:
-        """Return the connections in slices of so many, each of one view."""
+    def divided(self, size: int) -> tuple[Part | SealedPart, ...]:
+        """Return the connections in slices of so many, of fewer where each takes longer.
+
+        Each slice is of one view.
+        """
         if self.parts is None:
             members = tuple(self.connections.items())
             if self.views:
@@ -152,14 +174,14 @@ class Members:
                     )
                 )
             else:
-                self.parts = tuple(_parts(members, size))
+                self.parts = _parts(members, size)
         return self.parts
 
-    def present(self, part: Part) -> Part:
-        """Return what is left of a part."""
+    def present(self, part: Part | SealedPart) -> tuple[Part | SealedPart, ...]:
+        """Return what is left of a part; some may have changed their way since."""
         here = self.connections
         left = [(each, here[each]) for each in part.connections if each in here]
-        return Part(left, part.view)
+        return _parts(left, max(1, len(left)) * SEALED_COST, part.view)
 
     def number(self, view: View) -> int:
         """Return how many connections have a view."""
@@ -181,7 +203,20 @@ class Members:
 
 
 def _parts(
-    members: Sequence[tuple[Connection, socket.socket]], size: int, view: View = View.PLAIN
-) -> Iterator[Part]:
-    for start in range(0, len(members), size):
-        yield Part(members[start : start + size], view)
+    members: Sequence[tuple[Connection, Way]], size: int, view: View = View.PLAIN
+) -> tuple[Part | SealedPart, ...]:
+    plain: list[tuple[Connection, socket.socket]] = []
+    sealed: list[tuple[Connection, TlsTransport]] = []
+    for connection, way in members:
+        if isinstance(way, TlsTransport):
+            sealed.append((connection, way))
+        else:
+            plain.append((connection, way))
+    fewer = max(1, size // SEALED_COST)
+    return (
+        *(Part(plain[start : start + size], view) for start in range(0, len(plain), size)),
+        *(
+            SealedPart(sealed[start : start + fewer], view)
+            for start in range(0, len(sealed), fewer)
+        ),
+    )

@@ -8,11 +8,15 @@ from operator import length_hint
 from typing import Protocol
 
 from greenroom.protocol.wishes import View
+from greenroom.tls.transport import TlsTransport
 
 NO_SOCKET = socket.socket()
 """In place of a connection's socket: write through the connection's transport."""
 # Without a descriptor every `send` fails, so that the loop below needs no test for it.
 NO_SOCKET.detach()
+
+Way = socket.socket | TlsTransport
+"""Where a connection's frames are written to: its socket, or where they are encrypted before."""
 
 
 class Connection(Protocol):
@@ -69,13 +73,15 @@ def write_all(
             return
 
 
-def straight_socket(transport: asyncio.Transport) -> socket.socket:
-    """Return a socket with the transport's descriptor, if that takes plain bytes.
+def straight_way(transport: asyncio.Transport) -> Way:
+    """Return the way past the transport: its own encryption, or a socket with its descriptor.
 
     `send` costs the kernel a few per cent less than a write to the descriptor.
     """
+    if isinstance(transport, TlsTransport):
+        return transport
     connection = transport.get_extra_info("socket")
-    if connection is None or transport.get_extra_info("sslcontext") is not None:
+    if connection is None:
         return NO_SOCKET
     # What kind of socket it says to be makes no difference to `send`.
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, connection.fileno())

@@ -8,13 +8,15 @@ from collections import deque
 from collections.abc import Callable
 
 AT_ONCE = 8
-"""How many are served before everybody else has a turn."""
+"""How many are served before everybody else has a turn, where nothing else is said."""
 
 
 class Turns:
     """What connections have left to do, in order; each waits with one thing at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        """Make it; `at_once` are served before everybody else has a turn."""
+        self._at_once = at_once
         self._waiting: deque[Callable[[], None]] = deque()
         self._serving = False
 
@@ -31,7 +33,7 @@ class Turns:
 
     def _serve(self) -> None:
         try:
-            for _ in range(min(AT_ONCE, len(self._waiting))):
+            for _ in range(min(self._at_once, len(self._waiting))):
                 self._waiting.popleft()()
         finally:
             self._serve_soon()

@@ -127,7 +127,7 @@ async def _serve(node: Node, before: Before | None, announce: Callable[[Ready], 
     server = HttpServer(
         http_config(settings, application(node, check), node.plane.entrance),
         functools.partial(_started, opened, offer, before, announce),
-        entrance(settings, opened.certificate),
+        entrance(settings, opened.certificate, node.plane.entrance),
         node.plane.acceptors,
     )
     spread = min(settings.number("drain_spread_seconds"), settings.number("drain_timeout_seconds"))

@@ -1,0 +1,1 @@
+"""TLS of this process: connections that are encrypted here, and what they share."""

@@ -1,0 +1,321 @@
+"""A transport that encrypts: a plain one's protocol below, like any other transport above.
+
+- What is above gets plain bytes and writes such; order, bounds and ends are those of the plain
+  transport. Everything is encrypted when it is written: what waits is ciphertext, and counts so.
+- Records leave in the order in which they were made. So whoever writes past the plain transport,
+  as the fan-out does, may do so only while nothing waits there; `pause_writing` tells.
+- A handshake's first step waits for its turn. Everything later is cheap.
+- A request in clear is told, in clear, what is spoken here: its first byte is a letter, as of every
+  request, and TLS begins with no letter.
+- The end: `close` says so by a record (close_notify, RFC 8446 6.1) behind all that was written,
+  ends our side, and waits for the peer's end, a few seconds at most. What still comes is read and
+  thrown away: a kernel that closes with bytes unread resets, and the peer would lose our last.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+import structlog
+
+from greenroom.tls.fault import TlsFault
+from greenroom.tls.keys import Cancellable, TlsKeys
+
+HIGH_WATER = 65_536
+"""Bytes that may wait before what is above is told, where it says nothing else."""
+
+
+log = structlog.get_logger()
+
+
+class _State(IntEnum):
+    SHAKING, REFUSED, OPEN, CLOSING, CLOSED = range(5)
+
+
+class TlsTransport(asyncio.Transport, asyncio.Protocol):
+    """One encrypted connection."""
+
+    __slots__ = (
+        "_begun",
+        "_early",
+        "_high",
+        "_lower",
+        "_paused",
+        "_protocol",
+        "_state",
+        "_timer",
+        "descriptor",
+        "keys",
+        "side",
+    )
+
+    _lower: asyncio.Transport
+
+    def __init__(
+        self,
+        keys: TlsKeys,
+        protocol: asyncio.Protocol,
+        begun: Callable[[Exception | None], None],
+    ) -> None:
+        """Make it for a protocol, which is told of the connection when that can be used.
+
+        `begun` is called once before that, or, with the reason, when it never will be.
+        """
+        self.keys = keys
+        self.side = keys.accept()
+        self._protocol = protocol
+        self._begun: Callable[[Exception | None], None] | None = begun
+        self._state = _State.SHAKING
+        # What came before the handshake had its turn, a kilobyte with most; none once it had.
+        self._early: bytes | None = b""
+        self._high = HIGH_WATER
+        self._paused = False
+        self._timer: Cancellable | None = None
+
+    # What the plain transport calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP has no other
+        self._lower = transport
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
+        # Told of every byte that waits, it knows when others may write to the socket themselves.
+        transport.set_write_buffer_limits(high=0)
+        self._timer = self.keys.after(self.keys.seconds.handshake, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is _State.OPEN:
+            self._receive(data)
+        elif self._state is _State.SHAKING:
+            self._shake(data)
+        elif self._state is _State.CLOSING:
+            self._wait_for_end(data)
+
+    def eof_received(self) -> bool:
+        """Take the peer's end; return whether the plain transport stays open."""
+        if self._state is not _State.OPEN:
+            return False
+        return self._peer_ended()
+
+    def pause_writing(self) -> None:
+        self._check_full()
+
+    def resume_writing(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._protocol.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_timer()
+        state, self._state = self._state, _State.CLOSED
+        if self._begun is not None:
+            begun, self._begun, self._protocol = self._begun, None, _NOBODY
+            begun(exc or ConnectionResetError("the connection ended"))
+        elif state is not _State.CLOSED:
+            # Taken away first: the two must not keep each other, nor be found by the collector.
+            protocol, self._protocol = self._protocol, _NOBODY
+            protocol.connection_lost(exc)
+
+    # The handshake
+
+    def _shake(self, data: bytes) -> None:
+        if self._early is None:
+            self._go_on(data)
+            return
+        if not self._early:
+            if data[:1].isalpha():
+                self._refuse()
+                return
+            self.keys.wait_turn(self._begin)
+        self._early += data
+        if len(self._early) > HIGH_WATER:
+            self._lower.abort()
+
+    def _begin(self) -> None:
+        early, self._early = self._early or b"", None
+        if self._state is _State.SHAKING:
+            self._go_on(early)
+
+    def _go_on(self, data: bytes) -> None:
+        try:
+            complete = self.keys.shake(self.side, data)
+        except TlsFault as fault:
+            self._send()
+            self._state = _State.REFUSED
+            log.debug("handshake failed", error=str(fault))
+            self._lower.close()
+            return
+        self._send()
+        if complete:
+            self._state = _State.OPEN
+            self._cancel_timer()
+            begun, self._begun = self._begun, None
+            if begun is not None:
+                begun(None)
+            # Before anybody else's bytes: what came behind the handshake is already in there.
+            received = self._open(b"")
+            self._protocol.connection_made(self)
+            self._deliver(*received)
+
+    def _refuse(self) -> None:
+        """Say in clear what the port speaks, and read on for a moment.
+
+        The kernel resets a connection that is closed with bytes unread, and the client would not
+        see the answer.
+        """
+        self._state = _State.REFUSED
+        self._lower.write(self.keys.in_clear())
+        self._lower.write_eof()
+        self._cancel_timer()
+        self._timer = self.keys.after(self.keys.seconds.linger, self._lower.abort)
+
+    # What arrives
+
+    def _receive(self, data: bytes) -> None:
+        self._deliver(*self._open(data))
+
+    def _open(self, data: bytes) -> tuple[bytes, bool, Exception | None]:
+        """Return what arrived, whether the peer has ended, and what is wrong."""
+        try:
+            return (*self.keys.open(self.side, data), None)
+        except TlsFault as fault:
+            return fault.received, False, fault
+        finally:
+            # The peer may have asked for something that is due at once, such as an alert.
+            if self.keys.outgoing.pending:
+                self._send()
+
+    def _deliver(self, received: bytes, ended: bool, fault: Exception | None) -> None:
+        if received and self._state is _State.OPEN and not self._lower.is_closing():
+            self._protocol.data_received(received)
+        if fault is not None:
+            # The alert is written; behind it nothing may come.
+            self._state = max(self._state, _State.CLOSING)
+            self._limit_end()
+            self._lower.close()
+        elif ended and self._state is _State.OPEN and not self._peer_ended():
+            self._lower.close()
+
+    def _peer_ended(self) -> bool:
+        """Tell what is above that nothing comes any more; return whether it still writes."""
+        if self._protocol.eof_received():
+            return True
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            self._lower.write(self.keys.finish(self.side))
+            self._limit_end()
+        return False
+
+    def _wait_for_end(self, data: bytes) -> None:
+        """Throw away what comes behind our end; at the peer's, close."""
+        try:
+            _, ended = self.keys.open(self.side, data)
+        except TlsFault:
+            ended = True
+        self.keys.outgoing.read()
+        if ended:
+            self._lower.close()
+
+    # What is above calls
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt, and send behind what waits."""
+        if self._state is not _State.OPEN or not data:
+            return
+        try:
+            self._lower.write(self.keys.seal(self.side, bytes(data)))
+        except TlsFault:
+            self._lower.abort()
+            return
+        self._check_full()
+
+    def push(self, records: bytes) -> None:
+        """Send what is encrypted already, of which the socket did not take all."""
+        self._lower.write(records)
+        self._check_full()
+
+    def close(self) -> None:
+        """End when what waits is written; the peer has a few seconds to end as well."""
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            self._lower.write(self.keys.finish(self.side))
+            if not self._lower.is_closing():
+                self._lower.write_eof()
+                # Who was not read from must be, or its end is never seen.
+                self._lower.resume_reading()
+            self._limit_end()
+        elif self._state < _State.OPEN:
+            self._lower.abort()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._lower.abort()
+
+    def is_closing(self) -> bool:
+        """Whether nothing is written any more."""
+        return self._state >= _State.CLOSING or self._lower.is_closing()
+
+    def can_write_eof(self) -> bool:
+        """TLS ends in both directions at once, as far as clients are concerned."""
+        return False
+
+    def pause_reading(self) -> None:
+        """Read nothing until `resume_reading`."""
+        self._lower.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._lower.resume_reading()
+
+    def is_reading(self) -> bool:
+        """Whether it reads."""
+        return self._lower.is_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Tell what is above when more than `high` bytes wait, and when none do."""
+        self._high = HIGH_WATER if high is None else high
+        self._check_full()
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait, encrypted."""
+        return self._lower.get_write_buffer_size()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have another protocol above."""
+        assert isinstance(protocol, asyncio.Protocol)  # noqa: S101 - for the types
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return the protocol above."""
+        return self._protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what asyncio's transports tell, of TLS or of the socket."""
+        if name == "sslcontext":
+            return self.keys.context
+        if name == "ssl_object":
+            return self.side
+        return self._lower.get_extra_info(name, default)
+
+    def _send(self) -> None:
+        """Send what OpenSSL has to say by itself."""
+        records = self.keys.outgoing.read()
+        if records and not self._lower.is_closing():
+            self._lower.write(records)
+
+    def _check_full(self) -> None:
+        if not self._paused and self._lower.get_write_buffer_size() > self._high:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def _limit_end(self) -> None:
+        if self._timer is None:
+            self._timer = self.keys.after(self.keys.seconds.close, self._lower.abort)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_NOBODY = asyncio.Protocol()
+"""What is above a connection that has ended."""

@@ -1,0 +1,277 @@
+"""The transport that encrypts, against OpenSSL's own client, with every cut between the two.
+
+Covers: greenroom.tls.fault, greenroom.tls.keys, greenroom.tls.transport
+"""
+
+import ssl
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.tls.transport import HIGH_WATER
+from tests.stand_ins.tls_pair import IN_CLEAR, Keys, Pair
+
+
+@pytest.fixture
+def keys() -> Keys:
+    """Give the keys of a port."""
+    return Keys()
+
+
+@pytest.fixture
+def pair(keys: Keys) -> Pair:
+    """Give an open connection."""
+    made = Pair(keys)
+    made.open()
+    return made
+
+
+def pieces(data: bytes, cuts: list[float]) -> list[bytes]:
+    """Cut bytes, at shares of their length."""
+    ends = sorted({round(each * len(data)) for each in cuts} | {0, len(data)})
+    return [data[begin:end] for begin, end in pairwise(ends)]
+
+
+CUTS = st.lists(st.floats(0, 1), max_size=5)
+
+
+@given(CUTS, CUTS, st.lists(st.binary(max_size=40_000), max_size=3))
+def test_records_cut_anywhere(hello: list[float], cuts: list[float], texts: list[bytes]) -> None:
+    """What is said comes whole and in order, however it is cut, on two connections in turns."""
+    keys = Keys()
+    pairs = [Pair(keys), Pair(keys)]
+    streams: list[list[bytes]] = []
+    for pair in pairs:
+        for piece in pieces(pair.shake(), hello):
+            pair.transport.data_received(piece)
+        keys.take_turns()
+        pair.open()
+        streams.append(pieces(b"".join(map(pair.say, texts)), cuts))
+    for parts in zip(*streams, strict=True):
+        for pair, part in zip(pairs, parts, strict=True):
+            pair.transport.data_received(part)
+    for pair in pairs:
+        assert pair.above.received == b"".join(texts)
+        assert pair.above.log[0] == "made"
+        pair.transport.write(b"bye")
+        assert pair.hear() == b"bye"
+
+
+@pytest.mark.parametrize("size", [1, 16_384, 16_385, 100_000])
+def test_writing(pair: Pair, size: int) -> None:
+    """Everything arrives; a write of nothing sends nothing."""
+    pair.transport.write(b"")
+    assert pair.lower.written == []
+    for _ in range(2):
+        pair.transport.write(b"x" * size)
+        assert pair.hear() == b"x" * size
+
+
+def test_nothing_is_told_before_the_handshake_is_complete(keys: Keys) -> None:
+    """Who is above is told of the connection, then of what came right behind the handshake."""
+    pair = Pair(keys)
+    assert keys.due == [1]
+    pair.transport.data_received(pair.shake())
+    assert (len(keys.waiting), pair.lower.written) == (1, [])
+    keys.take_turns()
+    pair._incoming.write(b"".join(pair.lower.take()))
+    last = pair.shake()
+    assert (pair.begun, pair.above.log) == ([], [])
+    pair.transport.data_received(last + pair.say(b"early"))
+    assert (pair.begun, pair.above.log, keys.due) == ([None], ["made", b"early"], [])
+
+
+@pytest.mark.parametrize("by_turn", [True, False])
+def test_a_connection_that_ends_in_its_handshake(keys: Keys, by_turn: bool) -> None:
+    """The reason is told, and who is above hears nothing; its turn comes to nothing."""
+    pair = Pair(keys)
+    pair.transport.data_received(pair.shake())
+    if by_turn:
+        keys.take_turns()
+    pair.transport.connection_lost(None)
+    keys.take_turns()
+    (why,) = pair.begun
+    assert isinstance(why, ConnectionResetError)
+    assert (pair.above.log, keys.due) == ([], [])
+
+
+def test_who_sends_more_before_its_turn(keys: Keys) -> None:
+    """A client has no reason to; what is kept of it has a bound."""
+    pair = Pair(keys)
+    pair.transport.data_received(b"\x16" * HIGH_WATER)
+    assert not pair.lower.aborted
+    pair.transport.data_received(b"\x16")
+    assert pair.lower.aborted
+
+
+def test_a_handshake_that_takes_too_long(keys: Keys) -> None:
+    """It is ended at once."""
+    pair = Pair(keys)
+    keys.deadlines[0].pass_by()
+    assert pair.lower.aborted
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"P"])
+def test_a_request_in_clear(keys: Keys, first: bytes) -> None:
+    """It is answered in clear, once; what follows is thrown away until the peer ends."""
+    pair = Pair(keys)
+    pair.transport.data_received(first)
+    pair.transport.data_received(b"more")
+    assert (pair.lower.written, pair.lower.ended, keys.due) == ([IN_CLEAR], True, [3])
+    assert not pair.transport.eof_received()
+    pair.transport.connection_lost(None)
+    assert (len(pair.begun), pair.above.log, keys.due) == (1, [], [])
+
+
+def test_no_tls(keys: Keys) -> None:
+    """The peer gets an alert, and other connections are not disturbed by the rest."""
+    pair, other = Pair(keys), Pair(keys)
+    pair.transport.data_received(b"\x16\x03\x01\x40\x00" + b"\xff" * 20_000)
+    keys.take_turns()
+    assert pair.lower.closed
+    assert pair.lower.written[0][:1] == b"\x15"
+    other.open()
+    other.transport.data_received(other.say(b"x"))
+    assert other.above.received == b"x"
+
+
+@given(st.integers(0, 200), st.integers(1, 255), st.binary(max_size=100))
+def test_a_record_that_was_changed(at: int, by: int, behind: bytes) -> None:
+    """What came before it counts; then the connection ends with an alert, and only that one."""
+    keys = Keys()
+    pair, other = Pair(keys), Pair(keys)
+    for each in (pair, other):
+        each.open()
+    before, records = pair.say(b"before"), bytearray(pair.say(b"x" * 150))
+    # The length is another matter: a longer one only waits.
+    at = at % (len(records) - 5) + 5
+    records[at] ^= by
+    pair.transport.data_received(before + bytes(records) + behind)
+    assert pair.above.received == b"before"
+    assert pair.lower.closed
+    with pytest.raises(ssl.SSLError, match="ALERT"):
+        pair.hear()
+    other.transport.data_received(other.say(b"y"))
+    assert other.above.received == b"y"
+
+
+def test_closing(pair: Pair, keys: Keys) -> None:
+    """What was written comes first, then the end of both TLS and TCP; the peer's is waited for."""
+    pair.transport.write(b"last")
+    pair.lower.pause_reading()
+    pair.transport.close()
+    pair.transport.close()
+    pair.transport.write(b"late")
+    assert (pair.lower.ended, pair.lower.closed, pair.lower.reading) == (True, False, True)
+    assert pair.transport.is_closing()
+    assert pair.hear() == b"last"
+    assert pair.client.read(1) == b""
+    pair.transport.data_received(pair.say(b"not heard"))
+    assert (pair.lower.closed, keys.due) == (False, [2])
+    pair.transport.data_received(pair.end())
+    assert pair.lower.closed
+    pair.transport.connection_lost(None)
+    assert (pair.above.log, keys.due) == (["made", "lost"], [])
+
+
+def test_a_peer_that_does_not_end(pair: Pair, keys: Keys) -> None:
+    """It is not waited for longer than was said."""
+    pair.transport.close()
+    keys.deadlines[-1].pass_by()
+    assert pair.lower.aborted
+
+
+@pytest.mark.parametrize("how", ["close_notify", "end of file", "garbage"])
+def test_a_peer_that_does_something_else(pair: Pair, how: str) -> None:
+    """Behind our end, whatever is not the peer's data is its end."""
+    pair.transport.close()
+    if how == "end of file":
+        assert not pair.transport.eof_received()
+        return
+    pair.transport.data_received(pair.end() if how == "close_notify" else b"\x17\x03\x03\0\x04junk")
+    assert pair.lower.closed
+
+
+@pytest.mark.parametrize("stays_open", [True, False])
+@pytest.mark.parametrize("said", [True, False])
+def test_a_peer_that_ends(pair: Pair, stays_open: bool, said: bool) -> None:
+    """Who is above is told once, may still answer, or the connection closes, and says so."""
+    pair.above.stays_open = stays_open
+    if said:
+        pair.transport.data_received(pair.say(b"last") + pair.end())
+        assert pair.lower.closed is not stays_open
+    else:
+        pair.transport.data_received(pair.say(b"last"))
+        assert pair.transport.eof_received() is stays_open
+    assert pair.above.log == ["made", b"last", "eof"]
+    pair.transport.write(b"answer")
+    assert pair.hear() == (b"answer" if stays_open else b"")
+
+
+def test_what_waits(pair: Pair) -> None:
+    """Who is above is told when more waits than it said, and once when nothing does any more."""
+    pair.lower.queued = HIGH_WATER
+    pair.transport.pause_writing()
+    pair.transport.write(b"x")
+    assert pair.above.log == ["made"]
+    pair.lower.queued += 1
+    for _ in range(2):
+        pair.transport.write(b"x")
+    assert pair.above.log == ["made", "pause"]
+    assert pair.transport.get_write_buffer_size() == HIGH_WATER + 1
+    for _ in range(2):
+        pair.transport.resume_writing()
+    assert pair.above.log == ["made", "pause", "resume"]
+    pair.lower.queued = 1
+    pair.transport.set_write_buffer_limits(high=0)
+    assert pair.above.log[-1] == "pause"
+
+
+def test_records_that_are_pushed(pair: Pair) -> None:
+    """They go out as they are, in their place."""
+    pair.transport.set_write_buffer_limits(high=0)
+    pair.transport.side.write(b"one")
+    records = pair.keys.outgoing.read()
+    pair.lower.queued = 1
+    pair.transport.push(records)
+    pair.transport.write(b"two")
+    assert pair.hear() == b"onetwo"
+    assert pair.above.log == ["made", "pause"]
+
+
+def test_what_it_tells(pair: Pair) -> None:
+    """What asks a transport of asyncio gets its answer; reading is the socket's."""
+    transport = pair.transport
+    assert transport.get_extra_info("sslcontext") is pair.keys.context
+    assert transport.get_extra_info("ssl_object") is transport.side
+    assert transport.get_extra_info("socket") is pair.lower.socket
+    assert transport.get_extra_info("nothing", 7) == 7
+    assert transport.get_protocol() is pair.above
+    assert not transport.can_write_eof()
+    assert not transport.is_closing()
+    transport.pause_reading()
+    assert not transport.is_reading()
+    transport.resume_reading()
+    assert transport.is_reading()
+    other = type(pair.above)()
+    transport.set_protocol(other)
+    transport.data_received(pair.say(b"x"))
+    assert other.log == [b"x"]
+    transport.abort()
+    assert pair.lower.aborted
+    assert transport.is_closing()
+    transport.data_received(pair.say(b"y"))
+    assert other.log == [b"x"]
+
+
+def test_a_connection_that_was_lost(pair: Pair) -> None:
+    """It is told once, and keeps nobody."""
+    for _ in range(2):
+        pair.transport.connection_lost(None)
+    assert pair.above.log == ["made", "lost"]
+    assert pair.transport.get_protocol() is not pair.above
+    assert not pair.transport.eof_received()
+    pair.transport.write(b"late")
+    assert pair.lower.written == []
