@@ -5,15 +5,21 @@ A page holds `<!-- table: NAME -->` and `<!-- end -->`; what stands between them
 """
 
 import ast
+import inspect
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+import click
 
 from greenroom.aws import query_service, query_xml
 from greenroom.aws.own_service import OPERATIONS as OWN_MODEL
 from greenroom.aws.service import OPERATIONS
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main as command_line
+from greenroom.cli.operations.models import operations, services
+from greenroom.cli.room.command import rooms
 from greenroom.control.greenroom.operations import OPERATIONS as OWN_OPERATIONS
 from greenroom.control.iam.operations import OPERATIONS as OPERATIONS_OF_IAM
 from greenroom.model import errors, iam_errors, identity_errors
@@ -371,8 +377,88 @@ def _pure() -> set[str]:
     return {name.removeprefix("greenroom.") for name in _contract("Pure")["source_modules"]}
 
 
+_OF_SERVICE = ("data_dir", "config_file", "endpoint_url", "profile", "region")
+"""Options of every command that speaks to a service: they stand on the page once."""
+
+
+def _commands() -> str:
+    """Return every command: how it is called, what it does, and its own options."""
+    root = click.Context(command_line, info_name="greenroom")
+    return "\n".join(_command(command_line, root))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    path = context.command_path
+    if isinstance(command, click.Group) and path != "greenroom":
+        yield f"## {path}\n"
+        yield _prose(command)
+    if path == "greenroom api":
+        yield from _operation_names()
+    elif isinstance(command, click.Group):
+        # Commands first, and then groups: each group has a section.
+        names = command.list_commands(context)
+        found = {name: each for name in names if (each := command.get_command(context, name))}
+        for name in sorted(found, key=lambda name: isinstance(found[name], click.Group)):
+            inner = click.Context(found[name], parent=context, info_name=name)
+            yield from _command(found[name], inner)
+    else:
+        yield f"### {path}\n"
+        pieces = " ".join(command.collect_usage_pieces(context)).replace("[OPTIONS]", "[OPTION]…")
+        yield f"`{path} {pieces}`\n"
+        yield _prose(command)
+        yield from _options(command, context)
+
+
+def _prose(command: click.Command) -> str:
+    text = inspect.cleandoc(command.help or "")
+    # What click is to leave as it is, is a block.
+    parts = re.split(r"\x08\n(.+?)(?=\n\n|\Z)", text, flags=re.DOTALL)
+    parts[::2] = [re.sub(r"(?<![`\w-])(--[a-z][a-z-]*)", r"`\1`", part) for part in parts[::2]]
+    parts[1::2] = [f"```text\n{part}\n```" for part in parts[1::2]]
+    return "".join(parts) + "\n"
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    shared = {name for name in _OF_SERVICE if "endpoint_url" in {p.name for p in command.params}}
+    own = [
+        each
+        for each in command.get_params(context)
+        if isinstance(each, click.Option)
+        and each.name not in {*shared, "verbose"}
+        and "--help" not in each.opts
+    ]
+    rows = [each.get_help_record(context) for each in own]
+    if rows:
+        yield _table(
+            ("option", "meaning"),
+            ((f"`{name}`".replace("|", "\\|"), text) for name, text in filter(None, rows)),
+        )
+    if shared:
+        yield "And the options [of commands that speak to a service](#which-service).\n"
+
+
+def _operation_names() -> Iterator[str]:
+    for name, version in services().items():
+        listed = ", ".join(f"`{each}`" for each in operations(name))
+        yield f"### greenroom api {name}\n"
+        yield f"Version {version}: {listed}.\n"
+
+
+def _service_options() -> str:
+    """Return the options of every command that speaks to a service."""
+    context = click.Context(rooms)
+    rows = [
+        each.get_help_record(context)
+        for each in rooms.get_params(context)
+        if each.name != "in_json" and "--help" not in each.opts
+    ]
+    return _table(("option", "meaning"), ((f"`{n}`", text) for n, text in filter(None, rows)))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": _settings,
+    "commands": _commands,
+    "service-options": _service_options,
     "quotas": _quotas,
     "exit-codes": _exit_codes,
     "operations": _operations,

@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from greenroom.cli.main import COMMANDS
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SOURCE = DOCS.parent / "src" / "greenroom"
 
@@ -65,3 +67,22 @@ def test_every_table_is_shown() -> None:
     assert {
         name: text.count(f"<!-- table: {name} -->") for name in _tables().TABLES
     } == dict.fromkeys(_tables().TABLES, 1)
+
+
+def test_ten_questions_are_answered_from_the_first_page() -> None:
+    """What begins with "How do I …" is answered by a page that the first one names."""
+    index = (DOCS / "index.md").read_text("utf-8")
+    asked = re.findall(r"^\| … (.+?)\? \| (.+) \|$", index, re.MULTILINE)
+    assert len(asked) >= 10
+    for question, answer in asked:
+        pages = re.findall(r"\{doc}`(?:[^`<]*<)?([\w/-]+)>?`", answer)
+        assert pages, question
+        assert [page for page in pages if not (DOCS / f"{page}.md").is_file()] == []
+
+
+def test_every_command_is_in_the_reference() -> None:
+    """The page names each command once, with its own options."""
+    page = (DOCS / "reference" / "command-line.md").read_text("utf-8")
+    headings = re.findall(r"^##+ greenroom ([\w -]+)$", page, re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    assert {each.partition(" ")[0] for each in headings} == COMMANDS.keys()

@@ -29,8 +29,8 @@ class ExitCode(IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: (
-        "The service was stopped by SIGTERM or SIGINT and has drained; a measurement found every"
-        " message everywhere, once and in order; a backup is whole."
+        "The command did what it was asked; the service was stopped by SIGTERM or SIGINT and has"
+        " drained; a measurement found every message everywhere, once and in order."
     ),
     ExitCode.FAILED: (
         "Something failed that has no code of its own; the line, or the log, says what."
