@@ -450,7 +450,7 @@ def _service_options() -> str:
     rows = [
         each.get_help_record(context)
         for each in rooms.get_params(context)
-        if each.name != "in_json" and "--help" not in each.opts
+        if each.name not in ("in_json", "verbose") and "--help" not in each.opts
     ]
     return _table(("option", "meaning"), ((f"`{n}`", text) for n, text in filter(None, rows)))
 

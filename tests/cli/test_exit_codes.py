@@ -61,6 +61,7 @@ MORE = {
 VALUES = {
     "action": "ivschat:GetRoom",
     "destinationConfiguration": "s3={bucketName=abc}",
+    "kind": "user",
     "key_id": "AKIAIOSFODNN7EXAMPLE",
 }
 """What is not good for any name."""
@@ -78,7 +79,9 @@ def given(words: str) -> list[str]:
             value = str(each.type.choices[0])
         if isinstance(each, click.Argument):
             found.append(value)
-        elif isinstance(each, click.Option) and (each.required or each.help == "Required."):
+        elif isinstance(each, click.Option) and (
+            each.required or (each.help or "").startswith("Required.")
+        ):
             found += [each.opts[0], value]
     return found
 

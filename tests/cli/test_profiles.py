@@ -77,7 +77,7 @@ def test_the_order_of_endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_profiles_of_the_data_directory(tmp_path: Path) -> None:
     """They count beside AWS's; where neither has the profile, both are named."""
     settings = load({"data_dir": str(tmp_path)}, {}, None)
-    with pytest.raises(CommandRefused, match=r"under the profile ann; .*credentials: No such file"):
+    with pytest.raises(CommandRefused, match=r"under the profile ann: .*credentials: No such file"):
         find_keys_of_profile("ann", None, settings).some()
     (tmp_path / "credentials").write_text(
         "[ann]\naws_access_key_id = ANN\naws_secret_access_key = s\n"

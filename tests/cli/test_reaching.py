@@ -59,7 +59,7 @@ def test_what_an_endpoint_says_of_itself(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("url", ["ftp://x", "http://"])
 def test_urls_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """They are refused, by the name of the option or the variable."""
-    with pytest.raises(click.UsageError, match=r"^--endpoint-url must be"):
+    with pytest.raises(click.UsageError, match=r"^--url must be"):
         find_endpoint(url, settings_of(tmp_path))
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     with pytest.raises(click.UsageError, match=r"^AWS_ENDPOINT_URL must be"):

@@ -130,7 +130,12 @@ def test_a_review_handler_is_set_and_shown(command: Command) -> None:
 
 def test_a_name_that_several_rooms_have_is_told(command: Command) -> None:
     """With the ids of which one is to be taken."""
-    ids = [said(command("room", "create", "twin")).rpartition("/")[2] for _ in range(2)]
+    made = [command("room", "create", "twin") for _ in range(2)]
+    ids = [said(each).rpartition("/")[2] for each in made]
+    assert [each.stderr for each in made] == [
+        "",
+        "Note: another room is called twin, too: say by its id which one you mean\n",
+    ]
     result = command("token", "twin", "--as", "alice")
     assert result.exit_code == ExitCode.REFUSED
     assert result.output.startswith("Error: 2 rooms are called twin: name one by its id: ")

@@ -95,12 +95,20 @@ def find_keys(
 
 
 def find_keys_of_profile(name: str, key: ClientKey | None, settings: Settings) -> Found:
-    """Return the keys that a profile names: `key`, of AWS's files, and the data directory's."""
+    """Return the keys that a profile names: `key`, of AWS's files, and the data directory's.
+
+    Raises:
+        CommandRefused: there is none.
+    """
     own = _read(settings.path("data_dir").resolve() / FILE, (name,))
     if isinstance(own, ClientKey):
         return Found([own] if key is None else [key, own], [])
-    missing = f"AWS's files have no access key under the profile {name}"
-    return Found([] if key is None else [key], [missing, own])
+    if key is None:
+        raise CommandRefused(
+            f"no access key under the profile {name}: AWS's files have none, and {own}",
+            ExitCode.USAGE,
+        )
+    return Found([key], [own])
 
 
 def known_key(

@@ -13,6 +13,9 @@ from click.shell_completion import CompletionItem
 
 from greenroom.cli.verbose import add_verbose
 
+_SENTENCE = 200
+"""Characters of a first sentence, at most."""
+
 
 class LateGroup(click.Group):
     """A group whose `late` commands are named as `module:function`, in `greenroom.cli`."""
@@ -31,6 +34,9 @@ class LateGroup(click.Group):
         add_verbose(command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_commands(self, ctx, formatter)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         return names_and_options(self, ctx, incomplete)
 
@@ -41,6 +47,14 @@ class LateGroup(click.Group):
         if not name.startswith("-") and name not in self.list_commands(ctx):
             raise unknown(ctx, name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+
+def write_commands(group: click.Group, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """List a group's commands, each with its first sentence whole: cut off, it would say little."""
+    found = ((name, group.get_command(ctx, name)) for name in group.list_commands(ctx))
+    rows = [(name, each.get_short_help_str(_SENTENCE)) for name, each in found if each]
+    with formatter.section("Commands"):
+        formatter.write_dl(rows)
 
 
 def names_and_options(

@@ -124,7 +124,12 @@ def _without_usage() -> Iterator[None]:
         raise click.UsageError(f"{said}{stop} See {error.ctx.command_path} --help") from None
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="To begin: greenroom serve, and in another terminal greenroom chat lobby --as alice."
+    " Examples: greenroom cheat.",
+)
 @click.version_option(__version__, prog_name="greenroom", message="%(prog)s %(version)s")
 def main() -> None:
     """Greenroom: a self-hosted chat service that speaks Amazon IVS Chat's own protocols."""

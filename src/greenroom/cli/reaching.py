@@ -116,7 +116,7 @@ def find_endpoint(url: str | None, settings: Settings, profile: Profile | None =
         UsageError: a URL is not valid.
     """
     if url is not None:
-        return _parsed(url, "--endpoint-url", "")
+        return _parsed(url, "--url", "")
     written = _of_data_dir(settings)
     if written is not None and _is_option(settings, "data_dir"):
         return written

@@ -57,7 +57,7 @@ def run(*options: str) -> Result:
         (["arn:room"], "must be the name, the id or the ARN of a room"),
         ([ROOM.replace(":room/", ":logging-configuration/")], "or the ARN of a room"),
         ([ROOM, "--endpoint-url", "ws://h"], "must be http://HOST:PORT"),
-        ([ROOM, "--endpoint-url", "http://h:x"], "--endpoint-url"),
+        ([ROOM, "--endpoint-url", "http://h:x"], "--url"),
         ([ROOM, "--endpoint-url", "http://h/path?x"], "must end after the port"),
         ([ROOM, "--endpoint-url", "http://h/a%2Fb"], "or after a path such as /chat"),
         ([ROOM, "--connections", "0"], "--connections"),

@@ -13,7 +13,7 @@ import jmespath  # type: ignore[import-untyped]  # it has no types
 from click.shell_completion import CompletionItem
 
 from greenroom.aws.shapes import ListShape, Shape
-from greenroom.cli.groups import names_and_options
+from greenroom.cli.groups import names_and_options, write_commands
 from greenroom.cli.operations import models
 from greenroom.cli.operations.models import Service, option_of
 from greenroom.cli.operations.options import (
@@ -74,6 +74,9 @@ class _OfService(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return command_of(self._of, cmd_name) if cmd_name in self._of.operations else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_commands(self, ctx, formatter)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         return names_and_options(self, ctx, incomplete)

@@ -21,7 +21,7 @@ from greenroom.policies.iam_access import FREE_ACTIONS, IDENTITY_ACCESS
 
 IVSCHAT = {"ivschat": "2020-07-14"}
 
-OWN = Path(greenroom.__file__).parent / "aws" / "models"
+OWN = Path(greenroom.__file__).parent / "models"
 """Where models of Greenroom's own are: SERVICE/VERSION/service-2.json, as botocore has its own."""
 
 ONLY_ACTIONS = frozenset(

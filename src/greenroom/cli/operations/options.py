@@ -36,7 +36,11 @@ def shared_options() -> list[click.Parameter]:
         click.Option(
             ["--output"], type=click.Choice(list(FORMS)), default="json", help="Form.  [json]"
         ),
-        click.Option(["--cli-input-json"], metavar="JSON", help="All parameters; options change."),
+        click.Option(
+            ["--cli-input-json"],
+            metavar="JSON",
+            help="All parameters, or file:// and a file; options go before.",
+        ),
         click.Option(
             ["--generate-cli-skeleton"],
             is_flag=False,

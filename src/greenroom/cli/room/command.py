@@ -88,6 +88,10 @@ def create(
     """Make a room; names need not be unique, but then only ids tell which one is meant."""
     asked = _given(rate, length, uri, fallback)
     made = found.call("CreateRoom", name=name, tags=tags or None, **asked)
+    others = len(found.all(name=name)) - 1
+    if others > 0:
+        rooms = "another room is" if others == 1 else f"{others} other rooms are"
+        click.echo(f"Note: {rooms} called {name}, too: say by its id which one you mean", err=True)
     click.echo(as_json(made) if in_json else str(made["arn"]))
 
 
