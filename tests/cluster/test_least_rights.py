@@ -15,6 +15,7 @@ import nats
 import nats.errors
 import pytest
 
+from greenroom.bus.base import About
 from greenroom.bus.nats import subjects
 from greenroom.bus.nats.bus import LEADERS
 from greenroom.storage.postgres.store import PostgresStore
@@ -101,7 +102,7 @@ async def test_nodes_run_with_them(database: PostgreSQL, bus: NatsServer, tmp_pa
         for service in services:
             assert service.stop() == 0
             assert_no_faults(service)
-    assert "ermission" not in bus.log.read_text()
+    assert "Violation" not in bus.log.read_text()
 
 
 async def test_nodes_can_do_nothing_else_in_nats(bus: NatsServer) -> None:
@@ -138,7 +139,8 @@ def test_what_the_account_may_is_what_the_service_uses() -> None:
     asked = {f"$JS.API.{each}.*" for each in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")}
     assert found == {
         *("gr.*.*", "gd.*.*", f"{subjects.inbox('*')}*", LEADERS),
-        *(subjects.CONTROL, subjects.CONTROL_DELIVERED, subjects.ANNOUNCEMENTS),
+        *(subjects.CONTROL, subjects.CONTROL_DELIVERED),
+        *(subjects.ANNOUNCEMENTS + about for about in About),
         *(f"$JS.API.STREAM.CREATE.{name}" for name in streams),
         *asked,
     }
