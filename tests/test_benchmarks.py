@@ -26,6 +26,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks import (
     authorize,
+    capacity,
     chatroom,
     cluster,
     cluster_peers,
@@ -41,6 +42,7 @@ from benchmarks import (
     peers,
     redeem,
     review,
+    simulation,
     verify,
 )
 from benchmarks.bare import BarePython
@@ -57,6 +59,7 @@ from benchmarks.service import Greenroom
 from greenroom.model.principal import AccessRequest
 from greenroom.model.principal import Outcome as Decided
 from greenroom.policies.decision import CompiledPolicies
+from scripts.servers.nats_server import NatsServer
 
 FRAME_BYTES = PAYLOAD_BYTES + 4
 SERVERS = {Reference.name, BarePython.name, Greenroom.name}
@@ -220,6 +223,35 @@ def _small_stage(directory: Path) -> Iterator[cluster.Stage]:
         nodes.cluster("R1", server, directory, nodes=2, replicas=1) as two,
     ):
         yield cluster.Stage(cast(cluster.Alone, alone), two, two, two.of(cluster.SYNC, 1))
+
+
+def test_capacity_is_what_the_results_say() -> None:
+    """The page has the tables that the measured costs give, and those add up."""
+    page = capacity.PAGE.read_text()
+    assert capacity.filled(page) == page
+    cost = capacity.costs()
+    for scenario in capacity.SCENARIOS:
+        best = capacity.fewest(scenario, cost)
+        assert best.load <= capacity.FULL
+        of_a_node = scenario.viewers / best.clusters / best.nodes
+        assert of_a_node <= capacity.MOST_CONNECTIONS
+        written = of_a_node * scenario.rate * min(cost.delivery, cost.joined) / 1e6
+        assert written < best.load < written + best.hearing + best.telling + 0.3
+
+
+def test_simulated_nodes(tmp_path: Path, nats_r1: list[NatsServer]) -> None:
+    """A message is heard where a room's viewers are, and each other node is told of each room."""
+    spread = simulation.Spread(3, 6, 12)
+    there = simulation.placed(spread)
+    told, heard = simulation.telling(spread), simulation.heard_by(nats_r1, spread, 0.2)
+    capacity.keep(tmp_path, [told], [heard])
+    assert capacity.simulated(tmp_path) == ([told], [heard])
+    assert told.rooms == sum(map(len, there)) / 3
+    assert told.news == 2 * told.rooms
+    assert 1 < heard.nodes <= 3
+    assert heard.servers > 0
+    assert capacity.on(1, 5) == 1
+    assert round(capacity.on(8, 8), 2) == 5.25
 
 
 def test_cluster(tiny: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -490,7 +522,7 @@ def test_a_plot_is_svg_that_escapes_names() -> None:
 TABLES = [
     name
     for name in re.findall(r"^bench-(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    if name != "verify"  # it compares, and publishes nothing
+    if name not in {"verify", "capacity"}  # they compare and reckon, and publish nothing
 ]
 
 
