@@ -37,6 +37,14 @@ def test_every_command_has_it(command: str) -> None:
     assert "--verbose" in CliRunner().invoke(commands.main, names).stdout
 
 
+def test_options_of_another_program() -> None:
+    """`greenroom test` passes its command's options on, and so takes none of that name away."""
+    context = click.Context(commands.main)
+    command = commands.main.get_command(context, "test")
+    assert command is not None
+    assert "verbose" not in {option.name for option in command.params}
+
+
 def test_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one line that names the place, and not what it is about; with the option, all of it."""
 

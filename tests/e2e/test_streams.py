@@ -95,6 +95,13 @@ def test_commands_that_print(command: str) -> None:
         assert shell(f"{GREENROOM} {command} >/dev/full 2>&1").returncode == 1
 
 
+def test_a_terminal_that_lacks_characters() -> None:
+    """What its encoding has not is escaped: no command fails for it."""
+    ended = shell(f"PYTHONIOENCODING=latin-1 {GREENROOM} doctor --url http://127.0.0.1:1")
+    assert ended.returncode == 13
+    assert "\\u2192 start it" in ended.stdout
+
+
 def test_commands_that_ask_a_service(tmp_path: Path) -> None:
     """Administration and measurements do the same."""
     with running(tmp_path / "data") as service:

@@ -94,7 +94,8 @@ def _minded(
     return kind(
         stream.buffer,
         encoding=stream.encoding,
-        errors=stream.errors,
+        # What people write has characters that a terminal's encoding may lack.
+        errors="backslashreplace" if stream.errors == "strict" else stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

@@ -13,6 +13,8 @@ def add_verbose(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for each in command.commands.values():
             add_verbose(each)
+    elif command.context_settings.get("ignore_unknown_options"):
+        return  # what it does not know is another program's, and so is --verbose
     elif not any(option.name == "verbose" for option in command.params):
         command.params.append(_option())
 

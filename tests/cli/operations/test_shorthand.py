@@ -2,6 +2,8 @@
 
 import pytest
 from awscli.shorthand import ShorthandParseError, ShorthandParser  # type: ignore[import-untyped]  # it has no types
+from hypothesis import given
+from hypothesis import strategies as st
 
 from greenroom.aws.shapes import ListShape, MapShape, Shape, StringShape, StructureShape
 from greenroom.cli.operations.shorthand import ShorthandInvalid, fitted, parse
@@ -52,6 +54,17 @@ def test_what_is_none(text: str) -> None:
     with pytest.raises(ShorthandInvalid) as invalid:
         parse(text)
     assert str(invalid.value)
+
+
+@given(st.text("ab=,[]{}'\"\\ -", max_size=12))
+def test_whatever_is_typed(text: str) -> None:
+    """What both read is the same, and nothing is worse than refused."""
+    try:
+        ours = parse(text)
+        theirs = ShorthandParser().parse(text)
+    except (ShorthandInvalid, ShorthandParseError):
+        return
+    assert ours == theirs
 
 
 def test_files() -> None:

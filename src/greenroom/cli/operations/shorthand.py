@@ -13,7 +13,7 @@ from greenroom.aws.shapes import ListShape, MapShape, Shape, StructureShape
 Parsed = object
 
 _KEY = re.compile(r"\s*([\w\-.#/:]*)\s*(@?)\s*=\s*", re.ASCII)
-_FIRST = re.compile(r"(?:\\,|[^,\"'\[\]{}\s=])(?:\\,|[^,\"'\]}])*")
+_FIRST = re.compile(r"(?:\\,|[^,\"'\[{\s=])(?:\\,|[^,\"'\]}])*")
 _FURTHER = re.compile(r"(?:\\,|[^,\"'\[{\s=])(?:\\,|[^,\"'=])*")
 _QUOTED = {"'": re.compile(r"'((?:\\'|[^'])*)'"), '"': re.compile(r'"((?:\\"|[^"])*)"')}
 
