@@ -1,7 +1,8 @@
 """What a person does in rooms from the command line, against the real process.
 
-Covers: greenroom.cli.room.acting, greenroom.cli.room.chat, greenroom.cli.room.command,
-greenroom.cli.room.service, greenroom.cli.room.tail
+Covers: greenroom.cli.room.acting, greenroom.cli.room.being, greenroom.cli.room.chat,
+greenroom.cli.room.command, greenroom.cli.room.say, greenroom.cli.room.service,
+greenroom.cli.room.tail
 """
 
 import json

@@ -41,7 +41,7 @@ COMMANDS = {
     "review": "review.command:review",
     "room": "room.command:room",
     "rooms": "room.command:rooms",
-    "say": "room.acting:say",
+    "say": "room.say:say",
     "serve": "serve:serve",
     "tail": "room.tail:tail",
     "test": "test:test",

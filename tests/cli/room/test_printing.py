@@ -1,4 +1,7 @@
-"""What strangers wrote is printed without obeying it."""
+"""What strangers wrote is printed without obeying it.
+
+Covers: greenroom.cli.escaping
+"""
 
 import json
 from datetime import UTC, datetime
@@ -8,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.cli.room.printing import json_of, line_of, printable
+from greenroom.cli.escaping import printable
+from greenroom.cli.room.printing import json_of, line_of
 from greenroom.client import (
     ChatEvent,
     ChatMessage,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from greenroom.cli.room.printing import printable
+from greenroom.cli.escaping import printable
 
 Result = object
 

@@ -9,9 +9,9 @@ import msgspec
 from greenroom.aws.own_service import SERVICE
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api
+from greenroom.cli.escaping import printable
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
-from greenroom.cli.room.printing import printable
 from greenroom.cli.room.service import Rooms, complete_rooms
 from greenroom.review.base import Content, Reviewed
 

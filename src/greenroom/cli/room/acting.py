@@ -1,6 +1,5 @@
-"""`greenroom token`, `say`, `event`, `delete-message` and `kick`: one act in a room."""
+"""`greenroom token`, `event`, `delete-message` and `kick`: one act in a room, by the API."""
 
-import asyncio
 import json
 from functools import partial
 
@@ -8,7 +7,6 @@ import click
 
 from greenroom.cli.admin.options import pairs
 from greenroom.cli.room.service import Rooms, a_room, as_json, room_command, websocket_url
-from greenroom.client import SendMessageRequest
 from greenroom.model.chat_token import Capability
 
 _CAN = click.Choice([each.value for each in Capability])
@@ -49,23 +47,6 @@ def token(
         click.echo(f"new WebSocket({json.dumps(url)}, {json.dumps(made['token'])})")
     else:
         click.echo(made["token"])
-
-
-@click.command()
-@a_room
-@click.argument("text")
-@_as_user
-@_attributes
-@room_command
-def say(found: Rooms, room: str, text: str, *, user: str, attributes: dict[str, str]) -> None:
-    """Send a message; print its id when everybody has been shown it."""
-    arn = found.find(room)
-
-    async def send() -> str:
-        async with found.chat_room(arn, user, [Capability.SEND_MESSAGE]) as chat:
-            return (await chat.send_message(SendMessageRequest(text, attributes or None))).id
-
-    click.echo(asyncio.run(send()))
 
 
 @click.command()

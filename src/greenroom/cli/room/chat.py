@@ -9,8 +9,10 @@ from contextlib import suppress
 
 import click
 
-from greenroom.cli.room.printing import line_of, printable
-from greenroom.cli.room.service import Rooms, a_room, room_command
+from greenroom.cli.escaping import printable
+from greenroom.cli.room.being import chat_command, chat_room
+from greenroom.cli.room.printing import line_of
+from greenroom.cli.room.service import Rooms, a_room
 from greenroom.client import (
     ChatDisconnected,
     ChatError,
@@ -33,7 +35,7 @@ _MODERATION = "/delete ID [REASON], /kick USER [REASON]"
 @a_room
 @click.option("--as", "user", help="Who you are: the token's user id.  [your login name]")
 @click.option("--moderator", is_flag=True, help="May delete messages and disconnect users, too.")
-@room_command
+@chat_command
 def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     """Chat in a room: type to say something, /help shows what else there is.
 
@@ -41,7 +43,7 @@ def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     """
     arn = found.find_or_make(room)
     can = list(IVS_CAPABILITIES) if moderator else [Capability.SEND_MESSAGE]
-    made = found.chat_room(arn, user or getpass.getuser(), can)
+    made = chat_room(found, arn, user or getpass.getuser(), can)
     with suppress(KeyboardInterrupt):
         asyncio.run(_Chat(made, printable(room), moderator=moderator).run())
 

@@ -3,7 +3,7 @@
 import click
 
 from greenroom.cli.admin.options import pairs
-from greenroom.cli.room.printing import printable
+from greenroom.cli.escaping import printable
 from greenroom.cli.room.service import Members, Rooms, a_room, as_json, room_command
 
 _SHOWN = {

@@ -1,33 +1,16 @@
 """How what others wrote is printed, for people and for scripts."""
 
 import json
-import unicodedata
 from datetime import datetime
 
 import click
 
+from greenroom.cli.escaping import printable
 from greenroom.client.chat_room import Entity
 from greenroom.client.entities import DeleteMessageEvent, DisconnectUserEvent
 from greenroom.protocol.received import ChatMessage
 
-_JOINER = "\u200d"
-"""Joins emoji into one; it is the only format character that is printed."""
-
 _COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green")
-
-
-def printable(text: str) -> str:
-    """Return a text whose control and format characters are escaped, as are ends of lines.
-
-    Chat is what strangers wrote: an escape sequence could repaint the screen or name a window, and
-    a mark of direction could turn the line around.
-    """
-    return "".join(
-        char
-        if char == _JOINER or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
-        else char.encode("unicode_escape", "backslashreplace").decode()
-        for char in text
-    )
 
 
 def line_of(entity: Entity) -> str:

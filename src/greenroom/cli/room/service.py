@@ -1,9 +1,9 @@
 """A running service for the commands about rooms, and rooms by what people call them."""
 
-import asyncio
 import functools
 import json
 import re
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from typing import Concatenate, ParamSpec
@@ -14,10 +14,7 @@ from click.shell_completion import CompletionItem
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.exit_codes import ExitCode
-from greenroom.cli.options import ending
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
-from greenroom.client import ChatDisconnected, ChatError, ChatRoom, RequestTimeout
-from greenroom.model.chat_token import Capability
 from greenroom.process.start_refused import StartRefused
 
 P = ParamSpec("P")
@@ -40,6 +37,11 @@ class Rooms:
     def endpoint(self) -> Endpoint:
         """Return where the service is."""
         return self._api.endpoint
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how the service's certificate is checked; None without TLS."""
+        return self._api.tls
 
     def call(self, operation: str, **parameters: object) -> Members:
         """Return an operation's result; parameters that are None are left out."""
@@ -120,27 +122,6 @@ class Rooms:
             sessionDurationInMinutes=minutes,
         )
 
-    def chat_room(
-        self,
-        room_arn: str,
-        user_id: str,
-        capabilities: Sequence[Capability] = (),
-        attributes: dict[str, str] | None = None,
-        attempts: int | None = 3,
-    ) -> ChatRoom:
-        """Return a room to connect to, with tokens that this command may create."""
-
-        async def provide() -> object:
-            return await asyncio.to_thread(self.token, room_arn, user_id, capabilities, attributes)
-
-        context = self._api.tls
-        return ChatRoom(
-            websocket_url(self.endpoint),
-            provide,
-            max_reconnect_attempts=attempts,
-            ssl=True if context is None else context,
-        )
-
 
 def _age(room: Members) -> tuple[str, str]:
     return str(room["createTime"]), str(room["id"])
@@ -185,12 +166,6 @@ def room_command(
             api = Api(reached.endpoint, reached.key, reached.region)
             try:
                 command(Rooms(api, reached.region), *args, **kwargs)
-            except ChatError as refused:
-                raise ending(refused, ExitCode.REFUSED) from refused
-            except ChatDisconnected as lost:
-                raise _lost(lost) from lost
-            except RequestTimeout as late:
-                raise ending(late, ExitCode.UNREACHABLE) from late
             finally:
                 api.close()
 
@@ -200,12 +175,3 @@ def room_command(
 def as_json(members: object) -> str:
     """Return members as JSON for people and scripts."""
     return json.dumps(members, indent=2, ensure_ascii=False)
-
-
-def _lost(lost: ChatDisconnected) -> click.ClickException:
-    """Return the end for a connection that did not come about, with what the cause says."""
-    cause = lost.__cause__
-    if isinstance(cause, CommandRefused):
-        return ending(cause, cause.code)
-    why = f": {cause}" if cause is not None else ""
-    return ending(RuntimeError(f"{lost}{why}"), ExitCode.UNREACHABLE)

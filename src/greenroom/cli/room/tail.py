@@ -5,8 +5,10 @@ import secrets
 
 import click
 
-from greenroom.cli.room.printing import json_of, line_of, printable
-from greenroom.cli.room.service import Rooms, complete_rooms, room_command
+from greenroom.cli.escaping import printable
+from greenroom.cli.room.being import chat_command, chat_room
+from greenroom.cli.room.printing import json_of, line_of
+from greenroom.cli.room.service import Rooms, complete_rooms
 from greenroom.client import ChatRoom, DisconnectReason
 
 
@@ -14,7 +16,7 @@ from greenroom.client import ChatRoom, DisconnectReason
 @click.argument("rooms", nargs=-1, required=True, shell_complete=complete_rooms)
 @click.option("--json", "in_json", is_flag=True, help="Print one line of JSON for each.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")
-@room_command
+@chat_command
 def tail(found: Rooms, rooms: tuple[str, ...], *, in_json: bool, count: int | None) -> None:
     """Print what is shown in rooms, until Ctrl-C; a connection that breaks is made again."""
     arns = {found.find(room): room for room in rooms}
@@ -49,7 +51,7 @@ class _Tail:
 
     async def _follow(self, arn: str, name: str) -> None:
         prefix = f"{printable(name)} " if len(self._arns) > 1 and not self._in_json else ""
-        chat = self._rooms.chat_room(arn, self._user, attempts=None)
+        chat = chat_room(self._rooms, arn, self._user, attempts=None)
         # The first connection is what was asked for: what is wrong with it is told, not repeated.
         await asyncio.to_thread(self._rooms.token, arn, self._user)
         chat.add_listener("connecting", lambda: self._note(f"connecting to {name}"))
