@@ -38,8 +38,8 @@ MODULE = re.compile(rf"(?<![\w./:-])(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?![\w/*-]
 @pytest.mark.parametrize("page", NAMED, ids=lambda page: page.stem)
 def test_named_modules_are_there(page: Path) -> None:
     """What an explanation calls by its place, a module or something in one, is in that place."""
-    missing = [name for name in MODULE.findall(page.read_text("utf-8")) if not _exists(name)]
-    assert missing == []
+    named = [name for name in MODULE.findall(page.read_text("utf-8")) if not name.endswith(".md")]
+    assert [name for name in named if not _exists(name)] == []
 
 
 def _exists(name: str) -> bool:
@@ -75,9 +75,7 @@ def test_ten_questions_are_answered_from_the_first_page() -> None:
     asked = re.findall(r"^\| … (.+?)\? \| (.+) \|$", index, re.MULTILINE)
     assert len(asked) >= 10
     for question, answer in asked:
-        pages = re.findall(r"\{doc}`(?:[^`<]*<)?([\w/-]+)>?`", answer)
-        assert pages, question
-        assert [page for page in pages if not (DOCS / f"{page}.md").is_file()] == []
+        assert LINK.findall(answer), question
 
 
 def test_every_command_is_in_the_reference() -> None:
@@ -86,3 +84,57 @@ def test_every_command_is_in_the_reference() -> None:
     headings = re.findall(r"^##+ greenroom ([\w -]+)$", page, re.MULTILINE)
     assert len(headings) == len(set(headings))
     assert {each.partition(" ")[0] for each in headings} == COMMANDS.keys()
+
+
+ROOT = DOCS.parent
+READ = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks" / "README.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^()\s]+)\)")
+FENCE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
+INCLUDING = {"docs/changes.md", "docs/contributing.md"}
+"""Pages that only the built site has: elsewhere the files that they include are read."""
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_are_read_without_a_build(page: Path) -> None:
+    """On a code host every reference is a link: write [Title](page.md), not a role of Sphinx's."""
+    text = page.read_text("utf-8")
+    roles = re.findall(
+        r"(?<![^\s(])\{[a-z:]+\}`|^ *(?:```|:::)\{(?!toctree)[a-z]+\}", text, re.MULTILINE
+    )
+    assert str(page.relative_to(ROOT)) in INCLUDING or roles == []
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """The file that a link names is there, and so is the heading behind its #."""
+    broken = []
+    for link in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
+        if re.match("https?://|mailto:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the headings of a page as links name them."""
+    text = FENCE.sub("", page.read_text("utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
+def test_shown_files_are_those_that_are_there() -> None:
+    """What stands below a comment `file: NAME` is that file."""
+    shown = 0
+    for page in READ:
+        for name, text in re.findall(
+            r"<!-- file: (\S+) -->\n```\w+\n(.*?)\n```", page.read_text("utf-8"), re.DOTALL
+        ):
+            assert text == (ROOT / name).read_text("utf-8").rstrip(), f"{page}: {name}"
+            shown += 1
+    assert shown == 3
