@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.tls.transport import HIGH_WATER
+from greenroom.tls.transport import FEW_RECORDS, HELLO_BYTES, HIGH_WATER, SLICE_BYTES
 from tests.stand_ins.tls_pair import IN_CLEAR, Keys, Pair
 
 
@@ -100,7 +100,7 @@ def test_a_connection_that_ends_in_its_handshake(keys: Keys, by_turn: bool) -> N
 def test_who_sends_more_before_its_turn(keys: Keys) -> None:
     """A client has no reason to; what is kept of it has a bound."""
     pair = Pair(keys)
-    pair.transport.data_received(b"\x16" * HIGH_WATER)
+    pair.transport.data_received(b"\x16" * HELLO_BYTES)
     assert not pair.lower.aborted
     pair.transport.data_received(b"\x16")
     assert pair.lower.aborted
@@ -128,7 +128,7 @@ def test_a_request_in_clear(keys: Keys, first: bytes) -> None:
 def test_no_tls(keys: Keys) -> None:
     """The peer gets an alert, and other connections are not disturbed by the rest."""
     pair, other = Pair(keys), Pair(keys)
-    pair.transport.data_received(b"\x16\x03\x01\x40\x00" + b"\xff" * 20_000)
+    pair.transport.data_received(b"\x16\x03\x01\x20\x00" + b"\xff" * 10_000)
     keys.take_turns()
     assert pair.lower.closed
     assert pair.lower.written[0][:1] == b"\x15"
@@ -155,6 +155,67 @@ def test_a_record_that_was_changed(at: int, by: int, behind: bytes) -> None:
         pair.hear()
     other.transport.data_received(other.say(b"y"))
     assert other.above.received == b"y"
+
+
+def small(pair: Pair, number: int) -> bytes:
+    """Return so many records of one byte."""
+    return b"".join(pair.say(b"%d" % (each % 10)) for each in range(number))
+
+
+def test_a_flood_of_small_records(pair: Pair, keys: Keys) -> None:
+    """A slice is read, then others have their turn; in the end everything has come, in order."""
+    number = 2_000
+    text = b"".join(b"%d" % (each % 10) for each in range(number))
+    pair.transport.data_received(small(pair, number))
+    slices = 1
+    assert FEW_RECORDS < len(pair.above.received) < number / 3
+    assert (pair.lower.reading, len(keys.waiting)) == (False, 1)
+    pair.transport.data_received(pair.say(b"behind"))
+    while keys.waiting:
+        assert len(keys.waiting) == 1
+        keys.waiting.popleft()()
+        slices += 1
+    assert pair.above.received == text + b"behind"
+    assert pair.lower.reading
+    assert slices > number * 22 / SLICE_BYTES
+
+
+def test_large_records_wait_for_no_turn(pair: Pair, keys: Keys) -> None:
+    """However much comes at once."""
+    pair.transport.data_received(pair.say(b"x" * 200_000))
+    assert len(pair.above.received) == 200_000
+    assert not keys.waiting
+
+
+def test_who_stops_reading_in_a_flood(pair: Pair, keys: Keys) -> None:
+    """Nothing is given to it until it reads again."""
+    pair.transport.data_received(small(pair, 1_000))
+    pair.transport.pause_reading()
+    before = pair.above.received
+    keys.take_turns()
+    assert pair.above.received == before
+    assert not pair.transport.is_reading()
+    pair.transport.resume_reading()
+    assert (pair.lower.reading, len(keys.waiting)) == (False, 1)
+    keys.take_turns()
+    assert (len(pair.above.received), pair.lower.reading) == (1_000, True)
+
+
+@pytest.mark.parametrize("how", ["close", "abort", "lost"])
+def test_the_end_of_a_flood(pair: Pair, keys: Keys, how: str) -> None:
+    """What waited is forgotten, whoever ends."""
+    pair.transport.data_received(small(pair, 1_000))
+    before = pair.above.received
+    if how == "close":
+        pair.transport.close()
+        pair.transport.data_received(pair.end())
+        assert not pair.lower.closed
+    elif how == "abort":
+        pair.transport.abort()
+    else:
+        pair.transport.connection_lost(None)
+    keys.take_turns()
+    assert pair.above.received == before
 
 
 def test_closing(pair: Pair, keys: Keys) -> None:

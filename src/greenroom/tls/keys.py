@@ -79,8 +79,8 @@ class TlsKeys:
             raise TlsFault(error) from None
         return True
 
-    def open(self, side: ssl.SSLObject, data: bytes) -> tuple[bytes, bool]:
-        """Return what arrived, and whether the peer says that nothing follows.
+    def open(self, side: ssl.SSLObject, data: bytes) -> tuple[list[bytes], bool]:
+        """Return what arrived, record by record, and whether the peer says that nothing follows.
 
         Raises:
             TlsFault: a record is not from the peer, or against the rules; the bytes to send say so.
@@ -92,13 +92,13 @@ class TlsKeys:
             while piece := side.read(RECORD_BYTES):
                 pieces.append(piece)
         except ssl.SSLWantReadError:
-            return _joined(pieces), False
+            return pieces, False
         except (ssl.SSLError, OSError) as error:
             # Whose bytes these are is over: the next connection's must not come behind them.
             self._incoming.read()
-            raise TlsFault(error, _joined(pieces)) from None
+            raise TlsFault(error, pieces) from None
         self._incoming.read()
-        return _joined(pieces), True
+        return pieces, True
 
     def seal(self, side: ssl.SSLObject, data: bytes) -> bytes:
         """Return the records that carry the data.
@@ -122,7 +122,3 @@ class TlsKeys:
         with contextlib.suppress(ssl.SSLError, OSError):
             side.unwrap()
         return self.outgoing.read()
-
-
-def _joined(pieces: list[bytes]) -> bytes:
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

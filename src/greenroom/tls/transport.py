@@ -4,7 +4,8 @@
   transport. Everything is encrypted when it is written: what waits is ciphertext, and counts so.
 - Records leave in the order in which they were made. So whoever writes past the plain transport,
   as the fan-out does, may do so only while nothing waits there; `pause_writing` tells.
-- A handshake's first step waits for its turn. Everything later is cheap.
+- A handshake's first step waits for its turn. Everything later is cheap, but for who sends records
+  of a byte or two: of these some hundred are read, then others have their turn.
 - A request in clear is told, in clear, what is spoken here: its first byte is a letter, as of every
   request, and TLS begins with no letter.
 - The end: `close` says so by a record (close_notify, RFC 8446 6.1) behind all that was written,
@@ -13,7 +14,7 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -27,6 +28,14 @@ HIGH_WATER = 65_536
 
 
 log = structlog.get_logger()
+HELLO_BYTES = 16_384
+"""What a client may send before its handshake has its turn: more than any has reason to."""
+
+SLICE_BYTES = 8_192
+"""What is decrypted at once: records of one byte take half a millisecond then."""
+
+FEW_RECORDS = 64
+"""So many in a slice are no flood: the next slice need not wait for a turn."""
 
 
 class _State(IntEnum):
@@ -43,6 +52,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_lower",
         "_paused",
         "_protocol",
+        "_reads",
+        "_rest",
         "_state",
         "_timer",
         "descriptor",
@@ -72,6 +83,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._high = HIGH_WATER
         self._paused = False
         self._timer: Cancellable | None = None
+        # What came and waits for its turn to be decrypted; whether what is above wants to read.
+        self._rest = b""
+        self._reads = True
 
     # What the plain transport calls
 
@@ -127,7 +141,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 return
             self.keys.wait_turn(self._begin)
         self._early += data
-        if len(self._early) > HIGH_WATER:
+        if len(self._early) > HELLO_BYTES:
             self._lower.abort()
 
     def _begin(self) -> None:
@@ -171,9 +185,36 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     # What arrives
 
     def _receive(self, data: bytes) -> None:
-        self._deliver(*self._open(data))
+        if self._rest:
+            # Some was on its way when reading was stopped.
+            self._rest += data
+            return
+        for start in range(0, len(data), SLICE_BYTES):
+            records, ended, fault = self._open(data[start : start + SLICE_BYTES])
+            self._deliver(records, ended, fault)
+            if self._state is not _State.OPEN:
+                return
+            rest = data[start + SLICE_BYTES :]
+            if rest and (len(records) > FEW_RECORDS or not self._reads):
+                self._rest = rest
+                self._lower.pause_reading()
+                if self._reads:
+                    self.keys.wait_turn(self._take_turn)
+                return
 
-    def _open(self, data: bytes) -> tuple[bytes, bool, Exception | None]:
+    def _take_turn(self) -> None:
+        """Go on with what waits."""
+        if self._state is not _State.OPEN or not self._reads or not self._rest:
+            return
+        rest, self._rest = self._rest, b""
+        self._receive(rest)
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._reads and not self._rest and not self._lower.is_closing():
+            self._lower.resume_reading()
+
+    def _open(self, data: bytes) -> tuple[Sequence[bytes], bool, Exception | None]:
         """Return what arrived, whether the peer has ended, and what is wrong."""
         try:
             return (*self.keys.open(self.side, data), None)
@@ -184,9 +225,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             if self.keys.outgoing.pending:
                 self._send()
 
-    def _deliver(self, received: bytes, ended: bool, fault: Exception | None) -> None:
-        if received and self._state is _State.OPEN and not self._lower.is_closing():
-            self._protocol.data_received(received)
+    def _deliver(self, records: Sequence[bytes], ended: bool, fault: Exception | None) -> None:
+        if records and self._state is _State.OPEN and not self._lower.is_closing():
+            self._protocol.data_received(records[0] if len(records) == 1 else b"".join(records))
         if fault is not None:
             # The alert is written; behind it nothing may come.
             self._state = max(self._state, _State.CLOSING)
@@ -207,6 +248,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _wait_for_end(self, data: bytes) -> None:
         """Throw away what comes behind our end; at the peer's, close."""
+        if self._rest:
+            # Of what waited nothing was decrypted, so what follows cannot be; TCP's end will do.
+            return
         try:
             _, ended = self.keys.open(self.side, data)
         except TlsFault:
@@ -260,15 +304,20 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Read nothing until `resume_reading`."""
+        self._reads = False
         self._lower.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again."""
-        self._lower.resume_reading()
+        """Read again, first what waits."""
+        self._reads = True
+        if self._rest:
+            self.keys.wait_turn(self._take_turn)
+        else:
+            self._lower.resume_reading()
 
     def is_reading(self) -> bool:
         """Whether it reads."""
-        return self._lower.is_reading()
+        return self._reads and not self.is_closing()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Tell what is above when more than `high` bytes wait, and when none do."""
