@@ -1,6 +1,7 @@
 """Three nodes on one PostgreSQL and three NATS servers, to try a cluster: `make cluster`.
 
-Everything runs on loopback, and ends with Ctrl-C; what was kept is deleted then.
+Everything runs on loopback, and ends with Ctrl-C; what was kept is deleted then. Without nodes
+(`--nodes 0`) it is the servers that nodes need, with settings for those that one starts oneself.
 """
 
 import argparse
@@ -10,11 +11,12 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from greenroom.process.files import write_private
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster
 from scripts.servers.node import Node, new_secrets_key
 from scripts.servers.postgresql import PostgreSQL, postgresql
@@ -22,16 +24,19 @@ from scripts.servers.process import ServerFailed, ServerProcess
 
 DATABASE = "greenroom"
 
+STOP = "Stop it: Ctrl-C"
+
 LOOK_SECONDS = 1.0
 """How often it is looked whether all still run."""
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """What runs."""
+    """What runs; `settings` are those of its nodes, by variable."""
 
     nodes: Sequence[Node]
     bus: Sequence[NatsServer]
     database: PostgreSQL
+    settings: Mapping[str, str]
 
     @property
     def processes(self) -> list[ServerProcess]:
@@ -62,18 +67,24 @@ def cluster(directory: Path, nodes: int, port: int) -> Iterator[Cluster]:
             node.start(wait=False)
         for node in started:
             node.until_ready()
-        yield Cluster(started, bus, database)
+        settings = {"GREENROOM_STORAGE": url, "GREENROOM_BUS": bus_of(bus)}
+        yield Cluster(started, bus, database, settings)
 
 
 def banner(running: Cluster) -> str:
     """Return what a person sees: endpoints, how to try them, and what may be killed."""
+    servers = [
+        *(f"  {each.name}  {each.url}  process {each.pid}" for each in running.bus),
+        f"  PostgreSQL  127.0.0.1:{running.database.port}  process {running.database.pid}",
+        "",
+    ]
+    if not running.nodes:
+        return "\n".join(["The servers are ready, for nodes of yours:", *servers, STOP])
     first = running.nodes[0].ready
     lines = [
         f"{len(running.nodes)} nodes are ready; what one of them is told, all know:",
         *(f"  {node.name}  {node.ready['api_url']}  process {node.pid}" for node in running.nodes),
-        *(f"  {each.name}  {each.url}  process {each.pid}" for each in running.bus),
-        f"  PostgreSQL  127.0.0.1:{running.database.port}  process {running.database.pid}",
-        "",
+        *servers,
         f"Access key   {first['access_key_id']}",
         f"Credentials  {first['credentials_file']}",
         f"Logs         {running.nodes[0].log.parent}",
@@ -84,13 +95,20 @@ def banner(running: Cluster) -> str:
         f" --endpoint-url {node.ready['api_url']} --region {first['region']} --profile greenroom"
         for node in running.nodes
     ]
-    return "\n".join([*lines, "Stop it: Ctrl-C"])
+    return "\n".join([*lines, STOP])
+
+
+def keep_settings(running: Cluster, file: Path) -> None:
+    """Write what a shell reads (`. FILE`) to start nodes with; it has a password."""
+    lines = [f"export {name}='{value}'\n" for name, value in running.settings.items()]
+    write_private(file, "".join(lines))
 
 
 def main() -> None:
     """Run a cluster until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
     parser.add_argument("--nodes", type=int, default=3, help="how many  [3]")
+    parser.add_argument("--settings", type=Path, help="file for the settings of nodes of one's own")
     parser.add_argument("--port", type=int, default=8471, help="port of the first; 0: free ones")
     told = parser.parse_args()
     ended = threading.Event()
@@ -99,6 +117,8 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="greenroom-cluster-"))
     try:
         with cluster(directory, told.nodes, told.port) as running:
+            if told.settings is not None:
+                keep_settings(running, told.settings)
             print(banner(running), flush=True)
             _watch(running, ended)
             print("stopping ...", flush=True)

@@ -13,23 +13,13 @@ from scripts.servers.postgresql import PostgreSQL
 from scripts.servers.postgresql_installation import PASSWORD, SUPERUSER, USER, newest
 from tests.running.buses import until
 from tests.running.cluster import Place, hear, nodes, place, recorded, say, status_of, viewers
+from tests.running.pages import commands
 from tests.running.servers import new_account
 from tests.running.service import Service
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "back-up-a-cluster.md"
-
-
-def commands(beginning: str) -> str:
-    """Return the page's block of commands that begins so."""
-    blocks = re.findall(r"^( *)```sh\n(.*?)^ *```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (found,) = (
-        re.sub(rf"^{indent}", "", block, flags=re.MULTILINE)
-        for indent, block in blocks
-        if block.strip().startswith(beginning)
-    )
-    return found
 
 
 def run(text: str, server: PostgreSQL, directory: Path, **names: str) -> None:
@@ -68,10 +58,12 @@ async def test_a_dump_restored_with_empty_streams(
         await until(lambda: recorded(logs) == ["one"])
         used, unused = node.token(room), node.token(room)
         assert await status_of(node, used) == 101
-        await asyncio.to_thread(run, commands("umask"), postgresql_newest, tmp_path, greenroom=name)
+        await asyncio.to_thread(
+            run, commands(PAGE, "umask"), postgresql_newest, tmp_path, greenroom=name
+        )
         api.create_room(name="later")
     names = {"greenroom_owner": USER, "greenroom_restored": f"{name}_restored"}
-    await asyncio.to_thread(run, commands("createdb"), postgresql_newest, tmp_path, **names)
+    await asyncio.to_thread(run, commands(PAGE, "createdb"), postgresql_newest, tmp_path, **names)
     after = Place(tmp_path, f"{database}_restored", new_account(nats_r1), before.secrets_key)
     with nodes(after, 1, chat_log_object_seconds="1") as (node,):
         assert [each["name"] for each in node.boto3().list_rooms()["rooms"]] == ["kept"]

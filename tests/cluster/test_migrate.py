@@ -245,6 +245,7 @@ def test_streams_do_not_move(stopped: Path, database: str, bus_url: str, tmp_pat
     cluster = Place(tmp_path, database, bus_url, (data / "secrets.key").read_text().strip())
     variables = {"GREENROOM_STORAGE": database, "GREENROOM_BUS": bus_url}
     done("--from", data, **variables)
+    (tmp_path / "chat-logs").mkdir()
     with nodes(cluster, 1) as (node,):
         asyncio.run(talk(node, node.boto3().list_rooms()["rooms"][0]["arn"], "hello"))
         assert node.stop() == 0
