@@ -7,6 +7,7 @@ import json
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -144,6 +145,18 @@ def test_the_banner_shows_the_secret_on_a_terminal_only(
     out = capsys.readouterr().out
     assert (SECRET in out) is (terminal and on_terminal)
     assert "aws ivschat list-rooms --endpoint-url http://127.0.0.1:8470 --region us-east-1" in out
+
+
+def test_the_banner_makes_a_chat_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line finds the service by its directory, which is named unless one is in its place."""
+    here = str((Path.cwd() / "greenroom-data").resolve())
+    for directory, option in ((here, ""), ("/a b", " --data-dir '/a b'")):
+        kept = msgspec.structs.replace(ready(f"{directory}/credentials"), data_dir=directory)
+        _announce(load({}, {}, None), kept)
+        line = f"\nChat:    greenroom chat lobby --as alice{option}\n"
+        assert line in capsys.readouterr().out
+    _announce(load({}, {}, None), ready(None))
+    assert "Chat: " not in capsys.readouterr().out
 
 
 def test_the_banner_quotes_paths(capsys: pytest.CaptureFixture[str]) -> None:

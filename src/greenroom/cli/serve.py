@@ -20,6 +20,7 @@ from greenroom.identities import root_key
 from greenroom.process.event_loop import allow_files, in_background, loop_factory, map_large_buffers
 from greenroom.process.files import write_private
 from greenroom.process.start_refused import FileUnwritable, StartRefused
+from greenroom.settings.table import BY_SETTING
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StorageUnavailable, StoreUnwritable
 from greenroom.telemetry import logs
@@ -159,9 +160,20 @@ def _banner(ready: Ready, stop: str) -> str:
         *_every_address(ready),
         "",
         f"Try it:  {_command(ready)}",
+        *_chat(ready),
         f"Stop it: {stop}",
     ]
     return "\n".join(lines)
+
+
+def _chat(ready: Ready) -> list[str]:
+    """Return the line that makes a chat of it, where the directory leads to the service."""
+    if ready.credentials_file is None or ready.data_dir is None:
+        return []
+    here = BY_SETTING["data_dir"].default
+    is_here = isinstance(here, Path) and str(here.resolve()) == ready.data_dir
+    option = "" if is_here else f" --data-dir {shlex.quote(ready.data_dir)}"
+    return [f"Chat:    greenroom chat lobby --as alice{option}"]
 
 
 def _certificate(ready: Ready) -> list[str]:

@@ -52,13 +52,13 @@ def tail(
     count: int | None,
     **which: str | None,
 ) -> None:
-    """Print each review as it goes, of all rooms or of these, until Ctrl-C; the latest first.
+    """Print the latest reviews, and each as it goes, of all rooms or of these, until Ctrl-C.
 
     Shown is whose message it was, which handler was asked, how that ended and how long it took.
     That needs the permission greenroom:ListReviews. --content also shows what was said and what the
     handler made of it, from the moment on at which the command starts: it needs
-    greenroom:RevealReviews, and the audit log has who looked. In a cluster these are the reviews of
-    the node that answers.
+    greenroom:RevealReviews, and the audit log has who looked. With several nodes or processes these
+    are the reviews of the one that answers.
     """
     with refusals_told():
         reached = reach({name: which[name] for name in WHICH})
