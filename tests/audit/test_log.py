@@ -305,3 +305,64 @@ async def test_lines_are_handed_over_together(tmp_path: Path) -> None:
         assert log._gathering, "the timer that was set for the first serves them all"
     await until(lambda: not log._gathering)
     await log.close()
+
+
+async def test_who_waits_is_let_go_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not when the disk has place again: his line is one of those that are missing."""
+    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 60)
+    gate = threading.Event()
+
+    def write(descriptor: int, data: bytes) -> int:
+        gate.wait()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    log = AuditLog(tmp_path / "audit.log", bound=1)
+    log.start()
+    await log.record(entry(0))
+    await until(lambda: not log._lines)
+    await log.record(entry(1))
+    waiting = asyncio.ensure_future(log.record(entry(2)))
+    await asyncio.sleep(0)
+    gate.set()
+    async with asyncio.timeout(10):
+        await waiting
+    assert log.lost == 1
+    await log.close()
+
+
+@pytest.mark.parametrize(("waiting", "missing"), [(0, 2), (1, 3)])
+async def test_the_end_says_what_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: int, missing: int
+) -> None:
+    """What was being written as well as what waited behind it."""
+
+    def write(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    with structlog.testing.capture_logs() as told:
+        for number in range(2):
+            await log.record(entry(number))
+        await until(lambda: log._failing)
+        for number in range(waiting):
+            await log.record(entry(2 + number))
+        await log.close()
+    assert told[-1]["event"] == "audit log ends with lines that could not be written"
+    assert told[-1]["lines"] == missing
+
+
+async def test_an_end_with_nothing_missing_says_nothing(tmp_path: Path) -> None:
+    """Whether there was something to write or not."""
+    with structlog.testing.capture_logs() as told:
+        for count in (0, 1):
+            log = AuditLog(tmp_path / "audit.log")
+            log.start()
+            for number in range(count):
+                await log.record(entry(number))
+            await log.close()
+    assert told == []

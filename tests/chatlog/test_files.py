@@ -266,3 +266,15 @@ async def test_what_another_killed_process_left(tmp_path: Path) -> None:
     await destination.deliver(target, batch)
     await destination.close()
     assert contents(tmp_path) == {path: made.body()}
+
+
+async def test_parts_that_somebody_else_has_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes may clear up at the same time: who comes second has nothing to do."""
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: [path / ".gone.part"])
+    destination = FilesDestination(lambda: tmp_path, 300, 1_000_000, "new")
+    target, batch = a_target(DestinationKind.S3, "bucket"), a_batch(rooms=1)
+    await destination.check(target)
+    assert not await destination.deliver(target, batch)
+    await destination.close()

@@ -6,6 +6,8 @@ Covers: greenroom.bus.streams
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -221,6 +223,28 @@ class TestReading:
             assert made.streams.reads == reads
             await made.advance(2 * LEASE_PAUSE)
             assert await made.on_record() == list(range(1, 7))
+
+    async def test_who_waits_for_the_lease_asks_now_and_then(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Never sooner than after a pause, and after half of one more at most."""
+        async with nodes(2) as made:
+            for tail in made.tails:
+                monkeypatch.setattr(tail._around, "random", lambda: 1.0)
+            await made.advance(3 * LEASE_PAUSE)
+            asked: list[float] = []
+            lease = made.journal.lease
+
+            def noted(name: str) -> Any:
+                asked.append(made.time.seconds)
+                return lease(name)
+
+            monkeypatch.setattr(made.journal, "lease", noted)
+            for _ in range(40):
+                await made.advance(LEASE_PAUSE / 4)
+            pauses = [after - before for before, after in pairwise(asked)]
+            assert len(pauses) > 3
+            assert LEASE_PAUSE <= min(pauses) <= max(pauses) <= 1.8 * LEASE_PAUSE
 
     async def test_a_reader_that_lost_its_lease(self) -> None:
         """Two that read at the same time add each record once."""

@@ -337,6 +337,18 @@ async def test_a_connection_that_breaks_is_replaced(server: Server) -> None:
     assert server.tokens == ["token0", "token1", "token2", "token3"]
 
 
+async def test_a_proxy_of_the_environment_is_used(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by all that reaches the network from here."""
+    monkeypatch.setenv("ws_proxy", server.url.replace("ws://", "http://"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with ChatRoom("ws://nowhere.invalid/", tokens(), max_reconnect_attempts=0) as room:
+        assert room.state is ConnectionState.CONNECTED
+        assert server.tokens == ["token0"]
+
+
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 4001])
 async def test_a_connection_that_the_server_closes_is_not(server: Server, code: int) -> None:
     """Whatever its code says: the session is over, or a moderator ended it."""
@@ -383,6 +395,24 @@ async def test_a_token_provider_may_fail(server: Server) -> None:
         await room.connect()
     assert asked == 4
     assert str(caught.value.__cause__) == "no token today"
+
+
+async def test_what_failed_before_is_no_reason_for_what_fails_later(server: Server) -> None:
+    """A provider that failed once has nothing to do with a connection that is not made."""
+    asked = 0
+
+    async def provide() -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("no token yet")
+        room._running.cancel()  # type: ignore[union-attr]  # the room is connecting
+        return "token"
+
+    room = room_of(server, provide)
+    with pytest.raises(ChatDisconnected, match="clientDisconnect") as caught:
+        await room.connect()
+    assert (asked, caught.value.__cause__) == (2, None)
 
 
 async def test_an_expired_session_is_replaced(server: Server) -> None:
@@ -457,11 +487,18 @@ async def test_a_session_that_cannot_be_replaced_yet_goes_on(
     """The next attempts come while it lasts."""
     monkeypatch.setattr(keeping, "refresh_in", lambda remaining: 0)
     ending = ChatToken("ending", token_expiration_time=datetime.now(UTC))
-    async with room_of(server, tokens(ending)) as room:
+    attempts: list[int] = []
+
+    def delay(attempt: int) -> float:
+        attempts.append(attempt)
+        return 0
+
+    async with ChatRoom(server.url, tokens(ending), delay=delay) as room:
         server.refusals = [503] * 5
         await until(lambda: len(server.sockets) == 2)
         assert room.state is ConnectionState.CONNECTED
     assert len(server.tokens) == 7
+    assert attempts == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,12 @@
 from greenroom.aws.service import API_VERSION, OPERATIONS
 from greenroom.aws.shapes import read_model
 from greenroom.model import errors
-from greenroom.model.errors import FieldError, ServiceError, ValidationException
+from greenroom.model.errors import (
+    FieldError,
+    ServiceError,
+    ValidationException,
+    ValidationReason,
+)
 
 
 def _kinds(of: type[ServiceError]) -> set[type[ServiceError]]:
@@ -46,3 +51,9 @@ def test_all_fields_are_reported() -> None:
         "Request member: c failed to satisfy the constraints: rule 2"
     )
     assert ValidationException("m").members() == {"reason": "OTHER"}
+
+
+def test_an_error_reads_as_its_message() -> None:
+    """In logs and tests, whatever else it holds."""
+    error = ValidationException("too long", ValidationReason.OTHER, (FieldError("name", "m"),))
+    assert (str(error), error.message) == ("too long", "too long")

@@ -388,3 +388,10 @@ def test_each_pattern_is_metered(statement: dict[str, Any], compiling: int, matc
     parse_identity_policy(text, meter=meter)
     # A statement each, and all that it holds.
     assert len(calls) == matching + compiling + 1 + ("Resource" not in statement)
+
+
+def test_session_policies_narrow() -> None:
+    """Whoever has some is told apart, also where they are empty."""
+    assert not CompiledPolicies([policy(ALLOW_ALL)]).is_narrowed
+    for session in ([], [policy(ALLOW_ALL)]):
+        assert CompiledPolicies([], session).is_narrowed

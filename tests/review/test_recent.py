@@ -106,6 +106,19 @@ def test_what_was_said_is_kept_for_those_who_look() -> None:
     assert shown(ACCOUNT, reviews.reveal(ACCOUNT)) == [False, True, False]
 
 
+def test_each_looks_for_his_own_time() -> None:
+    """Who began earlier ends earlier, and takes it from nobody."""
+    reviews = Reviews()
+    early = reviews.reveal(ACCOUNT)
+    reviews.time.advance(REVEAL_SECONDS / 2)
+    late = reviews.reveal(ACCOUNT)
+    reviews.time.advance(REVEAL_SECONDS / 2)
+    reviews.take()
+    for reveal, sees in ((early, False), (late, True)):
+        (seen,) = reviews.since(ACCOUNT, None, reveal).reviews
+        assert (seen.shown is not None) is sees
+
+
 def test_accounts_are_apart() -> None:
     """Another account sees none of it, nor can it use what another one was given."""
     reviews = Reviews()

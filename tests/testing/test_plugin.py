@@ -1,7 +1,7 @@
 """The fixtures, as somebody's own project uses them: in a pytest of its own.
 
 Covers: greenroom.testing.plugin, greenroom.testing.fixtures, greenroom.testing.people,
-    greenroom.testing.service, greenroom.testing.calls, greenroom.testing.controlled
+    greenroom.testing.service, greenroom.testing.calls
 """
 
 import re

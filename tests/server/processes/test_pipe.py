@@ -56,6 +56,16 @@ async def test_the_end_of_the_other(ends: tuple[End, End]) -> None:
     assert not here.ended.is_set()
 
 
+async def test_nothing_to_read_is_no_end(ends: tuple[End, End]) -> None:
+    """The loop may say that there is something, and be wrong."""
+    here, there = ends
+    here.pipe._readable()
+    assert not here.ended.is_set()
+    there.pipe.send(b"something")
+    async with asyncio.timeout(10):
+        assert await here.got.get() == b"something"
+
+
 async def test_what_was_said_last_is_heard_though_nothing_can_be_said() -> None:
     """A process that has ended is told something: its own last word comes all the same."""
     here, there = socket.socketpair()
