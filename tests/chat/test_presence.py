@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from greenroom.bus.base import About, Arrival, Debit, Deliver, Grant, Position
 from greenroom.chat.announcements import Announcement, News, decode, encode
@@ -351,6 +352,21 @@ def test_the_clocks_of_nodes_are_compared() -> None:
     here.hears(encode(Announcement("ahead", 1, now + 2_000_000_000)))
     here.hears(encode(Announcement("behind", 1, now - 3_000_000_000)))
     assert here.presence.skew_seconds == 3
+
+
+def test_clocks_that_differ_are_told_of() -> None:
+    """Once when they begin to, once when they agree again."""
+    cluster = Cluster(1)
+    (here,) = cluster.nodes
+    with capture_logs() as logs:
+        for number, ahead in enumerate((1, 3, 3, 0, 0)):
+            told = cluster.clock.wall_ns + ahead * 1_000_000_000
+            here.hears(encode(Announcement("another", number, told)))
+            here.presence.tick()
+    assert [(line["log_level"], line["event"], line.get("seconds")) for line in logs[1:]] == [
+        ("warning", "clocks of nodes differ", 3.0),
+        ("info", "clocks of nodes agree again", None),
+    ]
 
 
 def test_users_are_told_as_numbers_that_only_the_key_explains() -> None:

@@ -176,13 +176,14 @@ async def test_what_a_node_starts_and_watches(
     for name in ("RoomsCache", "Fanout", "_services", "_below", "_control_plane", "_tickers"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     all_._tickers.return_value, all_._shared_rates.return_value = ["always"], ["shared"]
-    for name in ("LoopLag", "_publishing", "Node", "_shared_rates"):
+    for name in ("LoopLag", "_publishing", "_watching", "_states", "Node", "_shared_rates"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
     monkeypatch.setattr(node_module, "_start_chat_log", AsyncMock())
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
+    all_._states.return_value = states = all_.states if present else None
     for name in ("watch_bus", "watch_nodes"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     opened, tasks = all_.opened, Mock()
@@ -205,10 +206,12 @@ async def test_what_a_node_starts_and_watches(
     assert audit == [call(metrics, opened.identity.audit_log)] * present
     assert store == [call(metrics, opened.statistics)] * present
     assert all_.watch_bus.mock_calls == [call(metrics, opened.bus.figures)] * present
-    assert all_.watch_nodes.mock_calls == [call(metrics, presence)] * present
+    assert all_.watch_nodes.mock_calls == [call(metrics, presence, states)] * present
     assert all_.presence.start.called is present
     assert all_.Hub.call_args.args[2] is presence
-    assert all_.Node.call_args.kwargs["tickers"] == ["always", "shared"]
+    assert all_.Node.call_args.kwargs["watching"] is all_._watching.return_value
+    ticks = [getattr(each, "_tick", each) for each in all_.Node.call_args.kwargs["tickers"]]
+    assert ticks == ["always", "shared", *[all_.states.tick] * present]
 
 
 def test_rates_are_shared_in_a_cluster() -> None:

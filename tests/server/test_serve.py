@@ -176,12 +176,12 @@ async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
     all_.node.opened.identity.close = AsyncMock()
     all_.node.tickers = [all_.first_ticker, all_.second_ticker]
     if not publishes:
-        all_.node.publishing = None
+        all_.node.publishing = all_.node.watching = None
     await serve._close(all_.node, 2.0)
     assert calls_of(all_) == [
         *("first_ticker.stop", "second_ticker.stop", "node.presence.stop"),
         *("node.opened.reviewer.drain", "node.chat_log.stop"),
-        *(["node.publishing.cancel"] if publishes else []),
+        *(["node.publishing.cancel", "node.watching.cancel"] if publishes else []),
         *("node.keys.close", "node.opened.identity.close"),
     ]
     assert all_.node.opened.reviewer.drain.call_args == call(9)

@@ -322,6 +322,8 @@ class About(StrEnum):
 
     PRESENCE = "news"
     RATES = "rates"
+    STATE = "state"
+    ASKED = "asked"
 
 
 class Peers(Protocol):

@@ -35,6 +35,16 @@ class HistoryFigures(Protocol):
     def dropped(self) -> int: ...
 
 
+class StreamsFound(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of all streams: names of those without a leader, and copies that lag."""
+
+    leaderless: tuple[str, ...] = ()
+    copies_behind: int = 0
+    servers_behind: tuple[str, ...] = ()
+    fullest: float = 0.0
+    """How much of its bytes the fullest one uses, from 0 to 1."""
+
+
 class Figures(msgspec.Struct):
     """Plain numbers, which `/metrics` reads, and tells what each is."""
 

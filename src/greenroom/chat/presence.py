@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from greenroom.bus.base import Arrival, Peers, Position, RoomLine
 from greenroom.chat.announcements import Announcement, News, decode, encode, in_pieces
@@ -27,6 +28,11 @@ from greenroom.process.ticker import Ticker
 
 TELL_SECONDS = 1.0
 """Seconds between two announcements of a node."""
+
+SKEW_SECONDS = 2.0
+"""From which difference on clocks are told of."""
+
+log = structlog.get_logger()
 
 Behind = Callable[[str, Position], None]
 """Told of a room that another node has seen up to a position that this node has not."""
@@ -95,6 +101,7 @@ class Presence:
         self._asked: set[str] = set()
         self._others = Others(self._learned)
         self._gone = False
+        self._clocks_differ = False
         self._ticker = Ticker(TELL_SECONDS, self.tick)
         self.unreadable = 0
         """Announcements that were none."""
@@ -148,6 +155,7 @@ class Presence:
         if self._asked:
             self._tell_everything()
         self._others.forget_silent(self._clock.monotonic())
+        self._look_at_clocks()
         self._look_behind()
 
     def receive(self, payload: bytes) -> None:
@@ -175,6 +183,16 @@ class Presence:
         here = self._here.get(news.room)
         if here is not None and news.position > max(here.position, self._ahead.get(news.room, 0)):
             self._ahead[news.room] = news.position
+
+    def _look_at_clocks(self) -> None:
+        """Tell once when clocks begin to differ, and once when they no longer do."""
+        if (self.skew_seconds > SKEW_SECONDS) is self._clocks_differ:
+            return
+        self._clocks_differ = not self._clocks_differ
+        if self._clocks_differ:
+            log.warning("clocks of nodes differ", seconds=round(self.skew_seconds, 1))
+        else:
+            log.info("clocks of nodes agree again")
 
     def _look_behind(self) -> None:
         for room_arn, position in self._ahead_before.items():

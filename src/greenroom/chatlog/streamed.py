@@ -173,6 +173,10 @@ class StreamedChatLog:
         """Return what waits for each configuration that this node delivers for."""
         return [each.depth() for each in self._deliveries.deliveries()]
 
+    def lags(self) -> dict[int, float]:
+        """Return how old what may be missing of each stream is that this node reads, in seconds."""
+        return self._tails.lags
+
     def observe(self) -> None:
         """Set the gauges of the metrics to what they are now."""
         self._measures.show(self.depths(), 0, self._tails.lag_seconds)

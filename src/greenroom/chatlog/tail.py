@@ -102,6 +102,11 @@ class Tail:
             return 0.0
         return max(0.0, (self._around.clock.wall_ns() - self._complete_until_ns) / 1e9)
 
+    @property
+    def is_reading(self) -> bool:
+        """Return whether this node reads the stream, or was the last one of which it knows."""
+        return bool(self._complete_until_ns)
+
     async def run(self) -> None:
         """Read for ever; what cannot be reached is tried again."""
         while True:

@@ -43,6 +43,13 @@ class Tails:
         """Return how old the oldest message is that may be missing in the journal."""
         return max((tail.lag_seconds for tail in self._tails), default=0.0)
 
+    @property
+    def lags(self) -> dict[int, float]:
+        """Return that age of each stream that this node reads, by its number."""
+        return {
+            number: tail.lag_seconds for number, tail in enumerate(self._tails) if tail.is_reading
+        }
+
     def _note(self, stream: int, failure: Failure | None) -> None:
         """Tell when streams cannot be read for long, and when all can be again."""
         if failure is not None:

@@ -66,8 +66,8 @@ _MEANINGS = {
         " names or holds; the line says which."
     ),
     ExitCode.UNWELL: (
-        "`greenroom health` found the service not ready, or `greenroom doctor` a fault; the lines"
-        " say which."
+        "`greenroom health` found the service not ready, `greenroom doctor` a fault, or `greenroom"
+        " cluster` something that is not well; the lines say which."
     ),
     ExitCode.NOT_EXACT: (
         "A measurement found connections refused or lost, or messages refused, lost, repeated or"

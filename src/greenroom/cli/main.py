@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "bench.command:bench",
     "chat": "room.chat:chat",
     "cheat": "cheat:cheat",
+    "cluster": "cluster.command:cluster",
     "completion": "completion:completion",
     "config": "config:config",
     "delete-message": "room.acting:delete_message",

@@ -172,8 +172,16 @@ def watch_bus(metrics: Metrics, figures: Figures) -> None:
     metrics.bus_rooms.read = lambda: figures.rooms
 
 
-def watch_nodes(metrics: Metrics, presence: Presence) -> None:
+class Versions(Protocol):
+    """Knows of how many versions the nodes are."""
+
+    @property
+    def versions(self) -> int: ...
+
+
+def watch_nodes(metrics: Metrics, presence: Presence, states: Versions) -> None:
     """Tell the metrics what is known of the other nodes."""
+    metrics.node_versions.read = lambda: states.versions
     metrics.nodes.read = lambda: presence.nodes
     metrics.clock_skew_seconds.read = lambda: presence.skew_seconds
 

@@ -54,7 +54,7 @@ async def look_at_bus(settings: Settings) -> str:
     Raises:
         StartRefused: as `open_bus` does.
     """
-    return await nats_inspection.inspect(_options(settings))
+    return await nats_inspection.inspect(options_of(settings))
 
 
 async def states_of_streams(settings: Settings) -> dict[int, StreamState]:
@@ -63,7 +63,7 @@ async def states_of_streams(settings: Settings) -> dict[int, StreamState]:
     Raises:
         StartRefused: as `open_bus` does.
     """
-    return await nats_states.states(_options(settings))
+    return await nats_states.states(options_of(settings))
 
 
 async def look_at_store(settings: Settings, clock: Clock) -> Inspection:
@@ -102,7 +102,7 @@ async def open_bus(settings: Settings, clock: Clock) -> NatsBus:
         FileUnreadable: a file of the login cannot be used.
         SettingsRefused: a certificate or its key cannot.
     """
-    return await NatsBus.open(_options(settings), clock)
+    return await NatsBus.open(options_of(settings), clock)
 
 
 @contextlib.contextmanager
@@ -118,7 +118,22 @@ def node_directory(directory: Path) -> Iterator[None]:
         yield
 
 
-def _options(settings: Settings) -> Options:
+def database_of(settings: Settings) -> tuple[ServerUrls, Callable[[], str] | None]:
+    """Return the URL of the database, and what reads its password.
+
+    Raises:
+        FileUnreadable: the file of its password cannot be used.
+    """
+    return _url(settings), _password(settings)
+
+
+def options_of(settings: Settings) -> Options:
+    """Return how the bus is met.
+
+    Raises:
+        FileUnreadable: a file of the login cannot be used.
+        SettingsRefused: a certificate or its key cannot.
+    """
     replicas = settings.text("bus_replicas")
     return Options(
         servers=ServerUrls(settings.text("bus")).each,

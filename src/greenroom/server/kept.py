@@ -4,13 +4,14 @@ In a takeover what there is is looked at before the running process lets go of i
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
 from greenroom.bus.base import Bus
+from greenroom.bus.figures import StreamsFound
 from greenroom.bus.memory import MemoryBus
 from greenroom.bus.streams import Streams
 from greenroom.chat.presence import Behind
@@ -31,6 +32,8 @@ class Shared(msgspec.Struct, frozen=True):
     streams: Streams
     journal: SharedJournal
     behind: Behind
+    look_at_streams: Callable[[], Awaitable[StreamsFound | None]]
+    """Returns how the streams are; None where nobody can be asked."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -116,7 +119,7 @@ async def _open_shared(
     stack.callback(held.close)
     if alone:
         held.enter_context(cluster.node_directory(settings.path("data_dir")))
-    shared = Shared(bus.streams, store.journal, bus.seen_elsewhere)
+    shared = Shared(bus.streams, store.journal, bus.seen_elsewhere, bus.look_at_streams)
     return Kept(store, bus, lambda: store.statistics, shared, held.close)
 
 

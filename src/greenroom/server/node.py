@@ -53,10 +53,12 @@ from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
-from greenroom.server import limits, messaging_plane
+from greenroom.server import limits, messaging_plane, node_states
 from greenroom.server.adapters import Adapters
 from greenroom.server.kept import Shared
+from greenroom.server.node_states import NodeStates
 from greenroom.server.processes.together import Together
+from greenroom.server.stream_watch import StreamWatch
 from greenroom.telemetry import descriptors, loop_lag
 from greenroom.telemetry.cloudwatch import Publisher
 from greenroom.telemetry.loop_lag import LoopLag
@@ -78,9 +80,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     control: ControlPlane
     keys: TokenKeys
     presence: Presence | None
+    states: NodeStates | None
     chat_log: JournaledChatLog | StreamedChatLog
     tickers: Sequence[Ticker]
     publishing: "asyncio.Task[None] | None"
+    watching: "asyncio.Task[None] | None"
+    """Looks at the streams of a cluster."""
 
 
 async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
@@ -118,24 +123,30 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         watch_audit(metrics, identity.audit_log)
     if opened.statistics is not None:
         watch_store(metrics, opened.statistics)
-    if presence is not None:
-        watch_nodes(metrics, presence)
+    states = _states(opened, presence, hub, chat_log, tasks)
+    if presence is not None and states is not None:
+        watch_nodes(metrics, presence, states)
+        tickers.append(Ticker(node_states.TELL_SECONDS, states.tick))
     return Node(
         opened=opened,
         keys=keys,
         presence=presence,
+        states=states,
         plane=plane,
         tasks=tasks,
         control=control,
         chat_log=chat_log,
         tickers=tickers,
         publishing=_publishing(opened, tasks),
+        watching=_watching(opened, presence, tasks),
     )
 
 
 def application(node: Node, check: StoreCheck) -> asgi.Application:
     """Return what answers the node's requests."""
     base_path, plane = node.opened.settings.optional_text("base_path") or "", node.plane
+    if node.states is not None:
+        node.states.failing = partial(_failing, node, check)
     health, monitoring, link = _health(node, check), _monitoring(node), node.opened.parts.link
     if link is not None:
         Together(link, health, monitoring, node.opened.metrics)
@@ -212,6 +223,25 @@ def _below(opened: Adapters, services: Services) -> messaging_plane.Below:
     )
 
 
+def _states(
+    opened: Adapters,
+    presence: Presence | None,
+    hub: Hub,
+    chat_log: JournaledChatLog | StreamedChatLog,
+    tasks: asyncio.TaskGroup,
+) -> NodeStates | None:
+    if presence is None or not isinstance(chat_log, StreamedChatLog):
+        return None
+    link = opened.parts.link
+    number = 0 if link is None else link.number
+    read = node_states.reader(presence.node, opened.clock, hub, chat_log, number)
+    return NodeStates(opened.bus, opened.clock, tasks, read)
+
+
+async def _failing(node: Node, check: StoreCheck) -> Sequence[str]:
+    return list((await _health(node, check).report()).failing)
+
+
 async def _presence(opened: Adapters) -> Presence | None:
     """Return what counts connections over the nodes of a cluster; None for a node alone."""
     if opened.shared is None:
@@ -265,6 +295,15 @@ async def _start_streamed(
     finish = partial(finish_interrupted, configurations, chat_log, opened.clock)
     await chat_log.start(partial(finish, ABANDONED_SECONDS))
     return chat_log
+
+
+def _watching(
+    opened: Adapters, presence: Presence | None, tasks: asyncio.TaskGroup
+) -> "asyncio.Task[None] | None":
+    if opened.shared is None or presence is None:
+        return None
+    watch = StreamWatch(opened.shared.look_at_streams, opened.metrics, lambda: presence.nodes)
+    return tasks.create_task(watch.run())
 
 
 def _publishing(opened: Adapters, tasks: asyncio.TaskGroup) -> "asyncio.Task[None] | None":

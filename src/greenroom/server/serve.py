@@ -186,8 +186,9 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     # First: what is reviewed yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
     await node.chat_log.stop(seconds, delivering)
-    if node.publishing is not None:
-        node.publishing.cancel()
+    for task in (node.publishing, node.watching):
+        if task is not None:
+            task.cancel()
     node.keys.close()
     # The upkeep is a task of the group, which waits for it.
     await opened.identity.close()

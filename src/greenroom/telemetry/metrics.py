@@ -84,6 +84,7 @@ class Metrics:
         self._add_chat_logs()
         self._add_control()
         self._add_bus()
+        self._add_cluster()
         self._add_processes()
         self._add_process()
 
@@ -286,6 +287,26 @@ class Metrics:
         )
         self.bus_rooms = self._read_gauge(
             "greenroom_bus_rooms", "Rooms that are listened to on NATS."
+        )
+
+    def _add_cluster(self) -> None:
+        self.streams_without_leader = self._read_gauge(
+            "greenroom_streams_without_leader",
+            "Streams that have no leader, or do not answer: their rooms stand still.",
+        )
+        self.stream_copies_behind = self._read_gauge(
+            "greenroom_stream_copies_behind",
+            "Copies of streams that could not take their leader's place: the server is away, or"
+            " catches up.",
+        )
+        self.stream_fullness = self._read_gauge(
+            "greenroom_stream_fullness_ratio",
+            "How much of bus_stream_bytes the fullest stream uses: at 1 its oldest messages go"
+            " before their hour is over.",
+        )
+        self.node_versions = self._read_gauge(
+            "greenroom_node_versions",
+            "Versions that the nodes known here are of; 1 when all agree.",
         )
         self.nodes = self._read_gauge(
             "greenroom_nodes", "Processes of the cluster that are known here, this one included."

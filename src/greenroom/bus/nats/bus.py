@@ -23,13 +23,14 @@ from greenroom.bus.base import (
     Renew,
     RoomEnvelope,
 )
-from greenroom.bus.figures import Figures
+from greenroom.bus.figures import Figures, StreamsFound
 from greenroom.bus.nats import provided, subjects
 from greenroom.bus.nats.connection import Connection, Options
 from greenroom.bus.nats.history import StreamHistory
 from greenroom.bus.nats.lines import Lines, Patience
 from greenroom.bus.nats.news import ControlNews
 from greenroom.bus.nats.stored import StoredStreams
+from greenroom.bus.nats.survey import summary, survey
 from greenroom.bus.rings import Rings
 from greenroom.clock import Clock
 from greenroom.process.randomness import new_id
@@ -112,6 +113,14 @@ class NatsBus:
         self._told = told
         self._lines.tell(told=told)
         self._news.tell(told=told)
+
+    async def look_at_streams(self) -> StreamsFound | None:
+        """Return how the streams are; None while there is no connection."""
+        if not self._connection.is_up:
+            return None
+        found = await survey(self._connection, self._options, self._clock.wall_ns)
+        # A connection that ended meanwhile says nothing of the streams.
+        return summary(found) if self.figures.connected else None
 
     async def end_connection(self) -> None:
         """End the connection as a server may do; the next one is made at once."""

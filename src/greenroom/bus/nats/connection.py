@@ -103,9 +103,12 @@ class Connection:
         self._next = 0
         self._closing = False
         self._unreached: NoAnswer | None = None
+        self._refusal: Callable[[str], None] = _pass_over
         self.is_up = False
         self.copies = 0
         """How many servers keep each stream, at most."""
+        self.version = ""
+        """The version of the server of the last connection."""
         self.servers = 0
         """How many servers the last connection told of."""
         self.most_bytes = MOST_BYTES
@@ -320,7 +323,10 @@ class Connection:
         login, failures = self._options.login, list[Exception]()
 
         async def failed(error: Exception) -> None:
-            failures.append(error)
+            if client is self._client:
+                self._told(in_words(error))
+            else:
+                failures.append(error)
 
         async def closed() -> None:
             if client is self._client:
@@ -362,8 +368,19 @@ class Connection:
                 f"{_shown(server)} is nats-server {version.major}.{version.minor}.{version.patch}:"
                 f" {LEAST_VERSION[0]}.{LEAST_VERSION[1]} is the least"
             )
+        self.version = f"{version.major}.{version.minor}.{version.patch}"
         self.most_bytes = min(MOST_BYTES, client.max_payload // 2)
         self.servers = max(len(self._options.servers), len(client.servers))
+
+    def on_refusal(self, receiver: Callable[[str], None]) -> None:
+        """Call the receiver with what a server refuses of what it is asked, in its words."""
+        self._refusal = receiver
+
+    def _told(self, what: str) -> None:
+        """Take what a server said of a connection that stands."""
+        if "permissions violation" in what.lower():
+            self._figures.tell("NATS refuses a part of what is asked", reason=what)
+            self._refusal(what)
 
     def _lose(self) -> None:
         """Take the connection for ended."""
@@ -395,6 +412,10 @@ class Connection:
         answer = self._answers.get(subject[len(self._inbox) :])
         if answer is not None:
             answer(headers, data)
+
+
+def _pass_over(_why: str) -> None:
+    """Nobody asks."""
 
 
 async def _logged(work: Callable[[], Coroutine[None, None, None]]) -> None:

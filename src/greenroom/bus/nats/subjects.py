@@ -6,6 +6,7 @@
 | `gd.NN.<room>` | the same, from the stream to the nodes that follow the room |
 | `gc.news`, stored in `CONTROL`; `gcd.news` | what every node is to forget or to learn |
 | `gp.news`, `gp.rates` | what nodes announce of themselves, of what accounts do; it is not stored |
+| `gp.state`, `gp.asked` | what a node tells people of itself, and that somebody asks for it |
 | `_GR.<node>.<token>` | answers to one node |
 """
 

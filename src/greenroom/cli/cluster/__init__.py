@@ -1,0 +1,1 @@
+"""`greenroom cluster`: what nodes, NATS and PostgreSQL are together, and putting it right."""

@@ -1,0 +1,121 @@
+"""What nodes tell of themselves, and what each knows of the others' versions."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import msgspec
+from structlog.testing import capture_logs
+
+from greenroom import __version__
+from greenroom.bus.base import About
+from greenroom.chatlog.measures import Depth
+from greenroom.model.arn import Arn
+from greenroom.server.node_states import (
+    MOST_DELIVERIES,
+    SILENT_SECONDS,
+    Delivering,
+    NodeState,
+    NodeStates,
+    decode,
+    encode,
+    reader,
+)
+from tests.stand_ins.hand_clock import HandClock
+
+
+class Peers:
+    """A double of the bus: what was announced, and who hears it."""
+
+    def __init__(self) -> None:
+        self.told: list[NodeState] = []
+        self.receivers: dict[About, list[Callable[[bytes], None]]] = defaultdict(list)
+
+    def announce(self, payload: bytes, about: About = About.PRESENCE) -> None:
+        assert about is About.STATE
+        self.told.append(decode(payload))
+
+    def on_announcement(
+        self, receiver: Callable[[bytes], None], about: About = About.PRESENCE
+    ) -> None:
+        self.receivers[about].append(receiver)
+
+    def hear(self, about: About, payload: bytes) -> None:
+        """Have the node hear something."""
+        for receiver in self.receivers[about]:
+            receiver(payload)
+
+
+async def test_what_a_node_tells() -> None:
+    """Unasked without a look at its health; asked with it, and with the question."""
+    peers, clock = Peers(), HandClock()
+    async with asyncio.TaskGroup() as tasks:
+        states = NodeStates(peers, clock.clock, tasks, lambda: NodeState(node="me", connections=3))
+        states.failing = mock.AsyncMock(return_value=["store"])
+        states.tick()
+        peers.hear(About.ASKED, b"question")
+        # One answer at a time: whoever asks very often gets no more.
+        peers.hear(About.ASKED, b"another")
+    assert peers.told == [
+        NodeState(node="me", connections=3),
+        NodeState(node="me", connections=3, failing=["store"], answers="question"),
+    ]
+
+
+async def test_a_health_that_cannot_be_looked_at() -> None:
+    """It is told, and ends nothing; before there is a health nothing fails."""
+    peers, clock = Peers(), HandClock()
+    async with asyncio.TaskGroup() as tasks:
+        states = NodeStates(peers, clock.clock, tasks, lambda: NodeState(node="me"))
+        peers.hear(About.ASKED, b"one")
+        await asyncio.sleep(0)
+        states.failing = mock.AsyncMock(side_effect=ValueError)
+        with capture_logs() as logs:
+            peers.hear(About.ASKED, b"two")
+            await asyncio.sleep(0)
+    assert [(each.answers, list(each.failing)) for each in peers.told] == [("one", []), ("two", [])]
+    assert [line["event"] for line in logs] == ["a health could not be looked at"]
+
+
+def test_versions() -> None:
+    """Of those that are there: who is silent for long is forgotten; what is none is passed over."""
+    peers, clock = Peers(), HandClock()
+    tasks: Any = mock.Mock()
+    states = NodeStates(peers, clock.clock, tasks, lambda: NodeState(node="me"))
+    assert states.versions == 1
+    peers.hear(About.STATE, encode(NodeState(node="a", version=__version__)))
+    peers.hear(About.STATE, encode(NodeState(node="b", version="9.9.9")))
+    peers.hear(About.STATE, b"nothing of the kind")
+    assert states.versions == 2
+    clock.advance(SILENT_SECONDS - 1)
+    peers.hear(About.STATE, encode(NodeState(node="a", version=__version__)))
+    states.tick()
+    assert states.versions == 2
+    clock.advance(1)
+    states.tick()
+    assert states.versions == 1
+
+
+def test_what_is_read_of_a_node() -> None:
+    """Its numbers now, and of its deliveries those that are the latest."""
+    clock, arn = HandClock(), "arn:aws:ivschat:us-east-1:123456789012:logging-configuration/c"
+    depths = [Depth(Arn.parse(arn), each, 0, float(each), 0) for each in range(30)]
+    chat_log: Any = mock.Mock(depths=lambda: depths, lags=lambda: {3: 0.5})
+    hub: Any = mock.Mock(connections=7, rooms=2)
+    read = reader("node", clock.clock, hub, chat_log, 4)
+    began = clock.wall_ns
+    clock.advance(5)
+    state = read()
+    assert (state.started_ns, state.sent_ns) == (began, clock.wall_ns)
+    assert (state.connections, state.rooms, state.process, state.lags) == (7, 2, 4, {3: 0.5})
+    assert len(state.deliveries) == MOST_DELIVERIES
+    assert state.deliveries[0] == Delivering(arn, 29, 29.0)
+    assert decode(encode(state)) == state
+
+
+def test_fields_that_a_later_version_adds_are_passed_over() -> None:
+    """And those that an earlier one does not know have defaults."""
+    payload = msgspec.msgpack.encode({"node": "n", "later": 1})
+    assert decode(payload) == NodeState(node="n")
