@@ -41,7 +41,7 @@ def test_each_operation(name: str) -> None:
         shape = MODEL["shapes"][error]
         assert shape["error"]["httpStatusCode"] == getattr(errors, error).status
     if is_about_a_room(name):
-        assert "roomIdentifier" in OPERATIONS[name].input.required_members
+        assert "roomIdentifier" in OPERATIONS[name].input.members
         assert "ResourceNotFoundException" in OPERATIONS[name].errors
     assert isinstance(PERFORMED[name].reads, bool)
 

@@ -129,3 +129,43 @@ async def test_what_is_for_the_service_is_seen_by_nobody(rooms: Rooms, arn: str)
     sent = await alice.send("hi", {"greenroom:announcement": "INFO", "x": "y"})
     assert sent["sender"]["attributes"] == {"color": "red"}
     assert sent["attributes"] == {"x": "y"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_ban(rooms: Rooms, own: Any, service: Service, arn: str) -> None:
+    """The application is told by IVS Chat's own event; connecting again gets no token."""
+    bob = await rooms.enter(arn, "bob", capabilities=SEND)
+    eve = await rooms.enter(arn, "eve", capabilities=SEND)
+    own.ban_user(roomIdentifier=arn, userId="bob", reason="spam", durationSeconds=60)
+    for each in (bob, eve):
+        told = await each.next("userDisconnect")
+        assert told["userId"] == "bob"
+        assert told["reason"] == "spam"
+    await bob.next("disconnect")
+    ivschat = service.boto3()
+    with pytest.raises(ivschat.exceptions.AccessDeniedException, match="is banned from the room"):
+        ivschat.create_chat_token(roomIdentifier=arn, userId="bob")
+    pages = own.get_paginator("list_restrictions").paginate(roomIdentifier=arn)
+    assert [each["userId"] for page in pages for each in page["restrictions"]] == ["bob"]
+    own.lift_restriction(roomIdentifier=arn, userId="bob", kind="BAN")
+    assert (await (await rooms.enter(arn, "bob")).send("back"))["content"] == "back"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_shadow_and_a_mute(rooms: Rooms, own: Any, arn: str) -> None:
+    """A shadowed user's promise is fulfilled as ever; a muted one's is rejected, with the end."""
+    bob = await rooms.enter(arn, "bob", capabilities=SEND)
+    eve = await rooms.enter(arn, "eve", capabilities=SEND)
+    own.shadow_ban_user(roomIdentifier=arn, userId="bob")
+    hidden = await bob.send("hidden")
+    assert hidden["attributes"] is None if "attributes" in hidden else True
+    assert await bob.next("message") == hidden
+    own.lift_restriction(roomIdentifier=arn, userId="bob", kind="SHADOW")
+    own.mute_user(roomIdentifier=arn, userId="bob", durationSeconds=60)
+    with pytest.raises(Refused) as refused:
+        await bob.send("hi")
+    assert refused.value.code == 403
+    assert refused.value.message.startswith("You may not write until 20")
+    await eve.send("end")
+    await bob.next("message")
+    assert [each["content"] for each in eve.seen("message")] == ["end"]

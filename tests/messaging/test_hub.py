@@ -42,6 +42,7 @@ class Listener:
         self.hub, self.user_id, self.room, self.view = hub, user, room, view
         self.log: list[bytes | str] = []
         self.key_id = "k"
+        self.may_moderate = view is View.MODERATORS
         self.when_written: Callable[[], None] | None = None
         self.gone = False
         hub.join(room, self)
@@ -112,6 +113,7 @@ SHOWN = {
     Audience.EVENTS: {"events", "moderator"},
     Audience.MODERATORS: {"moderator"},
     Audience.SENDER: {"ann"},
+    Audience.YOU: set(),
     Audience.SHADOWED: {"ann", "moderator"},
 }
 """Who of `audiences` is shown what is for whom."""

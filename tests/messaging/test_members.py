@@ -17,6 +17,7 @@ class Of:
     """A connection of a user."""
 
     key_id = "k"
+    may_moderate = False
 
     def __init__(self, user_id: str, view: View = View.PLAIN) -> None:
         self.user_id, self.view = user_id, view

@@ -22,6 +22,7 @@ class Viewer:
 
     user_id = key_id = ""
     view = View.PLAIN
+    may_moderate = False
 
     def __init__(self, keys: Keys) -> None:
         self.pair = Pair(keys)

@@ -18,6 +18,7 @@ class Waiting:
 
     user_id = key_id = ""
     view = View.PLAIN
+    may_moderate = False
 
     def __init__(self) -> None:
         self.kept = b""

@@ -179,7 +179,8 @@ async def test_what_a_node_starts_and_watches(
     for name in ("LoopLag", "_publishing", "_watching", "_states", "Node", "_shared_rates"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
-    monkeypatch.setattr(node_module, "_start_chat_log", AsyncMock())
+    for name in ("_start_chat_log", "_restrictions"):
+        monkeypatch.setattr(node_module, name, AsyncMock())
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))

@@ -14,6 +14,8 @@ from greenroom.aws import own_service
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
+from greenroom.chat.moderation import Moderation
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chatlog.bounds import Bounds
@@ -104,6 +106,9 @@ class Caller:
             metrics=Metrics(),
         )
         self.accounts = Accounts(self.store.identities, bus, self.time.clock)
+        self.restrictions = Restrictions(
+            self.store.restrictions, bus, self.time.clock, LooseTasks()
+        )
         chat = Chat(
             self.rooms,
             RecordedLine(bus, self.chat_log),
@@ -111,13 +116,16 @@ class Caller:
             self.time.clock,
             lambda: f"Id{next(ids):010}",
             self.accounts.check,
+            restrictions=self.restrictions,
         )
+        self.moderation = Moderation(chat, self.restrictions, self.time.clock)
         self.settings = Settings(chat, self.rooms, self.store.rooms, bus, self.time.clock)
         self.services = Services(
             store=self.store,
             control=bus,
             chat=chat,
             settings=self.settings,
+            restrictions=self.restrictions,
             chat_log=self.chat_log,
             rooms=self.rooms,
             reviewer=self.reviewer,
@@ -150,6 +158,10 @@ class Caller:
             rooms=self.store.rooms,
             tags=self.store.tags,
             settings=self.settings,
+            moderation=self.moderation,
+            restrictions=self.restrictions,
+            kept_restrictions=self.store.restrictions,
+            connections=lambda _room, _user: 0,
             clock=self.time.clock,
         )
         return ControlPlane(pipeline, ivschat_api(self.services), greenroom=greenroom_api(own))

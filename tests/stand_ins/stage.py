@@ -13,6 +13,8 @@ import msgspec
 from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
+from greenroom.chat.moderation import Moderation
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.entrance.acceptor import AcceptorServices
@@ -197,11 +199,21 @@ class Stage:
         numbers = itertools.count(1)
         self.quotas = Quotas(RateProfile.OFF, quotas)
         self.ids = lambda: f"Id{next(numbers):010}"
-        self.chat = Chat(self.rooms, self.bus, self.quotas, clock, self.ids)
+        self.restrictions = Restrictions(self.store.restrictions, self.bus, clock, tasks)
+        self.chat = Chat(
+            self.rooms,
+            self.bus,
+            self.quotas,
+            clock,
+            self.ids,
+            restrictions=self.restrictions,
+        )
         self.settings = Settings(self.chat, self.rooms, self.store.rooms, self.bus, clock)
-        self.own = OwnServices(settings=self.settings)
         self.metrics = Metrics()
         self.hub = Hub(self.bus, Fanout(self.metrics))
+        self.moderation = Moderation(self.chat, self.restrictions, clock, self.hub.is_moderator)
+        self.restrictions.when_banned(self.hub.enforce)
+        self.own = OwnServices(settings=self.settings, moderation=self.moderation)
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()
         self.descriptors = DescriptorWatch()
@@ -226,6 +238,7 @@ class Stage:
             hub=self.hub,
             clock=clock,
             memory=self.memory,
+            restrictions=self.restrictions,
             places=msgspec.structs.replace(
                 places, connections_per_account=self.quotas["connections"]
             ),

@@ -81,6 +81,8 @@ class Audience(StrEnum):
     EVERYBODY = "everybody"
     SENDER = "sender"
     """The connections of the user that `Deliver.user_id` names."""
+    YOU = "you"
+    """Those of them that asked for the service's own events."""
     SHADOWED = "shadowed"
     """The same, and the moderators."""
     MODERATORS = "moderators"
@@ -221,6 +223,13 @@ class TokenKeysChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     killed: str
 
 
+class RestrictionsChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Read what is new of the restrictions of an account's users: there is this version now."""
+
+    account: str
+    version: int
+
+
 class LoggingConfigurationChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Look at the logging configuration anew: deliver to its present destination from now on."""
 
@@ -239,6 +248,7 @@ ControlEnvelope = (
     | TokenKeysChanged
     | IdentitiesChanged
     | AccountSuspended
+    | RestrictionsChanged
     | LoggingConfigurationChanged
     | JournalGrew
 )

@@ -30,8 +30,10 @@ from greenroom.bus.base import (
 )
 from greenroom.chat import gates
 from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.marks import marked
 from greenroom.chat.modes import Modes
 from greenroom.chat.rates import Rates, is_reviewed
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
 from greenroom.model.arn import Arn
@@ -51,6 +53,8 @@ DEFAULT_KICK_REASON = "Disconnected by a moderator"
 """The close reason of a kicked connection when the moderator gave none."""
 
 log = structlog.get_logger()
+
+_NO_ATTRIBUTES: Mapping[str, str] = {}
 
 
 def _allow(_account: str) -> None:
@@ -84,6 +88,7 @@ class Chat:
         ids: IdSource = new_id,
         check_account: gates.CheckAccount = _allow,
         reviewer: Reviewer | None = None,
+        restrictions: Restrictions | None = None,
     ) -> None:
         """Make the rules; `check_account` raises PendingVerification for a suspended account."""
         self._check_account = check_account
@@ -95,8 +100,9 @@ class Chat:
         self.rates = Rates(quotas, self._clock)
         line.on_debit(self.rates.debit)
         self.settings = SettingsInForce(self._clock)
+        self._restrictions = restrictions
         modes = Modes(self.settings, self._clock)
-        self._gates = gates.message_gates(check_account, modes, self.rates)
+        self._gates = gates.message_gates(check_account, restrictions, modes, self.rates)
         self.requests = dict.fromkeys(OPERATIONS, 0)
         self.own_events: dict[str, int] = {}
         """The service's own events that were published, by what they come from."""
@@ -152,9 +158,16 @@ class Chat:
         return event_id
 
     async def disconnect_user(
-        self, room_arn: str, user_id: str, reason: str | None, request_id: str = ""
+        self,
+        room_arn: str,
+        user_id: str,
+        reason: str | None,
+        request_id: str = "",
+        more: Mapping[str, str] = _NO_ATTRIBUTES,
     ) -> None:
         """Tell the room that a user is disconnected, then close all connections of the user there.
+
+        `more` are further attributes of the event.
 
         A user without connections is no error. A room that was deleted keeps its connections, and
         they can be closed; what happens there is in no chat log.
@@ -167,7 +180,7 @@ class Chat:
         arn = Arn.parse(room_arn) if room is None else room.arn
         self._check_account(arn.account)
         self.rates.take(DisconnectUser.quota, arn)
-        attributes = events.disconnect_user_attributes(user_id, reason)
+        attributes = {**events.disconnect_user_attributes(user_id, reason), **more}
         event_id = self._ids()
 
         def grant(before: Before) -> Disconnect:
@@ -208,8 +221,21 @@ class Chat:
             PendingVerification: the account is suspended.
             ThrottlingException: the account's moderators do too much.
         """
-        self._check_account(room.account)
-        self.rates.take(MODERATION_RATE, room)
+        self.check_may_moderate(room.account, room)
+
+    def check_may_moderate(self, account: str, room: Arn | None = None) -> None:
+        """Do so for a whole account."""
+        self._check_account(account)
+        if room is not None:
+            self.rates.take(MODERATION_RATE, room)
+
+    async def room(self, room: Arn) -> Room:
+        """Return a room.
+
+        Raises:
+            ResourceNotFoundException: there is none.
+        """
+        return await self._rooms.get(str(room))
 
     async def tell(
         self,
@@ -218,6 +244,7 @@ class Chat:
         name: str,
         attributes: Mapping[str, str],
         audience: Audience,
+        user_id: str = "",
     ) -> str:
         """Publish one of the service's own events in a room, for an audience; return its id."""
         event_id = self._ids()
@@ -226,7 +253,7 @@ class Chat:
             time_ns = self._send_time(before)
             payload = events.encode_event(event_id, "", name, attributes, time_ns)
             shown = _event(payload, operation, event_id, time_ns, room)
-            return msgspec.structs.replace(shown, audience=audience)
+            return msgspec.structs.replace(shown, audience=audience, user_id=user_id)
 
         await _done(self._publish(operation, str(room.arn), grant))
         return event_id
@@ -314,6 +341,9 @@ class Chat:
         attributes: Mapping[str, str] | None,
     ) -> Awaitable[object] | None:
         resets = self._rooms.resets
+        held = None
+        if self._restrictions is not None:
+            held = self._restrictions.held(sender.room_arn, room.arn.account, sender.user_id)
 
         def grant(before: Before) -> Deliver:
             if resets != self._rooms.resets:
@@ -329,7 +359,7 @@ class Chat:
                 sender.user_id,
                 sender.attributes,
             )
-            return Deliver(
+            shown = Deliver(
                 payload,
                 SendMessage.operation,
                 id=message_id,
@@ -337,6 +367,7 @@ class Chat:
                 configurations=room.logging_configuration_identifiers,
                 rate=rate,
             )
+            return marked(shown, held, sender.user_id) if held else shown
 
         return self._publish(SendMessage.operation, sender.room_arn, grant, room.arn)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 
 from greenroom.chat.modes import Modes
 from greenroom.chat.rates import Rates
+from greenroom.chat.restrictions import Restrictions
 from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.restriction import Kind
 from greenroom.model.room import Room
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import DESCRIPTIONS, MESSAGE_TOO_LONG, ActionError, ErrorCode
@@ -24,12 +26,38 @@ The API's pipeline asks the same before it performs an operation; here it is ask
 published, most of which comes over WebSockets and passes no pipeline."""
 
 
-def message_gates(check_account: CheckAccount, modes: Modes, rates: Rates) -> Sequence[Gate]:
+def message_gates(
+    check_account: CheckAccount, restrictions: Restrictions | None, modes: Modes, rates: Rates
+) -> Sequence[Gate]:
     """Return the gates in the order of their refusals, the dearest last.
 
     The room's rate is decided behind them all, when the message gets its place: see `Rates`.
     """
-    return (account(check_account), length, modes.passes, rates.admit_message)
+    who = () if restrictions is None else (restricted(restrictions),)
+    return (account(check_account), length, *who, modes.passes, rates.admit_message)
+
+
+def restricted(restrictions: Restrictions) -> Gate:
+    """Refuse messages of banned and muted users, 403, and of those who are held, 406."""
+
+    def passes(room: Room, sender: ChatTokenClaims, message: SendMessage) -> None:
+        held = restrictions.held(sender.room_arn, room.arn.account, sender.user_id)
+        if not held:
+            return
+        for kind, code, words in _REFUSED:
+            found = held.get(kind)
+            if found is not None:
+                until = f" until {found.until()}" if found.expires else ""
+                raise ActionError(code, words + until, message.request_id)
+
+    return passes
+
+
+_REFUSED = (
+    (Kind.BAN, 403, "You are banned from the room"),
+    (Kind.MUTE, 403, "You may not write"),
+    (Kind.HOLD, 406, "Your messages need the approval of a moderator"),
+)
 
 
 def account(check: CheckAccount) -> Gate:

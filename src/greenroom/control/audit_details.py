@@ -25,12 +25,18 @@ _ROOM = (
     *("maximumMessageRatePerSecond", "messageReviewHandler", "tags"),
 )
 
+_RESTRICTING = (
+    *("AddUserNote", "BanUser", "HoldUser", "LiftRestriction", "MonitorUser", "MuteUser"),
+    "ShadowBanUser",
+)
+
 DETAILS: Mapping[str, tuple[str, ...]] = {
     "CreateChatToken": ("userId", "capabilities", "attributes", "sessionDurationInMinutes"),
     "CreateLoggingConfiguration": _LOGGING,
     "CreateRoom": _ROOM,
     "DeleteMessage": ("id",),
     "DisconnectUser": ("userId",),
+    **dict.fromkeys(_RESTRICTING, ("userId", "scope", "kind", "durationSeconds")),
     "EndSessions": ("UserName", "RoleName"),
     "KillTokenKey": ("keyId",),
     "SendEvent": ("eventName",),

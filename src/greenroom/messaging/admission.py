@@ -6,7 +6,7 @@ what stands last uses it up: who is refused for a reason that passes comes in wi
 1. it is no token, or not of this service: 400 or 403.
 2. its time to connect is over: 410.
 3. the node drains or is short of memory: 503.
-4. its room is gone: 404.
+4. its room is gone: 404; its user is banned there: 403.
 5. no place is free, on the node, of the account, in the room or of the user: 503 or 429.
 6. it was used before: 409.
 """
@@ -15,6 +15,7 @@ from collections import Counter
 
 import msgspec
 
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
@@ -53,6 +54,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     memory: MemoryWatch
     places: Places
+    restrictions: Restrictions
     # Connections that have a place and wait for the store: the hub does not know them yet, and
     # without them a thousand that come at once would all find the last place free.
     admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
@@ -83,6 +85,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.MEMORY_FULL.error()
         try:
             room = await self.rooms.get(claims.room_arn)
+            self._check_ban(room.arn, claims.user_id)
             self._take_place(room.arn, claims)
             try:
                 # Who is let in misses nothing of what is published from then on.
@@ -100,10 +103,16 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.UNAVAILABLE.error() from None
         if not first:
             raise Refusal.TOKEN_USED.error()
+        # Asked once more, as the drain below.
+        self._check_ban(room.arn, claims.user_id)
         # Asked once more: the drain may have begun while the store was asked, and whoever joined
         # now would be told by nobody.
         if self.hub.draining:
             raise Refusal.UNAVAILABLE.error()
+
+    def _check_ban(self, room: Arn, user_id: str) -> None:
+        if self.restrictions.ban(room, user_id) is not None:
+            raise Refusal.BANNED.error()
 
     def key_id(self, token: str) -> str:
         """Return which key sealed an admitted token.

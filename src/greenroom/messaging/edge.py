@@ -22,6 +22,7 @@ from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
 from greenroom.messaging.sockets import NO_SOCKET, Way, straight_way, write_all
+from greenroom.model.chat_token import Capability
 from greenroom.network import addresses
 from greenroom.protocol import frames
 from greenroom.protocol.errors import CLOSE_REASONS, CloseCode, DisconnectReason, fault_reason
@@ -220,6 +221,11 @@ class Edge(asyncio.Protocol):
     def user_id(self) -> str:
         """The user that the token names."""
         return self.session.claims.user_id
+
+    @property
+    def may_moderate(self) -> bool:
+        """Whether its token lets it moderate."""
+        return Capability.MODERATE in self.session.claims.capabilities
 
     @property
     def view(self) -> View:

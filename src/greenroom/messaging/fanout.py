@@ -42,8 +42,11 @@ FLUSH_INTERVAL = 0.02
 
 _EVERYBODY = Audience.EVERYBODY  # looked up once: in Python 3.11 a member costs 50 ns each time
 
-_BY_NAME = frozenset({Audience.SENDER, Audience.SHADOWED})
+_BY_NAME = frozenset({Audience.SENDER, Audience.YOU, Audience.SHADOWED})
 """Audiences that are the connections of one user."""
+
+_NOT_AGAIN = {Audience.SHADOWED: View.MODERATORS, Audience.YOU: View.PLAIN}
+"""The views of them that are shown a frame anyway, or not at all."""
 
 _VIEWS = {
     Audience.EVERYBODY: tuple(View),
@@ -51,6 +54,7 @@ _VIEWS = {
     Audience.EVENTS: (View.EVENTS, View.MODERATORS),
     Audience.MODERATORS: (View.MODERATORS,),
     Audience.SENDER: (),
+    Audience.YOU: (),
     Audience.SHADOWED: (View.MODERATORS,),
 }
 """The views that are shown a frame, by its audience; the rest is written to one user alone."""
@@ -131,7 +135,7 @@ class Fanout:
         if envelope.action == SETTINGS:
             room.settings_told = None
         if audience in _BY_NAME:
-            but = View.MODERATORS if audience is Audience.SHADOWED else None
+            but = _NOT_AGAIN.get(audience)
             data = text_frame(envelope.payload)
             room.actions.append(partial(room.tell, envelope.user_id, data, but=but))
             self.flush(room)

@@ -17,7 +17,11 @@ from greenroom.messaging.fanout import SLICE, Fanout
 from greenroom.messaging.members import Members
 from greenroom.messaging.sockets import NO_SOCKET, Connection, Way
 from greenroom.model.arn import Arn
+from greenroom.model.restriction import Restriction
 from greenroom.model.room_settings import RoomSettings
+
+BANNED = "Banned by a moderator"
+"""The close reason of a banned user's connection where the moderator gave none."""
 
 DRAINED_AT_ONCE = 1000
 """Connections of a node that may all end, and come back, in one instant."""
@@ -192,6 +196,29 @@ class Hub:
         room = self._rooms.get(arrival.room)
         if room is not None:
             self.fanout.show(room, arrival.envelopes)
+
+    def connections_of_user(self, room_arn: str, user_id: str) -> int:
+        """Return how many connections a user has in a room, on all nodes."""
+        room = self._rooms.get(room_arn)
+        connections = () if room is None else room.connections
+        here = sum(each.user_id == user_id for each in connections)
+        return here + self.elsewhere.connections_of_user_elsewhere(room_arn, user_id)
+
+    def enforce(self, ban: Restriction) -> None:
+        """End the connections of a banned user that are still there."""
+        if ban.is_of_account:
+            rooms = [room for room in self._rooms.values() if room.owner[0] == ban.account]
+        else:
+            rooms = [self._rooms[ban.scope]] if ban.scope in self._rooms else []
+        for room in rooms:
+            self.fanout.after_flush(room, partial(room.kick, ban.user_id, ban.reason or BANNED))
+
+    def is_moderator(self, room_arn: str, user_id: str) -> bool:
+        """Return whether a user has a connection in a room here that may moderate."""
+        room = self._rooms.get(room_arn)
+        return room is not None and any(
+            each.may_moderate for each in room.connections if each.user_id == user_id
+        )
 
     def revoke(self, key_id: str) -> None:
         """End the connections that a killed key has let in."""

@@ -5,11 +5,14 @@ from typing import Any
 
 import msgspec
 
+from greenroom.chat.moderation import Asked, Moderation
 from greenroom.chat.settings import Settings
+from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.token_attributes import PREFIX, SERVICE_USER
 from greenroom.protocol import events
-from greenroom.protocol.own_actions import OwnAction, SetSettings
+from greenroom.protocol.own_actions import Lift, OwnAction, Restrict, SetSettings
 
 Result = Mapping[str, object]
 """What an action is answered with."""
@@ -19,6 +22,7 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the actions work on."""
 
     settings: Settings
+    moderation: Moderation
 
 
 # Any: each performer takes its own action, and the table is looked up with that action's class.
@@ -33,7 +37,39 @@ async def _set(own: OwnServices, moderator: ChatTokenClaims, action: SetSettings
     return {"Settings": own.settings.in_force(room), "Version": room.overrides.version}
 
 
-OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {SetSettings: _set}
+async def _restrict(own: OwnServices, moderator: ChatTokenClaims, action: Restrict) -> Result:
+    asked = _asked(moderator, action.user_id, action.kind, action.seconds, action.reason)
+    return _restricted(await own.moderation.restrict_from_room(asked))
+
+
+async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> Result:
+    return _restricted(await own.moderation.lift(_asked(moderator, action.user_id, action.kind)))
+
+
+def _asked(
+    moderator: ChatTokenClaims, user_id: str, kind: Kind, seconds: int = 0, reason: str = ""
+) -> Asked:
+    room = Arn.parse(moderator.room_arn)
+    return Asked(
+        account=room.account,
+        room=room,
+        user_id=user_id,
+        kind=kind,
+        by=f"user:{moderator.user_id}",
+        seconds=seconds,
+        reason=reason,
+    )
+
+
+def _restricted(entry: Restriction) -> Result:
+    return {"UserId": entry.user_id, "Kind": entry.kind, "Until": entry.until()}
+
+
+OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
+    SetSettings: _set,
+    Restrict: _restrict,
+    Lift: _lift,
+}
 """Who does each action."""
 
 

@@ -30,6 +30,10 @@ class Connection(Protocol):
     def view(self) -> View:
         """What the connection is shown; it never changes."""
 
+    @property
+    def may_moderate(self) -> bool:
+        """Whether the connection's token lets its bearer moderate."""
+
     def write(self, data: bytes) -> None:
         """Queue bytes behind those that wait; never raises, and may make the connection leave."""
 

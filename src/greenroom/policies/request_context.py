@@ -41,6 +41,7 @@ OWN_KEYS: Mapping[str, str] = MappingProxyType(
     {
         "greenroom:DurationSeconds": "for how many seconds something is to hold: without a time"
         " there is no such key",
+        "greenroom:Scope": "`ROOM`, or `ACCOUNT` where something is to hold in all rooms",
     }
 )
 """The keys that requests to Greenroom's own API have beside them."""

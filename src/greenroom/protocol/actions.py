@@ -25,11 +25,14 @@ from greenroom.model.chat_token import Capability
 from greenroom.model.message import attributes_problem
 from greenroom.model.token_attributes import PREFIX
 from greenroom.protocol.errors import ActionError, ErrorCode
-from greenroom.protocol.members import REASON_LENGTH, REQUEST_ID_LENGTH, Frame, members_of
+from greenroom.protocol.members import (
+    REASON_LENGTH,
+    REQUEST_ID_LENGTH,
+    USER_ID_LENGTH,
+    Frame,
+    members_of,
+)
 from greenroom.protocol.own_actions import OwnAction, read_own
-
-USER_ID_LENGTH = 128
-"""Characters of a UserId (API Reference, UserID)."""
 
 ASKED = f"{PREFIX}action"
 """The attribute of a message that asks for one of our actions: official SDKs send no others."""

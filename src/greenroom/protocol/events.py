@@ -27,6 +27,12 @@ WELCOME = "greenroom:WELCOME"
 SETTINGS = "greenroom:SETTINGS"
 """The settings in force in the room, when they changed."""
 
+YOU = "greenroom:YOU"
+"""What a user may not do, or may do again: to him alone."""
+
+MODERATION = "greenroom:MODERATION"
+"""What was done to a user: to moderators."""
+
 DONE = "greenroom:DONE"
 """The answer to one of the service's own actions."""
 
@@ -80,6 +86,14 @@ def delete_message_attributes(message_id: str, reason: str | None) -> dict[str, 
 def disconnect_user_attributes(user_id: str, reason: str | None) -> dict[str, str]:
     """Return the attributes of an `aws:DISCONNECT_USER`."""
     return _with_reason({"UserId": user_id}, reason)
+
+
+def with_attribute(frame: bytes, name: str, value: str) -> bytes:
+    """Return a MESSAGE that was made here with one attribute more."""
+    message = _message.decode(frame)
+    return _encode(
+        msgspec.structs.replace(message, attributes={**(message.attributes or {}), name: value})
+    )
 
 
 def json_text(value: object) -> str:
@@ -139,6 +153,7 @@ class _Typed(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _typed = msgspec.json.Decoder(_Typed)
+_message = msgspec.json.Decoder(_Message)
 
 
 @lru_cache(maxsize=4)

@@ -65,6 +65,7 @@ class Refusal(Enum):
     QUERY = (400, "ValidationException", "The URL's query cannot be taken")
     TOKEN_MISSING = (401, "UnauthorizedException", "The chat token is missing")
     TOKEN_FOREIGN = (403, "AccessDeniedException", "The chat token was not issued by this service")
+    BANNED = (403, "AccessDeniedException", "The user is banned from the room")
     ORIGIN = (403, "AccessDeniedException", "The page's origin may not connect")
     ROOM_GONE = (404, "ResourceNotFoundException", "The room of the chat token does not exist")
     TOKEN_USED = (409, "ConflictException", "The chat token was used before; each is good once")

@@ -13,6 +13,9 @@ from greenroom.protocol.errors import ActionError, ErrorCode
 REQUEST_ID_LENGTH = 256
 """Characters of a RequestId; AWS states no limit."""
 
+USER_ID_LENGTH = 128
+"""Characters of a UserId (API Reference, UserID)."""
+
 REASON_LENGTH = 256
 """Characters of a Reason (API Reference, Reason)."""
 

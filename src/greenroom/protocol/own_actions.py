@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 import msgspec
 
 from greenroom.model.chat_token import Capability
+from greenroom.model.restriction import RESTRICTIONS, Kind
 from greenroom.model.room_settings import (
     BY_NAME,
     LONGEST_SECONDS,
@@ -23,7 +24,7 @@ from greenroom.model.room_settings import (
     unknown,
 )
 from greenroom.model.token_attributes import PREFIX
-from greenroom.protocol.members import Frame
+from greenroom.protocol.members import USER_ID_LENGTH, Frame
 
 MODERATION_RATE = "moderation_rate"
 """The quota of what moderators and hosts do."""
@@ -88,7 +89,69 @@ class SetSettings(OwnAction, frozen=True, kw_only=True):
         )
 
 
-OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings,)
+class Restrict(OwnAction, frozen=True, kw_only=True):
+    """Restrict a user in the room: BAN, MUTE, SHADOW, HOLD or MONITOR."""
+
+    name: ClassVar[str] = "greenroom:RESTRICT"
+    operation: ClassVar[str] = "BanUser, MuteUser, ShadowBanUser, HoldUser, MonitorUser"
+    audited: ClassVar[Mapping[str, str]] = {
+        "userId": "user_id",
+        "kind": "kind",
+        "durationSeconds": "seconds",
+    }
+
+    user_id: str
+    kind: Kind
+    seconds: int
+    reason: str
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(
+            user_id=_user_id(frame),
+            kind=_kind(frame),
+            seconds=frame.number("DurationSeconds", 1, LONGEST_SECONDS) or 0,
+            reason=frame.reason() or "",
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+
+class Lift(OwnAction, frozen=True, kw_only=True):
+    """End a restriction of a user in the room."""
+
+    name: ClassVar[str] = "greenroom:LIFT"
+    operation: ClassVar[str] = "LiftRestriction"
+    audited: ClassVar[Mapping[str, str]] = {"userId": "user_id", "kind": "kind"}
+
+    user_id: str
+    kind: Kind
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(
+            user_id=_user_id(frame),
+            kind=_kind(frame),
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+
+def _user_id(frame: Frame) -> str:
+    user_id = frame.required_text("UserId", USER_ID_LENGTH)
+    if not user_id:
+        frame.refuse("UserId must not be empty")
+    return user_id
+
+
+def _kind(frame: Frame) -> Kind:
+    kind = frame.required_text("Kind")
+    if kind not in RESTRICTIONS:
+        frame.refuse(f"Kind must be one of {', '.join(RESTRICTIONS)}")
+    return Kind(kind)
+
+
+OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings, Restrict, Lift)
 
 OWN_BY_NAME: Mapping[str, type[OwnAction]] = {each.name: each for each in OWN_ACTIONS}
 """By the name that a frame's `Action` gives."""

@@ -6,6 +6,8 @@ import msgspec
 
 from greenroom.audit.log import AuditLog
 from greenroom.chat.chat import Chat
+from greenroom.chat.moderation import Moderation
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings as RoomSettings
 from greenroom.clock import Clock
@@ -52,6 +54,8 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
 
     chat: Chat
     settings: RoomSettings
+    restrictions: Restrictions
+    moderation: Moderation
     rooms: RoomsCache
     token_uses: TokenUses
     ring: KeyRing
@@ -74,7 +78,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
             metrics,
             lines,
             ModerationTrail(below.audit_log, clock),
-            OwnServices(settings=below.settings),
+            OwnServices(settings=below.settings, moderation=below.moderation),
         ),
         hub=hub,
         sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
@@ -94,6 +98,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
         clock=clock,
         memory=memory,
         places=limits.places(settings),
+        restrictions=below.restrictions,
     )
     return MessagingPlane(
         hub=hub,

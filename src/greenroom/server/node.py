@@ -13,7 +13,9 @@ from greenroom.bus.memory import MemoryBus
 from greenroom.chat import account_rates
 from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
+from greenroom.chat.moderation import Moderation
 from greenroom.chat.presence import Presence
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
@@ -103,10 +105,13 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     hub = Hub(opened.bus, Fanout(metrics, opened.sender), presence)
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
+    restrictions = await _restrictions(opened, hub, tasks)
     chat_log = await _start_chat_log(opened, tasks, presence)
-    services = _services(opened, rooms, keys, chat_log)
-    plane = messaging_plane.build(opened.settings, _below(opened, services), hub, tasks)
-    control = _control_plane(opened, services, keys)
+    services = _services(opened, rooms, keys, chat_log, restrictions)
+    moderation = Moderation(services.chat, restrictions, opened.clock, hub.is_moderator)
+    below = _below(opened, services, moderation)
+    plane = messaging_plane.build(opened.settings, below, hub, tasks)
+    control = _control_plane(opened, services, keys, moderation, hub)
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
     # Before the bus: what came while all this was read may have to be read again.
@@ -177,7 +182,13 @@ def _shared_rates(opened: Adapters, services: Services, control: ControlPlane) -
     return [Ticker(account_rates.TELL_SECONDS, rates.tick)]
 
 
-def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: ChatLog) -> Services:
+def _services(
+    opened: Adapters,
+    rooms: RoomsCache,
+    keys: TokenKeys,
+    chat_log: ChatLog,
+    restrictions: Restrictions,
+) -> Services:
     quotas = opened.settings.quotas()
     chat = Chat(
         rooms,
@@ -186,12 +197,14 @@ def _services(opened: Adapters, rooms: RoomsCache, keys: TokenKeys, chat_log: Ch
         opened.clock,
         check_account=opened.identity.accounts.check,
         reviewer=opened.reviewer,
+        restrictions=restrictions,
     )
     return Services(
         store=opened.store,
         control=opened.bus,
         chat=chat,
         settings=Settings(chat, rooms, opened.store.rooms, opened.bus, opened.clock),
+        restrictions=restrictions,
         chat_log=chat_log,
         rooms=rooms,
         reviewer=opened.reviewer,
@@ -209,10 +222,20 @@ def _line(bus: Bus, chat_log: ChatLog) -> RoomLine:
     return RecordedLine(bus, chat_log) if isinstance(bus, MemoryBus) else bus
 
 
-def _below(opened: Adapters, services: Services) -> messaging_plane.Below:
+async def _restrictions(opened: Adapters, hub: Hub, tasks: asyncio.TaskGroup) -> Restrictions:
+    """Return what users may not do, and have bans end connections."""
+    restrictions = Restrictions(opened.store.restrictions, opened.bus, opened.clock, tasks)
+    restrictions.when_banned(hub.enforce)
+    await restrictions.start()
+    return restrictions
+
+
+def _below(opened: Adapters, services: Services, moderation: Moderation) -> messaging_plane.Below:
     return messaging_plane.Below(
         chat=services.chat,
         settings=services.settings,
+        restrictions=services.restrictions,
+        moderation=moderation,
         rooms=services.rooms,
         token_uses=opened.store.token_uses,
         ring=services.ring,
@@ -314,7 +337,13 @@ def _publishing(opened: Adapters, tasks: asyncio.TaskGroup) -> "asyncio.Task[Non
     return tasks.create_task(Publisher(opened.metrics, opened.access, region, namespace).run())
 
 
-def _control_plane(opened: Adapters, services: Services, keys: TokenKeys) -> ControlPlane:
+def _control_plane(
+    opened: Adapters,
+    services: Services,
+    keys: TokenKeys,
+    moderation: Moderation,
+    hub: Hub,
+) -> ControlPlane:
     settings, identity = opened.settings, opened.identity
     regions = settings.served_regions()
     pipeline = Pipeline(
@@ -337,6 +366,10 @@ def _control_plane(opened: Adapters, services: Services, keys: TokenKeys) -> Con
         rooms=opened.store.rooms,
         tags=opened.store.tags,
         settings=services.settings,
+        moderation=moderation,
+        restrictions=services.restrictions,
+        kept_restrictions=opened.store.restrictions,
+        connections=hub.connections_of_user,
         clock=services.clock,
     )
     return ControlPlane(

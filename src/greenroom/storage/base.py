@@ -26,6 +26,7 @@ from greenroom.process.start_refused import StartRefused
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.journal import Journal
 from greenroom.storage.logging_configurations import LoggingConfigurations
+from greenroom.storage.restrictions import Restrictions
 from greenroom.storage.rooms import Rooms
 from greenroom.storage.secrets import Secrets
 from greenroom.storage.tags import Tags
@@ -82,6 +83,10 @@ class Store(Protocol):
     @property
     def secrets(self) -> Secrets:
         """Return the service's own secrets."""
+
+    @property
+    def restrictions(self) -> Restrictions:
+        """Return what users may not do, and notes on them."""
 
     @property
     def identities(self) -> IdentityStore:

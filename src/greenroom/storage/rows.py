@@ -11,6 +11,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfiguration,
     LoggingConfigurationState,
 )
+from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.model.room_settings import Overrides
 
@@ -94,6 +95,23 @@ def configuration_row(configuration: LoggingConfiguration) -> Row:
         json_text(configuration.tags),
         configuration.create_time,
         configuration.update_time,
+    )
+
+
+_restriction = msgspec.json.Decoder(Restriction)
+
+
+def restriction_from(text: str) -> Restriction:
+    """Return the entry of a `value` column."""
+    return _restriction.decode(text)
+
+
+def restriction_row(entry: Restriction) -> Row:
+    """Return the values of an entry's row, in the order of the schema."""
+    return (
+        *(entry.account, entry.version, entry.scope, entry.user_id, str(entry.kind)),
+        *(int(entry.kind is not Kind.NOTE), int(entry.lifted), entry.ends),
+        msgspec.json.encode(entry).decode(),
     )
 
 

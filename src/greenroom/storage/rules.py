@@ -13,6 +13,7 @@ from greenroom.model.errors import (
     ValidationException,
 )
 from greenroom.model.logging_configuration import LoggingConfiguration, LoggingConfigurationState
+from greenroom.model.restriction import Restriction
 from greenroom.model.tags import tag_count_errors
 from greenroom.storage.base import StorageUnavailable
 
@@ -45,6 +46,21 @@ def check_quota(arn: Arn, count: int, quota: int) -> None:
 def update_time(newest: int, now: int) -> int:
     """Return the update time of a change now in a region whose newest one is given."""
     return now if is_set_back(newest, now, SMALL_STEP_MS) else max(newest, now)
+
+
+def check_restrictions(entry: Restriction, number: int, quota: int) -> None:
+    """Return while an account with so many restrictions may have one more.
+
+    Raises:
+        ServiceQuotaExceededException: it may not.
+    """
+    if quota and number >= quota:
+        raise ServiceQuotaExceededException(
+            f"Quota exceeded: {quota} restrictions of users",
+            resource_id=entry.account,
+            resource_type="RESTRICTION",
+            limit=quota,
+        )
 
 
 def already_exists(arn: Arn) -> ConflictException:

@@ -133,6 +133,14 @@ TABLES = (
         postgres=Own(starts={"use": 0}),
     ),
     SECRETS,
+    Table(
+        "restrictions",
+        (
+            *("account", "version", "scope", "user_id", "kind", "latest", "lifted", "ends"),
+            "value",
+        ),
+        "account, version",
+    ),
     _identities("identity_users"),
     _identities("identity_roles"),
     _identities("identity_policies"),

@@ -55,6 +55,10 @@ class Operator:
             rooms=store.rooms,
             tags=store.tags,
             settings=nothing,
+            moderation=nothing,
+            restrictions=nothing,
+            kept_restrictions=nothing,
+            connections=nothing,
             clock=clock,
         )
         return self

@@ -44,12 +44,20 @@ class Operator:
             rooms=nothing,
             tags=self.iam.store.tags,
             settings=nothing,
+            moderation=nothing,
+            restrictions=nothing,
+            kept_restrictions=nothing,
+            connections=nothing,
             clock=nothing,
         )
         call = GreenroomCall(
             services=services,
             principal=who,
-            parameters={"roomIdentifier": self.room, **parameters},
+            parameters={
+                name: value
+                for name, value in {"roomIdentifier": self.room, **parameters}.items()
+                if value is not None
+            },
             facts=FACTS,
         )
         try:
@@ -80,6 +88,19 @@ async def test_the_room_is_what_is_asked_about(operation: str) -> None:
     assert not await scene.may(anyone, operation)
     with pytest.raises(ResourceNotFoundException):
         await scene.may(anyone, operation, roomIdentifier=missing)
+
+
+async def test_in_all_rooms() -> None:
+    """What is about the account is about every room of it; a policy may say for which scope."""
+    scene = await Operator().begin()
+    every = "arn:aws:ivschat:us-east-1:123456789012:room/*"
+    rooms = {"StringEquals": {"greenroom:Scope": "ROOM"}}
+    admin = await scene.iam.user("admin", policy("greenroom:BanUser", resource=every))
+    one = await scene.iam.user("one", policy("greenroom:BanUser", resource=scene.room))
+    junior = await scene.iam.user("junior", policy("greenroom:BanUser", Condition=rooms))
+    for who, allowed in ((admin, True), (one, False), (junior, False)):
+        assert await scene.may(who, "BanUser", roomIdentifier=None, scope="ACCOUNT") is allowed
+        assert await scene.may(who, "BanUser")
 
 
 async def test_for_how_long() -> None:

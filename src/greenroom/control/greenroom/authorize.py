@@ -41,7 +41,8 @@ async def authorize(call: GreenroomCall, operation: str, facts: RequestFacts) ->
 
 async def _room_tags(call: GreenroomCall, check: Check) -> Mapping[str, str] | None:
     """Return the room's tags, if a policy looks at them; None: there is no such room."""
-    if not call.principal.permissions.uses_resource_tags(check.action):
+    uses_tags = call.principal.permissions.uses_resource_tags(check.action)
+    if not uses_tags or "roomIdentifier" not in call.parameters:
         return NO_TAGS
     tags = tags_in_store(call.services.tags, call.account, call.facts.region)
     return await tags(check.resource)
@@ -50,12 +51,17 @@ async def _room_tags(call: GreenroomCall, check: Check) -> Mapping[str, str] | N
 def _own_keys(call: GreenroomCall) -> dict[str, ContextValue]:
     """Return what only requests of this API have; the keys are `OWN_KEYS`."""
     seconds = call.number("durationSeconds", 0) or call.number("expiresInSeconds", 0)
-    return {"greenroom:durationseconds": str(seconds)} if seconds else {}
+    keys: dict[str, ContextValue] = {"greenroom:durationseconds": str(seconds)} if seconds else {}
+    scope = "ROOM" if "roomIdentifier" in call.parameters else "ACCOUNT"
+    return {**keys, "greenroom:scope": scope}
 
 
 def _check(call: GreenroomCall, operation: str, found: User | Role | None) -> Check:
     if is_about_a_room(operation):
-        return greenroom_check(operation, call.account, room=call.text("roomIdentifier"))
+        # What is about the account is about all of its rooms.
+        room = call.optional_text("roomIdentifier")
+        every = f"arn:aws:ivschat:{call.facts.region}:{call.account}:room/*"
+        return greenroom_check(operation, call.account, room=room or every)
     if operation != "EndSessions":
         key_id = str(call.parameters.get("keyId", ""))
         return greenroom_check(operation, call.account, key_id=key_id)

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from greenroom.chat.moderation import Moderation
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
 from greenroom.control.greenroom.answers import (
@@ -23,6 +25,7 @@ from greenroom.model.principal import Principal
 from greenroom.policies.request_context import RequestFacts
 from greenroom.review.base import ReviewLog, ReviewsPage
 from greenroom.storage.identities import IdentityStore
+from greenroom.storage.restrictions import Restrictions as KeptRestrictions
 from greenroom.storage.rooms import Rooms
 from greenroom.storage.tags import Tags
 from greenroom.vault.token_keys import TokenKeys
@@ -42,6 +45,11 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     rooms: Rooms
     tags: Tags
     settings: Settings
+    moderation: Moderation
+    restrictions: Restrictions
+    kept_restrictions: KeptRestrictions
+    connections: Callable[[str, str], int]
+    """How many a user has in a room, on all nodes."""
     clock: Clock
 
 

@@ -11,12 +11,14 @@ from greenroom.aws import own_service
 from greenroom.control.greenroom import (
     account,
     requests,
+    restrictions,
     reviews,
     room_settings,
     sessions,
     token_keys,
 )
 from greenroom.control.greenroom.call import GreenroomHandler
+from greenroom.model.restriction import Kind
 from greenroom.policies.greenroom_access import GREENROOM_ACCESS
 
 Parameters = Mapping[str, object]
@@ -33,14 +35,23 @@ class GreenroomOperation(msgspec.Struct, frozen=True):
 
 
 OPERATIONS: Mapping[str, GreenroomOperation] = {
+    "AddUserNote": GreenroomOperation(restrictions.add_user_note),
+    "BanUser": GreenroomOperation(restrictions.restricts(Kind.BAN)),
     "EndSessions": GreenroomOperation(sessions.end_sessions, also=sessions.named_as_in_iam),
     "GetRoomSettings": GreenroomOperation(room_settings.get_room_settings, reads=True),
+    "GetUser": GreenroomOperation(restrictions.get_user, reads=True),
+    "HoldUser": GreenroomOperation(restrictions.restricts(Kind.HOLD)),
     "KillTokenKey": GreenroomOperation(token_keys.kill_token_key),
+    "LiftRestriction": GreenroomOperation(restrictions.lift_restriction),
+    "ListRestrictions": GreenroomOperation(restrictions.list_restrictions, reads=True),
     "ListReviews": GreenroomOperation(reviews.list_reviews, reads=True),
     "ListTokenKeys": GreenroomOperation(token_keys.list_token_keys, reads=True),
+    "MonitorUser": GreenroomOperation(restrictions.restricts(Kind.MONITOR)),
+    "MuteUser": GreenroomOperation(restrictions.restricts(Kind.MUTE)),
     "ResumeAccount": GreenroomOperation(account.resume_account),
     "RevealReviews": GreenroomOperation(reviews.reveal_reviews),
     "RotateTokenKey": GreenroomOperation(token_keys.rotate_token_key),
+    "ShadowBanUser": GreenroomOperation(restrictions.restricts(Kind.SHADOW)),
     "ShowAccount": GreenroomOperation(account.show_account, reads=True),
     "ShowRequest": GreenroomOperation(requests.show_request, reads=True),
     "SuspendAccount": GreenroomOperation(account.suspend_account),

@@ -11,7 +11,8 @@ from greenroom.model.chat_token import (
     Capability,
     ChatTokenClaims,
 )
-from greenroom.model.errors import FieldError, ValidationException
+from greenroom.model.errors import AccessDeniedException, FieldError, ValidationException
+from greenroom.model.restriction import Restriction
 from greenroom.tokens.key_ring import NONCE_BYTES, seal_claims
 
 _MINUTE_MS = 60_000
@@ -26,7 +27,10 @@ async def create_chat_token(call: Call) -> Result:
     if own and (errors := token_attributes.errors(own)):
         raise ValidationException.of_fields(*errors)
     services = call.services
-    await services.rooms.get(arn)
+    room = await services.rooms.get(arn)
+    ban = services.restrictions.ban(room.arn, user_id)
+    if ban is not None:
+        raise AccessDeniedException(_banned(ban))
     now = services.clock.now_ms()
     minutes = call.number("sessionDurationInMinutes", DEFAULT_SESSION_MINUTES)
     nonce = services.nonces(NONCE_BYTES)
@@ -45,6 +49,13 @@ async def create_chat_token(call: Call) -> Result:
         "tokenExpirationTime": claims.token_expires,
         "sessionExpirationTime": claims.session_expires,
     }
+
+
+def _banned(ban: Restriction) -> str:
+    where = "the account" if ban.is_of_account else "the room"
+    until = f" until {ban.until()}" if ban.expires else ""
+    reason = f": {ban.reason}" if ban.reason else ""
+    return f"User {ban.user_id} is banned from {where}{until}{reason}"
 
 
 def _user_id(call: Call) -> str:

@@ -7,6 +7,7 @@ import msgspec
 from greenroom.aws.shapes import Operation
 from greenroom.bus.base import Control
 from greenroom.chat.chat import Chat
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
@@ -31,6 +32,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     control: Control
     chat: Chat
     settings: Settings
+    restrictions: Restrictions
     chat_log: ChatLog
     rooms: RoomsCache
     reviewer: Reviewer

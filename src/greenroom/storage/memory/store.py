@@ -9,6 +9,7 @@ from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.logging_configurations import MemoryLoggingConfigurations
 from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.region import Regions
+from greenroom.storage.memory.restrictions import MemoryRestrictions
 from greenroom.storage.memory.rooms import MemoryRooms
 from greenroom.storage.memory.secrets import MemorySecrets
 from greenroom.storage.memory.tags import MemoryTags
@@ -26,6 +27,7 @@ class MemoryStore:
         self.logging_configurations = MemoryLoggingConfigurations(regions)
         self.tags = MemoryTags(regions)
         self.token_uses = MemoryTokenUses(self._opened)
+        self.restrictions = MemoryRestrictions(self._opened)
         self.secrets = MemorySecrets(self._opened)
         self.identities = IdentityStore(MemoryTransactions(self._opened))
         self.journal = MemoryJournal(self._opened)

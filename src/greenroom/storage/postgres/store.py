@@ -19,6 +19,7 @@ from greenroom.storage.postgres.identities import PostgresTransactions
 from greenroom.storage.postgres.journal import PostgresJournal
 from greenroom.storage.postgres.leases import PostgresLeases
 from greenroom.storage.postgres.logging_configurations import PostgresLoggingConfigurations
+from greenroom.storage.postgres.restrictions import PostgresRestrictions
 from greenroom.storage.postgres.rooms import PostgresRooms
 from greenroom.storage.postgres.secrets import PostgresSecrets
 from greenroom.storage.postgres.session import Connection, Password
@@ -37,6 +38,7 @@ class PostgresStore:
         self.logging_configurations = PostgresLoggingConfigurations(database)
         self.tags = PostgresTags(database)
         self.token_uses = PostgresTokenUses(database)
+        self.restrictions = PostgresRestrictions(database)
         self.secrets = PostgresSecrets(database)
         self.identities = IdentityStore(PostgresTransactions(database))
         self._leases = PostgresLeases(database.connect, lease_seconds)

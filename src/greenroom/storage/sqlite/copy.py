@@ -34,6 +34,7 @@ COUNTED = {
     "roles": "identity_roles",
     "policies": "identity_policies",
     "access keys": "identity_keys",
+    "restrictions of users": "restrictions",
     "used chat tokens": "redeemed_tokens",
     "waiting chat log records": "journal",
 }

@@ -19,6 +19,7 @@ from greenroom.storage.sqlite.identities import SqliteTransactions
 from greenroom.storage.sqlite.journal import SqliteJournal
 from greenroom.storage.sqlite.lock import unwritable
 from greenroom.storage.sqlite.logging_configurations import SqliteLoggingConfigurations
+from greenroom.storage.sqlite.restrictions import SqliteRestrictions
 from greenroom.storage.sqlite.rooms import SqliteRooms
 from greenroom.storage.sqlite.secrets import SqliteSecrets
 from greenroom.storage.sqlite.tags import SqliteTags
@@ -35,6 +36,7 @@ class SqliteStore:
         self.logging_configurations = SqliteLoggingConfigurations(worker)
         self.tags = SqliteTags(worker)
         self.token_uses = SqliteTokenUses(worker)
+        self.restrictions = SqliteRestrictions(worker)
         self.secrets = SqliteSecrets(worker)
         self.identities = IdentityStore(SqliteTransactions(worker))
         self.journal = SqliteJournal(worker)

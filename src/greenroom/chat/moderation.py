@@ -1,0 +1,163 @@
+"""Restricting users: the order in which it is kept, enforced and told, for both planes.
+
+- It is kept first; then who is to know is told; then it holds, on every node.
+- The user is told by an event of his own before he meets a refusal, if he asked for events, of all
+  but SHADOW, HOLD and MONITOR, which he must not notice. A ban ends his connections, which are told
+  by `aws:DISCONNECT_USER`, with its end: applications for IVS Chat show that.
+- Moderators are told of each.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from greenroom.bus.base import Audience
+from greenroom.chat.chat import Chat
+from greenroom.chat.restrictions import Restrictions
+from greenroom.clock import Clock
+from greenroom.model.arn import Arn
+from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
+from greenroom.model.restriction import Kind, Restriction
+from greenroom.protocol import events
+
+OPERATIONS = {
+    Kind.BAN: "BanUser",
+    Kind.MUTE: "MuteUser",
+    Kind.SHADOW: "ShadowBanUser",
+    Kind.HOLD: "HoldUser",
+    Kind.MONITOR: "MonitorUser",
+}
+"""The operation of each kind."""
+
+_TOLD = (Kind.BAN, Kind.MUTE)
+
+IsModerator = Callable[[str, str], bool]
+"""Returns whether a user has a connection in a room, on this node, that may moderate."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants done to a user; without a room in the whole account. 0: for ever."""
+
+    account: str
+    room: Arn | None
+    user_id: str
+    kind: Kind
+    by: str
+    seconds: int = 0
+    reason: str = ""
+
+
+class Moderation:
+    """Restricts users, and ends that."""
+
+    def __init__(
+        self,
+        chat: Chat,
+        restrictions: Restrictions,
+        clock: Clock,
+        is_moderator: IsModerator = lambda _room, _user: False,
+    ) -> None:
+        self._chat = chat
+        self._restrictions = restrictions
+        self._clock = clock
+        self._is_moderator = is_moderator
+
+    async def restrict(self, asked: Asked) -> Restriction:
+        """Restrict a user; what of that kind held before is replaced.
+
+        Raises:
+            ResourceNotFoundException: there is no such room.
+            PendingVerification: the account is suspended.
+            ThrottlingException: the account's moderators do too much.
+            ServiceQuotaExceededException: too many users are restricted.
+        """
+        await self._check(asked)
+        now = self._clock.now_ms()
+        expires = now + asked.seconds * 1000 if asked.seconds else 0
+        return await self._enter(asked, self._entry(asked, now, expires))
+
+    async def restrict_from_room(self, asked: Asked) -> Restriction:
+        """Restrict a user as a moderator in a room does.
+
+        Raises:
+            AccessDeniedException: the user may moderate as well: only the API restricts him.
+            ResourceNotFoundException, and the others of `restrict`.
+        """
+        if asked.room is not None and self._is_moderator(str(asked.room), asked.user_id):
+            raise AccessDeniedException("Who may moderate is restricted by the API only")
+        return await self.restrict(asked)
+
+    async def lift(self, asked: Asked) -> Restriction:
+        """End what of a kind holds of a user; it is no error if nothing does.
+
+        Raises: as `restrict`.
+        """
+        await self._check(asked)
+        now = self._clock.now_ms()
+        return await self._enter(asked, self._entry(asked, now, 0, lifted=True))
+
+    @staticmethod
+    def _entry(asked: Asked, now: int, expires: int, *, lifted: bool = False) -> Restriction:
+        return Restriction(
+            account=asked.account,
+            scope=asked.account if asked.room is None else str(asked.room),
+            user_id=asked.user_id,
+            kind=asked.kind,
+            by=asked.by,
+            at=now,
+            reason=asked.reason,
+            expires=expires,
+            lifted=lifted,
+        )
+
+    async def _enter(self, asked: Asked, entry: Restriction) -> Restriction:
+        entry = await self._restrictions.keep(entry)
+        try:
+            # Who is told why must still be there: a ban ends the connections.
+            if asked.room is not None:
+                await self._tell(asked.room, entry)
+        finally:
+            self._restrictions.hold(entry)
+        return entry
+
+    async def _check(self, asked: Asked) -> None:
+        if asked.room is None:
+            self._chat.check_may_moderate(asked.account)
+            return
+        self._chat.check_may_change(asked.room)
+        await self._chat.room(asked.room)
+
+    async def _tell(self, room: Arn, entry: Restriction) -> None:
+        """Tell the user what he may know, then the moderators."""
+        operation = "LiftRestriction" if entry.lifted else OPERATIONS[entry.kind]
+        found = await self._chat.room(room)
+        if entry.kind in _TOLD:
+            you = {
+                "Restriction": "" if entry.lifted else str(entry.kind),
+                "Lifted": str(entry.kind) if entry.lifted else "",
+                "Until": entry.until(),
+                "Reason": entry.reason,
+            }
+            told = {name: text for name, text in you.items() if text or name == "Restriction"}
+            await self._chat.tell(found, operation, events.YOU, told, Audience.YOU, entry.user_id)
+        item = {
+            "Operation": operation,
+            "UserId": entry.user_id,
+            "Kind": entry.kind,
+            "By": entry.by,
+            "Reason": entry.reason,
+            "Until": entry.until(),
+        }
+        told = {"Item": events.json_text(item)}
+        await self._chat.tell(found, operation, events.MODERATION, told, Audience.MODERATORS)
+        if entry.kind is Kind.BAN and not entry.lifted:
+            await self._disconnect(room, entry)
+
+    async def _disconnect(self, room: Arn, entry: Restriction) -> None:
+        until = {"greenroom:until": entry.until()} if entry.expires else {}
+        try:
+            await self._chat.disconnect_user(
+                str(room), entry.user_id, entry.reason or None, more=until
+            )
+        except ResourceNotFoundException:
+            return

@@ -1,0 +1,133 @@
+"""Who may not do what, in memory on every node, and how it is changed, for both planes.
+
+- What is kept of an account is read when the node starts, and from then on what is new: each node
+  that restricts somebody says so, and the others read what is behind the version that they know. So
+  a word that was missed is made up for by the next one, and after an outage by itself.
+- A message costs a look into a dictionary, and nothing where nobody is restricted.
+- A ban ends the user's connections: on the node where it was made before it is answered, on the
+  others as soon as they have read it.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import structlog
+
+from greenroom.bus.base import Control, RestrictionsChanged
+from greenroom.clock import Clock
+from greenroom.model.arn import Arn
+from greenroom.model.restriction import KEPT_MS, MOST_RESTRICTIONS, Kind, Restriction
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.restrictions import Restrictions as KeptRestrictions
+
+log = structlog.get_logger()
+
+Enforce = Callable[[Restriction], None]
+"""Ends the connections on this node that a ban is about."""
+
+Held = Mapping[Kind, Restriction]
+
+_NOTHING: Held = {}
+
+
+class Restrictions:
+    """What holds of each user."""
+
+    def __init__(
+        self, kept: KeptRestrictions, control: Control, clock: Clock, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Make it knowing nothing; `start` reads what there is."""
+        self._kept = kept
+        self._clock = clock
+        self._control = control
+        self._tasks = tasks
+        self._of: dict[tuple[str, str], dict[Kind, Restriction]] = {}
+        self._versions: dict[str, int] = defaultdict(int)
+        self._enforcers: list[Enforce] = []
+        control.on(RestrictionsChanged, self._changed)
+        control.on_reset(self._reset)
+
+    def when_banned(self, enforce: Enforce) -> None:
+        """Call back for each ban that becomes known."""
+        self._enforcers.append(enforce)
+
+    async def start(self) -> None:
+        """Read all that is kept; forget for good what was over long ago."""
+        await self._kept.prune(self._clock.now_ms() - KEPT_MS)
+        await self._read(await self._kept.accounts())
+
+    def held(self, room_arn: str, account: str, user_id: str) -> Held:
+        """Return what holds of a user in a room; of two of a kind that of the room."""
+        if not self._of:
+            return _NOTHING
+        in_room = self._of.get((room_arn, user_id))
+        anywhere = self._of.get((account, user_id))
+        if in_room is None and anywhere is None:
+            return _NOTHING
+        now = self._clock.now_ms()
+        both = (*(anywhere or _NOTHING).items(), *(in_room or _NOTHING).items())
+        return {kind: each for kind, each in both if each.holds(now)}
+
+    def ban(self, room: Arn, user_id: str) -> Restriction | None:
+        """Return the ban of a user in a room, or None."""
+        return self.held(str(room), room.account, user_id).get(Kind.BAN)
+
+    async def keep(self, entry: Restriction) -> Restriction:
+        """Keep an entry and return it with its version; it does not hold yet.
+
+        Raises:
+            ServiceQuotaExceededException: too many users are restricted.
+        """
+        return await self._kept.add(entry, MOST_RESTRICTIONS)
+
+    def hold(self, entry: Restriction) -> None:
+        """Have an entry that is kept hold, on every node."""
+        self._learn(entry)
+        self._control.broadcast(RestrictionsChanged(entry.account, entry.version))
+
+    def _changed(self, told: RestrictionsChanged) -> None:
+        if told.version > self._versions[told.account]:
+            self._tasks.create_task(self._read_or_say((told.account,)))
+
+    def _reset(self) -> Awaitable[object]:
+        return self._tasks.create_task(self._read_everything())
+
+    async def _read_everything(self) -> None:
+        try:
+            accounts = await self._kept.accounts()
+        except StorageUnavailable:
+            log.warning("restrictions of users cannot be read now: those that are known hold")
+            return
+        await self._read_or_say(accounts)
+
+    async def _read_or_say(self, accounts: Iterable[str]) -> None:
+        try:
+            await self._read(accounts)
+        except StorageUnavailable:
+            log.warning("restrictions of users cannot be read now: those that are known hold")
+
+    async def _read(self, accounts: Iterable[str]) -> None:
+        for account in accounts:
+            for entry in await self._kept.since(account, self._versions[account]):
+                if entry.version > self._versions[account]:
+                    self._versions[account] = entry.version
+                    self._learn(entry)
+
+    def _learn(self, entry: Restriction) -> None:
+        """Have an entry hold from now on. Others below its version may still have to be read."""
+        user = (entry.scope, entry.user_id)
+        known = self._of.get(user, {}).get(entry.kind)
+        if known is not None and known.version >= entry.version:
+            return
+        # A mapping that somebody was given stays as it is.
+        held = {**self._of.get(user, {}), entry.kind: entry}
+        if entry.lifted:
+            del held[entry.kind]
+        if held:
+            self._of[user] = held
+        else:
+            self._of.pop(user, None)
+        if entry.kind is Kind.BAN and entry.holds(self._clock.now_ms()):
+            for enforce in self._enforcers:
+                enforce(entry)

@@ -1,0 +1,104 @@
+"""Restrictions: what a user may not do in a room or an account, since when, until when and why.
+
+Each change is an entry with the account's next version: somebody restricts, replaces, or lifts. Of
+the entries of one scope, user and kind the latest counts; the others are the history. A note is an
+entry that restricts nothing.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+
+MOST_RESTRICTIONS = 100_000
+"""Restrictions that an account may have at once."""
+
+LONGEST_SECONDS = 31_536_000
+"""For how long one is at most, unless it is for ever."""
+
+REASON_LENGTH = 256
+FOR_EVER = 1 << 62
+
+KEPT_MS = 90 * 24 * 3_600_000
+"""How long what no longer counts is kept."""
+
+
+class Kind(StrEnum):
+    """The kinds of entries: restrictions, and notes."""
+
+    BAN = "BAN"
+    MUTE = "MUTE"
+    SHADOW = "SHADOW"
+    HOLD = "HOLD"
+    MONITOR = "MONITOR"
+    NOTE = "NOTE"
+
+    @property
+    def meaning(self) -> str:
+        """Return what it does to the user."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Kind.BAN: "is disconnected, and gets no token and no connection",
+    Kind.MUTE: "reads and cannot write",
+    Kind.SHADOW: "is seen by himself and moderators only, and not told",
+    Kind.HOLD: "cannot have messages shown before somebody approved them",
+    Kind.MONITOR: "is marked for moderators",
+    Kind.NOTE: "nothing",
+}
+
+RESTRICTIONS = tuple(kind for kind in Kind if kind is not Kind.NOTE)
+"""The kinds that restrict."""
+
+
+class Restriction(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry. `scope` is the ARN of a room, or the account. Times in milliseconds, 0: never.
+
+    `lifted` entries end what was before them.
+    """
+
+    account: str
+    scope: str
+    user_id: str
+    kind: Kind
+    by: str
+    at: int
+    reason: str = ""
+    expires: int = 0
+    lifted: bool = False
+    version: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, Kind]:
+        """Return what the latest entry counts of."""
+        return self.scope, self.user_id, self.kind
+
+    @property
+    def is_of_account(self) -> bool:
+        """Return whether it holds in all rooms."""
+        return self.scope == self.account
+
+    @property
+    def restricts(self) -> bool:
+        """Return whether it is neither the end of one nor a note."""
+        return not self.lifted and self.kind is not Kind.NOTE
+
+    @property
+    def ends(self) -> int:
+        """Return when it is over, if nothing comes behind it; a large number for never."""
+        return self.at if self.lifted else self.expires or FOR_EVER
+
+    def holds(self, now: int) -> bool:
+        """Return whether it restricts somebody at a time, if nothing came behind it."""
+        return self.restricts and now < self.ends
+
+    def until(self) -> str:
+        """Return when it ends as ISO 8601, "" for never."""
+        return iso(self.expires) if self.expires else ""
+
+
+def iso(milliseconds: int) -> str:
+    """Return a time as ISO 8601, in UTC and to the second above."""
+    seconds = -(-milliseconds // 1000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

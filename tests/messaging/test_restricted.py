@@ -1,0 +1,284 @@
+"""What restricted users can do and see on their connections, and what others see of them.
+
+Covers: greenroom.chat.restrictions, greenroom.chat.marks
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from greenroom.bus.base import RestrictionsChanged
+from greenroom.bus.memory import MemoryBus
+from greenroom.chat.restrictions import Restrictions
+from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
+from greenroom.model.restriction import Kind, Restriction
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.memory.opened import Opened
+from greenroom.storage.memory.restrictions import MemoryRestrictions
+from tests.messaging.test_own_actions import connected, do, took
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.loose_tasks import LooseTasks
+from tests.stand_ins.stage import ROOM, Stage, settle, stage, token
+
+SEND = {"Action": "SEND_MESSAGE", "Content": "hi", "RequestId": "r"}
+VIEWER: dict[str, Any] = {"capabilities": IVS_CAPABILITIES}
+
+
+def restrict(kind: str, user: str = "bob", **members: Any) -> dict[str, Any]:
+    """Return the frame that restricts a user."""
+    return {"Action": "greenroom:RESTRICT", "UserId": user, "Kind": kind, **members}
+
+
+class Scene:
+    """A moderator, a viewer who is restricted, another one, and one who asked for events."""
+
+    def __init__(self, made: Stage) -> None:
+        self.made = made
+
+    ann: tuple[Any, Any]
+    bob: tuple[Any, Any]
+    eve: tuple[Any, Any]
+
+    async def begin(self) -> "Scene":
+        self.ann = await connected(self.made, "ann", "/?events=on")
+        self.bob = await connected(self.made, "bob", **VIEWER)
+        self.eve = await connected(self.made, "eve", **VIEWER)
+        self.clear()
+        return self
+
+    def clear(self) -> None:
+        for _, transport in (self.ann, self.bob, self.eve):
+            took(transport)
+
+    async def moderate(self, frame: dict[str, Any]) -> None:
+        """Have the moderator do something, and look away."""
+        frames = await do(*self.ann, frame)
+        assert "greenroom:DONE" in [each.get("EventName") for each in frames]
+        self.clear()
+
+    async def say(self) -> Any:
+        """Send a message of the restricted user; return what each saw."""
+        bob = await do(*self.bob, SEND)
+        return bob, took(self.eve[1]), took(self.ann[1])
+
+
+async def test_a_muted_user_reads_and_does_not_write() -> None:
+    """He is told until when; what others write arrives; free, he writes again."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        await scene.moderate(restrict("MUTE", DurationSeconds=60))
+        (error,), seen, _ = await scene.say()
+        until = "2023-11-14T22:14:20Z"
+        assert (error["ErrorCode"], error["ErrorMessage"]) == (
+            403,
+            f"You may not write until {until}",
+        )
+        assert seen == []
+        await do(*scene.eve, SEND)
+        assert [each["Type"] for each in took(scene.bob[1])] == ["MESSAGE"]
+        made.time.advance(60)
+        assert (await scene.say())[0][0]["Type"] == "MESSAGE"
+
+
+async def test_a_banned_user_is_ended_and_stays_out() -> None:
+    """The room is told as IVS Chat does it; an unused token of his is refused at the upgrade."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        unused = token(user_id="bob")
+        await do(*scene.ann, restrict("BAN", Reason="spam", DurationSeconds=60))
+        seen = took(scene.eve[1])
+        assert [each["EventName"] for each in seen] == ["aws:DISCONNECT_USER"]
+        assert seen[0]["Attributes"] == {
+            "UserId": "bob",
+            "Reason": "spam",
+            "greenroom:until": "2023-11-14T22:14:20Z",
+        }
+        assert not scene.bob[0].is_open
+        scene.bob[1].take()
+        _, transport = made.begin(unused)
+        await settle()
+        assert transport.take()[0].startswith(b"HTTP/1.1 403 ")
+        made.time.advance(30)
+        await scene.moderate({"Action": "greenroom:LIFT", "UserId": "bob", "Kind": "BAN"})
+        _, transport = made.begin(unused)
+        await settle()
+        assert transport.take()[0].startswith(b"HTTP/1.1 101 ")
+
+
+async def test_a_shadowed_user_notices_nothing() -> None:
+    """He sees his messages as ever, the moderator sees them marked, others see nothing of them."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        (before,), _, _ = await scene.say()
+        await scene.moderate(restrict("SHADOW"))
+        (own,), seen, moderator = await scene.say()
+        assert own.keys() == before.keys()
+        same = ("Type", "RequestId", "Attributes", "Content", "Sender")
+        assert [own[each] for each in same] == [before[each] for each in same]
+        assert seen == []
+        (shown,) = moderator
+        assert shown == {**own, "Attributes": {"greenroom:mark": "SHADOW"}}
+        second = await connected(made, "bob", **VIEWER)
+        took(second[1])
+        await scene.say()
+        assert len(took(second[1])) == 1
+
+
+async def test_a_monitored_user_is_marked_for_moderators() -> None:
+    """Everybody sees his message, in the same place; only moderators see the mark."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        await scene.moderate(restrict("MONITOR"))
+        (own,), (seen,), (moderator,) = await scene.say()
+        assert own == seen
+        assert moderator == {**own, "Attributes": {"greenroom:mark": "MONITOR"}}
+
+
+async def test_a_held_user_is_refused() -> None:
+    """With 406: nobody could approve his message later."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        await scene.moderate(restrict("HOLD"))
+        (error,), seen, _ = await scene.say()
+        assert error["ErrorCode"] == 406
+        assert seen == []
+
+
+async def test_the_user_is_told_before_he_meets_it() -> None:
+    """If he asked for events, of a mute; of what he must not notice he is told nothing."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        events = await connected(made, "bob", "/?events=on", **VIEWER)
+        took(events[1])
+        for kind, told in (("MUTE", 1), ("SHADOW", 0), ("MONITOR", 0), ("HOLD", 0)):
+            await do(*scene.ann, restrict(kind))
+            frames = took(events[1])
+            assert len(frames) == told
+            for each in frames:
+                assert each["EventName"] == "greenroom:YOU"
+                assert each["Attributes"]["Restriction"] == "MUTE"
+            assert took(scene.bob[1]) == took(scene.eve[1]) == []
+
+
+async def test_moderators_are_for_the_api() -> None:
+    """One in the room cannot restrict another one there."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        other = await connected(made, "mod", capabilities=(Capability.MODERATE,))
+        took(other[1])
+        *_, error = await do(*scene.ann, restrict("BAN", "mod"))
+        assert error["ErrorCode"] == 403
+        assert other[0].is_open
+
+
+async def test_viewers_restrict_nobody() -> None:
+    """Not by an action, not by a message."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        asked = {"greenroom:action": "RESTRICT", "UserId": "eve", "Kind": "BAN"}
+        for frame in (restrict("BAN", "eve"), {**SEND, "Attributes": asked}):
+            (error,) = await do(*scene.bob, frame)
+            assert error["ErrorCode"] == 403
+        assert scene.eve[0].is_open
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"UserId": ""}, "UserId must not be empty"),
+        ({"UserId": None}, "UserId is required"),
+        ({"Kind": "NOTE"}, "Kind must be one of BAN, MUTE, SHADOW, HOLD, MONITOR"),
+        ({"DurationSeconds": 0}, "DurationSeconds must be from 1 to 31536000"),
+    ],
+)
+async def test_wrong_members(members: dict[str, Any], said: str) -> None:
+    """The member and the rule."""
+    async with stage() as made:
+        edge, transport = await connected(made)
+        (error,) = await do(edge, transport, {**restrict("MUTE"), **members})
+        assert (error["ErrorCode"], error["ErrorMessage"]) == (400, said)
+
+
+class Node:
+    """The restrictions of a node, on a store and a bus that it shares."""
+
+    def __init__(self, kept: MemoryRestrictions, bus: MemoryBus, clock: HandClock) -> None:
+        self.restrictions = Restrictions(kept, bus, clock.clock, LooseTasks())
+        self.ended: list[str] = []
+        self.restrictions.when_banned(lambda ban: self.ended.append(ban.user_id))
+
+    def kinds(self, user: str = "bob") -> set[Kind]:
+        """Return what holds of a user."""
+        return set(self.restrictions.held(str(ROOM), ROOM.account, user))
+
+
+def entry(kind: Kind, **members: Any) -> Restriction:
+    """Return an entry of the room."""
+    given = {"scope": str(ROOM), "user_id": "bob", "by": "ann", "at": 0, **members}
+    return Restriction(account=ROOM.account, kind=kind, **given)
+
+
+async def test_nodes_agree() -> None:
+    """Each learns what others kept, also what it was not told of, and at a start what there is."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    here, there = Node(kept, bus, clock), Node(kept, bus, clock)
+    mute = await here.restrictions.keep(entry(Kind.MUTE))
+    assert here.kinds() == there.kinds() == set()
+    ban = await here.restrictions.keep(entry(Kind.BAN))
+    here.restrictions.hold(ban)
+    await settle()
+    assert there.kinds() == {Kind.MUTE, Kind.BAN}
+    assert here.kinds() == {Kind.MUTE, Kind.BAN}
+    assert here.ended == there.ended == ["bob"]
+    here.restrictions.hold(mute)
+    lift = await there.restrictions.keep(entry(Kind.BAN, lifted=True))
+    there.restrictions.hold(lift)
+    await settle()
+    late = Node(kept, bus, clock)
+    await late.restrictions.start()
+    assert here.kinds() == there.kinds() == late.kinds() == {Kind.MUTE}
+
+
+async def test_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known holds; the next word makes up for what could not be read."""
+    opened, bus, clock = Opened(), MemoryBus(), HandClock()
+    kept = MemoryRestrictions(opened)
+    await bus.start()
+    node = Node(kept, bus, clock)
+    node.restrictions.hold(await kept.add(entry(Kind.MUTE), 0))
+    await kept.add(entry(Kind.BAN), 0)
+    monkeypatch.setattr(kept, "since", _away)
+    bus.broadcast(RestrictionsChanged(ROOM.account, 2))
+    await settle()
+    assert node.kinds() == {Kind.MUTE}
+    monkeypatch.undo()
+    bus.broadcast(RestrictionsChanged(ROOM.account, 2))
+    await settle()
+    assert node.kinds() == {Kind.MUTE, Kind.BAN}
+
+
+async def _away(*_: object) -> list[Restriction]:
+    await asyncio.sleep(0)
+    raise StorageUnavailable("away")
+
+
+async def test_what_is_of_a_room_goes_before_what_is_of_the_account() -> None:
+    """Of one kind; and what is over in the room does not hide the account's."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node = Node(kept, bus, clock)
+    now = clock.clock.now_ms()
+    for each in (
+        entry(Kind.MUTE, scope=ROOM.account, reason="all"),
+        entry(Kind.MUTE, reason="here", expires=now + 1000),
+    ):
+        node.restrictions.hold(await kept.add(each, 0))
+    held = node.restrictions.held(str(ROOM), ROOM.account, "bob")
+    assert held[Kind.MUTE].reason == "here"
+    clock.advance(1)
+    held = node.restrictions.held(str(ROOM), ROOM.account, "bob")
+    assert held[Kind.MUTE].reason == "all"
+    assert json.dumps(sorted(held)) == '["MUTE"]'
