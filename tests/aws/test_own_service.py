@@ -21,7 +21,12 @@ def test_the_settings_are_those_of_the_table() -> None:
     settings = shape.members["effective"]
     assert isinstance(settings, StructureShape)
     assert list(settings.members) == [each.name for each in ROOM_SETTINGS]
-    types = {Kind.SWITCH: "boolean", Kind.NUMBER: "integer", Kind.ROLES: "list"}
+    types = {
+        Kind.SWITCH: "boolean",
+        Kind.NUMBER: "integer",
+        Kind.ROLES: "list",
+        Kind.SETTINGS: "string",
+    }
     for each in ROOM_SETTINGS:
         member = settings.members[each.name]
         assert member.type_name == types[each.kind]

@@ -29,7 +29,9 @@ def test_the_table_is_whole() -> None:
     assert {each.quota for each in OWN_ACTIONS} <= QUOTAS.keys()
 
 
-async def connected(made: Stage, user: str = "ann", url: str = "/", **claims: Any) -> Any:
+async def connected(
+    made: Stage, user: str = "ann", url: str = "/", **claims: Any
+) -> tuple[Any, Any]:
     """Return a connection and its transport, with the 101 still in there."""
     _, transport = made.begin(token(user_id=user, **claims), target=url.encode())
     await settle()

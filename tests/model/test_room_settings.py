@@ -29,6 +29,7 @@ VALUES = {
     Kind.SWITCH: st.booleans(),
     Kind.NUMBER: st.integers(0, 30),
     Kind.ROLES: ROLES.map(tuple),
+    Kind.SETTINGS: st.sampled_from(["", "frozen=true", "writers=vip+mod slow-mode-seconds=5"]),
 }
 SETTINGS = st.fixed_dictionaries(
     {}, optional={each.name: VALUES[each.kind] for each in ROOM_SETTINGS}
@@ -69,6 +70,29 @@ def test_a_wrong_value_is_refused(name: str, value: object) -> None:
         checked({name: value})
     (error,) = raised.value.errors
     assert (error.name, error.message) == (f"settings.{name}", BY_NAME[name].rule)
+
+
+@pytest.mark.parametrize("text", ["x=1", "frozen", "frozen=2", "shield=true", "x" * 257, "a=b=c"])
+def test_what_a_shield_cannot_hold(text: str) -> None:
+    """Other settings only, each with a value of its own; a shield holds no shield."""
+    with pytest.raises(SettingsWrong):
+        checked({"shieldSettings": text})
+
+
+def test_a_shield_goes_before_all() -> None:
+    """While it is on, for what it says, and for nothing else."""
+    tags = {"greenroom:shield-settings": "frozen=false writers=vip+mod slow-mode-seconds=9"}
+    on = {"shield": Override(True, "me", NOW + 5), "frozen": Override(True, "me")}
+    shielded = effective(tags, Overrides(1, on), NOW).settings
+    assert (shielded.frozen, shielded.writers, shielded.slow_mode_seconds) == (
+        False,
+        ("vip", "mod"),
+        9,
+    )
+    after = effective(tags, Overrides(1, on), NOW + 5).settings
+    assert (after.frozen, after.writers, after.slow_mode_seconds) == (True, (), 0)
+    plain = effective({"greenroom:shield": "true"}, Overrides(), NOW).settings
+    assert (plain.slow_mode_seconds, plain.duplicate_seconds) == (30, 60)
 
 
 def test_an_unknown_setting_is_refused() -> None:

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from greenroom.bus.base import (
+    Arrival,
     Audience,
     Before,
     BusUnavailable,
@@ -99,9 +100,10 @@ class Chat:
         self._reviewer = reviewer
         self.rates = Rates(quotas, self._clock)
         line.on_debit(self.rates.debit)
+        line.on_arrival(self._arrived)
         self.settings = SettingsInForce(self._clock)
         self._restrictions = restrictions
-        modes = Modes(self.settings, self._clock)
+        self._modes = modes = Modes(self.settings, self._clock)
         self._gates = gates.message_gates(check_account, restrictions, modes, self.rates)
         self.requests = dict.fromkeys(OPERATIONS, 0)
         self.own_events: dict[str, int] = {}
@@ -298,7 +300,7 @@ class Chat:
         if self._reviewer is not None and is_reviewed(room):
             return self._review(self._reviewer, room, sender, action, address)
         return self._publish_message(
-            room, self._ids(), sender, action.request_id, action.content, action.attributes
+            room, self._ids(), sender, action, action.content, action.attributes
         )
 
     async def _review(
@@ -326,7 +328,7 @@ class Chat:
             room,
             submission.message_id,
             sender,
-            action.request_id,
+            action,
             allowed.content,
             allowed.attributes,
         )
@@ -336,10 +338,12 @@ class Chat:
         room: Room,
         message_id: str,
         sender: ChatTokenClaims,
-        request_id: str,
+        action: SendMessage,
         content: str,
         attributes: Mapping[str, str] | None,
     ) -> Awaitable[object] | None:
+        request_id = action.request_id
+        pace = self._modes.pace(room, sender, action.content)
         resets = self._rooms.resets
         held = None
         if self._restrictions is not None:
@@ -349,6 +353,8 @@ class Chat:
             if resets != self._rooms.resets:
                 self._check_again(sender.room_arn, content, request_id)
             rate = self.rates.check_message(room, sender.room_arn, before.undebited)
+            if pace is not None:
+                pace.place(request_id, message_id, self._clock.monotonic())
             time_ns = self._send_time(before)
             payload = events.encode_message(
                 message_id,
@@ -366,6 +372,8 @@ class Chat:
                 time_ns=time_ns,
                 configurations=room.logging_configuration_identifiers,
                 rate=rate,
+                # Where it counts, other nodes are to know who has sent something.
+                user_id="" if pace is None else sender.user_id,
             )
             return marked(shown, held, sender.user_id) if held else shown
 
@@ -387,6 +395,13 @@ class Chat:
             return Placed(self._outcome(action, room_arn, published, charged))
         self._count(action)
         return None
+
+    def _arrived(self, arrival: Arrival) -> None:
+        """Note who has sent something, on whichever node, in rooms with slow mode."""
+        for envelope in arrival.envelopes:
+            if envelope.user_id and envelope.action == SendMessage.operation:
+                user = (arrival.room, envelope.user_id)
+                self._modes.recent.note(user, envelope.id, self._clock.monotonic())
 
     def _count(self, action: str) -> None:
         counts = self.requests if action in self.requests else self.own_events

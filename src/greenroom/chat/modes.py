@@ -1,25 +1,30 @@
 """The modes of rooms: which messages their settings refuse, and with which words.
 
-A message meets the rules in the order of `refusal`, and the first that refuses it is told. Who may
+A message meets who may write first (403), then slow mode (429), then what may be written (406), and
+the first that refuses it is told. Who may
 moderate meets none of them, nor do bots whose token has BYPASS.
 """
 
+import math
+import unicodedata
 from datetime import datetime
 
 import msgspec
 
 from greenroom.chat.emoji import is_emoji
 from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.recent import Recent
 from greenroom.clock import Clock
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.room import Room
 from greenroom.model.room_settings import DEFAULTS, RoomSettings
 from greenroom.model.token_attributes import listed
 from greenroom.protocol.actions import SendMessage
-from greenroom.protocol.errors import ActionError, ErrorCode
+from greenroom.protocol.errors import RATE_LIMIT_EXCEEDED, ActionError, ErrorCode
 
 FROZEN = "Nobody may write now"
 EMOJI_ONLY = "Only emoji may be written now"
+REPEATED = "You have just written that"
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -36,14 +41,75 @@ class Modes:
         self._settings = settings
         self._clock = clock
 
+        self.recent = Recent()
+
     def passes(self, room: Room, sender: ChatTokenClaims, message: SendMessage) -> None:
-        """Refuse what the room's settings refuse: 403 or 406."""
+        """Refuse what the room's settings refuse: 403, 429 or 406."""
         settings = self._settings.of(sender.room_arn, room)
         if settings is DEFAULTS or is_exempt(sender):
             return
         refused = refusal(settings, sender, message.content, self._clock.now())
+        if refused is not None and refused.code is ErrorCode.FORBIDDEN:
+            raise ActionError(refused.code, refused.message, message.request_id)
+        pace = Pace(self.recent, settings, sender, message.content)
+        now = self._clock.monotonic()
+        pace.check_slow_mode(message.request_id, "", now)
         if refused is not None:
             raise ActionError(refused.code, refused.message, message.request_id)
+        pace.check_repetition(message.request_id, "", now)
+
+    def pace(self, room: Room, sender: ChatTokenClaims, content: str) -> "Pace | None":
+        """Return what is decided when a message gets its place; None: nothing more."""
+        settings = self._settings.of(sender.room_arn, room)
+        if settings is DEFAULTS or is_exempt(sender):
+            return None
+        if not settings.slow_mode_seconds and not settings.duplicate_seconds:
+            return None
+        return Pace(self.recent, settings, sender, content)
+
+
+class Pace:
+    """Slow mode and repetitions, for one message: each node decides by what it knows."""
+
+    def __init__(
+        self, recent: Recent, settings: RoomSettings, sender: ChatTokenClaims, content: str
+    ) -> None:
+        self._recent = recent
+        self._slow = settings.slow_mode_seconds
+        self._repeated = settings.duplicate_seconds
+        self._user = (sender.room_arn, sender.user_id)
+        self._text = (*self._user, normalised(content)) if self._repeated else self._user
+
+    def place(self, request_id: str, message_id: str, now: float) -> None:
+        """Refuse a message that comes too early, or note it.
+
+        Raises:
+            ActionError: 429 or 406.
+        """
+        self.check_slow_mode(request_id, message_id, now)
+        self.check_repetition(request_id, message_id, now)
+        if self._slow:
+            self._recent.note(self._user, message_id, now)
+        if self._repeated:
+            self._recent.note(self._text, message_id, now)
+
+    def check_slow_mode(self, request_id: str, message_id: str, now: float) -> None:
+        """Refuse what comes before so many seconds are over: 429, with the rest of them."""
+        wait = self._recent.wait(self._user, self._slow, message_id, now) if self._slow else 0.0
+        if wait:
+            you = {"RetryAfter": str(math.ceil(wait))}
+            raise ActionError(429, RATE_LIMIT_EXCEEDED, request_id, you=you)
+
+    def check_repetition(self, request_id: str, message_id: str, now: float) -> None:
+        """Refuse what was said just before: 406."""
+        seconds = self._repeated
+        if seconds and self._recent.wait(self._text, seconds, message_id, now):
+            raise ActionError(ErrorCode.NOT_ACCEPTABLE, REPEATED, request_id)
+
+
+def normalised(content: str) -> str:
+    """Return a text without what makes no difference: case, forms of characters, spaces."""
+    return "".join(unicodedata.normalize("NFKC", content).casefold().split())
 
 
 def is_exempt(sender: ChatTokenClaims) -> bool:

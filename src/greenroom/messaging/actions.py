@@ -232,6 +232,11 @@ class Actions:
             return
         self._errors.labels(error.code).inc()
         log.debug("action refused", code=error.code, **sender.names())
+        if error.you and sender.session.view:
+            told = events.encode_event(
+                self._ids(), error.request_id, events.YOU, error.you, self._clock.wall_ns()
+            )
+            sender.write(frames.text_frame(told))
         payload = events.encode_error(
             error.id or self._ids(), error.request_id, error.code, error.message
         )

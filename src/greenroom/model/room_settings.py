@@ -19,7 +19,7 @@ import msgspec
 from greenroom.model.errors import FieldError
 from greenroom.model.token_attributes import PREFIX, roles_problem
 
-Value = bool | int | tuple[str, ...]
+Value = bool | int | str | tuple[str, ...]
 """What a setting holds."""
 
 LONGEST_SECONDS = 31_536_000
@@ -32,6 +32,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     SWITCH = "switch"
     ROLES = "roles"
+    SETTINGS = "settings"
 
 
 class RoomSetting(msgspec.Struct, frozen=True):
@@ -56,6 +57,8 @@ class RoomSetting(msgspec.Struct, frozen=True):
             return f"must be a number from 0 to {self.most}"
         if self.kind is Kind.SWITCH:
             return "must be true or false"
+        if self.kind is Kind.SETTINGS:
+            return "must be settings as NAME=VALUE, as tags name them, with spaces between"
         return "must be roles: names of 1 to 64 letters, digits and _ . -"
 
     def checked(self, value: object) -> Value:
@@ -74,6 +77,8 @@ class RoomSetting(msgspec.Struct, frozen=True):
             return self._of_json(int(text)) if _NUMBER.fullmatch(text) else None
         if self.kind is Kind.SWITCH:
             return _SWITCHES.get(text)
+        if self.kind is Kind.SETTINGS:
+            return text if within(text) is not None else None
         return self._of_json(re.split(r"[ ,]+", text) if text else [])
 
     def _of_json(self, value: object) -> Value | None:
@@ -97,6 +102,25 @@ class RoomSetting(msgspec.Struct, frozen=True):
         return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
+def within(text: str) -> dict[str, Value] | None:
+    """Return the settings in a text such as `slow-mode-seconds=30 writers=vip+mod`, or None."""
+    values: dict[str, Value] = {}
+    for each in text.split():
+        name, equals, value = each.partition("=")
+        setting = _BY_TAG.get(PREFIX + name)
+        if setting is None or not equals or setting.group == SHIELDS or len(text) > LONGEST_TEXT:
+            return None
+        try:
+            values[setting.name] = setting.checked(value.replace("+", " "))
+        except ValueError:
+            return None
+    return values
+
+
+LONGEST_TEXT = 256
+"""Characters of settings in a text: what a tag holds."""
+
+
 def _roles(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
         return None
@@ -108,6 +132,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _SWITCHES = {"true": True, "false": False, "on": True, "off": False}
 
 MODES = "modes"
+SHIELDS = "shield"
 
 ROOM_SETTINGS: tuple[RoomSetting, ...] = (
     RoomSetting("frozen", Kind.SWITCH, False, MODES, "nobody may write"),
@@ -131,7 +156,31 @@ ROOM_SETTINGS: tuple[RoomSetting, ...] = (
         most=525_600,
     ),
     RoomSetting(
+        "slowModeSeconds",
+        Kind.NUMBER,
+        0,
+        MODES,
+        "how long a user waits from one message to the next",
+        most=3_600,
+    ),
+    RoomSetting(
         "emojiOnly", Kind.SWITCH, False, MODES, "only emoji, `:names:` and spaces may be written"
+    ),
+    RoomSetting(
+        "duplicateSeconds",
+        Kind.NUMBER,
+        0,
+        MODES,
+        "how long a user cannot write the same once more; case and spaces do not count",
+        most=3_600,
+    ),
+    RoomSetting("shield", Kind.SWITCH, False, SHIELDS, "what `shieldSettings` say goes before all"),
+    RoomSetting(
+        "shieldSettings",
+        Kind.SETTINGS,
+        "slow-mode-seconds=30 duplicate-seconds=60",
+        SHIELDS,
+        "what holds while `shield` is on: for a raid of many at once",
     ),
 )
 """The settings, in the order of the documentation."""
@@ -148,7 +197,11 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     writers: tuple[str, ...] = ()
     follower_minutes: int = 0
     account_minutes: int = 0
+    slow_mode_seconds: int = 0
     emoji_only: bool = False
+    duplicate_seconds: int = 0
+    shield: bool = False
+    shield_settings: str = "slow-mode-seconds=30 duplicate-seconds=60"
 
 
 DEFAULTS = RoomSettings()
@@ -227,7 +280,11 @@ def effective(tags: Mapping[str, str], overrides: Overrides, now: int) -> Effect
 
 def settings_of(values: Mapping[str, Value]) -> RoomSettings:
     """Return the settings with these values, and the defaults of all others."""
-    return msgspec.convert(values, RoomSettings)
+    settings = msgspec.convert(values, RoomSettings)
+    if settings.shield:
+        shielding = within(settings.shield_settings) or {}
+        settings = msgspec.convert({**values, **shielding}, RoomSettings)
+    return settings
 
 
 def of_tags(tags: Mapping[str, str]) -> dict[str, Value]:

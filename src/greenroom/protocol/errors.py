@@ -5,6 +5,7 @@ RFC 6455 section 7.4. The official SDKs take every clean close for final and con
 new token after an unclean one.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 
 import msgspec
@@ -55,7 +56,8 @@ class ActionError(Exception):
     """An action was refused: everything that its ERROR frame says.
 
     `id` is the identifier that the service had already given to the operation, if it had; the
-    frame's `Id` is a new one otherwise.
+    frame's `Id` is a new one otherwise. `you` are attributes of an event that explains it, before
+    it, to who asked for events.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class ActionError(Exception):
         message: str,
         request_id: str = "",
         id: str | None = None,  # noqa: A002 - the name on the wire
+        you: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        self.you = you
         self.code = code
         self.message = message
         self.request_id = request_id

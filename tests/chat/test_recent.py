@@ -1,0 +1,46 @@
+"""How long it is until a user may send again, and how much is remembered."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.chat import recent as recent_module
+from greenroom.chat.recent import Recent
+
+
+def test_the_wait() -> None:
+    """To the instant at which so many seconds are over; a message is not in its own way."""
+    recent = Recent()
+    assert recent.wait("a", 5, "m1", 100.0) == 0
+    recent.note("a", "m1", 100.0)
+    assert recent.wait("a", 5, "m1", 100.0) == 0
+    assert recent.wait("a", 5, "m2", 100.0) == 5
+    assert recent.wait("a", 5, "m2", 104.5) == 0.5
+    assert recent.wait("a", 5, "m2", 105.0) == 0
+    assert recent.wait("b", 5, "m2", 100.0) == 0
+    recent.note("a", "m1", 103.0)
+    assert recent.wait("a", 5, "m2", 105.0) == 0
+
+
+def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest goes, and is counted."""
+    monkeypatch.setattr(recent_module, "MAXIMUM", 2)
+    recent = Recent()
+    for number in range(3):
+        recent.note(number, f"m{number}", 0.0)
+    assert [recent.wait(number, 5, "m", 0.0) for number in range(3)] == [0, 5, 5]
+    assert recent.evicted == 1
+
+
+@given(st.lists(st.floats(0, 20), min_size=1, max_size=30), st.integers(1, 10))
+def test_nobody_sends_twice_in_the_time(steps: list[float], seconds: int) -> None:
+    """Whenever it is tried: between two that are let through there are so many seconds."""
+    recent, now, sent = Recent(), 0.0, []
+    for number, step in enumerate(steps):
+        now += step
+        if not recent.wait("a", seconds, f"m{number}", now):
+            recent.note("a", f"m{number}", now)
+            sent.append(now)
+    assert all(later - earlier >= seconds - 1e-9 for earlier, later in itertools.pairwise(sent))
