@@ -50,7 +50,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 def write(table: Table, plan: Plan, raw: object) -> None:
     """Print the table; write `NAME.md`, `NAME.json` and `NAME.svg` among the results.
 
-    The README shows a table that was measured as published: at full size, and all of it.
+    The README shows a table that was measured as published: at full size, and all of it; and the
+    page about capacity reckons with it.
     """
     plan.results.mkdir(parents=True, exist_ok=True)
     markdown = table.markdown(plan)
@@ -67,6 +68,10 @@ def write(table: Table, plan: Plan, raw: object) -> None:
     (plan.results / f"{table.name}.svg").write_text(plot(table.title, table.axis, table.bars))
     if plan.is_whole:
         publish(README, table.name, markdown)
+        # It reads what was just written, and is written with what is here.
+        from benchmarks import capacity
+
+        capacity.write(capacity.PAGE)
 
 
 def publish(readme: Path, name: str, markdown: str) -> None:

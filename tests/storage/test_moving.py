@@ -6,7 +6,7 @@ Covers: greenroom.storage.sqlite.moving, greenroom.storage.postgres.moving
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from greenroom.storage.sqlite import moving as sqlite
 from greenroom.storage.sqlite.moving import SqliteSide
 from greenroom.storage.sqlite.store import SqliteStore
 from greenroom.storage.tables import Row, Table
+from tests.running.servers import fresh_database
 from tests.stand_ins.hasty_store import hasty_store
 from tests.stand_ins.queues import Queues, numbers
 from tests.stand_ins.redeeming import redeem
@@ -80,6 +81,13 @@ def files(directory: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(params=["postgresql_newest", "postgresql_oldest"])
+def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give an empty database of the newest PostgreSQL, and of the oldest that is supported."""
+    with fresh_database(request.getfixturevalue(request.param)) as url:
+        yield url
+
+
 @pytest.fixture
 async def full(tmp_path: Path) -> Path:
     """Return the directory of a store that holds something of everything."""
@@ -107,14 +115,14 @@ async def full(tmp_path: Path) -> Path:
     return directory
 
 
-async def test_there_and_back(full: Path, database: str, tmp_path: Path) -> None:
+async def test_there_and_back(full: Path, any_database: str, tmp_path: Path) -> None:
     """SQLite, PostgreSQL, SQLite: the last is the first, to the numbers; the source stays."""
     before, text = files(full), dump(full)
-    there = await to_database(full, database)
+    there = await to_database(full, any_database)
     assert there.rows > 20
-    assert await to_directory(database, tmp_path / "back") == there
+    assert await to_directory(any_database, tmp_path / "back") == there
     assert dump(tmp_path / "back") == text
-    assert await read_all(database) == there
+    assert await read_all(any_database) == there
     assert files(full) == before
 
 
@@ -145,23 +153,23 @@ async def test_what_the_stores_say(full: Path, database: str) -> None:
     await store.close()
 
 
-async def test_a_batch_with_gaps(database: str, tmp_path: Path) -> None:
+async def test_a_batch_with_gaps(any_database: str, tmp_path: Path) -> None:
     """Records that were committed late stay in order, behind the batch that they are not in."""
-    store = await PostgresStore.open(database)
+    store = await PostgresStore.open(any_database)
     queues = Queues(store, 2)
     await queues.append(5)
     await queues.append(1, queues.arns[1])
     batch = await queues.batch()
     await queues.append(2)
     await store.close()
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(any_database)
     late = [batch[1].sequence, batch[3].sequence]
     await connection.execute(
         "UPDATE greenroom.journal SET batch = NULL WHERE sequence = ANY ($1)", late
     )
     await connection.close()
-    moved = await to_directory(database, tmp_path / "back")
-    assert await read_all(database) == moved
+    moved = await to_directory(any_database, tmp_path / "back")
+    assert await read_all(any_database) == moved
     there = await SqliteStore.open(tmp_path / "back")
     arn = queues.arns[0]
     first = await there.journal.batch(arn, PLENTY)

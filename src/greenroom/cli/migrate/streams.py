@@ -22,8 +22,8 @@ def check_read(states: Mapping[int, StreamState], read: Mapping[int, tuple[str, 
     )
     if unread:
         raise BusRefused(
-            f"{unread} streams of the bus hold messages that were not read for chat logs yet:"
-            " start a node, wait until greenroom_chat_log_lag_seconds is near 0, and stop it"
+            f"the bus holds messages in {unread} of its streams that were not read for chat logs"
+            " yet: start a node, wait until greenroom_chat_log_lag_seconds is near 0, and stop it"
         )
 
 
@@ -36,6 +36,6 @@ def check_empty(states: Mapping[int, StreamState]) -> None:
     full = sum(state.first <= state.last for state in states.values())
     if full:
         raise BusRefused(
-            f"{full} streams of the bus hold messages, which would come into chat logs once more:"
-            " give the cluster an account of NATS without any, or purge them"
+            f"the bus holds messages in {full} of its streams, which would come into chat logs"
+            " again: give the cluster an account of NATS without any, or purge them"
         )
