@@ -486,7 +486,8 @@ async def test_a_session_that_cannot_be_replaced_yet_goes_on(
 ) -> None:
     """The next attempts come while it lasts."""
     monkeypatch.setattr(keeping, "refresh_in", lambda remaining: 0)
-    ending = ChatToken("ending", token_expiration_time=datetime.now(UTC))
+    soon = datetime.now(UTC) + timedelta(minutes=2)
+    ending = ChatToken("ending", token_expiration_time=soon)
     attempts: list[int] = []
 
     def delay(attempt: int) -> float:
@@ -499,6 +500,19 @@ async def test_a_session_that_cannot_be_replaced_yet_goes_on(
         assert room.state is ConnectionState.CONNECTED
     assert len(server.tokens) == 7
     assert attempts == [1, 2, 3, 4, 5]
+
+
+async def test_a_clock_that_is_ahead(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that had ended when it came is not replaced again and again; the log says why."""
+    monkeypatch.setattr(keeping, "refresh_in", lambda remaining: 0)
+    past = datetime.now(UTC) - timedelta(minutes=5)
+    async with room_of(server, tokens(ChatToken("ended", past, past))) as room:
+        await until(lambda: "the clock is ahead" in caplog.text)
+        await server.show(message())
+        assert isinstance(await anext(aiter(room)), ChatMessage)
+    assert server.tokens == ["ended"]
 
 
 @pytest.mark.parametrize(

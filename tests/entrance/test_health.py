@@ -83,6 +83,41 @@ async def test_a_part_that_fails(part: Part, disk: Disk, clock: HandClock) -> No
     assert (await asked("/health/live", check, **failing))[0] == 200
 
 
+@pytest.mark.parametrize("said", ["", "a part of it"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_fails_in_part(said: str, fails: bool, disk: Disk, clock: HandClock) -> None:
+    """It is named and makes nobody unready; what fails altogether is named as that alone."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    check = StoreCheck(disk.write, clock.clock)
+    probed = Health(check, {Part.BUS: lambda: fails}, degraded={Part.BUS: lambda: said})
+    await probed({"raw_path": b"/health/ready", "method": "GET"}, send)
+    body = msgspec.json.decode(sent[1]["body"])
+    assert sent[0]["status"] == (503 if fails else 200)
+    assert ("failing" in body) is fails
+    assert body.get("degraded") == ({"bus": said} if said and not fails else None)
+
+
+async def test_what_fails_in_part_in_another_process(disk: Disk, clock: HandClock) -> None:
+    """One answers for all."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def told() -> dict[str, Report | str]:
+        return {"1": Report({}, {"bus": "theirs"}), "3": Report()}
+
+    probed = Health(StoreCheck(disk.write, clock.clock), {})
+    probed.others = ("2", told)
+    await probed({"raw_path": b"/health/ready", "method": "GET"}, send)
+    assert sent[0]["status"] == 200
+    assert msgspec.json.decode(sent[1]["body"])["degraded"] == {"bus": "theirs"}
+
+
 def test_every_part_says_what_it_means() -> None:
     """In words, each in its own."""
     meanings = {part: part.meaning for part in Part}

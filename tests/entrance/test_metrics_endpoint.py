@@ -137,9 +137,10 @@ def test_the_store_is_read() -> None:
     metrics = Metrics()
     value = metrics.registry.get_sample_value
     assert value("greenroom_store_calls_total") is None
-    watch_store(metrics, lambda: WorkerStatistics(5, 4, 3, 2, 1))
+    watch_store(metrics, lambda: WorkerStatistics(5, 4, 3, 2, 1, 6))
     names = ("calls_total", "commits_total", "failures_total", "refused_total", "waiting")
     assert [value(f"greenroom_store_{name}") for name in names] == [5, 4, 3, 2, 1]
+    assert value("greenroom_store_repeated_total") == 6
 
 
 def test_each_number_is_its_owners() -> None:

@@ -212,6 +212,35 @@ async def test_the_upkeep_outlives_a_store_that_fails(
         await until(lambda: service.accounts.is_suspended(ACCOUNT))
 
 
+async def test_a_reset_without_a_store(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is suspended is read as soon as the store answers, not with the next round."""
+    monkeypatch.setattr(service_module, "RETRY_SECONDS", 0.001)
+    failures = 0
+
+    async def failing() -> frozenset[str]:
+        nonlocal failures
+        failures += 1
+        raise StorageUnavailable("the database is away")
+
+    async with stage.running() as service:
+        with monkeypatch.context() as patched:
+            patched.setattr(stage.store.identities, "suspended_accounts", failing)
+            await service._renew()
+            await until(lambda: failures > 4)
+        await stage.store.identities.suspend(ACCOUNT, 1)
+        await until(lambda: service.accounts.is_suspended(ACCOUNT))
+
+
+async def test_what_is_said_again_behind_something_newer(stage: Stage) -> None:
+    """It holds for a moment, until the store was asked: there the newest counts."""
+    async with stage.running() as service:
+        await service.accounts.suspend(ACCOUNT)
+        await service.accounts.resume(ACCOUNT)
+        stage.bus.broadcast(AccountSuspended(ACCOUNT, True))
+        assert service.accounts.is_suspended(ACCOUNT)
+        await until(lambda: not service.accounts.is_suspended(ACCOUNT))
+
+
 async def test_closing_writes_the_last_uses(stage: Stage) -> None:
     """Nothing runs on then, and the audit log is whole."""
     stage.file.write_text(FILE)

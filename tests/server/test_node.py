@@ -91,13 +91,17 @@ def test_what_fails_a_probe(
 @pytest.mark.parametrize("serving", [True, False])
 def test_what_fails_a_probe_of_a_cluster(serving: bool) -> None:
     """The bus is a part, too, and the store another one."""
-    bus = Mock(figures=Mock(serving=serving))
+    bus = Mock(figures=Mock(serving=serving, stuck=["ROOMS_03", "ROOMS_07"]))
     node = a_node({}, certificate=None, clock=Mock(), bus=bus)
     node.plane.memory.pressed = node.plane.hub.draining = False
     health = _health(node, Mock(spec=StoreCheck))
     failing = [part for part, fails in health._failing.items() if fails()]
     assert failing == ([] if serving else [Part.BUS])
     assert health._meanings[Part.STORE] == SHARED_STORE
+    degraded = health._degraded[Part.BUS]
+    assert degraded().startswith("ROOMS_03, ROOMS_07 of NATS: ")
+    bus.figures.stuck = []
+    assert degraded() == ""
 
 
 @pytest.mark.parametrize("given", ["off", "on"])

@@ -179,7 +179,7 @@ async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
         all_.node.publishing = all_.node.watching = None
     await serve._close(all_.node, 2.0)
     assert calls_of(all_) == [
-        *("first_ticker.stop", "second_ticker.stop", "node.presence.stop"),
+        *("first_ticker.stop", "second_ticker.stop"),
         *("node.opened.reviewer.drain", "node.chat_log.stop"),
         *(["node.publishing.cancel", "node.watching.cancel"] if publishes else []),
         *("node.keys.close", "node.opened.identity.close"),

@@ -96,6 +96,22 @@ async def test_whether_to_serve_again(
     assert serving.offer.close.called
 
 
+async def test_a_node_counts_until_its_last_connection_has_ended(
+    serving: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a take-over, too: the other nodes hear of its connections while there are any."""
+
+    async def drained(*_: object) -> None:
+        assert not serving.node.presence.stop.called
+
+    monkeypatch.setattr(serve, "_drained", drained)
+    for successor in (mock.Mock(), None):
+        serving.offer.successor = successor
+        serving.node.presence.stop.reset_mock()
+        await serve._serve(serving.node, None, mock.Mock())
+        serving.node.presence.stop.assert_called_once_with()
+
+
 @pytest.mark.parametrize(("spread", "seconds"), [("5", 5), ("9", 7)])
 async def test_an_ordinary_end(serving: Parts, spread: str, seconds: int) -> None:
     """Everything ticks until the server ends; then nobody is accepted, and all is closed."""

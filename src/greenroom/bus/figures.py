@@ -8,6 +8,9 @@ from typing import Protocol
 import msgspec
 import structlog
 
+STUCK_SECONDS = 60.0
+"""How long a stream that took nothing is taken for one that takes nothing."""
+
 QUIET_SECONDS = 10.0
 """How long nothing more is logged of one kind of fault."""
 
@@ -61,12 +64,20 @@ class Figures(msgspec.Struct):
     waiting: int = 0
     rooms: int = 0
     repairs: Counter[str] = msgspec.field(default_factory=Counter)
+    refusing: dict[str, float] = {}
+    """Streams that took something too late or not at all, and when that was noticed last."""
     _told: dict[str, float] = {}
 
     @property
     def serving(self) -> bool:
         """Return whether what is sent is stored."""
         return self.connected and self.storing
+
+    @property
+    def stuck(self) -> list[str]:
+        """Return the streams of rooms that take nothing, as it was noticed lately."""
+        since = time.monotonic() - STUCK_SECONDS
+        return sorted(stream for stream, at in self.refusing.items() if at > since)
 
     @property
     def faults(self) -> dict[str, int]:

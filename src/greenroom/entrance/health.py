@@ -2,7 +2,7 @@
 
 - `/health/live` is 200 while the process answers at all. A restart would help no other fault.
 - `/health/ready` is 503 while something of `Part` fails, and its body names what. `/health` has the
-  same body, and is 503 only while the service drains.
+  same body, and is 503 only while the service drains. What fails in part is named as `degraded`.
 - Of several processes behind one port each answers for all. One that serves and fails, or says
   nothing, makes all unready, because it gets its share of connections; one that is being started
   again gets none.
@@ -115,6 +115,8 @@ class Report(msgspec.Struct, frozen=True):
     """What fails in one process, and what that means."""
 
     failing: Mapping[str, str] = {}
+    degraded: Mapping[str, str] = {}
+    """What fails in part: no reason to send viewers elsewhere, where it fails as well."""
 
     @property
     def status(self) -> str:
@@ -134,7 +136,8 @@ class Health:
     """Answers probes, as a part of the ASGI application.
 
     `failing` says of each part, the store aside, whether it fails now; `meanings` what that means
-    here, where it means something else than on a node that is alone. `others` is set where several
+    here, where it means something else than on a node that is alone; `degraded` what fails in part,
+    "" for nothing. `others` is set where several
     processes serve behind one port, with the name of this one.
     """
 
@@ -143,7 +146,9 @@ class Health:
         store: StoreCheck,
         failing: Mapping[Part, Callable[[], bool]],
         meanings: Mapping[Part, str] | None = None,
+        degraded: Mapping[Part, Callable[[], str]] | None = None,
     ) -> None:
+        self._degraded = degraded or {}
         self._store = store
         self._failing = failing
         self._meanings = {part: part.meaning for part in Part} | dict(meanings or {})
@@ -157,7 +162,7 @@ class Health:
     async def __call__(self, scope: Scope, send: Send) -> None:
         """Answer one request."""
         if scope["raw_path"] == LIVE:
-            await _send(send, 200, "ok", {})
+            await _send(send, 200, Report())
             return
         if self.others is None:
             report, processes = await self.report(), None
@@ -168,25 +173,30 @@ class Health:
             processes = _in_words({**theirs, me: mine})
         draining = report.status == "draining"
         unready = draining if scope["raw_path"] == BOTH else bool(report.failing)
-        await _send(send, 503 if unready else 200, report.status, report.failing, processes)
+        await _send(send, 503 if unready else 200, report, processes)
 
     async def report(self) -> Report:
         """Return what fails in this process."""
         parts = [part for part, fails in self._failing.items() if fails()]
         if await self._store.fails():
             parts.insert(0, Part.STORE)
-        return Report({part.value: self._meanings[part] for part in parts})
+        in_part = {part.value: said() for part, said in self._degraded.items() if part not in parts}
+        return Report(
+            {part.value: self._meanings[part] for part in parts},
+            {part: said for part, said in in_part.items() if said},
+        )
 
     def _together(self, mine: Report, theirs: Mapping[str, Report | str]) -> Report:
-        failing = dict(mine.failing)
+        failing, degraded = dict(mine.failing), dict(mine.degraded)
         for report in theirs.values():
             if isinstance(report, Report):
                 # One that drains alone takes no connections.
                 kept = {part: each for part, each in report.failing.items() if part != "draining"}
                 failing = kept | failing
+                degraded = {**report.degraded, **degraded}
             elif report == SILENT:
                 failing[Part.PROCESSES] = self._meanings[Part.PROCESSES]
-        return Report(failing)
+        return Report(failing, degraded)
 
 
 def _in_words(reports: Mapping[str, Report | str]) -> dict[str, str]:
@@ -199,15 +209,13 @@ def _in_words(reports: Mapping[str, Report | str]) -> dict[str, str]:
 
 
 async def _send(
-    send: Send,
-    code: int,
-    status: str,
-    failing: Mapping[str, str],
-    processes: Mapping[str, str] | None = None,
+    send: Send, code: int, report: Report, processes: Mapping[str, str] | None = None
 ) -> None:
-    body: dict[str, object] = {"status": status, "version": __version__}
-    if failing:
-        body["failing"] = failing
+    body: dict[str, object] = {"status": report.status, "version": __version__}
+    if report.failing:
+        body["failing"] = report.failing
+    if report.degraded:
+        body["degraded"] = report.degraded
     if processes is not None:
         body["processes"] = processes
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]

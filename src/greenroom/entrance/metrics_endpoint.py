@@ -48,6 +48,8 @@ class StoreStatistics(Protocol):
     @property
     def refused(self) -> int: ...
     @property
+    def repeated(self) -> int: ...
+    @property
     def waiting(self) -> int: ...
 
 
@@ -154,6 +156,7 @@ def watch_store(metrics: Metrics, statistics: Callable[[], StoreStatistics]) -> 
     metrics.store_commits.read = lambda: statistics().commits
     metrics.store_failures.read = lambda: statistics().failed_commits
     metrics.store_refused.read = lambda: statistics().refused
+    metrics.store_repeated.read = lambda: statistics().repeated
     metrics.store_waiting.read = lambda: statistics().waiting
 
 

@@ -1,7 +1,9 @@
 """What the service keeps up about identities: opened before it listens, closed when it has drained.
 
 One task does all the upkeep. Every `UPKEEP_SECONDS` it writes the last uses of keys and reads which
-accounts are suspended; at a hang-up signal it applies the identities file again.
+accounts are suspended; at a hang-up signal it applies the identities file again. What is said of an
+account on the bus holds at once, and is looked up in the store: it may be an older saying that was
+sent again, behind a newer one. What cannot be read is read as soon as it can be.
 """
 
 import asyncio
@@ -36,6 +38,9 @@ from greenroom.vault.vault import Vault, open_vault
 UPKEEP_SECONDS = 60.0
 """Between two rounds of upkeep."""
 
+RETRY_SECONDS = 0.5
+"""Until what could not be read is read again."""
+
 AUDIT_FILE = "audit.log"
 """The audit log's name in the data directory."""
 
@@ -63,6 +68,7 @@ class IdentityService:
         self.audit_log = _audit_log(settings)
         self._woken = asyncio.Event()
         self._hung_up = False
+        self._unread = False
         self._upkeep: asyncio.Task[None] | None = None
 
     @classmethod
@@ -95,11 +101,19 @@ class IdentityService:
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Begin the upkeep; a reset of the bus has the accounts read at once."""
         self._control.on_reset(self._renew)
+        self._control.on(AccountSuspended, lambda _: self._read_soon())
         self._upkeep = tasks.create_task(self._keep_up())
 
     async def _renew(self) -> None:
-        with suppress(StorageUnavailable):
+        """Read which accounts are suspended: now, or as soon as that is possible."""
+        try:
             await self.accounts.refresh()
+        except StorageUnavailable:
+            self._read_soon()
+
+    def _read_soon(self) -> None:
+        self._unread = True
+        self._woken.set()
 
     async def end_sessions(self, kind: IdentityKind | None, name: str) -> None:
         """End the sessions of a user, a role or (None) the root: the next request is refused.
@@ -150,7 +164,7 @@ class IdentityService:
     async def _keep_up(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(UPKEEP_SECONDS):
+                async with asyncio.timeout(RETRY_SECONDS if self._unread else UPKEEP_SECONDS):
                     await self._woken.wait()
             self._woken.clear()
             if self._hung_up:
@@ -160,10 +174,19 @@ class IdentityService:
                 except (IdentitiesRefused, StorageUnavailable) as refused:
                     log.error("identities file not applied", reason=str(refused))
                     await self._audit(type(refused).__name__, reason=str(refused))
-            await self._write_last_used()
-            # The store says in the log when it begins to fail; the next round tries again.
-            with suppress(StorageUnavailable):
-                await self.accounts.refresh()
+            if not self._unread:
+                await self._write_last_used()
+            # The store says in the log when it begins to fail.
+            self._unread = not await self._is_read()
+
+    async def _is_read(self) -> bool:
+        self._unread = False
+        try:
+            await self.accounts.refresh()
+        except StorageUnavailable:
+            return False
+        # What was said meanwhile is looked up once more.
+        return not self._unread
 
     async def _write_last_used(self) -> None:
         with suppress(StorageUnavailable):

@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from greenroom.bus.base import Bus, IdentitiesChanged, RoomLine
+from greenroom.bus.figures import Figures
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import account_rates
 from greenroom.chat.account_rates import AccountRates
@@ -424,4 +425,13 @@ def _health(node: Node, check: StoreCheck) -> Health:
             **({} if figures is None else {Part.BUS: lambda: not figures.serving}),
         },
         {} if figures is None else {Part.STORE: SHARED_STORE},
+        {} if figures is None else {Part.BUS: lambda: _stuck(figures)},
     )
+
+
+def _stuck(figures: Figures) -> str:
+    """Say which streams take nothing."""
+    if not figures.stuck:
+        return ""
+    streams = ", ".join(figures.stuck)
+    return f"{streams} of NATS: in the rooms of these streams what is sent gets 503"

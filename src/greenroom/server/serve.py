@@ -150,11 +150,13 @@ async def _serve(node: Node, before: Before | None, announce: Callable[[Ready], 
         if offer.successor is None:
             opened.listening.close()
             await _drained(hub, spread)
+            _end_presence(node)
             await _close(node)
             return False
         taken = await _hand_over(node, offer.successor)
         hub.drain(spread if taken else 0)
         await _drained(hub, spread)
+        _end_presence(node)
         return not taken and not offer.is_withdrawn
 
 
@@ -172,6 +174,12 @@ async def _hand_over(node: Node, successor: Takes) -> bool:
     return taken
 
 
+def _end_presence(node: Node) -> None:
+    """Count for the other nodes no more, when the last connection has ended."""
+    if node.presence is not None:
+        node.presence.stop()
+
+
 async def _close(node: Node, delivering: float | None = None) -> None:
     """End what runs; what was opened is closed afterwards.
 
@@ -181,8 +189,6 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     seconds = opened.settings.number("drain_timeout_seconds")
     for ticker in node.tickers:
         ticker.stop()
-    if node.presence is not None:
-        node.presence.stop()
     # First: what is reviewed yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
     await node.chat_log.stop(seconds, delivering)

@@ -237,6 +237,11 @@ class Metrics:
         self.store_refused = self._read_counter(
             "greenroom_store_refused", "Calls refused because too many waited."
         )
+        self.store_repeated = self._read_counter(
+            "greenroom_store_repeated",
+            "Calls of PostgreSQL that were run once more: the connection was lost, or another"
+            " node's transaction was in the way.",
+        )
         self.store_waiting = self._read_gauge("greenroom_store_waiting", "Calls that wait.")
 
     def _add_bus(self) -> None:

@@ -1,13 +1,14 @@
 """One room at one node, step by step: what is attempted, what decides it, what is read again."""
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
 import pytest
 
 from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, Position, RoomEnvelope
-from greenroom.bus.figures import Figures, Repair
+from greenroom.bus.figures import STUCK_SECONDS, Figures, Repair
 from greenroom.bus.nats import headers, line
 from greenroom.bus.nats.codec import Batch, decode_batch, encode
 from greenroom.bus.nats.line import Attempt, Line, Publication
@@ -178,6 +179,23 @@ async def test_a_batch_that_cannot_be_written(
     with pytest.raises(OverflowError):
         await outcome
     assert not scene.line.is_busy
+
+
+async def test_a_stream_that_takes_nothing(scene: Scene) -> None:
+    """It is named from the first message that was not taken in time until it takes one."""
+    figures = scene.around.figures
+    (late,) = scene.publish(b"1", seconds=1)
+    scene.around.seconds += 5
+    scene.line.look_after(scene.around.now(), 100, 0)
+    with pytest.raises(BusUnavailable):
+        await late
+    assert figures.stuck == [f"ROOMS_{scene.line.stream:02}"]
+    (later,) = scene.publish(b"2")
+    scene.hear(7, 0, scene.around.sent[-1].body)
+    await later
+    assert figures.stuck == []
+    figures.refusing["ROOMS_01"] = time.monotonic() - STUCK_SECONDS - 1
+    assert figures.stuck == []
 
 
 async def test_somebody_else_was_faster(scene: Scene) -> None:

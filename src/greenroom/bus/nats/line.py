@@ -14,6 +14,7 @@
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -364,7 +365,10 @@ class Line:
 
     def _settle(self, publications: Sequence[Publication]) -> None:
         """Tell whoever waits that it is published, as the last message."""
-        self._around.figures.published += 1
+        figures = self._around.figures
+        figures.published += 1
+        if figures.refusing:
+            figures.refusing.pop(subjects.stream_name(self.stream), None)
         for publication in publications:
             if not publication.future.done():
                 publication.future.set_result(self.last)
@@ -443,7 +447,10 @@ class Line:
 
     def _give_up(self, publication: Publication) -> None:
         if not publication.future.done():
-            self._around.figures.unavailable += 1
+            figures = self._around.figures
+            figures.unavailable += 1
+            if self._around.is_up:
+                figures.refusing[subjects.stream_name(self.stream)] = time.monotonic()
             publication.unavailable("the bus does not answer in time")
 
     # Repairs

@@ -37,6 +37,8 @@ class WorkerStatistics(msgspec.Struct, frozen=True):
     failed_commits: int
     refused: int
     waiting: int
+    repeated: int = 0
+    """None is run again: nobody else is in the way."""
 
 
 class SqliteWorker:
