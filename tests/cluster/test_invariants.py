@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import Deliver, Disconnect
-from greenroom.bus.nats.line import UNPUBLISHED
+from greenroom.bus.nats.publication import UNPUBLISHED
 from tests.cluster.killing import invariants
 from tests.cluster.killing.history import Call, Redeem, Send, View
 from tests.cluster.killing.invariants import Place

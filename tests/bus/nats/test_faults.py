@@ -19,8 +19,9 @@ import pytest
 from greenroom.bus.base import Arrival, BusUnavailable, RoomChanged
 from greenroom.bus.nats import lines, subjects
 from greenroom.bus.nats.client import DirectClient
-from greenroom.bus.nats.line import UNKNOWN, UNPUBLISHED, Line
+from greenroom.bus.nats.line import Line
 from greenroom.bus.nats.lines import Patience
+from greenroom.bus.nats.publication import UNKNOWN, UNPUBLISHED
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
 from tests.running.routes import routed_nats

@@ -1,4 +1,7 @@
-"""One room at one node, step by step: what is attempted, what decides it, what is read again."""
+"""One room at one node, step by step: what is attempted, what decides it, what is read again.
+
+Covers: greenroom.bus.nats.publication
+"""
 
 import asyncio
 import time
@@ -11,7 +14,8 @@ from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, Positio
 from greenroom.bus.figures import STUCK_SECONDS, Figures, Repair
 from greenroom.bus.nats import headers, line
 from greenroom.bus.nats.codec import Batch, decode_batch, encode
-from greenroom.bus.nats.line import Attempt, Line, Publication
+from greenroom.bus.nats.line import Line
+from greenroom.bus.nats.publication import Attempt, Publication
 from greenroom.bus.rings import Rings
 
 START_NS = 1_800_000_000_000_000_000

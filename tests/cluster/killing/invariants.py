@@ -11,7 +11,7 @@ from math import inf
 import msgspec
 
 from greenroom.bus.base import Disconnect, RoomEnvelope
-from greenroom.bus.nats.line import UNPUBLISHED
+from greenroom.bus.nats.publication import UNPUBLISHED
 from tests.cluster.killing.history import Call, Redeem, Send, View
 
 INTERNAL, UNAVAILABLE = 500, 503

@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
-from greenroom.bus.base import Arrival, Before, BusUnavailable, Grant, Position, RoomEnvelope
+from greenroom.bus.base import Arrival, Before, RoomEnvelope
 from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.client import Subscribed
 from greenroom.bus.nats.codec import Batch, Undecodable, decode_batch, encode
+from greenroom.bus.nats.publication import Attempt, Publication
 from greenroom.bus.rings import Rings
 
 MOST_ENVELOPES = 500
@@ -43,69 +44,8 @@ The first two are doubled each time until something arrives, up to the third: a 
 other servers has an attempt in process for as long as that lasts.
 """
 
-UNKNOWN = "It is not known whether this is published, and it may be shown later"
-UNPUBLISHED = "This is not published"
-"""What BusUnavailable says of what was sent to the stream, and of what was not.
-
-The stamp of a message is that of the leader's proposal: servers that lost their quorum behind it
-store it when they are back, as if it had been in time. Nothing tells the two apart.
-"""
-
 WRONG_LAST = b'"err_code":10071'
 IN_PROCESS = b'"err_code":10164'
-
-
-class Publication:
-    """What somebody wants to publish; `deadline` is on the monotonic clock.
-
-    `sent` is whether a batch with it went to the stream, which may store it whenever it can again.
-    """
-
-    __slots__ = ("deadline", "future", "grant", "sent")
-
-    def __init__(self, grant: Grant, future: "asyncio.Future[Position]", deadline: float) -> None:
-        self.grant = grant
-        self.future = future
-        self.deadline = deadline
-        self.sent = False
-
-    def unavailable(self, why: str) -> None:
-        """Tell whoever waits that there is no outcome; `why` is why."""
-        self.fail(BusUnavailable(f"{UNKNOWN if self.sent else UNPUBLISHED}: {why}"))
-
-    def fail(self, error: BaseException) -> None:
-        """Tell whoever waits."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Attempt:
-    """A batch that was sent, and may be stored until `until` on the monotonic clock."""
-
-    __slots__ = (
-        "body",
-        "made",
-        "number",
-        "predecessor",
-        "publications",
-        "refused",
-        "sent",
-        "token",
-        "until",
-    )
-
-    def __init__(
-        self, number: int, predecessor: int, publications: Sequence[Publication], until: float
-    ) -> None:
-        self.number = number
-        self.predecessor = predecessor
-        self.publications = publications
-        self.until = until
-        self.body = b""
-        self.token = b""
-        # On the monotonic clock: when it was decided, and when it was sent last.
-        self.made = self.sent = 0.0
-        self.refused = False
 
 
 class Surroundings(Protocol):

@@ -21,7 +21,8 @@ from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import subjects
 from greenroom.bus.nats.catching_up import catch_up
 from greenroom.bus.nats.connection import Connection, NoAnswer
-from greenroom.bus.nats.line import UNPUBLISHED, Attempt, Line, Publication
+from greenroom.bus.nats.line import Line
+from greenroom.bus.nats.publication import UNPUBLISHED, Attempt, Publication
 from greenroom.bus.nats.stored import Reader
 from greenroom.bus.rings import Rings
 from greenroom.clock import Clock

@@ -1,0 +1,70 @@
+"""What is to be published in a room, and an attempt to do so.
+
+It has one outcome: that of the first attempt that is stored, or an error.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from greenroom.bus.base import BusUnavailable, Grant, Position
+
+UNKNOWN = "It is not known whether this is published, and it may be shown later"
+UNPUBLISHED = "This is not published"
+"""What BusUnavailable says of what was sent to the stream, and of what was not.
+
+The stamp of a message is that of the leader's proposal: servers that lost their quorum behind it
+store it when they are back, as if it had been in time. Nothing tells the two apart.
+"""
+
+
+class Publication:
+    """What somebody wants to publish; `deadline` is on the monotonic clock.
+
+    `sent` is whether a batch with it went to the stream, which may store it whenever it can again.
+    """
+
+    __slots__ = ("deadline", "future", "grant", "sent")
+
+    def __init__(self, grant: Grant, future: "asyncio.Future[Position]", deadline: float) -> None:
+        self.grant = grant
+        self.future = future
+        self.deadline = deadline
+        self.sent = False
+
+    def unavailable(self, why: str) -> None:
+        """Tell whoever waits that there is no outcome; `why` is why."""
+        self.fail(BusUnavailable(f"{UNKNOWN if self.sent else UNPUBLISHED}: {why}"))
+
+    def fail(self, error: BaseException) -> None:
+        """Tell whoever waits."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Attempt:
+    """A batch that was sent, and may be stored until `until` on the monotonic clock."""
+
+    __slots__ = (
+        "body",
+        "made",
+        "number",
+        "predecessor",
+        "publications",
+        "refused",
+        "sent",
+        "token",
+        "until",
+    )
+
+    def __init__(
+        self, number: int, predecessor: int, publications: Sequence[Publication], until: float
+    ) -> None:
+        self.number = number
+        self.predecessor = predecessor
+        self.publications = publications
+        self.until = until
+        self.body = b""
+        self.token = b""
+        # On the monotonic clock: when it was decided, and when it was sent last.
+        self.made = self.sent = 0.0
+        self.refused = False
