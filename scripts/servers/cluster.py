@@ -1,17 +1,19 @@
 """Three nodes on one PostgreSQL and three NATS servers, to try a cluster: `make cluster`.
 
-Everything runs on loopback, and ends with Ctrl-C; what was kept is deleted then. Without nodes
-(`--nodes 0`) it is the servers that nodes need, with settings for those that one starts oneself.
+Everything runs on loopback, and ends with Ctrl-C; what was kept is deleted then, the logs are not.
+Who presses Enter has everything started again that has ended. Without nodes (`--nodes 0`) it is the
+servers that nodes need, with settings for those that one starts oneself.
 """
 
 import argparse
 import contextlib
+import json
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,10 +26,13 @@ from scripts.servers.process import ServerFailed, ServerProcess
 
 DATABASE = "greenroom"
 
-STOP = "Stop it: Ctrl-C"
+STOP = "Stop it:     Ctrl-C"
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether all still run."""
+
+LOGS = Path(__file__).parents[2] / "build" / "cluster"
+"""Where the logs of the last one are."""
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -37,6 +42,8 @@ class Cluster(msgspec.Struct, frozen=True):
     bus: Sequence[NatsServer]
     database: PostgreSQL
     settings: Mapping[str, str]
+    file: Path
+    """The same and the rest that one node more has to be told."""
 
     @property
     def processes(self) -> list[ServerProcess]:
@@ -68,7 +75,14 @@ def cluster(directory: Path, nodes: int, port: int) -> Iterator[Cluster]:
         for node in started:
             node.until_ready()
         settings = {"GREENROOM_STORAGE": url, "GREENROOM_BUS": bus_of(bus)}
-        yield Cluster(started, bus, database, settings)
+        file = directory / "node.toml"
+        if started:
+            write_private(file, _toml(started[0].settings))
+        yield Cluster(started, bus, database, settings, file)
+
+
+def _toml(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name} = {json.dumps(each)}\n" for name, each in settings.items())
 
 
 def banner(running: Cluster) -> str:
@@ -80,7 +94,9 @@ def banner(running: Cluster) -> str:
     ]
     if not running.nodes:
         return "\n".join(["The servers are ready, for nodes of yours:", *servers, STOP])
-    first = running.nodes[0].ready
+    first, last = running.nodes[0].ready, running.nodes[-1]
+    number = len(running.nodes) + 1
+    port = last.port + 1 if last.port else 0
     lines = [
         f"{len(running.nodes)} nodes are ready; what one of them is told, all know:",
         *(f"  {node.name}  {node.ready['api_url']}  process {node.pid}" for node in running.nodes),
@@ -95,7 +111,14 @@ def banner(running: Cluster) -> str:
         f" --endpoint-url {node.ready['api_url']} --region {first['region']} --profile greenroom"
         for node in running.nodes
     ]
-    return "\n".join([*lines, STOP])
+    another = last.data.with_name(f"node-{number}")
+    command = f".venv/bin/greenroom serve --config {running.file}"
+    lines += [
+        f"Add a node:  {command} --port {port} --data-dir {another}",
+        "End one:     kill -9 and its process; Enter here starts again what has ended",
+        STOP,
+    ]
+    return "\n".join(lines)
 
 
 def keep_settings(running: Cluster, file: Path) -> None:
@@ -122,19 +145,56 @@ def main() -> None:
             print(banner(running), flush=True)
             _watch(running, ended)
             print("stopping ...", flush=True)
+            shutil.rmtree(LOGS, ignore_errors=True)
+            _keep(running.processes)
+        # What they said at their end, too, where it is still there.
+        _keep(running.processes)
+        print(f"All has ended. The logs are in {LOGS}", flush=True)
     except ServerFailed as failed:
         sys.exit(str(failed))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _keep(processes: Iterable[ServerProcess]) -> None:
+    """Keep their logs by their names."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for each in processes:
+        if each.log.exists():
+            shutil.copyfile(each.log, LOGS / f"{each.name}.log")
+
+
 def _watch(running: Cluster, ended: threading.Event) -> None:
-    """Say once of each that ends by itself, or by somebody who tries what happens then."""
-    alive = running.processes
+    """Say once of each that it has ended, as who tries it makes it; start them again when asked."""
+    gone: list[ServerProcess] = []
+    asked = threading.Event()
+    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
     while not ended.wait(LOOK_SECONDS):
-        for each in [each for each in alive if not each.runs]:
-            print(f"{each.name} has ended; its log is {each.log}", flush=True)
-            alive.remove(each)
+        for each in running.processes:
+            if not each.runs and each not in gone:
+                print(f"{each.name} has ended; its log is {each.log}", flush=True)
+                gone.append(each)
+        if asked.is_set():
+            asked.clear()
+            _start_again(gone)
+
+
+def _listen(asked: threading.Event) -> None:
+    """Note each line that somebody enters."""
+    for _ in sys.stdin:
+        asked.set()
+
+
+def _start_again(gone: list[ServerProcess]) -> None:
+    while gone:
+        each = gone.pop(0)
+        try:
+            each.start()
+        except ServerFailed as failed:
+            print(failed, flush=True)
+            continue
+        place = f"  {each.ready['api_url']}" if isinstance(each, Node) else ""
+        print(f"{each.name} runs again{place}  process {each.pid}", flush=True)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Node(ServerProcess):
         self.ready_file = directory / f"{name}.ready.json"
         self.data = directory / name
         self.port = port
-        self._settings = {
+        self.settings = {
             "storage": storage,
             "bus": bus,
             "secrets_key": secrets_key,
@@ -66,7 +66,7 @@ class Node(ServerProcess):
 
     def environment(self) -> Mapping[str, str]:
         """Return its settings: passwords are not to be seen in the list of processes."""
-        return {f"GREENROOM_{name.upper()}": value for name, value in self._settings.items()}
+        return {f"GREENROOM_{name.upper()}": value for name, value in self.settings.items()}
 
     def is_ready(self) -> bool:
         """Return whether this start of it has written its ready file."""
