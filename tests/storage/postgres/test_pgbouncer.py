@@ -1,7 +1,4 @@
-"""A real pgbouncer between a node and PostgreSQL: what works, and what is refused by name.
-
-Covers: scripts.servers.pgbouncer
-"""
+"""A real pgbouncer between a node and PostgreSQL: what works, and what is refused by name."""
 
 from collections.abc import Iterator
 
