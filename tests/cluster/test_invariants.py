@@ -1,5 +1,10 @@
 """The checks of the killer notice what they are for."""
 
+import itertools
+import random
+from collections import Counter
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
@@ -118,6 +123,48 @@ def test_tokens() -> None:
         invariants.tokens_open_once([redeem(0, 2, 101), redeem(3, 4, 101)])
     with pytest.raises(AssertionError, match="by nobody"):
         invariants.tokens_open_once([redeem(0, 1, 409), redeem(2, 3, 101)])
+    # What had no answer was not the one that used it, if a later one was let in.
+    with pytest.raises(AssertionError, match="by nobody"):
+        invariants.tokens_open_once([redeem(0, 9, 0), redeem(1, 2, 409), redeem(3, 4, 101)])
+
+
+def test_redeems_by_all_orders() -> None:
+    """The check agrees with trying each order in which calls can have taken effect, one by one."""
+    draw, judged = random.Random(11), Counter[bool]()
+    for _ in range(3000):
+        calls = []
+        for _ in range(draw.randint(1, 5)):
+            started = draw.randint(0, 8)
+            status = draw.choice([101, 409, 409, 0])
+            calls.append(Redeem("token", "node-1", started, started + draw.randint(1, 4), status))
+        possible = any(_explains(order) for order in itertools.permutations(calls))
+        judged[possible] += 1
+        try:
+            invariants.tokens_open_once(calls)
+        except AssertionError:
+            assert not possible, calls
+        else:
+            assert possible, calls
+    assert min(judged.values()) > 300
+
+
+def _explains(order: Sequence[Redeem]) -> bool:
+    """Return whether calls can have taken effect in an order, and answered what they did.
+
+    Who had no answer may have taken effect at any time from his start on, or not at all.
+    """
+    latest, used = 0.0, {False}
+    for call in order:
+        latest = max(latest, call.started)
+        if call.status and latest >= call.ended:
+            return False
+        if call.status == 101:
+            used = {True} if False in used else set()
+        elif call.status == 409:
+            used &= {True}
+        elif used:
+            used |= {True}
+    return bool(used)
 
 
 def test_kicks() -> None:
@@ -163,6 +210,39 @@ def test_quotas() -> None:
         check(first, call("create", "b", 3, 200))
     with pytest.raises(AssertionError, match="refused at 1"):
         check(first, call("delete", "a", 2, 200), call("create", "", 4, 402))
+    # Of two that were there one after the other, none was there beside the other.
+    long = Call("create", "node-1", "", 0.5, 9, 402)
+    with pytest.raises(AssertionError, match="refused at 2 of 3"):
+        invariants.quota_holds(
+            [first, call("delete", "a", 2, 200), call("create", "b", 5, 200), long],
+            *("create", "delete"), limit=3, others=1,
+        )  # fmt: skip
+
+
+def test_quotas_of_what_is_atomic() -> None:
+    """Nothing is said against calls that took effect one by one, whatever their times and answers.
+
+    Here each takes effect at a moment of its own, and some have no answer.
+    """
+    draw = random.Random(5)
+    for _ in range(500):
+        limit, there, calls = draw.randint(1, 3), list[str](), list[Call]()
+        for number in range(draw.randint(2, 12)):
+            at, lost = float(number), draw.random() < 0.2
+            begin, end = at - draw.random() * 3, None if lost else at + draw.random() * 3
+            if there and draw.random() < 0.5:
+                room = there.pop(draw.randrange(len(there)))
+                status = 0 if lost else 200
+                calls.append(Call("delete", "node-1", room, begin, end, status, ""))
+            elif len(there) < limit:
+                there.append(f"room-{number}")
+                # Who had no answer does not know what was made.
+                status, made = (0, "") if lost else (200, there[-1])
+                calls.append(Call("create", "node-1", "", begin, end, status, made))
+            else:
+                status = 0 if lost else 402
+                calls.append(Call("create", "node-1", "", begin, end, status, ""))
+        invariants.quota_holds(calls, "create", "delete", limit=limit, others=0)
 
 
 def test_limits() -> None:

@@ -47,10 +47,29 @@ async def two(
     directory = tmp_path_factory.mktemp("two")
     with fresh_database(postgresql_newest) as database:
         async with fresh_account(nats_r1) as bus:
-            with nodes(place(directory, database, bus), 2) as services:
+            rates = {"quotas": "requests_per_second.ListTagsForResource=1"}
+            with nodes(place(directory, database, bus), 2, **rates) as services:
                 yield services
                 for service in services:
                     assert_no_faults(service)
+
+
+async def test_a_rate_is_one_over_nodes(two: list[Service]) -> None:
+    """What was asked of one node counts on the other a moment later."""
+    first, second = (service.boto3() for service in two)
+    room = first.create_room()["arn"]
+    # Nothing else asks for this; on a machine that is too slow it is allowed again by then.
+    refused = False
+    for _ in range(10):
+        first.list_tags_for_resource(resourceArn=room)
+        await asyncio.sleep(0.3)
+        try:
+            second.list_tags_for_resource(resourceArn=room)
+        except second.exceptions.ThrottlingException:
+            refused = True
+            break
+        await asyncio.sleep(3)
+    assert refused, "each node has the whole rate"
 
 
 async def test_a_room_is_one_over_nodes(two: list[Service]) -> None:

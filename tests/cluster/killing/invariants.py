@@ -146,14 +146,12 @@ def tokens_open_once(redeems: Iterable[Redeem]) -> None:
     for calls in by_token.values():
         opened = [each for each in calls if each.status == 101]
         assert len(opened) <= 1, f"a token opened {len(opened)} connections: {calls}"
-        for used in (each for each in calls if each.status == 409):
-            # Somebody else's call, begun before this one's end, may have used it.
-            before = (
-                each
-                for each in calls
-                if each is not used and each.status in (101, 0) and each.started < used.ended
-            )
-            assert next(before, None), f"a token was used up by nobody: {calls}"
+        # One that had no answer has used it only if nobody else has.
+        users = opened or [each for each in calls if each.status == 0]
+        told = [each.ended for each in calls if each.status == 409]
+        if told:
+            used = any(each.started < min(told) for each in users)
+            assert used, f"a token was used up by nobody: {calls}"
 
 
 def kicks_end_connections(views: Iterable[View], stored: Stored, now: float) -> None:
@@ -207,6 +205,7 @@ def all_serve(sends: Iterable[Send], well: float, nodes: Iterable[str]) -> None:
 def quota_holds(calls: Sequence[Call], create: str, delete: str, limit: int, others: int) -> None:
     """There are never more than the limit, and nothing is refused that there was place for.
 
+    So it must be if each call took effect at one moment between its start and its answer.
     `others` are there all the time. `result` of a creation is what `subject` of a deletion names.
     """
     creations = [each for each in calls if each.operation == create]
@@ -227,8 +226,9 @@ def quota_holds(calls: Sequence[Call], create: str, delete: str, limit: int, oth
         assert there <= limit, f"{there} at {at:.2f}, of {limit} at most"
     for each in (each for each in creations if each.status == 402):
         assert each.ended is not None
-        # Nothing but what may have been there at some time of the call can have refused it.
-        there = others + sum(begin < each.ended and end > each.started for begin, end in maybe)
+        # At some moment of the call there must have been as many, by whatever had no answer.
+        begun = [each.started, *(at for at, _ in maybe if each.started < at < each.ended)]
+        there = others + max(sum(begin <= at < end for begin, end in maybe) for at in begun)
         assert there >= limit, f"refused at {there} of {limit}: {each}"
 
 
