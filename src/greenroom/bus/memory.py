@@ -66,7 +66,7 @@ class MemoryBus:
         if envelope.rate:
             for debit in self._debits:
                 debit(room, envelope.rate, 0.0)
-        if envelope.history is not History.NONE or room in self.rings:
+        if envelope.history is not History.NONE or self.rings.bytes:
             self.rings.take(room, position, (envelope,))
         if self._started and room in self._followed:
             arrival = Arrival(room, position, (envelope,))
