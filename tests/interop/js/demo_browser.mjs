@@ -193,8 +193,14 @@ test("who is disconnected is told, and may come back", async () => {
 
 test("an interruption is survived, and nothing that was written is lost", async () => {
   const before = complaints.length;
+  await page.evaluate(() => {
+    globalThis.states = [];
+    const remember = ({ detail }) => globalThis.states.push(detail.state);
+    document.getElementById("alice").addEventListener("state", remember);
+  });
   links.cut();
-  await shows("alice", ".state", "Trying again");
+  // It may be connected again before anybody looks.
+  await page.waitForFunction(() => globalThis.states.includes("waiting"), { timeout: 15_000 });
   const input = await handle("alice", "input");
   await input.focus();
   await page.keyboard.type("after the interruption");
