@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -269,3 +270,13 @@ async def test_half_a_key(no_aws_credentials: None, monkeypatch: pytest.MonkeyPa
     assert await access.credentials() is None
     monkeypatch.setattr(Found, "access_key", "AKID")
     assert await access.credentials() == Credentials("AKID", "secret", None)
+
+
+async def test_what_was_closed_is_kept_no_more() -> None:
+    """Closing twice closes each client once."""
+    access, client = AwsAccess({}), Mock()
+    access._clients[Service.S3, "eu-west-1"] = client
+    for _ in range(2):
+        await access.close()
+    client.close.assert_called_once_with()
+    assert not access._clients

@@ -159,3 +159,12 @@ def test_reviews_have_a_rate_of_their_own() -> None:
         made.admit_message(a_room(), sender, SendMessage("hi"))
     with pytest.raises(ThrottlingException):
         made.admit_message(a_room(), sender, SendMessage("hi"))
+
+
+def test_without_rates_of_rooms_a_message_counts_for_none() -> None:
+    """However many there are, and nothing is kept of the room."""
+    made = Rates(Quotas(RateProfile.OFF, room_rates=False), HandClock().clock)
+    for number in range(50):
+        assert made.check_message(a_room(), "room", number) == 0
+        made.admit_message(a_room(), claims_of(room_arn="room"), SendMessage("hi"))
+    assert not len(made._rooms)

@@ -65,6 +65,21 @@ def test_the_end_of_the_service_is_told(host: Host) -> None:
     assert host.close() == -signal.SIGKILL
 
 
+def test_a_service_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends it does not wait for ever."""
+    monkeypatch.setattr("greenroom.testing.link.STOP_SECONDS", 0.2)
+    made = Host({})
+    os.kill(made.pid, signal.SIGSTOP)
+    assert made.close() == -signal.SIGKILL
+
+
+def test_nothing_can_be_said_to_a_service_that_was_left(host: Host) -> None:
+    """It is refused as the service's end is, and nothing is waited for."""
+    host.close()
+    with pytest.raises(HostFailed, match="the service has ended"):
+        host._write({"id": 1})
+
+
 def test_it_does_not_outlive_its_owner() -> None:
     """A process that is killed leaves no service behind."""
     code = (

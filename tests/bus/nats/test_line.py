@@ -243,6 +243,24 @@ async def test_a_refusal_of_which_nothing_is_found(scene: Scene) -> None:
     assert (again.predecessor, again.number) == (first.predecessor, first.number + 1)
 
 
+@pytest.mark.parametrize(
+    ("code", "first"), [(10071, line.REFUSED_SECONDS), (10164, line.ELSEWHERE_SECONDS)]
+)
+async def test_each_refusal_is_waited_for_longer(
+    code: int, first: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice as long as the last one, until something arrives, and up to a bound."""
+    pauses: list[float] = []
+    monkeypatch.setattr(
+        asyncio.get_running_loop(), "call_later", lambda seconds, *_: pauses.append(seconds)
+    )
+    scene = Scene()
+    scene.publish(b"1")
+    for _ in range(8):
+        scene.refuse(code)
+    assert pauses == [min(first * 2**number, line.FAILED_SECONDS) for number in range(8)]
+
+
 @pytest.mark.parametrize("code", [10164, 10047, 10077])
 async def test_a_refusal_that_may_pass(code: int, scene: Scene) -> None:
     """Another's attempt is in process, or nothing can be stored: it is made again in a moment."""

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.leases import Lease
+from greenroom.storage.postgres import leases
 from greenroom.storage.postgres.leases import PostgresLeases
 from greenroom.storage.postgres.session import Connection, Waits, connect
 
@@ -187,3 +189,14 @@ async def test_nobody_waits_for_an_attempt_that_fails(nodes: list[PostgresLeases
     assert not closing.done()
     going_on.set()
     await closing
+
+
+async def test_a_lease_ends_here_before_it_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that heard nothing for so long has it no more, though the server may not know yet."""
+    now = 100.0
+    monkeypatch.setattr(leases, "time", Mock(monotonic=lambda: now))
+    session = leases._Session(Mock(), 10.0)
+    here = 10.0 * (1 - leases.MARGIN)
+    for passed, alive in ((0.0, True), (here - 0.1, True), (here + 0.1, False), (10.0, False)):
+        now = 100.0 + passed
+        assert session._is_alive() is alive
