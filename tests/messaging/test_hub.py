@@ -42,6 +42,7 @@ class Listener:
         self.hub, self.user_id, self.room, self.view = hub, user, room, view
         self.log: list[bytes | str] = []
         self.key_id = "k"
+        self.shown_names: list[str] = []
         self.may_moderate = view is View.MODERATORS
         self.when_written: Callable[[], None] | None = None
         self.gone = False

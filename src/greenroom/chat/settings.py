@@ -11,6 +11,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
+from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room
 from greenroom.model.room_settings import Override, RoomSettings, SettingsChange, Value
 from greenroom.protocol import events
@@ -70,6 +71,13 @@ class Settings:
     def in_force(self, room: Room) -> RoomSettings:
         """Return what holds in a room."""
         return self._chat.settings.of(str(room.arn), room)
+
+    def has_commands(self, room_arn: str) -> bool:
+        """Return whether moderators type commands in a room; not, while it is not known."""
+        try:
+            return self.in_force(self._rooms.peek(room_arn)).commands
+        except (KeyError, ResourceNotFoundException):
+            return False
 
     def event_attributes(self, room: Room) -> dict[str, str]:
         """Return what those in the room are told of its settings."""

@@ -23,11 +23,12 @@ from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OWN_PERFORMERS, OwnServices, answer_to
-from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
 from greenroom.model.message import IdSource
-from greenroom.protocol import events, frames
+from greenroom.protocol import commands, events, frames
 from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, SendMessage
+from greenroom.protocol.commands import is_command
 from greenroom.protocol.errors import SESSION_EXPIRED, ActionError, ErrorCode
 from greenroom.protocol.own_actions import OwnAction
 from greenroom.protocol.session import Session
@@ -136,6 +137,8 @@ class Actions:
         session = sender.session
         try:
             action = session.receive(text, self._clock.now())
+            if isinstance(action, SendMessage) and is_command(action):
+                action = self._command(session.claims, action)
         except ActionError as error:
             if error.code == ErrorCode.UNAUTHORIZED:
                 sender.end_session(error.request_id)
@@ -163,6 +166,19 @@ class Actions:
         if isinstance(waiting, Placed):
             return Placed(self._tell(sender, waiting, action.request_id))
         return self._finish(sender, waiting, action.request_id)
+
+    def _command(self, claims: ChatTokenClaims, message: SendMessage) -> SendMessage | OwnAction:
+        """Return what a moderator's command asks for; of anybody else it is a message."""
+        if Capability.MODERATE not in claims.capabilities or not self._has_commands(claims):
+            return message
+
+        def find(word: str) -> str:
+            return self._hub.user_named(claims.room_arn, word)
+
+        return commands.read(message, find)
+
+    def _has_commands(self, claims: ChatTokenClaims) -> bool:
+        return self._own.settings.has_commands(claims.room_arn)
 
     async def _do_own(self, sender: Sender, action: OwnAction) -> None:
         """Do one of the service's own actions, and answer it."""

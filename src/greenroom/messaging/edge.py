@@ -223,6 +223,12 @@ class Edge(asyncio.Protocol):
         return self.session.claims.user_id
 
     @property
+    def shown_names(self) -> Sequence[str]:
+        """What its token says for the user's name."""
+        attributes = self.session.claims.attributes
+        return [attributes[each] for each in ("displayName", "username") if each in attributes]
+
+    @property
     def may_moderate(self) -> bool:
         """Whether its token lets it moderate."""
         return Capability.MODERATE in self.session.claims.capabilities

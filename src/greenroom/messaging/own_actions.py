@@ -12,7 +12,8 @@ from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.token_attributes import PREFIX, SERVICE_USER
 from greenroom.protocol import events
-from greenroom.protocol.own_actions import Lift, OwnAction, Restrict, SetSettings
+from greenroom.protocol.commands import COMMANDS
+from greenroom.protocol.own_actions import Help, Lift, OwnAction, Restrict, SetSettings
 
 Result = Mapping[str, object]
 """What an action is answered with."""
@@ -46,6 +47,10 @@ async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> R
     return _restricted(await own.moderation.lift(_asked(moderator, action.user_id, action.kind)))
 
 
+async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -> Result:
+    return {"Commands": [f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items()]}
+
+
 def _asked(
     moderator: ChatTokenClaims, user_id: str, kind: Kind, seconds: int = 0, reason: str = ""
 ) -> Asked:
@@ -69,6 +74,7 @@ OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
     SetSettings: _set,
     Restrict: _restrict,
     Lift: _lift,
+    Help: _help,
 }
 """Who does each action."""
 
@@ -79,7 +85,7 @@ def answer_to(action: OwnAction, result: Result, answer_id: str, time_ns: int) -
     if action.by_message:
         attributes = {f"{PREFIX}action": action.name.removeprefix(PREFIX), "Result": text}
         return events.encode_message(
-            answer_id, action.request_id, attributes, "", time_ns, SERVICE_USER, {}
+            answer_id, action.request_id, attributes, action.said, time_ns, SERVICE_USER, {}
         )
     attributes = {"Action": action.name, "Result": text}
     return events.encode_event(answer_id, action.request_id, events.DONE, attributes, time_ns)

@@ -31,6 +31,10 @@ class Connection(Protocol):
         """What the connection is shown; it never changes."""
 
     @property
+    def shown_names(self) -> Sequence[str]:
+        """The names by which applications show the user."""
+
+    @property
     def may_moderate(self) -> bool:
         """Whether the connection's token lets its bearer moderate."""
 

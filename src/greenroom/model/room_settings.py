@@ -132,6 +132,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _SWITCHES = {"true": True, "false": False, "on": True, "off": False}
 
 MODES = "modes"
+COMMANDS = "commands"
 SHIELDS = "shield"
 
 ROOM_SETTINGS: tuple[RoomSetting, ...] = (
@@ -174,6 +175,13 @@ ROOM_SETTINGS: tuple[RoomSetting, ...] = (
         "how long a user cannot write the same once more; case and spaces do not count",
         most=3_600,
     ),
+    RoomSetting(
+        "commands",
+        Kind.SWITCH,
+        True,
+        COMMANDS,
+        "what moderators write behind a slash is a command: `/help`",
+    ),
     RoomSetting("shield", Kind.SWITCH, False, SHIELDS, "what `shieldSettings` say goes before all"),
     RoomSetting(
         "shieldSettings",
@@ -200,6 +208,7 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     slow_mode_seconds: int = 0
     emoji_only: bool = False
     duplicate_seconds: int = 0
+    commands: bool = True
     shield: bool = False
     shield_settings: str = "slow-mode-seconds=30 duplicate-seconds=60"
 

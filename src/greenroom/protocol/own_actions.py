@@ -48,6 +48,11 @@ class OwnAction(msgspec.Struct, frozen=True, kw_only=True):
         """Read the members; raises ActionError for the first that is wrong."""
         raise NotImplementedError
 
+    @property
+    def said(self) -> str:
+        """Return what an answer by a message says to people."""
+        return ""
+
 
 class SetSettings(OwnAction, frozen=True, kw_only=True):
     """Set settings of the room, for a time or until they are set again; reset those that are null.
@@ -88,6 +93,11 @@ class SetSettings(OwnAction, frozen=True, kw_only=True):
             by_message=by_message,
         )
 
+    @property
+    def said(self) -> str:
+        values = [f"{name} {BY_NAME[name].text(each)}" for name, each in self.settings.items()]
+        return ", ".join([*values, *(f"{name} as by default" for name in self.reset)])
+
 
 class Restrict(OwnAction, frozen=True, kw_only=True):
     """Restrict a user in the room: BAN, MUTE, SHADOW, HOLD or MONITOR."""
@@ -116,6 +126,11 @@ class Restrict(OwnAction, frozen=True, kw_only=True):
             by_message=by_message,
         )
 
+    @property
+    def said(self) -> str:
+        time = f" for {self.seconds} seconds" if self.seconds else ""
+        return f"{self.user_id}: {self.kind}{time}"
+
 
 class Lift(OwnAction, frozen=True, kw_only=True):
     """End a restriction of a user in the room."""
@@ -136,6 +151,27 @@ class Lift(OwnAction, frozen=True, kw_only=True):
             by_message=by_message,
         )
 
+    @property
+    def said(self) -> str:
+        return f"{self.user_id}: no {self.kind}"
+
+
+class Help(OwnAction, frozen=True, kw_only=True):
+    """Say which commands there are; moderators type `/help`."""
+
+    name: ClassVar[str] = "greenroom:HELP"
+    operation: ClassVar[str] = "none"
+
+    text: str = ""
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(request_id=frame.request_id(), by_message=by_message)
+
+    @property
+    def said(self) -> str:
+        return self.text
+
 
 def _user_id(frame: Frame) -> str:
     user_id = frame.required_text("UserId", USER_ID_LENGTH)
@@ -151,7 +187,7 @@ def _kind(frame: Frame) -> Kind:
     return Kind(kind)
 
 
-OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings, Restrict, Lift)
+OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings, Restrict, Lift, Help)
 
 OWN_BY_NAME: Mapping[str, type[OwnAction]] = {each.name: each for each in OWN_ACTIONS}
 """By the name that a frame's `Action` gives."""

@@ -1,0 +1,141 @@
+"""Commands that moderators type, in any client.
+
+Covers: greenroom.protocol.commands
+"""
+
+from typing import Any
+
+import pytest
+
+from greenroom.model.chat_token import IVS_CAPABILITIES
+from greenroom.protocol.commands import COMMANDS
+from tests.messaging.test_own_actions import connected, do, took
+from tests.stand_ins.stage import ROOM, Stage, stage
+
+VIEWER: dict[str, Any] = {"capabilities": IVS_CAPABILITIES}
+
+
+async def answer(who: tuple[Any, Any], content: str) -> dict[str, Any]:
+    """Send a message and return its answer."""
+    frames = await do(*who, {"Action": "SEND_MESSAGE", "Content": content, "RequestId": "r"})
+    (found,) = [each for each in frames if each["RequestId"] == "r"]
+    return found
+
+
+async def held(made: Stage, user: str) -> dict[str, int]:
+    """Return what holds of a user, and for how many seconds."""
+    now = made.time.clock.now_ms()
+    kept = made.restrictions.held(str(ROOM), ROOM.account, user)
+    return {
+        str(kind): (each.expires - now) // 1000 if each.expires else 0
+        for kind, each in kept.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("/timeout bob 10m spam and more", {"MUTE": 600}),
+        ("/timeout @bob 90", {"MUTE": 90}),
+        ("/TIMEOUT bob 1h", {"MUTE": 3600}),
+        ("/mute bob", {"MUTE": 0}),
+        ("/ban bob get out", {"BAN": 0}),
+        ("/shadow bob", {"SHADOW": 0}),
+        ("/monitor bob", {"MONITOR": 0}),
+    ],
+)
+async def test_users_are_restricted(command: str, expected: dict[str, int]) -> None:
+    """As by the action; the answer is for who typed it alone, and the lift undoes it."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        eve = await connected(made, "eve", **VIEWER)
+        took(eve[1])
+        said = await answer(ann, command)
+        assert (said["Type"], said["Sender"]["UserId"]) == ("MESSAGE", "greenroom")
+        assert said["Content"].startswith("bob: ")
+        assert await held(made, "bob") == expected
+        assert all(each["Type"] == "EVENT" for each in took(eve[1]))
+        lift = command.split(maxsplit=1)[0].lower().replace("/timeout", "/mute").replace("/", "/un")
+        assert (await answer(ann, f"{lift} bob"))["Type"] == "MESSAGE"
+        assert await held(made, "bob") == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "value"),
+    [
+        ("/slow 30s", "slowModeSeconds", 30),
+        ("/slow 2m", "slowModeSeconds", 120),
+        ("/freeze", "frozen", True),
+        ("/subscribers on", "writers", ("subscriber",)),
+        ("/emoji", "emojiOnly", True),
+        ("/shield", "shield", True),
+    ],
+)
+async def test_settings_are_set(command: str, setting: str, value: object) -> None:
+    """And are as by default again with `off`."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        said = await answer(ann, command)
+        assert setting in said["Content"]
+        room = await made.store.rooms.get(ROOM)
+        assert room.overrides.values[setting].value == value
+        await answer(ann, f"{command.split(maxsplit=1)[0]} off")
+        assert (await made.store.rooms.get(ROOM)).overrides.values == {}
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "help"])
+async def test_what_is_wrong_is_answered_with_the_usage(command: str) -> None:
+    """Too few words, too many, or others; nothing is changed."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        restricts = COMMANDS[command].usage.startswith("USER")
+        error = await answer(ann, f"/{command}" if restricts else f"/{command} x y z")
+        assert (error["ErrorCode"], error["ErrorMessage"]) == (
+            400,
+            f"Usage: /{command} {COMMANDS[command].usage}",
+        )
+        assert (await made.store.rooms.get(ROOM)).overrides.version == 0
+
+
+@pytest.mark.parametrize("wrong", ["/timeout bob", "/timeout bob soon", "/slow 2h", "/slow"])
+async def test_wrong_times(wrong: str) -> None:
+    """No time, no number, or a longer one than there is."""
+    async with stage() as made:
+        error = await answer(await connected(made, "ann"), wrong)
+        assert error["ErrorMessage"].startswith("Usage: ")
+
+
+async def test_help_and_unknown_commands() -> None:
+    """Both say what there is."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        for command in ("/help", "/"):
+            assert "/timeout USER 10m [REASON]" in (await answer(ann, command))["Content"]
+        error = await answer(ann, "/dance")
+        assert error["ErrorMessage"].startswith("Commands: /timeout /mute")
+
+
+async def test_a_slash_of_others_is_a_message() -> None:
+    """Of viewers, where commands are off, and of a moderator who writes two."""
+    async with stage() as made:
+        ann, bob = await connected(made, "ann"), await connected(made, "bob", **VIEWER)
+        assert (await answer(bob, "/ban ann"))["Content"] == "/ban ann"
+        assert (await answer(ann, "//ban bob"))["Content"] == "/ban bob"
+        assert await held(made, "ann") == await held(made, "bob") == {}
+        await do(*ann, {"Action": "greenroom:SET", "Settings": {"commands": False}})
+        assert (await answer(ann, "/ban bob"))["Content"] == "/ban bob"
+
+
+async def test_a_name_that_is_shown() -> None:
+    """It means the one user who has it; an id goes before, and of two users nobody is meant."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        await connected(made, "id-1", attributes={"displayName": "Bob"}, **VIEWER)
+        await connected(made, "id-2", attributes={"username": "Eve"}, **VIEWER)
+        await connected(made, "id-3", attributes={"displayName": "Eve"}, **VIEWER)
+        await answer(ann, "/mute Bob")
+        assert await held(made, "id-1") == {"MUTE": 0}
+        await answer(ann, "/mute Eve")
+        assert await held(made, "id-2") == await held(made, "id-3") == {}
+        await answer(ann, "/mute id-2")
+        assert await held(made, "id-2") == {"MUTE": 0}
