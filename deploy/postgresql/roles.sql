@@ -4,8 +4,8 @@
 --
 --     OWNER_PASSWORD=... NODE_PASSWORD=... psql -f roles.sql
 --
--- Then let the owner do the schema's steps, once now and before each upgrade, by starting a node as the
--- owner, or with `greenroom migrate`.
+-- Then let the owner do the schema's steps, once now and before each upgrade, with `greenroom cluster
+-- init`; `greenroom migrate` does them as well.
 \set ON_ERROR_STOP on
 \getenv owner_password OWNER_PASSWORD
 \getenv node_password NODE_PASSWORD

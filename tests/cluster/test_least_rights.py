@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.running.buses import until
 from tests.running.cluster import hear, nodes, place, say, viewers
 from tests.running.said import assert_no_faults, failing
 from tests.running.servers import HASTY
+from tests.running.service import environment
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -80,8 +82,11 @@ def bus_url(server: NatsServer) -> str:
 
 async def test_nodes_run_with_them(database: PostgreSQL, bus: NatsServer, tmp_path: Path) -> None:
     """Rooms, chat, moderation, logs, a lost server: NATS and PostgreSQL refuse nothing."""
-    await (await PostgresStore.open(url(database, "greenroom_owner", OWNER))).close()
     shared = place(tmp_path, url(database, "greenroom_node", NODE), bus_url(bus))
+    owner = {"GREENROOM_STORAGE": url(database, "greenroom_owner", OWNER)}
+    init = [sys.executable, "-m", "greenroom", "cluster", "init"]
+    made = {**environment(**shared.variables()), **owner}
+    await asyncio.to_thread(subprocess.run, init, env=made, cwd=tmp_path, check=True)
     with nodes(shared, 2, chat_log_object_seconds="1") as services:
         api = services[0].boto3()
         log = {"s3": {"bucketName": "logs"}}
