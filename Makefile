@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve cluster test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-cluster bench-chatroom bench-review bench-encrypted bench-verify
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-cluster bench-cores bench-chatroom bench-review bench-encrypted bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -56,6 +56,9 @@ bench-capacity: ## Reckon what so many viewers need; ARGS=--simulate runs many n
 
 bench-cluster: ## Measure what it costs that several nodes serve a room, beside other servers
 	@exec scripts/bench cluster $(ARGS)
+
+bench-cores: ## Measure what two processes behind one port carry, compared with one
+	@exec scripts/bench cores $(ARGS)
 
 bench-redeem: ## Measure what using up chat tokens costs with PostgreSQL
 	@exec scripts/bench redeem $(ARGS)

@@ -32,14 +32,17 @@ class Place(msgspec.Struct, frozen=True):
     database: str
     bus: str
     secrets_key: str
+    processes: int = 1
 
     def settings(self) -> dict[str, str]:
         """Return the settings of each node."""
+        (self.directory / "chat-logs").mkdir(exist_ok=True)
         return {
             "GREENROOM_STORAGE": self.server.url(self.database),
             "GREENROOM_BUS": self.bus,
             "GREENROOM_SECRETS_KEY": self.secrets_key,
             "GREENROOM_CHAT_LOG_DIR": str(self.directory / "chat-logs"),
+            "GREENROOM_PROCESSES": str(self.processes),
         }
 
 

@@ -32,6 +32,7 @@ from benchmarks import (
     cluster_peers,
     connect,
     control,
+    cores,
     encrypted,
     fanout,
     idle,
@@ -280,6 +281,15 @@ def test_cluster(tiny: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def _not_here() -> Path:
     raise NotHere("needs a peer")
+
+
+def test_cores(tiny: Plan) -> None:
+    """Both services deliver every message once and in order; the account has each process."""
+    plan = msgspec.structs.replace(tiny, only="one at a time, 10 ")
+    measured = cores.measure(plan)
+    (servers,) = measured.outcomes.values()
+    assert [len(outcome.server_cpus) for (outcome,) in servers.values()] == [1, 2]
+    _assert_written(cores.table(plan, measured), plan, measured.outcomes)
 
 
 def test_metrics(tiny: Plan) -> None:
