@@ -40,7 +40,6 @@ class Modes:
     def __init__(self, settings: SettingsInForce, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-
         self.recent = Recent()
 
     def passes(self, room: Room, sender: ChatTokenClaims, message: SendMessage) -> None:
@@ -51,18 +50,22 @@ class Modes:
         refused = refusal(settings, sender, message.content, self._clock.now())
         if refused is not None and refused.code is ErrorCode.FORBIDDEN:
             raise ActionError(refused.code, refused.message, message.request_id)
-        pace = Pace(self.recent, settings, sender, message.content)
-        now = self._clock.monotonic()
-        pace.check_slow_mode(message.request_id, "", now)
+        pace, now = self._pace(settings, sender, message.content), self._clock.monotonic()
+        if pace is not None:
+            pace.check_slow_mode(message.request_id, "", now)
         if refused is not None:
             raise ActionError(refused.code, refused.message, message.request_id)
-        pace.check_repetition(message.request_id, "", now)
+        if pace is not None:
+            pace.check_repetition(message.request_id, "", now)
 
     def pace(self, room: Room, sender: ChatTokenClaims, content: str) -> "Pace | None":
         """Return what is decided when a message gets its place; None: nothing more."""
         settings = self._settings.of(sender.room_arn, room)
         if settings is DEFAULTS or is_exempt(sender):
             return None
+        return self._pace(settings, sender, content)
+
+    def _pace(self, settings: RoomSettings, sender: ChatTokenClaims, content: str) -> "Pace | None":
         if not settings.slow_mode_seconds and not settings.duplicate_seconds:
             return None
         return Pace(self.recent, settings, sender, content)
