@@ -1,6 +1,6 @@
 """Clients that speak to two nodes behind one port get what they get of one process.
 
-`CLUSTER_NODES=2 make test PYTEST_ARGS=tests/interop` runs all of them; here is a part.
+`CLUSTER_NODES=2 make test PYTEST_ARGS="tests/interop tests/e2e"` runs all of them; here is a part.
 """
 
 import os
@@ -9,7 +9,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PART = ("test_boto3_tags.py", "test_boto3_lists.py", "test_websockets.py")
+PART = (
+    "tests/interop/test_boto3_tags.py",
+    "tests/interop/test_boto3_lists.py",
+    "tests/interop/test_websockets.py",
+    "tests/e2e/test_connections.py::test_everybody_receives_everything_in_one_order",
+    "tests/e2e/test_connections.py::test_one_token_opens_one_connection",
+    "tests/e2e/test_connections.py::test_kick_races_with_sends",
+)
 
 NEWS = "not at_once and not deleted"
 """What a change does "at once" takes some milliseconds to the other node: see test_partitions."""
@@ -30,7 +37,7 @@ def test_clients_of_two_nodes() -> None:
         NEWS,
     ]
     ended = subprocess.run(
-        [*command, *(f"tests/interop/{name}" for name in PART)],
+        [*command, *PART],
         cwd=ROOT,
         env={**os.environ, "CLUSTER_NODES": "2"},
         stdout=subprocess.PIPE,

@@ -94,7 +94,7 @@ def one_port(services: Sequence[Service]) -> Iterator[Service]:
     first = services[0]
     urls = {
         name: str(first.ready[name]).replace(f":{ports[0]}", f":{link.port}")
-        for name in ("api_url", "websocket_url")
+        for name in ("api_url", "websocket_url", "health_url")
     }
     try:
         yield msgspec.structs.replace(first, ready=first.ready | urls)
@@ -102,6 +102,38 @@ def one_port(services: Sequence[Service]) -> Iterator[Service]:
         loop.call_soon_threadsafe(end.set)
         thread.join()
         loop.close()
+
+
+@contextlib.contextmanager
+def as_one_service(place: Place, number: int, *options: str, **variables: str) -> Iterator[Service]:
+    """Run nodes that each have the options and variables of one service, behind one port.
+
+    The first has the directory of the place; process, log and data directory are its own.
+    """
+    first = place.directory
+    chat_logs = first.with_name(f"{first.name}-chat-logs")
+    chat_logs.mkdir(exist_ok=True)
+    shared = {
+        "GREENROOM_STORAGE": place.storage,
+        "GREENROOM_BUS": place.bus,
+        "GREENROOM_BUS_STREAM_BYTES": "8388608",
+        "GREENROOM_SECRETS_KEY": place.secrets_key,
+        "GREENROOM_CHAT_LOG_DIR": str(chat_logs),
+        **variables,
+    }
+    others = [first.with_name(f"{first.name}-{each}") for each in range(2, number + 1)]
+    directories = [first, *others]
+    with ThreadPoolExecutor(number) as threads:
+        starting = [threads.submit(start, each, *options, **shared) for each in directories]
+    running = [each.result() for each in starting if each.exception() is None]
+    try:
+        for each in starting:
+            each.result()
+        with one_port(running) as together:
+            yield together
+    finally:
+        for service in running:
+            service.kill()
 
 
 @contextlib.asynccontextmanager
