@@ -19,6 +19,7 @@ from greenroom.model.errors import ThrottlingException
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import RoomChange
 from greenroom.protocol.actions import DeleteMessage, SendMessage
+from greenroom.protocol.errors import ActionError
 from greenroom.storage.memory.store import MemoryStore
 from tests.running.buses import SERVERS, nats_buses, until
 from tests.stand_ins.loose_tasks import LooseTasks
@@ -58,6 +59,14 @@ class Cluster:
 
     def __init__(self, nodes: list[Node], store: MemoryStore, arn: str) -> None:
         self.nodes, self.store, self.arn = nodes, store, arn
+
+    async def agree(self) -> None:
+        """Wait until all were shown the same."""
+        event = await self.nodes[0].chat.send_event(self.arn, "end", None)
+        await until(lambda: all(each.shown[-1:] == self._end(event) for each in self.nodes))
+
+    def _end(self, event: str) -> list[dict[str, Any]]:
+        return [each for each in self.nodes[0].shown if each.get("Id") == event]
 
     async def burst(self, number: int) -> int:
         """Have every node send so many at once; return how many were accepted."""
@@ -105,6 +114,26 @@ async def test_the_rate_of_a_room(cluster: Cluster) -> None:
     for node in cluster.nodes:
         (account,) = node.chat.rates._accounts._buckets.values()
         assert account.has(0.0, 50 - node.chat.requests["SendMessage"])
+
+
+async def test_nobody_hears_from_a_user_after_his_kick(cluster: Cluster) -> None:
+    """What he had sent, on any node, is before it in the room's order, or nowhere."""
+    kicked = claims_of().user_id
+    first, *_ = cluster.nodes
+    for _ in range(3):
+        sent = [node.say(cluster.arn, "x") for node in cluster.nodes for _ in range(2)]
+        sent.insert(2, first.chat.disconnect_user(cluster.arn, kicked, None))
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+        refused = [each for each in outcomes if each is not None]
+        assert all(isinstance(each, ActionError | ThrottlingException) for each in refused), refused
+        await until(lambda: all(node.kicked for node in cluster.nodes))
+        await cluster.agree()
+        names = [each.get("EventName", each["Type"]) for each in first.shown]
+        assert "MESSAGE" not in names[names.index("aws:DISCONNECT_USER") :], names
+        for node in cluster.nodes:
+            node.shown.clear()
+            node.kicked.clear()
+        await asyncio.sleep(0.3)
 
 
 async def test_the_rate_of_an_account(cluster: Cluster) -> None:

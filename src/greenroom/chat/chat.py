@@ -31,6 +31,7 @@ from greenroom.bus.base import (
 )
 from greenroom.chat import gates
 from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.kicks import Kicks
 from greenroom.chat.marks import marked
 from greenroom.chat.modes import Modes
 from greenroom.chat.rates import Rates, is_reviewed
@@ -46,11 +47,12 @@ from greenroom.model.room import Room
 from greenroom.process.randomness import new_id
 from greenroom.protocol import events
 from greenroom.protocol.actions import OPERATIONS, DeleteMessage, DisconnectUser, SendMessage
-from greenroom.protocol.errors import ActionError
+from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.protocol.own_actions import MODERATION_RATE
 from greenroom.review.base import Reviewer, Submission
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
+KICKED = "The user was disconnected from the room"
 """The close reason of a kicked connection when the moderator gave none."""
 
 log = structlog.get_logger()
@@ -101,6 +103,8 @@ class Chat:
         self.rates = Rates(quotas, self._clock)
         line.on_debit(self.rates.debit)
         line.on_arrival(self._arrived)
+        self._kicks = Kicks()
+        line.on_arrival(self._kicks.hear)
         self.settings = SettingsInForce(self._clock)
         self._restrictions = restrictions
         self._modes = modes = Modes(self.settings, self._clock)
@@ -191,6 +195,8 @@ class Chat:
                 event_id, request_id, events.DISCONNECT_USER, attributes, time_ns
             )
             why = reason or DEFAULT_KICK_REASON
+            # What waits behind it here may get its place before this is heard.
+            self._kicks.note(room_arn, user_id)
             configurations = () if room is None else room.logging_configuration_identifiers
             return Disconnect(payload, user_id, why, event_id, time_ns, configurations)
 
@@ -297,10 +303,11 @@ class Chat:
     ) -> Awaitable[object] | None:
         for passes in self._gates:
             passes(room, sender, action)
+        kicks = self._kicks.count
         if self._reviewer is not None and is_reviewed(room):
-            return self._review(self._reviewer, room, sender, action, address)
+            return self._review(self._reviewer, room, sender, action, address, kicks)
         return self._publish_message(
-            room, self._ids(), sender, action, action.content, action.attributes
+            room, self._ids(), sender, action, action.content, action.attributes, kicks
         )
 
     async def _review(
@@ -310,6 +317,7 @@ class Chat:
         sender: ChatTokenClaims,
         action: SendMessage,
         address: Callable[[], str],
+        kicks: int,
     ) -> Awaitable[object] | None:
         submission = Submission(
             room_arn=sender.room_arn,
@@ -331,6 +339,7 @@ class Chat:
             action,
             allowed.content,
             allowed.attributes,
+            kicks,
         )
 
     def _publish_message(
@@ -341,6 +350,7 @@ class Chat:
         action: SendMessage,
         content: str,
         attributes: Mapping[str, str] | None,
+        kicks: int,
     ) -> Awaitable[object] | None:
         request_id = action.request_id
         pace = self._modes.pace(room, sender, action.content)
@@ -350,6 +360,8 @@ class Chat:
             held = self._restrictions.held(sender.room_arn, room.arn.account, sender.user_id)
 
         def grant(before: Before) -> Deliver:
+            if self._kicks.have_met(sender.room_arn, sender.user_id, kicks):
+                raise ActionError(ErrorCode.FORBIDDEN, KICKED, request_id)
             if resets != self._rooms.resets:
                 self._check_again(sender.room_arn, content, request_id)
             rate = self.rates.check_message(room, sender.room_arn, before.undebited)
