@@ -120,7 +120,7 @@ def cluster(
 ) -> Iterator[Cluster]:
     """Run a cluster for the length of a `with` block, with as many nats-servers as replicas."""
     own = directory / f"cluster-{next(_databases)}"
-    own.mkdir()
+    (own / "chat-logs").mkdir(parents=True)
     with contextlib.ExitStack() as stack:
         with on_core(SERVER_CORE):
             bus = stack.enter_context(_bus(own, replicas, sync_interval))
