@@ -22,7 +22,7 @@ from greenroom.process.files import write_private
 from greenroom.process.start_refused import FileUnwritable, StartRefused
 from greenroom.settings.table import BY_SETTING
 from greenroom.settings.values import Settings
-from greenroom.storage.base import StorageUnavailable, StoreUnwritable
+from greenroom.storage.base import StorageUnavailable
 from greenroom.telemetry import logs
 
 FORGOTTEN = "in memory, forgotten at the end"
@@ -55,6 +55,7 @@ def serve(
         settings = load_settings(given, config_file)
         page = Demo.of(settings) if demo else None
         # Most of a start's imports: what is refused up to here needs none of them.
+        from greenroom.server.kept import not_kept
         from greenroom.server.parts import Parts
         from greenroom.server.serve import run_service
 
@@ -67,17 +68,17 @@ def serve(
         ):
             announce = partial(_announce, settings, tell=tell, demo=page)
             parts = Parts() if page is None else Parts(admits=page.admit, application=page.over)
-            if settings.number("processes") > 1:
-                _serve_with_several(settings, announce, takeover=takeover)
-            else:
-                with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                    runner.run(run_service(settings, announce, taking_over=takeover, parts=parts))
+            try:
+                if settings.number("processes") > 1:
+                    _serve_with_several(settings, announce, takeover=takeover)
+                else:
+                    work = run_service(settings, announce, taking_over=takeover, parts=parts)
+                    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                        runner.run(work)
+            except StorageUnavailable as error:
+                raise not_kept(settings, error) from None
     except StartRefused as refused:
         raise fail(refused) from None
-    except StorageUnavailable as error:
-        # At the start something must be kept that is not kept yet: a key, the identities file.
-        why = StoreUnwritable(f"the store cannot be written: {error.__cause__ or error}")
-        raise fail(why) from None
 
 
 def _serve_with_several(

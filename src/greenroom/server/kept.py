@@ -20,7 +20,7 @@ from greenroom.entrance.metrics_endpoint import StoreStatistics
 from greenroom.entrance.takeover import Before, check_kept
 from greenroom.server.privacy import keep_private
 from greenroom.settings.values import Settings, SettingsRefused
-from greenroom.storage.base import Store
+from greenroom.storage.base import StorageUnavailable, Store, StoreRefused, StoreUnwritable
 from greenroom.storage.journal import SharedJournal
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.vault import CHECK, check_given
@@ -121,6 +121,19 @@ async def _open_shared(
         held.enter_context(cluster.node_directory(settings.path("data_dir")))
     shared = Shared(bus.streams, store.journal, bus.seen_elsewhere, bus.look_at_streams)
     return Kept(store, bus, lambda: store.statistics, shared, held.close)
+
+
+def not_kept(settings: Settings, error: StorageUnavailable) -> StoreRefused:
+    """Return why a start ends that could not keep what must be: a key, the identities file."""
+    cause: BaseException = error
+    while isinstance(cause, StorageUnavailable) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if settings.database is None:
+        return StoreUnwritable(f"the store cannot be written: {cause}")
+    # As in `_open_shared`.
+    from greenroom.storage.postgres import opening
+
+    return opening.refused(cause, opening.name_of(settings.database))
 
 
 def check_installed() -> None:

@@ -28,7 +28,7 @@ from greenroom.process import forking, signals, systemd
 from greenroom.process.event_loop import loop_factory
 from greenroom.process.start_refused import FileUnwritable, StartRefused
 from greenroom.process.ticker import Ticker
-from greenroom.server.kept import check_installed
+from greenroom.server.kept import check_installed, not_kept
 from greenroom.server.processes import messages
 from greenroom.server.processes.link import Link
 from greenroom.server.processes.messages import Told
@@ -36,7 +36,7 @@ from greenroom.server.processes.pipe import Pipe
 from greenroom.server.processes.supervisor import TICK_SECONDS, Phase, Supervisor
 from greenroom.server.serve import met_before, run_one_of, task_group
 from greenroom.settings.values import Settings
-from greenroom.storage.base import StorageUnavailable, StoreUnwritable
+from greenroom.storage.base import StorageUnavailable
 from greenroom.telemetry import logs
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.vault.vault import check_given
@@ -289,7 +289,7 @@ async def _served(settings: Settings, link: Link, *, taking_over: bool) -> int:
     except StartRefused as refused:
         link.refuse(refused)
     except StorageUnavailable as error:
-        link.refuse(StoreUnwritable(f"the store cannot be written: {error.__cause__ or error}"))
+        link.refuse(not_kept(settings, error))
     else:
         return 0
     return 1

@@ -167,13 +167,10 @@ def _names(servers: Sequence[ServerProcess]) -> str:
 @contextlib.asynccontextmanager
 async def kept_running(cluster: Cluster, history: History) -> AsyncIterator[None]:
     """Start nodes again whose start was refused because a server was away; none ends otherwise."""
-    keeping = asyncio.create_task(_keep_running(cluster, history))
-    try:
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(_keep_running(cluster, history))
         yield
-    finally:
         keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
 
 
 async def _keep_running(cluster: Cluster, history: History) -> None:

@@ -83,7 +83,7 @@ async def visit(
         finally:
             connection.terminate()
     except (*ERRORS, ValueError) as error:
-        raise _refused(error, where) from error
+        raise refused(error, where) from error
 
 
 def name_of(url: str) -> str:
@@ -164,8 +164,8 @@ def _pooled(where: str) -> StoreForeign:
     )
 
 
-def _refused(error: Exception, where: str) -> StoreRefused:
-    """Return what to tell the operator about an error of the first connection."""
+def refused(error: BaseException, where: str) -> StoreRefused:
+    """Return what to tell the operator about an error of the database during the start."""
     if isinstance(error, ReadOnlyServer | asyncpg.ReadOnlySQLTransactionError):
         return StoreUnwritable(f"{where} takes no writes: {ReadOnlyServer()}")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
@@ -180,7 +180,7 @@ def _refused(error: Exception, where: str) -> StoreRefused:
     return StoreUnreachable(f"{where} cannot be used: {_words(error)}")
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     if isinstance(error, OSError):
         return in_words(error)
     return reason(error).partition(": ")[2] or reason(error)
