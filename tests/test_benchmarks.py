@@ -534,6 +534,7 @@ TABLES = [
     for name in re.findall(r"^bench-(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     if name not in {"verify", "capacity"}  # they compare and reckon, and publish nothing
 ]
+TABLES += ["cluster-spread", "cluster-echo", "cluster-peers"]  # further ones of bench-cluster
 
 
 @pytest.mark.parametrize("name", TABLES)
