@@ -15,6 +15,7 @@ import structlog
 
 from greenroom.bus.base import Arrival, BusUnavailable, Deliver, Disconnect, Grant, Position
 from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat, Placed
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
@@ -25,6 +26,7 @@ from greenroom.model.errors import (
 )
 from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.quotas import Quotas, RateProfile
+from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room import HandlerChange, Room, RoomChange
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
@@ -78,7 +80,17 @@ class Scene:
         self.rooms = RoomsCache(self.store.rooms, bus, LooseTasks(), clock=self.time.clock)
         settled = Quotas(RateProfile.OFF, quotas, room_rates)
         self.reviewer = HandReviewer()
-        self.chat = Chat(self.rooms, bus, settled, self.time.clock, reviewer=self.reviewer)
+        self.restrictions = Restrictions(
+            self.store.restrictions, bus, self.time.clock, LooseTasks()
+        )
+        self.chat = Chat(
+            self.rooms,
+            bus,
+            settled,
+            self.time.clock,
+            reviewer=self.reviewer,
+            restrictions=self.restrictions,
+        )
         self.published = bus.published
         self.refusals: set[tuple[str, str]] = set()
 
@@ -664,6 +676,26 @@ class TestReview:
         with pytest.raises(ResourceNotFoundException):
             await waiting
         assert stage.published == []
+
+    async def test_whom_a_moderator_mutes_meanwhile(self) -> None:
+        """His message is not published, whatever the handler says later."""
+        stage = await self.begin()
+        waiting = asyncio.create_task(self.say(stage, request_id="r"))
+        await settle()
+        mute = Restriction(
+            account=stage.room.arn.account,
+            scope=stage.arn,
+            user_id="ann",
+            kind=Kind.MUTE,
+            by="bob",
+            at=NOW,
+        )
+        stage.restrictions.hold(await stage.restrictions.keep(mute))
+        stage.reviewer.gate.set()
+        with pytest.raises(ActionError) as raised:
+            await waiting
+        assert (raised.value.code, raised.value.request_id) == (403, "r")
+        assert stage.frames() == []
 
     async def test_a_room_that_must_be_loaded(self) -> None:
         """Also the first message after a start is reviewed."""

@@ -108,6 +108,8 @@ class Chat:
         self.settings = SettingsInForce(self._clock)
         self._restrictions = restrictions
         self._modes = modes = Modes(self.settings, self._clock)
+        # Asked once more behind a review, which takes its time.
+        self._still_may = None if restrictions is None else gates.restricted(restrictions)
         self._gates = gates.message_gates(check_account, restrictions, modes, self.rates)
         self.requests = dict.fromkeys(OPERATIONS, 0)
         self.own_events: dict[str, int] = {}
@@ -332,6 +334,8 @@ class Chat:
         allowed = gates.reviewed(verdict, action, submission.message_id)
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
+        if self._still_may is not None:
+            self._still_may(room, sender, action)
         return self._publish_message(
             room,
             submission.message_id,
