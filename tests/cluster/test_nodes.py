@@ -17,9 +17,11 @@ from scripts.servers.nats_server import NatsServer, nats_server
 from scripts.servers.node import new_secrets_key
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from tests.running.cluster import Place, hear, nodes, place, say, status_of, viewers
-from tests.running.said import assert_no_faults, failing, samples, until
+from tests.running.said import assert_no_faults, entries, failing, samples, until
 from tests.running.servers import fresh_account, fresh_database
 from tests.running.service import Service
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/howto/when-postgresql-is-lost.md"
 
 
 @pytest.fixture
@@ -220,7 +222,10 @@ def own_bus(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 async def test_without_postgresql(tmp_path: Path, own_database: PostgreSQL, bus_url: str) -> None:
-    """Rooms chat on, joins and the API get 503, the health says so; all heals by itself."""
+    """Rooms chat on, joins and the API get 503, the health says so; all heals by itself.
+
+    The page about it has the words of log and health.
+    """
     there = place(tmp_path, own_database.create_database("rooms"), bus_url)
     with nodes(there, 2) as services:
         room = services[0].boto3().create_room()["arn"]
@@ -237,6 +242,11 @@ async def test_without_postgresql(tmp_path: Path, own_database: PostgreSQL, bus_
             own_database.start()
             await _until(lambda: not failing(services[0]) and not failing(services[1]))
             assert await status_of(services[1], token) == 101
+        text = " ".join(PAGE.read_text().split())
+        for line in ("store cannot answer", "store answers again"):
+            assert entries(services[1], line)
+            assert f"`{line}`" in text
+        assert "`store`: rooms that this node knows chat on" in text
         for service in services:
             assert_no_faults(service)
 
