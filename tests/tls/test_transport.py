@@ -5,6 +5,7 @@ Covers: greenroom.tls.fault, greenroom.tls.keys, greenroom.tls.transport
 
 import ssl
 from itertools import pairwise
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -80,6 +81,7 @@ def test_nothing_is_told_before_the_handshake_is_complete(keys: Keys) -> None:
     last = pair.shake()
     assert (pair.begun, pair.above.log) == ([], [])
     pair.transport.data_received(last + pair.say(b"early"))
+    keys.take_turns()
     assert (pair.begun, pair.above.log, keys.due) == ([None], ["made", b"early"], [])
 
 
@@ -104,6 +106,38 @@ def test_who_sends_more_before_its_turn(keys: Keys) -> None:
     assert not pair.lower.aborted
     pair.transport.data_received(b"\x16")
     assert pair.lower.aborted
+
+
+@pytest.mark.parametrize("first", [1, 5, 100])
+def test_every_step_waits_for_its_turn(keys: Keys, first: int) -> None:
+    """A hello in pieces costs what a whole one does, and not when its second piece comes."""
+    pair = Pair(keys)
+    hello = pair.shake()
+    pair.transport.data_received(hello[:first])
+    keys.take_turns()
+    pair.transport.data_received(hello[first:-1])
+    pair.transport.data_received(hello[-1:])
+    assert (len(keys.waiting), pair.lower.written) == (1, [])
+    keys.take_turns()
+    pair.open()
+
+
+@pytest.mark.parametrize("number", [1, 50_000])
+def test_much_behind_the_handshake(keys: Keys, number: int) -> None:
+    """What comes with its last step is taken in turns, too, and nothing of it is lost."""
+    pair = Pair(keys)
+    pair.transport.data_received(pair.shake())
+    keys.take_turns()
+    pair._incoming.write(b"".join(pair.lower.take()))
+    behind = small(pair, 2_000) if number == 1 else pair.say(b"x" * number)
+    pair.transport.data_received(pair.shake() + behind)
+    assert pair.lower.reading is (len(behind) < HELLO_BYTES)
+    keys.waiting.popleft()()
+    if number == 1:
+        assert 0 < len(pair.above.received) < 2_000
+    keys.take_turns()
+    assert len(pair.above.received) == (2_000 if number == 1 else number)
+    assert pair.lower.reading
 
 
 def test_a_handshake_that_takes_too_long(keys: Keys) -> None:
@@ -253,6 +287,19 @@ def test_a_peer_that_does_something_else(pair: Pair, how: str) -> None:
         return
     pair.transport.data_received(pair.end() if how == "close_notify" else b"\x17\x03\x03\0\x04junk")
     assert pair.lower.closed
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_flood_behind_our_end(pair: Pair, at_once: bool) -> None:
+    """It costs nothing: after a slice at most nothing is decrypted, and TCP's end is waited for."""
+    pair.transport.close()
+    flood = small(pair, 2_000) + pair.end()
+    with mock.patch.object(pair.keys, "open", wraps=pair.keys.open) as opened:
+        for part in [flood] if at_once else pieces(flood, [each / 8 for each in range(8)]):
+            pair.transport.data_received(part)
+        assert opened.call_count == (0 if at_once else 1)
+    assert not pair.lower.closed
+    assert not pair.transport.eof_received()
 
 
 @pytest.mark.parametrize("stays_open", [True, False])

@@ -4,13 +4,15 @@
   transport. Everything is encrypted when it is written: what waits is ciphertext, and counts so.
 - Records leave in the order in which they were made. So whoever writes past the plain transport,
   as the fan-out does, may do so only while nothing waits there; `pause_writing` tells.
-- A handshake's first step waits for its turn. Everything later is cheap, but for who sends records
-  of a byte or two: of these some hundred are read, then others have their turn.
+- Every step of a handshake waits for its turn: which is the dear one, the client decides by how it
+  cuts its hello. Everything later is cheap, but for who sends records of a byte or two: of these
+  some hundred are read, then others have their turn.
 - A request in clear is told, in clear, what is spoken here: its first byte is a letter, as of every
   request, and TLS begins with no letter.
 - The end: `close` says so by a record (close_notify, RFC 8446 6.1) behind all that was written,
   ends our side, and waits for the peer's end, a few seconds at most. What still comes is read and
-  thrown away: a kernel that closes with bytes unread resets, and the peer would lose our last.
+  thrown away: a kernel that closes with bytes unread resets, and the peer would lose our last. It
+  is decrypted, to see that end, only while it is little.
 """
 
 import asyncio
@@ -39,7 +41,7 @@ FEW_RECORDS = 64
 
 
 class _State(IntEnum):
-    SHAKING, REFUSED, OPEN, CLOSING, CLOSED = range(5)
+    SHAKING, REFUSED, OPEN, CLOSING, DEAF, CLOSED = range(6)
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
@@ -48,6 +50,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     __slots__ = (
         "_begun",
         "_early",
+        "_greeted",
         "_high",
         "_lower",
         "_paused",
@@ -78,8 +81,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._protocol = protocol
         self._begun: Callable[[Exception | None], None] | None = begun
         self._state = _State.SHAKING
-        # What came before the handshake had its turn, a kilobyte with most; none once it had.
-        self._early: bytes | None = b""
+        # What came and waits for the handshake's turn, a kilobyte with most; whether it had one.
+        self._early = b""
+        self._greeted = False
         self._high = HIGH_WATER
         self._paused = False
         self._timer: Cancellable | None = None
@@ -132,26 +136,27 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     # The handshake
 
     def _shake(self, data: bytes) -> None:
-        if self._early is None:
-            self._go_on(data)
-            return
         if not self._early:
-            if data[:1].isalpha():
+            if not self._greeted and data[:1].isalpha():
                 self._refuse()
                 return
-            self.keys.wait_turn(self._begin)
+            self.keys.wait_turn(self._step)
         self._early += data
         if len(self._early) > HELLO_BYTES:
-            self._lower.abort()
+            # Behind the last step may come whatever the client has to say.
+            if self._greeted:
+                self._lower.pause_reading()
+            else:
+                self._lower.abort()
 
-    def _begin(self) -> None:
-        early, self._early = self._early or b"", None
-        if self._state is _State.SHAKING:
-            self._go_on(early)
-
-    def _go_on(self, data: bytes) -> None:
+    def _step(self) -> None:
+        """Go on with the handshake: it is its turn."""
+        early, self._early = self._early, b""
+        if self._state is not _State.SHAKING:
+            return
+        self._greeted = True
         try:
-            complete = self.keys.shake(self.side, data)
+            complete = self.keys.shake(self.side, early[:SLICE_BYTES])
         except TlsFault as fault:
             self._send()
             self._state = _State.REFUSED
@@ -159,16 +164,28 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._lower.close()
             return
         self._send()
+        rest = early[SLICE_BYTES:]
         if complete:
-            self._state = _State.OPEN
-            self._cancel_timer()
-            begun, self._begun = self._begun, None
-            if begun is not None:
-                begun(None)
-            # Before anybody else's bytes: what came behind the handshake is already in there.
-            received = self._open(b"")
-            self._protocol.connection_made(self)
-            self._deliver(*received)
+            self._open_with(rest)
+        elif rest:
+            self._early = rest
+            self.keys.wait_turn(self._step)
+        else:
+            self._read_on()
+
+    def _open_with(self, data: bytes) -> None:
+        """Begin; `data` came behind the handshake, and some of what is in OpenSSL's buffer."""
+        self._state = _State.OPEN
+        self._cancel_timer()
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun(None)
+        # Before anybody else's bytes.
+        received = self._open(b"")
+        self._protocol.connection_made(self)
+        self._deliver(*received)
+        if self._state is _State.OPEN and self._receive(data):
+            self._read_on()
 
     def _refuse(self) -> None:
         """Say in clear what the port speaks, and read on for a moment.
@@ -184,31 +201,33 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     # What arrives
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> bool:
+        """Take what came; return whether more may be read before it is this one's turn again."""
         if self._rest:
             # Some was on its way when reading was stopped.
             self._rest += data
-            return
+            return False
         for start in range(0, len(data), SLICE_BYTES):
             records, ended, fault = self._open(data[start : start + SLICE_BYTES])
             self._deliver(records, ended, fault)
             if self._state is not _State.OPEN:
-                return
+                return False
             rest = data[start + SLICE_BYTES :]
-            if rest and (len(records) > FEW_RECORDS or not self._reads):
+            if len(records) > FEW_RECORDS or (rest and not self._reads):
                 self._rest = rest
                 self._lower.pause_reading()
                 if self._reads:
                     self.keys.wait_turn(self._take_turn)
-                return
+                return False
+        return True
 
     def _take_turn(self) -> None:
-        """Go on with what waits."""
-        if self._state is not _State.OPEN or not self._reads or not self._rest:
+        """Go on with what waits, or read again."""
+        if self._state is not _State.OPEN or not self._reads:
             return
         rest, self._rest = self._rest, b""
-        self._receive(rest)
-        self._read_on()
+        if self._receive(rest):
+            self._read_on()
 
     def _read_on(self) -> None:
         if self._reads and not self._rest and not self._lower.is_closing():
@@ -248,16 +267,21 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _wait_for_end(self, data: bytes) -> None:
         """Throw away what comes behind our end; at the peer's, close."""
-        if self._rest:
-            # Of what waited nothing was decrypted, so what follows cannot be; TCP's end will do.
+        if self._rest or len(data) > SLICE_BYTES:
+            # Who has so much to say does not end. TCP's end will do: of what is not decrypted now,
+            # nothing that follows can be.
+            self._state, self._rest = _State.DEAF, b""
             return
+        records: Sequence[bytes] = ()
         try:
-            _, ended = self.keys.open(self.side, data)
+            records, ended = self.keys.open(self.side, data)
         except TlsFault:
             ended = True
         self.keys.outgoing.read()
         if ended:
             self._lower.close()
+        elif len(records) > FEW_RECORDS:
+            self._state = _State.DEAF
 
     # What is above calls
 
