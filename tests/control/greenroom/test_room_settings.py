@@ -98,6 +98,8 @@ async def test_everybody_who_asked_is_told() -> None:
         ({"settings": {"frozen": 1}}, ["settings.frozen"]),
         ({"settings": {"followerMinutes": 600_000}}, ["settings.followerMinutes"]),
         ({"settings": {"writers": ["a b"]}}, ["settings.writers[0]"]),
+        ({"settings": {"shieldSettings": "slow=30"}}, ["settings.shieldSettings"]),
+        ({"settings": {"shieldSettings": "shield=on"}}, ["settings.shieldSettings"]),
         ({"settings": {"frozen": True}, "reset": ["frozen"]}, ["reset[0]"]),
         ({"reset": ["x"]}, ["reset[0]"]),
         ({"settings": {"frozen": True}, "expiresInSeconds": 0}, ["expiresInSeconds"]),

@@ -6,7 +6,14 @@ from greenroom.control.greenroom.call import GreenroomCall
 from greenroom.control.pipeline import Result
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.model.room import Room
-from greenroom.model.room_settings import BY_NAME, Value, checked, of_tags, settings_of
+from greenroom.model.room_settings import (
+    BY_NAME,
+    SettingsWrong,
+    Value,
+    checked,
+    of_tags,
+    settings_of,
+)
 
 
 async def get_room_settings(call: GreenroomCall) -> Result:
@@ -35,7 +42,10 @@ async def update_room_settings(call: GreenroomCall) -> Result:
 
 
 def _values(call: GreenroomCall) -> dict[str, Value]:
-    return checked(call.optional("settings", dict[str, object]) or {})
+    try:
+        return checked(call.optional("settings", dict[str, object]) or {})
+    except SettingsWrong as wrong:  # what the service model cannot say of a value
+        raise ValidationException.of_fields(*wrong.errors) from None
 
 
 def _described(call: GreenroomCall, room: Room) -> Result:
