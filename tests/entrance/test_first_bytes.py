@@ -19,7 +19,7 @@ from greenroom.messaging.edge import Edge
 from greenroom.messaging.upgrading import Upgrading
 from greenroom.network.addresses import packed, shown
 from greenroom.network.visitors import Visit, VisitorLimits, Visitors
-from tests.running.wire import token_line, upgrade_bytes
+from tests.running.wire import PATIENCE, token_line, upgrade_bytes
 from tests.stand_ins.stage import Stage, Transport, client_frame, settle, stage, token
 
 LIMITS = HeadLimits(size=2048, count=10, seconds=60)
@@ -263,15 +263,41 @@ async def test_silence_is_refused() -> None:
         transport.protocol.connection_lost(None)
 
 
-async def test_the_end_of_a_silent_connection() -> None:
+async def test_the_end_of_a_silent_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that ends, or is there when the server stops, leaves nothing behind."""
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0)
     async with stage() as made:
         first_bytes, transport, state = opened(made)
-        first_bytes.shutdown()
-        assert transport.closed
+        closed = asyncio.Event()
+        with mock.patch.object(transport, "close", closed.set):
+            first_bytes.shutdown()
+            assert not closed.is_set()
+            async with asyncio.timeout(PATIENCE):
+                await closed.wait()
         first_bytes.connection_lost(None)
         assert not state.connections
         assert not made.deadlines
+
+
+@pytest.mark.parametrize("what", ["request", "upgrade", "half a request"])
+async def test_what_was_on_its_way_when_the_server_stopped(what: str) -> None:
+    """A request is answered, as the last one; an upgrade has its answer, half of one has none."""
+    sent = {"request": b"GET / HTTP/1.1\r\nhost: h\r\n\r\n", "upgrade": head()}
+    async with stage() as made:
+        made.hub.hold()
+        first_bytes, transport, state = opened(made)
+        first_bytes.shutdown()
+        first_bytes.data_received(sent.get(what, b"GET / HT"))
+        await settle()
+        if what == "upgrade":
+            assert transport.written[0].startswith(b"HTTP/1.1 503 ")
+        elif what == "request":
+            assert isinstance(transport.protocol, HttpConnection)
+            assert not transport.protocol.cycle.keep_alive
+        else:
+            assert transport.closed
+        transport.protocol.connection_lost(None)
+        assert not state.connections
 
 
 @pytest.mark.parametrize("ends_as", ["nothing", "too slow", "request", "refused", "upgrade"])

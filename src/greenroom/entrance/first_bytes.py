@@ -20,6 +20,10 @@ from greenroom.protocol.target import fault_of
 _WEBSOCKET = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 
 
+GRACE_SECONDS = 0.2
+"""How long a connection that was accepted may still begin when the service stops."""
+
+
 class FirstBytes(asyncio.Protocol):
     """A connection that has sent nothing yet."""
 
@@ -28,6 +32,7 @@ class FirstBytes(asyncio.Protocol):
         "_config",
         "_deadline",
         "_due",
+        "_ending",
         "_held",
         "_limits",
         "_loop",
@@ -57,6 +62,7 @@ class FirstBytes(asyncio.Protocol):
         self._server_state = server_state
         self._app_state = app_state
         self._held: bytes | None = None
+        self._ending = False
         self._loop = _loop or asyncio.get_running_loop()
         # From here on, although an encrypted connection is made only after its own handshake.
         self._due = self._loop.time() + limits.seconds
@@ -91,7 +97,11 @@ class FirstBytes(asyncio.Protocol):
                     self._transport, visit, head.method, head.headers, data[end:]
                 )
                 return
-        self._to_http().data_received(data)
+        connection = self._to_http()
+        connection.data_received(data)
+        if self._ending:
+            # The request is answered, no further one is read.
+            connection.shutdown()
 
     def eof_received(self) -> None:
         """Close: a client that ends before it began wants nothing."""
@@ -102,8 +112,13 @@ class FirstBytes(asyncio.Protocol):
             self._services.visitors.leave(self._visit)
 
     def shutdown(self) -> None:
-        """Close: the server stops."""
-        self._transport.close()
+        """Close soon: the server stops.
+
+        A request may be on its way, from a client that has seen its connection accepted.
+        """
+        self._ending = True
+        self._deadline.cancel()
+        self._deadline = self._services.deadlines.after(GRACE_SECONDS, self._transport.close)
 
     def _enter(self) -> bool:
         """Count the connection, if that was not done; return whether it may stay."""
