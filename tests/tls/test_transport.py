@@ -1,6 +1,6 @@
 """The transport that encrypts, against OpenSSL's own client, with every cut between the two.
 
-Covers: greenroom.tls.fault, greenroom.tls.keys, greenroom.tls.transport
+Covers: greenroom.tls.fault, greenroom.tls.keys, greenroom.tls.records, greenroom.tls.transport
 """
 
 import ssl
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.tls.transport import FEW_RECORDS, HELLO_BYTES, HIGH_WATER, SLICE_BYTES
+from greenroom.tls.records import Records
+from greenroom.tls.transport import FEW_RECORDS, HELLO_BYTES, HIGH_WATER
 from tests.stand_ins.tls_pair import IN_CLEAR, Keys, Pair
 
 
@@ -202,7 +203,7 @@ def test_a_flood_of_small_records(pair: Pair, keys: Keys) -> None:
     text = b"".join(b"%d" % (each % 10) for each in range(number))
     pair.transport.data_received(small(pair, number))
     slices = 1
-    assert FEW_RECORDS < len(pair.above.received) < number / 3
+    assert len(pair.above.received) == FEW_RECORDS
     assert (pair.lower.reading, len(keys.waiting)) == (False, 1)
     pair.transport.data_received(pair.say(b"behind"))
     while keys.waiting:
@@ -211,7 +212,59 @@ def test_a_flood_of_small_records(pair: Pair, keys: Keys) -> None:
         slices += 1
     assert pair.above.received == text + b"behind"
     assert pair.lower.reading
-    assert slices > number * 22 / SLICE_BYTES
+    assert slices > number / FEW_RECORDS
+
+
+@given(st.lists(st.integers(0, 300), max_size=20), CUTS, st.integers(1, 5))
+def test_records_are_counted(lengths: list[int], cuts: list[float], most: int) -> None:
+    """However they are cut, nothing is left out, and no piece has more than it may."""
+    records = [b"\x17\3\3" + length.to_bytes(2, "big") + bytes(length) for length in lengths]
+    begins = [sum(map(len, records[:number])) for number in range(len(records))]
+    count, begun, at = Records(), 0, 0
+    for piece in pieces(b"".join(records), cuts):
+        rest, more = piece, True
+        while more:
+            end, more = count.take(rest, most)
+            rest, at = rest[end:], at + end
+            # A record counts when its head is there.
+            now = sum(begin + 5 <= at for begin in begins)
+            assert now - begun == most if more else now - begun < most
+            begun = now
+        assert rest == b""
+    assert begun == len(records)
+
+
+def test_wishes_wait_for_turns(pair: Pair, keys: Keys) -> None:
+    """A flood of what carries nothing is taken a few at a time, like any other."""
+    with mock.patch.object(keys, "open", return_value=([], False)) as opened:
+        pair.transport.data_received(b"\x17\3\3\0\x01x" * 1_000)
+        assert opened.call_count == 1
+        assert len(opened.call_args.args[1]) == 6 * FEW_RECORDS
+        assert (pair.lower.reading, len(keys.waiting)) == (False, 1)
+        keys.take_turns()
+    assert pair.lower.reading
+
+
+def test_who_does_not_read_what_is_answered_to_it(pair: Pair, keys: Keys) -> None:
+    """It is let go where more than a little waits; at an answer that can go nothing happens."""
+
+    def answer(*_: object) -> tuple[list[bytes], bool]:
+        keys.outgoing.write(b"answer")
+        return [], False
+
+    with mock.patch.object(keys, "open", answer):
+        pair.transport.data_received(b"\x17\3\3\0\x01x")
+        assert (pair.lower.take(), pair.lower.aborted) == ([b"answer"], False)
+        with mock.patch.object(pair.lower, "get_write_buffer_size", return_value=HIGH_WATER + 1):
+            pair.transport.data_received(b"\x17\3\3\0\x01x")
+    assert pair.lower.aborted
+
+
+def test_a_hello_of_ssl_2(keys: Keys) -> None:
+    """It is no TLS: it has another head, which nothing here can count."""
+    pair = Pair(keys)
+    pair.transport.data_received(b"\x80\x2e\x01\x03\x03")
+    assert pair.lower.aborted
 
 
 def test_large_records_wait_for_no_turn(pair: Pair, keys: Keys) -> None:
@@ -295,9 +348,10 @@ def test_a_flood_behind_our_end(pair: Pair, at_once: bool) -> None:
     pair.transport.close()
     flood = small(pair, 2_000) + pair.end()
     with mock.patch.object(pair.keys, "open", wraps=pair.keys.open) as opened:
-        for part in [flood] if at_once else pieces(flood, [each / 8 for each in range(8)]):
+        few = [flood[:400], flood[400:800], flood[800:]]
+        for part in [flood] if at_once else few:
             pair.transport.data_received(part)
-        assert opened.call_count == (0 if at_once else 1)
+        assert opened.call_count == (0 if at_once else 2)
     assert not pair.lower.closed
     assert not pair.transport.eof_received()
 

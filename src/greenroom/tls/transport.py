@@ -5,8 +5,9 @@
 - Records leave in the order in which they were made. So whoever writes past the plain transport,
   as the fan-out does, may do so only while nothing waits there; `pause_writing` tells.
 - Every step of a handshake waits for its turn: which is the dear one, the client decides by how it
-  cuts its hello. Everything later is cheap, but for who sends records of a byte or two: of these
-  some hundred are read, then others have their turn.
+  cuts its hello. Later a record is cheap, but for who sends thousands of a byte or two, or such as
+  carry nothing but wishes (for other keys, each 60 microseconds): a few are read, then others have
+  their turn. Who does not read what is answered to wishes is let go.
 - A request in clear is told, in clear, what is spoken here: its first byte is a letter, as of every
   request, and TLS begins with no letter.
 - The end: `close` says so by a record (close_notify, RFC 8446 6.1) behind all that was written,
@@ -24,6 +25,7 @@ import structlog
 
 from greenroom.tls.fault import TlsFault
 from greenroom.tls.keys import Cancellable, TlsKeys
+from greenroom.tls.records import Records
 
 HIGH_WATER = 65_536
 """Bytes that may wait before what is above is told, where it says nothing else."""
@@ -33,11 +35,9 @@ log = structlog.get_logger()
 HELLO_BYTES = 16_384
 """What a client may send before its handshake has its turn: more than any has reason to."""
 
-SLICE_BYTES = 8_192
-"""What is decrypted at once: records of one byte take half a millisecond then."""
-
-FEW_RECORDS = 64
-"""So many in a slice are no flood: the next slice need not wait for a turn."""
+FEW_RECORDS = 32
+"""So many are no flood: what follows need not wait for a turn. They hold half a megabyte at most,
+and more than is read at once where they are large."""
 
 
 class _State(IntEnum):
@@ -56,6 +56,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_paused",
         "_protocol",
         "_reads",
+        "_records",
         "_rest",
         "_state",
         "_timer",
@@ -90,6 +91,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         # What came and waits for its turn to be decrypted; whether what is above wants to read.
         self._rest = b""
         self._reads = True
+        self._records = Records()
 
     # What the plain transport calls
 
@@ -140,6 +142,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             if not self._greeted and data[:1].isalpha():
                 self._refuse()
                 return
+            if not self._greeted and data[0] & 0x80:
+                # A hello of SSL 2.0, of which OpenSSL would know: no TLS (RFC 6176), and its length
+                # stands elsewhere.
+                self._lower.abort()
+                return
             self.keys.wait_turn(self._step)
         self._early += data
         if len(self._early) > HELLO_BYTES:
@@ -155,8 +162,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._state is not _State.SHAKING:
             return
         self._greeted = True
+        end, _ = self._records.take(early, FEW_RECORDS)
         try:
-            complete = self.keys.shake(self.side, early[:SLICE_BYTES])
+            complete = self.keys.shake(self.side, early[:end])
         except TlsFault as fault:
             self._send()
             self._state = _State.REFUSED
@@ -164,7 +172,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._lower.close()
             return
         self._send()
-        rest = early[SLICE_BYTES:]
+        rest = early[end:]
         if complete:
             self._open_with(rest)
         elif rest:
@@ -207,19 +215,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             # Some was on its way when reading was stopped.
             self._rest += data
             return False
-        for start in range(0, len(data), SLICE_BYTES):
-            records, ended, fault = self._open(data[start : start + SLICE_BYTES])
-            self._deliver(records, ended, fault)
-            if self._state is not _State.OPEN:
-                return False
-            rest = data[start + SLICE_BYTES :]
-            if len(records) > FEW_RECORDS or (rest and not self._reads):
-                self._rest = rest
-                self._lower.pause_reading()
-                if self._reads:
-                    self.keys.wait_turn(self._take_turn)
-                return False
-        return True
+        end, many = self._records.take(data, FEW_RECORDS)
+        self._deliver(*self._open(data[:end]))
+        if self._state is not _State.OPEN:
+            return False
+        if many:
+            self._rest = data[end:]
+            self._lower.pause_reading()
+            if self._reads:
+                self.keys.wait_turn(self._take_turn)
+        return not many
 
     def _take_turn(self) -> None:
         """Go on with what waits, or read again."""
@@ -243,6 +248,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             # The peer may have asked for something that is due at once, such as an alert.
             if self.keys.outgoing.pending:
                 self._send()
+                if self._lower.get_write_buffer_size() > HIGH_WATER:
+                    self._lower.abort()
 
     def _deliver(self, records: Sequence[bytes], ended: bool, fault: Exception | None) -> None:
         if records and self._state is _State.OPEN and not self._lower.is_closing():
@@ -267,21 +274,18 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _wait_for_end(self, data: bytes) -> None:
         """Throw away what comes behind our end; at the peer's, close."""
-        if self._rest or len(data) > SLICE_BYTES:
+        if self._rest or self._records.take(data, FEW_RECORDS)[1]:
             # Who has so much to say does not end. TCP's end will do: of what is not decrypted now,
             # nothing that follows can be.
             self._state, self._rest = _State.DEAF, b""
             return
-        records: Sequence[bytes] = ()
         try:
-            records, ended = self.keys.open(self.side, data)
+            _, ended = self.keys.open(self.side, data)
         except TlsFault:
             ended = True
         self.keys.outgoing.read()
         if ended:
             self._lower.close()
-        elif len(records) > FEW_RECORDS:
-            self._state = _State.DEAF
 
     # What is above calls
 
