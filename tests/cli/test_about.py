@@ -47,12 +47,24 @@ def test_commands(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "names",
+    [*(("admin", name) for name in GROUPS), ("review",), ("room",), ("cluster",)],
+    ids=" ".join,
+)
+def test_groups(names: tuple[str, ...]) -> None:
+    """What a command does is not cut off in the list of its group."""
+    assert not [line for line in run(*names, "--help").stdout.splitlines()[1:] if "..." in line]
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["serv"], "has no command 'serv': did you mean serve?"),
         (["help", "serv"], "has no command 'serv': did you mean serve?"),
         (["admin", "usr"], "admin has no command 'usr': did you mean user?"),
         (["help", "admin", "usr"], "admin has no command 'usr': did you mean user?"),
+        (["admin", "user", "ad"], "admin user has no command 'ad': did you mean add?"),
+        (["room", "make"], "room has no command 'make': there are create, delete, "),
         (["xyz"], f"there are {', '.join(COMMANDS)}"),
         (["admin", "xyz"], f"there are {', '.join(GROUPS)}"),
         (["help", "serve", "x"], "serve has no commands of its own"),

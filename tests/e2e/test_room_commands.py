@@ -256,6 +256,8 @@ def test_two_people_chat(command: Command, service: Service, tmp_path: Path) -> 
         alice.type("/kick bob")
         alice.printed("not done: 403")
         alice.type("/dance")
+        alice.printed("-- there is no command /dance: /ids shows")
+        alice.type("/help")
         alice.printed("-- /ids shows")
         bob.type("/help")
         bob.printed("-- /delete ID")

@@ -17,7 +17,22 @@ _SENTENCE = 200
 """Characters of a first sentence, at most."""
 
 
-class LateGroup(click.Group):
+class CommandGroup(click.Group):
+    """A group that lists first sentences whole, and names what a wrong name was meant for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_commands(self, ctx, formatter)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and name not in self.list_commands(ctx):
+            raise unknown(ctx, name, self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+class LateGroup(CommandGroup):
     """A group whose `late` commands are named as `module:function`, in `greenroom.cli`."""
 
     late: ClassVar[Mapping[str, str]]
@@ -34,19 +49,8 @@ class LateGroup(click.Group):
         add_verbose(command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        write_commands(self, ctx, formatter)
-
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         return names_and_options(self, ctx, incomplete)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if not name.startswith("-") and name not in self.list_commands(ctx):
-            raise unknown(ctx, name, self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
 
 
 def write_commands(group: click.Group, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -100,6 +100,25 @@ def test_credentials(no_aws_credentials: None, monkeypatch: pytest.MonkeyPatch) 
     assert said.said == "AWS credentials: the access key AKIATEST of the variable AWS_ACCESS_KEY_ID"
 
 
+def test_the_services_own_key_is_none_for_aws(
+    no_aws_credentials: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who has exported the file of the first minute is not told that AWS takes its key."""
+    (file := tmp_path / "credentials").write_text(
+        "[greenroom]\naws_access_key_id = AKIATESTTESTTESTTEST\n"
+        "aws_secret_access_key = never-shown\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_PROFILE", "greenroom")
+    own: dict[str, object] = {"data_dir": str(tmp_path)}
+    (said,) = found(own, "aws")
+    assert said.said.startswith("no AWS credentials")
+    (said,) = found({**own, "chat_log_destinations": {"*": "aws"}}, "aws")
+    assert said.level is Level.FAULT
+    (said,) = found({**own, "lambda_endpoint": "http://127.0.0.1:1"}, "aws")
+    assert "AKIATESTTESTTESTTEST" in said.said
+
+
 def test_each_part_of_a_start_has_a_remedy() -> None:
     """What a start would refuse is not left without a word on what to do."""
     parts = {name for name, _ in _Check(load({}, {}, None)).parts()}

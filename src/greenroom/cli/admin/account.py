@@ -3,9 +3,10 @@
 import click
 
 from greenroom.cli.admin.options import Admin, admin_command
+from greenroom.cli.groups import CommandGroup
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def account() -> None:
     """Account: a suspended one changes and publishes nothing."""
 

@@ -8,6 +8,7 @@ import click
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.admin.options import Admin, admin_command
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.groups import CommandGroup
 from greenroom.cli.options import ending
 from greenroom.policies.document import parse_identity_policy, parse_trust_policy
 from greenroom.policies.known_actions import unknown_actions
@@ -20,7 +21,7 @@ _user = click.option("--user", help="Of this user.")
 _role = click.option("--role", help="Of this role.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def policy() -> None:
     """Policies: what users and roles may do."""
 

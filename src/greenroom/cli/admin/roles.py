@@ -8,12 +8,13 @@ import click
 
 from greenroom.cli.admin.options import Admin, admin_command
 from greenroom.cli.admin.policies import document_in
+from greenroom.cli.groups import CommandGroup
 from greenroom.cli.iam_client import Answer
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def role() -> None:
     """Roles: what users, and others who are trusted, can act as for a while."""
 

@@ -6,10 +6,11 @@ import click
 import msgspec
 
 from greenroom.cli.admin.options import Admin, admin_command
+from greenroom.cli.groups import CommandGroup
 from greenroom.control.greenroom.answers import TokenKeysAnswer
 
 
-@click.group("token-keys")
+@click.group("token-keys", cls=CommandGroup)
 def token_keys() -> None:
     """Token keys: they seal chat tokens."""
 

@@ -3,9 +3,10 @@
 import click
 
 from greenroom.cli.admin.options import Admin, admin_command, pairs
+from greenroom.cli.groups import CommandGroup
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def user() -> None:
     """Users: people and programs with access keys of their own."""
 

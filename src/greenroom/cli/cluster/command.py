@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.groups import CommandGroup
 from greenroom.cli.options import fail, load_settings
 from greenroom.process.start_refused import StartRefused
 from greenroom.settings.values import Settings, SettingsRefused
@@ -36,7 +37,7 @@ def _which(command: Callable[..., None]) -> Callable[..., None]:
 _json = click.option("--json", "in_json", is_flag=True, help="Print JSON, nothing else.")
 
 
-@click.group("cluster")
+@click.group("cluster", cls=CommandGroup)
 def cluster() -> None:
     """Look after nodes, NATS and PostgreSQL together, with the settings of a node.
 

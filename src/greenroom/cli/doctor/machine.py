@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from greenroom.aws_access.environment import credentials_source, may_have_a_role
+from greenroom.aws_access.environment import may_have_a_role
+from greenroom.chatlog.choice import credentials_at_hand
 from greenroom.chatlog.destinations import nearest
+from greenroom.cli.access import find_keys
 from greenroom.cli.doctor.findings import Finding, fault, note, ok
 from greenroom.identities.root_key import FILE as CREDENTIALS
 from greenroom.settings.values import Settings
@@ -152,7 +154,7 @@ def _endpoints(settings: Settings) -> Iterator[Finding]:
 
 
 def _credentials(settings: Settings) -> Finding:
-    source = credentials_source(os.environ)
+    source = credentials_at_hand(os.environ, _own_key_id(settings))
     if source is not None:
         return ok("aws", f"AWS credentials: {source.shown}")
     asked = "aws" in settings.table("chat_log_destinations").values()
@@ -165,6 +167,14 @@ def _credentials(settings: Settings) -> Finding:
         f"no AWS credentials{role}, and a setting sends to AWS",
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role",
     )
+
+
+def _own_key_id(settings: Settings) -> str | None:
+    """Return the id of the root's key, which is none for AWS; a Lambda elsewhere may take it."""
+    if settings.optional_text("lambda_endpoint") is not None:
+        return None
+    keys = find_keys({}, settings, only_settings=True).keys
+    return keys[0].access_key_id if keys else None
 
 
 def _adjtimex() -> int | None:

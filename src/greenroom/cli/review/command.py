@@ -11,6 +11,7 @@ from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api
 from greenroom.cli.escaping import printable
 from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.groups import CommandGroup
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.cli.room.service import Rooms, complete_rooms
 from greenroom.review.base import Content, Reviewed
@@ -33,7 +34,7 @@ class _Revealed(msgspec.Struct, frozen=True):
     seconds: int
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def review() -> None:
     """See what review handlers are asked, and answer."""
 

@@ -29,6 +29,7 @@ _PROMPT = "> "
 
 _HELP = "/ids shows the ids of messages, /quit leaves; what begins with // is said with one /"
 _MODERATION = "/delete ID [REASON], /kick USER [REASON]"
+_KNOWN = ("/help", "/delete", "/kick")
 
 
 @click.command()
@@ -100,10 +101,14 @@ class _Chat:
             self._ids = not self._ids
             self._screen.note("ids are shown" if self._ids else "ids are not shown")
         elif verb.startswith("/") and not verb.startswith("//"):
-            self._screen.note(f"{_MODERATION}, {_HELP}" if self._moderator else _HELP)
+            self._screen.note(self._help(verb))
         else:
             # Two slashes begin a message that begins with one.
             await self._room.send_message(line.removeprefix("/"))
+
+    def _help(self, verb: str) -> str:
+        text = f"{_MODERATION}, {_HELP}" if self._moderator else _HELP
+        return text if verb in _KNOWN else f"there is no command {verb}: {text}"
 
 
 class _Screen:

@@ -4,6 +4,7 @@ import click
 
 from greenroom.cli.admin.options import pairs
 from greenroom.cli.escaping import printable
+from greenroom.cli.groups import CommandGroup
 from greenroom.cli.room.service import Members, Rooms, a_room, as_json, room_command
 
 _SHOWN = {
@@ -63,7 +64,7 @@ def rooms(found: Rooms, *, in_json: bool) -> None:
         click.echo(f"{name:{width}}  {each['id']}  {updated}Z  {each['arn']}")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def room() -> None:
     """One room, by its name, id or ARN."""
 
