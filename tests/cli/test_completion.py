@@ -90,10 +90,13 @@ def test_zsh(place: Path) -> None:
         ("greenroom api ivschat list-roo", ["list-rooms"]),
         ("greenroom token lobby --can S", ["SEND_MESSAGE"]),
         ("greenroom tail --url http://127.0.0.1:1 x", []),
+        ("greenroom xyz d", ["delete-message", "doctor"]),
+        ("greenroom room xyz s", ["set", "show"]),
+        ("greenroom api xyz list-roo", ["list-rooms"]),
     ],
 )
 def test_what_follows(line: str, wanted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands, operations, values; where no service answers nothing, and nothing is said."""
+    """Commands, operations, values; of no service and of wrong names nothing is told."""
     monkeypatch.setenv(VARIABLE, "bash_complete")
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))

@@ -27,7 +27,8 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if not name.startswith("-") and name not in self.list_commands(ctx):
+        wrong = not name.startswith("-") and name not in self.list_commands(ctx)
+        if wrong and not ctx.resilient_parsing:  # a shell that completes is told nothing
             raise unknown(ctx, name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 

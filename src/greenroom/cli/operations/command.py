@@ -89,7 +89,7 @@ class _OfService(click.Group):
 
 
 def _check_known(name: str, known: Iterable[str], ctx: click.Context) -> None:
-    if name.startswith("-") or name in known:
+    if name.startswith("-") or name in known or ctx.resilient_parsing:
         return
     alike = difflib.get_close_matches(name, list(known), n=3)
     meant = f": did you mean {' or '.join(alike)}?" if alike else ""
