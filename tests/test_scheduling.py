@@ -6,13 +6,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.running.scheduling import FIRST, TOGETHER, UnitScheduling, place_of, unit_of
+from tests.running.scheduling import APART, FIRST, TOGETHER, UnitScheduling, place_of, unit_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(
-    "start", [*TOGETHER, *(each for each in FIRST if each.startswith("tests"))]
+    "start", [*TOGETHER, *APART, *(each for each in FIRST if each.startswith("tests"))]
 )
 def test_what_is_named_is_there(start: str) -> None:
     """Whoever moves a file is told."""
@@ -28,6 +28,9 @@ def test_units() -> None:
     assert one == two == "tests/a/test_b.py"
     hostile = ("tests/e2e/test_hostile.py::test_a", "tests/fuzz/test_process.py::test_b")
     assert {unit_of(each) for each in hostile} == {"hostile"}
+    pages = [f"tests/docs/test_pages.py::test_it[{page}]" for page in ("README.md", "b.md")]
+    assert [unit_of(each) for each in pages] == pages
+    assert [place_of(each) for each in pages] == [place_of("tests/docs/test_pages.py::test_a")] * 2
 
 
 def test_what_takes_longest_is_begun_first() -> None:

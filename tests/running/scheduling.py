@@ -16,6 +16,9 @@ TOGETHER: Mapping[str, str] = {
 }
 """What runs on one worker, by what its path begins with: each takes the machine to its limits."""
 
+APART = ("tests/docs/test_pages.py",)
+"""Files whose tests share nothing and take long: each goes to whichever worker is free."""
+
 FIRST = (
     "stress",
     "tests/docs/test_pages.py",
@@ -37,6 +40,8 @@ FIRST = (
 def unit_of(nodeid: str) -> str:
     """Return the name of the tests that a test stays together with: its file, or several files."""
     file = nodeid.partition("::")[0]
+    if file in APART:
+        return nodeid
     return next((unit for start, unit in TOGETHER.items() if file.startswith(start)), file)
 
 
