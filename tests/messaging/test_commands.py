@@ -9,6 +9,7 @@ import pytest
 
 from greenroom.model.chat_token import IVS_CAPABILITIES
 from greenroom.protocol.commands import COMMANDS
+from greenroom.storage.base import StorageUnavailable
 from tests.messaging.test_own_actions import connected, do, took
 from tests.stand_ins.stage import ROOM, Stage, stage
 
@@ -139,3 +140,26 @@ async def test_a_name_that_is_shown() -> None:
         assert await held(made, "id-2") == await held(made, "id-3") == {}
         await answer(ann, "/mute id-2")
         assert await held(made, "id-2") == {"MUTE": 0}
+
+
+@pytest.mark.parametrize(("commands", "code"), [(True, 0), (False, 0), (True, 500)])
+async def test_a_room_that_is_not_known_is_read_first(commands: bool, code: int) -> None:
+    """Its viewers never see a command, also where the store cannot say whether it has any."""
+    async with stage() as made:
+        ann, eve = await connected(made, "ann"), await connected(made, "eve", **VIEWER)
+        await do(*ann, {"Action": "greenroom:SET", "Settings": {"commands": commands}})
+        took(eve[1])
+        made.rooms.forget(str(ROOM))
+        made.store.error = StorageUnavailable("away") if code else None
+        said = await answer(ann, "/mute bob")
+        assert said.get("ErrorCode", 0) == code
+        assert await held(made, "bob") == ({"MUTE": 0} if commands and not code else {})
+        assert [each["Content"] for each in took(eve[1])] == ([] if commands else ["/mute bob"])
+
+
+async def test_what_is_wrong_in_a_room_that_is_not_known() -> None:
+    """The usage, as ever."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        made.rooms.forget(str(ROOM))
+        assert (await answer(ann, "/mute"))["ErrorMessage"] == "Usage: /mute USER [REASON]"

@@ -72,11 +72,24 @@ class Settings:
         """Return what holds in a room."""
         return self._chat.settings.of(str(room.arn), room)
 
-    def has_commands(self, room_arn: str) -> bool:
-        """Return whether moderators type commands in a room; not, while it is not known."""
+    def has_commands(self, room_arn: str) -> bool | None:
+        """Return whether moderators type commands in a room; None while it is not known here."""
         try:
             return self.in_force(self._rooms.peek(room_arn)).commands
-        except (KeyError, ResourceNotFoundException):
+        except KeyError:
+            return None
+        except ResourceNotFoundException:
+            return False
+
+    async def read_has_commands(self, room_arn: str) -> bool:
+        """Read a room that is not known here, and return whether it has commands.
+
+        Raises:
+            StorageUnavailable: the store cannot say.
+        """
+        try:
+            return self.in_force(await self._rooms.get(room_arn)).commands
+        except ResourceNotFoundException:
             return False
 
     def event_attributes(self, room: Room) -> dict[str, str]:

@@ -138,13 +138,21 @@ class Actions:
         try:
             action = session.receive(text, self._clock.now())
             if isinstance(action, SendMessage) and is_command(action):
-                action = self._command(session.claims, action)
+                has_commands = self._has_commands(session.claims)
+                if has_commands is None:
+                    doing = self._do_when_known(sender, action)
+                    return self._finish(sender, doing, action.request_id)
+                if has_commands:
+                    action = self._command(session.claims, action)
         except ActionError as error:
             if error.code == ErrorCode.UNAUTHORIZED:
                 sender.end_session(error.request_id)
             else:
                 self._refuse(sender, error)
             return None
+        return self._do(sender, action)
+
+    def _do(self, sender: Sender, action: Action | OwnAction) -> Awaitable[Placed | None] | None:
         if self._hub.held:
             # Another process has the store. The SDK would wait for an answer for ever.
             self._refuse(sender, ActionError(500, _NOT_NOW, action.request_id))
@@ -153,7 +161,7 @@ class Actions:
             return self._do_own(sender, action)
         try:
             perform = self._performers[type(action)]
-            waiting = perform(self._chat, session.claims, action, sender.address)
+            waiting = perform(self._chat, sender.session.claims, action, sender.address)
         except (ActionError, ServiceError) as error:
             self._refuse(sender, _action_error(error, action.request_id))
             return None
@@ -167,18 +175,27 @@ class Actions:
             return Placed(self._tell(sender, waiting, action.request_id))
         return self._finish(sender, waiting, action.request_id)
 
+    def _has_commands(self, claims: ChatTokenClaims) -> bool | None:
+        """Return whether a sender's commands are any; None if the room is to be read first."""
+        if Capability.MODERATE not in claims.capabilities:
+            return False
+        return self._own.settings.has_commands(claims.room_arn)
+
+    async def _do_when_known(self, sender: Sender, message: SendMessage) -> Placed | None:
+        """Read the moderator's room: what he meant for the service alone, the room must not see."""
+        claims = sender.session.claims
+        has_commands = await self._own.settings.read_has_commands(claims.room_arn)
+        doing = self._do(sender, self._command(claims, message) if has_commands else message)
+        # What has its place is waited for while the next frame is handled.
+        return doing if doing is None or isinstance(doing, Placed) else await doing
+
     def _command(self, claims: ChatTokenClaims, message: SendMessage) -> SendMessage | OwnAction:
-        """Return what a moderator's command asks for; of anybody else it is a message."""
-        if Capability.MODERATE not in claims.capabilities or not self._has_commands(claims):
-            return message
+        """Return what a moderator's command asks for."""
 
         def find(word: str) -> str:
             return self._hub.user_named(claims.room_arn, word)
 
         return commands.read(message, find)
-
-    def _has_commands(self, claims: ChatTokenClaims) -> bool:
-        return self._own.settings.has_commands(claims.room_arn)
 
     async def _do_own(self, sender: Sender, action: OwnAction) -> None:
         """Do one of the service's own actions, and answer it."""
