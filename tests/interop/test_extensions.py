@@ -4,6 +4,7 @@ Covers: greenroom.aws.own_service
 """
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from greenroom.aws import own_service
 from tests.running import messaging_driver, python_rooms
 from tests.running.messaging_driver import Driver, Refused, Rooms
 from tests.running.service import Service
+from tests.running.wire import WebSocket, token_line, upgrade_bytes
 
 SEND = ["SEND_MESSAGE"]
 
@@ -169,3 +171,21 @@ async def test_a_shadow_and_a_mute(rooms: Rooms, own: Any, arn: str) -> None:
     await eve.send("end")
     await bob.next("message")
     assert [each["content"] for each in eve.seen("message")] == ["end"]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_what_the_url_asks_for(service: Service, arn: str, pieces: int) -> None:
+    """It is heard, in whatever pieces the request comes; a wrong wish is refused by its name."""
+    with WebSocket(service) as peer:
+        request = upgrade_bytes(token_line(service.token(arn, "eve")), path=b"/?events=on")
+        for piece in (request[:20], request[20:]) if pieces == 2 else (request,):
+            peer.send(piece)
+            # Otherwise both come with one read.
+            time.sleep(0.05 * (pieces - 1))
+        assert peer.read_answer().status == 101
+        assert peer.read_json()["EventName"] == "greenroom:WELCOME"
+    with WebSocket(service) as peer:
+        peer.send(upgrade_bytes(token_line(service.token(arn, "eve")), path=b"/?events=yes"))
+        answer = peer.read_answer()
+        assert answer.status == 400
+        assert b"events" in answer.body

@@ -582,7 +582,7 @@ async def test_frames_go_straight_to_the_socket(queued: int) -> None:
             made.transports.append(transport)
             headers = [*UPGRADE, (b"sec-websocket-protocol", token().encode())]
             visit = made.visitors.enter(addresses.UNKNOWN, 0.0)
-            made.upgrades.begin(transport, visit, b"GET", headers, b"")
+            made.upgrades.begin(transport, visit, b"GET", headers, b"", b"/")
             await settle()
             edge = transport.protocol
             answer = transport.take()[0] if queued else theirs.recv(1 << 16)
@@ -831,7 +831,7 @@ async def _upgrade_behind_answers(waiting: int, bound: int) -> None:
             transport.write(b"a" * waiting)
             protocols = (b"sec-websocket-protocol", token().encode())
             visit = made.visitors.enter(addresses.UNKNOWN, 0)
-            made.upgrades.begin(transport, visit, b"GET", [*UPGRADE, protocols], b"")
+            made.upgrades.begin(transport, visit, b"GET", [*UPGRADE, protocols], b"", b"/")
             await settle(30)
             edge = transport.get_protocol()
             received = b""

@@ -94,7 +94,7 @@ class FirstBytes(asyncio.Protocol):
             ):
                 self._leave()
                 self._services.upgrades.begin(
-                    self._transport, visit, head.method, head.headers, data[end:]
+                    self._transport, visit, head.method, head.headers, data[end:], head.target
                 )
                 return
         connection = self._to_http()

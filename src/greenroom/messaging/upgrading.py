@@ -55,7 +55,7 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
         method: bytes,
         headers: Headers,
         early: bytes,
-        target: bytes = b"/",
+        target: bytes,
     ) -> None:
         """Take over a connection whose upgrade request was read; `early` came behind it."""
         upgrading = Upgrading(self, transport, visit, early)
