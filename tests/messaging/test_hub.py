@@ -145,6 +145,62 @@ async def test_a_moderator_who_is_shadowed_sees_himself_once(hub: Hub) -> None:
     assert written(ann) == text_frame(b"x")
 
 
+@pytest.mark.parametrize("audience", [Audience.SENDER, Audience.SHADOWED])
+async def test_a_frame_for_one_keeps_its_place_in_a_large_room(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, audience: Audience
+) -> None:
+    """Also among those that come while others are written to: order betrays no shadowed user."""
+    monkeypatch.setattr(fanout_module, "SLICE", 1)
+    others = [Listener(hub, f"user{number}") for number in range(3)]
+    ann = Listener(hub)
+    deliver(hub, b"1")
+    while not others[0].log:
+        await settle(1)
+    assert not ann.log
+    deliver(hub, b"2")
+    hub.receive(Arrival(HERE, 2, [Deliver(b"3", "SendMessage", audience, "ann")]))
+    deliver(hub, b"4")
+    hub.receive(Arrival(HERE, 2, [Deliver(b"5", "SendMessage", audience, "ann")]))
+    kick(hub, b"6", "ann", "bye")
+    await settle(30)
+    assert written(ann) == b"".join(map(text_frame, (b"1", b"2", b"3", b"4", b"5", b"6")))
+    assert ann.log[-1] == "closed: bye"
+    for each in others:
+        assert written(each) == b"".join(map(text_frame, (b"1", b"2", b"4", b"6")))
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_frame_for_one_costs_the_others_no_write(hub: Hub, *, here: bool) -> None:
+    """Nor does it flush the room, least of all where that user has no connection."""
+    bob = Listener(hub, "bob")
+    ann = Listener(hub) if here else None
+    deliver(hub, b"1")
+    hub.receive(Arrival(HERE, 2, [Deliver(b"2", "SendMessage", Audience.SHADOWED, "ann")]))
+    deliver(hub, b"3")
+    await settle()
+    assert bob.log == [text_frame(b"1") + text_frame(b"3")]
+    if ann is not None:
+        assert ann.log == [b"".join(map(text_frame, (b"1", b"2", b"3")))]
+
+
+async def test_who_leaves_before_his_own_frame_is_written(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He is written to no more; the others are."""
+    monkeypatch.setattr(fanout_module, "SLICE", 1)
+    others = [Listener(hub, f"user{number}") for number in range(3)]
+    ann, also_ann = Listener(hub), Listener(hub)
+    frames = [Deliver(b"1", "SendMessage", Audience.SENDER, "ann"), Deliver(b"2", "SendMessage")]
+    hub.receive(Arrival(HERE, 1, frames))
+    while not others[0].log:
+        await settle(1)
+    ann.leave()
+    await settle(30)
+    assert ann.log == []
+    assert also_ann.log == [text_frame(b"1") + text_frame(b"2")]
+    assert all(each.log == [text_frame(b"2")] for each in others)
+
+
 async def test_moderators_may_be_shown_another_frame(hub: Hub) -> None:
     """In its place in the order; nobody else sees the mark."""
     ann, moderator = Listener(hub), Listener(hub, "m", view=View.MODERATORS)

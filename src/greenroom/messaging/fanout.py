@@ -3,7 +3,8 @@
 - Frames that wait are joined once per room and the same bytes are written to every connection: a
   burst of k messages costs one write per connection, not k.
 - Where connections asked for more than IVS Chat has, frames are joined once for each view: at most
-  three byte strings. A frame for one user alone comes behind a flush of what was before it.
+  three byte strings. Who is addressed by name in a flush is written to behind the others, with
+  bytes of his own in which his frames are in their place.
 - The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
   `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing. Where
   waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while
@@ -42,11 +43,12 @@ FLUSH_INTERVAL = 0.02
 
 _EVERYBODY = Audience.EVERYBODY  # looked up once: in Python 3.11 a member costs 50 ns each time
 
-_BY_NAME = frozenset({Audience.SENDER, Audience.YOU, Audience.SHADOWED})
-"""Audiences that are the connections of one user."""
-
-_NOT_AGAIN = {Audience.SHADOWED: View.MODERATORS, Audience.YOU: View.PLAIN}
-"""The views of them that are shown a frame anyway, or not at all."""
+_BY_NAME = {
+    Audience.SENDER: tuple(View),
+    Audience.YOU: (View.EVENTS, View.MODERATORS),
+    Audience.SHADOWED: tuple(View),
+}
+"""The views of the user's own connections that are shown a frame, where its audience is by name."""
 
 _VIEWS = {
     Audience.EVERYBODY: tuple(View),
@@ -57,7 +59,7 @@ _VIEWS = {
     Audience.YOU: (),
     Audience.SHADOWED: (View.MODERATORS,),
 }
-"""The views that are shown a frame, by its audience; the rest is written to one user alone."""
+"""The views that are shown a frame, whoever it is, by its audience."""
 
 SLICE = 1024
 """Connections written to before the loop may do something else: about 5 ms."""
@@ -72,10 +74,11 @@ class _Write:
     `data` is what each view is shown, in the order of the views: mostly all the same.
     """
 
-    __slots__ = ("data", "number", "parts", "room")
+    __slots__ = ("data", "made_of", "number", "parts", "room")
 
     def __init__(self, room: Members, parts: tuple[AnyPart, ...], data: Sequence[bytes]) -> None:
         self.room, self.parts, self.data = room, parts, data
+        self.made_of = room.parts
         self.number = 0
 
     @property
@@ -89,7 +92,7 @@ class _Write:
             return ()
         part = self.parts[self.number]
         self.number += 1
-        return (part,) if self.room.parts is self.parts else self.room.present(part)
+        return (part,) if self.room.parts is self.made_of else self.room.present(part)
 
 
 class Fanout:
@@ -127,18 +130,12 @@ class Fanout:
                 self.flush(room)
 
     def _is_wanted(self, room: Members, envelope: Deliver) -> bool:
-        """Return whether a view of the room is to be shown a frame that is not the same for all.
-
-        Who is addressed by name is shown it behind all that was before it.
-        """
+        """Return whether anybody here is to be shown a frame that is not the same for all."""
         audience = envelope.audience
         if envelope.action == SETTINGS:
             room.settings_told = None
-        if audience in _BY_NAME:
-            but = _NOT_AGAIN.get(audience)
-            data = text_frame(envelope.payload)
-            room.actions.append(partial(room.tell, envelope.user_id, data, but=but))
-            self.flush(room)
+        if audience in _BY_NAME and room.reaches(envelope.user_id, 1):
+            return True
         return any(room.number(view) for view in _VIEWS[audience])
 
     def _schedule(self, room: Members) -> None:
@@ -192,15 +189,41 @@ class Fanout:
             joined = b"".join([text_frame(envelope.payload) for envelope in room.pending])
             data, size = (joined,) * len(View), len(joined) * len(room.connections)
         self._count(room, size)
-        parts = room.divided(SLICE) if room.pending else ()
-        room.pending.clear()
-        room.narrow = False
+        parts = room.divided(SLICE) if any(data) else ()
         # Only those whose frames are in this flush: what comes meanwhile must not delay them.
         room.after_flush, room.actions = room.actions, []
+        if room.narrow:
+            parts = self._set_apart(room, parts)
+        room.pending.clear()
+        room.narrow = False
         room.ending = self.ending
         # Who joins while the parts are written to is in none of them: "every frame published after
         # it joined" is in the next flush. Without data there are actions only.
         return _Write(room, parts, data)
+
+    def _set_apart(self, room: Members, parts: tuple[AnyPart, ...]) -> tuple[AnyPart, ...]:
+        """Leave those who are addressed by name out of the parts, and write to them at the end.
+
+        What they are shown is the others' with their own frames in between, in the room's order.
+        """
+        named = frozenset(
+            envelope.user_id
+            for envelope in room.pending
+            if isinstance(envelope, Deliver) and envelope.audience in _BY_NAME
+        )
+        apart = room.of_users(named) if named else []
+        if not apart:
+            return parts
+        data: dict[tuple[str, View], bytes] = {}
+        tells: list[Callable[[], None]] = []
+        for each in apart:
+            key = each.user_id, each.view
+            if key not in data:
+                data[key] = _shown(room.pending, each.view, each.user_id)
+            tells.append(partial(room.tell, each, data[key]))
+        # Before what else has to wait: that may be the end of their connections.
+        room.after_flush = tells + room.after_flush
+        return room.without(parts, apart)
 
     def _write(self, writes: list[_Write]) -> None:
         """Write to about a slice of connections, to the others after what else the loop has."""
@@ -287,12 +310,15 @@ class Fanout:
             self._fanout_seconds.observe(perf_counter() - room.begun)
 
 
-def _shown(envelopes: Sequence[RoomEnvelope], view: View) -> bytes:
-    """Return the frames of those envelopes that a view is shown, joined."""
+def _shown(envelopes: Sequence[RoomEnvelope], view: View, user_id: str | None = None) -> bytes:
+    """Return the frames of those envelopes that a view is shown, or a user in it, joined."""
     shown = []
     for envelope in envelopes:
         if isinstance(envelope, Deliver):
-            if view not in _VIEWS[envelope.audience]:
+            views = _VIEWS[envelope.audience]
+            if envelope.user_id == user_id:
+                views = _BY_NAME.get(envelope.audience, views)
+            if view not in views:
                 continue
             if envelope.marked and view is View.MODERATORS:
                 shown.append(text_frame(envelope.marked))

@@ -92,7 +92,7 @@ class Members:
         self.connections: dict[Connection, Way] = {}
         # The same for writing; none when somebody came or went, or writes another way.
         self.parts: tuple[Part | SealedPart, ...] | None = None
-        # How many are each user's; only where somebody asked, in a large room.
+        # How many are each user's; only where somebody asked, in a large room or by a user's name.
         self.users: Counter[str] | None = None
         # How many have each view, but the plain one: in most rooms there is no other.
         self.views: Counter[View] = Counter()
@@ -179,9 +179,14 @@ class Members:
 
     def present(self, part: Part | SealedPart) -> tuple[Part | SealedPart, ...]:
         """Return what is left of a part; some may have changed their way since."""
-        here = self.connections
-        left = [(each, here[each]) for each in part.connections if each in here]
-        return _parts(left, max(1, len(left)) * SEALED_COST, part.view)
+        return self._again(
+            [each for each in part.connections if each in self.connections], part.view
+        )
+
+    def _again(self, left: Sequence[Connection], view: View) -> tuple[Part | SealedPart, ...]:
+        """Return parts of what is left of one."""
+        members = [(each, self.connections[each]) for each in left]
+        return _parts(members, max(1, len(members)) * SEALED_COST, view)
 
     def number(self, view: View) -> int:
         """Return how many connections have a view."""
@@ -189,11 +194,28 @@ class Members:
             return len(self.connections) - self.views.total()
         return self.views[view]
 
-    def tell(self, user_id: str, data: bytes, *, but: View | None = None) -> None:
-        """Write to a user's connections alone, but to those of one view."""
-        for connection in [each for each in self.connections if each.user_id == user_id]:
-            if connection.view is not but:
-                connection.write(data)
+    def of_users(self, users: frozenset[str]) -> list[Connection]:
+        """Return the connections of some users."""
+        return [each for each in self.connections if each.user_id in users]
+
+    def without(
+        self, parts: Sequence[Part | SealedPart], apart: Sequence[Connection]
+    ) -> tuple[Part | SealedPart, ...]:
+        """Return parts without some connections; a part with none of them stays the same."""
+        left_out = frozenset(apart)
+        left: list[Part | SealedPart] = []
+        for part in parts:
+            if left_out.isdisjoint(part.connections):
+                left.append(part)
+            else:
+                rest = [each for each in part.connections if each not in left_out]
+                left += self._again(rest, part.view)
+        return tuple(left)
+
+    def tell(self, connection: Connection, data: bytes) -> None:
+        """Write to one connection alone, if it is still there."""
+        if data and connection in self.connections:
+            connection.write(data)
 
     def learn(self) -> None:
         """Note whether putting the flush off brought more frames."""
