@@ -1,13 +1,20 @@
 """The latest reviews: bounded, in order, of the asker's account, and without what was said."""
 
-import msgspec
+from collections.abc import Callable
 
+import msgspec
+import pytest
+
+from greenroom.identities.callers import root_principal
+from greenroom.model.principal import Principal
 from greenroom.review.base import REVEAL_SECONDS, Allowed, Denied, Submission, Verdict
 from greenroom.review.recent import KEPT, LATEST, LOOKING, PAGE, RecentReviews
 from tests.review.test_answers import SUBMISSION
 from tests.stand_ins.hand_clock import HandClock
 
-ACCOUNT = SUBMISSION.room_arn.split(":")[4]
+ROOT = root_principal(SUBMISSION.room_arn.split(":")[4])
+OTHER = root_principal("210987654321")
+ANNA = msgspec.structs.replace(ROOT, arn=f"arn:aws:iam::{ROOT.account}:user/anna")
 ALLOWED = Allowed(SUBMISSION.content, SUBMISSION.attributes)
 
 
@@ -16,7 +23,8 @@ class Reviews(RecentReviews):
 
     def __init__(self) -> None:
         self.time = HandClock()
-        super().__init__(self.time.clock)
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        super().__init__(self.time.clock, lambda *timer: self.timers.append(timer))
 
     def take(
         self,
@@ -35,7 +43,7 @@ def test_how_a_review_went() -> None:
     reviews.take()
     reviews.take(Allowed("edited", None))
     reviews.take(None, outcome="timed_out")
-    first, edited, fell_back = reviews.since(ACCOUNT, None, None).reviews
+    first, edited, fell_back = reviews.since(ROOT, None, None).reviews
     assert (first.message_id, first.user_id, first.handler) == (
         SUBMISSION.message_id,
         SUBMISSION.user_id,
@@ -53,14 +61,14 @@ def test_who_follows_misses_nothing_and_sees_nothing_twice() -> None:
     reviews = Reviews()
     for _ in range(LATEST + 5):
         reviews.take()
-    page = reviews.since(ACCOUNT, None, None)
+    page = reviews.since(ROOT, None, None)
     assert len(page.reviews) == LATEST
-    assert reviews.since(ACCOUNT, page.cursor, None) == msgspec.structs.replace(page, reviews=[])
+    assert reviews.since(ROOT, page.cursor, None) == msgspec.structs.replace(page, reviews=[])
     for number in range(PAGE + 1):
         reviews.take(submission=msgspec.structs.replace(SUBMISSION, message_id=str(number)))
     seen = []
     for _ in range(2):
-        page = reviews.since(ACCOUNT, page.cursor, None)
+        page = reviews.since(ROOT, page.cursor, None)
         seen += [each.message_id for each in page.reviews]
     assert seen == [str(number) for number in range(PAGE + 1)]
 
@@ -68,10 +76,10 @@ def test_who_follows_misses_nothing_and_sees_nothing_twice() -> None:
 def test_what_is_kept_is_bounded() -> None:
     """Whoever was too slow is told how many he missed."""
     reviews = Reviews()
-    cursor = reviews.since(ACCOUNT, None, None).cursor
+    cursor = reviews.since(ROOT, None, None).cursor
     for _ in range(KEPT + 7):
         reviews.take()
-    page = reviews.since(ACCOUNT, cursor, None)
+    page = reviews.since(ROOT, cursor, None)
     assert (page.missed, len(page.reviews)) == (7, PAGE)
 
 
@@ -80,8 +88,8 @@ def test_cursors_that_are_none() -> None:
     reviews = Reviews()
     reviews.take()
     for cursor in ("", "other:0", "x", f"{reviews._name}:", f"{reviews._name}:²", "a:b:c"):
-        assert len(reviews.since(ACCOUNT, cursor, None).reviews) == 1
-    beyond = reviews.since(ACCOUNT, f"{reviews._name}:{'9' * 400}", None)
+        assert len(reviews.since(ROOT, cursor, None).reviews) == 1
+    beyond = reviews.since(ROOT, f"{reviews._name}:{'9' * 400}", None)
     assert (beyond.missed, list(beyond.reviews)) == (0, [])
 
 
@@ -89,51 +97,108 @@ def test_what_was_said_is_kept_for_those_who_look() -> None:
     """Nothing is kept before or after, and it is shown to who asked for it, and nobody else."""
     reviews = Reviews()
     reviews.take()
-    reveal = reviews.reveal(ACCOUNT)
+    reveal = reviews.reveal(ROOT)
     reviews.take(Denied("rude"))
 
-    def shown(account: str, name: str | None) -> list[bool]:
-        return [each.shown is not None for each in reviews.since(account, None, name).reviews]
+    def shown(principal: Principal, name: str | None) -> list[bool]:
+        return [each.shown is not None for each in reviews.since(principal, None, name).reviews]
 
-    assert shown(ACCOUNT, reveal) == [False, True]
-    assert shown(ACCOUNT, None) == shown(ACCOUNT, "guessed") == [False, False]
-    said = reviews.since(ACCOUNT, None, reveal).reviews[1].shown
+    assert shown(ROOT, reveal) == [False, True]
+    assert shown(ROOT, None) == shown(ROOT, "guessed") == [False, False]
+    said = reviews.since(ROOT, None, reveal).reviews[1].shown
     assert said is not None
     assert (said.content, said.answered_content, said.reason) == (SUBMISSION.content, None, "rude")
     reviews.time.advance(REVEAL_SECONDS)
-    assert shown(ACCOUNT, reveal) == [False, False]
+    assert shown(ROOT, reveal) == [False, False]
     reviews.take()
-    assert shown(ACCOUNT, reviews.reveal(ACCOUNT)) == [False, True, False]
+    assert shown(ROOT, reviews.reveal(ROOT)) == [False, False, False]
+
+
+def test_nobody_sees_what_was_said_before_he_asked() -> None:
+    """It was kept for another operator, who still looks."""
+    reviews = Reviews()
+    early = reviews.reveal(ROOT)
+    reviews.take()
+    late = reviews.reveal(ANNA)
+    reviews.take()
+    for who, reveal, sees in ((ROOT, early, [True, True]), (ANNA, late, [False, True])):
+        seen = reviews.since(who, None, reveal).reviews
+        assert [each.shown is not None for each in seen] == sees
+
+
+def test_a_reveal_is_good_for_who_asked() -> None:
+    """Another principal of the account sees nothing by it."""
+    reviews = Reviews()
+    reveal = reviews.reveal(ROOT)
+    reviews.take()
+    assert reviews.since(ANNA, None, reveal).reviews[0].shown is None
+
+
+def test_who_asks_again_sees_on_without_a_gap() -> None:
+    """What was said between the last page and the next reveal is his to see."""
+    reviews = Reviews()
+    reviews.reveal(ROOT)
+    reviews.take()
+    reviews.time.advance(REVEAL_SECONDS * 0.8)
+    again = reviews.reveal(ROOT)
+    reviews.time.advance(REVEAL_SECONDS * 0.5)
+    assert reviews.since(ROOT, None, again).reviews[0].shown is not None
+
+
+@pytest.mark.parametrize("then", ["since", "add", "reveal", "timer"])
+def test_what_was_said_is_forgotten(then: str) -> None:
+    """When the last one's time is over, whoever calls next, or nobody but the timer."""
+    reviews = Reviews()
+    reviews.reveal(ROOT)
+    reviews.time.advance(REVEAL_SECONDS / 2)
+    reviews.reveal(ROOT)
+    reviews.take()
+    ((seconds, look_again),) = reviews.timers
+    reviews.time.advance(seconds - REVEAL_SECONDS / 2)
+    look_again()
+    assert reviews._kept[0].shown is not None
+    ((seconds, look_again),) = reviews.timers[1:]
+    reviews.time.advance(seconds)
+    if then == "since":
+        reviews.since(OTHER, None, None)
+    elif then == "add":
+        reviews.take()
+    elif then == "reveal":
+        reviews.reveal(ROOT)
+    else:
+        look_again()
+        assert len(reviews.timers) == 2
+    assert [each.shown for each in reviews._kept] == [None] * len(reviews._kept)
 
 
 def test_each_looks_for_his_own_time() -> None:
     """Who began earlier ends earlier, and takes it from nobody."""
     reviews = Reviews()
-    early = reviews.reveal(ACCOUNT)
+    early = reviews.reveal(ROOT)
     reviews.time.advance(REVEAL_SECONDS / 2)
-    late = reviews.reveal(ACCOUNT)
+    late = reviews.reveal(ROOT)
     reviews.time.advance(REVEAL_SECONDS / 2)
     reviews.take()
     for reveal, sees in ((early, False), (late, True)):
-        (seen,) = reviews.since(ACCOUNT, None, reveal).reviews
+        (seen,) = reviews.since(ROOT, None, reveal).reviews
         assert (seen.shown is not None) is sees
 
 
 def test_accounts_are_apart() -> None:
     """Another account sees none of it, nor can it use what another one was given."""
     reviews = Reviews()
-    reveal = reviews.reveal("210987654321")
+    reveal = reviews.reveal(OTHER)
     reviews.take()
-    assert list(reviews.since("210987654321", None, None).reviews) == []
-    (seen,) = reviews.since(ACCOUNT, None, reveal).reviews
+    assert list(reviews.since(OTHER, None, None).reviews) == []
+    (seen,) = reviews.since(ROOT, None, reveal).reviews
     assert seen.shown is None
 
 
 def test_those_who_look_are_bounded() -> None:
     """At the bound the first one must ask again."""
     reviews = Reviews()
-    first, *_, last = [reviews.reveal(ACCOUNT) for _ in range(LOOKING + 1)]
+    first, *_, last = [reviews.reveal(ROOT) for _ in range(LOOKING + 1)]
     reviews.take()
-    assert reviews.since(ACCOUNT, None, first).reviews[0].shown is None
-    assert reviews.since(ACCOUNT, None, last).reviews[0].shown is not None
+    assert reviews.since(ROOT, None, first).reviews[0].shown is None
+    assert reviews.since(ROOT, None, last).reviews[0].shown is not None
     assert len(reviews._reveals) == LOOKING

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from greenroom.model.principal import Principal
 from greenroom.model.room import Room
 
 
@@ -109,17 +110,17 @@ class ReviewLog(Protocol):
     """The latest reviews of this process: bounded, in memory, and in no log.
 
     What was said is kept while somebody who may see it has asked for that within
-    `REVEAL_SECONDS`, and is shown to holders of what `reveal` returned only.
+    `REVEAL_SECONDS`, and is shown only to who asked, by what `reveal` returned.
     """
 
-    def since(self, account: str, cursor: str | None, reveal: str | None) -> ReviewsPage:
-        """Return reviews in an account's rooms: the next after a cursor, without one the latest.
+    def since(self, principal: Principal, cursor: str | None, reveal: str | None) -> ReviewsPage:
+        """Return reviews in rooms of his account: the next after a cursor, without one the latest.
 
         A cursor of another process counts as none.
         """
 
-    def reveal(self, account: str) -> str:
-        """Keep what is said from now on; return what it is shown for, for a while."""
+    def reveal(self, principal: Principal) -> str:
+        """Keep what is said from now on; return what it is shown to him for, for a while."""
 
 
 REVEAL_SECONDS = 300.0

@@ -12,9 +12,9 @@ from greenroom.review.base import REVEAL_SECONDS, ReviewsPage
 async def list_reviews(call: GreenroomCall) -> ReviewsPage:
     """ListReviews: those after a cursor, without one the latest."""
     reviews = call.services.reviews
-    return reviews.since(call.account, call.optional_text("cursor"), call.optional_text("reveal"))
+    return reviews.since(call.principal, call.optional_text("cursor"), call.optional_text("reveal"))
 
 
 async def reveal_reviews(call: GreenroomCall) -> RevealAnswer:
     """RevealReviews: have what is said kept for a while, for the holder of the answer."""
-    return RevealAnswer(call.services.reviews.reveal(call.account), int(REVEAL_SECONDS))
+    return RevealAnswer(call.services.reviews.reveal(call.principal), int(REVEAL_SECONDS))
