@@ -136,6 +136,8 @@ class _Service:
             first, *others = self._supervisor.entries
             await self._begin([first])
             await self._until_all(Phase.SERVING, (first,))
+            if self._supervisor.ending:
+                return
             await self._begin(others)
         await self._until_all(Phase.SERVING)
         self._supervisor.begun()
@@ -154,7 +156,8 @@ class _Service:
         """Start processes outside of this task: a copy has an event loop of its own."""
         for number in numbers:
             asyncio.get_running_loop().call_soon(self._supervisor.start, number)
-        await self._until(lambda: self._supervisor.entries[numbers[-1]].forked is not None)
+        supervisor, last = self._supervisor, self._supervisor.entries[numbers[-1]]
+        await self._until(lambda: supervisor.ending or last.forked is not None)
 
     def _hold_directory(self) -> None:
         from greenroom.server import cluster

@@ -132,7 +132,9 @@ class Supervisor:
     # What is asked of it
 
     def start(self, number: int) -> None:
-        """Start a process."""
+        """Start a process, unless all are to end: nobody would tell it to."""
+        if self.ending:
+            return
         entry = self.entries[number]
         entry.again_at, entry.heard = None, self._clock.monotonic()
         entry.accepts = self._shares(list(self.entries))[number]
