@@ -209,3 +209,20 @@ async def test_what_the_service_answers_with() -> None:
     gone = run("list-rooms", "--url", "http://127.0.0.1:1")
     assert gone.exit_code == ExitCode.UNREACHABLE
     assert gone.stderr.startswith("Error: cannot reach http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("query", ["unknown(name)", "abs(name)", "contains(name, `1`)", "&name"])
+def test_a_query_that_does_not_fit(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what is wrong with it; what was made is not lost with it."""
+    monkeypatch.setattr(calling, "call", lambda *_: {"name": "lobby"})
+    made = run("create-room", "--query", query)
+    assert (made.exit_code, made.stdout) == (ExitCode.USAGE, "")
+    shown, _, said = made.stderr.partition("Error: ")
+    assert json.loads(shown) == {"name": "lobby"}
+    assert said.startswith("--query does not fit the result: ")
+    assert said.count("\n") == 1
+    read = run("list-rooms", "--query", query)
+    assert (read.exit_code, read.stderr) == (
+        ExitCode.USAGE,
+        f"Error: {said}".replace("create-room", "list-rooms"),
+    )

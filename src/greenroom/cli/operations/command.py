@@ -13,6 +13,7 @@ import jmespath  # type: ignore[import-untyped]  # it has no types
 from click.shell_completion import CompletionItem
 
 from greenroom.aws.shapes import ListShape, Shape
+from greenroom.cli.escaping import printable
 from greenroom.cli.groups import names_and_options, write_commands
 from greenroom.cli.operations import models
 from greenroom.cli.operations.models import Service, option_of
@@ -24,10 +25,16 @@ from greenroom.cli.operations.options import (
     shared_options,
     spread,
 )
-from greenroom.cli.operations.output import FORMS
+from greenroom.cli.operations.output import FORMS, as_json
 from greenroom.cli.operations.values import ValueInvalid, json_of
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.cli.verbose import add_verbose
+
+_UNFIT = (ValueError, TypeError, ArithmeticError, RecursionError)
+"""What jmespath raises where an expression meets a value: its own errors, and Python's."""
+
+_READING = ("get-", "list-", "simulate-")
+"""How the operations begin that change nothing."""
 
 
 class _Operations(click.Group):
@@ -151,7 +158,14 @@ class _Operation(click.Command):
         with refusals_told():
             reached = reach({name: given.get(name) for name in WHICH})
             result = call(reached, self._of, self._operation, parameters, paging)
-        shown = FORMS[str(given["output"])](query(result))
+        try:
+            shown = FORMS[str(given["output"])](query(result))
+        except _UNFIT as unfit:
+            if not self._operation.startswith(_READING):
+                # What was made is not made again by asking better, and it may hold a secret.
+                click.echo(as_json(result), err=True)
+            why = printable(" ".join(str(unfit).split()))
+            raise click.UsageError(f"--query does not fit the result: {why}") from unfit
         if shown:
             click.echo(shown)
 
