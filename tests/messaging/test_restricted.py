@@ -11,6 +11,7 @@ import pytest
 
 from greenroom.bus.base import RestrictionsChanged
 from greenroom.bus.memory import MemoryBus
+from greenroom.chat.moderation import Asked
 from greenroom.chat.restrictions import Restrictions
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 from greenroom.model.restriction import Kind, Restriction
@@ -171,6 +172,27 @@ async def test_moderators_are_for_the_api() -> None:
         *_, error = await do(*scene.ann, restrict("BAN", "mod"))
         assert error["ErrorCode"] == 403
         assert other[0].is_open
+
+
+@pytest.mark.parametrize("user", ["ann", "mod"])
+async def test_what_the_api_did_to_moderators_it_alone_lifts(user: str) -> None:
+    """No moderator his own, and none another one's; not by an action, not by a command."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        await connected(made, "mod", capabilities=(Capability.MODERATE,))
+        asked = Asked(account=ROOM.account, room=ROOM, user_id=user, kind=Kind.MUTE, by="arn")
+        await made.moderation.restrict(asked)
+        await settle(30)
+        lift = {"Action": "greenroom:LIFT", "UserId": user, "Kind": "MUTE"}
+        for frame in (lift, {**SEND, "Content": f"/unmute {user}"}):
+            (error,) = await do(*scene.ann, frame)
+            assert (error["ErrorCode"], error["ErrorMessage"]) == (
+                403,
+                "Restrictions of who may moderate are lifted by the API only",
+            )
+        assert Kind.MUTE in made.restrictions.held(str(ROOM), ROOM.account, user)
+        await made.moderation.lift(asked)
+        assert made.restrictions.held(str(ROOM), ROOM.account, user) == {}
 
 
 async def test_viewers_restrict_nobody() -> None:

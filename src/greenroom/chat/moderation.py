@@ -35,6 +35,11 @@ IsModerator = Callable[[str, str], bool]
 """Returns whether a user has a connection in a room, on this node, that may moderate."""
 
 
+def by_user(user_id: str) -> str:
+    """Return what `by` is of what a user in the room asked for."""
+    return f"user:{user_id}"
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants done to a user; without a room in the whole account. 0: for ever."""
 
@@ -83,7 +88,7 @@ class Moderation:
             AccessDeniedException: the user may moderate as well: only the API restricts him.
             ResourceNotFoundException, and the others of `restrict`.
         """
-        if asked.room is not None and self._is_moderator(str(asked.room), asked.user_id):
+        if self._is_moderator_there(asked):
             raise AccessDeniedException("Who may moderate is restricted by the API only")
         return await self.restrict(asked)
 
@@ -95,6 +100,23 @@ class Moderation:
         await self._check(asked)
         now = self._clock.now_ms()
         return await self._enter(asked, self._entry(asked, now, 0, lifted=True))
+
+    async def lift_from_room(self, asked: Asked) -> Restriction:
+        """End what holds of a user as a moderator in a room does.
+
+        Raises:
+            AccessDeniedException: it is himself, or the user may moderate as well: what the API
+                restricted the API alone lifts.
+            ResourceNotFoundException, and the others of `restrict`.
+        """
+        if asked.by == by_user(asked.user_id) or self._is_moderator_there(asked):
+            raise AccessDeniedException(
+                "Restrictions of who may moderate are lifted by the API only"
+            )
+        return await self.lift(asked)
+
+    def _is_moderator_there(self, asked: Asked) -> bool:
+        return asked.room is not None and self._is_moderator(str(asked.room), asked.user_id)
 
     @staticmethod
     def _entry(asked: Asked, now: int, expires: int, *, lifted: bool = False) -> Restriction:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from greenroom.chat.moderation import Asked, Moderation
+from greenroom.chat.moderation import Asked, Moderation, by_user
 from greenroom.chat.settings import Settings
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -32,7 +32,7 @@ OwnPerformer = Callable[[OwnServices, ChatTokenClaims, Any], Awaitable[Result]]
 
 
 async def _set(own: OwnServices, moderator: ChatTokenClaims, action: SetSettings) -> Result:
-    by = f"user:{moderator.user_id}"
+    by = by_user(moderator.user_id)
     room_arn = moderator.room_arn
     room = await own.settings.change(room_arn, action.settings, action.reset, action.seconds, by)
     return {"Settings": own.settings.in_force(room), "Version": room.overrides.version}
@@ -44,7 +44,8 @@ async def _restrict(own: OwnServices, moderator: ChatTokenClaims, action: Restri
 
 
 async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> Result:
-    return _restricted(await own.moderation.lift(_asked(moderator, action.user_id, action.kind)))
+    asked = _asked(moderator, action.user_id, action.kind)
+    return _restricted(await own.moderation.lift_from_room(asked))
 
 
 async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -> Result:
@@ -60,7 +61,7 @@ def _asked(
         room=room,
         user_id=user_id,
         kind=kind,
-        by=f"user:{moderator.user_id}",
+        by=by_user(moderator.user_id),
         seconds=seconds,
         reason=reason,
     )
