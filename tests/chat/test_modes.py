@@ -3,7 +3,9 @@
 Covers: greenroom.chat.in_force
 """
 
+import unicodedata
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from greenroom.chat import in_force as in_force_module
 from greenroom.chat.in_force import SettingsInForce
-from greenroom.chat.modes import EMOJI_ONLY, FROZEN, Modes, refusal
+from greenroom.chat.modes import EMOJI_ONLY, FROZEN, Modes, Pace, refusal
+from greenroom.chat.recent import Recent
 from greenroom.model.chat_token import Capability
 from greenroom.model.room_settings import DEFAULTS, Override, Overrides, RoomSettings
 from greenroom.protocol.actions import SendMessage
@@ -151,6 +154,39 @@ def test_a_change_holds_at_once() -> None:
     room.change(Overrides(), {"team": "a"})
     assert room.passes()
     assert room.in_force.of(str(room.room.arn), room.room) is DEFAULTS
+
+
+def test_what_is_remembered_of_a_text_has_a_bound() -> None:
+    """Some characters are 18 when they are normalised; a text is normalised once."""
+    room = Room(Overrides(1, {"duplicateSeconds": Override(30, "me")}))
+    may = (Capability.SEND_MESSAGE,)
+    sender = claims_of(capabilities=may, room_arn=str(room.room.arn))
+    message = SendMessage("\ufdfa" * 500, request_id="7")
+    with mock.patch.object(unicodedata, "normalize", wraps=unicodedata.normalize) as normalize:
+        room.modes.passes(room.room, sender, message)
+        pace = room.modes.pace(room.room, sender, message.content)
+        assert pace is not None
+        pace.place("7", "m1", 0.0)
+    assert normalize.call_count == 1
+    (key,) = room.modes.recent._last
+    assert isinstance(key, bytes)
+    assert len(key) == 16
+
+
+def test_whose_text_it_is() -> None:
+    """The same text of another user is no repetition, however ids and texts are put together."""
+    recent = Recent()
+    settings = RoomSettings(duplicate_seconds=30)
+
+    def place(user: str, content: str, number: int) -> None:
+        sender = claims_of(user_id=user, room_arn="room")
+        Pace(recent, settings, sender, content).place("7", f"m{number}", 0.0)
+
+    for number, (user, content) in enumerate([("a", "bc"), ("ab", "c"), ("a b", "c"), ("a", "b")]):
+        place(user, content, number)
+    with pytest.raises(ActionError) as refused:
+        place("ab", " C", 9)
+    assert refused.value.code == 406
 
 
 def test_what_is_known_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
