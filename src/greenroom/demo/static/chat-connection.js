@@ -97,6 +97,10 @@ export class ChatConnection extends EventTarget {
     else pending.reject(new ChatRefused(entity.ErrorCode, entity.ErrorMessage));
   }
 
+  #settleAll(reason) {
+    for (const id of [...this.#pending.keys()]) this.#settle(id, reason);
+  }
+
   async #open() {
     const attempt = ++this.#attempt;
     const isStale = () => !this.#wanted || attempt !== this.#attempt;
@@ -104,19 +108,29 @@ export class ChatConnection extends EventTarget {
     let token;
     try {
       ({ token } = await this.#provide());
+      if (typeof token !== "string") throw new TypeError("what was provided has no text `token`");
     } catch (error) {
-      if (!isStale()) this.#tryLater(`no token: ${error.message}`);
+      if (!isStale()) this.#tryLater(`no token: ${error?.message ?? error}`);
       return;
     }
     if (isStale()) return;
-    const socket = new WebSocket(this.#url, token);
+    let socket;
+    try {
+      socket = new WebSocket(this.#url, token);
+    } catch {
+      // The browser's own words may quote the token.
+      this.#tryLater("no connection: the URL is none, or the token has characters that none has");
+      return;
+    }
     this.#socket = socket;
     this.#sessionOver = false;
     socket.addEventListener("open", () => {
       this.#failures = 0;
       this.#state("connected");
     });
-    socket.addEventListener("message", ({ data }) => this.#receive(data));
+    socket.addEventListener("message", ({ data }) => {
+      if (socket === this.#socket) this.#receive(data);
+    });
     socket.addEventListener("close", (closed) => this.#closed(socket, closed));
   }
 
@@ -133,7 +147,7 @@ export class ChatConnection extends EventTarget {
   #closed(socket, { wasClean, reason }) {
     if (socket !== this.#socket) return;
     this.#socket = null;
-    for (const id of [...this.#pending.keys()]) this.#settle(id, "the connection broke");
+    this.#settleAll("the connection broke");
     if (!this.#wanted) return;
     if (wasClean && !this.#sessionOver) this.#end(reason || "the service closed the connection");
     else if (this.#sessionOver) this.#open();
@@ -152,6 +166,8 @@ export class ChatConnection extends EventTarget {
     this.#wanted = false;
     clearTimeout(this.#timer);
     this.#socket?.close();
+    this.#socket = null;
+    this.#settleAll(reason);
     this.#state("ended", reason);
   }
 
