@@ -1,5 +1,6 @@
 """Copies of a process: what they have and have not, and how they have ended."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from greenroom.process.forking import end_of
+from greenroom.process.forking import end_of, fork
 
 PROGRAM = """
 import os, signal, sys
@@ -49,6 +50,22 @@ def test_a_copy(end: str, told: str, said: str) -> None:
     assert ended.stdout.strip() == told
     assert said in ended.stderr
     assert bool(said) or not ended.stderr
+
+
+def test_a_copy_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals come to this process all the same."""
+
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        with pytest.raises(BlockingIOError):
+            fork(lambda: 0, ())
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_a_signal_without_a_name() -> None:

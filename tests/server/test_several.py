@@ -1,6 +1,7 @@
 """How the supervisor begins its processes, and what comes in between; the rest is tested e2e."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from greenroom.entrance.sockets import Listening
 from greenroom.server.processes.messages import Stop, Told
+from greenroom.server.processes.supervisor import StartFailed
 from greenroom.server.several import _Service
 from greenroom.settings.load import load
 
@@ -72,3 +74,21 @@ async def test_a_stop_before_a_process_begins(
     async with asyncio.timeout(20):
         await service._start(None)
     assert not service._supervisor.running
+
+
+async def test_a_process_that_the_system_does_not_make(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start fails with the reason, and leaves no descriptor open."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOMEM, "")
+
+    monkeypatch.setattr("greenroom.process.forking.fork", refuse)
+    monkeypatch.setattr(service, "_hold_directory", lambda: None)
+    pair = socket.socketpair()
+    monkeypatch.setattr(socket, "socketpair", lambda: pair)
+    async with asyncio.timeout(20):
+        with pytest.raises(StartFailed, match="process 1 cannot be made: Cannot allocate memory"):
+            await service._start(None)
+    assert [each.fileno() for each in pair] == [-1, -1]

@@ -20,9 +20,16 @@ def fork(work: Callable[[], int], kept: Collection[int]) -> int:
     no task of an event loop may run just now: the copy has a loop of its own. No signal comes to
     the copy before it has forgotten who handled them here: SIGTERM ends it then, the others of
     ours are ignored.
+
+    Raises:
+        OSError: there is no memory, or no room for another process; no copy was made.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
     if child:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return child

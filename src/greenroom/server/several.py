@@ -157,7 +157,9 @@ class _Service:
         for number in numbers:
             asyncio.get_running_loop().call_soon(self._supervisor.start, number)
         supervisor, last = self._supervisor, self._supervisor.entries[numbers[-1]]
-        await self._until(lambda: supervisor.ending or last.forked is not None)
+        await self._until(
+            lambda: supervisor.ending or supervisor.failure is not None or last.forked is not None
+        )
 
     def _hold_directory(self) -> None:
         from greenroom.server import cluster
@@ -266,8 +268,13 @@ class _Service:
         sockets = self._listening.sockets
         kept = {there.fileno(), *(each.fileno() for each in sockets)}
         link = Link(number, there, self._listening, self._supervisor.entries[number].accepts)
-        pid = forking.fork(functools.partial(self._work, link), kept)
-        there.close()
+        try:
+            pid = forking.fork(functools.partial(self._work, link), kept)
+        except OSError:
+            here.close()
+            raise
+        finally:
+            there.close()
         return _Child(number, pid, here, self._supervisor)
 
     def _work(self, link: Link) -> int:

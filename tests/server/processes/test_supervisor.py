@@ -3,6 +3,7 @@
 Covers: greenroom.server.processes.messages, greenroom.server.processes.gathering
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -84,10 +85,14 @@ class Scene:
     def __init__(self, number: int = 2) -> None:
         self.time = HandClock()
         self.forked: list[tuple[int, Process]] = []
+        self.refusals: list[OSError] = []
+        """What making a process raises next."""
         share = partial(shares, ["address"] * number, number)
         self.supervisor = Supervisor(number, self._fork, share, self.time.clock, lambda: None)
 
     def _fork(self, number: int) -> Process:
+        if self.refusals:
+            raise self.refusals.pop(0)
         process = Process(1000 + len(self.forked))
         self.forked.append((number, process))
         return process
@@ -199,6 +204,37 @@ def test_one_that_cannot_start_again_is_told_of(scene: Scene) -> None:
     (line,) = (line for line in logs if line["event"] == "a process cannot start")
     assert (line["process"], line["reason"]) == (2, "PostgreSQL does not answer")
     assert scene.supervisor.failure is None
+
+
+def test_one_that_the_system_does_not_make_is_tried_again(scene: Scene) -> None:
+    """After pauses, and told of; only what was made counts as started again."""
+    scene.refusals = [OSError(errno.ENOMEM, ""), OSError(errno.EMFILE, "")]
+    scene.supervisor.ended(2, "SIGKILL")
+    with capture_logs() as logs:
+        scene.supervisor.tick()
+        scene.advance(FIRST_PAUSE / 2, alive=[1])
+        scene.advance(FIRST_PAUSE / 2, alive=[1])
+    event = "a process cannot be made: it is tried again"
+    told = [(line["process"], line["reason"], line["seconds"]) for line in logs]
+    assert {line["event"] for line in logs} == {event}
+    assert told == [
+        (2, "Cannot allocate memory", FIRST_PAUSE),
+        (2, "Too many open files", 2 * FIRST_PAUSE),
+    ]
+    scene.advance(2 * FIRST_PAUSE, alive=[1])
+    assert scene.starts == [1, 2, 2]
+    assert scene.supervisor.entries[2].restarts == 1
+    assert scene.supervisor.failure is None
+
+
+def test_a_start_fails_when_the_system_makes_no_process() -> None:
+    """With its reason."""
+    scene = Scene()
+    scene.refusals = [OSError(errno.EAGAIN, "")]
+    scene.supervisor.start(1)
+    expected = "process 1 cannot be made: Resource temporarily unavailable"
+    assert isinstance(scene.supervisor.failure, StartFailed)
+    assert str(scene.supervisor.failure) == expected
 
 
 def test_what_connects_to_a_dead_one_is_another_ones(scene: Scene) -> None:

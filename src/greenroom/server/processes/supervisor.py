@@ -1,7 +1,8 @@
 """Looks after several processes that serve behind one port: starts them, and starts them again.
 
 - One that ends is started again: at once the first time, then after pauses that double, until it
-  has served for `STEADY_SECONDS`. What connects to it is another one's meanwhile.
+  has served for `STEADY_SECONDS`. What connects to it is another one's meanwhile. One that the
+  system does not make, for want of memory, is tried again after such a pause.
 - One that says nothing for `SILENT_SECONDS` is killed first: its event loop stands still.
 - Before all have served once, one that fails fails the whole start, with what it says.
 - Nothing here waits, or looks at a clock of its own: what happens is told by calls, and `tick`.
@@ -16,6 +17,7 @@ import structlog
 
 from greenroom.clock import Clock
 from greenroom.entrance.ready import Ready
+from greenroom.process.os_error import in_words
 from greenroom.process.start_refused import StartRefused
 from greenroom.server.processes.gathering import Gatherings
 from greenroom.server.processes.messages import (
@@ -102,8 +104,8 @@ class Supervisor:
     ) -> None:
         """Make it without a process.
 
-        `fork` starts one; `shares` says from which sockets each of some processes accepts;
-        `changed` is called when the phase of one has changed.
+        `fork` starts one, or raises OSError; `shares` says from which sockets each of some
+        processes accepts; `changed` is called when the phase of one has changed.
         """
         self._fork = fork
         self._shares = shares
@@ -138,8 +140,12 @@ class Supervisor:
         entry = self.entries[number]
         entry.again_at, entry.heard = None, self._clock.monotonic()
         entry.accepts = self._shares(list(self.entries))[number]
-        entry.forked = self._fork(number)
-        self._turn(entry, Phase.STARTING)
+        try:
+            entry.forked = self._fork(number)
+        except OSError as error:
+            self._not_forked(entry, in_words(error))
+        else:
+            self._turn(entry, Phase.STARTING)
 
     def begin(self) -> None:
         """Have those that are prepared serve: the service that ran before has let go."""
@@ -235,10 +241,26 @@ class Supervisor:
                 entry.forked.kill()
             due = entry.again_at is not None and now >= entry.again_at
             if due and not (self.ending or self.handing_over):
-                entry.restarts += 1
                 self.start(entry.number)
+                entry.restarts += entry.forked is not None
 
     # Within
+
+    def _not_forked(self, entry: Entry, reason: str) -> None:
+        """Try again later what the system refused: for want of memory, processes, descriptors."""
+        if self.began:
+            entry.ends_soon += 1
+            pause = _pause(max(entry.ends_soon - 2, 0))
+            entry.again_at = self._clock.monotonic() + pause
+            log.error(
+                "a process cannot be made: it is tried again",
+                process=entry.number,
+                reason=reason,
+                seconds=pause,
+            )
+        elif self.failure is None:
+            self.failure = StartFailed(f"process {entry.number} cannot be made: {reason}")
+        self._changed()
 
     def _serves(self, entry: Entry, ready: Ready) -> None:
         self.ready = self.ready or ready
