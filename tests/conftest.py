@@ -4,9 +4,11 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from moto.server import ThreadedMotoServer
 
@@ -89,6 +91,17 @@ def process_as_it_was() -> Iterator[None]:
     gc.set_threshold(*thresholds)
     if collects:
         gc.enable()
+    if structlog.is_configured():
+        _forget_logging()
+
+
+def _forget_logging() -> None:
+    """Undo a command's logging, also what loggers have kept of it: else later tests miss lines."""
+    structlog.reset_defaults()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("greenroom."):
+            kept = getattr(getattr(module, "log", None), "__dict__", {})
+            kept.pop("bind", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

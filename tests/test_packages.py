@@ -177,7 +177,10 @@ def installed(version: str, wheel: Path) -> Path:
     site = next((PYTHONS / version / "lib").glob("python*/site-packages"))
     for before in site.glob("greenroom*"):
         shutil.rmtree(before)
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    # An environment that uv has made has no pip of its own.
+    pips = (ROOT / ".venv/uv/bin/python", Path(sys.executable))
+    having = next(each for each in pips if each.exists())
+    pip = [str(having), "-m", "pip", "--python", str(python), "install", "--quiet"]
     options = ["--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check"]
     subprocess.run([*pip, *options, str(wheel)], check=True, capture_output=True)
     return python

@@ -41,6 +41,18 @@ async def test_nats_keeps_its_streams_over_a_kill(tmp_path: Path) -> None:
         assert await _stored(server.url) == 1
 
 
+async def _publish_in_three(url: str) -> None:
+    """Publish to a stream of three replicas, as soon as the servers have a leader among them."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(
+                nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError
+            ):
+                await _publish(url, replicas=3)
+                return
+            await asyncio.sleep(0.1)
+
+
 async def _elected(url: str) -> int:
     """Return how many messages are stored, when another leader can say so: up to ten seconds."""
     async with asyncio.timeout(60):
@@ -52,7 +64,7 @@ async def _elected(url: str) -> int:
 async def test_nats_of_three_has_a_leader(nats_r3: list[NatsServer]) -> None:
     """Three servers make streams of three replicas; one may die and come back."""
     async with fresh_account(nats_r3) as url:
-        await _publish(url, replicas=3)
+        await _publish_in_three(url)
         nats_r3[0].kill()
         try:
             assert await _elected(",".join(url.split(",")[1:])) == 1

@@ -201,9 +201,16 @@ ENDPOINTS = dict.fromkeys(("s3_endpoint", "logs_endpoint", "firehose_endpoint"),
     ],
 )
 async def test_files_of_a_cluster(
-    flags: dict[str, object], refused: bool, opening: Opening, no_aws_credentials: None
+    flags: dict[str, object],
+    refused: bool,
+    opening: Opening,
+    no_aws_credentials: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where a record may go to files, the nodes of a cluster need a directory in common."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs").mkdir()
     if not refused:
         opening(**CLUSTER, **flags)
         return
@@ -223,6 +230,7 @@ async def test_writers_of_a_cluster(
 
     monkeypatch.setattr(files, "replace", write)
     target, batch = a_target(S3, "bucket"), a_batch(rooms=1)
+    (tmp_path / "logs").mkdir()
     for _ in range(2):
         destinations = opening(**CLUSTER, chat_log_dir=tmp_path / "logs")
         await destinations.destination_for(target).deliver(target, batch)

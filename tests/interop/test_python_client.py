@@ -477,6 +477,8 @@ async def test_validation_says_what_javascript_says() -> None:
         try:
             validate(OPERATIONS[operation].input, params, ParamValidation(**rules))
         except ParameterError as error:
-            ours = {"code": error.code, "message": error.message}
+            # Ours knows the service's own capabilities, too.
+            message = re.sub(r"\|greenroom:[A-Z]+", "", error.message)
+            ours = {"code": error.code, "message": message}
         assert ours == theirs
     assert judgements.count(None) in range(1, len(JUDGED) // 2)

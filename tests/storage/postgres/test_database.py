@@ -291,4 +291,4 @@ def test_no_value_is_in_a_reason() -> None:
     """What PostgreSQL says of a value that it cannot take is not for the log."""
     assert reason(asyncpg.DataError("invalid input: 'a secret'")) == "DataError"
     assert reason(asyncpg.DiskFullError("no space\nmore")) == "DiskFullError: no space"
-    assert reason(TimeoutError()) == "TimeoutError"
+    assert reason(TimeoutError()) == "TimeoutError: no answer in time"
