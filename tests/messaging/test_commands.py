@@ -98,6 +98,19 @@ async def test_what_is_wrong_is_answered_with_the_usage(command: str) -> None:
         assert (await made.store.rooms.get(ROOM)).overrides.version == 0
 
 
+@pytest.mark.parametrize("user", ["@", "u" * 129, "@" + "u" * 129])
+async def test_words_that_are_no_users_id(user: str) -> None:
+    """Empty, or longer than ids are: nothing of it is kept. The longest id is fine."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        for command in ("/mute", "/unmute"):
+            usage = COMMANDS[command[1:]].usage
+            error = await answer(ann, f"{command} {user}")
+            assert error["ErrorMessage"] == f"Usage: {command} {usage}"
+        await answer(ann, f"/mute @{'u' * 128}")
+        assert await held(made, "u" * 128) == {"MUTE": 0}
+
+
 @pytest.mark.parametrize("wrong", ["/timeout bob", "/timeout bob soon", "/slow 2h", "/slow"])
 async def test_wrong_times(wrong: str) -> None:
     """No time, no number, or a longer one than there is."""

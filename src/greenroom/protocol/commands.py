@@ -13,7 +13,7 @@ from greenroom.model.restriction import Kind
 from greenroom.model.room_settings import LONGEST_SECONDS, SettingsWrong, Value, checked
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
-from greenroom.protocol.members import REASON_LENGTH
+from greenroom.protocol.members import REASON_LENGTH, USER_ID_LENGTH
 from greenroom.protocol.own_actions import Help, Lift, OwnAction, Restrict, SetSettings
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -71,7 +71,7 @@ def _restrict(kind: Kind, *, timed: bool = False) -> Make:
         if timed and not seconds:
             raise _Wrong
         return Restrict(
-            user_id=find(user.removeprefix("@")),
+            user_id=_user_id(user, find),
             kind=kind,
             seconds=seconds,
             reason=" ".join(rest)[:REASON_LENGTH],
@@ -86,10 +86,18 @@ def _lift(kind: Kind) -> Make:
     def make(words: list[str], find: FindUser, request_id: str) -> OwnAction:
         if len(words) != 1:
             raise _Wrong
-        user_id = find(words[0].removeprefix("@"))
+        user_id = _user_id(words[0], find)
         return Lift(user_id=user_id, kind=kind, request_id=request_id, by_message=True)
 
     return make
+
+
+def _user_id(word: str, find: FindUser) -> str:
+    """Return whom `bob` or `@bob` means; what is no user's id is as wrong as in an action."""
+    user_id = find(word.removeprefix("@"))
+    if not 1 <= len(user_id) <= USER_ID_LENGTH:
+        raise _Wrong
+    return user_id
 
 
 def _set(name: str, on: Value) -> Make:
