@@ -5,11 +5,13 @@ greenroom.cli.room.command, greenroom.cli.room.say, greenroom.cli.room.service,
 greenroom.cli.room.tail
 """
 
+import fcntl
 import json
 import os
 import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,17 +269,20 @@ def test_two_people_chat(command: Command, service: Service, tmp_path: Path) -> 
         assert bob.end() == 0
 
 
-def test_chatting_in_a_terminal(service: Service, tmp_path: Path) -> None:
-    """There is a prompt, what comes stands above what is typed, and Ctrl-D leaves."""
+@pytest.mark.parametrize("leaving", [b"/quit\n", b"\x03", b"\x04"], ids=["quit", "C-c", "C-d"])
+def test_chatting_in_a_terminal(service: Service, leaving: bytes) -> None:
+    """There is a prompt, what comes stands above what is typed; the terminal is left as it was."""
     screen, keyboard = pty.openpty()
+    before = termios.tcgetattr(keyboard)
     process = subprocess.Popen(
         [sys.executable, "-m", "greenroom", "chat", "terminal", "--as", "alice"],
         stdin=keyboard,
         stdout=keyboard,
         stderr=keyboard,
         env=_environment(service),
+        start_new_session=True,
+        preexec_fn=_own_terminal,  # noqa: PLW1509 - no thread of this process holds a lock then
     )
-    os.close(keyboard)
     seen = ""
 
     def shows(words: str) -> bool:
@@ -289,12 +294,21 @@ def test_chatting_in_a_terminal(service: Service, tmp_path: Path) -> None:
         until(lambda: shows("you are in terminal"), "the greeting")
         os.write(screen, b"hello\n")
         until(lambda: shows("alice\x1b[0m: hello"), "the message")
-        os.write(screen, b"\x04")
+        until(lambda: seen.endswith("> ") or shows("> "), "the prompt")
+        assert termios.tcgetattr(keyboard) != before
+        os.write(screen, leaving)
         assert process.wait(30) == 0
+        assert termios.tcgetattr(keyboard) == before
     finally:
         process.kill()
         process.wait()
         os.close(screen)
+        os.close(keyboard)
+
+
+def _own_terminal() -> None:
+    """Make standard input the terminal whose Ctrl-C reaches this process."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_help_names_every_command(command: Command) -> None:

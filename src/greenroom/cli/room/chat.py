@@ -4,8 +4,8 @@ import asyncio
 import getpass
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -27,6 +27,7 @@ from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 
 _PROMPT = "> "
 
+_QUIT = "/quit"
 _HELP = "/ids shows the ids of messages, /quit leaves; what begins with // is said with one /"
 _MODERATION = "/delete ID [REASON], /kick USER [REASON]"
 _KNOWN = ("/help", "/delete", "/kick")
@@ -45,8 +46,23 @@ def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     arn = found.find_or_make(room)
     can = list(IVS_CAPABILITIES) if moderator else [Capability.SEND_MESSAGE]
     made = chat_room(found, arn, user or getpass.getuser(), can)
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), _terminal_kept():
         asyncio.run(_Chat(made, printable(room), moderator=moderator).run())
+
+
+@contextmanager
+def _terminal_kept() -> Iterator[None]:
+    """Leave the terminal as it was: the thread that reads lines there may end inside of `input`."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 class _Chat:
@@ -82,7 +98,7 @@ class _Chat:
     async def _type(self) -> None:
         lines: asyncio.Queue[str | None] = asyncio.Queue()
         self._screen.read(lines.put_nowait)
-        while (line := await lines.get()) is not None and line != "/quit":
+        while (line := await lines.get()) is not None and line != _QUIT:
             if not line.strip():
                 continue
             try:
@@ -129,7 +145,7 @@ class _Screen:
                     line = None
                 with suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(give, line)
-                if line is None:
+                if line is None or line == _QUIT:
                     return
 
         if self._interactive:
