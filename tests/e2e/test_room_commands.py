@@ -269,6 +269,31 @@ def test_two_people_chat(command: Command, service: Service, tmp_path: Path) -> 
         assert bob.end() == 0
 
 
+def test_what_is_no_text_is_not_said(service: Service, tmp_path: Path) -> None:
+    """It is told, and what comes before and after it is said."""
+    with beside(service, tmp_path, "carol", "chat", "bytes", "--as", "carol") as carol:
+        carol.printed("you are in bytes")
+        keyboard = carol.process.stdin
+        assert keyboard is not None
+        os.write(keyboard.fileno(), b"before\n\xff\nafter\n")
+        printed = carol.printed("carol: after")
+        assert [line.rpartition(": ")[2] for line in printed] == ["before", "after"]
+        carol.printed("-- not said: a line that is not UTF-8")
+        assert carol.end() == 0
+
+
+def test_a_service_that_is_gone_for_good(tmp_path: Path) -> None:
+    """Is one line, and the documented code."""
+    with (
+        running(tmp_path / "data") as gone,
+        beside(gone, tmp_path, "dave", "chat", "parlour", "--as", "dave") as dave,
+    ):
+        dave.printed("you are in parlour")
+        gone.process.kill()
+        assert dave.process.wait(60) == ExitCode.UNREACHABLE
+        dave.printed("Error: the connection is lost for good: ")
+
+
 @pytest.mark.parametrize("leaving", [b"/quit\n", b"\x03", b"\x04"], ids=["quit", "C-c", "C-d"])
 def test_chatting_in_a_terminal(service: Service, leaving: bytes) -> None:
     """There is a prompt, what comes stands above what is typed; the terminal is left as it was."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import io
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager, suppress
 import click
 
 from greenroom.cli.escaping import printable
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.options import ending
 from greenroom.cli.room.being import chat_command, chat_room
 from greenroom.cli.room.printing import line_of
 from greenroom.cli.room.service import Rooms, a_room
@@ -28,6 +31,7 @@ from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 _PROMPT = "> "
 
 _QUIT = "/quit"
+_NO_TEXT = "not said: a line that is not UTF-8"
 _HELP = "/ids shows the ids of messages, /quit leaves; what begins with // is said with one /"
 _MODERATION = "/delete ID [REASON], /kick USER [REASON]"
 _KNOWN = ("/help", "/delete", "/kick")
@@ -85,8 +89,12 @@ class _Chat:
             await asyncio.wait({showing, typing}, return_when=asyncio.FIRST_COMPLETED)
             for task in (showing, typing):
                 task.cancel()
-        if self._room.disconnect_reason is not DisconnectReason.CLIENT_DISCONNECT:
-            self._screen.note(f"the connection ended: {self._room.disconnect_reason}")
+        reason = self._room.disconnect_reason
+        if reason is DisconnectReason.SERVER_DISCONNECT:
+            self._screen.note(f"the connection ended: {reason}")
+        elif reason is not DisconnectReason.CLIENT_DISCONNECT:
+            lost = RuntimeError(f"the connection is lost for good: {reason}")
+            raise ending(lost, ExitCode.UNREACHABLE)
 
     async def _show(self) -> None:
         async for entity in self._room:
@@ -141,13 +149,21 @@ class _Screen:
             while True:
                 try:
                     line = input(_PROMPT) if self._interactive else _line()
+                    line.encode()
                 except (EOFError, OSError):
                     line = None
+                except UnicodeError:
+                    with suppress(RuntimeError):
+                        loop.call_soon_threadsafe(self.note, _NO_TEXT)
+                    continue
                 with suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(give, line)
                 if line is None or line == _QUIT:
                     return
 
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            # Else the lines around one that is not UTF-8 are lost with it.
+            sys.stdin.reconfigure(errors="surrogateescape")
         if self._interactive:
             with suppress(ImportError):
                 import readline  # noqa: F401 - `input` uses it when it is there
