@@ -46,8 +46,11 @@ class _Tail:
         try:
             await asyncio.gather(*followers)
         finally:
-            await self._end()
+            # Where one is refused, another may be about to connect, and would follow for ever.
+            for follower in followers:
+                follower.cancel()
             await asyncio.gather(*followers, return_exceptions=True)
+            await self._end()
 
     async def _follow(self, arn: str, name: str) -> None:
         prefix = f"{printable(name)} " if len(self._arns) > 1 and not self._in_json else ""
