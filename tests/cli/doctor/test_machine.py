@@ -3,6 +3,8 @@
 Covers: greenroom.cli.doctor.findings
 """
 
+import errno
+import shutil
 import socket
 from pathlib import Path
 
@@ -41,6 +43,25 @@ def test_disk(free: int, total: int, level: Level) -> None:
     said = machine.disk(Path("data"), free, total)
     assert said.level is level
     assert bool(said.remedy) is (level is not Level.OK)
+
+
+def test_a_place_that_may_not_be_looked_at(
+    tmp_path: Path, no_aws_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is a fault with its remedy, and the others are looked at."""
+
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "disk_usage", forbidden)
+    monkeypatch.setattr(Path, "stat", forbidden)
+    monkeypatch.setattr(Path, "exists", forbidden)
+    seen = list(machine.look(load({"data_dir": str(tmp_path)}, {}, None)))
+    faults = {each.part: each for each in seen if each.level is Level.FAULT}
+    assert faults.keys() >= {"disk", "permissions"}
+    assert faults["disk"].said == f"cannot be looked at: {tmp_path}: Permission denied"
+    assert "run this as the user of the service" in faults["permissions"].remedy
+    assert {"clock", "limits", "io_uring", "aws"} <= {each.part for each in seen}
 
 
 def test_modes(tmp_path: Path) -> None:

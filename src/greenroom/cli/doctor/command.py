@@ -15,7 +15,7 @@ import msgspec
 
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.doctor import machine, probing, proxies
-from greenroom.cli.doctor.findings import REMEDIES, Finding, Level, fault, note, ok
+from greenroom.cli.doctor.findings import REMEDIES, Finding, Level, fault, looked, note, ok
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import load_settings
 from greenroom.cli.profiles import Profile, read_profile
@@ -78,18 +78,18 @@ def _findings(which: Mapping[str, str | None]) -> Iterator[Finding]:
         yield fault("settings", " ".join(str(refused).split()), REMEDIES["settings"])
         return
     if not _is_elsewhere(which):
-        yield from machine.look(settings)
-        yield from _start(settings)
+        yield from looked("machine", lambda: machine.look(settings))
+        yield from looked("start", lambda: _start(settings))
     if not _is_elsewhere(which) and address_file.read(settings.path("data_dir")) is None:
         yield note("service", "none has run here yet", "greenroom serve starts one")
         return
     endpoint = find_endpoint(which["endpoint_url"], settings, profile)
-    found = list(probing.look(endpoint))
+    found = list(looked("service", lambda: probing.look(endpoint)))
     yield from found
     if any(each.part == "service" and each.level is Level.FAULT for each in found):
         return
     try:
-        yield from proxies.look(reach(which))
+        yield from looked("access key", lambda: proxies.look(reach(which)))
     except CommandRefused as refused:
         yield note("access key", str(refused), "give --data-dir, or a key that the service knows")
 

@@ -1,5 +1,6 @@
 """What `greenroom doctor` finds: whether each part is well, and the remedy where it is not."""
 
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
@@ -37,6 +38,20 @@ def note(part: str, said: str, remedy: str) -> Finding:
 def fault(part: str, said: str, remedy: str) -> Finding:
     """Return that a part does not work."""
     return Finding(part, Level.FAULT, said, remedy)
+
+
+def looked(part: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Return what a look finds; where the system forbids it, that is a finding itself."""
+    try:
+        yield from look()
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        why = error.strerror or str(error) or type(error).__name__
+        yield fault(
+            part,
+            f"cannot be looked at: {place}{why}",
+            "run this as the user of the service, or let that user look there (chown, chmod)",
+        )
 
 
 REMEDIES = {

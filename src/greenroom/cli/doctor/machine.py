@@ -15,7 +15,7 @@ from greenroom.aws_access.environment import may_have_a_role
 from greenroom.chatlog.choice import credentials_at_hand
 from greenroom.chatlog.destinations import nearest
 from greenroom.cli.access import find_keys
-from greenroom.cli.doctor.findings import Finding, fault, note, ok
+from greenroom.cli.doctor.findings import Finding, fault, looked, note, ok
 from greenroom.identities.root_key import FILE as CREDENTIALS
 from greenroom.settings.values import Settings
 from greenroom.vault.vault import KEY_FILE
@@ -49,14 +49,13 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield clock(_adjtimex())
     if settings.text("storage") != "memory":
         directory = settings.path("data_dir")
-        usage = shutil.disk_usage(nearest(directory))
-        yield disk(directory, usage.free, usage.total)
-        yield from modes(directory)
+        yield from looked("disk", lambda: [_disk_of(directory)])
+        yield from looked("permissions", lambda: modes(directory))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield files(hard if hard != resource.RLIM_INFINITY else None, settings)
     yield io_uring(settings)
     yield from _endpoints(settings)
-    yield _credentials(settings)
+    yield from looked("aws", lambda: [_credentials(settings)])
 
 
 def clock(state: int | None) -> Finding:
@@ -70,6 +69,11 @@ def clock(state: int | None) -> Finding:
             "run chrony, or systemd-timesyncd; in a container this is the host's matter",
         )
     return ok("clock", "kept right by the system")
+
+
+def _disk_of(directory: Path) -> Finding:
+    usage = shutil.disk_usage(nearest(directory))
+    return disk(directory, usage.free, usage.total)
 
 
 def disk(directory: Path, free: int, total: int) -> Finding:
