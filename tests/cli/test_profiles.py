@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 import pytest
+from botocore.exceptions import ClientError
+from botocore.session import Session
 
 from greenroom.cli.access import CommandRefused, find_keys_of_profile
 from greenroom.cli.profiles import Profile, read_profile
@@ -87,3 +89,21 @@ def test_profiles_of_the_data_directory(tmp_path: Path) -> None:
     stage = read_profile("stage").key
     found = find_keys_of_profile("ann", stage, settings).keys
     assert [each.access_key_id for each in found] == ["AKIASTAGE", "ANN"]
+
+
+def test_a_role_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What AWS answers is in the one line."""
+
+    def refused(_self: Session) -> None:
+        raise ClientError({"Error": {"Code": "Denied", "Message": "no such role"}}, "AssumeRole")
+
+    monkeypatch.setattr(Session, "get_credentials", refused)
+    with pytest.raises(CommandRefused, match=r"the profile stage cannot be used: .*no such role"):
+        read_profile("stage")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """The one line says so."""
+    (tmp_path / "config").write_text("[profile stage\n")
+    with pytest.raises(CommandRefused, match="the profile stage cannot be used: Unable to parse"):
+        read_profile("stage")

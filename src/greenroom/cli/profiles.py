@@ -40,7 +40,7 @@ def read_profile(name: str) -> Profile:
         CommandRefused: the files cannot be read, or the credentials that it names not be had.
     """
     # AWS's own reading of its files; a start without a profile does not pay for it.
-    from botocore.exceptions import BotoCoreError, ProfileNotFound
+    from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
     from botocore.session import Session
 
     session = Session(profile=name)
@@ -58,6 +58,6 @@ def read_profile(name: str) -> Profile:
         return Profile(name, url, members.get("region"), key)
     except ProfileNotFound:
         return Profile(name)
-    except BotoCoreError as error:
+    except (BotoCoreError, ClientError) as error:
         why = " ".join(str(error).split())
         raise CommandRefused(f"the profile {name} cannot be used: {why}", ExitCode.USAGE) from None

@@ -226,3 +226,31 @@ def test_a_query_that_does_not_fit(query: str, monkeypatch: pytest.MonkeyPatch) 
         ExitCode.USAGE,
         f"Error: {said}".replace("create-room", "list-rooms"),
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [("[default\n", "Unable to parse"), ("[default]\nretry_mode = often\n", "often")],
+    ids=["no form", "retry mode"],
+)
+def test_files_of_aws_that_are_not_valid(
+    config: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says what is wrong with them; nothing is sent."""
+    (tmp_path / "aws.ini").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws.ini"))
+    result = run("list-rooms", "--endpoint-url", "http://127.0.0.1:1")
+    assert result.exit_code == ExitCode.FAILED
+    assert result.stderr.startswith("Error: ListRooms cannot be sent: ")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+async def test_a_proxy_of_the_environment_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request goes to the service itself, as every other command's does."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with recording() as peer:
+        peer.scripts = defaultdict(lambda: [Scripted(body={})])
+        result = await asyncio.to_thread(run, "list-rooms", "--endpoint-url", peer.url)
+    assert result.exit_code == 0, result.output

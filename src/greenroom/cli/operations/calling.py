@@ -39,7 +39,8 @@ def call(
         CommandRefused: the service cannot be reached, or it answers with an error.
     """
     name = service.operations[operation]
-    client = _client(reached, service)
+    with _refusals(reached, name):
+        client = _client(reached, service)
     try:
         with _refusals(reached, name):
             if paging is None:
@@ -83,7 +84,8 @@ def _client(reached: Reached, service: Service) -> BaseClient:
         aws_access_key_id=key.access_key_id,
         aws_secret_access_key=key.secret,
         aws_session_token=key.session_token,
-        config=Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS),
+        # No proxy of the environment: no other command takes one.
+        config=Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, proxies={}),
     )
     started = monotonic()
     client.meta.events.register(
