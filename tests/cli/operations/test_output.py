@@ -55,3 +55,14 @@ def test_a_table() -> None:
 def test_control_characters(form: str) -> None:
     """What somebody wrote into a name cannot repaint a screen, or end a line."""
     assert "\\x1b[2J\\n" in FORMS[form]({"name": "\x1b[2J\n"})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_control_characters_of_keys(form: str) -> None:
+    """A tag's name is a stranger's, too; JSON stays the same value."""
+    bad = "\x1b\x7f\x9b\u202e\u2028\U000e0001"
+    result: list[object] = [{bad: bad}, {"a": [{bad: "v"}]}, {"a": {bad: {"k": bad}}}, {bad: []}]
+    for each in result:
+        shown = FORMS[form](each)
+        assert not set(bad) & set(shown)
+        assert form != "json" or json.loads(shown) == each

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from greenroom.cli.escaping import printable
+from greenroom.cli.escaping import printable, printable_json
 
 Result = object
 
 
 def as_json(result: Result) -> str:
     """Return JSON; an operation without a result gives nothing."""
-    return "" if result == {} else json.dumps(result, indent=4, ensure_ascii=False)
+    if result == {}:
+        return ""
+    return printable_json(json.dumps(result, indent=4, ensure_ascii=False))
 
 
 def as_text(result: Result) -> str:
@@ -55,12 +57,14 @@ def _row(item: Mapping[str, Result], name: str | None, keys: Sequence[str]) -> I
     if keys:
         yield "\t".join([*([name] if name else []), *(_shown(item.get(key, "")) for key in keys)])
     for key in sorted(item.keys() - set(keys)):
-        yield from _lines(item[key], key.upper())
+        yield from _lines(item[key], _shown(key.upper()))
 
 
 def _tables(item: Result, name: str) -> Iterator[str]:
     if isinstance(item, dict):
-        rows = [[key, _shown(each)] for key, each in sorted(item.items()) if _is_plain(each)]
+        rows = [
+            [_shown(key), _shown(each)] for key, each in sorted(item.items()) if _is_plain(each)
+        ]
         if rows:
             yield _boxed(name, rows)
         for key, each in sorted(item.items()):
@@ -70,17 +74,22 @@ def _tables(item: Result, name: str) -> Iterator[str]:
         keys = _columns(item)
         found = [each for each in item if isinstance(each, dict)]
         rows = [[_shown(each.get(key, "")) for key in keys] for each in found]
-        yield _boxed(name, [keys, *rows], head=True)
+        yield _boxed(name, [list(map(_shown, keys)), *rows], head=True)
         for number, each in enumerate(found, 1):
             inner = {key: value for key, value in each.items() if not _is_plain(value)}
             yield from _tables(inner, f"{name} {number}" if name else str(number))
     elif isinstance(item, list):
-        yield _boxed(name, [_cells(each) for each in item]) if item else f"no {name or 'result'}"
+        yield (
+            _boxed(name, [_cells(each) for each in item])
+            if item
+            else f"no {_shown(name) or 'result'}"
+        )
     else:
         yield _shown(item)
 
 
 def _boxed(name: str, rows: Sequence[Sequence[str]], *, head: bool = False) -> str:
+    name = _shown(name)
     columns = max(map(len, rows))
     rows = [[*row, *[""] * (columns - len(row))] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(columns)]
