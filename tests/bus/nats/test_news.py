@@ -14,7 +14,7 @@ from unittest.mock import Mock
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.bus.base import ControlEnvelope, IdentitiesChanged
+from greenroom.bus.base import ControlEnvelope, IdentitiesChanged, JournalGrew
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import headers, news, subjects
 from greenroom.bus.nats.codec import ForgetAll, News, decode_news, encode
@@ -156,18 +156,33 @@ def test_what_may_have_been_missed_is_forgotten(
     assert (node.told, node.resets) == ([ONE, TWO], resets)
 
 
+def test_what_is_missed_twice_is_forgotten_once(node: Node) -> None:
+    """A gap, and behind it what is not understood."""
+    node.hear(4, 0, ONE)
+    node.hear_bytes(6, 5, b"hello")
+    assert node.resets == 1
+
+
 def test_others_can_have_everything_forgotten(node: Node) -> None:
     """Who had too much to tell says so."""
     node.hear_bytes(1, 0, encode(News("there", (ForgetAll(), ONE))))
     assert (node.told, node.resets) == ([ONE], 1)
 
 
-def test_what_is_not_of_this_service_is_counted(node: Node) -> None:
-    """It has its place in the order all the same."""
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello",
+        encode(News("there", (ONE, JournalGrew(("one",))))).replace(b"JournalGrew", b"JournalFell"),
+    ],
+    ids=["other bytes", "a newer version's"],
+)
+def test_what_is_not_understood_was_missed(node: Node, data: bytes) -> None:
+    """It is counted, and has its place in the order; what it told to forget is forgotten."""
     with capture_logs() as lines:
-        node.hear_bytes(1, 0, b"hello")
+        node.hear_bytes(1, 0, data)
     node.hear(2, 1, ONE)
-    assert (node.told, node.resets, node.figures.undecodable) == ([ONE], 0, 1)
+    assert (node.told, node.resets, node.figures.undecodable) == ([ONE], 1, 1)
     assert [line["event"] for line in lines] == ["news on the bus are not of this service"]
 
 

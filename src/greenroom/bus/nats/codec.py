@@ -1,6 +1,9 @@
 """What travels over NATS, as MessagePack: batches of a room, and news for every node.
 
 A later version may add members at the end of a value: an older one does not look at them.
+Of a kind or a choice that it does not know, it understands nothing in the same message: a batch is
+not shown and counts for no rate, for news everything is forgotten. So all nodes have to know it
+before one sends it.
 """
 
 import msgspec

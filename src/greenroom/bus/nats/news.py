@@ -5,7 +5,8 @@
   `MOST_WAITING` the others are told to forget everything instead.
 - Where nothing waits, no news are sent now and then: so it is known whether NATS stores anything.
   Where it does not, another server may: one that is cut off from the others answers all the same.
-- Whatever was perhaps missed, for a connection that ended, a gap or a new leader, all is forgotten.
+- Whatever was perhaps missed, for a connection that ended, a gap, a new leader or news that are not
+  understood, all is forgotten.
 """
 
 import asyncio
@@ -216,6 +217,9 @@ class ControlNews:
         except Undecodable:
             self._figures.undecodable += 1
             self._figures.tell("news on the bus are not of this service")
+            # Those of a newer version, perhaps, with others among them that concern this one.
+            if not missed:
+                self.reset()
             return
         if news.node == self._node:
             return
