@@ -190,6 +190,7 @@ async def test_who_is_not_here(headers: dict[str, str]) -> None:
     [
         (b"", 400, "userId"),
         (b"{}", 400, "userId"),
+        (b'{"userId": "\xff"}', 400, "userId"),
         (b'{"userId": 1}', 400, "userId"),
         (b'{"userId": "a", "roomIdentifier": "arn:other"}', 400, "userId"),
         (b'"' + b"x" * BODY_BYTES + b'"', 413, "larger"),

@@ -21,6 +21,6 @@ def test_what_cannot_be_read_or_written(tmp_path: Path) -> None:
     """There is no address then, and no error."""
     write(tmp_path / "missing", Address("http://127.0.0.1"))
     assert read(tmp_path / "missing") is None
-    for text in (b"", b"{}", b"\xff", b'{"api_url": 1}'):
+    for text in (b"", b"{}", b"\xff", b'{"api_url": 1}', b'{"api_url": "\xff"}'):
         (tmp_path / NAME).write_bytes(text)
         assert read(tmp_path) is None

@@ -124,7 +124,7 @@ class Demo:
         except ServiceError as refused:
             await _refuse(send, refused.status, refused.message)
             return
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             await _refuse(send, 400, MALFORMED)
             return
         if headers.get(b"origin", b"").decode("latin-1") != _origin(scope, headers):

@@ -32,5 +32,5 @@ def read(directory: Path) -> Address | None:
     """Return the address, or None where there is none that can be read."""
     try:
         return msgspec.json.decode((directory / NAME).read_bytes(), type=Address)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
