@@ -29,7 +29,11 @@ async function findRoom() {
 
 /** Here an application looks at its own session: who is it, and what may he do? */
 async function token() {
-  room ??= findRoom();
+  // One that could not be found is looked for again with the next visitor.
+  room ??= findRoom().catch((error) => {
+    room = undefined;
+    throw error;
+  });
   return ivschat.createChatToken({
     roomIdentifier: await room,
     userId: `visitor-${++visitors}`,
@@ -56,7 +60,11 @@ async function answer(request, response) {
 }
 
 const server = createServer((request, response) => {
-  answer(request, response).catch((error) => response.writeHead(500).end(error.message));
+  answer(request, response).catch((error) => {
+    // The visitor is told no more: AWS's words name accounts, users and what they may not do.
+    console.error(error);
+    response.writeHead(500).end("no token");
+  });
 });
 await new Promise((resolve) => server.listen(process.env.PORT ?? 8080, "127.0.0.1", resolve));
 const origin = `http://127.0.0.1:${server.address().port}`;
