@@ -4,13 +4,17 @@ Covers: greenroom.cli.doctor.probing
 """
 
 import asyncio
+import functools
 
 import pytest
+from click.testing import CliRunner
 
 from greenroom.cli.api import Endpoint
 from greenroom.cli.doctor import probing
 from greenroom.cli.doctor.findings import Finding, Level
 from greenroom.cli.doctor.proxies import CLIENT, Seen, judged
+from greenroom.cli.exit_codes import ExitCode
+from greenroom.cli.main import main
 from tests.running.recording import Scripted, recording
 
 HERE = Endpoint.parse("http://127.0.0.1:8470")
@@ -99,10 +103,35 @@ async def test_what_a_service_says_of_itself() -> None:
     assert "store: the disk is full" in found["service"].said
 
 
+async def test_what_fails_in_part_is_shown() -> None:
+    """It is no fault: `greenroom health` shows it and ends well, `doctor` notes it."""
+    body = {"status": "ok", "version": "0.0.1", "degraded": {"bus": "a stream takes nothing"}}
+    service = (await probed(Scripted(body=body), REFUSED))["service"]
+    assert service.level is Level.NOTE
+    assert "bus: a stream takes nothing" in service.said
+    async with recording() as peer:
+        peer.scripts = {"health": [Scripted(body=body)]}
+        asked = functools.partial(CliRunner().invoke, main, ["health", "--url", peer.url])
+        shown = await asyncio.to_thread(asked)
+    assert shown.exit_code == ExitCode.OK
+    assert "  bus, in part: a stream takes nothing\n" in shown.stdout
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"status": "\xff", "version": "1"}'])
+async def test_a_health_that_is_none(body: bytes) -> None:
+    """Something else answers there: a finding, no traceback."""
+    found = await probed(Scripted(body=body), REFUSED)
+    assert found["service"].level is Level.FAULT
+    assert "not as Greenroom does" in found["service"].said
+
+
 async def test_upgrades_that_do_not_arrive() -> None:
     """What is missing is named, and what answers instead."""
     lost = Scripted(426, {"ErrorMessage": "Missing: Connection: upgrade"})
     assert (await probed(WELL, lost))["websocket"].said == "Missing: Connection: upgrade"
+    for body in (b"[]", b"\xff", b"{}"):
+        said = (await probed(WELL, Scripted(426, body)))["websocket"].said
+        assert said == "an upgrade does not arrive"
     other = (await probed(WELL, Scripted(200, b"<html>")))["websocket"]
     assert other.level is Level.FAULT
     assert other.said == "a handshake is answered with 200"
@@ -114,6 +143,9 @@ async def test_clocks_that_differ() -> None:
     found = await probed(Scripted(body=WELL.body, headers=date), REFUSED)
     assert found["clocks"].level is Level.FAULT
     assert (await probed(WELL, REFUSED))["clocks"].level is Level.OK
+    found = await probed(Scripted(body=WELL.body, headers={"date": "soon"}), REFUSED)
+    assert found["clocks"].level is Level.NOTE
+    assert "is none: soon" in found["clocks"].said
 
 
 def test_nobody_there() -> None:

@@ -67,6 +67,8 @@ def health(*, in_json: bool, **which: str | None) -> None:
         click.echo(f"{found.status}: {endpoint.shown}, version {found.version}")
         for part, meaning in found.failing.items():
             click.echo(f"  {part}: {meaning}")
+        for part, meaning in found.degraded.items():
+            click.echo(f"  {part}, in part: {meaning}")
     if found.failing:
         sys.exit(ExitCode.UNWELL)
 

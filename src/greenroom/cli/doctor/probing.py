@@ -12,6 +12,7 @@ from greenroom import __version__
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Endpoint, foreign, unreachable
 from greenroom.cli.doctor.findings import Finding, fault, note, ok
+from greenroom.cli.escaping import printable
 from greenroom.cli.verbose import note_request
 
 PROBE_SECONDS = 5.0
@@ -43,6 +44,8 @@ class Health(msgspec.Struct, frozen=True):
     status: str
     version: str
     failing: dict[str, str] = {}
+    degraded: dict[str, str] = {}
+    """What fails in part: the service is ready all the same."""
 
 
 def ask(endpoint: Endpoint, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -82,7 +85,7 @@ def health(endpoint: Endpoint) -> Health:
     answer = ask(endpoint, "/health/ready")
     try:
         return msgspec.json.decode(answer.body, type=Health)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise foreign(endpoint, answer.status, "/health/ready") from None
 
 
@@ -103,19 +106,30 @@ def look(endpoint: Endpoint) -> Iterator[Finding]:
 
 def _service(endpoint: Endpoint, found: Health) -> Finding:
     if found.failing:
-        why = "; ".join(f"{part}: {meaning}" for part, meaning in found.failing.items())
+        why = _listed(found.failing | found.degraded)
         return fault("service", f"{endpoint.shown}: {why}", "docs, Runbooks: NotReady")
     said = f"{endpoint.shown}, version {found.version}, is ready"
+    if found.degraded:
+        remedy = "docs, Run it for real viewers: Probes"
+        return note("service", f"{said}; fails in part: {_listed(found.degraded)}", remedy)
     if found.version != __version__:
         remedy = f"restart it to run {__version__}: greenroom serve --takeover"
         return note("service", f"{said}; this command is {__version__}", remedy)
     return ok("service", said)
 
 
+def _listed(parts: Mapping[str, str]) -> str:
+    return "; ".join(f"{part}: {meaning}" for part, meaning in parts.items())
+
+
 def _clocks(date: str | None, now: float) -> Finding:
     if date is None:
         return note("clocks", "the service's answers have no Date", "let the proxy pass it on")
-    apart = abs(parsedate_to_datetime(date).timestamp() - now)
+    try:
+        apart = abs(parsedate_to_datetime(date).timestamp() - now)
+    except (ValueError, OverflowError):
+        said = f"the Date of the service's answers is none: {printable(date)}"
+        return note("clocks", said, "let the proxy pass the service's on")
     if apart > CLOCK_SECONDS:
         return fault(
             "clocks",
@@ -148,5 +162,6 @@ def _message(body: bytes) -> object:
     try:
         members = json.loads(body)
     except ValueError:
-        return "an upgrade does not arrive"
-    return members.get("ErrorMessage") or members.get("message") or "an upgrade does not arrive"
+        members = None
+    found = members if isinstance(members, dict) else {}
+    return found.get("ErrorMessage") or found.get("message") or "an upgrade does not arrive"
