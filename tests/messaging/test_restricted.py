@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.bus.base import RestrictionsChanged
+from greenroom.bus.base import BusUnavailable, RestrictionsChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.moderation import Asked
 from greenroom.chat.restrictions import Restrictions
@@ -193,6 +193,27 @@ async def test_what_the_api_did_to_moderators_it_alone_lifts(user: str) -> None:
         assert Kind.MUTE in made.restrictions.held(str(ROOM), ROOM.account, user)
         await made.moderation.lift(asked)
         assert made.restrictions.held(str(ROOM), ROOM.account, user) == {}
+
+
+async def test_what_is_kept_is_done_whoever_could_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the rate of DisconnectUser, or without a bus, the ban holds, and is answered so."""
+    known: list[bool] = []
+
+    async def fail(*_: object, **__: object) -> None:
+        known.append(made.restrictions.ban(ROOM, "bob") is not None)
+        raise BusUnavailable("away")
+
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        monkeypatch.setattr(made.chat, "disconnect_user", fail)
+        frames = await do(*scene.ann, restrict("BAN"))
+        assert "greenroom:DONE" in [each.get("EventName") for each in frames]
+        assert known == [True]
+        assert not scene.bob[0].is_open
+        scene.bob[1].take()
+        monkeypatch.setattr(made.chat, "tell", fail)
+        await scene.moderate({"Action": "greenroom:LIFT", "UserId": "bob", "Kind": "BAN"})
+        assert made.restrictions.ban(ROOM, "bob") is None
 
 
 async def test_viewers_restrict_nobody() -> None:

@@ -1,6 +1,7 @@
 """Restricting users: the order in which it is kept, enforced and told, for both planes.
 
-- It is kept first; then who is to know is told; then it holds, on every node.
+- It is kept first; then who is to know is told; then it holds, on every node, also where somebody
+  could not be told. On the node where it was made a ban holds before anybody is told of it.
 - The user is told by an event of his own before he meets a refusal, if he asked for events, of all
   but SHADOW, HOLD and MONITOR, which he must not notice. A ban ends his connections, which are told
   by `aws:DISCONNECT_USER`, with its end: applications for IVS Chat show that.
@@ -10,13 +11,14 @@
 from collections.abc import Callable
 
 import msgspec
+import structlog
 
 from greenroom.bus.base import Audience
 from greenroom.chat.chat import Chat
 from greenroom.chat.restrictions import Restrictions
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
-from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
+from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException, ServiceError
 from greenroom.model.restriction import Kind, Restriction
 from greenroom.protocol import events
 
@@ -28,6 +30,8 @@ OPERATIONS = {
     Kind.MONITOR: "MonitorUser",
 }
 """The operation of each kind."""
+
+log = structlog.get_logger()
 
 _TOLD = (Kind.BAN, Kind.MUTE)
 
@@ -134,10 +138,20 @@ class Moderation:
 
     async def _enter(self, asked: Asked, entry: Restriction) -> Restriction:
         entry = await self._restrictions.keep(entry)
+        if entry.kind is Kind.BAN:
+            self._restrictions.learn(entry)
         try:
             # Who is told why must still be there: a ban ends the connections.
             if asked.room is not None:
                 await self._tell(asked.room, entry)
+        except ServiceError as error:
+            # It is kept, and holds: an error would have it asked for again.
+            log.warning(
+                "a restriction holds that not everybody was told of",
+                room=entry.scope,
+                kind=str(entry.kind),
+                error=error.code,
+            )
         finally:
             self._restrictions.hold(entry)
         return entry

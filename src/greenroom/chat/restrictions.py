@@ -82,8 +82,11 @@ class Restrictions:
         return await self._kept.add(entry, MOST_RESTRICTIONS)
 
     def hold(self, entry: Restriction) -> None:
-        """Have an entry that is kept hold, on every node."""
-        self._learn(entry)
+        """Have an entry that is kept hold, on every node, and end the connections of a ban."""
+        self.learn(entry)
+        known = self._of.get((entry.scope, entry.user_id), _NOTHING).get(entry.kind)
+        if known is not None and known.version == entry.version:
+            self._enforce(entry)
         self._control.broadcast(RestrictionsChanged(entry.account, entry.version))
 
     def _changed(self, told: RestrictionsChanged) -> None:
@@ -112,14 +115,18 @@ class Restrictions:
             for entry in await self._kept.since(account, self._versions[account]):
                 if entry.version > self._versions[account]:
                     self._versions[account] = entry.version
-                    self._learn(entry)
+                    if self.learn(entry):
+                        self._enforce(entry)
 
-    def _learn(self, entry: Restriction) -> None:
-        """Have an entry hold from now on. Others below its version may still have to be read."""
+    def learn(self, entry: Restriction) -> bool:
+        """Have an entry hold on this node from now on; return whether it is new. Connections stay.
+
+        Others below its version may still have to be read.
+        """
         user = (entry.scope, entry.user_id)
         known = self._of.get(user, {}).get(entry.kind)
         if known is not None and known.version >= entry.version:
-            return
+            return False
         # A mapping that somebody was given stays as it is.
         held = {**self._of.get(user, {}), entry.kind: entry}
         if entry.lifted:
@@ -128,6 +135,10 @@ class Restrictions:
             self._of[user] = held
         else:
             self._of.pop(user, None)
+        return True
+
+    def _enforce(self, entry: Restriction) -> None:
+        """End the connections that an entry is about, if it is a ban."""
         if entry.kind is Kind.BAN and entry.holds(self._clock.now_ms()):
             for enforce in self._enforcers:
                 enforce(entry)
