@@ -246,6 +246,17 @@ def test_files_of_aws_that_are_not_valid(
     assert result.stderr.count("\n") == 1
 
 
+def test_a_skeleton_beside_files_that_are_not_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says so, as for a request."""
+    (tmp_path / "aws.ini").write_text("[default\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws.ini"))
+    result = run("list-rooms", "--generate-cli-skeleton")
+    assert (result.exit_code, result.stderr.count("\n")) == (ExitCode.FAILED, 1)
+    assert result.stderr.startswith("Error: list-rooms cannot be shown: Unable to parse")
+
+
 async def test_a_proxy_of_the_environment_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The request goes to the service itself, as every other command's does."""
     for name in ("HTTP_PROXY", "http_proxy"):

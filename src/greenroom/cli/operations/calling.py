@@ -56,8 +56,16 @@ def call(
 
 
 def skeleton(service: Service, operation: str) -> object:
-    """Return a request with every member, to be filled in."""
-    model = _session().get_service_model(service.name)
+    """Return a request with every member, to be filled in.
+
+    Raises:
+        CommandRefused: AWS's files are not valid.
+    """
+    try:
+        model = _session().get_service_model(service.name)
+    except exceptions.BotoCoreError as error:
+        why = " ".join(str(error).split())
+        raise CommandRefused(f"{operation} cannot be shown: {why}", ExitCode.FAILED) from error
     shape = model.operation_model(service.operations[operation]).input_shape
     return {} if shape is None else ArgumentGenerator().generate_skeleton(shape)
 

@@ -148,7 +148,8 @@ class _Operation(click.Command):
         if given["generate_cli_skeleton"]:
             from greenroom.cli.operations.calling import skeleton
 
-            click.echo(json.dumps(skeleton(self._of, self._operation), indent=4))
+            with refusals_told():
+                click.echo(json.dumps(skeleton(self._of, self._operation), indent=4))
             return
         parameters, paging = self._parameters(given)
         query = _searching(given["query"])
