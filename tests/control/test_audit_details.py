@@ -76,6 +76,15 @@ def test_where_chat_goes() -> None:
     assert details("UpdateRoom", room, done=True) == room
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_what_a_reveal_is_used_by_is_not_told(done: bool) -> None:
+    """It shows what was said for a while: no line has it, also not that of a refusal."""
+    asked = {"cursor": "a:1", "reveal": "secret"}
+    assert details("ListReviews", asked, done=done) == {}
+    assert details("RevealReviews", {}, {"reveal": "secret"}, done=done) == {}
+    assert resources(asked, {}) == ()
+
+
 def test_what_policies_became() -> None:
     """A document is whole, without white space; tags have values, sessions their limits."""
     given = {
