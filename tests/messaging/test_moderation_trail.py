@@ -10,7 +10,9 @@ from greenroom.audit.refusals import CALLER_BURST
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import PendingVerification
+from greenroom.model.restriction import RESTRICTIONS
 from greenroom.protocol.actions import DeleteMessage
+from greenroom.protocol.own_actions import Restrict
 from tests.stand_ins.hand_clock import HandClock
 
 CLAIMS = ChatTokenClaims("t", "arn:room", "mod", (), {}, 1, 2)
@@ -39,6 +41,22 @@ async def test_lines(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
     assert [line["outcome"] for line in lines] == ["Success", "PendingVerification"]
     assert "hush" not in (tmp_path / "audit.log").read_text()
+
+
+async def test_each_kind_has_its_operation(tmp_path: Path) -> None:
+    """A restriction is called what it is called over HTTP, so that one search finds both."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    trail = ModerationTrail(log)
+    for kind in RESTRICTIONS:
+        action = Restrict(
+            user_id="bob", kind=kind, seconds=0, reason="", request_id="r", by_message=False
+        )
+        await trail.follow(CLAIMS, action, done())
+    await log.close()
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    events = " ".join(line["event"] for line in lines)
+    assert events == "BanUser MuteUser ShadowBanUser HoldUser MonitorUser"
 
 
 async def test_refusals_have_a_bound(tmp_path: Path) -> None:

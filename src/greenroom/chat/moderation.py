@@ -19,17 +19,8 @@ from greenroom.chat.restrictions import Restrictions
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException, ServiceError
-from greenroom.model.restriction import Kind, Restriction
+from greenroom.model.restriction import OPERATIONS, Kind, Restriction
 from greenroom.protocol import events
-
-OPERATIONS = {
-    Kind.BAN: "BanUser",
-    Kind.MUTE: "MuteUser",
-    Kind.SHADOW: "ShadowBanUser",
-    Kind.HOLD: "HoldUser",
-    Kind.MONITOR: "MonitorUser",
-}
-"""The operation of each kind."""
 
 log = structlog.get_logger()
 

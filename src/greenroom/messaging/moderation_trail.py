@@ -70,7 +70,7 @@ class ModerationTrail:
         await self._log.record(
             AuditEntry(
                 time=datetime.fromtimestamp(self._clock.now(), UTC),
-                event=action.operation,
+                event=action.event if isinstance(action, OwnAction) else action.operation,
                 outcome=outcome,
                 request_id=action.request_id,
                 source_ip=source_ip,

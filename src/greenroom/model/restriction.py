@@ -52,6 +52,16 @@ RESTRICTIONS = tuple(kind for kind in Kind if kind is not Kind.NOTE)
 """The kinds that restrict."""
 
 
+OPERATIONS = {
+    Kind.BAN: "BanUser",
+    Kind.MUTE: "MuteUser",
+    Kind.SHADOW: "ShadowBanUser",
+    Kind.HOLD: "HoldUser",
+    Kind.MONITOR: "MonitorUser",
+}
+"""The operation of each kind."""
+
+
 class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     """An entry. `scope` is the ARN of a room, or the account. Times in milliseconds, 0: never.
 

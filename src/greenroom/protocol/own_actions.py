@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import msgspec
 
 from greenroom.model.chat_token import Capability
-from greenroom.model.restriction import RESTRICTIONS, Kind
+from greenroom.model.restriction import OPERATIONS, RESTRICTIONS, Kind
 from greenroom.model.room_settings import (
     BY_NAME,
     LONGEST_SECONDS,
@@ -47,6 +47,11 @@ class OwnAction(msgspec.Struct, frozen=True, kw_only=True):
     def read(cls, frame: Frame, *, by_message: bool) -> Self:
         """Read the members; raises ActionError for the first that is wrong."""
         raise NotImplementedError
+
+    @property
+    def event(self) -> str:
+        """Return what the audit log calls it."""
+        return self.operation
 
     @property
     def said(self) -> str:
@@ -103,7 +108,7 @@ class Restrict(OwnAction, frozen=True, kw_only=True):
     """Restrict a user in the room: BAN, MUTE, SHADOW, HOLD or MONITOR."""
 
     name: ClassVar[str] = "greenroom:RESTRICT"
-    operation: ClassVar[str] = "BanUser, MuteUser, ShadowBanUser, HoldUser, MonitorUser"
+    operation: ClassVar[str] = ", ".join(OPERATIONS.values())
     audited: ClassVar[Mapping[str, str]] = {
         "userId": "user_id",
         "kind": "kind",
@@ -125,6 +130,10 @@ class Restrict(OwnAction, frozen=True, kw_only=True):
             request_id=frame.request_id(),
             by_message=by_message,
         )
+
+    @property
+    def event(self) -> str:
+        return OPERATIONS[self.kind]
 
     @property
     def said(self) -> str:
