@@ -252,6 +252,7 @@ def test_a_skeleton_beside_files_that_are_not_valid(
     """One line says so, as for a request."""
     (tmp_path / "aws.ini").write_text("[default\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws.ini"))
+    monkeypatch.delenv("AWS_DATA_PATH")  # with it the files are not read
     result = run("list-rooms", "--generate-cli-skeleton")
     assert (result.exit_code, result.stderr.count("\n")) == (ExitCode.FAILED, 1)
     assert result.stderr.startswith("Error: list-rooms cannot be shown: Unable to parse")
