@@ -12,9 +12,9 @@ import pytest
 from greenroom.bus.base import BusUnavailable, RestrictionsChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.moderation import Asked
-from greenroom.chat.restrictions import Restrictions
+from greenroom.chat.restrictions import PRUNE_EVERY, Restrictions
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
-from greenroom.model.restriction import Kind, Restriction
+from greenroom.model.restriction import KEPT_MS, Kind, Restriction
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.restrictions import MemoryRestrictions
@@ -301,6 +301,68 @@ async def test_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     bus.broadcast(RestrictionsChanged(ROOM.account, 2))
     await settle()
     assert node.kinds() == {Kind.MUTE, Kind.BAN}
+
+
+async def test_what_was_lifted_meanwhile_does_not_come_back() -> None:
+    """Though the node that kept it reads that it was lifted before it has it hold."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node = Node(kept, bus, clock)
+    ban = await node.restrictions.keep(entry(Kind.BAN))
+    lift = await kept.add(entry(Kind.BAN, lifted=True), 0)
+    bus.broadcast(RestrictionsChanged(ROOM.account, lift.version))
+    await settle()
+    node.restrictions.hold(ban)
+    assert node.kinds() == set()
+    assert node.ended == []
+
+
+async def test_what_is_over_is_forgotten() -> None:
+    """Nothing that does not hold stays in memory, whether it was over before or is by now."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    now = clock.clock.now_ms()
+    for each in (
+        entry(Kind.BAN, user_id="over", expires=now - 1),
+        entry(Kind.BAN, user_id="lifted", lifted=True),
+        entry(Kind.MUTE, user_id="soon", expires=now + 1000),
+        entry(Kind.HOLD, user_id="soon"),
+        entry(Kind.MUTE, expires=now + 1000),
+    ):
+        await kept.add(each, 0)
+    node = Node(kept, bus, clock)
+    await node.restrictions.start()
+    assert {user for _, user in node.restrictions._of} == {"soon", "bob"}
+    replaced = await kept.add(entry(Kind.HOLD, user_id="soon", expires=now), 0)
+    node.restrictions.hold(replaced)
+    assert node.kinds("soon") == {Kind.MUTE}
+    clock.advance(1)
+    node.restrictions.tick()
+    await settle()
+    assert node.restrictions._of == {}
+
+
+async def test_what_was_over_long_ago_is_removed_daily(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at a start alone; and what cannot be removed today is removed tomorrow."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node = Node(kept, bus, clock)
+    await node.restrictions.start()
+    now = clock.clock.now_ms()
+    for user in ("over", "newest"):
+        await kept.add(entry(Kind.MUTE, user_id=user, expires=now - KEPT_MS - 1), 0)
+
+    async def users_after(ticks: int) -> list[str]:
+        for _ in range(ticks):
+            node.restrictions.tick()
+        await settle()
+        return [each.user_id for each in await kept.page(ROOM.account, "", "", 0, 9)]
+
+    assert await users_after(PRUNE_EVERY - 1) == ["newest", "over"]
+    monkeypatch.setattr(kept, "prune", _away)
+    assert await users_after(1) == ["newest", "over"]
+    monkeypatch.undo()
+    assert await users_after(PRUNE_EVERY) == ["newest"]
 
 
 async def _away(*_: object) -> list[Restriction]:

@@ -184,7 +184,7 @@ async def test_what_a_node_starts_and_watches(
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
     for name in ("_start_chat_log", "_restrictions"):
-        monkeypatch.setattr(node_module, name, AsyncMock())
+        monkeypatch.setattr(node_module, name, AsyncMock(return_value=all_.restrictions))
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
@@ -216,7 +216,7 @@ async def test_what_a_node_starts_and_watches(
     assert all_.Hub.call_args.args[2] is presence
     assert all_.Node.call_args.kwargs["watching"] is all_._watching.return_value
     ticks = [getattr(each, "_tick", each) for each in all_.Node.call_args.kwargs["tickers"]]
-    assert ticks == ["always", "shared", *[all_.states.tick] * present]
+    assert ticks == ["always", "shared", all_.restrictions.tick, *[all_.states.tick] * present]
 
 
 def test_rates_are_shared_in_a_cluster() -> None:

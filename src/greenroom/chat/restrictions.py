@@ -4,6 +4,7 @@
   that restricts somebody says so, and the others read what is behind the version that they know. So
   a word that was missed is made up for by the next one, and after an outage by itself.
 - A message costs a look into a dictionary, and nothing where nobody is restricted.
+- What is over is not kept in memory, and what was over long ago not in the store.
 - A ban ends the user's connections: on the node where it was made before it is answered, on the
   others as soon as they have read it.
 """
@@ -30,6 +31,15 @@ Held = Mapping[Kind, Restriction]
 
 _NOTHING: Held = {}
 
+SWEEP_SECONDS = 3600
+"""Seconds between two looks for what is over."""
+
+PRUNE_EVERY = 24
+"""Which of them also removes from the store what was over long ago: once a day."""
+
+_SLICE = 1000
+"""Users looked at before the loop may do something else: below a millisecond."""
+
 
 class Restrictions:
     """What holds of each user."""
@@ -45,6 +55,7 @@ class Restrictions:
         self._of: dict[tuple[str, str], dict[Kind, Restriction]] = {}
         self._versions: dict[str, int] = defaultdict(int)
         self._enforcers: list[Enforce] = []
+        self._ticks = 0
         control.on(RestrictionsChanged, self._changed)
         control.on_reset(self._reset)
 
@@ -54,8 +65,38 @@ class Restrictions:
 
     async def start(self) -> None:
         """Read all that is kept; forget for good what was over long ago."""
-        await self._kept.prune(self._clock.now_ms() - KEPT_MS)
+        await self._prune()
         await self._read(await self._kept.accounts())
+
+    def tick(self) -> None:
+        """Forget what is over; once a day also for good what was over long ago."""
+        self._ticks += 1
+        self._tasks.create_task(self._tidy(prune=self._ticks % PRUNE_EVERY == 0))
+
+    async def _tidy(self, *, prune: bool) -> None:
+        users = list(self._of)
+        for start in range(0, len(users), _SLICE):
+            now = self._clock.now_ms()
+            for user in users[start : start + _SLICE]:
+                self._hold(user, self._of.get(user, _NOTHING), now)
+            await asyncio.sleep(0)
+        if prune:
+            try:
+                await self._prune()
+            except StorageUnavailable:
+                log.warning("what was over long ago of restrictions cannot be removed today")
+
+    async def _prune(self) -> None:
+        await self._kept.prune(self._clock.now_ms() - KEPT_MS)
+
+    def _hold(self, user: tuple[str, str], held: Held, now: int) -> None:
+        """Have this hold of a user in a scope, but for what is over."""
+        # A mapping that somebody was given stays as it is.
+        left = {kind: each for kind, each in held.items() if each.holds(now)}
+        if left:
+            self._of[user] = left
+        else:
+            self._of.pop(user, None)
 
     def held(self, room_arn: str, account: str, user_id: str) -> Held:
         """Return what holds of a user in a room; of two of a kind that of the room."""
@@ -115,26 +156,27 @@ class Restrictions:
             for entry in await self._kept.since(account, self._versions[account]):
                 if entry.version > self._versions[account]:
                     self._versions[account] = entry.version
-                    if self.learn(entry):
+                    if self._take(entry):
                         self._enforce(entry)
 
-    def learn(self, entry: Restriction) -> bool:
-        """Have an entry hold on this node from now on; return whether it is new. Connections stay.
+    def learn(self, entry: Restriction) -> None:
+        """Have an entry that is kept hold on this node from now on. Connections stay.
 
         Others below its version may still have to be read.
         """
+        # What was read already holds, or something came behind it that need not be here any more.
+        if entry.version > self._versions[entry.account]:
+            self._take(entry)
+
+    def _take(self, entry: Restriction) -> bool:
+        """Have an entry hold; return whether it is new."""
         user = (entry.scope, entry.user_id)
         known = self._of.get(user, {}).get(entry.kind)
         if known is not None and known.version >= entry.version:
             return False
-        # A mapping that somebody was given stays as it is.
-        held = {**self._of.get(user, {}), entry.kind: entry}
-        if entry.lifted:
-            del held[entry.kind]
-        if held:
-            self._of[user] = held
-        else:
-            self._of.pop(user, None)
+        # Also what is over or lifts: it replaces what was before it.
+        held = {**self._of.get(user, _NOTHING), entry.kind: entry}
+        self._hold(user, held, self._clock.now_ms())
         return True
 
     def _enforce(self, entry: Restriction) -> None:

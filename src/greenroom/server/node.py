@@ -16,7 +16,7 @@ from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.presence import Presence
-from greenroom.chat.restrictions import Restrictions
+from greenroom.chat.restrictions import SWEEP_SECONDS, Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
@@ -115,6 +115,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     control = _control_plane(opened, services, keys, moderation, hub)
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
+    tickers.append(Ticker(SWEEP_SECONDS, restrictions.tick))
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
