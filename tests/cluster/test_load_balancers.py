@@ -22,9 +22,6 @@ from tests.running.viewers import at_once, seen, until
 pytestmark = pytest.mark.xdist_group("cluster")
 
 NODES = 3
-TAKEN_BACK_SECONDS = 2.2
-"""After how long nginx asks a node again that it could not reach: the configuration's 2 s."""
-
 VIEWERS = 12
 """For each of the two proxies."""
 
@@ -86,7 +83,6 @@ async def test_a_rolling_restart(
                 await until(lambda: all(each.is_here for each in viewers), "everybody is back", 30)
                 for there in proxied:
                     assert await asyncio.to_thread(_names, there) == [arn]
-                await asyncio.sleep(TAKEN_BACK_SECONDS)
             answered = [len(each.acknowledged) for each in senders]
             await until(
                 lambda: all(
