@@ -42,8 +42,6 @@ async def main(ready):
 asyncio.run(main(json.load(open(sys.argv[1]))))
 """
 
-pytestmark = pytest.mark.xdist_group("packages")
-
 
 def tracked() -> list[str]:
     """Return what belongs to the project, whether it is committed yet or not."""

@@ -17,8 +17,6 @@ STUBS = {
 }
 """What takes its time elsewhere, and is tested there."""
 
-pytestmark = pytest.mark.xdist_group("packages")
-
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:

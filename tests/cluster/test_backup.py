@@ -6,8 +6,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from scripts.servers.nats_server import NatsServer
 from scripts.servers.postgresql import PostgreSQL
 from scripts.servers.postgresql_installation import PASSWORD, SUPERUSER, USER, newest
@@ -16,8 +14,6 @@ from tests.running.cluster import Place, hear, nodes, place, recorded, say, stat
 from tests.running.pages import commands
 from tests.running.servers import new_account
 from tests.running.service import Service
-
-pytestmark = pytest.mark.xdist_group("cluster")
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "back-up-a-cluster.md"
 

@@ -23,8 +23,6 @@ from tests.running.cluster import Place, nodes, place
 from tests.running.said import until
 from tests.running.servers import fresh_account, fresh_database
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(

@@ -18,8 +18,6 @@ from tests.running.said import assert_no_faults, entries, samples, until
 from tests.running.service import Service
 from tests.stand_ins.certificates import Authority, Files
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 ENCRYPTED = {"ssl": "on", "fsync": "off"}
 
 

@@ -17,8 +17,6 @@ from tests.running.disks import fill, free, small_disk
 from tests.running.said import assert_no_faults, entries, samples
 from tests.running.service import Service
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 MEGABYTES = 160
 
 

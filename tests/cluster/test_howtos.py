@@ -17,8 +17,6 @@ from scripts.servers.ports import free_port
 from tests.running.pages import blocks
 from tests.running.service import STARTUP_SECONDS, environment
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 ROOT = Path(__file__).parents[2]
 HOWTO = ROOT / "docs" / "howto"
 

@@ -29,8 +29,6 @@ from tests.running.said import assert_no_faults, failing
 from tests.running.servers import HASTY
 from tests.running.service import environment
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ACCOUNT = DEPLOY / "nats" / "account.conf"
 OWNER, NODE = "it's the owner's", "it's the nodes'"

@@ -19,8 +19,6 @@ from tests.running.service import Service, running
 from tests.running.tokens_of import key_ring_in
 from tests.running.viewers import at_once, seen, until
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 NODES = 3
 VIEWERS = 12
 """For each of the two proxies."""

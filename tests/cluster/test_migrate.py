@@ -22,8 +22,6 @@ from tests.running.cluster import Place, hear, nodes, recorded, say, status_of, 
 from tests.running.killed import killing
 from tests.running.service import STARTUP_SECONDS, Service, environment, running
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 KILLS = 6
 """How often a command is killed on its way, at steps that a seed draws."""
 

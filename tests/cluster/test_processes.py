@@ -24,8 +24,6 @@ from tests.running.service import Service, environment
 from tests.running.unit import made_in
 from tests.running.wire import PATIENCE, Closed, Peer, WebSocket
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 NUMBER = 2
 
 

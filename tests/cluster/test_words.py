@@ -30,8 +30,6 @@ from tests.running.cluster import Place, place
 from tests.running.said import entries, samples, until
 from tests.running.service import Service
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 ROOT = Path(__file__).resolve().parents[2]
 HOWTO = ROOT / "docs" / "howto"
 ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"][0]["rules"]

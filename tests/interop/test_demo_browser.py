@@ -8,7 +8,6 @@ from tests.interop.js import cases
 from tests.interop.js.cases import Outcomes, Program
 from tests.running.service import running
 
-pytestmark = pytest.mark.xdist_group("demo in chromium")
 PAGE = Program("demo_browser.mjs")
 
 

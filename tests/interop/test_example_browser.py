@@ -20,8 +20,6 @@ from tests.running.service import Service, environment
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = Program("example_browser.mjs")
 
-pytestmark = pytest.mark.xdist_group("demo in chromium")
-
 
 @contextmanager
 def backend(directory: Path, api_url: str, credentials: str) -> Iterator[subprocess.Popen[str]]:

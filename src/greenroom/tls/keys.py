@@ -3,7 +3,7 @@
 OpenSSL reads from one buffer in memory and writes to another. What belongs to a connection, a part
 of a record included, it keeps itself, and nothing awaits between giving it bytes and taking away
 what came of them. So two buffers are enough for all connections: a pair for each would be some
-5 KiB of every idle viewer, and the fan-out finds the records of a whole slice in one piece.
+3 KiB of every idle viewer, and the fan-out finds the records of a whole slice in one piece.
 """
 
 import contextlib
