@@ -5,13 +5,16 @@ With CLUSTER_NODES=2 the same tests speak to two nodes of a cluster behind one p
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
+from tests.running import messaging_driver, python_rooms
 from tests.running.cluster import nodes, one_port, place
+from tests.running.messaging_driver import Driver, Rooms
 from tests.running.servers import fresh_database, new_account
 from tests.running.service import Service, running
 
@@ -85,3 +88,28 @@ def client(service: Service, region: str) -> Iterator[Any]:
     made = service.boto3(region=region)
     yield made
     made.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["javascript", "python"])
+async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
+    """One Node process for all tests, or the Python client in its place."""
+    if request.param == "python":
+        async with python_rooms.running() as python:
+            yield python
+    else:
+        async with messaging_driver.running("messaging_node.mjs") as javascript:
+            yield javascript
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rooms(sdk: Driver, service: Service) -> AsyncIterator[Rooms]:
+    """The test's own rooms."""
+    rooms = Rooms(sdk, service)
+    yield rooms
+    await rooms.leave()
+
+
+@pytest.fixture
+def arn(service: Service) -> str:
+    """A room of the test's own, in which 100 messages a second are allowed."""
+    return str(service.boto3().create_room(maximumMessageRatePerSecond=100)["arn"])

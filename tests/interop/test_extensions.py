@@ -5,7 +5,6 @@ Covers: greenroom.aws.own_service
 
 import json
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +12,13 @@ import boto3
 import botocore.loaders
 import botocore.session
 import pytest
-import pytest_asyncio
 
 from greenroom.aws import own_service
-from tests.running import messaging_driver, python_rooms
-from tests.running.messaging_driver import Driver, Refused, Rooms
+from tests.running.messaging_driver import Refused, Rooms
 from tests.running.service import Service
 from tests.running.wire import WebSocket, token_line, upgrade_bytes
 
 SEND = ["SEND_MESSAGE"]
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["javascript", "python"])
-async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
-    """One Node process for all tests, or the Python client in its place."""
-    if request.param == "python":
-        async with python_rooms.running() as python:
-            yield python
-    else:
-        async with messaging_driver.running("messaging_node.mjs") as javascript:
-            yield javascript
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def rooms(sdk: Driver, service: Service) -> AsyncIterator[Rooms]:
-    """The test's own rooms."""
-    rooms = Rooms(sdk, service)
-    yield rooms
-    await rooms.leave()
-
-
-@pytest.fixture
-def arn(service: Service) -> str:
-    """A room of the test's own."""
-    return str(service.boto3().create_room(maximumMessageRatePerSecond=100)["arn"])
 
 
 @pytest.fixture(scope="module")

@@ -4,46 +4,20 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.interop.conftest import NODES
-from tests.running import messaging_driver, python_rooms
+from tests.running import messaging_driver
 from tests.running.messaging_driver import Driver, Refused, Room, Rooms, Thrown, Tokens
 from tests.running.service import Service, running, start
 from tests.running.tokens_of import short_session_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["javascript", "python"])
-async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
-    """One Node process for all tests, or the Python client in its place."""
-    if request.param == "python":
-        async with python_rooms.running() as python:
-            yield python
-    else:
-        async with messaging_driver.running("messaging_node.mjs") as javascript:
-            yield javascript
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def rooms(sdk: Driver, service: Service) -> AsyncIterator[Rooms]:
-    """The test's own rooms."""
-    rooms = Rooms(sdk, service)
-    yield rooms
-    await rooms.leave()
-
-
-@pytest.fixture
-def arn(service: Service) -> str:
-    """A room of the test's own, in which 100 messages a second are allowed."""
-    return str(service.boto3().create_room(maximumMessageRatePerSecond=100)["arn"])
 
 
 # Messages
