@@ -247,8 +247,14 @@ async def test_wrong_members(members: dict[str, Any], said: str) -> None:
 class Node:
     """The restrictions of a node, on a store and a bus that it shares."""
 
-    def __init__(self, kept: MemoryRestrictions, bus: MemoryBus, clock: HandClock) -> None:
-        self.restrictions = Restrictions(kept, bus, clock.clock, LooseTasks())
+    def __init__(
+        self,
+        kept: MemoryRestrictions,
+        bus: MemoryBus,
+        clock: HandClock,
+        backstop_seconds: float = 0,
+    ) -> None:
+        self.restrictions = Restrictions(kept, bus, clock.clock, LooseTasks(), backstop_seconds)
         self.ended: list[str] = []
         self.restrictions.when_banned(lambda ban: self.ended.append(ban.user_id))
 
@@ -363,6 +369,32 @@ async def test_what_was_over_long_ago_is_removed_daily(monkeypatch: pytest.Monke
     assert await users_after(1) == ["newest", "over"]
     monkeypatch.undo()
     assert await users_after(PRUNE_EVERY) == ["newest"]
+
+
+async def test_what_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the next tick, until the store answers; and what nobody told of each minute."""
+    opened, bus, clock = Opened(), MemoryBus(), HandClock()
+    kept = MemoryRestrictions(opened)
+    await bus.start()
+    node = Node(kept, bus, clock, backstop_seconds=60)
+    await kept.add(entry(Kind.BAN), 0)
+    for name in ("since", "accounts"):
+        monkeypatch.setattr(kept, name, _away)
+        bus.broadcast(RestrictionsChanged(ROOM.account, 1))
+        await settle()
+        node.restrictions.look()
+        await settle()
+        assert node.kinds() == set()
+    monkeypatch.undo()
+    node.restrictions.look()
+    await settle()
+    assert node.kinds() == {Kind.BAN}
+    await kept.add(entry(Kind.MUTE), 0)
+    for seconds, known in ((59, {Kind.BAN}), (1, {Kind.BAN, Kind.MUTE})):
+        clock.advance(seconds)
+        node.restrictions.look()
+        await settle()
+        assert node.kinds() == known
 
 
 async def _away(*_: object) -> list[Restriction]:

@@ -216,7 +216,10 @@ async def test_what_a_node_starts_and_watches(
     assert all_.Hub.call_args.args[2] is presence
     assert all_.Node.call_args.kwargs["watching"] is all_._watching.return_value
     ticks = [getattr(each, "_tick", each) for each in all_.Node.call_args.kwargs["tickers"]]
-    assert ticks == ["always", "shared", all_.restrictions.tick, *[all_.states.tick] * present]
+    assert ticks == [
+        *("always", "shared", all_.restrictions.tick, all_.restrictions.look),
+        *[all_.states.tick] * present,
+    ]
 
 
 def test_rates_are_shared_in_a_cluster() -> None:

@@ -3,6 +3,8 @@
 - What is kept of an account is read when the node starts, and from then on what is new: each node
   that restricts somebody says so, and the others read what is behind the version that they know. So
   a word that was missed is made up for by the next one, and after an outage by itself.
+- A read that failed is tried again each second until it succeeds; where others restrict users, too,
+  what is new is read each minute, whatever was heard.
 - A message costs a look into a dictionary, and nothing where nobody is restricted.
 - What is over is not kept in memory, and what was over long ago not in the store.
 - A ban ends the user's connections: on the node where it was made before it is answered, on the
@@ -23,6 +25,9 @@ from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.restrictions import Restrictions as KeptRestrictions
 
 log = structlog.get_logger()
+
+LOOK_SECONDS = 1
+"""How often `Restrictions.look` is to be called."""
 
 Enforce = Callable[[Restriction], None]
 """Ends the connections on this node that a ban is about."""
@@ -45,9 +50,21 @@ class Restrictions:
     """What holds of each user."""
 
     def __init__(
-        self, kept: KeptRestrictions, control: Control, clock: Clock, tasks: asyncio.TaskGroup
+        self,
+        kept: KeptRestrictions,
+        control: Control,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+        backstop_seconds: float = 0,
     ) -> None:
-        """Make it knowing nothing; `start` reads what there is."""
+        """Make it knowing nothing; `start` reads what there is.
+
+        What is new is read at the latest after `backstop_seconds`, 0: as it is heard of only.
+        """
+        self._backstop = backstop_seconds
+        self._caught_up = clock.monotonic()
+        self._catching_up = False
+        self._failures = 0
         self._kept = kept
         self._clock = clock
         self._control = control
@@ -130,6 +147,23 @@ class Restrictions:
             self._enforce(entry)
         self._control.broadcast(RestrictionsChanged(entry.account, entry.version))
 
+    def look(self) -> None:
+        """Read what could not be read before, or what nobody told this node of."""
+        now = self._clock.monotonic()
+        is_due = 0 < self._backstop <= now - self._caught_up
+        if (self._failures or is_due) and not self._catching_up:
+            self._catching_up, self._caught_up = True, now
+            self._tasks.create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        before = self._failures
+        try:
+            await self._read_everything()
+        finally:
+            self._catching_up = False
+        if self._failures == before:
+            self._failures = 0
+
     def _changed(self, told: RestrictionsChanged) -> None:
         if told.version > self._versions[told.account]:
             self._tasks.create_task(self._read_or_say((told.account,)))
@@ -141,7 +175,7 @@ class Restrictions:
         try:
             accounts = await self._kept.accounts()
         except StorageUnavailable:
-            log.warning("restrictions of users cannot be read now: those that are known hold")
+            self._note_failure()
             return
         await self._read_or_say(accounts)
 
@@ -149,7 +183,12 @@ class Restrictions:
         try:
             await self._read(accounts)
         except StorageUnavailable:
+            self._note_failure()
+
+    def _note_failure(self) -> None:
+        if not self._failures:
             log.warning("restrictions of users cannot be read now: those that are known hold")
+        self._failures += 1
 
     async def _read(self, accounts: Iterable[str]) -> None:
         for account in accounts:

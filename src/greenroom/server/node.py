@@ -16,7 +16,7 @@ from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.presence import Presence
-from greenroom.chat.restrictions import SWEEP_SECONDS, Restrictions
+from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
@@ -67,8 +67,8 @@ from greenroom.telemetry.cloudwatch import Publisher
 from greenroom.telemetry.loop_lag import LoopLag
 from greenroom.vault.token_keys import TokenKeys
 
-ROOMS_BACKSTOP_SECONDS = 60
-"""How old what is known of a room may be where others change rooms, too."""
+BACKSTOP_SECONDS = 60
+"""How old what is known of rooms and restrictions may be where others change them, too."""
 
 ABANDONED_SECONDS = 60
 """After this time an operation on a logging configuration is another node's, which died in it."""
@@ -94,13 +94,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     """Make the node, and start what has no connection to wait for; `tasks` owns what it runs."""
     identity, metrics = opened.identity, opened.metrics
-    alone = opened.bus.figures is None
     rooms = RoomsCache(
         opened.store.rooms,
         opened.bus,
         tasks,
         clock=opened.clock,
-        backstop_seconds=0 if alone else ROOMS_BACKSTOP_SECONDS,
+        backstop_seconds=_backstop_seconds(opened),
     )
     presence = await _presence(opened)
     hub = Hub(opened.bus, Fanout(metrics, opened.sender), presence)
@@ -116,6 +115,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
     tickers.append(Ticker(SWEEP_SECONDS, restrictions.tick))
+    tickers.append(Ticker(LOOK_SECONDS, restrictions.look))
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
@@ -174,6 +174,11 @@ def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopL
     return made
 
 
+def _backstop_seconds(opened: Adapters) -> float:
+    """Return how old what is known may be; 0, for ever, where nobody else changes it."""
+    return 0 if opened.bus.figures is None else BACKSTOP_SECONDS
+
+
 def _shared_rates(opened: Adapters, services: Services, control: ControlPlane) -> list[Ticker]:
     """Have what accounts do count on all nodes of a cluster; return what tells it."""
     if opened.shared is None:
@@ -226,7 +231,9 @@ def _line(bus: Bus, chat_log: ChatLog) -> RoomLine:
 
 async def _restrictions(opened: Adapters, hub: Hub, tasks: asyncio.TaskGroup) -> Restrictions:
     """Return what users may not do, and have bans end connections."""
-    restrictions = Restrictions(opened.store.restrictions, opened.bus, opened.clock, tasks)
+    restrictions = Restrictions(
+        opened.store.restrictions, opened.bus, opened.clock, tasks, _backstop_seconds(opened)
+    )
     restrictions.when_banned(hub.enforce)
     await restrictions.start()
     return restrictions
