@@ -25,6 +25,12 @@ settings.load_profile("greenroom")
 Measured = Callable[[str, object], None]
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard by what the tests start: a shell has its background jobs ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of a Chromium. Without one the test is skipped; in CI it fails."""

@@ -19,7 +19,7 @@ from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.process.randomness import new_key
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from tests.running.attacks import Target, answer_to, attacked, frames_after
-from tests.running.process import cpu_seconds, resident
+from tests.running.process import cpu_seconds, resident, sockets
 from tests.running.service import environment
 from tests.running.wire import (
     PING,
@@ -86,11 +86,7 @@ def test_claims_count_once_they_are_verified(target: Target) -> None:
 
 def test_nothing_else_listens(target: Target) -> None:
     """CVE-2021-43799: the process has one port, and without being told so only on loopback."""
-    inodes = {
-        link.readlink().name.removeprefix("socket:[").rstrip("]")
-        for link in Path(f"/proc/{target.service.process.pid}/fd").iterdir()
-        if link.readlink().name.startswith("socket:[")
-    }
+    inodes = sockets(target.service)
     listening = [
         fields[1]
         for table in ("tcp", "tcp6", "udp", "udp6")

@@ -40,6 +40,15 @@ def descriptors(service: Service) -> int:
     return sum(1 for _ in Path(f"/proc/{service.process.pid}/fd").iterdir())
 
 
+def sockets(service: Service) -> set[str]:
+    """Return the inodes of the sockets that the process has open."""
+    names = set()
+    for link in Path(f"/proc/{service.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            names.add(link.readlink().name)
+    return {name[len("socket:[") : -1] for name in names if name.startswith("socket:[")}
+
+
 def resident(service: Service) -> int:
     """Return the bytes of memory that the process has."""
     status = Path(f"/proc/{service.process.pid}/status").read_text()
