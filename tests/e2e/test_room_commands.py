@@ -1,8 +1,8 @@
 """What a person does in rooms from the command line, against the real process.
 
 Covers: greenroom.cli.room.acting, greenroom.cli.room.being, greenroom.cli.room.chat,
-greenroom.cli.room.command, greenroom.cli.room.say, greenroom.cli.room.service,
-greenroom.cli.room.tail
+greenroom.cli.room.command, greenroom.cli.room.say, greenroom.cli.room.screen,
+greenroom.cli.room.service, greenroom.cli.room.tail
 """
 
 import fcntl
@@ -256,17 +256,58 @@ def test_two_people_chat(command: Command, service: Service, tmp_path: Path) -> 
         bob.type("//not a command")
         alice.printed("bob: /not a command")
         alice.type("/kick bob")
-        alice.printed("not done: 403")
+        alice.printed("-- /kick is for moderators")
         alice.type("/dance")
-        alice.printed("-- there is no command /dance: /ids shows")
+        alice.printed("-- there is no command /dance; /help shows those there are")
         alice.type("/help")
-        alice.printed("-- /ids shows")
+        alice.printed("-- /ids  show the ids")
         bob.type("/help")
-        bob.printed("-- /delete ID")
+        bob.printed("-- /delete ID [REASON]  take a message back")
         bob.type("/kick alice loud")
         alice.printed("the connection ended: serverDisconnect")
         assert alice.process.wait(30) == 0
         assert bob.end() == 0
+
+
+def test_a_moderator_types_the_commands_of_the_room(
+    command: Command, service: Service, tmp_path: Path
+) -> None:
+    """Those that are not the chat's own go to the room, where it has them; nobody else sees one."""
+    with (
+        beside(service, tmp_path, "erin", "chat", "den", "--as", "erin") as erin,
+        beside(service, tmp_path, "judge", "chat", "den", "--as", "judge", "--moderator") as judge,
+    ):
+        for person in (erin, judge):
+            person.printed("you are in den")
+        judge.type("/help")
+        judge.printed("-- in this room:")
+        judge.printed("-- /timeout USER 10m [REASON]\n-- /mute")
+        judge.type("/timeout erin 10m spam")
+        judge.printed("-- erin: MUTE for 600 seconds")
+        erin.printed("-- you are restricted: MUTE until")
+        erin.type("hello")
+        erin.printed("-- not done: 403")
+        judge.type("/slow soon")
+        judge.printed("-- not done: 400: Usage: /slow 30s | off")
+        judge.type("/slow 30s")
+        erin.printed("-- the room now has slowModeSeconds 30")
+        judge.type("//slow is what I typed")
+        assert said_by("judge", erin.printed("/slow is")) == ["/slow is what I typed"]
+        arn = json.loads(said(command("room", "show", "den", "--json")))["arn"]
+        settings = ("--room-identifier", arn, "--settings", "commands=false")
+        said(command("api", "update-room-settings", *settings))
+        judge.printed("-- the room now has commands false")
+        judge.type("/freeze")
+        judge.printed("-- there is no command /freeze; /help shows")
+        judge.type("/help")
+        judge.printed("-- the room has no commands: its setting `commands` is off")
+        judge.type("//over")
+        assert said_by("judge", erin.printed("/over"))[1:] == ["/over"]
+
+
+def said_by(user: str, lines: list[str]) -> list[str]:
+    """Return what somebody said, as a chat printed it."""
+    return [line.partition(f"{user}: ")[2] for line in lines if f" {user}: " in line]
 
 
 def test_what_is_no_text_is_not_said(service: Service, tmp_path: Path) -> None:

@@ -27,15 +27,20 @@ def chat_room(
     capabilities: Sequence[Capability] = (),
     attributes: dict[str, str] | None = None,
     attempts: int | None = 3,
+    *,
+    events: bool = False,
 ) -> ChatRoom:
-    """Return a room to connect to, with tokens that this command may create."""
+    """Return a room to connect to, with tokens that this command may create.
+
+    `events` asks for what the service itself tells of the room.
+    """
 
     async def provide() -> object:
         return await asyncio.to_thread(rooms.token, room_arn, user_id, capabilities, attributes)
 
     context = rooms.tls
     return ChatRoom(
-        websocket_url(rooms.endpoint),
+        websocket_url(rooms.endpoint) + ("?events=on" if events else ""),
         provide,
         max_reconnect_attempts=attempts,
         ssl=True if context is None else context,

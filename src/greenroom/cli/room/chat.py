@@ -1,24 +1,30 @@
-"""`greenroom chat`: be in a room, in the terminal."""
+"""`greenroom chat`: be in a room, in the terminal.
+
+A line that begins with a slash is a command: one of a few of its own (`OWN`), else, for a moderator
+in a room that has them, one of the room's; any other is told, and not said. Two slashes begin a
+message with one.
+"""
 
 import asyncio
 import getpass
-import io
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 
 import click
+import msgspec
 
 from greenroom.cli.escaping import printable
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.options import ending
 from greenroom.cli.room.being import chat_command, chat_room
+from greenroom.cli.room.own_events import OwnEvents
 from greenroom.cli.room.printing import line_of
+from greenroom.cli.room.screen import QUIT, Screen, terminal_kept
 from greenroom.cli.room.service import Rooms, a_room
 from greenroom.client import (
     ChatDisconnected,
     ChatError,
+    ChatEvent,
     ChatMessage,
     ChatRoom,
     DeleteMessageRequest,
@@ -27,20 +33,37 @@ from greenroom.client import (
     RequestTimeout,
 )
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
+from greenroom.model.token_attributes import SERVICE_USER
 
-_PROMPT = "> "
 
-_QUIT = "/quit"
-_NO_TEXT = "not said: a line that is not UTF-8"
-_HELP = "/ids shows the ids of messages, /quit leaves; what begins with // is said with one /"
-_MODERATION = "/delete ID [REASON], /kick USER [REASON]"
-_KNOWN = ("/help", "/delete", "/kick")
+class Own(msgspec.Struct, frozen=True):
+    """One of the chat's own commands."""
+
+    usage: str
+    meaning: str
+    moderators: bool = False
+
+
+OWN: Mapping[str, Own] = {
+    "/delete": Own("ID [REASON]", "take a message back", moderators=True),
+    "/kick": Own("USER [REASON]", "end a user's connections", moderators=True),
+    "/ids": Own("", "show the ids of messages, or no longer"),
+    "/help": Own("", "show this"),
+    QUIT: Own("", "leave, as Ctrl-D does"),
+}
+"""The chat's own commands; what else begins with a slash is the room's."""
+
+_LITERAL = "//TEXT  say /TEXT"
 
 
 @click.command()
 @a_room
 @click.option("--as", "user", help="Who you are: the token's user id.  [your login name]")
-@click.option("--moderator", is_flag=True, help="May delete messages and disconnect users, too.")
+@click.option(
+    "--moderator",
+    is_flag=True,
+    help="May delete messages, disconnect users, and type the room's commands, such as /ban.",
+)
 @chat_command
 def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     """Chat in a room: type to say something, /help shows what else there is.
@@ -48,35 +71,22 @@ def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     A room that does not exist is made.
     """
     arn = found.find_or_make(room)
-    can = list(IVS_CAPABILITIES) if moderator else [Capability.SEND_MESSAGE]
-    made = chat_room(found, arn, user or getpass.getuser(), can)
-    with suppress(KeyboardInterrupt), _terminal_kept():
-        asyncio.run(_Chat(made, printable(room), moderator=moderator).run())
-
-
-@contextmanager
-def _terminal_kept() -> Iterator[None]:
-    """Leave the terminal as it was: the thread that reads lines there may end inside of `input`."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    import termios
-
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+    can = [*IVS_CAPABILITIES, Capability.MODERATE] if moderator else [Capability.SEND_MESSAGE]
+    user = user or getpass.getuser()
+    made = chat_room(found, arn, user, can, events=True)
+    with suppress(KeyboardInterrupt), terminal_kept():
+        asyncio.run(_Chat(made, printable(room), user, moderator=moderator).run())
 
 
 class _Chat:
     """One person in one room."""
 
-    def __init__(self, room: ChatRoom, name: str, *, moderator: bool) -> None:
+    def __init__(self, room: ChatRoom, name: str, user: str, *, moderator: bool) -> None:
         self._room = room
         self._moderator = moderator
         self._name = name
-        self._screen = _Screen()
+        self._screen = Screen()
+        self._own = OwnEvents(user)
         self._ids = False
 
     async def run(self) -> None:
@@ -98,15 +108,20 @@ class _Chat:
 
     async def _show(self) -> None:
         async for entity in self._room:
-            line = line_of(entity)
-            if self._ids and isinstance(entity, ChatMessage):
-                line += click.style(f"  [{entity.id}]", dim=True)
-            self._screen.show(line)
+            if isinstance(entity, ChatEvent) and self._own.takes(entity):
+                self._screen.note(self._own.said(entity))
+            elif isinstance(entity, ChatMessage) and entity.sender.user_id == SERVICE_USER:
+                self._screen.note(entity.content)  # the answer to a command, for this person alone
+            else:
+                line = line_of(entity)
+                if self._ids and isinstance(entity, ChatMessage):
+                    line += click.style(f"  [{entity.id}]", dim=True)
+                self._screen.show(line)
 
     async def _type(self) -> None:
         lines: asyncio.Queue[str | None] = asyncio.Queue()
         self._screen.read(lines.put_nowait)
-        while (line := await lines.get()) is not None and line != _QUIT:
+        while (line := await lines.get()) is not None and line != QUIT:
             if not line.strip():
                 continue
             try:
@@ -116,81 +131,48 @@ class _Chat:
 
     async def _act(self, line: str) -> None:
         verb, _, rest = line.partition(" ")
-        subject, _, reason = rest.strip().partition(" ")
-        if verb == "/delete" and subject:
-            await self._room.delete_message(DeleteMessageRequest(subject, reason or None))
-        elif verb == "/kick" and subject:
-            await self._room.disconnect_user(DisconnectUserRequest(subject, reason or None))
+        if not line.startswith("/"):
+            await self._room.send_message(line)
+        elif line.startswith("//"):
+            # The service, too, takes one slash away where a moderator may type commands.
+            commands = await self._room_commands()
+            await self._room.send_message(line if commands else line[1:])
+        elif verb in OWN:
+            await self._own_command(verb, rest.strip())
+        elif await self._room_commands():
+            await self._room.send_message(line)
+        else:
+            self._screen.note(f"there is no command {verb}; /help shows those there are")
+
+    async def _own_command(self, verb: str, rest: str) -> None:
+        subject, _, reason = rest.partition(" ")
+        if OWN[verb].moderators and not self._moderator:
+            self._screen.note(f"{verb} is for moderators: greenroom chat --moderator")
         elif verb == "/ids":
             self._ids = not self._ids
             self._screen.note("ids are shown" if self._ids else "ids are not shown")
-        elif verb.startswith("/") and not verb.startswith("//"):
-            self._screen.note(self._help(verb))
+        elif verb == "/help":
+            await self._help()
+        elif not subject:
+            self._screen.note(f"usage: {verb} {OWN[verb].usage}")
+        elif verb == "/delete":
+            await self._room.delete_message(DeleteMessageRequest(subject, reason or None))
+        elif verb == "/kick":
+            await self._room.disconnect_user(DisconnectUserRequest(subject, reason or None))
         else:
-            # Two slashes begin a message that begins with one.
-            await self._room.send_message(line.removeprefix("/"))
+            self._screen.note(f"{verb} takes nothing behind it")
 
-    def _help(self, verb: str) -> str:
-        text = f"{_MODERATION}, {_HELP}" if self._moderator else _HELP
-        return text if verb in _KNOWN else f"there is no command {verb}: {text}"
+    async def _help(self) -> None:
+        for name, own in OWN.items():
+            if self._moderator or not own.moderators:
+                self._screen.note(f"{name} {own.usage}".rstrip() + f"  {own.meaning}")
+        self._screen.note(_LITERAL)
+        if await self._room_commands():
+            self._screen.note("in this room:")
+            await self._room.send_message("/help")
+        elif self._moderator:
+            self._screen.note("the room has no commands: its setting `commands` is off")
 
-
-class _Screen:
-    """A terminal in which lines come while a person types; without one, plain input and output."""
-
-    def __init__(self) -> None:
-        self._interactive = sys.stdin.isatty() and sys.stdout.isatty()
-
-    def read(self, give: Callable[[str | None], None]) -> None:
-        """Give each line of the input, None at its end; the input is read in a thread."""
-        loop = asyncio.get_running_loop()
-
-        def run() -> None:
-            while True:
-                try:
-                    line = input(_PROMPT) if self._interactive else _line()
-                    line.encode()
-                except (EOFError, OSError):
-                    line = None
-                except UnicodeError:
-                    with suppress(RuntimeError):
-                        loop.call_soon_threadsafe(self.note, _NO_TEXT)
-                    continue
-                with suppress(RuntimeError):  # the loop has ended
-                    loop.call_soon_threadsafe(give, line)
-                if line is None or line == _QUIT:
-                    return
-
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            # Else the lines around one that is not UTF-8 are lost with it.
-            sys.stdin.reconfigure(errors="surrogateescape")
-        if self._interactive:
-            with suppress(ImportError):
-                import readline  # noqa: F401 - `input` uses it when it is there
-        threading.Thread(target=run, daemon=True, name="typing").start()
-
-    def show(self, line: str) -> None:
-        """Print a line above what is being typed."""
-        if not self._interactive:
-            click.echo(line)
-            return
-        typed = ""
-        with suppress(ImportError):
-            import readline
-
-            typed = readline.get_line_buffer()
-        click.echo(f"\r\033[K{line}\n{_PROMPT}{typed}", nl=False)
-
-    def note(self, text: str) -> None:
-        """Print what the command itself has to say."""
-        if self._interactive:
-            self.show(click.style(f"-- {printable(text)}", dim=True))
-        else:
-            click.echo(f"-- {printable(text)}", err=True)
-
-
-def _line() -> str:
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line.rstrip("\n")
+    async def _room_commands(self) -> bool:
+        """Return whether this person types commands of the room; the service says so at first."""
+        return self._moderator and await self._own.commands(self._room.timeout)
