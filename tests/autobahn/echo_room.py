@@ -15,6 +15,7 @@ from greenroom.messaging.edge import Edge, State
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.protocol import frames, handshake
 from greenroom.protocol.session import Session
+from greenroom.protocol.wishes import NO_WISHES
 
 CLAIMS = ChatTokenClaims(
     token_id="echo",
@@ -53,7 +54,7 @@ class EchoUpgrading(upgrading.Upgrading):
 
     async def _admit(self, method: bytes, headers: upgrading.Headers, _target: bytes) -> None:
         upgrade = handshake.parse_upgrade(method, [*headers, ANY_TOKEN])
-        self._open(upgrade, Session(CLAIMS, 0, 0), "", perf_counter())
+        self._open(upgrade, Session(CLAIMS, 0, 0), NO_WISHES, "", perf_counter())
 
 
 if __name__ == "__main__":

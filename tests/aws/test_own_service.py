@@ -31,7 +31,8 @@ def test_the_settings_are_those_of_the_table() -> None:
         member = settings.members[each.name]
         assert member.type_name == types[each.kind]
         if each.kind is Kind.NUMBER:
-            assert (member.metadata["min"], member.metadata["max"]) == (0, each.most)
+            bounds = (member.metadata["min"], member.metadata["max"])
+            assert bounds == (each.least, each.most)
     named = MODEL["shapes"]["SettingName"]["enum"]
     assert named == [each.name for each in ROOM_SETTINGS]
 

@@ -1,7 +1,7 @@
 """What rooms keep in memory: contiguous, bounded, and honest about what is not there any more."""
 
-from greenroom.bus.base import Deliver, Disconnect, History, RoomEnvelope
-from greenroom.bus.rings import EACH_BYTES, MOST_KEPT, RING_BYTES, Rings
+from greenroom.bus.base import MOST_KEPT, Deliver, Disconnect, History, RoomEnvelope
+from greenroom.bus.rings import EACH_BYTES, RING_BYTES, Rings
 
 HERE = "room"
 

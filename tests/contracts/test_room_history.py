@@ -5,8 +5,16 @@ from functools import partial
 
 import pytest
 
-from greenroom.bus.base import Arrival, Before, Bus, Deliver, History, Recovered, RoomEnvelope
-from greenroom.bus.rings import MOST_KEPT
+from greenroom.bus.base import (
+    MOST_KEPT,
+    Arrival,
+    Before,
+    Bus,
+    Deliver,
+    History,
+    Recovered,
+    RoomEnvelope,
+)
 
 ROOM = "room"
 

@@ -27,7 +27,7 @@ from tests.stand_ins.values import NOW
 ROLES = st.lists(st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True), max_size=3, unique=True)
 VALUES = {
     Kind.SWITCH: st.booleans(),
-    Kind.NUMBER: st.integers(0, 30),
+    Kind.NUMBER: st.integers(1, 30),
     Kind.ROLES: ROLES.map(tuple),
     Kind.SETTINGS: st.sampled_from(["", "frozen=true", "writers=vip+mod slow-mode-seconds=5"]),
 }
@@ -52,6 +52,7 @@ def test_both_forms_say_the_same(values: dict[str, Value]) -> None:
         ("frozen", 1),
         ("frozen", "yes"),
         ("frozen", None),
+        ("historyHours", 0),
         ("followerMinutes", -1),
         ("followerMinutes", 525_601),
         ("followerMinutes", 0.5),

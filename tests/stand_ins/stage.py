@@ -13,6 +13,7 @@ import msgspec
 from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
+from greenroom.chat.history import History
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -31,6 +32,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OwnServices
 from greenroom.messaging.redeemer import Redeemer
+from greenroom.messaging.replays import Replays
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
 from greenroom.messaging.upgrading import Upgrades, Upgrading
@@ -243,6 +245,7 @@ class Stage:
                 places, connections_per_account=self.quotas["connections"]
             ),
         )
+        self.replays = Replays(History(self.bus, clock), self.settings, clock, self.ids)
         self._limits, self._tasks = limits, tasks
         self.deadlines, self.turns = Deadlines(), Turns()
 
@@ -275,6 +278,7 @@ class Stage:
             edges=self.edges,
             settings=self.settings,
             rooms=self.rooms,
+            replays=self.replays,
         )
 
     @property

@@ -110,7 +110,9 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     `id` is the message's or event's, `time_ns` its SendTime in nanoseconds since the epoch.
     `configurations` are the ARNs of the logging configurations that it is recorded for. `rate` is
     the room's rate, a second, that it was counted against; 0: it counts for none. `marked` is the
-    frame for moderators where theirs differs, as by a mark on its sender.
+    frame for moderators where theirs differs, as by a mark on its sender. `author` is the user who
+    wrote a message that is kept; `deletes` are the ids of the messages that are no longer shown
+    when this has been.
     """
 
     payload: bytes
@@ -123,6 +125,8 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     rate: int = 0
     history: History = History.NONE
     marked: bytes = b""
+    author: str = ""
+    deletes: tuple[str, ...] = ()
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -133,6 +137,10 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
     action: ClassVar[str] = "DisconnectUser"
     rate: ClassVar[int] = 0
+    audience: ClassVar[Audience] = Audience.EVERYBODY
+    marked: ClassVar[bytes] = b""
+    author: ClassVar[str] = ""
+    deletes: ClassVar[tuple[str, ...]] = ()
 
     payload: bytes
     user_id: str
@@ -145,6 +153,9 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 RoomEnvelope = Deliver | Disconnect
 """What has a place in a room's order."""
+
+MOST_KEPT = 1000
+"""Envelopes that are kept in memory of one room: who missed more is not told of each any more."""
 
 Position = int
 """A place in a room's order: it rises, with gaps, and means nothing in another room."""
@@ -190,6 +201,18 @@ class Recovered(msgspec.Struct, frozen=True, gc=False):
     envelopes: Sequence[RoomEnvelope]
     position: Position
     complete: bool
+
+
+class InMemory(msgspec.Struct, frozen=True, gc=False):
+    """What is in memory of a room, oldest first: nothing is missing within `envelopes`.
+
+    `before` is what was earlier, and something may be missing behind it. `more`: there was more
+    before that, or may have been.
+    """
+
+    envelopes: Sequence[RoomEnvelope] = ()
+    before: Sequence[RoomEnvelope] = ()
+    more: bool = True
 
 
 class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -312,6 +335,9 @@ class RoomHistory(Protocol):
 
     def newest(self, room: str) -> RoomEnvelope | None:
         """Return the newest that is in memory, None if none is."""
+
+    def here(self, room: str) -> InMemory:
+        """Return what is in memory now, up to what has arrived here."""
 
 
 class Control(Protocol):

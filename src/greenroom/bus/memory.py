@@ -11,6 +11,7 @@ from greenroom.bus.base import (
     E,
     Grant,
     History,
+    InMemory,
     Position,
     Recovered,
     Renew,
@@ -86,6 +87,9 @@ class MemoryBus:
 
     def newest(self, room: str) -> RoomEnvelope | None:
         return self._ring(room).newest()
+
+    def here(self, room: str) -> InMemory:
+        return self.rings.here(room)
 
     def _ring(self, room: str) -> Ring:
         return self.rings.find(room) or Ring(self._position)

@@ -12,10 +12,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import islice
 
-from greenroom.bus.base import History, Position, Recovered, RoomEnvelope
-
-MOST_KEPT = 1000
-"""Envelopes of one room at most: who missed more is not told of each any more."""
+from greenroom.bus.base import (
+    MOST_KEPT,
+    History,
+    InMemory,
+    Position,
+    Recovered,
+    RoomEnvelope,
+)
 
 MOST_BYTES = 64 << 20
 """What all rings of a node take at most."""
@@ -57,6 +61,10 @@ class Ring:
         """Return the newest."""
         return next(reversed(self.kept.values()), None)
 
+    def all(self) -> InMemory:
+        """Return all there is."""
+        return InMemory(tuple(self.kept.values()), (), len(self.kept) >= MOST_KEPT)
+
 
 class Rings:
     """The rings of a node's rooms. A room that keeps nothing has none, and costs nothing."""
@@ -78,6 +86,11 @@ class Rings:
         if ring is not None:
             self._rings.move_to_end(room)
         return ring
+
+    def here(self, room: str) -> InMemory:
+        """Return all that a room has."""
+        ring = self.find(room)
+        return _NOTHING if ring is None else ring.all()
 
     def take(self, room: str, position: Position, envelopes: Sequence[RoomEnvelope]) -> None:
         """Keep what comes next in a room, of that what is to be kept."""
@@ -136,6 +149,9 @@ class Rings:
         while self.bytes > self._most_bytes:
             self.forget(next(iter(self._rings)))
             self.dropped += 1
+
+
+_NOTHING = InMemory()
 
 
 def _size(envelope: RoomEnvelope) -> int:

@@ -27,10 +27,11 @@ from greenroom.bus.base import (
     Deliver,
     Disconnect,
     Grant,
+    History,
     RoomLine,
 )
 from greenroom.chat import gates
-from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.in_force import NONE, SettingsInForce
 from greenroom.chat.kicks import Kicks
 from greenroom.chat.marks import marked
 from greenroom.chat.modes import Modes
@@ -160,7 +161,8 @@ class Chat:
             payload = events.encode_event(
                 event_id, request_id, events.DELETE_MESSAGE, attributes, time_ns
             )
-            return _event(payload, DeleteMessage.operation, event_id, time_ns, room)
+            shown = self._event(payload, DeleteMessage.operation, event_id, time_ns, room)
+            return msgspec.structs.replace(shown, deletes=(message_id,))
 
         await _done(self._publish(DeleteMessage.operation, room_arn, grant))
         return event_id
@@ -200,7 +202,8 @@ class Chat:
             # What waits behind it here may get its place before this is heard.
             self._kicks.note(room_arn, user_id)
             configurations = () if room is None else room.logging_configuration_identifiers
-            return Disconnect(payload, user_id, why, event_id, time_ns, configurations)
+            history = History.NONE if room is None else self.settings.history(room)
+            return Disconnect(payload, user_id, why, event_id, time_ns, configurations, history)
 
         await _done(self._publish(DisconnectUser.operation, room_arn, grant))
 
@@ -219,7 +222,7 @@ class Chat:
         def grant(before: Before) -> Deliver:
             time_ns = self._send_time(before)
             payload = events.encode_event(event_id, "", name, attributes, time_ns)
-            return _event(payload, "SendEvent", event_id, time_ns, room)
+            return self._event(payload, "SendEvent", event_id, time_ns, room)
 
         await _done(self._publish("SendEvent", room_arn, grant))
         return event_id
@@ -262,7 +265,7 @@ class Chat:
         def grant(before: Before) -> Deliver:
             time_ns = self._send_time(before)
             payload = events.encode_event(event_id, "", name, attributes, time_ns)
-            shown = _event(payload, operation, event_id, time_ns, room)
+            shown = self._event(payload, operation, event_id, time_ns, room)
             return msgspec.structs.replace(shown, audience=audience, user_id=user_id)
 
         await _done(self._publish(operation, str(room.arn), grant))
@@ -359,6 +362,7 @@ class Chat:
         request_id = action.request_id
         pace = self._modes.pace(room, sender, action.content)
         resets = self._rooms.resets
+        history = self.settings.history(room)
         held = None
         if self._restrictions is not None:
             held = self._restrictions.held(sender.room_arn, room.arn.account, sender.user_id)
@@ -390,6 +394,8 @@ class Chat:
                 rate=rate,
                 # Where it counts, other nodes are to know who has sent something.
                 user_id="" if pace is None else sender.user_id,
+                history=history,
+                author="" if history is NONE else sender.user_id,
             )
             return marked(shown, held, sender.user_id) if held else shown
 
@@ -418,6 +424,18 @@ class Chat:
             if envelope.user_id and envelope.action == SendMessage.operation:
                 user = (arrival.room, envelope.user_id)
                 self._modes.recent.note(user, envelope.id, self._clock.monotonic())
+
+    def _event(
+        self, payload: bytes, action: str, event_id: str, time_ns: int, room: Room
+    ) -> Deliver:
+        return Deliver(
+            payload,
+            action,
+            id=event_id,
+            time_ns=time_ns,
+            configurations=room.logging_configuration_identifiers,
+            history=self.settings.history(room),
+        )
 
     def _count(self, action: str) -> None:
         counts = self.requests if action in self.requests else self.own_events
@@ -459,16 +477,6 @@ class Chat:
             else:
                 now = last + 1
         return now
-
-
-def _event(payload: bytes, action: str, event_id: str, time_ns: int, room: Room) -> Deliver:
-    return Deliver(
-        payload,
-        action,
-        id=event_id,
-        time_ns=time_ns,
-        configurations=room.logging_configuration_identifiers,
-    )
 
 
 async def _placed(waiting: Awaitable[object] | None) -> object:

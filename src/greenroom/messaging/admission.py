@@ -12,6 +12,7 @@ what stands last uses it up: who is refused for a reason that passes comes in wi
 """
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -33,6 +34,13 @@ from greenroom.tokens.key_ring import (
     TokenRejected,
     open_claims,
 )
+
+Prepare = Callable[[ChatTokenClaims], Awaitable[None]]
+"""Does what takes time before somebody who is admitted is in his room."""
+
+
+async def _prepare_nothing(_claims: ChatTokenClaims) -> None:
+    """Have nothing to do before."""
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,21 +70,21 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     admitting_of: dict[tuple[str, str], int] = {}
     """The same by room and user, and by room with an empty user."""
 
-    async def admit(self, token: str) -> ChatTokenClaims:
-        """Return what the token says, and use it up.
+    async def admit(self, token: str, prepare: Prepare = _prepare_nothing) -> ChatTokenClaims:
+        """Return what the token says, and use it up; `prepare` has a place and the room followed.
 
         Raises:
             HandshakeRefused: with the status and the reason.
         """
         claims = self._open(token)
         try:
-            await self._use_up(claims)
+            await self._use_up(claims, prepare)
         except HandshakeRefused as refused:
             refused.room = claims.room_arn
             raise
         return claims
 
-    async def _use_up(self, claims: ChatTokenClaims) -> None:
+    async def _use_up(self, claims: ChatTokenClaims, prepare: Prepare) -> None:
         if self.clock.now_ms() >= claims.token_expires:
             raise Refusal.TOKEN_EXPIRED.error()
         if self.hub.draining:
@@ -93,6 +101,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
                 if following is not None:
                     await following
                 first = await self.redeemer.redeem(claims.token_id, claims.token_expires)
+                if first:
+                    await prepare(claims)
             finally:
                 # The connection joins the hub right afterwards, in the same turn of the loop.
                 self._leave_place(room.arn, claims)

@@ -48,6 +48,7 @@ class Edge(asyncio.Protocol):
     # Slots, and the address's bytes, which many share, because there are fifty thousand of these.
     __slots__ = (
         "_address",
+        "_allowance",
         "_busy",
         "_decoder",
         "_early",
@@ -87,6 +88,8 @@ class Edge(asyncio.Protocol):
         self._busy = True
         # Whether the transport holds bytes: all that follows must queue up behind them.
         self._held = False
+        # How much more than the bound may wait: what it began with, until that is written.
+        self._allowance = 0
         self._way = straight_way(transport)
         self._timer: Deadline | None = None
         self._unanswered = 0
@@ -103,6 +106,7 @@ class Edge(asyncio.Protocol):
         # The transport tells as soon as it cannot write everything at once; not, when it told whose
         # the connection was before that it holds answers which that client did not read.
         self._transport.set_write_buffer_limits(high=0)
+        self._allowance = len(answer)
         self._held = self._transport.get_write_buffer_size() > 0
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
         way = self._straight()
@@ -111,6 +115,8 @@ class Edge(asyncio.Protocol):
             write_all((self,), (way,), answer)
         else:
             self._transport.write(answer)
+        if not self._held:
+            self._allowance = 0
         self._early = early
         self._resume()
 
@@ -358,6 +364,7 @@ class Edge(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Have the room's frames go straight to the socket again: nothing waits."""
         self._held = False
+        self._allowance = 0
         self._change_way()
 
     def _straight(self) -> Way:
@@ -369,7 +376,8 @@ class Edge(asyncio.Protocol):
             self._services.hub.write_to(self.session.claims.room_arn, self, self._straight())
 
     def _check_queue(self) -> None:
-        if self._transport.get_write_buffer_size() > self._services.limits.outbound_bytes:
+        most = self._services.limits.outbound_bytes + self._allowance
+        if self._transport.get_write_buffer_size() > most:
             self._drop(DisconnectReason.SLOW_READER)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -33,6 +33,7 @@ from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.messaging.members import Members, Part, SealedPart
 from greenroom.messaging.sealed import SealedSender
 from greenroom.messaging.sockets import write_all
+from greenroom.messaging.views import BY_NAME, VIEWS, payload_for
 from greenroom.protocol.actions import OPERATIONS
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.wishes import View
@@ -42,24 +43,6 @@ FLUSH_INTERVAL = 0.02
 """Seconds between the flushes of a busy room."""
 
 _EVERYBODY = Audience.EVERYBODY  # looked up once: in Python 3.11 a member costs 50 ns each time
-
-_BY_NAME = {
-    Audience.SENDER: tuple(View),
-    Audience.YOU: (View.EVENTS, View.MODERATORS),
-    Audience.SHADOWED: tuple(View),
-}
-"""The views of the user's own connections that are shown a frame, where its audience is by name."""
-
-_VIEWS = {
-    Audience.EVERYBODY: tuple(View),
-    Audience.PLAIN: (View.PLAIN,),
-    Audience.EVENTS: (View.EVENTS, View.MODERATORS),
-    Audience.MODERATORS: (View.MODERATORS,),
-    Audience.SENDER: (),
-    Audience.YOU: (),
-    Audience.SHADOWED: (View.MODERATORS,),
-}
-"""The views that are shown a frame, whoever it is, by its audience."""
 
 SLICE = 1024
 """Connections written to before the loop may do something else: about 5 ms."""
@@ -134,9 +117,9 @@ class Fanout:
         audience = envelope.audience
         if envelope.action == SETTINGS:
             room.settings_told = None
-        if audience in _BY_NAME and room.reaches(envelope.user_id, 1):
+        if audience in BY_NAME and room.reaches(envelope.user_id, 1):
             return True
-        return any(room.number(view) for view in _VIEWS[audience])
+        return any(room.number(view) for view in VIEWS[audience])
 
     def _schedule(self, room: Members) -> None:
         room.scheduled = True
@@ -209,7 +192,7 @@ class Fanout:
         named = frozenset(
             envelope.user_id
             for envelope in room.pending
-            if isinstance(envelope, Deliver) and envelope.audience in _BY_NAME
+            if isinstance(envelope, Deliver) and envelope.audience in BY_NAME
         )
         apart = room.of_users(named) if named else []
         if not apart:
@@ -300,7 +283,7 @@ class Fanout:
         for envelope in room.pending:
             action, number = envelope.action, connections
             if room.narrow and isinstance(envelope, Deliver):
-                number = sum(room.number(view) for view in _VIEWS[envelope.audience])
+                number = sum(room.number(view) for view in VIEWS[envelope.audience])
             deliveries[action] = deliveries.get(action, 0) + number
         self.delivered_bytes += size
         room.begun = perf_counter() if size else 0.0
@@ -312,16 +295,5 @@ class Fanout:
 
 def _shown(envelopes: Sequence[RoomEnvelope], view: View, user_id: str | None = None) -> bytes:
     """Return the frames of those envelopes that a view is shown, or a user in it, joined."""
-    shown = []
-    for envelope in envelopes:
-        if isinstance(envelope, Deliver):
-            views = _VIEWS[envelope.audience]
-            if envelope.user_id == user_id:
-                views = _BY_NAME.get(envelope.audience, views)
-            if view not in views:
-                continue
-            if envelope.marked and view is View.MODERATORS:
-                shown.append(text_frame(envelope.marked))
-                continue
-        shown.append(text_frame(envelope.payload))
-    return b"".join(shown)
+    payloads = (payload_for(envelope, view, user_id) for envelope in envelopes)
+    return b"".join([text_frame(payload) for payload in payloads if payload is not None])

@@ -83,6 +83,13 @@ class Hub:
         if room is not None and room.settings_told is None:
             room.settings_told = settings
 
+    def to_come(self, room_arn: str) -> frozenset[str]:
+        """Return the ids of what has arrived in a room, and who joins now is yet to be shown."""
+        room = self._rooms.get(room_arn)
+        if room is None or not room.pending:
+            return _NOTHING
+        return frozenset(envelope.id for envelope in room.pending)
+
     def reaches(self, room_arn: str, user_id: str, number: int) -> bool:
         """Return whether a user has so many connections in the room on this node."""
         room = self._rooms.get(room_arn)
@@ -243,6 +250,9 @@ class Hub:
             connection.revoke()
         if rest := connections[SLICE:]:
             asyncio.get_running_loop().call_soon(self._revoke, rest)
+
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 def _drain(connections: list[Connection]) -> None:

@@ -5,8 +5,9 @@ unfinished, the deadline, the request. An open one is an `Edge`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -18,17 +19,20 @@ from greenroom.messaging.admission import Admission
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.edge_services import EdgeServices
+from greenroom.messaging.replays import Replays
 from greenroom.messaging.reset import reset
 from greenroom.messaging.welcome import welcome
+from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.message import IdSource
+from greenroom.model.room import Room
 from greenroom.network import addresses
 from greenroom.network.origins import AllowedOrigins
 from greenroom.network.visitors import Refused, Visit
 from greenroom.protocol import handshake
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.session import Session
-from greenroom.protocol.wishes import View, asked_in, wishes_of
+from greenroom.protocol.wishes import View, Wishes, asked_in, wishes_of
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -47,6 +51,7 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
     edges: EdgeServices
     settings: Settings
     rooms: RoomsCache
+    replays: Replays
 
     def begin(
         self,
@@ -71,6 +76,7 @@ class Upgrading(asyncio.Protocol):
         "_answered",
         "_early",
         "_edges",
+        "_known",
         "_timer",
         "_transport",
         "_upgrades",
@@ -87,6 +93,8 @@ class Upgrading(asyncio.Protocol):
         # Behind a trusted proxy another one than the visit's, whose peer is the proxy.
         self._address = visit.address
         self._early = early
+        # The room, where something of before is to be shown.
+        self._known: Room | None = None
         self._answered = False
         self._timer = self._after(upgrades.handshake_seconds, self._too_slow)
 
@@ -102,7 +110,7 @@ class Upgrading(asyncio.Protocol):
             upgrade = handshake.parse_upgrade(method, headers)
             asked = asked_in(target)
             admission = self._upgrades.admission
-            claims = await admission.admit(upgrade.token)
+            claims = await admission.admit(upgrade.token, partial(self._prepare, asked))
             # From here to the hub nothing awaits: the place that was taken is not given back
             # before the connection has it, and a key that is killed meets it in one of the two.
             key_id = admission.key_id(upgrade.token)
@@ -110,7 +118,7 @@ class Upgrading(asyncio.Protocol):
                 return
             wishes, rate = wishes_of(claims, asked), self._upgrades.rate
             session = Session(claims, rate, self._upgrades.clock.now(), wishes.view(claims))
-            self._open(upgrade, session, key_id, begun)
+            self._open(upgrade, session, wishes, key_id, begun)
         except handshake.HandshakeRefused as refused:
             self._refuse(refused)
         except Exception:
@@ -134,8 +142,19 @@ class Upgrading(asyncio.Protocol):
                 raise handshake.Refusal.ADDRESS_FULL.error() from None
         self._address = address
 
+    async def _prepare(self, asked: Mapping[str, str], claims: ChatTokenClaims) -> None:
+        wishes = wishes_of(claims, asked)
+        if wishes.history or wishes.since:
+            self._known = await self._upgrades.rooms.get(claims.room_arn)
+            await self._upgrades.replays.prepare(claims, wishes)
+
     def _open(
-        self, upgrade: handshake.Upgrade, session: Session, key_id: str, begun: float
+        self,
+        upgrade: handshake.Upgrade,
+        session: Session,
+        wishes: Wishes,
+        key_id: str,
+        begun: float,
     ) -> None:
         self._answered = True
         self._timer.cancel()
@@ -146,26 +165,29 @@ class Upgrading(asyncio.Protocol):
         self._edges.metrics.connects.inc()
         self._edges.metrics.handshake_seconds.observe(perf_counter() - begun)
         answer = handshake.accept_response(upgrade)
-        if session.view is View.PLAIN:
-            edge.open(answer, self._early)
-        else:
-            self._open_with_events(edge, answer)
+        room = self._room(session.claims)
+        if session.view is not View.PLAIN:
+            answer += self._welcome(session.claims, room)
+        if room is not None:
+            to_come = self._edges.hub.to_come(session.claims.room_arn)
+            answer += self._upgrades.replays.first(session, wishes, room, to_come)
+        edge.open(answer, self._early)
+        if session.view is not View.PLAIN and room is not None:
+            in_force = self._upgrades.settings.in_force(room)
+            self._edges.hub.note_told(session.claims.room_arn, in_force)
 
-    def _open_with_events(self, edge: Edge, answer: bytes) -> None:
-        """Say first where the client is, before everything of the room."""
-        upgrades, claims = self._upgrades, edge.session.claims
-        settings, told = upgrades.settings, dict[str, str]()
+    def _room(self, claims: ChatTokenClaims) -> Room | None:
         try:
-            room = upgrades.rooms.peek(claims.room_arn)
+            return self._upgrades.rooms.peek(claims.room_arn)
         except (KeyError, ResourceNotFoundException):
             # It changed while the token was used up: the event that says so is yet to come.
-            room = None
-        if room is not None:
-            told = settings.event_attributes(room)
-        first = welcome(claims, told, upgrades.ids(), upgrades.clock.wall_ns())
-        edge.open(answer + text_frame(first), self._early)
-        if room is not None:
-            self._edges.hub.note_told(claims.room_arn, settings.in_force(room))
+            return self._known
+
+    def _welcome(self, claims: ChatTokenClaims, room: Room | None) -> bytes:
+        """Say first where the client is, before everything of the room."""
+        upgrades = self._upgrades
+        told = {} if room is None else upgrades.settings.event_attributes(room)
+        return text_frame(welcome(claims, told, upgrades.ids(), upgrades.clock.wall_ns()))
 
     def _refuse(self, refused: handshake.HandshakeRefused) -> None:
         if self._answered:

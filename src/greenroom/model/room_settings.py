@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 
 class RoomSetting(msgspec.Struct, frozen=True):
-    """A row of the table: `most` is the largest number."""
+    """A row of the table: `least` and `most` are the smallest and the largest number."""
 
     name: str
     kind: Kind
@@ -44,6 +44,7 @@ class RoomSetting(msgspec.Struct, frozen=True):
     group: str
     meaning: str
     most: int = 0
+    least: int = 0
 
     @property
     def tag(self) -> str:
@@ -54,7 +55,7 @@ class RoomSetting(msgspec.Struct, frozen=True):
     def rule(self) -> str:
         """Return what a value must be."""
         if self.kind is Kind.NUMBER:
-            return f"must be a number from 0 to {self.most}"
+            return f"must be a number from {self.least} to {self.most}"
         if self.kind is Kind.SWITCH:
             return "must be true or false"
         if self.kind is Kind.SETTINGS:
@@ -93,7 +94,7 @@ class RoomSetting(msgspec.Struct, frozen=True):
             value = int(value)  # the Messaging API's parser makes all numbers floats
         if not isinstance(value, int) or isinstance(value, bool):
             return None
-        return value if 0 <= value <= self.most else None
+        return value if self.least <= value <= self.most else None
 
     def text(self, value: Value) -> str:
         """Return a value as the text of a tag."""
@@ -133,6 +134,7 @@ _SWITCHES = {"true": True, "false": False, "on": True, "off": False}
 
 MODES = "modes"
 COMMANDS = "commands"
+HISTORY = "history"
 SHIELDS = "shield"
 
 ROOM_SETTINGS: tuple[RoomSetting, ...] = (
@@ -176,6 +178,23 @@ ROOM_SETTINGS: tuple[RoomSetting, ...] = (
         most=3_600,
     ),
     RoomSetting(
+        "historyMessages",
+        Kind.NUMBER,
+        0,
+        HISTORY,
+        "how many of the last messages and events are kept for who comes, or comes back; 0: none",
+        most=10_000,
+    ),
+    RoomSetting(
+        "historyHours",
+        Kind.NUMBER,
+        24,
+        HISTORY,
+        "for how long they are kept at most",
+        least=1,
+        most=8_760,
+    ),
+    RoomSetting(
         "commands",
         Kind.SWITCH,
         True,
@@ -208,6 +227,8 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     slow_mode_seconds: int = 0
     emoji_only: bool = False
     duplicate_seconds: int = 0
+    history_messages: int = 0
+    history_hours: int = 24
     commands: bool = True
     shield: bool = False
     shield_settings: str = "slow-mode-seconds=30 duplicate-seconds=60"

@@ -24,6 +24,9 @@ DISCONNECT_USER = "aws:DISCONNECT_USER"
 WELCOME = "greenroom:WELCOME"
 """The first frame of a connection that asked for the service's own events."""
 
+HISTORY = "greenroom:HISTORY"
+"""What follows: how many frames of before, and whether that is all that was missed."""
+
 SETTINGS = "greenroom:SETTINGS"
 """The settings in force in the room, when they changed."""
 

@@ -5,7 +5,9 @@ import asyncio
 import msgspec
 
 from greenroom.audit.log import AuditLog
+from greenroom.bus.base import RoomHistory
 from greenroom.chat.chat import Chat
+from greenroom.chat.history import History
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -21,6 +23,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OwnServices
 from greenroom.messaging.redeemer import Redeemer
+from greenroom.messaging.replays import Replays
 from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
@@ -57,6 +60,7 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
     restrictions: Restrictions
     moderation: Moderation
     rooms: RoomsCache
+    history: RoomHistory
     token_uses: TokenUses
     ring: KeyRing
     clock: Clock
@@ -132,6 +136,7 @@ def _entrance(
         edges=edges,
         settings=below.settings,
         rooms=below.rooms,
+        replays=Replays(History(below.history, clock), below.settings, clock, new_id),
     )
     return EntranceServices(
         visitors=edges.visitors,

@@ -246,6 +246,7 @@ def _below(opened: Adapters, services: Services, moderation: Moderation) -> mess
         restrictions=services.restrictions,
         moderation=moderation,
         rooms=services.rooms,
+        history=opened.bus,
         token_uses=opened.store.token_uses,
         ring=services.ring,
         clock=opened.clock,

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.bus.base import Before, Deliver, History, Recovered, RoomEnvelope
+from greenroom.bus.base import MOST_KEPT, Before, Deliver, History, Recovered, RoomEnvelope
 from greenroom.bus.nats import headers, history, lines, stored, subjects
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.codec import Batch, encode
 from greenroom.bus.nats.connection import Connection, NoAnswer
 from greenroom.bus.nats.history import KEPT_NS, SPANS, earlier
 from greenroom.bus.nats.stored import Message
-from greenroom.bus.rings import MOST_KEPT
 from scripts.servers.nats_server import NatsServer, nats_server
 from tests.running.buses import buses_at, until
 

@@ -18,6 +18,7 @@ from greenroom.bus.base import (
     Debit,
     E,
     Grant,
+    InMemory,
     Position,
     Recovered,
     Renew,
@@ -172,6 +173,9 @@ class NatsBus:
 
     def newest(self, room: str) -> RoomEnvelope | None:
         return self._history.newest(room)
+
+    def here(self, room: str) -> InMemory:
+        return self.rings.here(room)
 
     # Control
 

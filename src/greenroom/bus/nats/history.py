@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from greenroom.bus.base import History, Position, Recovered, RoomEnvelope
+from greenroom.bus.base import MOST_KEPT, History, Position, Recovered, RoomEnvelope
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import headers
 from greenroom.bus.nats.connection import NoAnswer
 from greenroom.bus.nats.line import Line
 from greenroom.bus.nats.stored import Reader, shown
-from greenroom.bus.rings import MOST_KEPT, Ring, Rings
+from greenroom.bus.rings import Ring, Rings
 from greenroom.bus.streams import KEPT_SECONDS
 
 FILL_SECONDS = 3.0

@@ -1,0 +1,159 @@
+"""What was in a room before somebody came, and what he missed who comes back.
+
+- A room shows its last `historyMessages` frames, none older than `historyHours`: what is further
+  back is not there, whoever still has it in memory or on disk.
+- History are messages that are not deleted. A recovery is everything that was missed, deletions
+  included, and without the messages that they are about: or it is none, and says so.
+- Settings and the like are told anew to who comes, and not as they once were.
+"""
+
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from itertools import chain
+
+import msgspec
+
+from greenroom.bus.base import MOST_KEPT, Recovered, RoomEnvelope, RoomHistory
+from greenroom.clock import Clock
+from greenroom.model.room_settings import RoomSettings
+from greenroom.protocol.actions import SendMessage
+
+HOUR_NS = 3600 * 10**9
+
+MOST_BYTES = 1 << 20
+"""Bytes of frames that somebody is given at once; who missed more is given history."""
+
+NOT_REPLAYED = frozenset({"UpdateRoomSettings"})
+"""What is told of anew: the operations whose events are left out."""
+
+Sees = Callable[[RoomEnvelope], bytes | None]
+"""Returns the JSON text that somebody is shown of an envelope, or None."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """How many of the last messages somebody wants, and all behind which id before that."""
+
+    count: int = 0
+    since: str = ""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The frames, oldest first, as JSON; `more`: there are earlier ones, or may be.
+
+    `recovered` is whether they are all that was missed, None if nobody asked for that.
+    """
+
+    frames: Sequence[bytes]
+    more: bool
+    recovered: bool | None = None
+
+
+class History:
+    """Answers out of memory, which is filled before."""
+
+    def __init__(self, rooms: RoomHistory, clock: Clock) -> None:
+        self._rooms = rooms
+        self._clock = clock
+
+    def prepare(self, room: str, wanted: Wanted) -> Awaitable[Recovered] | None:
+        """Have in memory what is wanted of a room that is followed; return what to wait for."""
+        if wanted.since:
+            found = self._rooms.since(room, wanted.since)
+        else:
+            found = self._rooms.recent(room, MOST_KEPT)
+        return None if isinstance(found, Recovered) else found
+
+    def newest(self, room: str) -> str:
+        """Return the id of the newest frame that is in memory of a room, "" if there is none."""
+        newest = self._rooms.newest(room)
+        return "" if newest is None else newest.id
+
+    def find(
+        self, room: str, settings: RoomSettings, wanted: Wanted, sees: Sees, to_come: Container[str]
+    ) -> Found:
+        """Return what somebody is to be shown first; the frames `to_come` are shown later."""
+        here = self._rooms.here(room)
+        if wanted.since:
+            behind = _behind(self._window(settings).of(here.envelopes, to_come), wanted.since, sees)
+            if behind is not None:
+                return Found(behind, more=False, recovered=True)
+        window = self._window(settings)
+        kept = chain(window.of(here.envelopes, to_come), window.of(here.before, ()))
+        frames, more = _messages(kept, wanted.count, sees)
+        more = more or (here.more and not window.is_over)
+        return Found(frames, more, False if wanted.since else None)
+
+    def _window(self, settings: RoomSettings) -> "_Window":
+        return _Window(settings, self._clock.wall_ns())
+
+
+class _Window:
+    """What of a room is not over: so many of the newest frames, and so long."""
+
+    def __init__(self, settings: RoomSettings, now_ns: int) -> None:
+        self._left = settings.history_messages
+        self._since_ns = now_ns - settings.history_hours * HOUR_NS
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether what is further back is not shown any more."""
+        return not self._left
+
+    def of(
+        self, envelopes: Sequence[RoomEnvelope], to_come: Container[str]
+    ) -> Iterator[RoomEnvelope]:
+        """Give those that are not over and do not come later, the newest first."""
+        later = True
+        for envelope in reversed(envelopes):
+            if later and envelope.id in to_come:
+                continue
+            later = False
+            if envelope.time_ns < self._since_ns:
+                self._left = 0
+            if not self._left:
+                return
+            self._left -= 1
+            yield envelope
+
+
+def _behind(kept: Iterable[RoomEnvelope], since: str, sees: Sees) -> list[bytes] | None:
+    """Return what is behind an id, oldest first, of frames that begin with the newest.
+
+    None: it is not known, or too much is behind it.
+    """
+    frames: list[bytes] = []
+    deleted: set[str] = set()
+    size = 0
+    for envelope in kept:
+        if envelope.id == since:
+            frames.reverse()
+            return frames
+        deleted.update(envelope.deletes)
+        if envelope.id in deleted or envelope.action in NOT_REPLAYED:
+            continue
+        frame = sees(envelope)
+        if frame is not None:
+            size += len(frame)
+            frames.append(frame)
+        if size > MOST_BYTES:
+            break
+    return None
+
+
+def _messages(kept: Iterable[RoomEnvelope], count: int, sees: Sees) -> tuple[list[bytes], bool]:
+    """Return so many of the newest messages, oldest first, and whether there are more."""
+    frames: list[bytes] = []
+    deleted: set[str] = set()
+    size, more = 0, False
+    for envelope in kept:
+        if envelope.deletes:
+            deleted.update(envelope.deletes)
+        elif envelope.action == SendMessage.operation and envelope.id not in deleted:
+            frame = sees(envelope)
+            if frame is not None:
+                size += len(frame)
+                if len(frames) == count or size > MOST_BYTES:
+                    more = True
+                    break
+                frames.append(frame)
+    frames.reverse()
+    return frames, more

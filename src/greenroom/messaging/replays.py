@@ -1,0 +1,118 @@
+"""What a connection begins with beside its 101: what was in its room before.
+
+Many who come at once are given the same bytes: what was made for one is kept for the next, for as
+long as nothing new is in the room. It is not where some of it is for one user alone.
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from greenroom.bus.base import RoomEnvelope
+from greenroom.chat.history import Found, History, Wanted
+from greenroom.chat.settings import Settings
+from greenroom.clock import Clock
+from greenroom.messaging.views import BY_NAME, payload_for
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.message import IdSource
+from greenroom.model.room import Room
+from greenroom.model.room_settings import RoomSettings
+from greenroom.protocol import events
+from greenroom.protocol.frames import text_frame
+from greenroom.protocol.session import Session
+from greenroom.protocol.wishes import View, Wishes
+
+MOST_ANSWERS = 64
+MOST_BYTES = 8 << 20
+"""How many answers are kept for others, and of how many bytes together."""
+
+FRESH_SECONDS = 10
+"""How long, at most: what is too old goes, though nothing new has come."""
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """Frames as bytes, how many there are, and what is told of them."""
+
+    data: bytes
+    count: int
+    told: Mapping[str, str]
+
+
+class Replays:
+    """Makes them."""
+
+    def __init__(self, history: History, settings: Settings, clock: Clock, ids: IdSource) -> None:
+        self._history = history
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._made: OrderedDict[object, Replay] = OrderedDict()
+        self._bytes = 0
+
+    async def prepare(self, claims: ChatTokenClaims, wishes: Wishes) -> None:
+        """Have in memory what a connection is to begin with: that may take a moment."""
+        waiting = self._history.prepare(claims.room_arn, _wanted(wishes))
+        if waiting is not None:
+            await waiting
+
+    def first(
+        self, session: Session, wishes: Wishes, room: Room, to_come: Collection[str]
+    ) -> bytes:
+        """Return the frames that somebody begins with; those `to_come` are shown later."""
+        if not wishes.history and not wishes.since:
+            return b""
+        settings = self._settings.in_force(room)
+        made = self._replay(session, wishes, settings, to_come)
+        if session.view is View.PLAIN:
+            return made.data
+        attributes = {**made.told, "Count": str(made.count)}
+        told = events.encode_event(
+            self._ids(), "", events.HISTORY, attributes, self._clock.wall_ns()
+        )
+        return text_frame(told) + made.data
+
+    def _replay(
+        self, session: Session, wishes: Wishes, settings: RoomSettings, to_come: Collection[str]
+    ) -> Replay:
+        room, view = session.claims.room_arn, session.view
+        fresh = int(self._clock.monotonic() / FRESH_SECONDS)
+        newest = self._history.newest(room)
+        key = (room, newest, len(to_come), view, wishes.history, wishes.since, fresh, settings)
+        made = self._made.get(key)
+        if made is not None:
+            return made
+        user_id, shared = session.claims.user_id, True
+
+        def sees(envelope: RoomEnvelope) -> bytes | None:
+            nonlocal shared
+            shared = shared and envelope.audience not in BY_NAME
+            return payload_for(envelope, view, user_id)
+
+        made = _joined(self._history.find(room, settings, _wanted(wishes), sees, to_come))
+        if shared:
+            self._keep(key, made)
+        return made
+
+    def _keep(self, key: object, made: Replay) -> None:
+        self._made[key] = made
+        self._bytes += len(made.data)
+        while len(self._made) > MOST_ANSWERS or self._bytes > MOST_BYTES:
+            _, former = self._made.popitem(last=False)
+            self._bytes -= len(former.data)
+
+
+def _wanted(wishes: Wishes) -> Wanted:
+    return Wanted(wishes.history, wishes.since)
+
+
+def _joined(found: Found) -> Replay:
+    told = {"More": _word(found.more)}
+    if found.recovered is not None:
+        told["Recovered"] = _word(found.recovered)
+    data = b"".join([text_frame(frame) for frame in found.frames])
+    return Replay(data, len(found.frames), told)
+
+
+def _word(truth: bool) -> str:
+    return "true" if truth else "false"
