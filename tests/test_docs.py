@@ -128,6 +128,17 @@ def _anchors(page: Path) -> set[str]:
     }
 
 
+SCRIPT = re.compile(r"^cat > .*<<'(\w+)'$.*?^\1$", re.MULTILINE | re.DOTALL)
+
+
+def test_no_block_changes_the_readers_shell() -> None:
+    """What holds for one line, as a umask, is said in a subshell: the terminal is read on in."""
+    for page in READ:
+        for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text("utf-8"), re.M | re.DOTALL):
+            kept = re.findall(r"^(?:umask|set|trap|ulimit|exec) .*$", SCRIPT.sub("", block), re.M)
+            assert kept == [], page
+
+
 def test_shown_files_are_those_that_are_there() -> None:
     """What stands below a comment `file: NAME` is that file."""
     shown = 0

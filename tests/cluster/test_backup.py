@@ -55,7 +55,7 @@ async def test_a_dump_restored_with_empty_streams(
         used, unused = node.token(room), node.token(room)
         assert await status_of(node, used) == 101
         await asyncio.to_thread(
-            run, commands(PAGE, "umask"), postgresql_newest, tmp_path, greenroom=name
+            run, commands(PAGE, "(umask"), postgresql_newest, tmp_path, greenroom=name
         )
         api.create_room(name="later")
     names = {"greenroom_owner": USER, "greenroom_restored": f"{name}_restored"}
