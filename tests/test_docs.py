@@ -128,15 +128,16 @@ def _anchors(page: Path) -> set[str]:
     }
 
 
+SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LASTING = re.compile(r"^(?:umask|set|trap|ulimit|exec) .*$", re.MULTILINE)
 SCRIPT = re.compile(r"^cat > .*<<'(\w+)'$.*?^\1$", re.MULTILINE | re.DOTALL)
 
 
 def test_no_block_changes_the_readers_shell() -> None:
     """What holds for one line, as a umask, is said in a subshell: the terminal is read on in."""
     for page in READ:
-        for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text("utf-8"), re.M | re.DOTALL):
-            kept = re.findall(r"^(?:umask|set|trap|ulimit|exec) .*$", SCRIPT.sub("", block), re.M)
-            assert kept == [], page
+        for block in SHELL.findall(page.read_text("utf-8")):
+            assert LASTING.findall(SCRIPT.sub("", block)) == [], page
 
 
 def test_shown_files_are_those_that_are_there() -> None:
