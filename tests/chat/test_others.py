@@ -4,7 +4,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.chat.announcements import Announcement, News
+from greenroom.chat.occupancy import Occupancies
 from greenroom.chat.others import SILENT_SECONDS, Others, RoomThere, owner_of
+from greenroom.clock import Clock
 from tests.stand_ins.values import room_arn
 
 ROOM, OTHER_ROOM = str(room_arn()), str(room_arn(account="2" * 12))
@@ -17,7 +19,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.learned: list[News] = []
-        self.others = Others(self.learned.append)
+        self.others = Others(self.learned.append, Occupancies(Clock()))
 
     def hear(
         self,

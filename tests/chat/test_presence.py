@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from greenroom.bus.base import About, Arrival, Debit, Deliver, Grant, Position
 from greenroom.chat.announcements import Announcement, News, decode, encode
+from greenroom.chat.occupancy import GRACE_SECONDS, Occupancy
 from greenroom.chat.presence import Alone, Presence
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.values import room_arn
@@ -392,9 +393,80 @@ def test_a_single_node_counts_nobody_elsewhere() -> None:
     alone.left(ROOM, "alice")
 
 
+def test_users_are_distinct_over_nodes() -> None:
+    """One who is on two nodes is one, and so is one whose connection moves to another node."""
+    cluster = Cluster(3)
+    one, two, three = cluster.nodes
+    cluster.tick(2)
+    for node in (one, one, two):
+        node.presence.joined(ROOM, "alice")
+    one.presence.joined(ROOM, "bob")
+    two.presence.joined(ROOM, "robot", is_bot=True)
+    cluster.tick()
+    for node in cluster.nodes:
+        assert node.presence.occupancies().of(ROOM) == Occupancy(4, 2)
+    assert three.counts() == (5, 5, 3)
+    two.presence.joined(ROOM, "bob")
+    one.presence.left(ROOM, "bob")
+    # The new connection is told of by the node with the slower tick.
+    one.presence.tick()
+    for node in cluster.nodes:
+        assert node.presence.occupancies().of(ROOM).users == 2
+    cluster.tick(2)
+    for node in cluster.nodes:
+        assert node.presence.occupancies().of(ROOM) == Occupancy(4, 2)
+
+
+def test_who_is_asked_about_joins() -> None:
+    """How many there will be is told before it is so: one more, and perhaps a user more."""
+    cluster = Cluster(2)
+    one, two = (node.presence for node in cluster.nodes)
+    cluster.tick(2)
+    assert two.occupancy_with(ROOM, "alice") == Occupancy(1, 1)
+    assert two.occupancy_with(ROOM, "robot", is_bot=True) == Occupancy(0, 0)
+    one.joined(ROOM, "alice")
+    cluster.tick()
+    assert two.occupancy_with(ROOM, "alice") == Occupancy(2, 1)
+    assert two.occupancy_with(ROOM, "bob") == Occupancy(2, 2)
+    alone = Alone()
+    assert alone.occupancy_with(ROOM, "robot", is_bot=True) == Occupancy(0, 0)
+    alone.joined(ROOM, "robot", is_bot=True)
+    alone.left(ROOM, "robot", is_bot=True)
+    assert alone.occupancy_with(ROOM, "alice") == Occupancy(1, 1)
+
+
+def test_the_dead_are_counted_no_longer_than_three_seconds() -> None:
+    """Whoever asks: nobody waits for the next tick, and no grace is left to them."""
+    cluster = Cluster(2)
+    one, two = cluster.nodes
+    cluster.tick(2)
+    one.presence.joined(ROOM, "alice")
+    cluster.tick()
+    one.cut = True
+    cluster.clock.advance(2.4)
+    assert two.presence.occupancies().of(ROOM) == Occupancy(1, 1)
+    cluster.clock.advance(0.1)
+    assert two.presence.occupancies().of(ROOM) == Occupancy(0, 0)
+
+
+def test_who_may_come_back_is_waited_for_when_a_node_ends() -> None:
+    """Its users connect to another one."""
+    cluster = Cluster(2)
+    one, two = cluster.nodes
+    cluster.tick(2)
+    one.presence.joined(ROOM, "alice")
+    cluster.tick()
+    one.presence.stop()
+    assert two.presence.occupancies().of(ROOM) == Occupancy(0, 1)
+    cluster.clock.advance(GRACE_SECONDS)
+    assert two.presence.occupancies().of(ROOM) == Occupancy(0, 0)
+
+
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["join", "join", "leave", "cut", "heal", "tick", "new"]),
+        st.sampled_from(
+            ["join", "join", "leave", "bot", "unbot", "cut", "heal", "tick", "new", "die", "end"]
+        ),
         st.integers(0, 3),
         st.sampled_from([ROOM, OTHER_ROOM]),
         st.sampled_from(["alice", "bob"]),
@@ -409,6 +481,7 @@ class History(Cluster):
     def __init__(self) -> None:
         super().__init__(2)
         self.truth: list[Counter[tuple[str, str]]] = [Counter(), Counter()]
+        self.bots: list[Counter[tuple[str, str]]] = [Counter(), Counter()]
 
     def step(self, what: str, index: int, room: str, user: str) -> None:
         """Let one thing happen, where it can."""
@@ -420,6 +493,14 @@ class History(Cluster):
             case "leave" if there[room, user]:
                 node.presence.left(room, user)
                 there[room, user] -= 1
+            case "bot":
+                node.presence.joined(room, user, is_bot=True)
+                self.bots[index][room, user] += 1
+            case "unbot" if self.bots[index][room, user]:
+                node.presence.left(room, user, is_bot=True)
+                self.bots[index][room, user] -= 1
+            case "die" | "end" if len(self.nodes) > 1:
+                self._end(index, told=what == "end")
             case "cut" | "heal":
                 node.cut = what == "cut"
             case "tick":
@@ -427,17 +508,34 @@ class History(Cluster):
             case "new" if len(self.nodes) < 4:
                 self.nodes.append(self.node())
                 self.truth.append(Counter())
+                self.bots.append(Counter())
+
+    def _end(self, index: int, *, told: bool) -> None:
+        """Have a node end, of which the others may be told."""
+        node = self.nodes.pop(index)
+        if told:
+            node.presence.stop()
+        self.wire.nodes.remove(node)
+        del self.truth[index], self.bots[index]
 
     def elsewhere(self, index: int) -> Counter[tuple[str, str]]:
         """Return how many connections each user has in each room on the other nodes."""
-        return sum((each for at, each in enumerate(self.truth) if at != index), Counter())
+        both = zip(self.truth, self.bots, strict=True)
+        return sum((a + b for at, (a, b) in enumerate(both) if at != index), Counter())
+
+    def occupancy(self, room: str) -> Occupancy:
+        """Return how many are in a room that are no bots."""
+        users = Counter[str]()
+        for each in self.truth:
+            users += Counter({user: number for (at, user), number in each.items() if at == room})
+        return Occupancy(users.total(), len(users))
 
 
 @given(STEPS)
 def test_after_any_history_all_nodes_agree_with_the_truth(
     steps: list[tuple[str, int, str, str]],
 ) -> None:
-    """Joins, leaves, cuts and new nodes in any order: some quiet seconds later all is exact."""
+    """Joins, leaves, cuts, ends, deaths, new nodes, in any order: seconds later all is exact."""
     history = History()
     for what, number, room, user in steps:
         history.step(what, number % len(history.nodes), room, user)
@@ -450,6 +548,10 @@ def test_after_any_history_all_nodes_agree_with_the_truth(
             total = there[room, "alice"] + there[room, "bob"]
             for user in ("alice", "bob"):
                 assert node.counts(room, user) == (total, total, there[room, user])
+            occupancies = node.presence.occupancies()
+            assert occupancies.of(room) == history.occupancy(room)
+            page = occupancies.page("arn:", None, 9)
+            assert (room in [arn for _, _, arn in page]) == bool(occupancies.of(room).users)
 
 
 def _arrival(room: str, position: Position) -> Arrival:

@@ -44,6 +44,7 @@ class Listener:
         self.key_id = "k"
         self.shown_names: list[str] = []
         self.may_moderate = view is View.MODERATORS
+        self.is_bot = False
         self.when_written: Callable[[], None] | None = None
         self.gone = False
         hub.join(room, self)

@@ -18,6 +18,7 @@ class Of:
 
     key_id = "k"
     may_moderate = False
+    is_bot = False
     shown_names = ()
 
     def __init__(self, user_id: str, view: View = View.PLAIN) -> None:

@@ -116,12 +116,13 @@ class Others(Alone):
     """Other nodes have one connection in each room, of each user; notes who joins and leaves."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.here: Counter[str] = Counter()
 
-    def joined(self, room_arn: str, user_id: str) -> None:
+    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
         self.here[user_id] += 1
 
-    def left(self, room_arn: str, user_id: str) -> None:
+    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
         self.here[user_id] -= 1
 
     def connections_elsewhere(self, room_arn: str) -> int:

@@ -23,6 +23,7 @@ class Viewer:
     user_id = key_id = ""
     view = View.PLAIN
     may_moderate = False
+    is_bot = False
     shown_names = ()
 
     def __init__(self, keys: Keys) -> None:

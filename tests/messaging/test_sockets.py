@@ -19,6 +19,7 @@ class Waiting:
     user_id = key_id = ""
     view = View.PLAIN
     may_moderate = False
+    is_bot = False
     shown_names = ()
 
     def __init__(self) -> None:

@@ -189,7 +189,7 @@ async def test_what_a_node_starts_and_watches(
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
     all_._states.return_value = states = all_.states if present else None
-    for name in ("watch_bus", "watch_nodes"):
+    for name in ("watch_bus", "watch_nodes", "Alone"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     opened, tasks = all_.opened, Mock()
     opened.bus.start = AsyncMock()
@@ -213,7 +213,7 @@ async def test_what_a_node_starts_and_watches(
     assert all_.watch_bus.mock_calls == [call(metrics, opened.bus.figures)] * present
     assert all_.watch_nodes.mock_calls == [call(metrics, presence, states)] * present
     assert all_.presence.start.called is present
-    assert all_.Hub.call_args.args[2] is presence
+    assert all_.Hub.call_args.args[2] is (presence or all_.Alone.return_value)
     assert all_.Node.call_args.kwargs["watching"] is all_._watching.return_value
     ticks = [getattr(each, "_tick", each) for each in all_.Node.call_args.kwargs["tickers"]]
     assert ticks == [

@@ -15,6 +15,7 @@ from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.presence import Alone
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
@@ -136,6 +137,7 @@ class Caller:
             nonces=lambda size: next(nonces).to_bytes(size, "big"),
             metrics=Metrics(),
         )
+        self.presence = Alone(self.time.clock)
         self.plane = self.plane_of()
 
     def plane_of(self, audit_log: AuditLog | None = None) -> ControlPlane:
@@ -162,6 +164,7 @@ class Caller:
             restrictions=self.restrictions,
             kept_restrictions=self.store.restrictions,
             connections=lambda _room, _user: 0,
+            presence=self.presence,
             clock=self.time.clock,
         )
         return ControlPlane(pipeline, ivschat_api(self.services), greenroom=greenroom_api(own))

@@ -21,13 +21,15 @@ class News(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is new of one room on the node that tells.
 
     `connections` and `position` are what is true now. `users` are changes: how many connections
-    more or fewer each has, by the number that stands for the user in that room.
+    more or fewer each has, by the number that stands for the user in that room. `bots` are the same
+    of those among them that are bots'; each is named in `users` as well.
     """
 
     room: str
     connections: int
     position: Position
     users: dict[int, int] = {}
+    bots: dict[int, int] = {}
 
 
 class Announcement(msgspec.Struct, frozen=True, array_like=True):
@@ -89,4 +91,5 @@ def _parts(news: News) -> Iterator[News]:
     users = list(news.users.items())
     for start in range(0, len(users), USERS_AT_ONCE):
         some = dict(users[start : start + USERS_AT_ONCE])
-        yield News(news.room, news.connections, news.position, some)
+        bots = {user: news.bots[user] for user in some if user in news.bots}
+        yield News(news.room, news.connections, news.position, some, bots)

@@ -8,6 +8,7 @@ import structlog
 
 from greenroom.bus.base import Position
 from greenroom.chat.announcements import Announcement, News
+from greenroom.chat.occupancy import Occupancies
 from greenroom.model.arn import Arn
 
 SILENT_SECONDS = 2.5
@@ -20,20 +21,32 @@ log = structlog.get_logger()
 
 
 class RoomThere(msgspec.Struct):
-    """What one node has of a room; users by their numbers, with the connections of each."""
+    """What one node has of a room; users by their numbers, with the connections of each.
+
+    `bots` are the connections of bots among them.
+    """
 
     owner: Owner
     connections: int = 0
     position: Position = 0
     users: dict[int, int] = {}
+    bots: dict[int, int] = {}
 
     def count(self, user: int, change: int) -> None:
         """Add connections of a user, or take some away."""
-        number = self.users.get(user, 0) + change
-        if number:
-            self.users[user] = number
-        else:
-            self.users.pop(user, None)
+        _count(self.users, user, change)
+
+    def count_bot(self, user: int, change: int) -> None:
+        """Do the same of a bot, besides."""
+        _count(self.bots, user, change)
+
+
+def _count(numbers: dict[int, int], user: int, change: int) -> None:
+    number = numbers.get(user, 0) + change
+    if number:
+        numbers[user] = number
+    else:
+        numbers.pop(user, None)
 
 
 class _Node(msgspec.Struct):
@@ -52,9 +65,13 @@ class _Node(msgspec.Struct):
 class Others:
     """The other nodes, as far as they have told."""
 
-    def __init__(self, learned: Callable[[News], None]) -> None:
-        """Make it without a node; `learned` is told of each piece of news."""
+    def __init__(self, learned: Callable[[News], None], occupancies: Occupancies) -> None:
+        """Make it without a node; `learned` is told of each piece of news.
+
+        In `occupancies` those who are there are counted.
+        """
         self._learned = learned
+        self._occupancies = occupancies
         self._nodes: dict[str, _Node] = {}
         self._rooms: Counter[str] = Counter()
         self._owners: Counter[Owner] = Counter()
@@ -110,17 +127,17 @@ class Others:
             if not told.more:
                 self._replace(node)
 
-    def forget(self, name: str) -> None:
-        """Forget a node, and what it has told."""
+    def forget(self, name: str, *, at_once: bool = True) -> None:
+        """Forget a node, and what it has told; but `at_once` its users are still expected back."""
         node = self._nodes.pop(name, None)
         if node is not None:
-            self._forget_rooms(node)
+            self._forget_rooms(node, at_once=at_once)
 
     def leave(self, name: str) -> None:
         """Forget a node that says that it ends."""
         if name in self._nodes:
             log.info("another node has left", node=name)
-            self.forget(name)
+            self.forget(name, at_once=False)
 
     def forget_silent(self, now: float) -> None:
         """Forget the nodes that were silent for long, at a monotonic time."""
@@ -132,7 +149,8 @@ class Others:
     def _replace(self, node: _Node) -> None:
         """Know of a node what it has told as everything, and nothing else."""
         coming, node.coming = node.coming, []
-        self._forget_rooms(node)
+        # Whoever is still there comes back in the same turn of the loop.
+        self._forget_rooms(node, at_once=False)
         self._learn(node, coming)
         node.known = True
 
@@ -145,14 +163,21 @@ class Others:
             room.connections, room.position = news.connections, news.position
             for user, change in news.users.items():
                 room.count(user, change)
+                bots = news.bots.get(user, 0)
+                if bots:
+                    room.count_bot(user, bots)
+                self._occupancies.change(news.room, user, change - bots)
             if not room.connections:
                 del node.rooms[news.room]
             self._learned(news)
 
-    def _forget_rooms(self, node: _Node) -> None:
+    def _forget_rooms(self, node: _Node, *, at_once: bool) -> None:
         rooms, node.rooms = node.rooms, {}
+        change = self._occupancies.change
         for room_arn, room in rooms.items():
             self._count(room_arn, room.owner, -room.connections)
+            for user, number in room.users.items():
+                change(room_arn, user, room.bots.get(user, 0) - number, at_once=at_once)
 
     def _count(self, room_arn: str, owner: Owner, change: int) -> None:
         self._rooms[room_arn] += change

@@ -22,6 +22,7 @@ import structlog
 
 from greenroom.bus.base import Arrival, Peers, Position, RoomLine
 from greenroom.chat.announcements import Announcement, News, decode, encode, in_pieces
+from greenroom.chat.occupancy import Occupancies, Occupancy
 from greenroom.chat.others import Others, RoomThere, owner_of
 from greenroom.clock import Clock
 from greenroom.process.ticker import Ticker
@@ -39,12 +40,12 @@ Behind = Callable[[str, Position], None]
 
 
 class Elsewhere(Protocol):
-    """Is told of this node's connections, and tells how many the other nodes have."""
+    """Is told of this node's connections, and tells how many there are on all nodes."""
 
-    def joined(self, room_arn: str, user_id: str) -> None:
+    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
         """Count a connection of this node."""
 
-    def left(self, room_arn: str, user_id: str) -> None:
+    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
         """Count a connection of this node no more."""
 
     def connections_elsewhere(self, room_arn: str) -> int:
@@ -56,15 +57,26 @@ class Elsewhere(Protocol):
     def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
         """Return how many connections a user has in the room on other nodes."""
 
+    def occupancies(self) -> Occupancies:
+        """Return who is in rooms, of all nodes that are there now; bots are not counted."""
+
+    def occupancy_with(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> Occupancy:
+        """Return how many are in a room when a connection of this node has joined it."""
+
 
 class Alone:
     """There is no other node: nothing to tell, nothing to hear."""
 
-    def joined(self, room_arn: str, user_id: str) -> None:
-        """Do nothing."""
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._occupancies = Occupancies(clock or Clock())
 
-    def left(self, room_arn: str, user_id: str) -> None:
-        """Do nothing."""
+    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+        if not is_bot:
+            self._occupancies.change(room_arn, user_id, 1)
+
+    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+        if not is_bot:
+            self._occupancies.change(room_arn, user_id, -1)
 
     def connections_elsewhere(self, room_arn: str) -> int:
         return 0
@@ -74,6 +86,14 @@ class Alone:
 
     def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
         return 0
+
+    def occupancies(self) -> Occupancies:
+        self._occupancies.forget_left()
+        return self._occupancies
+
+    def occupancy_with(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> Occupancy:
+        found = self.occupancies()
+        return found.of(room_arn) if is_bot else found.with_one_more(room_arn, user_id)
 
 
 class Presence:
@@ -91,7 +111,7 @@ class Presence:
         self._number = 0
         self._here: dict[str, RoomThere] = {}
         # Rooms of which something is to be told: what changed for each user, by their numbers.
-        self._changes: dict[str, dict[int, int]] = {}
+        self._changes: dict[str, _Changes] = {}
         # How far peers have seen rooms of which this node had seen less: told since the last tick,
         # and between the two before.
         self._ahead: dict[str, Position] = {}
@@ -99,7 +119,8 @@ class Presence:
         # Nodes that asked for everything. They are told together, with the next tick: after an
         # outage of the bus every node asks every other one.
         self._asked: set[str] = set()
-        self._others = Others(self._learned)
+        self._occupancies = Occupancies(clock)
+        self._others = Others(self._learned, self._occupancies)
         self._gone = False
         self._clocks_differ = False
         self._ticker = Ticker(TELL_SECONDS, self.tick)
@@ -129,14 +150,14 @@ class Presence:
         """By how much the wall clock of another node differs at most, in seconds."""
         return self._others.skew_ns() / 1e9
 
-    def joined(self, room_arn: str, user_id: str) -> None:
+    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
         room = self._here.get(room_arn)
         if room is None:
             room = self._here[room_arn] = RoomThere(owner_of(room_arn))
-        self._change(room_arn, room, user_id, 1)
+        self._change(room_arn, room, user_id, 1, is_bot=is_bot)
 
-    def left(self, room_arn: str, user_id: str) -> None:
-        self._change(room_arn, self._here[room_arn], user_id, -1)
+    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+        self._change(room_arn, self._here[room_arn], user_id, -1, is_bot=is_bot)
 
     def connections_elsewhere(self, room_arn: str) -> int:
         return self._others.connections_in(room_arn)
@@ -149,12 +170,24 @@ class Presence:
             return 0
         return self._others.connections_of_user(room_arn, self._stands_for(room_arn, user_id))
 
+    def occupancies(self) -> Occupancies:
+        self._others.forget_silent(self._clock.monotonic())
+        self._occupancies.forget_left()
+        return self._occupancies
+
+    def occupancy_with(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> Occupancy:
+        found = self.occupancies()
+        if is_bot:
+            return found.of(room_arn)
+        return found.with_one_more(room_arn, self._stands_for(room_arn, user_id))
+
     def tick(self) -> None:
         """Tell what changed, forget who is silent, look after rooms of which peers know more."""
         self._tell_changes()
         if self._asked:
             self._tell_everything()
         self._others.forget_silent(self._clock.monotonic())
+        self._occupancies.forget_left()
         self._look_at_clocks()
         self._look_behind()
 
@@ -205,14 +238,24 @@ class Presence:
         room = self._here.get(arrival.room)
         if room is not None:
             room.position = arrival.position
-            self._changes.setdefault(arrival.room, {})
+            if arrival.room not in self._changes:
+                self._changes[arrival.room] = _Changes()
 
-    def _change(self, room_arn: str, room: RoomThere, user_id: str, change: int) -> None:
+    def _change(
+        self, room_arn: str, room: RoomThere, user_id: str, change: int, *, is_bot: bool
+    ) -> None:
         user = self._stands_for(room_arn, user_id)
         room.connections += change
         room.count(user, change)
-        users = self._changes.setdefault(room_arn, {})
-        users[user] = users.get(user, 0) + change
+        changes = self._changes.get(room_arn)
+        if changes is None:
+            changes = self._changes[room_arn] = _Changes()
+        changes.users[user] = changes.users.get(user, 0) + change
+        if is_bot:
+            room.count_bot(user, change)
+            changes.bots[user] = changes.bots.get(user, 0) + change
+        else:
+            self._occupancies.change(room_arn, user, change)
 
     def _stands_for(self, room_arn: str, user_id: str) -> int:
         # An ARN has no NUL, so that no other room and user together make the same text.
@@ -222,7 +265,7 @@ class Presence:
     def _tell_changes(self) -> None:
         """Tell what changed since the last time; also if nothing did, that this node lives."""
         changes, self._changes = self._changes, {}
-        news = (_news(arn, self._here[arn], users) for arn, users in changes.items())
+        news = (_news(arn, self._here[arn], each) for arn, each in changes.items())
         asks = self._others.unknown()
         for piece in list(in_pieces(news)) or [[]]:
             self._announce(piece, asks=asks)
@@ -234,7 +277,7 @@ class Presence:
     def _tell_everything(self) -> None:
         """Tell it to those that asked; what changed was told before, and nothing comes between."""
         asked, self._asked = sorted(self._asked), set()
-        news = (_news(arn, room, room.users) for arn, room in self._here.items())
+        news = (_news(arn, room, room) for arn, room in self._here.items())
         pieces = list(in_pieces(news)) or [[]]
         for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
             self._announce(piece, whole_for=asked, more=left > 0)
@@ -254,5 +297,12 @@ class Presence:
         self._peers.announce(encode(told))
 
 
-def _news(room_arn: str, room: RoomThere, users: dict[int, int]) -> News:
-    return News(room_arn, room.connections, room.position, users)
+class _Changes(msgspec.Struct):
+    """What is new of a room's users and bots, by their numbers."""
+
+    users: dict[int, int] = {}
+    bots: dict[int, int] = {}
+
+
+def _news(room_arn: str, room: RoomThere, told: _Changes | RoomThere) -> News:
+    return News(room_arn, room.connections, room.position, told.users, told.bots)

@@ -240,6 +240,11 @@ class Edge(asyncio.Protocol):
         return Capability.MODERATE in self.session.claims.capabilities
 
     @property
+    def is_bot(self) -> bool:
+        """Whether its token is a bot's."""
+        return Capability.BYPASS in self.session.claims.capabilities
+
+    @property
     def view(self) -> View:
         """What it is shown."""
         return self.session.view

@@ -122,7 +122,7 @@ class Hub:
             self._line.follow(room_arn)
         room.join(connection, straight)
         self._counts[room.owner] += 1
-        self.elsewhere.joined(room_arn, connection.user_id)
+        self.elsewhere.joined(room_arn, connection.user_id, is_bot=connection.is_bot)
 
     def write_to(self, room_arn: str, connection: Connection, straight: Way) -> None:
         """Write past the transport from now on, or through the transport, as `join` says."""
@@ -137,7 +137,7 @@ class Hub:
         if room is None or not room.leave(connection):
             return
         self._counts[room.owner] -= 1
-        self.elsewhere.left(room_arn, connection.user_id)
+        self.elsewhere.left(room_arn, connection.user_id, is_bot=connection.is_bot)
         if not room.connections:
             del self._rooms[room_arn]
             self._unfollow_empty(room_arn)

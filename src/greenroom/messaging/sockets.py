@@ -38,6 +38,10 @@ class Connection(Protocol):
     def may_moderate(self) -> bool:
         """Whether the connection's token lets its bearer moderate."""
 
+    @property
+    def is_bot(self) -> bool:
+        """Whether its bearer is none of those who look on."""
+
     def write(self, data: bytes) -> None:
         """Queue bytes behind those that wait; never raises, and may make the connection leave."""
 

@@ -15,7 +15,7 @@ from greenroom.chat import account_rates
 from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
-from greenroom.chat.presence import Presence
+from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
@@ -102,7 +102,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         backstop_seconds=_backstop_seconds(opened),
     )
     presence = await _presence(opened)
-    hub = Hub(opened.bus, Fanout(metrics, opened.sender), presence)
+    hub = Hub(opened.bus, Fanout(metrics, opened.sender), presence or Alone(opened.clock))
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
     restrictions = await _restrictions(opened, hub, tasks)
@@ -380,6 +380,7 @@ def _control_plane(
         restrictions=services.restrictions,
         kept_restrictions=opened.store.restrictions,
         connections=hub.connections_of_user,
+        presence=hub.elsewhere,
         clock=services.clock,
     )
     return ControlPlane(

@@ -59,6 +59,7 @@ class Operator:
             restrictions=nothing,
             kept_restrictions=nothing,
             connections=nothing,
+            presence=nothing,
             clock=clock,
         )
         return self

@@ -48,6 +48,7 @@ class Operator:
             restrictions=nothing,
             kept_restrictions=nothing,
             connections=nothing,
+            presence=nothing,
             clock=nothing,
         )
         call = GreenroomCall(

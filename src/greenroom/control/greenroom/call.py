@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.presence import Elsewhere
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
@@ -50,6 +51,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     kept_restrictions: KeptRestrictions
     connections: Callable[[str, str], int]
     """How many a user has in a room, on all nodes."""
+    presence: Elsewhere
     clock: Clock
 
 
