@@ -50,6 +50,8 @@ def changed(body: str) -> list[str]:
         ("a += b", ["a += b -> pass"]),
         ("await a()", ["await a() -> pass"]),
         ("log.warning('x', count=1)", []),
+        ("_log.warning('x', 1)", []),
+        ("raise AssertionError('nothing comes here')", []),
         ("x = f'{a + 1}'", []),
         ("x: int | None = a", []),
         ("assert a == b", []),

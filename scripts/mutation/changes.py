@@ -2,9 +2,9 @@
 
 - Only code in functions is changed: constants of modules are choices, and compared with the
   documentation where they are promises. So are defaults of arguments, which belong to it.
-- Annotations, decorators, docstrings, f-strings, `assert`, `strict=True`, `__repr__` and lines for
-  the log are left alone. So is an assignment to an attribute in `__init__`: without it nothing
-  works.
+- Annotations, decorators, docstrings, f-strings, `assert`, `raise AssertionError`, `strict=True`,
+  `__repr__` and lines for the log are left alone. So is an assignment to an attribute in
+  `__init__`: without it nothing works.
 - No error is caught too widely: what else could be raised there is a fault of the code, which a
   test would have to put there first. Nearly all such changes were equivalents.
 """
@@ -40,6 +40,8 @@ ARITHMETIC = {
     "^": "&",
     "**": "*",
 }
+LOGGERS = {"log", "_log", "logger"}
+"""What modules call the log that they write to."""
 CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _SYMBOLS: dict[type[ast.AST], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Is: "is", ast.IsNot: "is not", ast.In: "in",
@@ -162,7 +164,9 @@ class _Finder(ast.NodeVisitor):
         self._note(node, "pass")
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        self._note(node, "pass")
+        """Leave `raise AssertionError`: it says of a place that nothing comes there."""
+        if node.exc is None or not ast.unparse(node.exc).startswith("AssertionError"):
+            self._note(node, "pass")
 
     def visit_Return(self, node: ast.Return) -> None:
         nothing = node.value is None or ast.unparse(node.value) in {"None", "False"}
@@ -308,4 +312,4 @@ def _ends(body: list[ast.stmt]) -> list[ast.stmt]:
 
 def _tells_the_log(node: ast.expr) -> bool:
     called = node.func if isinstance(node, ast.Call) else None
-    return isinstance(called, ast.Attribute) and ast.unparse(called.value) in {"log", "logger"}
+    return isinstance(called, ast.Attribute) and ast.unparse(called.value) in LOGGERS

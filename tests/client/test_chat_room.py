@@ -11,7 +11,9 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
+import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
@@ -370,15 +372,18 @@ async def test_attempts_are_bounded(server: Server) -> None:
     """The first and so many more, each with a token; then the reason is told, without the token."""
     server.refusals = [403] * 10
     room = room_of(server, max_reconnect_attempts=2)
+    tasks = len(asyncio.all_tasks())
     with pytest.raises(ChatDisconnected, match=r"^not connected: socketError$") as caught:
         await room.connect()
     assert caught.value.reason is DisconnectReason.SOCKET_ERROR
     assert "the service answered 403" in str(caught.value.__cause__)
     assert server.tokens == ["token0", "token1", "token2"]
     assert "token" not in repr(caught.value.__cause__)
+    await until(lambda: len(asyncio.all_tasks()) == tasks)
     server.refusals = []
     async with room:
         assert room.state is ConnectionState.CONNECTED
+        assert room.disconnect_reason is None
 
 
 async def test_a_token_provider_may_fail(server: Server) -> None:
@@ -523,6 +528,16 @@ def test_when_a_session_is_replaced(remaining: float, seconds: float) -> None:
     assert keeping.refresh_in(remaining) == seconds
 
 
+async def test_defaults() -> None:
+    """As the reference has them."""
+    room = ChatRoom("ws://here", tokens())
+    assert (room.timeout, room._queue_size, room.dropped) == (15, 1000, 0)
+    assert (room._keeper._attempts, room._keeper._ssl) == (3, True)
+    assert room._keeper._delay is back_off.delay
+    assert len({room.id, ChatRoom("ws://here", tokens()).id}) == 2
+    assert ChatRoom("ws://here", tokens(), id="mine").id == "mine"
+
+
 async def test_what_nobody_reads_is_bounded(server: Server) -> None:
     """The oldest go, and are counted."""
     async with room_of(server, queue_size=3) as room:
@@ -555,6 +570,55 @@ async def test_listeners_come_and_go(server: Server) -> None:
         assert len(heard) == 1
         with pytest.raises(ValueError, match="'mesage'"):
             room.add_listener("mesage", heard.append)
+
+
+async def test_so_many_ids_are_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was shown twice is told once, unless too much came between."""
+    monkeypatch.setattr(chat_room, "REMEMBERED", 3)
+    room, heard = ChatRoom("ws://here", tokens()), list[ChatMessage]()
+    room.add_listener("message", heard.append)
+    for number in (1, 2, 3, 3, 4, 1, 4, 3, 2):
+        room._received(json.dumps(message(number)))
+    assert [each.content[-1] for each in heard] == ["1", "2", "3", "4", "1", "2"]
+
+
+async def test_an_event_that_names_nobody() -> None:
+    """It is an event like others."""
+    room, heard = ChatRoom("ws://here", tokens()), list[ChatEvent]()
+    room.add_listener("event", heard.append)
+    room.add_listener("user_disconnect", pytest.fail)
+    room._received(json.dumps(event("aws:DISCONNECT_USER", Attributes={"Reason": "why"})))
+    assert [each.event_name for each in heard] == ["aws:DISCONNECT_USER"]
+
+
+async def test_a_listener_is_taken_away_by_its_name() -> None:
+    """In the room's words or the SDK's; one that is not there is no fault."""
+    room, heard = ChatRoom("ws://here", tokens()), list[object]()
+    room.add_listener("message", heard.append)
+    room.remove_listener("message", print)
+    room._received(json.dumps(message(1)))
+    room.remove_listener("message", heard.append)
+    room._received(json.dumps(message(2)))
+    assert len(heard) == 1
+
+
+async def test_a_request_on_a_connection_that_breaks() -> None:
+    """It is told at once, and can be made again."""
+    room = ChatRoom("ws://here", tokens())
+    broken = aiohttp.ClientConnectionResetError("closing")
+    room._keeper.current = Mock(send=AsyncMock(side_effect=broken))
+    for _ in range(2):
+        request = SendMessageRequest("hi", request_id="mine")
+        with pytest.raises(ChatDisconnected, match=r"^the connection broke$") as caught:
+            await room.send_message(request)
+        assert (caught.value.reason, caught.value.__cause__) == (None, broken)
+
+
+async def test_a_room_that_never_was_connected_is_disconnected() -> None:
+    """Nothing is waited for."""
+    room = ChatRoom("ws://here", tokens())
+    await room.disconnect()
+    assert (room.state, room.disconnect_reason) == (ConnectionState.DISCONNECTED, None)
 
 
 async def test_disconnecting_while_connecting(server: Server) -> None:

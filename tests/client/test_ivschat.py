@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import pytest
@@ -702,6 +703,26 @@ async def test_loggers_get_a_line_without_what_is_secret(
     assert lines[2].startswith("[AWS ivschat - ")
     assert lines[3].endswith("\n")
     assert not any(word in line for line in lines for word in ("hidden", "alice", "s3cret"))
+
+
+async def test_a_logger_gets_what_failed() -> None:
+    """Its status, and how often it was tried again."""
+    failed = IvschatError("Code", "text", status_code=429)
+    failed.retry_count = 2
+    client = Ivschat(logger=(stream := Mock(spec=["write"])))
+    client._sender = Mock(send=AsyncMock(side_effect=failed))
+    with pytest.raises(IvschatError):
+        await client.list_rooms()
+    (line,) = stream.write.call_args.args
+    assert re.fullmatch(r"\[AWS ivschat 429 \d\.\d{3}s 2 retries\] list_rooms\(\)\n", line)
+
+
+async def test_a_redirect_is_followed_by_the_client(peer: Peer) -> None:
+    """Signed for where it leads; nobody else follows it."""
+    peer.scripts["moved"] = [Scripted(307, b"", {"Location": "/ok/ListRooms"})]
+    async with client_of(peer, "moved") as ivschat:
+        assert (await ivschat.make_request("list_rooms")).redirect_count == 1
+    assert [each.path for each in peer.recorded] == ["/moved/ListRooms", "/ok/ListRooms"]
 
 
 async def test_a_logger_gets_structures_as_they_are_sent(peer: Peer) -> None:

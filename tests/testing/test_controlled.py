@@ -8,7 +8,9 @@ from unittest.mock import Mock
 import pytest
 
 from greenroom.bus.base import Before, Deliver, RoomEnvelope
+from greenroom.chatlog.base import DestinationFailed
 from greenroom.model.errors import ThrottlingException
+from greenroom.review.target import Failure, InvocationFailed
 from greenroom.storage.base import StorageUnavailable
 from greenroom.testing.controlled import (
     FULL_AGAIN,
@@ -17,6 +19,7 @@ from greenroom.testing.controlled import (
     MovedClock,
     Reviews,
     Throttled,
+    WatchedApplication,
     WatchedLine,
 )
 
@@ -135,3 +138,129 @@ async def test_destinations_that_fail(pattern: str, fails: bool) -> None:
     logs.fail(pattern)
     logs.clear()
     await logs.check(target)
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"), [("timed_out", Failure.TIMED_OUT), ("KeyError", Failure.HANDLER_ERROR)]
+)
+async def test_reviews_that_fail(said: str, failure: Failure) -> None:
+    """In time or not: the room's fallback decides, as it does of a handler of AWS."""
+    reviews = Reviews(lambda _: None)
+    reviews.ask_test()
+    assert reviews.target is not None
+    await reviews.target.prepare("uri")
+    assert await reviews.target.problem("uri") is None
+    asking = asyncio.create_task(reviews.target.invoke("uri", b"{}"))
+    await asyncio.sleep(0)
+    reviews.settle(1, {"failed": said})
+    with pytest.raises(InvocationFailed, match=said) as failed:
+        await asking
+    assert failed.value.failure is failure
+    await reviews.target.close()
+    await reviews.close()
+
+
+async def test_what_destinations_were_given() -> None:
+    """Each record as it was delivered; where it fails nothing is kept."""
+    logs, target = Logs(), Mock(kind="s3", configuration="arn:c")
+    target.name = "bucket"
+    records: Any = [
+        Mock(payload=b'{"n": 1}', room="arn:r"),
+        Mock(payload=b'{"n": 2}', room="arn:r"),
+    ]
+    assert await logs.deliver(target, records) == 0
+    common = {"configuration": "arn:c", "kind": "s3", "name": "bucket", "room": "arn:r"}
+    assert list(logs.kept) == [{**common, "frame": {"n": 1}}, {**common, "frame": {"n": 2}}]
+    logs.fail("*")
+    with pytest.raises(DestinationFailed):
+        await logs.deliver(target, records)
+    assert len(logs.kept) == 2
+    logs.clear()
+    assert not logs.kept
+    await logs.close()
+
+
+class Watched:
+    """An application that is watched, over one that answers as the test says."""
+
+    def __init__(self) -> None:
+        self.throttled = Throttled()
+        self.watched = WatchedApplication(self.throttled)
+        self.status, self.headers = 200, [(b"x", b"y")]
+        self.application = self.watched.over(self._answer)
+        self.bodies: list[bytes] = []
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        self.bodies.append(b"")
+        while True:
+            message = await receive()
+            self.bodies[-1] += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    async def ask(self, path: str, *body: bytes, agent: str = "") -> list[Any]:
+        """Ask for an operation; return what is sent."""
+        parts = [{"type": "http.request", "body": each, "more_body": True} for each in body]
+        parts.append({"type": "http.request"})
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return parts.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"user-agent", agent.encode())] if agent else []
+        scope: Any = {"method": "POST", "raw_path": path.encode(), "headers": headers}
+        await self.application(scope, receive, send)
+        return sent
+
+
+async def test_requests_are_remembered() -> None:
+    """With what was asked and how it ended; the answer is what the service says."""
+    asked = Watched()
+    sent = await asked.ask("/GetRoom", b'{"ident', b'ifier": "a"}')
+    assert [message.get("body", message.get("status")) for message in sent] == [200, b"done"]
+    asked.status, asked.headers = 404, [(b"x-amzn-errortype", b"ResourceNotFoundException")]
+    await asked.ask("/ListRooms", agent="aws-sdk")
+    await asked.ask("/CreateRoom", b"no json")
+    assert asked.bodies == [b'{"identifier": "a"}', b"", b"no json"]
+    names = ("operation", "parameters", "status", "error")
+    assert [tuple(each[name] for name in names) for each in asked.watched.requests] == [
+        ("GetRoom", {"identifier": "a"}, 200, None),
+        ("ListRooms", {}, 404, "ResourceNotFoundException"),
+        ("CreateRoom", None, 404, "ResourceNotFoundException"),
+    ]
+
+
+@pytest.mark.parametrize(("path", "agent"), [("/health", ""), ("/GetRoom", "greenroom-testing/1")])
+async def test_requests_that_are_not_the_applications(path: str, agent: str) -> None:
+    """They are answered, and neither remembered nor refused."""
+    asked = Watched()
+    asked.throttled.add("GetRoom", None)
+    assert (await asked.ask(path, agent=agent))[0]["status"] == 200
+    assert not asked.watched.requests
+
+
+async def test_operations_that_are_refused() -> None:
+    """As too many, without the service: it is not asked; the next one is another matter."""
+    asked = Watched()
+    asked.throttled.add("GetRoom", 1)
+    start, body = await asked.ask("/GetRoom", b"{}")
+    assert (start["status"], dict(start["headers"])[b"x-amzn-errortype"]) == (
+        429,
+        b"ThrottlingException",
+    )
+    assert b"rate limit exceeded" in body["body"].lower()
+    assert asked.bodies == []
+    assert list(asked.watched.requests) == [
+        {
+            "operation": "GetRoom",
+            "parameters": {},
+            "status": 429,
+            "error": "ThrottlingException",
+        }
+    ]
+    assert (await asked.ask("/GetRoom"))[0]["status"] == 200

@@ -147,7 +147,7 @@ class _TokenError(Exception):
     """The token provider failed."""
 
     def __init__(self, reason: Exception) -> None:
-        super().__init__(str(reason))
+        super().__init__()
         self.reason = reason
 
 

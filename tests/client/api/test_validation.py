@@ -102,3 +102,35 @@ def test_where_it_is_wrong() -> None:
     error = refusal("CreateRoom", loggingConfigurationIdentifiers={})
     assert error is not None
     assert error.message == "Expected params.loggingConfigurationIdentifiers to be an Array"
+
+
+def test_what_is_none_is_absent() -> None:
+    """Among members and in lists; what stands behind it is looked at all the same."""
+    listed = {"loggingConfigurationIdentifiers": ["a", None]}
+    assert refusal("CreateRoom", ParamValidation(), **listed) is None
+    error = refusal("CreateRoom", ParamValidation(), unknown=None, name=5)
+    assert error is not None
+    assert error.message == "Expected params.name to be a string"
+
+
+def test_keys_of_maps() -> None:
+    """They have rules of their own."""
+    error = refusal("CreateRoom", ParamValidation(max=True), tags={"k" * 129: "v"})
+    assert error is not None
+    assert error.message == (
+        f"Expected string length <= 128, but found 129 for params.tags[key='{'k' * 129}']"
+    )
+
+
+def test_how_many_there_may_be() -> None:
+    """In maps and in lists; what has another type has no number."""
+    rules = ParamValidation(max=True)
+    for count, good in ((50, True), (51, False)):
+        tags = {str(number): "v" for number in range(count)}
+        assert (refusal("CreateRoom", rules, tags=tags) is None) is good
+    error = refusal("CreateRoom", loggingConfigurationIdentifiers=5, tags=5)
+    assert error is not None
+    assert [each.message for each in error.errors] == [
+        "Expected params.loggingConfigurationIdentifiers to be an Array",
+        "Expected params.tags to be a map",
+    ]

@@ -133,7 +133,7 @@ RESULTS: dict[str, type[Structure]] = {
 """What an operation's answer becomes; the others have none."""
 
 
-def result_of(operation: str, answer: dict[str, object], *, convert: bool = True) -> object:
+def result_of(operation: str, answer: dict[str, object], *, convert: bool) -> object:
     """Return the result that an answer holds, None of an operation without one.
 
     Members that the model does not have are left out, and so are those that are null. Times are
