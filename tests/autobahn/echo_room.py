@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable
 from time import perf_counter
 
-from greenroom.chat.chat import Placed
+from greenroom.chat.outcome import Placed
 from greenroom.messaging import upgrading
 from greenroom.messaging.edge import Edge, State
 from greenroom.model.chat_token import ChatTokenClaims

@@ -14,7 +14,8 @@ import pytest
 import structlog
 
 from greenroom.bus.base import Arrival, BusUnavailable, Deliver, Disconnect, Grant, Position
-from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat, Placed
+from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat
+from greenroom.chat.outcome import Placed
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.recorded_line import RecordedLine

@@ -74,6 +74,23 @@ async def test_a_rate_is_one_over_nodes(two: list[Service]) -> None:
     assert refused, "each node has the whole rate"
 
 
+async def test_one_request_sends_one_message(two: list[Service]) -> None:
+    """However often both nodes are asked at the same time; all are answered the same."""
+    room = two[0].boto3().create_room()["arn"]
+    asked = {"roomIdentifier": room, "userId": "bot", "content": "once", "requestId": "r1"}
+    async with viewers(two, room) as watching:
+        clients = [service.greenroom() for service in two for _ in range(3)]
+        answers = await asyncio.gather(
+            *(asyncio.to_thread(client.send_message, **asked) for client in clients)
+        )
+        (message_id,) = {each["id"] for each in answers}
+        await say(watching[0], "behind")
+        for viewer in watching:
+            heard = [await hear(viewer), await hear(viewer)]
+            assert [each.content for each in heard] == ["once", "behind"]
+            assert heard[0].id == message_id
+
+
 async def test_a_room_is_one_over_nodes(two: list[Service]) -> None:
     """What is said on one node is shown on all, in one order, and each one's API knows the room."""
     room = two[0].boto3().create_room(name="one")["arn"]

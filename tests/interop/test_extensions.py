@@ -145,6 +145,25 @@ async def test_a_shadow_and_a_mute(rooms: Rooms, own: Any, arn: str) -> None:
     assert [each["content"] for each in eve.seen("message")] == ["end"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_message_over_http(rooms: Rooms, own: Any, arn: str) -> None:
+    """Everybody sees an ordinary message; boto3 gives each call a request of its own by itself."""
+    eve = await rooms.enter(arn, "eve", capabilities=SEND)
+    asked = {"roomIdentifier": arn, "userId": "bot", "content": "hi", "requestId": "r1"}
+    sent = [own.send_message(**asked, senderAttributes={"name": "Bot"}) for _ in range(2)]
+    assert sent[0]["id"] == sent[1]["id"]
+    assert sent[0]["sendTime"] == sent[1]["sendTime"]
+    own.send_message(roomIdentifier=arn, userId="bot", content="ho")
+    first, second = await eve.next("message"), await eve.next("message")
+    assert (first["id"], first["content"], first["requestId"]) == (sent[0]["id"], "hi", "r1")
+    assert first["sender"] == {"userId": "bot", "attributes": {"name": "Bot"}}
+    assert (second["content"], len(second["requestId"])) == ("ho", 36)
+    own.update_room_settings(roomIdentifier=arn, settings={"emojiOnly": True})
+    with pytest.raises(own.exceptions.MessageRejectedException) as refused:
+        own.send_message(roomIdentifier=arn, userId="bot", content="no")
+    assert refused.value.response["reason"] == "Only emoji may be written now"
+
+
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_what_the_url_asks_for(service: Service, arn: str, pieces: int) -> None:
     """It is heard, in whatever pieces the request comes; a wrong wish is refused by its name."""

@@ -19,7 +19,8 @@ from greenroom.model.quotas import (
 def test_every_operation_has_a_rate() -> None:
     """The table names the operations of the service model, and the other services, each once."""
     rates = {quota.name for quota in QUOTAS if quota.name.startswith("requests_per_second.")}
-    assert rates == {request_rate_name(name) for name in (*OPERATIONS, "iam", "sts", "greenroom")}
+    names = (*OPERATIONS, "SendMessage", "iam", "sts", "greenroom")
+    assert rates == {request_rate_name(name) for name in names}
     assert len(BY_NAME) == len(QUOTAS)
 
 

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import msgspec
 from botocore.config import Config
+from botocore.loaders import create_loader
+
+import greenroom
 
 AS_INSTALLED = Path(__file__).parent / "as_installed"
 """Hides from a service what only the tests brought into its environment."""
@@ -58,6 +62,22 @@ class Service(msgspec.Struct):
             aws_secret_access_key=options.pop("secret", self.ready["secret_access_key"]),
             verify=self.ready.get("certificate_to_trust"),
             config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, **options),
+        )
+
+    def greenroom(self, *, attempts: int = 1) -> Any:
+        """Return boto3's client of the service `greenroom`, with the model in the package."""
+        core = botocore.session.Session()
+        models = str(Path(greenroom.__file__).parent / "models")
+        core.register_component("data_loader", create_loader(models))
+        make: Any = boto3.Session(botocore_session=core).client
+        return make(
+            "greenroom",
+            endpoint_url=self.api_url,
+            region_name="us-east-1",
+            aws_access_key_id=self.ready["access_key_id"],
+            aws_secret_access_key=self.ready["secret_access_key"],
+            verify=self.ready.get("certificate_to_trust"),
+            config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}),
         )
 
     def token(self, room: str, user: str = "user", **options: Any) -> str:

@@ -15,6 +15,7 @@ from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -32,7 +33,7 @@ from greenroom.identities.accounts import Accounts
 from greenroom.identities.callers import Callers, RootKey
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
-from greenroom.review.base import Allowed, Submission, Verdict
+from greenroom.review.base import Allowed, Denied, Submission, Verdict
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
@@ -76,8 +77,17 @@ class CheckedReviewer:
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
         self.asked: list[str] = []
+        self.denies = ""
+        self.reviewed = 0
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
 
     async def review(self, room: Room, submission: Submission) -> Verdict:
+        self.reviewed += 1
+        self.begun.set()
+        await self.go_on.wait()
+        if self.denies:
+            return Denied(self.denies)
         return Allowed(submission.content, submission.attributes)
 
     async def problem(self, uri: str) -> str | None:
@@ -117,6 +127,7 @@ class Caller:
             self.time.clock,
             lambda: f"Id{next(ids):010}",
             self.accounts.check,
+            reviewer=self.reviewer,
             restrictions=self.restrictions,
         )
         self.moderation = Moderation(chat, self.restrictions, self.time.clock)
@@ -161,6 +172,13 @@ class Caller:
             tags=self.store.tags,
             settings=self.settings,
             moderation=self.moderation,
+            posting=Posting(
+                self.services.chat,
+                self.store.sent_messages,
+                self.time.clock,
+                self.services.ids,
+                self.services.metrics,
+            ),
             restrictions=self.restrictions,
             kept_restrictions=self.store.restrictions,
             connections=lambda _room, _user: 0,

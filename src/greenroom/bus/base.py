@@ -60,7 +60,14 @@ from greenroom.process.start_refused import StartRefused
 
 
 class BusUnavailable(ServiceUnavailableException):
-    """It is not published in time; the text tells whether it still may be, or is not at all."""
+    """It is not published in time; the text tells whether it still may be, or is not at all.
+
+    `is_open` tells it, too.
+    """
+
+    def __init__(self, message: str, *, is_open: bool = False) -> None:
+        super().__init__(message)
+        self.is_open = is_open
 
     @property
     def code(self) -> str:

@@ -14,7 +14,7 @@
   decided when it gets its place: see `bus.base.Grant`.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import structlog
@@ -35,6 +35,7 @@ from greenroom.chat.in_force import NONE, SettingsInForce
 from greenroom.chat.kicks import Kicks
 from greenroom.chat.marks import marked
 from greenroom.chat.modes import Modes
+from greenroom.chat.outcome import Placed, Post, done, placed
 from greenroom.chat.rates import Rates, is_reviewed
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -63,21 +64,6 @@ _NO_ATTRIBUTES: Mapping[str, str] = {}
 
 def _allow(_account: str) -> None:
     """Let every account publish."""
-
-
-class Placed:
-    """Waits for the outcome of what stands in a room's queue already.
-
-    Who sent it need not wait: what he sends next comes behind it, and has its own time.
-    """
-
-    __slots__ = ("_outcome",)
-
-    def __init__(self, outcome: Coroutine[None, None, None]) -> None:
-        self._outcome = outcome
-
-    def __await__(self) -> Generator[None, None, None]:
-        return self._outcome.__await__()
 
 
 class Chat:
@@ -117,12 +103,17 @@ class Chat:
         """The service's own events that were published, by what they come from."""
 
     def send_message(
-        self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
+        self,
+        sender: ChatTokenClaims,
+        action: SendMessage,
+        address: Callable[[], str],
+        post: Post | None = None,
     ) -> Awaitable[object] | None:
         """Give a message to the sender's room; return what to wait for, if anything.
 
         What the outcome waits for is a `Placed`, returned or what was waited for came to.
-        `address` returns the sender's IP address, which only review handlers are told.
+        `address` returns the sender's IP address, which only review handlers are told. `post` is
+        for who wants to know when it was sent.
 
         Raises (at once, or when awaited):
             ActionError: 413 the content is too long for the room, 406 the review denied it.
@@ -133,11 +124,11 @@ class Chat:
         try:
             room = self._rooms.peek(sender.room_arn)
         except KeyError:
-            return self._send_when_known(sender, action, address)
+            return self._send_when_known(sender, action, address, post)
         except ResourceNotFoundException:
             self._check_account(Arn.parse(sender.room_arn).account)
             raise
-        return self._accept(room, sender, action, address)
+        return self._accept(room, sender, action, address, post)
 
     async def delete_message(
         self, room_arn: str, message_id: str, reason: str | None, request_id: str = ""
@@ -164,7 +155,7 @@ class Chat:
             shown = self._event(payload, DeleteMessage.operation, event_id, time_ns, room)
             return msgspec.structs.replace(shown, deletes=(message_id,))
 
-        await _done(self._publish(DeleteMessage.operation, room_arn, grant))
+        await done(self._publish(DeleteMessage.operation, room_arn, grant))
         return event_id
 
     async def disconnect_user(
@@ -205,7 +196,7 @@ class Chat:
             history = History.NONE if room is None else self.settings.history(room)
             return Disconnect(payload, user_id, why, event_id, time_ns, configurations, history)
 
-        await _done(self._publish(DisconnectUser.operation, room_arn, grant))
+        await done(self._publish(DisconnectUser.operation, room_arn, grant))
 
     async def send_event(
         self, room_arn: str, name: str, attributes: Mapping[str, str] | None
@@ -224,7 +215,7 @@ class Chat:
             payload = events.encode_event(event_id, "", name, attributes, time_ns)
             return self._event(payload, "SendEvent", event_id, time_ns, room)
 
-        await _done(self._publish("SendEvent", room_arn, grant))
+        await done(self._publish("SendEvent", room_arn, grant))
         return event_id
 
     def check_may_change(self, room: Arn) -> None:
@@ -268,7 +259,7 @@ class Chat:
             shown = self._event(payload, operation, event_id, time_ns, room)
             return msgspec.structs.replace(shown, audience=audience, user_id=user_id)
 
-        await _done(self._publish(operation, str(room.arn), grant))
+        await done(self._publish(operation, str(room.arn), grant))
         return event_id
 
     async def _room(self, room_arn: str) -> Room:
@@ -298,21 +289,31 @@ class Chat:
             return None
 
     async def _send_when_known(
-        self, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
+        self,
+        sender: ChatTokenClaims,
+        action: SendMessage,
+        address: Callable[[], str],
+        post: Post | None,
     ) -> object:
         room = await self._room(sender.room_arn)
-        return await _placed(self._accept(room, sender, action, address))
+        return await placed(self._accept(room, sender, action, address, post))
 
     def _accept(
-        self, room: Room, sender: ChatTokenClaims, action: SendMessage, address: Callable[[], str]
+        self,
+        room: Room,
+        sender: ChatTokenClaims,
+        action: SendMessage,
+        address: Callable[[], str],
+        post: Post | None,
     ) -> Awaitable[object] | None:
         for passes in self._gates:
             passes(room, sender, action)
         kicks = self._kicks.count
+        post = post or Post(self._ids())
         if self._reviewer is not None and is_reviewed(room):
-            return self._review(self._reviewer, room, sender, action, address, kicks)
+            return self._review(self._reviewer, room, sender, action, address, post, kicks)
         return self._publish_message(
-            room, self._ids(), sender, action, action.content, action.attributes, kicks
+            room, post, sender, action, action.content, action.attributes, kicks
         )
 
     async def _review(
@@ -322,11 +323,12 @@ class Chat:
         sender: ChatTokenClaims,
         action: SendMessage,
         address: Callable[[], str],
+        post: Post,
         kicks: int,
     ) -> Awaitable[object] | None:
         submission = Submission(
             room_arn=sender.room_arn,
-            message_id=self._ids(),
+            message_id=post.message_id,
             content=action.content,
             attributes=action.attributes,
             user_id=sender.user_id,
@@ -334,32 +336,28 @@ class Chat:
             ip=address(),
         )
         verdict = await reviewer.review(room, submission)
-        allowed = gates.reviewed(verdict, action, submission.message_id)
+        allowed = gates.reviewed(verdict, action, post.message_id)
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
         if self._still_may is not None:
             self._still_may(room, sender, action)
         return self._publish_message(
-            room,
-            submission.message_id,
-            sender,
-            action,
-            allowed.content,
-            allowed.attributes,
-            kicks,
+            room, post, sender, action, allowed.content, allowed.attributes, kicks
         )
 
     def _publish_message(
         self,
         room: Room,
-        message_id: str,
+        post: Post,
         sender: ChatTokenClaims,
         action: SendMessage,
         content: str,
         attributes: Mapping[str, str] | None,
         kicks: int,
     ) -> Awaitable[object] | None:
-        request_id = action.request_id
+        request_id, message_id = action.request_id, post.message_id
+        if post.own:
+            attributes = {**(attributes or {}), **post.own}
         pace = self._modes.pace(room, sender, action.content)
         resets = self._rooms.resets
         history = self.settings.history(room)
@@ -375,7 +373,7 @@ class Chat:
             rate = self.rates.check_message(room, sender.room_arn, before.undebited)
             if pace is not None:
                 pace.place(request_id, message_id, self._clock.monotonic())
-            time_ns = self._send_time(before)
+            time_ns = post.time_ns = self._send_time(before)
             payload = events.encode_message(
                 message_id,
                 request_id,
@@ -477,14 +475,3 @@ class Chat:
             else:
                 now = last + 1
         return now
-
-
-async def _placed(waiting: Awaitable[object] | None) -> object:
-    """Wait until it stands in the room's queue; return what else to wait for, if anything."""
-    return waiting if waiting is None or isinstance(waiting, Placed) else await waiting
-
-
-async def _done(waiting: Awaitable[object] | None) -> None:
-    """Wait, if there is anything to wait for."""
-    if waiting is not None:
-        await waiting

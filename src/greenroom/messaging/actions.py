@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import structlog
 
 from greenroom.bus.base import BusUnavailable
-from greenroom.chat.chat import Chat, Placed
+from greenroom.chat.chat import Chat
+from greenroom.chat.outcome import Placed
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail

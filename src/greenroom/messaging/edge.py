@@ -17,7 +17,7 @@ import socket
 from collections.abc import Awaitable, Sequence
 from enum import IntEnum
 
-from greenroom.chat.chat import Placed
+from greenroom.chat.outcome import Placed
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset

@@ -7,6 +7,7 @@ ServiceError
 ├── ResourceNotFoundException           404
 ├── ConflictException                   409
 ├── ServiceQuotaExceededException       402
+├── MessageRejectedException            406   of Greenroom's own model
 ├── ThrottlingException                 429
 ├── InternalServerException             500
 ├── ServiceUnavailableException         503   not in the service model
@@ -141,6 +142,15 @@ class ServiceQuotaExceededException(_LimitError):
     """A quota on the number of resources would be exceeded. 402, not 400."""
 
     status = 402
+
+
+class MessageRejectedException(ServiceError):
+    """A message may not be shown: a review, or a rule of the room, said so."""
+
+    status = 406
+
+    def members(self) -> dict[str, object]:
+        return {"reason": self.message}
 
 
 class ThrottlingException(_LimitError):

@@ -126,6 +126,12 @@ QUOTAS: tuple[Quota, ...] = (
         Quota(request_rate_name(name), rate, f"{name} requests per second", is_request_rate=True)
         for name, rate in _REQUESTS_PER_SECOND.items()
     ),
+    Quota(
+        request_rate_name("SendMessage"),
+        1_000,
+        "SendMessage requests per second",
+        is_request_rate=True,
+    ),
     # AWS states the rate of STS only ("IAM and AWS STS quotas"); the others are what it does not
     # state, so that no key without permissions takes the CPU.
     *(

@@ -93,6 +93,9 @@ ATTRIBUTES: Mapping[str, tuple[Callable[[str], str | None], str]] = MappingProxy
 )
 """By name without `greenroom:`: what is wrong with a value, and what the attribute means."""
 
+ABOUT_USERS = ("roles", "following-since", "account-since")
+"""What says who a user is, and not what his connection may do, or gets."""
+
 WISHES = ("history", "since", "events")
 """What can be asked for in the URL, too."""
 

@@ -39,6 +39,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "ResumeAccount": _ACCOUNT,
         "RevealReviews": _REVIEWS,
         "RotateTokenKey": _KEYS,
+        "SendMessage": _ROOM,
         "ShadowBanUser": _ROOM,
         "ShowAccount": _ACCOUNT,
         "ShowRequest": _ACCOUNT,

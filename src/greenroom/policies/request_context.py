@@ -41,7 +41,9 @@ OWN_KEYS: Mapping[str, str] = MappingProxyType(
     {
         "greenroom:DurationSeconds": "for how many seconds something is to hold: without a time"
         " there is no such key",
+        "greenroom:SkipChecks": "`true` where a message is to meet no modes; of SendMessage",
         "greenroom:Scope": "`ROOM`, or `ACCOUNT` where something is to hold in all rooms",
+        "greenroom:UserId": "the user whom it is about, or in whose name a message is sent",
     }
 )
 """The keys that requests to Greenroom's own API have beside them."""

@@ -15,6 +15,7 @@ from greenroom.chat import account_rates
 from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -377,6 +378,9 @@ def _control_plane(
         tags=opened.store.tags,
         settings=services.settings,
         moderation=moderation,
+        posting=Posting(
+            services.chat, opened.store.sent_messages, services.clock, new_id, services.metrics
+        ),
         restrictions=services.restrictions,
         kept_restrictions=opened.store.restrictions,
         connections=hub.connections_of_user,

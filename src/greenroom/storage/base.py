@@ -29,6 +29,7 @@ from greenroom.storage.logging_configurations import LoggingConfigurations
 from greenroom.storage.restrictions import Restrictions
 from greenroom.storage.rooms import Rooms
 from greenroom.storage.secrets import Secrets
+from greenroom.storage.sent_messages import SentMessages
 from greenroom.storage.tags import Tags
 from greenroom.storage.token_uses import TokenUses
 
@@ -87,6 +88,10 @@ class Store(Protocol):
     @property
     def restrictions(self) -> Restrictions:
         """Return what users may not do, and notes on them."""
+
+    @property
+    def sent_messages(self) -> SentMessages:
+        """Return the messages that were sent over HTTP."""
 
     @property
     def identities(self) -> IdentityStore:

@@ -14,6 +14,7 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.model.room_settings import Overrides
+from greenroom.model.sent_message import SentMessage
 
 Row = tuple[Any, ...]
 
@@ -26,6 +27,8 @@ ROOM_COLUMNS = (
 CONFIGURATION_COLUMNS = (
     "arn, name, destination_kind, destination_name, state, tags, create_time, update_time"
 )
+
+SENT_COLUMNS = "key, fingerprint, message_id, asked_at, time_ns"
 
 _tags = msgspec.json.Decoder(dict[str, str])
 _identifiers = msgspec.json.Decoder(tuple[str, ...])
@@ -113,6 +116,23 @@ def restriction_row(entry: Restriction) -> Row:
         *(int(entry.kind is not Kind.NOTE), int(entry.lifted), entry.ends),
         msgspec.json.encode(entry).decode(),
     )
+
+
+def sent_from(row: Row) -> SentMessage:
+    """Return the sent message of `SENT_COLUMNS`."""
+    key, fingerprint, message_id, asked_at, time_ns = row
+    return SentMessage(
+        key=key,
+        fingerprint=fingerprint,
+        message_id=message_id,
+        asked_at=asked_at,
+        time_ns=time_ns,
+    )
+
+
+def sent_row(sent: SentMessage) -> Row:
+    """Return the values of `SENT_COLUMNS`."""
+    return sent.key, sent.fingerprint, sent.message_id, sent.asked_at, sent.time_ns
 
 
 def tags_from(text: str) -> dict[str, str]:

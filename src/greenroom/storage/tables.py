@@ -141,6 +141,11 @@ TABLES = (
         ),
         "account, version",
     ),
+    Table(
+        "sent_messages",
+        ("key", "fingerprint", "message_id", "asked_at", "time_ns"),
+        "key",
+    ),
     _identities("identity_users"),
     _identities("identity_roles"),
     _identities("identity_policies"),

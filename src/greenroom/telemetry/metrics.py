@@ -154,6 +154,10 @@ class Metrics:
         self.action_errors = self._counter(
             "greenroom_action_errors", "ERROR frames to connections, by code.", "code"
         )
+        self.repeated_sends = self._counter(
+            "greenroom_repeated_sends",
+            "SendMessage requests that sent nothing: an earlier one with their requestId had.",
+        )
         self.fanout_seconds = self._distribution(
             "greenroom_fanout_seconds",
             "Time to write what waits in one room to everybody, rooms of one moment together.",

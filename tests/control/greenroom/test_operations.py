@@ -56,6 +56,7 @@ class Operator:
             tags=store.tags,
             settings=nothing,
             moderation=nothing,
+            posting=nothing,
             restrictions=nothing,
             kept_restrictions=nothing,
             connections=nothing,

@@ -45,6 +45,7 @@ class Operator:
             tags=self.iam.store.tags,
             settings=nothing,
             moderation=nothing,
+            posting=nothing,
             restrictions=nothing,
             kept_restrictions=nothing,
             connections=nothing,
@@ -102,6 +103,20 @@ async def test_in_all_rooms() -> None:
     for who, allowed in ((admin, True), (one, False), (junior, False)):
         assert await scene.may(who, "BanUser", roomIdentifier=None, scope="ACCOUNT") is allowed
         assert await scene.may(who, "BanUser")
+
+
+async def test_in_whose_name() -> None:
+    """A policy may have a bot write as itself alone, and meet what all others meet."""
+    scene = await Operator().begin()
+    itself = {
+        "StringEquals": {"greenroom:UserId": "bot"},
+        "BoolIfExists": {"greenroom:SkipChecks": "false"},
+    }
+    bot = await scene.iam.user("bot", policy("greenroom:SendMessage", Condition=itself))
+    assert await scene.may(bot, "SendMessage", userId="bot")
+    assert await scene.may(bot, "SendMessage", userId="bot", skipChecks=False)
+    assert not await scene.may(bot, "SendMessage", userId="bot", skipChecks=True)
+    assert not await scene.may(bot, "SendMessage", userId="ann")
 
 
 async def test_for_how_long() -> None:

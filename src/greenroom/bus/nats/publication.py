@@ -33,7 +33,8 @@ class Publication:
 
     def unavailable(self, why: str) -> None:
         """Tell whoever waits that there is no outcome; `why` is why."""
-        self.fail(BusUnavailable(f"{UNKNOWN if self.sent else UNPUBLISHED}: {why}"))
+        text = f"{UNKNOWN if self.sent else UNPUBLISHED}: {why}"
+        self.fail(BusUnavailable(text, is_open=self.sent))
 
     def fail(self, error: BaseException) -> None:
         """Tell whoever waits."""

@@ -20,6 +20,7 @@ from greenroom.control.greenroom.operations import OPERATIONS
 from greenroom.control.pipeline import Api, Incoming, Result
 from greenroom.control.throttle import Throttle
 from greenroom.model.errors import ServiceError, ValidationException, ValidationReason
+from greenroom.protocol.actions import SendMessage
 
 BODY_BYTES = 65_536
 
@@ -57,11 +58,13 @@ def _route(incoming: Incoming) -> Operation:
     return found
 
 
-def _throttle(throttle: Throttle, incoming: Incoming, _route: Operation) -> None:
-    principal = incoming.caller.principal
-    throttle.take_of_service(
-        SERVICE, principal.account, principal.principal_arn, len(incoming.body)
-    )
+def _throttle(throttle: Throttle, incoming: Incoming, route: Operation) -> None:
+    principal, size = incoming.caller.principal, len(incoming.body)
+    if route.name == SendMessage.operation:
+        # It comes as often as people write, and not as operators act.
+        throttle.take(route.name, principal.account, incoming.region, size)
+        return
+    throttle.take_of_service(SERVICE, principal.account, principal.principal_arn, size)
 
 
 def _parse(services: GreenroomServices, incoming: Incoming, operation: Operation) -> Asked:

@@ -52,6 +52,11 @@ def _own_keys(call: GreenroomCall) -> dict[str, ContextValue]:
     """Return what only requests of this API have; the keys are `OWN_KEYS`."""
     seconds = call.number("durationSeconds", 0) or call.number("expiresInSeconds", 0)
     keys: dict[str, ContextValue] = {"greenroom:durationseconds": str(seconds)} if seconds else {}
+    user_id, skips = call.optional_text("userId"), call.parameters.get("skipChecks")
+    if user_id is not None:
+        keys["greenroom:userid"] = user_id
+    if skips is not None:
+        keys["greenroom:skipchecks"] = "true" if skips else "false"
     scope = "ROOM" if "roomIdentifier" in call.parameters else "ACCOUNT"
     return {**keys, "greenroom:scope": scope}
 

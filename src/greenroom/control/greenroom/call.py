@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.settings import Settings
@@ -47,6 +48,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     tags: Tags
     settings: Settings
     moderation: Moderation
+    posting: Posting
     restrictions: Restrictions
     kept_restrictions: KeptRestrictions
     connections: Callable[[str, str], int]

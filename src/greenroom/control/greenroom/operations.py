@@ -10,6 +10,7 @@ import msgspec
 from greenroom.aws import own_service
 from greenroom.control.greenroom import (
     account,
+    messages,
     requests,
     restrictions,
     reviews,
@@ -54,6 +55,7 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "ResumeAccount": GreenroomOperation(account.resume_account),
     "RevealReviews": GreenroomOperation(reviews.reveal_reviews),
     "RotateTokenKey": GreenroomOperation(token_keys.rotate_token_key),
+    "SendMessage": GreenroomOperation(messages.send_message),
     "ShadowBanUser": GreenroomOperation(restrictions.restricts(Kind.SHADOW)),
     "ShowAccount": GreenroomOperation(account.show_account, reads=True),
     "ShowRequest": GreenroomOperation(requests.show_request, reads=True),

@@ -12,6 +12,7 @@ from greenroom.storage.memory.region import Regions
 from greenroom.storage.memory.restrictions import MemoryRestrictions
 from greenroom.storage.memory.rooms import MemoryRooms
 from greenroom.storage.memory.secrets import MemorySecrets
+from greenroom.storage.memory.sent_messages import MemorySentMessages
 from greenroom.storage.memory.tags import MemoryTags
 from greenroom.storage.memory.token_uses import MemoryTokenUses
 
@@ -28,6 +29,7 @@ class MemoryStore:
         self.tags = MemoryTags(regions)
         self.token_uses = MemoryTokenUses(self._opened)
         self.restrictions = MemoryRestrictions(self._opened)
+        self.sent_messages = MemorySentMessages(self._opened)
         self.secrets = MemorySecrets(self._opened)
         self.identities = IdentityStore(MemoryTransactions(self._opened))
         self.journal = MemoryJournal(self._opened)

@@ -22,6 +22,7 @@ from greenroom.storage.postgres.logging_configurations import PostgresLoggingCon
 from greenroom.storage.postgres.restrictions import PostgresRestrictions
 from greenroom.storage.postgres.rooms import PostgresRooms
 from greenroom.storage.postgres.secrets import PostgresSecrets
+from greenroom.storage.postgres.sent_messages import PostgresSentMessages
 from greenroom.storage.postgres.session import Connection, Password
 from greenroom.storage.postgres.tags import PostgresTags
 from greenroom.storage.postgres.token_uses import PostgresTokenUses
@@ -39,6 +40,7 @@ class PostgresStore:
         self.tags = PostgresTags(database)
         self.token_uses = PostgresTokenUses(database)
         self.restrictions = PostgresRestrictions(database)
+        self.sent_messages = PostgresSentMessages(database)
         self.secrets = PostgresSecrets(database)
         self.identities = IdentityStore(PostgresTransactions(database))
         self._leases = PostgresLeases(database.connect, lease_seconds)

@@ -22,6 +22,7 @@ from greenroom.storage.sqlite.logging_configurations import SqliteLoggingConfigu
 from greenroom.storage.sqlite.restrictions import SqliteRestrictions
 from greenroom.storage.sqlite.rooms import SqliteRooms
 from greenroom.storage.sqlite.secrets import SqliteSecrets
+from greenroom.storage.sqlite.sent_messages import SqliteSentMessages
 from greenroom.storage.sqlite.tags import SqliteTags
 from greenroom.storage.sqlite.token_uses import SqliteTokenUses
 from greenroom.storage.sqlite.worker import QUEUE_BOUND, SqliteWorker, WorkerStatistics
@@ -37,6 +38,7 @@ class SqliteStore:
         self.tags = SqliteTags(worker)
         self.token_uses = SqliteTokenUses(worker)
         self.restrictions = SqliteRestrictions(worker)
+        self.sent_messages = SqliteSentMessages(worker)
         self.secrets = SqliteSecrets(worker)
         self.identities = IdentityStore(SqliteTransactions(worker))
         self.journal = SqliteJournal(worker)

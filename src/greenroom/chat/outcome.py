@@ -1,0 +1,45 @@
+"""What becomes of what was accepted: whoever waits for it, and for how much of it."""
+
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
+
+import msgspec
+
+_NO_ATTRIBUTES: Mapping[str, str] = {}
+
+
+class Post(msgspec.Struct, gc=False):
+    """A message on its way: the id that it gets, and its SendTime once it has its place.
+
+    `own` are attributes of the service's own, which no client and no review sets.
+    """
+
+    message_id: str
+    own: Mapping[str, str] = _NO_ATTRIBUTES
+    time_ns: int = 0
+
+
+class Placed:
+    """Waits for the outcome of what stands in a room's queue already.
+
+    Who sent it need not wait: what he sends next comes behind it, and has its own time.
+    """
+
+    __slots__ = ("_outcome",)
+
+    def __init__(self, outcome: Coroutine[None, None, None]) -> None:
+        self._outcome = outcome
+
+    def __await__(self) -> Generator[None, None, None]:
+        return self._outcome.__await__()
+
+
+async def placed(waiting: Awaitable[object] | None) -> object:
+    """Wait until it stands in the room's queue; return what else to wait for, if anything."""
+    return waiting if waiting is None or isinstance(waiting, Placed) else await waiting
+
+
+async def done(waiting: Awaitable[object] | None) -> None:
+    """Wait until it has its place, or raise what refused it."""
+    behind = await placed(waiting)
+    if isinstance(behind, Placed):
+        await behind

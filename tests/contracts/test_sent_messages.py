@@ -1,0 +1,76 @@
+"""Every `SentMessages`: one of many who ask with one key sends, the others get what became of it.
+
+Covers: greenroom.model.sent_message, greenroom.storage.memory.sent_messages,
+    greenroom.storage.postgres.sent_messages, greenroom.storage.sent_messages,
+    greenroom.storage.sqlite.sent_messages
+"""
+
+import asyncio
+import itertools
+
+import msgspec
+
+from greenroom.model.sent_message import KEPT_MS, PENDING_MS, SentMessage
+from greenroom.storage.base import Store
+from tests.stand_ins.values import NOW
+
+_keys = itertools.count()
+
+
+def sent(key: str = "", message_id: str = "Message00001", at: int = NOW) -> SentMessage:
+    """Return a message that was asked for and has no outcome yet."""
+    return SentMessage(
+        key=key or f"k{next(_keys)}", fingerprint="f", message_id=message_id, asked_at=at
+    )
+
+
+def settled(claimed: SentMessage) -> SentMessage:
+    """Return it with its outcome."""
+    return msgspec.structs.replace(claimed, time_ns=7)
+
+
+async def test_one_of_many_sends(store: Store) -> None:
+    """All others are told its id."""
+    key = sent().key
+    asked = [sent(key, f"Message{number:05}") for number in range(20)]
+    found = await asyncio.gather(*map(store.sent_messages.claim, asked))
+    (first,) = [each for each, known in zip(asked, found, strict=True) if known is None]
+    assert [known for known in found if known is not None] == [first] * 19
+    assert await store.sent_messages.claim(sent()) is None
+
+
+async def test_its_outcome(store: Store) -> None:
+    """Once it is settled it is told; what was released is as new; another's is left alone."""
+    first, ports = sent(), store.sent_messages
+    assert await ports.claim(first) is None
+    other = sent(first.key, "Message00002")
+    await ports.release(other)
+    await ports.settle(settled(other))
+    assert await ports.claim(other) == first
+    await ports.settle(settled(first))
+    assert await ports.claim(other) == settled(first)
+    await ports.release(first)
+    assert await ports.claim(other) is None
+    assert await ports.claim(first) == other
+
+
+async def test_it_is_forgotten(store: Store) -> None:
+    """After ten minutes, at the millisecond, whether it has an outcome or not."""
+    ports = store.sent_messages
+    for outcome in (True, False):
+        first = sent()
+        assert await ports.claim(first) is None
+        if outcome:
+            await ports.settle(settled(first))
+        later = sent(first.key, "Message00002", NOW + KEPT_MS)
+        assert await ports.claim(msgspec.structs.replace(later, asked_at=NOW + KEPT_MS - 1))
+        assert await ports.claim(later) is None
+        assert await ports.claim(later) == later
+
+
+def test_for_how_long_it_is_waited_for() -> None:
+    """Until it is settled, or its time is over."""
+    pending = sent()
+    assert pending.is_pending(NOW + PENDING_MS - 1)
+    assert not pending.is_pending(NOW + PENDING_MS)
+    assert not settled(pending).is_pending(NOW)
