@@ -40,6 +40,22 @@ async def test_one_batch_for_all_that_come_together() -> None:
     assert uses.batches == [5, 1]
 
 
+async def test_a_crowd_shares_fewer_batches() -> None:
+    """The next batch waits for more behind one of several, and not behind one that came alone."""
+    uses, hour = CountingUses(), 3600.0
+    async with asyncio.TaskGroup() as tasks:
+        redeemer = Redeemer(uses, HandClock().clock, tasks, 0.001, spacing_seconds=hour)
+        for name in "ab":
+            assert await redeemer.redeem(name, START_MS)
+        await asyncio.gather(*(redeemer.redeem(name, START_MS) for name in "cd"))
+        late = [asyncio.ensure_future(redeemer.redeem(name, START_MS)) for name in "ef"]
+        await asyncio.sleep(0.02)
+        assert uses.batches == [1, 1, 2]
+        redeemer._begin()
+        assert await asyncio.gather(*late) == [True, True]
+    assert uses.batches == [1, 1, 2, 2]
+
+
 async def test_a_failure_reaches_every_caller_of_the_batch() -> None:
     """When the store cannot say, nobody is told that the token was good; the next batch works."""
     uses = CountingUses()

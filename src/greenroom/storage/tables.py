@@ -126,7 +126,7 @@ TABLES = (
     Table(
         "redeemed_tokens",
         ("token_id", "expires"),
-        "redeemed_tokens.token_id",  # the column, which has an index
+        "redeemed_tokens.token_id",  # the column, not what is read of it
         sqlite=Own(
             read={"token_id": "CAST(token_id AS BLOB)"}, write={"token_id": "CAST({} AS TEXT)"}
         ),

@@ -93,7 +93,7 @@ def test_another_database(backup: Path) -> None:
 def test_other_counts(backup: Path) -> None:
     """The database must hold what the manifest says."""
     edit(
-        backup, lambda connection: connection.execute("INSERT INTO redeemed_tokens VALUES ('a', 1)")
+        backup, lambda connection: connection.execute("INSERT INTO redeemed_tokens VALUES (1, 'a')")
     )
     with pytest.raises(StoreForeign, match="not that of its manifest"):
         verify(backup)

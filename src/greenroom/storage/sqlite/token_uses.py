@@ -32,8 +32,8 @@ def _redeem(
     """
     if prune:
         connection.execute(
-            "DELETE FROM redeemed_tokens WHERE token_id IN"
-            " (SELECT token_id FROM redeemed_tokens WHERE expires < ? ORDER BY expires LIMIT ?)",
+            "DELETE FROM redeemed_tokens WHERE (expires, token_id) IN (SELECT expires, token_id"
+            " FROM redeemed_tokens WHERE expires < ? ORDER BY expires, token_id LIMIT ?)",
             (prune_before, prune),
         )
     insert = "INSERT OR IGNORE INTO redeemed_tokens (token_id, expires) VALUES (?, ?)"
