@@ -7,8 +7,10 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,6 +97,43 @@ def test_a_fault_has_its_remedy_and_its_code(command: Command, tmp_path: Path) -
     assert result.exit_code == ExitCode.UNWELL
     assert "FAULT  service" in result.stdout
     assert "disk" not in result.stdout
+
+
+def test_whose_the_address_is(service: Service, tmp_path: Path) -> None:
+    """Of an address that another process has, the finding says what is there."""
+    port = service.api_url.rpartition(":")[2]
+    assert f"{port} is in use by another Greenroom, version" in _address(port, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        answering = threading.Thread(target=_answer_once, args=(other,))
+        answering.start()
+        said = _address(str(other.getsockname()[1]), tmp_path)
+        answering.join()
+    assert "in use by an HTTP server that is not Greenroom" in said
+
+
+def _address(port: str, directory: Path) -> str:
+    """Return what the doctor says of a port."""
+    words = ["doctor", "--json", "--data-dir", str(directory)]
+    result = CliRunner().invoke(main, words, env={"GREENROOM_PORT": port})
+    found = {each["part"]: each for each in json.loads(result.stdout)}
+    assert found["address"]["level"] == "FAULT"
+    said: str = found["address"]["said"]
+    return said
+
+
+def _answer_once(listening: socket.socket) -> None:
+    with listening.accept()[0] as connection:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno")
+
+
+def test_where_no_service_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who asks for the health of one is told how one is found, unless he has said where."""
+    monkeypatch.setenv("GREENROOM_PORT", "1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    gone = CliRunner().invoke(main, ["health", "--data-dir", str(tmp_path)])
+    hint = "--data-dir or --url says where one is; greenroom serve starts one"
+    assert gone.stderr.rstrip().endswith(f"Connection refused; {hint}")
 
 
 def test_reviews_are_followed(command: Command, service: Service, tmp_path: Path) -> None:

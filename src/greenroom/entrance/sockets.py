@@ -26,6 +26,10 @@ class AddressRefused(StartRefused):
     """The address cannot be listened on: the message is one clear line for the operator."""
 
 
+class AddressInUse(AddressRefused):
+    """Another process listens on the address."""
+
+
 class Listening(msgspec.Struct, frozen=True):
     """Sockets that listen, at least one."""
 
@@ -106,9 +110,8 @@ def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
     except OSError as error:
         listening.close()
         hint = _HINTS.get(error.errno or 0, "")
-        raise AddressRefused(
-            f"cannot listen on {host} port {port}: {error.strerror}{hint}"
-        ) from None
+        kind = AddressInUse if error.errno == errno.EADDRINUSE else AddressRefused
+        raise kind(f"cannot listen on {host} port {port}: {error.strerror}{hint}") from None
     return listening
 
 

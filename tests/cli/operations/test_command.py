@@ -1,7 +1,8 @@
 """`greenroom api`: a corpus of calls beside the AWS CLI's; and what is refused.
 
 Covers: greenroom.cli.operations.calling, greenroom.cli.operations.models,
-greenroom.cli.operations.options, greenroom.cli.operations.values
+greenroom.cli.operations.options, greenroom.cli.operations.rooms,
+greenroom.cli.operations.values
 """
 
 import asyncio
@@ -123,6 +124,35 @@ async def test_what_is_sent_is_what_the_aws_cli_sends() -> None:
             theirs, ours = peer.recorded[-2:]
             assert seen(ours) == seen(theirs)
     assert len(peer.recorded) == 2 * len(SENT)
+
+
+async def test_options_may_stand_before_the_operation() -> None:
+    """As for `aws`: which service, and what is shown; behind the operation they go before."""
+    async with recording() as peer:
+        answer = Scripted(body={"rooms": [{"name": "lobby"}], "nextToken": None})
+        peer.scripts = defaultdict(lambda: [answer] * 2)
+        before = ["--endpoint-url", peer.url, "--region", "eu-west-1", "--output", "text"]
+        words = [*before, "--query", "rooms[].name", "ivschat", "list-rooms"]
+        told = await asyncio.to_thread(run, *words)
+        assert told.output == "lobby\n"
+        assert "/eu-west-1/ivschat/" in peer.recorded[-1].headers["authorization"]
+        told = await asyncio.to_thread(run, *words, "--output", "json")
+        assert json.loads(told.output) == ["lobby"]
+
+
+async def test_a_room_by_its_name() -> None:
+    """Is asked for, and its ARN sent; of a name that several have, or none, that is told."""
+    rooms = [{"name": "lobby", "arn": ROOM, "id": "AbCdEfGhIjKl"}]
+    async with recording() as peer:
+        peer.scripts["ListRooms"] = [Scripted(body={"rooms": each}) for each in (rooms, [])]
+        peer.scripts["GetRoom"] = [Scripted(body={"arn": ROOM})]
+        words = ["get-room", "--endpoint-url", peer.url, "--identifier"]
+        found = await asyncio.to_thread(run, *words, "lobby")
+        assert json.loads(found.output) == {"arn": ROOM}
+        assert peer.recorded[-1].parsed == {"identifier": ROOM}
+        none = await asyncio.to_thread(run, *words, "loby")
+    assert none.exit_code == ExitCode.REFUSED
+    assert none.output.startswith("Error: no room is called loby in us-east-1")
 
 
 def test_operations_are_those_that_are_served() -> None:

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from greenroom.cli.access import CommandRefused
+from greenroom.cli.api import Endpoint
 from greenroom.cli.doctor import machine, probing, proxies
 from greenroom.cli.doctor.findings import REMEDIES, Finding, Level, fault, looked, note, ok
 from greenroom.cli.exit_codes import ExitCode
@@ -26,6 +27,7 @@ from greenroom.cli.reaching import (
     refusals_told,
     which_service,
 )
+from greenroom.entrance.sockets import AddressInUse
 from greenroom.process import address_file
 from greenroom.settings.values import Settings, SettingsRefused
 
@@ -60,7 +62,7 @@ def health(*, in_json: bool, **which: str | None) -> None:
     with refusals_told():
         settings, profile = _settings_and_profile(which)
         endpoint = find_endpoint(which["endpoint_url"], settings, profile)
-        found = probing.health(endpoint)
+        found = _health(endpoint, which["endpoint_url"])
     if in_json:
         click.echo(json.dumps(msgspec.to_builtins(found)))
     else:
@@ -71,6 +73,16 @@ def health(*, in_json: bool, **which: str | None) -> None:
             click.echo(f"  {part}, in part: {meaning}")
     if found.failing:
         sys.exit(ExitCode.UNWELL)
+
+
+def _health(endpoint: Endpoint, given: str | None) -> probing.Health:
+    try:
+        return probing.health(endpoint)
+    except CommandRefused as refused:
+        if given is not None:
+            raise
+        where = "--data-dir or --url says where one is; greenroom serve starts one"
+        raise CommandRefused(f"{refused}; {where}", refused.code, refused.error) from None
 
 
 def _findings(which: Mapping[str, str | None]) -> Iterator[Finding]:
@@ -118,7 +130,9 @@ def _start(settings: Settings) -> Iterator[Finding]:
     from greenroom.server import start_check
 
     for each in asyncio.run(start_check.check(settings)):
-        if each.refused is not None:
+        if isinstance(each.refused, AddressInUse):
+            yield _in_use(settings)
+        elif each.refused is not None:
             yield fault(each.part, each.said, REMEDIES.get(each.part, REMEDIES["settings"]))
         elif each.part == "tls_certificate_file" and "not valid now" in each.said:
             yield fault(each.part, each.said, REMEDIES[each.part])
@@ -126,6 +140,14 @@ def _start(settings: Settings) -> Iterator[Finding]:
             yield note(each.part, each.said, REMEDIES[each.part])
         else:
             yield ok(each.part, each.said)
+
+
+def _in_use(settings: Settings) -> Finding:
+    """Say whose the address is that a start would not get."""
+    host, port = settings.text("host"), settings.number("port")
+    remedy = "end it (ss -ltnp names its process), or choose another --host or --port"
+    said = f"{host} port {port} is in use by {probing.listening(host, port)}"
+    return fault("address", said, remedy)
 
 
 def _show(found: Iterable[Finding]) -> None:

@@ -14,6 +14,8 @@ from greenroom.cli.api import Endpoint, foreign, unreachable
 from greenroom.cli.doctor.findings import Finding, fault, note, ok
 from greenroom.cli.escaping import printable
 from greenroom.cli.verbose import note_request
+from greenroom.network.addresses import in_url, reachable
+from greenroom.protocol.errors import TLS_ONLY
 
 PROBE_SECONDS = 5.0
 
@@ -89,15 +91,36 @@ def health(endpoint: Endpoint) -> Health:
         raise foreign(endpoint, answer.status, "/health/ready") from None
 
 
+def listening(host: str, port: int) -> str:
+    """Return what is at an address that another process has, as far as it can be told."""
+    endpoint = Endpoint.parse(f"http://{in_url(reachable(host))}:{port}")
+    try:
+        answer = ask(endpoint, "/health/ready")
+    except CommandRefused:
+        return "something that does not speak HTTP"
+    if _message(answer.body) == TLS_ONLY:
+        return "another Greenroom, which serves over TLS"
+    try:
+        version = msgspec.json.decode(answer.body, type=Health).version
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "an HTTP server that is not Greenroom"
+    return f"another Greenroom, version {version}, with another data directory"
+
+
 def look(endpoint: Endpoint) -> Iterator[Finding]:
     """Return what there is to say of a running service, as it is reached there."""
     try:
         answer = ask(endpoint, "/health/live")
-        found = health(endpoint)
     except CommandRefused as refused:
         yield fault(
             "service", str(refused), "start it: greenroom serve; or say where it is with --url"
         )
+        return
+    try:
+        found = health(endpoint)
+    except CommandRefused as refused:
+        remedy = "something else is there: end it, or say where the service is with --url"
+        yield fault("service", str(refused), remedy)
         return
     yield _service(endpoint, found)
     yield _clocks(answer.headers.get("date"), time.time())

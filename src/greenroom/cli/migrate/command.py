@@ -53,7 +53,7 @@ def migrate(source: str | None, target: str | None, config_file: Path | None) ->
 def _next(directory: Path, *, to_database: bool) -> str:
     key = directory / KEY_FILE
     if not to_database:
-        return f"Before a start put the nodes' key into {key}, or give secrets_key_file."
+        return f"Next: copy the nodes' key to {key}, or name its file: secrets_key_file."
     if key.exists():
-        return f"Give the key to each node: what is in {key} belongs into its secrets_key_file."
-    return "Give each node the key that the service had, as secrets_key_file."
+        return f"Next: copy {key} to each node, and name the copy there: secrets_key_file."
+    return "Next: give each node the key that the service had: secrets_key_file."

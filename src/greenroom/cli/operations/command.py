@@ -18,7 +18,10 @@ from greenroom.cli.groups import names_and_options, write_commands
 from greenroom.cli.operations import models
 from greenroom.cli.operations.models import Service, option_of
 from greenroom.cli.operations.options import (
+    FORM,
+    OUTPUT,
     PAGING,
+    QUERY,
     given_members,
     options_of,
     paging_options,
@@ -26,6 +29,7 @@ from greenroom.cli.operations.options import (
     spread,
 )
 from greenroom.cli.operations.output import FORMS, as_json
+from greenroom.cli.operations.rooms import with_room_arns
 from greenroom.cli.operations.values import ValueInvalid, json_of
 from greenroom.cli.reaching import WHICH, reach, refusals_told, which_service
 from greenroom.cli.verbose import add_verbose
@@ -104,12 +108,18 @@ def _check_known(name: str, known: Iterable[str], ctx: click.Context) -> None:
 
 
 @click.group(cls=_Operations)
-def api() -> None:
+@which_service
+@click.option("--query", help=QUERY)
+@click.option("--output", type=FORM, help=OUTPUT)
+@click.pass_context
+def api(ctx: click.Context, /, **given: str | None) -> None:
     """Call an operation of the API: what follows `aws` in an example goes here.
 
     Options are those of the AWS CLI: a list is several values or JSON, a structure the CLI's
-    shorthand or JSON, and file://PATH is what a file holds.
+    shorthand or JSON, and file://PATH is what a file holds. A room's name or id is taken for its
+    ARN. What goes before the operation holds unless it is given behind it as well.
     """
+    ctx.obj = given
 
 
 class _Operation(click.Command):
@@ -152,15 +162,18 @@ class _Operation(click.Command):
                 click.echo(json.dumps(skeleton(self._of, self._operation), indent=4))
             return
         parameters, paging = self._parameters(given)
-        query = _searching(given["query"])
+        before = click.get_current_context().find_object(dict) or {}
+        query = _searching(given["query"] or before.get("query"))
+        form = str(given["output"] or before.get("output") or "json")
         # botocore's clients take longer to import than most commands to run.
         from greenroom.cli.operations.calling import call
 
         with refusals_told():
             reached = reach({name: given.get(name) for name in WHICH})
+            parameters = with_room_arns(reached, self._members, parameters)
             result = call(reached, self._of, self._operation, parameters, paging)
         try:
-            shown = FORMS[str(given["output"])](query(result))
+            shown = FORMS[form](query(result))
         except _UNFIT as unfit:
             if not self._operation.startswith(_READING):
                 # What was made is not made again by asking better, and it may hold a secret.

@@ -20,6 +20,10 @@ _METAVARS = {
 PAGING = {"starting_token": "StartingToken", "max_items": "MaxItems", "page_size": "PageSize"}
 """Options of lists that come in pages, and what botocore calls them."""
 
+QUERY = "What to show of the result: a JMESPath expression."
+OUTPUT = "Form.  [json]"
+FORM = click.Choice(list(FORMS))
+
 SHARED = ("query", "output", "cli_input_json", "generate_cli_skeleton")
 """Options that every operation has, as parameters."""
 
@@ -32,10 +36,8 @@ def options_of(members: Mapping[str, Shape], required: Iterable[str]) -> list[cl
 def shared_options() -> list[click.Parameter]:
     """Return the options that every operation has."""
     return [
-        click.Option(["--query"], help="What to show of the result: a JMESPath expression."),
-        click.Option(
-            ["--output"], type=click.Choice(list(FORMS)), default="json", help="Form.  [json]"
-        ),
+        click.Option(["--query"], help=QUERY),
+        click.Option(["--output"], type=FORM, help=OUTPUT),
         click.Option(
             ["--cli-input-json"],
             metavar="JSON",
