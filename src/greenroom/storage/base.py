@@ -23,6 +23,7 @@ from typing import Protocol
 
 from greenroom.model.errors import ServiceUnavailableException
 from greenroom.process.start_refused import StartRefused
+from greenroom.storage.history import History
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.journal import Journal
 from greenroom.storage.logging_configurations import LoggingConfigurations
@@ -92,6 +93,10 @@ class Store(Protocol):
     @property
     def sent_messages(self) -> SentMessages:
         """Return the messages that were sent over HTTP."""
+
+    @property
+    def history(self) -> History:
+        """Return what rooms have shown that keep it."""
 
     @property
     def identities(self) -> IdentityStore:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from greenroom.model.arn import Arn
+from greenroom.model.kept_frame import KeptFrame
 from greenroom.model.logging_configuration import (
     DestinationConfiguration,
     DestinationKind,
@@ -133,6 +134,25 @@ def sent_from(row: Row) -> SentMessage:
 def sent_row(sent: SentMessage) -> Row:
     """Return the values of `SENT_COLUMNS`."""
     return sent.key, sent.fingerprint, sent.message_id, sent.asked_at, sent.time_ns
+
+
+FRAME_COLUMNS = "id, time_ns, action, audience, user_id, author, deletes, payload, marked"
+
+
+def frame_from(row: Row) -> KeptFrame:
+    """Return the frame of `FRAME_COLUMNS`."""
+    frame_id, time_ns, action, audience, user_id, author, deletes, payload, marked = row
+    ids = _identifiers.decode(deletes) if deletes else ()
+    return KeptFrame(frame_id, time_ns, action, payload, audience, user_id, author, marked, ids)
+
+
+def frame_row(frame: KeptFrame) -> Row:
+    """Return the values of `FRAME_COLUMNS`."""
+    return (
+        *(frame.id, frame.time_ns, frame.action, frame.audience, frame.user_id, frame.author),
+        json_text(frame.deletes) if frame.deletes else "",
+        *(frame.payload, frame.marked),
+    )
 
 
 def tags_from(text: str) -> dict[str, str]:

@@ -146,6 +146,15 @@ TABLES = (
         ("key", "fingerprint", "message_id", "asked_at", "time_ns"),
         "key",
     ),
+    Table("history_rooms", ("key", "room", "newest", "ended"), "key"),
+    Table(
+        "history",
+        (
+            *("room", "number", "id", "time_ns", "action", "audience", "user_id", "author"),
+            *("deletes", "deleted", "begins", "payload", "marked"),
+        ),
+        "room, number",
+    ),
     _identities("identity_users"),
     _identities("identity_roles"),
     _identities("identity_policies"),

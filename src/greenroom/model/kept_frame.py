@@ -1,0 +1,23 @@
+"""A frame that was shown in a room, as it is kept."""
+
+import msgspec
+
+
+class KeptFrame(msgspec.Struct, frozen=True, gc=False):
+    """A MESSAGE or an EVENT: its JSON, who was shown it, and who wrote it.
+
+    `time_ns` is its SendTime in nanoseconds since the epoch, `action` the operation that it comes
+    from. `audience` is who was shown it, `user_id` the user whom that names; `marked` is what
+    moderators were shown in its place, if anything. `author` is the user who wrote a message;
+    `deletes` are the messages that it says are no longer shown.
+    """
+
+    id: str
+    time_ns: int
+    action: str
+    payload: bytes
+    audience: str = "everybody"
+    user_id: str = ""
+    author: str = ""
+    marked: bytes = b""
+    deletes: tuple[str, ...] = ()

@@ -1,0 +1,127 @@
+"""Every `History` of a store: order, gaps, deletions, what is asked for, and what is removed.
+
+Covers: greenroom.model.kept_frame, greenroom.storage.history, greenroom.storage.memory.history,
+    greenroom.storage.postgres.history, greenroom.storage.sqlite.history
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from greenroom.model.kept_frame import KeptFrame
+from greenroom.storage.base import Store
+from greenroom.storage.history import Kept, Query, StoredFrame
+from tests.stand_ins.values import new_account
+
+
+def frame(name: str, time_ns: int = 1, **members: Any) -> KeptFrame:
+    """Return a message."""
+    members = {"author": "bob", **members}
+    return KeptFrame(name, time_ns, "SendMessage", name.encode(), **members)
+
+
+def room_of(name: str = "room") -> str:
+    """Return a room that nobody has used."""
+    return f"arn:{new_account()}:{name}"
+
+
+async def said(store: Store, room: str, *frames: KeptFrame, begins: bool = False) -> None:
+    """Keep frames."""
+    await store.history.append([Kept(room, each, begins) for each in frames])
+
+
+def ids(frames: Sequence[StoredFrame]) -> list[str]:
+    """Return the ids of frames."""
+    return [each.frame.id for each in frames]
+
+
+async def test_what_was_kept_comes_back(store: Store) -> None:
+    """As it was, in its order, each room with its own numbers."""
+    room, other = room_of(), room_of()
+    shadowed = frame("b", 2, audience="shadowed", user_id="bob", marked=b"m", author="b\u00fcb\x00")
+    event = KeptFrame("c", 3, "DeleteMessage", b"{}", deletes=("x", "y"))
+    await store.history.append(
+        [Kept(room, frame("a")), Kept(other, frame("z")), Kept(room, shadowed)]
+    )
+    await said(store, room, event)
+    found = await store.history.newest(room, 9)
+    assert [each.frame for each in found.frames] == [frame("a"), shadowed, event]
+    assert [each.number for each in found.frames] == [1, 2, 3]
+    assert ids((await store.history.newest(room, 2)).frames) == ["b", "c"]
+    assert ids((await store.history.newest(other, 9)).frames) == ["z"]
+    assert (await store.history.newest("nobody's", 9)).frames == ()
+    assert await store.history.number(room, "c") == 3
+    assert await store.history.number(room, "z") == await store.history.number("none", "a") == 0
+
+
+async def test_gaps_are_known(store: Store) -> None:
+    """Who says that something may be missing finds it said; what was not settled is ended."""
+    room, other = room_of(), room_of()
+    await said(store, room, frame("a"))
+    await said(store, room, frame("b"), begins=True)
+    await said(store, other, frame("z"))
+    assert [each.begins for each in (await store.history.newest(room, 9)).frames] == [False, True]
+    await store.history.settle([room])
+    assert not (await store.history.newest(room, 9)).is_ended
+    assert await store.history.resume() >= {room}
+    assert not {room} & await store.history.resume()
+    assert (await store.history.newest(room, 9)).is_ended
+
+
+async def test_what_is_deleted(store: Store) -> None:
+    """It is told apart in its room, and left out where only messages are asked for."""
+    room, other = room_of(), room_of()
+    await said(store, room, frame("a"), frame("b"))
+    await said(store, other, frame("a"))
+    await said(store, room, KeptFrame("c", 3, "DeleteMessage", b"{}", deletes=("a", "none")))
+    assert [each.is_deleted for each in (await store.history.newest(room, 9)).frames] == [
+        *(True, False, False)
+    ]
+    assert not (await store.history.newest(other, 9)).frames[0].is_deleted
+    assert ids(await store.history.messages(room, Query(), 9)) == ["b"]
+    assert ids(await store.history.messages(room, Query(with_deleted=True), 9)) == ["b", "a"]
+
+
+async def test_what_is_asked_for(store: Store) -> None:
+    """By number, time and author, from either end, so many."""
+    room = room_of()
+    authors = ["bob", "eve", "bob", "eve", "bob"]
+    frames = [
+        frame(f"m{number}", number * 10, author=author) for number, author in enumerate(authors, 1)
+    ]
+    await said(store, room, *frames)
+    for query, expected in (
+        (Query(), [5, 4, 3, 2, 1]),
+        (Query(oldest_first=True), [1, 2, 3, 4, 5]),
+        (Query(most=3), [3, 2, 1]),
+        (Query(least=4, oldest_first=True), [4, 5]),
+        (Query(from_ns=20, to_ns=40), [4, 3, 2]),
+        (Query(author="eve"), [4, 2]),
+        (Query(author="eve", most=3), [2]),
+        (Query(author="nobody"), []),
+    ):
+        found = await store.history.messages(room, query, 9)
+        assert [each.number for each in found] == expected
+        assert [each.number for each in await store.history.messages(room, query, 2)] == (
+            expected[:2]
+        )
+
+
+async def test_what_is_removed(store: Store) -> None:
+    """The oldest, by number or by age; numbers do not come back; a forgotten room is gone."""
+    room = room_of()
+    await said(store, room, *(frame(f"m{number}", number * 10) for number in range(1, 7)))
+    extent = {each.room: each for each in await store.history.extents("", 10_000)}[room]
+    assert (extent.oldest, extent.newest, extent.oldest_ns) == (1, 6, 10)
+    assert await store.history.trim(room, 2, 0) == 2
+    assert await store.history.trim(room, 0, 50) == 2
+    assert ids((await store.history.newest(room, 9)).frames) == ["m5", "m6"]
+    assert await store.history.trim(room, 100, 0) == 2
+    (extent,) = await store.history.extents(room[:-1], 1)
+    assert (extent.room, extent.oldest, extent.newest) == (room, 7, 6)
+    await said(store, room, frame("m7"))
+    assert (await store.history.newest(room, 9)).frames[0].number == 7
+    assert await store.history.extents(room, 1) != [extent]
+    await store.history.forget(room)
+    await store.history.forget(room)
+    assert (await store.history.newest(room, 9)).frames == ()
+    assert room not in {each.room for each in await store.history.extents("", 10_000)}
