@@ -1,6 +1,6 @@
 """What rooms keep in memory: contiguous, bounded, and honest about what is not there any more."""
 
-from greenroom.bus.base import MOST_KEPT, Deliver, Disconnect, History, RoomEnvelope
+from greenroom.bus.base import MOST_KEPT, Deliver, Disconnect, History, Older, RoomEnvelope
 from greenroom.bus.rings import EACH_BYTES, RING_BYTES, Rings
 
 HERE = "room"
@@ -115,16 +115,35 @@ def test_what_was_before_is_put_in_front() -> None:
     """As much of it as there is place for, the newest; nothing else is to be had then."""
     rings = filled(5, 6)
     ring = rings.of(HERE, 9)
-    rings.fill(HERE, ring, [kept(3), kept(4)])
+    rings.fill(HERE, ring, Older([kept(3), kept(4)]))
     assert ids(rings) == ["3", "4", "5", "6"]
     assert ring.filled
     filled(7, rings=rings)
     assert ids(rings)[-1] == "7"
     assert rings.bytes == RING_BYTES + 5 * (EACH_BYTES + 2)
     many = filled(MOST_KEPT, rings=Rings())
-    many.fill(HERE, many.of(HERE, 9), [kept(number) for number in range(MOST_KEPT)])
+    many.fill(HERE, many.of(HERE, 9), Older([kept(number) for number in range(MOST_KEPT)]))
     assert ids(many) == [f"{number}" for number in range(1, MOST_KEPT + 1)]
     assert many.bytes == RING_BYTES + MOST_KEPT * (EACH_BYTES + 2)
+
+
+def test_what_was_before_a_gap() -> None:
+    """It is shown, and is not what something is recovered from; it goes first."""
+    rings = filled(5)
+    ring = rings.of(HERE, 9)
+    rings.fill(HERE, ring, Older([kept(4), kept(5)], [kept(1), kept(2), kept(5)], more=True))
+    here = rings.here(HERE)
+    assert [each.id for each in here.envelopes] == ["4", "5"]
+    assert [each.id for each in here.before] == ["1", "2"]
+    assert here.more
+    assert not ring.since("2", 9).complete
+    assert rings.bytes == RING_BYTES + 4 * (EACH_BYTES + 2)
+    for number in range(6, MOST_KEPT + 4):
+        filled(number, rings=rings)
+    assert rings.here(HERE).before
+    filled(9999, rings=rings)
+    assert not rings.here(HERE).before
+    assert rings.bytes == RING_BYTES + sum(EACH_BYTES + 2 for _ in ring.kept)
 
 
 def test_what_was_before_another_ring() -> None:
@@ -132,10 +151,10 @@ def test_what_was_before_another_ring() -> None:
     rings = filled(5)
     ring = rings.of(HERE, 9)
     rings.forget(HERE)
-    rings.fill(HERE, ring, [kept(4)])
+    rings.fill(HERE, ring, Older([kept(4)]))
     assert HERE not in rings
     filled(7, rings=rings)
-    rings.fill(HERE, ring, [kept(4)])
+    rings.fill(HERE, ring, Older([kept(4)]))
     assert ids(rings) == ["7"]
     assert not rings.of(HERE, 9).filled
 

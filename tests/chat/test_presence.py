@@ -90,6 +90,9 @@ class Node:
     def settled(self) -> None:
         """Do nothing."""
 
+    def kept(self) -> None:
+        """Do nothing."""
+
     def counts(self, room: str = ROOM, user: str = "alice") -> tuple[int, int, int]:
         """Return how many connections others have: in the room, of its owner, of the user."""
         arn = room_arn() if room == ROOM else room_arn(account="2" * 12)

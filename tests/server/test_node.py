@@ -183,13 +183,13 @@ async def test_what_a_node_starts_and_watches(
     for name in ("LoopLag", "_publishing", "_watching", "_states", "Node", "_shared_rates"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
-    for name in ("_start_chat_log", "_restrictions"):
+    for name in ("_start_chat_log", "_restrictions", "_keep_history"):
         monkeypatch.setattr(node_module, name, AsyncMock(return_value=all_.restrictions))
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
     all_._states.return_value = states = all_.states if present else None
-    for name in ("watch_bus", "watch_nodes", "Alone"):
+    for name in ("watch_bus", "watch_nodes", "Alone", "_sweeper"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     opened, tasks = all_.opened, Mock()
     opened.bus.start = AsyncMock()
@@ -218,6 +218,7 @@ async def test_what_a_node_starts_and_watches(
     ticks = [getattr(each, "_tick", each) for each in all_.Node.call_args.kwargs["tickers"]]
     assert ticks == [
         *("always", "shared", all_.restrictions.tick, all_.restrictions.look),
+        all_._sweeper.return_value.tick,
         *[all_.states.tick] * present,
     ]
 

@@ -14,6 +14,7 @@ from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.history import History
+from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -246,6 +247,8 @@ class Stage:
             ),
         )
         self.replays = Replays(History(self.bus, clock), self.settings, clock, self.ids)
+        self.history = KeptHistory(self.store.history, lambda _: asyncio.sleep(0))
+        self.bus.keep_with(self.history, tasks)
         self._limits, self._tasks = limits, tasks
         self.deadlines, self.turns = Deadlines(), Turns()
 
@@ -353,8 +356,10 @@ async def stage(
             made = Stage(tasks, limits, places, handshake_seconds, **quotas)
             room = Room(arn=ROOM, create_time=START_MS, update_time=START_MS)
             await made.store.rooms.create(room, quota=0)
+            await made.history.start(tasks)
             await made.bus.start()
             yield made
+            await made.history.close()
     assert not any(transport.late_writes for transport in made.transports)
 
 

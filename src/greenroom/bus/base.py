@@ -48,7 +48,7 @@ nobody is told anything.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from enum import StrEnum
 from typing import ClassVar, Protocol, TypeVar
 
@@ -56,6 +56,7 @@ import msgspec
 
 from greenroom.bus.figures import Figures, HistoryFigures
 from greenroom.model.errors import ServiceUnavailableException
+from greenroom.model.kept_frame import KeptFrame
 from greenroom.process.start_refused import StartRefused
 
 
@@ -222,6 +223,66 @@ class InMemory(msgspec.Struct, frozen=True, gc=False):
     more: bool = True
 
 
+class Older(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of a room, oldest first, as `InMemory` has it."""
+
+    envelopes: Sequence[RoomEnvelope] = ()
+    before: Sequence[RoomEnvelope] = ()
+    more: bool = False
+
+
+class Keeper(Protocol):
+    """Keeps what rooms have shown for longer than memory does."""
+
+    @property
+    def rooms(self) -> Collection[str]:
+        """The rooms of which something is kept: they are told to `take`, whatever it is."""
+
+    def take(self, room: str, envelope: RoomEnvelope) -> None:
+        """Keep what comes next in a room, if it is to be kept."""
+
+    async def appended(self) -> None:
+        """Wait until what was given to `take` is kept; not for long if that cannot be."""
+
+    async def older(self, room: str) -> Older:
+        """Return what is kept of a room: all that was given to `take` before the call.
+
+        Raises:
+            ServiceUnavailableException: it cannot be read now.
+        """
+
+
+def kept_of(envelope: RoomEnvelope) -> KeptFrame:
+    """Return an envelope as it is kept."""
+    return KeptFrame(
+        envelope.id,
+        envelope.time_ns,
+        envelope.action,
+        envelope.payload,
+        envelope.audience,
+        envelope.user_id,
+        envelope.author,
+        envelope.marked,
+        envelope.deletes,
+    )
+
+
+def envelope_of(frame: KeptFrame) -> Deliver:
+    """Return what was kept, to be shown again: what else it did is done."""
+    return Deliver(
+        frame.payload,
+        frame.action,
+        Audience(frame.audience),
+        frame.user_id,
+        id=frame.id,
+        time_ns=frame.time_ns,
+        history=History.KEPT,
+        marked=frame.marked,
+        author=frame.author,
+        deletes=frame.deletes,
+    )
+
+
 class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Forget what is cached of the room: it was updated."""
 
@@ -325,6 +386,12 @@ class RoomLine(Protocol):
 
         Raises (at once, or when awaited): what `grant` raises, and nothing is published then;
         BusUnavailable. Who no longer awaits it leaves its outcome open.
+        """
+
+    def kept(self) -> Awaitable[None] | None:
+        """Return what is done when all published by now, if it is kept, outlives this process.
+
+        None: it does.
         """
 
     def settled(self) -> asyncio.Future[None] | None:

@@ -1,6 +1,13 @@
-"""The bus of a single node: publishing is a call."""
+"""The bus of a single node: publishing is a call.
 
-from collections.abc import Callable
+What rooms keep is in memory, and, where there is a keeper, with him for longer: a room is read from
+there at most once while its ring is in memory, however many ask.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+import structlog
 
 from greenroom.bus.base import (
     About,
@@ -12,6 +19,7 @@ from greenroom.bus.base import (
     Grant,
     History,
     InMemory,
+    Keeper,
     Position,
     Recovered,
     Renew,
@@ -19,6 +27,15 @@ from greenroom.bus.base import (
 )
 from greenroom.bus.receivers import Receivers
 from greenroom.bus.rings import Ring, Rings
+from greenroom.model.errors import ServiceUnavailableException
+
+FILL_SECONDS = 3.0
+"""How long somebody waits for what is not in memory."""
+
+log = structlog.get_logger()
+
+
+_NONE = History.NONE  # looked up once: in Python 3.11 a member costs 50 ns each time
 
 
 class MemoryBus:
@@ -37,6 +54,15 @@ class MemoryBus:
         self._arrivals: list[Callable[[Arrival], None]] = []
         self._receivers = Receivers()
         self.rings = Rings()
+        self._keeper: Keeper | None = None
+        # The rooms that he is told everything of.
+        self._kept: Collection[str] = ()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._filling: dict[str, asyncio.Task[None]] = {}
+
+    def keep_with(self, keeper: Keeper, tasks: asyncio.TaskGroup) -> None:
+        """Have somebody keep what rooms show, and read from him what is not in memory."""
+        self._keeper, self._kept, self._tasks = keeper, keeper.rooms, tasks
 
     async def start(self) -> None:
         self._started = True
@@ -67,23 +93,52 @@ class MemoryBus:
         if envelope.rate:
             for debit in self._debits:
                 debit(room, envelope.rate, 0.0)
-        if envelope.history is not History.NONE or self.rings.bytes:
+        if envelope.history is not _NONE or self.rings.bytes or self._kept:
             self.rings.take(room, position, (envelope,))
+            if self._keeper is not None:
+                self._keeper.take(room, envelope)
         if self._started and room in self._followed:
             arrival = Arrival(room, position, (envelope,))
             for receiver in self._arrivals:
                 receiver(arrival)
         return position
 
+    def kept(self) -> Awaitable[None] | None:
+        return None if self._keeper is None else self._keeper.appended()
+
     def settled(self) -> None:
         """Return nothing to await: every outcome is known at once."""
 
-    def since(self, room: str, message_id: str) -> Recovered:
-        """Return it; what is not in memory is not known: there is no stream to read it from."""
-        return self._ring(room).since(message_id, self._position)
+    def since(self, room: str, message_id: str) -> Recovered | Awaitable[Recovered]:
+        ring = self._ring(room)
+        if ring.filled or message_id in ring.kept or self._keeper is None:
+            return ring.since(message_id, self._position)
+        return self._later(room, lambda ring: ring.since(message_id, self._position))
 
-    def recent(self, room: str, count: int) -> Recovered:
-        return self._ring(room).recent(count, self._position)
+    def recent(self, room: str, count: int) -> Recovered | Awaitable[Recovered]:
+        ring = self._ring(room)
+        if ring.filled or len(ring.kept) >= count or self._keeper is None:
+            return ring.recent(count, self._position)
+        return self._later(room, lambda ring: ring.recent(count, self._position))
+
+    async def _later(self, room: str, answer: Callable[[Ring], Recovered]) -> Recovered:
+        filling = self._filling.get(room)
+        if filling is None:
+            assert self._tasks is not None  # noqa: S101 - given with the keeper
+            filling = self._filling[room] = self._tasks.create_task(self._fill(room))
+            filling.add_done_callback(lambda _: self._filling.pop(room, None))
+        # Others wait for it, too: who is cancelled does not end it.
+        await asyncio.wait([filling])
+        return answer(self._ring(room))
+
+    async def _fill(self, room: str) -> None:
+        ring = self.rings.of(room, self._position + 1)
+        assert self._keeper is not None  # noqa: S101 - only then something is read
+        try:
+            async with asyncio.timeout(FILL_SECONDS):
+                self.rings.fill(room, ring, await self._keeper.older(room))
+        except (ServiceUnavailableException, TimeoutError) as error:
+            log.warning("a room's history cannot be read now", reason=type(error).__name__)
 
     def newest(self, room: str) -> RoomEnvelope | None:
         return self._ring(room).newest()

@@ -16,6 +16,7 @@ from greenroom.bus.base import (
     MOST_KEPT,
     History,
     InMemory,
+    Older,
     Position,
     Recovered,
     RoomEnvelope,
@@ -30,13 +31,19 @@ EACH_BYTES = 700
 
 
 class Ring:
-    """What one room keeps, from `begin` on; `filled`: what was before that is not to be had."""
+    """What one room keeps, from `begin` on; `filled`: what was before that is not to be had.
 
-    __slots__ = ("begin", "bytes", "filled", "kept")
+    `before` is what was earlier still, and something may be missing behind it; `more`: there was
+    more before all that, or may have been.
+    """
+
+    __slots__ = ("before", "begin", "bytes", "filled", "kept", "more")
 
     def __init__(self, begin: Position) -> None:
         self.begin = begin
         self.filled = False
+        self.more = True
+        self.before: Sequence[RoomEnvelope] = ()
         self.bytes = RING_BYTES
         # By their ids, oldest first.
         self.kept: OrderedDict[str, RoomEnvelope] = OrderedDict()
@@ -63,7 +70,7 @@ class Ring:
 
     def all(self) -> InMemory:
         """Return all there is."""
-        return InMemory(tuple(self.kept.values()), (), len(self.kept) >= MOST_KEPT)
+        return InMemory(tuple(self.kept.values()), self.before, self.more)
 
 
 class Rings:
@@ -110,18 +117,25 @@ class Rings:
             self.bytes += RING_BYTES
         return ring
 
-    def fill(self, room: str, ring: Ring, older: Sequence[RoomEnvelope]) -> None:
+    def fill(self, room: str, ring: Ring, older: Older) -> None:
         """Put into a ring all that was before it, or all of that which is to be had.
 
-        Nothing is done if it is not the room's ring any more.
+        What is in both is taken once. Nothing is done if it is not the room's ring any more.
         """
         if self._rings.get(room) is not ring:
             return
-        ring.filled = True
+        ring.filled, ring.more = True, older.more
         kept, ring.kept = ring.kept, OrderedDict()
-        for envelope in older[max(0, len(older) + len(kept) - MOST_KEPT) :]:
+        envelopes = [each for each in older.envelopes if each.id not in kept]
+        left = MOST_KEPT - len(kept)
+        for envelope in envelopes[-left:] if left else ():
             self._append(ring, envelope)
         ring.kept.update(kept)
+        if len(envelopes) <= left:
+            before = [each for each in older.before if each.id not in ring.kept]
+            ring.before = before[max(0, len(envelopes) + len(before) - left) :]
+            self._weigh(ring, sum(map(_size, ring.before)))
+        ring.more = ring.more or len(envelopes) + len(older.before) > left
         self._shrink()
 
     def forget(self, room: str) -> None:
@@ -140,8 +154,13 @@ class Rings:
         ring.kept[envelope.id] = envelope
         if len(ring.kept) > MOST_KEPT:
             former = ring.kept.popitem(last=False)[1]
-            ring.filled = True
-        size = _size(envelope) - (_size(former) if former is not None else 0)
+            ring.filled = ring.more = True
+            if ring.before:
+                self._weigh(ring, -sum(map(_size, ring.before)))
+                ring.before = ()
+        self._weigh(ring, _size(envelope) - (_size(former) if former is not None else 0))
+
+    def _weigh(self, ring: Ring, size: int) -> None:
         ring.bytes += size
         self.bytes += size
 

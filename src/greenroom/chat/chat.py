@@ -156,6 +156,9 @@ class Chat:
             return msgspec.structs.replace(shown, deletes=(message_id,))
 
         await done(self._publish(DeleteMessage.operation, room_arn, grant))
+        if self.settings.history(room) is not NONE:
+            # What is answered as deleted must not come back with the next start.
+            await done(self._line.kept())
         return event_id
 
     async def disconnect_user(

@@ -38,6 +38,9 @@ class RecordedLine:
     def unfollow(self, room: str) -> None:
         self._bus.unfollow(room)
 
+    def kept(self) -> Awaitable[None] | None:
+        return self._bus.kept()
+
     def settled(self) -> None:
         """Return nothing to await: the chat log's end settles what it has."""
 

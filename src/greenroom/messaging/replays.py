@@ -50,8 +50,10 @@ class Replays:
         self._made: OrderedDict[object, Replay] = OrderedDict()
         self._bytes = 0
 
-    async def prepare(self, claims: ChatTokenClaims, wishes: Wishes) -> None:
+    async def prepare(self, room: Room, claims: ChatTokenClaims, wishes: Wishes) -> None:
         """Have in memory what a connection is to begin with: that may take a moment."""
+        if not self._settings.in_force(room).history_messages:
+            return
         waiting = self._history.prepare(claims.room_arn, _wanted(wishes))
         if waiting is not None:
             await waiting

@@ -145,8 +145,8 @@ class Upgrading(asyncio.Protocol):
     async def _prepare(self, asked: Mapping[str, str], claims: ChatTokenClaims) -> None:
         wishes = wishes_of(claims, asked)
         if wishes.history or wishes.since:
-            self._known = await self._upgrades.rooms.get(claims.room_arn)
-            await self._upgrades.replays.prepare(claims, wishes)
+            self._known = room = await self._upgrades.rooms.get(claims.room_arn)
+            await self._upgrades.replays.prepare(room, claims, wishes)
 
     def _open(
         self,

@@ -11,9 +11,11 @@ import msgspec
 from greenroom.bus.base import Bus, IdentitiesChanged, RoomLine
 from greenroom.bus.figures import Figures
 from greenroom.bus.memory import MemoryBus
-from greenroom.chat import account_rates
+from greenroom.chat import account_rates, history_sweeper
 from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
+from greenroom.chat.history_sweeper import HistorySweeper
+from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone, Presence
@@ -86,6 +88,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     presence: Presence | None
     states: NodeStates | None
     chat_log: JournaledChatLog | StreamedChatLog
+    history: KeptHistory | None
+    """Keeps what rooms show; None in a cluster, where the readers of the streams do."""
     tickers: Sequence[Ticker]
     publishing: "asyncio.Task[None] | None"
     watching: "asyncio.Task[None] | None"
@@ -107,6 +111,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
     restrictions = await _restrictions(opened, hub, tasks)
+    history = await _keep_history(opened, tasks)
     chat_log = await _start_chat_log(opened, tasks, presence)
     services = _services(opened, rooms, keys, chat_log, restrictions)
     moderation = Moderation(services.chat, restrictions, opened.clock, hub.is_moderator)
@@ -117,6 +122,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
     tickers.append(Ticker(SWEEP_SECONDS, restrictions.tick))
     tickers.append(Ticker(LOOK_SECONDS, restrictions.look))
+    tickers.append(Ticker(history_sweeper.SWEEP_SECONDS, _sweeper(opened, tasks).tick))
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
@@ -144,6 +150,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         tasks=tasks,
         control=control,
         chat_log=chat_log,
+        history=history,
         tickers=tickers,
         publishing=_publishing(opened, tasks),
         watching=_watching(opened, presence, tasks),
@@ -290,6 +297,24 @@ async def _start_chat_log(
     if opened.shared is None or presence is None:
         return await _start_journaled(opened, tasks)
     return await _start_streamed(opened, opened.shared, tasks, presence)
+
+
+async def _keep_history(opened: Adapters, tasks: asyncio.TaskGroup) -> KeptHistory | None:
+    if not isinstance(opened.bus, MemoryBus):
+        return None
+    history = KeptHistory(opened.store.history)
+    await history.start(tasks)
+    opened.bus.keep_with(history, tasks)
+    return history
+
+
+def _sweeper(opened: Adapters, tasks: asyncio.TaskGroup) -> HistorySweeper:
+    """Return what removes history that is over; of several nodes one does it."""
+    store, shared = opened.store, opened.shared
+    if shared is None:
+        return HistorySweeper(store.history, store.rooms, opened.clock, tasks)
+    turn = partial(shared.journal.lease, "history")
+    return HistorySweeper(store.history, store.rooms, opened.clock, tasks, turn)
 
 
 async def _start_journaled(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog:

@@ -126,6 +126,9 @@ class WatchedLine:
     def unfollow(self, room: str) -> None:
         self._line.unfollow(room)
 
+    def kept(self) -> Awaitable[None] | None:
+        return self._line.kept()
+
     def settled(self) -> asyncio.Future[None] | None:
         return self._line.settled()
 

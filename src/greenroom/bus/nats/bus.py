@@ -148,6 +148,9 @@ class NatsBus:
     def publish(self, room: str, grant: Grant) -> Awaitable[Position]:
         return self._lines.publish(room, grant)
 
+    def kept(self) -> None:
+        """Return nothing to await: it is in the stream."""
+
     def settled(self) -> "asyncio.Future[None] | None":
         return self._lines.settled()
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from greenroom.bus.base import MOST_KEPT, History, Position, Recovered, RoomEnvelope
+from greenroom.bus.base import MOST_KEPT, History, Older, Position, Recovered, RoomEnvelope
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import headers
 from greenroom.bus.nats.connection import NoAnswer
@@ -116,7 +116,7 @@ class StreamHistory:
         newest_ns = headers.stamp_ns(line.stamp) if line.stamp else 0
         if self._rooms.server_ns(line.stream) - newest_ns < KEPT_NS:
             found = await earlier(self._rooms.reader(line), newest_ns, ring.begin)
-        rings.fill(room, ring, found)
+        rings.fill(room, ring, Older(found))
 
 
 async def earlier(reader: Reader, newest_ns: int, begin: Position) -> list[RoomEnvelope]:

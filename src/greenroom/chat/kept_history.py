@@ -1,0 +1,211 @@
+"""Keeps in the store what rooms have shown, behind what is shown: on a node that is alone.
+
+- What is shown waits here for at most `BEHIND_SECONDS` and the commit of what came before, and is
+  appended with all that came meanwhile. Nobody waits for that.
+- What a killed process had not appended is missing. So all rooms are taken for ended at the start,
+  but for those that the process before had settled when it ended well.
+- A room that publishes what is not kept is ended: what is kept next begins.
+- **Bound.** While the store cannot, `MOST_BYTES` wait; then the oldest go, and the rest says so.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import structlog
+
+from greenroom.bus.base import MOST_KEPT, History, Older, RoomEnvelope, envelope_of, kept_of
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.history import History as Store
+from greenroom.storage.history import Kept, Newest
+
+BEHIND_SECONDS = 0.05
+"""How long something waits for others to be appended with it."""
+
+FAILED_SECONDS = 1.0
+"""How long after a failure it is tried again."""
+
+LAST_SECONDS = 10.0
+"""How long the end waits for what was not appended."""
+
+WAITED_SECONDS = 2.0
+"""How long somebody waits for what is to be kept."""
+
+AT_ONCE = 2_000
+"""Frames of one append at most."""
+
+MOST_BYTES = 16 << 20
+EACH_BYTES = 1_000
+"""What may wait at most, and what a frame takes beside its payload."""
+
+log = structlog.get_logger()
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class KeptHistory:
+    """The port `bus.base.Keeper` over a store; `run` appends."""
+
+    def __init__(self, store: Store, sleep: Sleep = asyncio.sleep) -> None:
+        self._store = store
+        self._sleep = sleep
+        self.rooms: set[str] = set()
+        """The rooms behind whose kept frames nothing is missing but what waits here."""
+        self.waiting_bytes = 0
+        self.dropped = 0
+        """How many frames are not kept because too many waited."""
+        self._waiting: deque[_Waiting] = deque()
+        self._batch: Sequence[_Waiting] = ()
+        self._taken = 0
+        self._wake = asyncio.Event()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._running: asyncio.Task[None] | None = None
+        self._ending = self._failed = False
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Go on where the process before has settled, and append from now on."""
+        self.rooms.update(await self._store.resume())
+        self._running = tasks.create_task(self._run())
+
+    def take(self, room: str, envelope: RoomEnvelope) -> None:
+        """Have a frame kept, or the room ended by one that is not."""
+        if envelope.history is not History.KEPT:
+            if envelope.history is History.NONE:
+                self.rooms.discard(room)
+            return
+        begins = room not in self.rooms
+        if begins:
+            self.rooms.add(room)
+        self._taken += 1
+        self._waiting.append(_Waiting(self._taken, room, envelope, begins))
+        self.waiting_bytes += EACH_BYTES + len(envelope.payload)
+        if not self._wake.is_set():
+            self._wake.set()
+        if self.waiting_bytes > MOST_BYTES:
+            self._drop()
+
+    async def older(self, room: str) -> Older:
+        """Return what is kept of a room, with all that was taken before.
+
+        Raises:
+            StorageUnavailable: it cannot be read now.
+        """
+        if not await self._are_appended():
+            raise StorageUnavailable("what was shown last is not kept yet")
+        found = await self._store.newest(room, MOST_KEPT)
+        return older_of(found, ended=room not in self.rooms)
+
+    async def appended(self) -> None:
+        """Wait until all that was taken by now is kept, or is not to be kept any more."""
+        await self._are_appended()
+
+    async def _are_appended(self) -> bool:
+        if self._batch or self._waiting:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((self._taken, future))
+            await asyncio.wait([future], timeout=WAITED_SECONDS)
+            return future.done()
+        return True
+
+    async def close(self) -> None:
+        """Append what waits, and settle the rooms: whoever is next goes on from here."""
+        if self._running is None:
+            return
+        self._ending = True
+        self._wake.set()
+        await asyncio.wait([self._running], timeout=LAST_SECONDS)
+        self._running.cancel()
+        if self._waiting:
+            log.error(
+                "history that was not kept is lost: the store cannot", frames=len(self._waiting)
+            )
+            return
+        try:
+            await self._store.settle(self.rooms)
+        except StorageUnavailable:
+            log.error("rooms' history begins anew at the next start: the store cannot")
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not self._ending and not self._waiters:
+                await self._sleep(BEHIND_SECONDS)
+            while self._waiting:
+                if not await self._append():
+                    await self._sleep(FAILED_SECONDS)
+            if self._ending:
+                return
+
+    async def _append(self) -> bool:
+        """Append the oldest of what waits; return whether that was possible."""
+        number = min(AT_ONCE, len(self._waiting))
+        self._batch = batch = [self._waiting.popleft() for _ in range(number)]
+        kept = [Kept(each.room, kept_of(each.envelope), each.begins) for each in batch]
+        try:
+            await self._store.append(kept)
+        except StorageUnavailable as error:
+            self._again(error.code)
+            return False
+        except Exception as error:
+            # An exception that left this task would end the node.
+            log.exception("history crashed", error=type(error).__name__)
+            self._again(type(error).__name__)
+            return False
+        if self._failed:
+            self._failed = False
+            log.warning("history no longer waits in memory", dropped=self.dropped)
+        self._batch = ()
+        self._took(batch)
+        return True
+
+    def _again(self, why: str) -> None:
+        self._waiting.extendleft(reversed(self._batch))
+        self._batch = ()
+        if not self._failed:
+            self._failed = True
+            log.warning("history waits in memory: the store cannot", reason=why)
+
+    def _took(self, gone: Sequence["_Waiting"]) -> None:
+        self.waiting_bytes -= sum(EACH_BYTES + len(each.envelope.payload) for each in gone)
+        rest = self._batch or self._waiting
+        first = rest[0].number if rest else self._taken + 1
+        while self._waiters and self._waiters[0][0] < first:
+            _, future = self._waiters.pop(0)
+            if not future.done():
+                future.set_result(None)
+
+    def _drop(self) -> None:
+        """Let a tenth of what waits go, and say of its rooms that something is missing."""
+        number = min(len(self._waiting), len(self._waiting) // 10 + 1)
+        gone = [self._waiting.popleft() for _ in range(number)]
+        rooms = {each.room for each in gone}
+        # The next of each that waits, or is to come, begins.
+        for each in self._waiting:
+            if each.room in rooms:
+                each.begins = True
+                rooms.discard(each.room)
+        self.rooms -= rooms
+        self.dropped += number
+        self._took(gone)
+
+
+class _Waiting(msgspec.Struct, gc=False):
+    """A frame that is to be appended, with its number among all that were taken."""
+
+    number: int
+    room: str
+    envelope: RoomEnvelope
+    begins: bool
+
+
+def older_of(found: Newest, *, ended: bool) -> Older:
+    """Return frames of the store as a room's memory takes them."""
+    frames = found.frames
+    envelopes = [envelope_of(each.frame) for each in frames]
+    begin = max((index for index, each in enumerate(frames) if each.begins), default=0)
+    if ended:
+        begin = len(frames)
+    more = len(frames) >= MOST_KEPT or (bool(frames) and frames[0].number > 1)
+    return Older(envelopes[begin:], envelopes[:begin], more)

@@ -1,0 +1,294 @@
+"""What a node alone keeps of rooms in the store, and that nothing is ever recovered in part."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from greenroom.bus.base import Deliver, RoomEnvelope
+from greenroom.bus.base import History as Mark
+from greenroom.bus.memory import MemoryBus
+from greenroom.chat import kept_history
+from greenroom.chat.history import Found, History, Wanted
+from greenroom.chat.kept_history import KeptHistory
+from greenroom.model.room_settings import RoomSettings
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.history import Kept
+from greenroom.storage.memory.history import MemoryHistory
+from greenroom.storage.memory.opened import Opened
+from tests.stand_ins.hand_clock import HandClock
+
+ROOM = "room"
+SETTINGS = RoomSettings(history_messages=10_000)
+
+
+class Store(MemoryHistory):
+    """A store that may fail, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(Opened())
+        self.fails = False
+        self.asked = 0
+
+    async def append(self, kept: Sequence[Kept]) -> None:
+        if self.fails:
+            raise StorageUnavailable("not now")
+        await asyncio.sleep(0)
+        await super().append(kept)
+
+
+class Life:
+    """A process: its bus, and what keeps its history."""
+
+    def __init__(self, store: Store, tasks: asyncio.TaskGroup, time: HandClock) -> None:
+        self.store, self._tasks, self.time = store, tasks, time
+        self.bus = MemoryBus()
+        self.kept = KeptHistory(store, _yield)
+        self.history = History(self.bus, time.clock)
+
+    async def begin(self) -> "Life":
+        """Go on where the one before ended."""
+        await self.kept.start(self._tasks)
+        self.bus.keep_with(self.kept, self._tasks)
+        await self.bus.start()
+        return self
+
+    def die(self) -> "Life":
+        """End as a killed process does; return the next one."""
+        assert self.kept._running is not None
+        self.kept._running.cancel()
+        return Life(self.store, self._tasks, self.time)
+
+    async def end(self) -> "Life":
+        """End well; return the next one."""
+        await self.kept.close()
+        return Life(self.store, self._tasks, self.time)
+
+    def say(self, *ids: str, history: Mark = Mark.KEPT, room: str = ROOM) -> None:
+        """Publish messages."""
+        for each in ids:
+            said = Deliver(
+                each.encode(),
+                "SendMessage",
+                id=each,
+                time_ns=self.time.wall_ns,
+                history=history,
+                author="bob",
+            )
+            self.bus.put(room, said)
+
+    async def ask(self, count: int = 0, since: str = "", room: str = ROOM) -> Found:
+        """Return what somebody is given who joins."""
+        wanted = Wanted(count, since)
+        waiting = self.history.prepare(room, wanted)
+        if waiting is not None:
+            await waiting
+        return self.history.find(room, SETTINGS, wanted, _sees, ())
+
+    async def recovered(self, since: str) -> list[str] | None:
+        """Return what is recovered behind an id, or None."""
+        found = await self.ask(since=since)
+        return [each.decode() for each in found.frames] if found.recovered else None
+
+
+async def _yield(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+def _sees(envelope: RoomEnvelope) -> bytes | None:
+    return envelope.payload
+
+
+@asynccontextmanager
+async def life() -> AsyncIterator[Life]:
+    """Give a first process."""
+    async with asyncio.TaskGroup() as tasks:
+        made = Life(Store(), tasks, HandClock())
+        yield await made.begin()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+
+async def test_who_ended_well_is_gone_on_from() -> None:
+    """What was said before is history, and is recovered from, gap-free, with what is said since."""
+    async with life() as first:
+        first.say("a", "b")
+        second = await (await first.end()).begin()
+        assert await second.recovered("a") == ["b"]
+        second.say("c")
+        assert await second.recovered("a") == ["b", "c"]
+        assert await second.recovered("c") == []
+        third = await (await second.end()).begin()
+        assert [*(await third.ask(9)).frames] == [b"a", b"b", b"c"]
+        assert await third.recovered("b") == ["c"]
+
+
+async def test_who_was_killed_says_so() -> None:
+    """What was said before is shown, and nothing is recovered from it: something may be missing."""
+    async with life() as first:
+        first.say("a", "b")
+        await first.kept.appended()
+        first.say("lost")
+        second = await first.die().begin()
+        assert await second.recovered("b") is None
+        second.say("c")
+        assert await second.recovered("a") is None
+        assert await second.recovered("c") == []
+        assert [*(await second.ask(9)).frames] == [b"a", b"b", b"c"]
+        third = await (await second.end()).begin()
+        third.say("d")
+        assert await third.recovered("b") is None
+        assert await third.recovered("c") == ["d"]
+        assert [*(await third.ask(9)).frames] == [b"a", b"b", b"c", b"d"]
+
+
+async def test_a_room_that_kept_nothing_in_between() -> None:
+    """Nothing is recovered over that, whatever became of the memory."""
+    async with life() as first:
+        first.say("a")
+        first.say("off", history=Mark.NONE)
+        first.say("soon untrue", history=Mark.PASSING)
+        first.say("b")
+        await first.kept.appended()
+        first.bus.rings.clear()
+        assert await first.recovered("a") is None
+        assert await first.recovered("b") == []
+        assert [*(await first.ask(9)).frames] == [b"a", b"b"]
+
+
+async def test_a_storm_reads_a_room_once() -> None:
+    """However many come back at once, and ever after while it is in memory."""
+    async with life() as first:
+        first.say("a", "b")
+        await first.kept.appended()
+        first.bus.rings.clear()
+        read = first.store.newest
+
+        async def counted(room: str, count: int) -> object:
+            first.store.asked += 1
+            return await read(room, count)
+
+        first.store.newest = counted  # type: ignore[method-assign,assignment]
+        storm = await asyncio.gather(*(first.recovered("a") for _ in range(200)))
+        assert storm == [["b"]] * 200
+        first.say("c")
+        assert await asyncio.gather(*(first.recovered("b") for _ in range(200))) == [["c"]] * 200
+        assert await first.recovered("unknown") is None
+        assert first.store.asked == 1
+
+
+async def test_a_store_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames wait for it, up to a bound; what is dropped is known to be missing."""
+    async with life() as first:
+        first.store.fails = True
+        first.say("a", "b")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert await first.recovered("a") == ["b"]
+        first.store.fails = False
+        await first.kept.appended()
+        first.bus.rings.clear()
+        assert await first.recovered("a") == ["b"]
+        first.store.fails = True
+        monkeypatch.setattr(kept_history, "MOST_BYTES", 3_500)
+        first.say("c", "d", "e", "f", "g")
+        assert first.kept.dropped == 2
+        first.store.fails = False
+        await first.kept.appended()
+        assert await first.recovered("b") == ["c", "d", "e", "f", "g"]
+        first.bus.rings.clear()
+        assert await first.recovered("b") is None
+        assert await first.recovered("e") == ["f", "g"]
+        assert first.kept.waiting_bytes == 0
+
+
+async def test_a_store_that_cannot_be_read() -> None:
+    """Nothing is recovered then, and it is tried again."""
+    async with life() as first:
+        first.say("a", "b")
+        await first.kept.appended()
+        first.bus.rings.clear()
+        read = first.store.newest
+
+        async def fails(_room: str, _count: int) -> object:
+            raise StorageUnavailable("not now")
+
+        first.store.newest = fails  # type: ignore[method-assign,assignment]
+        assert await first.recovered("a") is None
+        first.store.newest = read  # type: ignore[method-assign]
+        assert await first.recovered("a") == ["b"]
+
+
+class World:
+    """What was said in all, and what a process, and its successors, make of it."""
+
+    def __init__(self, process: Life, chance: random.Random) -> None:
+        self.process, self.chance = process, chance
+        self.said: list[str] = []
+        self.deleted: set[str] = set()
+
+    async def step(self) -> None:
+        """Do something at random."""
+        what = self.chance.randrange(20)
+        if what < 8:
+            self._say(Mark.KEPT)
+        elif what < 10 and self.said:
+            await self._delete()
+        elif what == 10:
+            self._say(Mark.NONE)
+        elif what == 11:
+            self.process = await self.process.die().begin()
+        elif what == 12:
+            self.process = await (await self.process.end()).begin()
+        elif what == 13:
+            self.process.bus.rings.clear()
+        elif what == 14:
+            await self.process.store.trim(ROOM, self.chance.randrange(len(self.said) + 1), 0)
+        elif what == 15:
+            await asyncio.sleep(0)
+        else:
+            await self.check()
+
+    def _say(self, mark: Mark) -> None:
+        self.said.append(f"{len(self.said)}")
+        self.process.say(self.said[-1], history=mark)
+
+    async def _delete(self) -> None:
+        gone = self.chance.choice(self.said)
+        self.deleted.add(gone)
+        self.said.append(f"{len(self.said)}")
+        text = self.said[-1]
+        event = Deliver(
+            text.encode(),
+            "DeleteMessage",
+            id=text,
+            time_ns=self.process.time.wall_ns,
+            history=Mark.KEPT,
+            deletes=(gone,),
+        )
+        self.process.bus.put(ROOM, event)
+        await self.process.kept.appended()
+
+    async def check(self) -> None:
+        """See that what is recovered is what was missed, and that history has no doubles."""
+        for since in [*self.said[-6:], "unknown"]:
+            found = await self.process.recovered(since)
+            if found is not None:
+                missed = self.said[self.said.index(since) + 1 :]
+                assert found == [each for each in missed if each not in self.deleted]
+        history = [each.decode() for each in (await self.process.ask(9)).frames]
+        assert len(set(history)) == len(history)
+        assert history == sorted(history, key=int)
+        assert self.deleted.isdisjoint(history)
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_never_in_part(seed: int) -> None:
+    """Whatever is said, deleted, trimmed, forgotten, killed and started again, in any order."""
+    async with life() as first:
+        world = World(first, random.Random(seed))
+        for _ in range(80):
+            await world.step()
+        await world.check()
