@@ -105,6 +105,39 @@ async def test_a_room_is_one_over_nodes(two: list[Service]) -> None:
         assert {(await hear(viewer)).event_name for viewer in watching} == {"goal"}
 
 
+async def test_users_are_counted_over_nodes(two: list[Service]) -> None:
+    """A second later each node knows all; who moves to another node is one user all the time."""
+    room = two[0].boto3().create_room()["arn"]
+    async with viewers(two, room) as watching:
+        await counted(two, room, 2, 2)
+        token = two[1].token(room, "user-0")
+        moved = websockets.connect(two[1].websocket_url, subprotocols=[token])  # type: ignore[list-item]  # a token is one
+        async with moved:
+            await counted(two, room, 3, 2)
+            await watching[0].close()
+            await counted(two, room, 2, 2, always=True)
+            # The grace of the one who left is over.
+            await asyncio.sleep(2)
+            await counted(two, room, 2, 2, always=True)
+        listed = two[0].greenroom().list_room_states()["roomStates"]
+        assert room in [each["roomIdentifier"] for each in listed]
+        await counted(two, room, 1, 1)
+
+
+async def counted(
+    services: list[Service], room: str, connections: int, users: int, *, always: bool = False
+) -> None:
+    """Wait until all nodes count so many; `always`: and never so many other users."""
+    async with asyncio.timeout(10):
+        for api in [service.greenroom() for service in services]:
+            found = None
+            while found != (connections, users):
+                state = await asyncio.to_thread(api.get_room_state, roomIdentifier=room)
+                found = state["connections"], state["users"]
+                assert not always or state["users"] == users, found
+                await asyncio.sleep(0.05)
+
+
 async def test_a_token_opens_one_connection(two: list[Service]) -> None:
     """Of all nodes that are shown a token at the same time one lets it in."""
     room = two[0].boto3().create_room()["arn"]
@@ -164,9 +197,11 @@ async def test_a_node_that_dies(two_to_kill: list[Service]) -> None:
     async with viewers(two, room) as watching:
         await say(watching[0], "before")
         assert (await hear(watching[1])).content == "before"
+        await counted(two[1:], room, 2, 2)
         two[0].kill()
         await say(watching[1], "after")
         assert (await hear(watching[1])).content == "after"
+        await counted(two[1:], room, 1, 1)
         assert two[1].boto3().list_rooms()["rooms"]
 
 

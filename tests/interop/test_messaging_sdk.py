@@ -361,6 +361,8 @@ async def test_token_refresh_overlaps_without_loss_or_duplicates(
     promised = await alice.send("on the second connection")
     await during
     await alice.next("socketClose")
+    state = await asyncio.to_thread(service.greenroom().get_room_state, roomIdentifier=arn)
+    assert state["users"] == 2, "the one who was replaced is gone, or one more"
     after = _ticks(service, arn, 5)
     await _until(alice, after[-1])
     await _until(bob, after[-1])

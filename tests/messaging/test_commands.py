@@ -93,7 +93,7 @@ async def test_what_is_wrong_is_answered_with_the_usage(command: str) -> None:
         error = await answer(ann, f"/{command}" if restricts else f"/{command} x y z")
         assert (error["ErrorCode"], error["ErrorMessage"]) == (
             400,
-            f"Usage: /{command} {COMMANDS[command].usage}",
+            f"Usage: /{command} {COMMANDS[command].usage}".rstrip(),
         )
         assert (await made.store.rooms.get(ROOM)).overrides.version == 0
 

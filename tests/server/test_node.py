@@ -129,6 +129,7 @@ def test_what_ticks(has_certificate: bool) -> None:
     ticks = [
         plane.sweeper.tick,
         plane.settings_teller.tick,
+        plane.viewers_teller.tick,
         lag.observe,
         plane.memory.look,
         plane.descriptors.look,

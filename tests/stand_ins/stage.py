@@ -16,6 +16,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.history import History
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.presence import Alone
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
@@ -213,10 +214,12 @@ class Stage:
         )
         self.settings = Settings(self.chat, self.rooms, self.store.rooms, self.bus, clock)
         self.metrics = Metrics()
-        self.hub = Hub(self.bus, Fanout(self.metrics))
+        self.hub = Hub(self.bus, Fanout(self.metrics), Alone(clock))
         self.moderation = Moderation(self.chat, self.restrictions, clock, self.hub.is_moderator)
         self.restrictions.when_banned(self.hub.enforce)
-        self.own = OwnServices(settings=self.settings, moderation=self.moderation)
+        self.own = OwnServices(
+            settings=self.settings, moderation=self.moderation, presence=self.hub.elsewhere
+        )
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()
         self.descriptors = DescriptorWatch()

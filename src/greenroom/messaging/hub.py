@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 
 from greenroom.bus.base import Arrival, RoomLine
+from greenroom.chat.occupancy import Occupancy
 from greenroom.chat.presence import Alone, Elsewhere
 from greenroom.messaging.fanout import SLICE, Fanout
 from greenroom.messaging.members import Members
@@ -89,6 +90,12 @@ class Hub:
         if room is None or not room.pending:
             return _NOTHING
         return frozenset(envelope.id for envelope in room.pending)
+
+    def note_viewers(self, room_arn: str, told: Occupancy) -> None:
+        """Take note of how many are here as somebody who came was told, if nobody was before."""
+        room = self._rooms.get(room_arn)
+        if room is not None and room.viewers_told is None:
+            room.viewers_told = told
 
     def reaches(self, room_arn: str, user_id: str, number: int) -> bool:
         """Return whether a user has so many connections in the room on this node."""

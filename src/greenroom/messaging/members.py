@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from greenroom.bus.base import RoomEnvelope
+from greenroom.chat.occupancy import Occupancy
 from greenroom.messaging.pacing import Pace
 from greenroom.messaging.sockets import Connection, Way
 from greenroom.model.arn import Arn
@@ -78,6 +79,8 @@ class Members:
         "scheduled",
         "settings_told",
         "users",
+        "viewers_at",
+        "viewers_told",
         "views",
         "waited",
         "writing",
@@ -98,6 +101,9 @@ class Members:
         self.views: Counter[View] = Counter()
         # The settings that those who asked for events know; None: whatever holds now.
         self.settings_told: RoomSettings | None = None
+        # How many are here as far as they were told, and when: see `viewers_teller`.
+        self.viewers_told: Occupancy | None = None
+        self.viewers_at = float("-inf")
         self.pending: list[RoomEnvelope] = []
         # Whether something of that is not the same for all.
         self.narrow = False

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from greenroom.chat.moderation import Asked, Moderation, by_user
+from greenroom.chat.presence import Elsewhere
 from greenroom.chat.settings import Settings
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -13,7 +14,14 @@ from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.token_attributes import PREFIX, SERVICE_USER
 from greenroom.protocol import events
 from greenroom.protocol.commands import COMMANDS
-from greenroom.protocol.own_actions import Help, Lift, OwnAction, Restrict, SetSettings
+from greenroom.protocol.own_actions import (
+    CountViewers,
+    Help,
+    Lift,
+    OwnAction,
+    Restrict,
+    SetSettings,
+)
 
 Result = Mapping[str, object]
 """What an action is answered with."""
@@ -24,6 +32,7 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     moderation: Moderation
+    presence: Elsewhere
 
 
 # Any: each performer takes its own action, and the table is looked up with that action's class.
@@ -46,6 +55,11 @@ async def _restrict(own: OwnServices, moderator: ChatTokenClaims, action: Restri
 async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> Result:
     asked = _asked(moderator, action.user_id, action.kind)
     return _restricted(await own.moderation.lift_from_room(asked))
+
+
+async def _count_viewers(own: OwnServices, who: ChatTokenClaims, _action: CountViewers) -> Result:
+    found = own.presence.occupancies().of(who.room_arn)
+    return {"Connections": found.connections, "Users": found.users}
 
 
 async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -> Result:
@@ -75,6 +89,7 @@ OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
     SetSettings: _set,
     Restrict: _restrict,
     Lift: _lift,
+    CountViewers: _count_viewers,
     Help: _help,
 }
 """Who does each action."""
@@ -86,7 +101,7 @@ def answer_to(action: OwnAction, result: Result, answer_id: str, time_ns: int) -
     if action.by_message:
         attributes = {f"{PREFIX}action": action.name.removeprefix(PREFIX), "Result": text}
         return events.encode_message(
-            answer_id, action.request_id, attributes, action.said, time_ns, SERVICE_USER, {}
+            answer_id, action.request_id, attributes, action.says(result), time_ns, SERVICE_USER, {}
         )
     attributes = {"Action": action.name, "Result": text}
     return events.encode_event(answer_id, action.request_id, events.DONE, attributes, time_ns)

@@ -12,6 +12,7 @@ from time import perf_counter
 
 import msgspec
 
+from greenroom.chat.occupancy import Occupancy
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
@@ -166,15 +167,24 @@ class Upgrading(asyncio.Protocol):
         self._edges.metrics.handshake_seconds.observe(perf_counter() - begun)
         answer = handshake.accept_response(upgrade)
         room = self._room(session.claims)
-        if session.view is not View.PLAIN:
-            answer += self._welcome(session.claims, room)
+        viewers = None if session.view is View.PLAIN else self._viewers(edge)
+        if viewers is not None:
+            answer += self._welcome(session.claims, room, viewers)
         if room is not None:
             to_come = self._edges.hub.to_come(session.claims.room_arn)
             answer += self._upgrades.replays.first(session, wishes, room, to_come)
         edge.open(answer, self._early)
-        if session.view is not View.PLAIN and room is not None:
-            in_force = self._upgrades.settings.in_force(room)
-            self._edges.hub.note_told(session.claims.room_arn, in_force)
+        if viewers is None:
+            return
+        hub, room_arn = self._edges.hub, session.claims.room_arn
+        hub.note_viewers(room_arn, viewers)
+        if room is not None:
+            hub.note_told(room_arn, self._upgrades.settings.in_force(room))
+
+    def _viewers(self, edge: Edge) -> Occupancy:
+        """Return how many there will be in the room with this one."""
+        elsewhere, room_arn = self._edges.hub.elsewhere, edge.session.claims.room_arn
+        return elsewhere.occupancy_with(room_arn, edge.user_id, is_bot=edge.is_bot)
 
     def _room(self, claims: ChatTokenClaims) -> Room | None:
         try:
@@ -183,11 +193,12 @@ class Upgrading(asyncio.Protocol):
             # It changed while the token was used up: the event that says so is yet to come.
             return self._known
 
-    def _welcome(self, claims: ChatTokenClaims, room: Room | None) -> bytes:
+    def _welcome(self, claims: ChatTokenClaims, room: Room | None, viewers: Occupancy) -> bytes:
         """Say first where the client is, before everything of the room."""
         upgrades = self._upgrades
         told = {} if room is None else upgrades.settings.event_attributes(room)
-        return text_frame(welcome(claims, told, upgrades.ids(), upgrades.clock.wall_ns()))
+        event_id, time_ns = upgrades.ids(), upgrades.clock.wall_ns()
+        return text_frame(welcome(claims, told, viewers, event_id, time_ns))
 
     def _refuse(self, refused: handshake.HandshakeRefused) -> None:
         if self._answered:

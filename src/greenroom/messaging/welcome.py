@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from greenroom.chat.occupancy import Occupancy
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.token_attributes import listed
 from greenroom.protocol import events
@@ -11,11 +12,15 @@ VERSION = "2026-12-01"
 
 
 def welcome(
-    claims: ChatTokenClaims, settings: Mapping[str, str], event_id: str, time_ns: int
+    claims: ChatTokenClaims,
+    settings: Mapping[str, str],
+    viewers: Occupancy,
+    event_id: str,
+    time_ns: int,
 ) -> bytes:
     """Return the EVENT that says what a connection is and where it is.
 
-    `settings` is what those in the room are told of its settings.
+    `settings` is what those in the room are told of its settings, `viewers` how many they are.
     """
     you = {
         "UserId": claims.user_id,
@@ -26,6 +31,7 @@ def welcome(
         "Version": VERSION,
         "ServerTime": events.send_time(time_ns),
         "You": events.json_text(you),
+        "Viewers": events.json_text({"Connections": viewers.connections, "Users": viewers.users}),
         **settings,
     }
     return events.encode_event(event_id, "", events.WELCOME, attributes, time_ns)

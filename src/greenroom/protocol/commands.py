@@ -14,7 +14,14 @@ from greenroom.model.room_settings import LONGEST_SECONDS, SettingsWrong, Value,
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.protocol.members import REASON_LENGTH, USER_ID_LENGTH
-from greenroom.protocol.own_actions import Help, Lift, OwnAction, Restrict, SetSettings
+from greenroom.protocol.own_actions import (
+    CountViewers,
+    Help,
+    Lift,
+    OwnAction,
+    Restrict,
+    SetSettings,
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"([0-9]{1,8})([smhd]?)")
@@ -133,6 +140,12 @@ def _settings(values: Mapping[str, Value], name: str, seconds: int, request_id: 
     )
 
 
+def _viewers(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
+    if words:
+        raise _Wrong
+    return CountViewers(request_id=request_id, by_message=True)
+
+
 def _help(_words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     lines = "\n".join(f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items())
     return Help(text=lines, request_id=request_id, by_message=True)
@@ -162,6 +175,7 @@ COMMANDS: Mapping[str, Command] = {
     "subscribers": Command("[on | off]", _set("writers", on=("subscriber",))),
     "emoji": Command("[on | off]", _set("emojiOnly", on=True)),
     "shield": Command("[on | off]", _set("shield", on=True)),
+    "viewers": Command("", _viewers),
     "help": Command("", _help),
 }
 """The commands by name."""

@@ -30,6 +30,9 @@ HISTORY = "greenroom:HISTORY"
 SETTINGS = "greenroom:SETTINGS"
 """The settings in force in the room, when they changed."""
 
+VIEWERS = "greenroom:VIEWERS"
+"""How many are in the room, when that has changed."""
+
 YOU = "greenroom:YOU"
 """What a user may not do, or may do again: to him alone."""
 

@@ -58,6 +58,10 @@ class OwnAction(msgspec.Struct, frozen=True, kw_only=True):
         """Return what an answer by a message says to people."""
         return ""
 
+    def says(self, _result: Mapping[str, object]) -> str:
+        """Return the same of what came of it."""
+        return self.said
+
 
 class SetSettings(OwnAction, frozen=True, kw_only=True):
     """Set settings of the room, for a time or until they are set again; reset those that are null.
@@ -165,6 +169,21 @@ class Lift(OwnAction, frozen=True, kw_only=True):
         return f"{self.user_id}: no {self.kind}"
 
 
+class CountViewers(OwnAction, frozen=True, kw_only=True):
+    """Say how many are in the room."""
+
+    name: ClassVar[str] = "greenroom:VIEWERS"
+    operation: ClassVar[str] = "GetRoomState"
+    capability: ClassVar[Capability | None] = None
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(request_id=frame.request_id(), by_message=by_message)
+
+    def says(self, result: Mapping[str, object]) -> str:
+        return f"users: {result['Users']}, connections: {result['Connections']}"
+
+
 class Help(OwnAction, frozen=True, kw_only=True):
     """Say which commands there are; moderators type `/help`."""
 
@@ -196,7 +215,7 @@ def _kind(frame: Frame) -> Kind:
     return Kind(kind)
 
 
-OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings, Restrict, Lift, Help)
+OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings, Restrict, Lift, CountViewers, Help)
 
 OWN_BY_NAME: Mapping[str, type[OwnAction]] = {each.name: each for each in OWN_ACTIONS}
 """By the name that a frame's `Action` gives."""

@@ -28,6 +28,7 @@ from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
 from greenroom.messaging.upgrading import Upgrades
+from greenroom.messaging.viewers_teller import ViewersTeller
 from greenroom.network.origins import AllowedOrigins
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.process.randomness import new_id
@@ -46,6 +47,7 @@ class MessagingPlane(msgspec.Struct, frozen=True, kw_only=True):
     hub: Hub
     sweeper: Sweeper
     settings_teller: SettingsTeller
+    viewers_teller: ViewersTeller
     memory: MemoryWatch
     descriptors: DescriptorWatch
     entrance: EntranceServices
@@ -82,7 +84,9 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
             metrics,
             lines,
             ModerationTrail(below.audit_log, clock),
-            OwnServices(settings=below.settings, moderation=below.moderation),
+            OwnServices(
+                settings=below.settings, moderation=below.moderation, presence=hub.elsewhere
+            ),
         ),
         hub=hub,
         sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
@@ -108,6 +112,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
         hub=hub,
         sweeper=edges.sweeper,
         settings_teller=SettingsTeller(hub, below.settings, below.rooms, clock, new_id),
+        viewers_teller=ViewersTeller(hub, clock, new_id),
         memory=memory,
         descriptors=descriptors,
         entrance=_entrance(settings, below, edges, admission),

@@ -52,7 +52,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch_store,
 )
 from greenroom.identities.service import IdentityService
-from greenroom.messaging import settings_teller, sweeper
+from greenroom.messaging import settings_teller, sweeper, viewers_teller
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.network.this_machine import is_loopback
@@ -173,6 +173,7 @@ def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopL
     made = [
         Ticker(sweeper.TICK_SECONDS, plane.sweeper.tick),
         Ticker(settings_teller.TICK_SECONDS, plane.settings_teller.tick),
+        Ticker(viewers_teller.TICK_SECONDS, plane.viewers_teller.tick),
         Ticker(loop_lag.LAG_SECONDS, lag.observe),
         Ticker(memory_pressure.LOOK_SECONDS, plane.memory.look),
         Ticker(descriptors.LOOK_SECONDS, plane.descriptors.look),

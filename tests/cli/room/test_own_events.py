@@ -48,6 +48,7 @@ def settings(name: str, **values: object) -> ChatEvent:
             event(events.MODERATION, {"Item": json_text({**BAN, "Until": "t", "Reason": "r"})}),
             "mod did BanUser to bob until t: r",
         ),
+        (event(events.VIEWERS, {"Connections": "2", "Users": "1"}), ""),
         (event(events.MODERATION), ""),
         (event(events.SETTINGS, {"Settings": "[]"}), ""),
     ],

@@ -43,6 +43,7 @@ class OwnEvents:
         return event.event_name in (
             events.WELCOME,
             events.SETTINGS,
+            events.VIEWERS,
             events.YOU,
             events.MODERATION,
         )
@@ -54,6 +55,9 @@ class OwnEvents:
         """
         told = event.attributes or {}
         try:
+            if event.event_name == events.VIEWERS:
+                # As often as they come and go nobody wants to read of it: `/viewers` asks.
+                return ""
             if event.event_name == events.YOU:
                 return _you(told)
             if event.event_name == events.MODERATION:
