@@ -89,7 +89,13 @@ class TlsKeys:
             self._incoming.write(data)
         pieces: list[bytes] = []
         try:
-            while piece := side.read(RECORD_BYTES):
+            # OpenSSL takes a record at a time, one that is not whole as well: when nothing is left
+            # here it has nothing to give, and a call that says so costs as much as a record.
+            while self._incoming.pending:
+                piece = side.read(RECORD_BYTES)
+                if not piece:
+                    self._incoming.read()
+                    return pieces, True
                 pieces.append(piece)
         except ssl.SSLWantReadError:
             return pieces, False
@@ -97,8 +103,7 @@ class TlsKeys:
             # Whose bytes these are is over: the next connection's must not come behind them.
             self._incoming.read()
             raise TlsFault(error, pieces) from None
-        self._incoming.read()
-        return pieces, True
+        return pieces, False
 
     def seal(self, side: ssl.SSLObject, data: bytes) -> bytes:
         """Return the records that carry the data.
