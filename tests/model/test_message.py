@@ -1,10 +1,8 @@
-"""Attribute sizes and identifiers."""
-
-import re
+"""Attribute sizes."""
 
 import pytest
 
-from greenroom.model.message import attributes_problem, attributes_size, identifier
+from greenroom.model.message import attributes_problem, attributes_size
 
 
 @pytest.mark.parametrize(
@@ -21,11 +19,3 @@ def test_bound() -> None:
     assert attributes_problem({"k": "x" * 1023}) is None
     problem = attributes_problem({"k": "ä" * 512})
     assert problem == "at most 1024 bytes of keys and values, not 1025"
-
-
-def test_identifiers() -> None:
-    """Identifiers are 12 letters and digits, another one for each number below 62 to the 12th."""
-    ids = [identifier(number * 62**12 // 1000) for number in range(1000)]
-    assert len(set(ids)) == 1000
-    assert all(re.fullmatch(r"[a-zA-Z0-9]{12}", each) for each in ids)
-    assert identifier(62**12) == identifier(0)

@@ -31,6 +31,7 @@ from greenroom.protocol.frames import (
     close_frame,
     pong_frame,
     text_frame,
+    whole_text,
 )
 
 CONTINUATION, TEXT, BINARY = oracle.Opcode.CONT, oracle.Opcode.TEXT, oracle.Opcode.BINARY
@@ -563,3 +564,30 @@ def test_a_frame_in_tiny_pieces_is_looked_at_seldom(monkeypatch: pytest.MonkeyPa
     events = [event for byte in frame for event in decoder.feed(bytes((byte,)))]
     assert events == [Text(b"x" * 1000)]
     assert looked == [1, 2, 4, len(frame)]
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536])
+def test_a_whole_text(size: int, cut: int) -> None:
+    """A read that is one whole text is taken at once; whatever else is for the decoder."""
+    data = client(TEXT, b"a" * size)
+    taken = whole_text(data[: len(data) - cut], 65_535)
+    assert taken == (Text(b"a" * size) if size <= 65_535 and not cut else None)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        client(TEXT, b"a") + client(TEXT, b"b"),
+        client(TEXT, "é".encode()),
+        client(TEXT, b"a", fin=False),
+        client(BINARY, b"a"),
+        client(PING_OP, b""),
+        b"\x81\x01a",
+        b"\x81\xff" + bytes(4) + b"a" * 127,
+    ],
+)
+def test_no_whole_text(data: bytes) -> None:
+    """Several frames, other kinds, other characters, no mask, and a length in eight bytes."""
+    assert whole_text(data, 1000) is None

@@ -129,7 +129,11 @@ class Edge(asyncio.Protocol):
             return
         # Any bytes are a sign of life, not only pongs: the sweeper asks for nothing more.
         self.heard = True
-        decoder = self._decoder or frames.FrameDecoder(self._services.limits.frame_bytes)
+        limit = self._services.limits.frame_bytes
+        if self._decoder is None and (text := frames.whole_text(data, limit)) is not None:
+            self._handle((text,), 0)
+            return
+        decoder = self._decoder or frames.FrameDecoder(limit)
         received = decoder.feed(data, FRAMES_AT_ONCE)
         self._early = decoder.rest
         self._decoder = None if decoder.idle else decoder
@@ -203,7 +207,12 @@ class Edge(asyncio.Protocol):
             self.data_received(early)
 
     def _handle_one(self, event: frames.Event) -> Awaitable[Placed | None] | None:
-        if isinstance(event, frames.Close):
+        # Nearly every frame is a text.
+        if isinstance(event, frames.Text):
+            # While it closes only the peer's close frame counts: who was kicked says no more.
+            if self._state is State.OPEN:
+                return self._services.actions.act(self, event.payload)
+        elif isinstance(event, frames.Close):
             self._peer_closes(event)
         elif isinstance(event, frames.ProtocolFault):
             self._close(event.code, event.why, fault_reason(event.code))
@@ -211,9 +220,6 @@ class Edge(asyncio.Protocol):
             if not self._transport.is_closing() and self._transport.can_write_eof():
                 self._transport.write_eof()
         elif self._state is State.OPEN:
-            # While it closes only the peer's close frame counts: who was kicked says no more.
-            if isinstance(event, frames.Text):
-                return self._services.actions.act(self, event.payload)
             if isinstance(event, frames.Ping):
                 self.write(frames.pong_frame(event.payload))
             elif isinstance(event, frames.Binary):

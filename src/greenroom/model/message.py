@@ -1,6 +1,5 @@
 """Rules for what a room carries: attribute sizes, identifiers, times."""
 
-import string
 from collections.abc import Callable, Mapping
 
 ATTRIBUTES_BYTES = 1024
@@ -9,21 +8,8 @@ ATTRIBUTES_BYTES = 1024
 ID_LENGTH = 12
 """Identifiers of rooms, configurations, messages and events: 12 of [a-zA-Z0-9]."""
 
-_ALPHABET = string.ascii_letters + string.digits
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_PAIR_COUNT = len(_PAIRS)
-
 IdSource = Callable[[], str]
 """Something that returns a new identifier each time."""
-
-
-def identifier(number: int) -> str:
-    """Return the identifier that stands for a number: 12 letters and digits, 71 bits of it."""
-    letters = []
-    for _ in range(ID_LENGTH // 2):
-        number, pair = divmod(number, _PAIR_COUNT)
-        letters.append(_PAIRS[pair])
-    return "".join(letters)
 
 
 def attributes_size(attributes: Mapping[str, str]) -> int:

@@ -6,24 +6,34 @@ The pure packages take such values as arguments; here is where they come from.
 import os
 import secrets
 import sys
+from base64 import b64encode
 
-from greenroom.model.message import identifier
+from greenroom.model.message import ID_LENGTH
 from greenroom.tokens.key_ring import KEY_BYTES, KEY_ID_BYTES
 
 _NUMBER_BYTES = 16
 """Far more than an identifier tells apart, so that each is as likely as any other."""
 
 _AT_ONCE = 64
-"""Numbers that are drawn together: to ask the system costs as much as all else of an identifier."""
+"""What is drawn together: to ask the system costs as much as all else of an identifier."""
 
 _drawn: list[int] = []
+_ids: list[str] = []
 if sys.platform != "win32":
     os.register_at_fork(after_in_child=_drawn.clear)
+    os.register_at_fork(after_in_child=_ids.clear)
 
 
 def new_id() -> str:
     """Return a random identifier: 12 letters and digits, 71 bits."""
-    return identifier(_number())
+    while True:
+        try:
+            return _ids.pop()
+        except IndexError:
+            # Of base64's 64 characters two are no letter or digit: two of three texts have neither.
+            text = b64encode(os.urandom(ID_LENGTH * 3 // 4 * _AT_ONCE)).decode()
+            texts = [text[start : start + ID_LENGTH] for start in range(0, len(text), ID_LENGTH)]
+            _ids.extend(each for each in texts if each.isalnum())
 
 
 def new_request_id() -> str:

@@ -88,6 +88,25 @@ def pong_frame(payload: bytes) -> bytes:
     return bytes((_PONG, len(payload))) + payload
 
 
+def whole_text(data: bytes, limit: int) -> Text | None:
+    """Return the text that the bytes are a whole frame of, as most reads are; None: decode them.
+
+    A text that is not ASCII alone is to be decoded, too.
+    """
+    size = len(data)
+    if size < _HEADER + _KEY or data[0] != _WHOLE_TEXT:
+        return None
+    length, body = data[1] - _MASKED, _HEADER + _KEY
+    if length == _SHORT_LIMIT + 1:
+        length, body = int.from_bytes(data[_HEADER : _HEADER + 2], "big"), body + 2
+    elif length > _SHORT_LIMIT:
+        return None
+    if length != size - body or length > limit:
+        return None
+    payload = unmask(data[body - _KEY : body], data[body:])
+    return Text(payload) if payload.isascii() else None
+
+
 class FrameDecoder:
     """Decodes what one client sends, in whatever pieces it arrives."""
 
