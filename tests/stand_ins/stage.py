@@ -268,6 +268,7 @@ class Stage:
             turns=self.turns,
             tasks=self._tasks,
             metrics=self.metrics,
+            replays=self.replays,
             logger=self.logger,
         )
 

@@ -215,12 +215,14 @@ class InMemory(msgspec.Struct, frozen=True, gc=False):
     """What is in memory of a room, oldest first: nothing is missing within `envelopes`.
 
     `before` is what was earlier, and something may be missing behind it. `more`: there was more
-    before that, or may have been.
+    before that, or may have been. `origin` is like the id of something before the first of
+    `envelopes`, as long as nothing is missing since it was told; "": there is no such.
     """
 
     envelopes: Sequence[RoomEnvelope] = ()
     before: Sequence[RoomEnvelope] = ()
     more: bool = True
+    origin: str = ""
 
 
 class Older(msgspec.Struct, frozen=True, gc=False):

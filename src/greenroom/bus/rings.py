@@ -10,7 +10,7 @@ Each room has a ring, which is contiguous: from where it begins on it holds all 
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import islice
+from itertools import count, islice
 
 from greenroom.bus.base import (
     MOST_KEPT,
@@ -30,6 +30,9 @@ EACH_BYTES = 700
 """What a ring takes, and an envelope beside its payload: itself, its strings, its place here."""
 
 
+_numbers = count()
+
+
 class Ring:
     """What one room keeps, from `begin` on; `filled`: what was before that is not to be had.
 
@@ -37,12 +40,14 @@ class Ring:
     more before all that, or may have been.
     """
 
-    __slots__ = ("before", "begin", "bytes", "filled", "kept", "more")
+    __slots__ = ("before", "begin", "bytes", "filled", "kept", "more", "origin")
 
     def __init__(self, begin: Position) -> None:
         self.begin = begin
         self.filled = False
         self.more = True
+        # Of this ring alone, in this process; no id has its first character.
+        self.origin = f"-{next(_numbers)}"
         self.before: Sequence[RoomEnvelope] = ()
         self.bytes = RING_BYTES
         # By their ids, oldest first.
@@ -70,7 +75,8 @@ class Ring:
 
     def all(self) -> InMemory:
         """Return all there is."""
-        return InMemory(tuple(self.kept.values()), self.before, self.more)
+        origin = self.origin if self.filled else ""
+        return InMemory(tuple(self.kept.values()), self.before, self.more, origin)
 
 
 class Rings:
@@ -154,7 +160,7 @@ class Rings:
         ring.kept[envelope.id] = envelope
         if len(ring.kept) > MOST_KEPT:
             former = ring.kept.popitem(last=False)[1]
-            ring.filled = ring.more = True
+            ring.filled, ring.more, ring.origin = True, True, ""
             if ring.before:
                 self._weigh(ring, -sum(map(_size, ring.before)))
                 ring.before = ()

@@ -30,10 +30,11 @@ Sees = Callable[[RoomEnvelope], bytes | None]
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """How many of the last messages somebody wants, and all behind which id before that."""
+    """How many of the last messages somebody wants, or all behind an id, or `both`."""
 
     count: int = 0
     since: str = ""
+    both: bool = False
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -62,6 +63,15 @@ class History:
             found = self._rooms.recent(room, MOST_KEPT)
         return None if isinstance(found, Recovered) else found
 
+    def place(self, room: str, to_come: Container[str]) -> str:
+        """Return what somebody who has been shown all but what is `to_come` comes back with."""
+        newest = self._rooms.newest(room)
+        if newest is not None and newest.id not in to_come:
+            return newest.id
+        here = self._rooms.here(room)
+        shown = (each.id for each in reversed(here.envelopes) if each.id not in to_come)
+        return next(shown, here.origin)
+
     def newest(self, room: str) -> str:
         """Return the id of the newest frame that is in memory of a room, "" if there is none."""
         newest = self._rooms.newest(room)
@@ -72,14 +82,23 @@ class History:
     ) -> Found:
         """Return what somebody is to be shown first; the frames `to_come` are shown later."""
         here = self._rooms.here(room)
+        behind = None
         if wanted.since:
-            behind = _behind(self._window(settings).of(here.envelopes, to_come), wanted.since, sees)
-            if behind is not None:
-                return Found(behind, more=False, recovered=True)
+            window = self._window(settings)
+            missed = _Missed(sees)
+            if missed.reach(window.of(here.envelopes, to_come), wanted.since) or (
+                wanted.since == here.origin and not missed.is_too_much and not window.is_over
+            ):
+                behind = missed
+                if not wanted.both or wanted.count <= missed.messages:
+                    return Found(missed.in_order, more=False, recovered=True)
         window = self._window(settings)
         kept = chain(window.of(here.envelopes, to_come), window.of(here.before, ()))
         frames, more = _messages(kept, wanted.count, sees)
         more = more or (here.more and not window.is_over)
+        if behind is not None:
+            frames = [*frames[: len(frames) - behind.messages], *behind.in_order]
+            return Found(frames, more, recovered=True)
         return Found(frames, more, False if wanted.since else None)
 
     def _window(self, settings: RoomSettings) -> "_Window":
@@ -115,28 +134,41 @@ class _Window:
             yield envelope
 
 
-def _behind(kept: Iterable[RoomEnvelope], since: str, sees: Sees) -> list[bytes] | None:
-    """Return what is behind an id, oldest first, of frames that begin with the newest.
+class _Missed:
+    """What somebody missed, collected from the newest on."""
 
-    None: it is not known, or too much is behind it.
-    """
-    frames: list[bytes] = []
-    deleted: set[str] = set()
-    size = 0
-    for envelope in kept:
-        if envelope.id == since:
-            frames.reverse()
-            return frames
-        deleted.update(envelope.deletes)
-        if envelope.id in deleted or envelope.action in NOT_REPLAYED:
-            continue
-        frame = sees(envelope)
-        if frame is not None:
-            size += len(frame)
-            frames.append(frame)
-        if size > MOST_BYTES:
-            break
-    return None
+    def __init__(self, sees: Sees) -> None:
+        self._sees = sees
+        self._frames: list[bytes] = []
+        self._size = self.messages = 0
+
+    @property
+    def is_too_much(self) -> bool:
+        """Return whether it is more than somebody is given at once."""
+        return self._size > MOST_BYTES
+
+    @property
+    def in_order(self) -> list[bytes]:
+        """Return the frames, oldest first."""
+        return self._frames[::-1]
+
+    def reach(self, kept: Iterable[RoomEnvelope], since: str) -> bool:
+        """Collect what is behind an id; return whether it was found, and not too much."""
+        deleted: set[str] = set()
+        for envelope in kept:
+            if envelope.id == since:
+                return True
+            deleted.update(envelope.deletes)
+            if envelope.id in deleted or envelope.action in NOT_REPLAYED:
+                continue
+            frame = self._sees(envelope)
+            if frame is not None:
+                self._frames.append(frame)
+                self._size += len(frame)
+                self.messages += envelope.action == SendMessage.operation
+            if self.is_too_much:
+                return False
+        return False
 
 
 def _messages(kept: Iterable[RoomEnvelope], count: int, sees: Sees) -> tuple[list[bytes], bool]:

@@ -21,6 +21,7 @@ from greenroom.chat.outcome import Placed
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
+from greenroom.messaging.resumes import Place
 from greenroom.messaging.sockets import NO_SOCKET, Way, straight_way, write_all
 from greenroom.model.chat_token import Capability
 from greenroom.network import addresses
@@ -62,6 +63,7 @@ class Edge(asyncio.Protocol):
         "heard",
         "key_id",
         "missed",
+        "place",
         "session",
         "slot",
     )
@@ -93,6 +95,8 @@ class Edge(asyncio.Protocol):
         self._way = straight_way(transport)
         self._timer: Deadline | None = None
         self._unanswered = 0
+        # Where it goes on if it breaks; None where nobody keeps that.
+        self.place: Place | None = None
         # The sweeper's.
         self.slot = 0
         self.heard = True
@@ -220,7 +224,9 @@ class Edge(asyncio.Protocol):
             if not self._transport.is_closing() and self._transport.can_write_eof():
                 self._transport.write_eof()
         elif self._state is State.OPEN:
-            if isinstance(event, frames.Ping):
+            if isinstance(event, frames.Pong):
+                self._reached(event.payload)
+            elif isinstance(event, frames.Ping):
                 self.write(frames.pong_frame(event.payload))
             elif isinstance(event, frames.Binary):
                 reason = DisconnectReason.UNSUPPORTED_DATA
@@ -298,8 +304,15 @@ class Edge(asyncio.Protocol):
             self._close(CloseCode.NORMAL, reason, why)
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
-        self.write(frames.PING)
+        """Ask for a sign of life, and for the place that it is asked behind."""
+        place = None if self.place is None else self._services.place(self)
+        if self._state is State.OPEN:
+            self.write(frames.ping_frame(place.encode()) if place else frames.PING)
+
+    def _reached(self, place: bytes) -> None:
+        """Take note that all before a ping has arrived."""
+        if self.place is not None and place and place.isascii():
+            self.place.since = place.decode()
 
     def drop_silent(self) -> None:
         """Let go of a peer that no longer answers."""

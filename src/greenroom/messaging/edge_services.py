@@ -10,6 +10,8 @@ import structlog
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.replays import Replays
+from greenroom.messaging.resumes import UNCLEAN, Place
 from greenroom.messaging.sockets import Connection, Way
 from greenroom.messaging.sweeper import Sweeper, Swept
 from greenroom.messaging.turns import Turns
@@ -38,6 +40,9 @@ class Entrant(Connection, Swept, Protocol):
 
     slot: int
     """Which of the sweeper's slots it is in."""
+
+    place: Place | None
+    """Where it goes on if it breaks."""
 
     @property
     def session(self) -> Session:
@@ -70,6 +75,7 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
     turns: Turns
     tasks: asyncio.TaskGroup
     metrics: Metrics
+    replays: Replays
     logger: BoundedLog
     """Takes the log's lines that clients can cause."""
 
@@ -81,9 +87,16 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
             log.debug("connection opened", **connection.names())
         self.hub.join(claims.room_arn, connection, straight)
 
+    def place(self, connection: Entrant) -> str:
+        """Return the place of a connection after what was written to it; "" if nobody can say."""
+        room = connection.session.claims.room_arn
+        return "" if self.hub.is_writing(room) else self.replays.place(room, self.hub.to_come(room))
+
     def leave(self, connection: Entrant, why: DisconnectReason) -> None:
         """Take a connection out of its room, count and log its end."""
         claims = connection.session.claims
+        if connection.place is not None and why in UNCLEAN:
+            self.replays.resumes.leave(claims.room_arn, claims.user_id, connection.place)
         self.hub.leave(claims.room_arn, connection)
         self.sweeper.remove(connection, connection.slot, claims.session_expires)
         self.metrics.disconnects.labels(why).inc()

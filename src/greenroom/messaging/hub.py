@@ -84,6 +84,11 @@ class Hub:
         if room is not None and room.settings_told is None:
             room.settings_told = settings
 
+    def is_writing(self, room_arn: str) -> bool:
+        """Return whether a room is being written to, and some may have what others have not."""
+        room = self._rooms.get(room_arn)
+        return room is not None and room.writing
+
     def to_come(self, room_arn: str) -> frozenset[str]:
         """Return the ids of what has arrived in a room, and who joins now is yet to be shown."""
         room = self._rooms.get(room_arn)

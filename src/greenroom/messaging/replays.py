@@ -13,6 +13,7 @@ from greenroom.bus.base import RoomEnvelope
 from greenroom.chat.history import Found, History, Wanted
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
+from greenroom.messaging.resumes import Place, Resumes
 from greenroom.messaging.views import BY_NAME, payload_for
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.message import IdSource
@@ -43,6 +44,7 @@ class Replays:
     """Makes them."""
 
     def __init__(self, history: History, settings: Settings, clock: Clock, ids: IdSource) -> None:
+        self.resumes = Resumes(clock)
         self._history = history
         self._settings = settings
         self._clock = clock
@@ -52,20 +54,38 @@ class Replays:
 
     async def prepare(self, room: Room, claims: ChatTokenClaims, wishes: Wishes) -> None:
         """Have in memory what a connection is to begin with: that may take a moment."""
-        if not self._settings.in_force(room).history_messages:
+        settings = self._settings.in_force(room)
+        asks = wishes.history or wishes.since or settings.resume_seconds
+        if not settings.history_messages or not asks:
             return
-        waiting = self._history.prepare(claims.room_arn, _wanted(wishes))
+        waiting = self._history.prepare(claims.room_arn, Wanted(wishes.history, wishes.since))
         if waiting is not None:
             await waiting
 
     def first(
         self, session: Session, wishes: Wishes, room: Room, to_come: Collection[str]
-    ) -> bytes:
-        """Return the frames that somebody begins with; those `to_come` are shown later."""
-        if not wishes.history and not wishes.since:
-            return b""
-        settings = self._settings.in_force(room)
-        made = self._replay(session, wishes, settings, to_come)
+    ) -> tuple[bytes, Place | None]:
+        """Return the frames that somebody begins with, and his place if it is to be kept.
+
+        Those `to_come` are shown later.
+        """
+        settings, claims = self._settings.in_force(room), session.claims
+        place, wanted = None, Wanted(wishes.history, wishes.since)
+        if settings.resume_seconds and settings.history_messages:
+            left = self.resumes.take(claims.room_arn, claims.user_id)
+            place = Place(left or self._history.place(claims.room_arn, to_come), 0)
+            place.seconds = settings.resume_seconds
+            if left and not wishes.since:
+                wanted = Wanted(wishes.history, left, both=True)
+        if not wanted.count and not wanted.since:
+            return b"", place
+        return self._first(session, self._replay(session, wanted, settings, to_come)), place
+
+    def place(self, room_arn: str, to_come: Collection[str]) -> str:
+        """Return the place of who has been shown all but what is `to_come`."""
+        return self._history.place(room_arn, to_come)
+
+    def _first(self, session: Session, made: Replay) -> bytes:
         if session.view is View.PLAIN:
             return made.data
         attributes = {**made.told, "Count": str(made.count)}
@@ -75,12 +95,12 @@ class Replays:
         return text_frame(told) + made.data
 
     def _replay(
-        self, session: Session, wishes: Wishes, settings: RoomSettings, to_come: Collection[str]
+        self, session: Session, wanted: Wanted, settings: RoomSettings, to_come: Collection[str]
     ) -> Replay:
         room, view = session.claims.room_arn, session.view
         fresh = int(self._clock.monotonic() / FRESH_SECONDS)
         newest = self._history.newest(room)
-        key = (room, newest, len(to_come), view, wishes.history, wishes.since, fresh, settings)
+        key = (room, newest, len(to_come), view, wanted, fresh, settings)
         made = self._made.get(key)
         if made is not None:
             return made
@@ -91,7 +111,7 @@ class Replays:
             shared = shared and envelope.audience not in BY_NAME
             return payload_for(envelope, view, user_id)
 
-        made = _joined(self._history.find(room, settings, _wanted(wishes), sees, to_come))
+        made = _joined(self._history.find(room, settings, wanted, sees, to_come))
         if shared:
             self._keep(key, made)
         return made
@@ -102,10 +122,6 @@ class Replays:
         while len(self._made) > MOST_ANSWERS or self._bytes > MOST_BYTES:
             _, former = self._made.popitem(last=False)
             self._bytes -= len(former.data)
-
-
-def _wanted(wishes: Wishes) -> Wanted:
-    return Wanted(wishes.history, wishes.since)
 
 
 def _joined(found: Found) -> Replay:

@@ -22,6 +22,7 @@ from greenroom.messaging.edge import Edge
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.replays import Replays
 from greenroom.messaging.reset import reset
+from greenroom.messaging.resumes import FIRST_PING_SECONDS
 from greenroom.messaging.welcome import welcome
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
@@ -94,7 +95,7 @@ class Upgrading(asyncio.Protocol):
         # Behind a trusted proxy another one than the visit's, whose peer is the proxy.
         self._address = visit.address
         self._early = early
-        # The room, where something of before is to be shown.
+        # The room as it was when the token was used up.
         self._known: Room | None = None
         self._answered = False
         self._timer = self._after(upgrades.handshake_seconds, self._too_slow)
@@ -145,9 +146,8 @@ class Upgrading(asyncio.Protocol):
 
     async def _prepare(self, asked: Mapping[str, str], claims: ChatTokenClaims) -> None:
         wishes = wishes_of(claims, asked)
-        if wishes.history or wishes.since:
-            self._known = room = await self._upgrades.rooms.get(claims.room_arn)
-            await self._upgrades.replays.prepare(room, claims, wishes)
+        self._known = room = await self._upgrades.rooms.get(claims.room_arn)
+        await self._upgrades.replays.prepare(room, claims, wishes)
 
     def _open(
         self,
@@ -172,8 +172,11 @@ class Upgrading(asyncio.Protocol):
             answer += self._welcome(session.claims, room, viewers)
         if room is not None:
             to_come = self._edges.hub.to_come(session.claims.room_arn)
-            answer += self._upgrades.replays.first(session, wishes, room, to_come)
+            first, edge.place = self._upgrades.replays.first(session, wishes, room, to_come)
+            answer += first
         edge.open(answer, self._early)
+        if edge.place is not None:
+            self._edges.deadlines.after(FIRST_PING_SECONDS, edge.ping)
         if viewers is None:
             return
         hub, room_arn = self._edges.hub, session.claims.room_arn

@@ -195,6 +195,15 @@ ROOM_SETTINGS: tuple[RoomSetting, ...] = (
         most=8_760,
     ),
     RoomSetting(
+        "resumeSeconds",
+        Kind.NUMBER,
+        0,
+        HISTORY,
+        "for how long a user whose connection broke is given what he missed, without asking; 0: not"
+        " at all",
+        most=3_600,
+    ),
+    RoomSetting(
         "commands",
         Kind.SWITCH,
         True,
@@ -229,6 +238,7 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     duplicate_seconds: int = 0
     history_messages: int = 0
     history_hours: int = 24
+    resume_seconds: int = 0
     commands: bool = True
     shield: bool = False
     shield_settings: str = "slow-mode-seconds=30 duplicate-seconds=60"

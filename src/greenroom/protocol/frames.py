@@ -66,6 +66,11 @@ class ProtocolFault(msgspec.Struct, frozen=True, gc=False):
 Event = Text | Binary | Ping | Pong | Close | ProtocolFault
 
 
+def ping_frame(payload: bytes) -> bytes:
+    """Return one unmasked ping; the payload has 125 bytes at most."""
+    return bytes((_PING, len(payload))) + payload
+
+
 def text_frame(payload: bytes) -> bytes:
     """Return one unmasked text frame."""
     size = len(payload)

@@ -96,6 +96,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
         turns=Turns(),
         tasks=tasks,
         metrics=metrics,
+        replays=Replays(History(below.history, clock), below.settings, clock, new_id),
         logger=lines,
     )
     admission = Admission(
@@ -141,7 +142,7 @@ def _entrance(
         edges=edges,
         settings=below.settings,
         rooms=below.rooms,
-        replays=Replays(History(below.history, clock), below.settings, clock, new_id),
+        replays=edges.replays,
     )
     return EntranceServices(
         visitors=edges.visitors,

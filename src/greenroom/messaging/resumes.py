@@ -1,0 +1,88 @@
+"""Where users stand whose connections broke, so that their next ones go on from there.
+
+For applications that ask for nothing: in rooms with `resumeSeconds`.
+
+- A connection's place is what it was shown before the last ping that it answered, or, before its
+  first pong, what it began with. The ping has the place in it, and the pong brings it back: both
+  come in their order, behind the frames.
+- A clean end, and a token's renewal with it, leaves no place. Of several connections of a user that
+  broke, each next one goes on from the oldest place.
+- **Bound.** `MOST_PLACES`; then the oldest go.
+"""
+
+from collections import OrderedDict
+
+import msgspec
+
+from greenroom.clock import Clock
+from greenroom.protocol.errors import DisconnectReason
+
+MOST_PLACES = 100_000
+
+FIRST_PING_SECONDS = 1.0
+"""When a connection is asked for the first time: the SDKs forget 0.5 s after a renewal."""
+
+UNCLEAN = frozenset(
+    {
+        DisconnectReason.PEER_LOST,
+        DisconnectReason.SILENT_PEER,
+        DisconnectReason.SLOW_READER,
+        DisconnectReason.DRAIN,
+        DisconnectReason.INTERNAL_ERROR,
+    }
+)
+"""The ends after which clients come back without having wanted to leave."""
+
+
+class Place(msgspec.Struct, gc=False):
+    """Where a connection stands, as `since` means it, and for how many seconds that is kept."""
+
+    since: str
+    seconds: int
+
+
+class _Left(msgspec.Struct, gc=False):
+    since: str
+    connections: int
+    until: float
+
+
+class Resumes:
+    """The places, by room and user."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._left: OrderedDict[tuple[str, str], _Left] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def leave(self, room: str, user_id: str, place: Place) -> None:
+        """Note that a connection of a user broke."""
+        until, key = self._clock.monotonic() + place.seconds, (room, user_id)
+        left = self._find(key)
+        if left is not None:
+            left.connections += 1
+            left.until = until
+            return
+        self._left[key] = _Left(place.since, 1, until)
+        if len(self._left) > MOST_PLACES:
+            self._left.popitem(last=False)
+
+    def take(self, room: str, user_id: str) -> str:
+        """Return where the next connection of a user goes on, "" if it just begins."""
+        key = (room, user_id)
+        left = self._find(key) if self._left else None
+        if left is None:
+            return ""
+        left.connections -= 1
+        if not left.connections:
+            del self._left[key]
+        return left.since
+
+    def _find(self, key: tuple[str, str]) -> _Left | None:
+        left = self._left.get(key)
+        if left is not None and left.until < self._clock.monotonic():
+            del self._left[key]
+            return None
+        return left

@@ -1,0 +1,156 @@
+"""Users of untouched applications go on where their connections broke."""
+
+from typing import Any
+
+import pytest
+
+from greenroom.messaging import resumes
+from greenroom.messaging.resumes import Place, Resumes
+from tests.messaging.test_own_actions import connected, do, took
+from tests.messaging.test_replays import VIEWER, contents, kept, say, told
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.stage import Stage, Transport, client_frame, frames_of, settle, stage
+
+
+async def room(made: Stage) -> tuple[Any, Any]:
+    """Return a moderator of a room whose users are given what they missed."""
+    return await kept(made, resumeSeconds=60)
+
+
+async def viewer(made: Stage, url: str = "/") -> tuple[Any, Transport, list[str]]:
+    """Return a connection of bob's, and what it began with."""
+    edge, transport = await connected(made, "bob", url, **VIEWER)
+    return edge, transport, contents(took(transport))
+
+
+def answer_ping(edge: Any, transport: Transport) -> None:
+    """Answer the last ping."""
+    pings = [payload for first, payload in frames_of(transport.take()) if first == 0x89]
+    edge.data_received(client_frame(pings[-1], 0x8A))
+
+
+async def test_what_was_missed_comes() -> None:
+    """Byte for byte what the others saw; behind the last ping that was answered, or the begin."""
+    async with stage() as made:
+        ann = await room(made)
+        await say(ann, "zero")
+        bob, transport, began = await viewer(made)
+        assert began == []
+        await say(ann, "one")
+        bob.connection_lost(None)
+        await say(ann, "two")
+        bob, transport, began = await viewer(made)
+        assert began == ["one", "two"]
+        await say(ann, "three")
+        bob.ping()
+        answer_ping(bob, transport)
+        await say(ann, "four")
+        bob.drain()
+        bob, _, began = await viewer(made)
+        assert began == ["four"]
+        assert (await viewer(made))[2] == []
+
+
+async def test_a_room_in_which_nothing_was_said_yet() -> None:
+    """The first message is missed by nobody."""
+    async with stage() as made:
+        ann = await room(made)
+        made.bus.rings.clear()
+        made.store.history._rooms.clear()
+        bob, _, began = await viewer(made)
+        assert (began, bob.place.since[0]) == ([], "-")
+        bob.connection_lost(None)
+        await say(ann, "first")
+        assert (await viewer(made))[2] == ["first"]
+
+
+async def test_who_ends_well_just_begins() -> None:
+    """A closed tab, a kick and a renewed token leave no place; no setting, none either."""
+    async with stage() as made:
+        ann = await room(made)
+        await say(ann, "zero")
+        for end in ("close", "kick", "expire"):
+            bob, _, _ = await viewer(made)
+            if end == "close":
+                bob.data_received(client_frame(b"\x03\xe8", 0x88))
+            elif end == "kick":
+                bob.disconnect("out")
+            else:
+                bob.expire()
+                await settle()
+            bob.connection_lost(None)
+            await say(ann, "said")
+            assert (await viewer(made))[2] == []
+        await do(*ann, {"Action": "greenroom:SET", "Settings": {"resumeSeconds": None}})
+        bob, _, _ = await viewer(made)
+        bob.connection_lost(None)
+        await say(ann, "said")
+        assert (await viewer(made))[2] == []
+
+
+async def test_history_and_what_was_missed() -> None:
+    """The last messages that were asked for, and everything that was missed, each once."""
+    async with stage() as made:
+        ann = await room(made)
+        ids = await say(ann, "one", "two")
+        bob, _, _ = await viewer(made)
+        bob.connection_lost(None)
+        await made.chat.delete_message(bob.session.claims.room_arn, ids[0], None)
+        await say(ann, "three")
+        _, _, began = await viewer(made, "/?history=2")
+        assert began == ["two", "aws:DELETE_MESSAGE", "three"]
+        bob, transport = await connected(made, "bob", "/?history=2&events=on", **VIEWER)
+        bob.connection_lost(None)
+        await say(ann, "four", "five", "six")
+        _, transport = await connected(made, "bob", "/?history=2&events=on", **VIEWER)
+        frames = took(transport)
+        assert contents(frames)[2:] == ["four", "five", "six"]
+        assert told(frames) == {"Count": "3", "More": "false", "Recovered": "true"}
+
+
+async def test_since_goes_before() -> None:
+    """Who says where he stands is given what is behind that."""
+    async with stage() as made:
+        ann = await room(made)
+        ids = await say(ann, "one", "two")
+        bob, _, _ = await viewer(made)
+        bob.connection_lost(None)
+        await say(ann, "three")
+        assert (await viewer(made, f"/?since={ids[0]}"))[2] == ["two", "three"]
+        assert (await viewer(made))[2] == []
+
+
+def test_two_devices() -> None:
+    """Each goes on from the older place; when both have, there is none left."""
+    time = HandClock()
+    places = Resumes(time.clock)
+    places.leave("room", "bob", Place("older", 60))
+    places.leave("room", "bob", Place("newer", 60))
+    assert places.take("other", "bob") == places.take("room", "eve") == ""
+    assert [places.take("room", "bob") for _ in range(3)] == ["older", "older", ""]
+    places.leave("room", "bob", Place("here", 60))
+    time.advance(61)
+    assert places.take("room", "bob") == ""
+    assert not places
+
+
+def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many places are kept; then the oldest go."""
+    monkeypatch.setattr(resumes, "MOST_PLACES", 2)
+    places = Resumes(HandClock().clock)
+    for user in ("ann", "bob", "eve"):
+        places.leave("room", user, Place("here", 60))
+    assert [places.take("room", user) for user in ("ann", "bob", "eve")] == ["", "here", "here"]
+
+
+@pytest.mark.parametrize("pong", [b"", b"\xff" * 12, b"elsewhere000", b"-0"])
+async def test_a_pong_that_was_not_asked_for(pong: bytes) -> None:
+    """Nothing comes of it but that nothing is recovered."""
+    async with stage() as made:
+        ann = await room(made)
+        await say(ann, "zero")
+        bob, _, _ = await viewer(made)
+        bob.data_received(client_frame(pong, 0x8A))
+        bob.connection_lost(None)
+        await say(ann, "one")
+        assert (await viewer(made))[2] in ([], ["one"])
