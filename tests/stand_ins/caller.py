@@ -15,8 +15,10 @@ from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.originals import Originals
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
+from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
@@ -174,6 +176,7 @@ class Caller:
             moderation=self.moderation,
             posting=Posting(
                 self.services.chat,
+                Replies(self.services.chat, Originals(self.bus), self.services.ids),
                 self.store.sent_messages,
                 self.time.clock,
                 self.services.ids,

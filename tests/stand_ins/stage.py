@@ -16,7 +16,10 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.history import History
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.originals import Originals
+from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
+from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
@@ -217,8 +220,16 @@ class Stage:
         self.hub = Hub(self.bus, Fanout(self.metrics), Alone(clock))
         self.moderation = Moderation(self.chat, self.restrictions, clock, self.hub.is_moderator)
         self.restrictions.when_banned(self.hub.enforce)
+        replies = Replies(self.chat, Originals(self.bus), self.ids)
+        posting = Posting(
+            self.chat, replies, self.store.sent_messages, clock, self.ids, self.metrics
+        )
         self.own = OwnServices(
-            settings=self.settings, moderation=self.moderation, presence=self.hub.elsewhere
+            settings=self.settings,
+            moderation=self.moderation,
+            presence=self.hub.elsewhere,
+            posting=posting,
+            replies=replies,
         )
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()

@@ -17,11 +17,12 @@ import structlog
 from greenroom.bus.base import BusUnavailable
 from greenroom.chat.chat import Chat
 from greenroom.chat.outcome import Post, done
+from greenroom.chat.replies import Replies, is_reply
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
-from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.errors import ConflictException, ServiceError
-from greenroom.model.message import IdSource
+from greenroom.model.message import ANNOUNCEMENT, IdSource
 from greenroom.model.sent_message import SentMessage
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import ActionError
@@ -54,9 +55,16 @@ class Posting:
     """Sends what is asked for."""
 
     def __init__(
-        self, chat: Chat, kept: SentMessages, clock: Clock, ids: IdSource, metrics: Metrics
+        self,
+        chat: Chat,
+        replies: Replies,
+        kept: SentMessages,
+        clock: Clock,
+        ids: IdSource,
+        metrics: Metrics,
     ) -> None:
         self._chat = chat
+        self._replies = replies
         self._kept = kept
         self._clock = clock
         self._ids = ids
@@ -74,6 +82,24 @@ class Posting:
         if not asked.message.request_id:
             return await self._send(asked, self._ids())
         return await self._send_once(asked)
+
+    async def announce(
+        self, sender: ChatTokenClaims, content: str, style: str, address: str
+    ) -> Post:
+        """Send an announcement, which meets no mode: everybody sees it as a message.
+
+        Raises: as `send`.
+        """
+        return await self._send(
+            Asked(
+                sender=meeting_no_modes(sender),
+                message=SendMessage(content),
+                address=address,
+                own={ANNOUNCEMENT: style},
+                request={},
+            ),
+            self._ids(),
+        )
 
     async def _send_once(self, asked: Asked) -> Post:
         key, fingerprint = _key(asked), _fingerprint(asked)
@@ -111,9 +137,8 @@ class Posting:
 
     async def _send(self, asked: Asked, message_id: str) -> Post:
         post = Post(message_id, asked.own)
-        await done(
-            self._chat.send_message(asked.sender, asked.message, lambda: asked.address, post)
-        )
+        send = self._replies.send if is_reply(asked.message) else self._chat.send_message
+        await done(send(asked.sender, asked.message, lambda: asked.address, post))
         return post
 
     async def _release(self, claim: SentMessage) -> None:
@@ -121,6 +146,12 @@ class Posting:
             await self._kept.release(claim)
         except StorageUnavailable:
             log.warning("a message was refused, and its requestId is not free for another attempt")
+
+
+def meeting_no_modes(sender: ChatTokenClaims) -> ChatTokenClaims:
+    """Return a sender whom no mode of the room holds for."""
+    capabilities = (*sender.capabilities, Capability.BYPASS)
+    return msgspec.structs.replace(sender, capabilities=capabilities)
 
 
 UNKNOWN = (

@@ -40,7 +40,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     "EndSessions": ("UserName", "RoleName"),
     "KillTokenKey": ("keyId",),
     "SendEvent": ("eventName",),
-    "SendMessage": ("userId", "skipChecks"),
+    "SendMessage": ("userId", "skipChecks", "announcement"),
     "TagResource": ("tags",),
     "UntagResource": ("tagKeys",),
     "UpdateLoggingConfiguration": _LOGGING,

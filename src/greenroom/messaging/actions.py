@@ -15,15 +15,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
 from greenroom.bus.base import BusUnavailable
 from greenroom.chat.chat import Chat
 from greenroom.chat.outcome import Placed
+from greenroom.chat.replies import Replies, is_reply
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
-from greenroom.messaging.own_actions import OWN_PERFORMERS, OwnServices, answer_to
+from greenroom.messaging.own_actions import OWN_PERFORMERS, Address, OwnServices, answer_to
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
 from greenroom.model.message import IdSource
@@ -32,14 +34,11 @@ from greenroom.protocol.actions import Action, DeleteMessage, DisconnectUser, Se
 from greenroom.protocol.commands import is_command
 from greenroom.protocol.errors import SESSION_EXPIRED, ActionError, ErrorCode
 from greenroom.protocol.own_actions import OwnAction
-from greenroom.protocol.session import Session
+from greenroom.protocol.session import Session, check_capability
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
-
-Address = Callable[[], str]
-"""Returns the sender's address as text, which few actions need."""
 
 # Any: each performer takes its own action, and the table is looked up with that action's class.
 Performer = Callable[[Chat, ChatTokenClaims, Any, Address], Awaitable[object] | None]
@@ -73,6 +72,14 @@ class Sender(Protocol):
 def _send_message(
     chat: Chat, sender: ChatTokenClaims, action: SendMessage, address: Address
 ) -> Awaitable[object] | None:
+    return chat.send_message(sender, action, address)
+
+
+def _send_or_reply(
+    replies: Replies, chat: Chat, sender: ChatTokenClaims, action: SendMessage, address: Address
+) -> Awaitable[object] | None:
+    if is_reply(action):
+        return replies.send(sender, action, address)
     return chat.send_message(sender, action, address)
 
 
@@ -122,10 +129,11 @@ class Actions:
         self._logger = logger
         self._trail = trail
         # Bound once: a message finds its performer in one step, and asks nothing about the audit.
-        self._performers = {
+        self._performers: dict[type[Action], Performer] = {
             action: partial(self._audited, perform) if action.audited else perform
             for action, perform in PERFORMERS.items()
         }
+        self._performers[SendMessage] = partial(_send_or_reply, own.replies)
 
     def act(self, sender: Sender, text: bytes) -> Awaitable[Placed | None] | None:
         """Do what a frame asks for, or answer with an ERROR; return what to wait for, if anything.
@@ -178,7 +186,7 @@ class Actions:
 
     def _has_commands(self, claims: ChatTokenClaims) -> bool | None:
         """Return whether a sender's commands are any; None if the room is to be read first."""
-        if Capability.MODERATE not in claims.capabilities:
+        if _COMMANDING.isdisjoint(claims.capabilities):
             return False
         return self._own.settings.has_commands(claims.room_arn)
 
@@ -196,12 +204,16 @@ class Actions:
         def find(word: str) -> str:
             return self._hub.user_named(claims.room_arn, word)
 
-        return commands.read(message, find)
+        action = commands.read(message, find)
+        if isinstance(action, OwnAction):
+            check_capability(action, claims)
+        return action
 
     async def _do_own(self, sender: Sender, action: OwnAction) -> None:
         """Do one of the service's own actions, and answer it."""
         claims, answered = sender.session.claims, None
-        doing = OWN_PERFORMERS[type(action)](self._own, claims, action)
+        own = msgspec.structs.replace(self._own, address=sender.address)
+        doing = OWN_PERFORMERS[type(action)](own, claims, action)
         try:
             if action.audited:
                 answered = await self._trail.follow(claims, action, doing, sender.address())
@@ -284,6 +296,9 @@ async def _done(
     if waiting is not None:
         await waiting
 
+
+_COMMANDING = frozenset({Capability.MODERATE, Capability.HOST})
+"""Whose messages may be commands."""
 
 _NOT_NOW = "The service cannot take the request now"
 

@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 
 from greenroom.chat.moderation import Asked, Moderation, by_user
+from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
+from greenroom.chat.replies import Replies
 from greenroom.chat.settings import Settings
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -14,7 +16,9 @@ from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.token_attributes import PREFIX, SERVICE_USER
 from greenroom.protocol import events
 from greenroom.protocol.commands import COMMANDS
+from greenroom.protocol.errors import ActionError
 from greenroom.protocol.own_actions import (
+    Announce,
     CountViewers,
     Help,
     Lift,
@@ -22,6 +26,9 @@ from greenroom.protocol.own_actions import (
     Restrict,
     SetSettings,
 )
+
+Address = Callable[[], str]
+"""Returns an address as text, which few actions need."""
 
 Result = Mapping[str, object]
 """What an action is answered with."""
@@ -33,6 +40,10 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     moderation: Moderation
     presence: Elsewhere
+    posting: Posting
+    replies: Replies
+    address: Address = lambda: ""
+    """Returns the address of who asks."""
 
 
 # Any: each performer takes its own action, and the table is looked up with that action's class.
@@ -60,6 +71,16 @@ async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> R
 async def _count_viewers(own: OwnServices, who: ChatTokenClaims, _action: CountViewers) -> Result:
     found = own.presence.occupancies().of(who.room_arn)
     return {"Connections": found.connections, "Users": found.users}
+
+
+async def _announce(own: OwnServices, host: ChatTokenClaims, action: Announce) -> Result:
+    try:
+        sent = await own.posting.announce(host, action.content, action.style, own.address())
+    except ActionError as error:
+        # The announcement has no RequestId: its answer has.
+        error.request_id = action.request_id
+        raise
+    return {"Id": sent.message_id}
 
 
 async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -> Result:
@@ -90,6 +111,7 @@ OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
     Restrict: _restrict,
     Lift: _lift,
     CountViewers: _count_viewers,
+    Announce: _announce,
     Help: _help,
 }
 """Who does each action."""

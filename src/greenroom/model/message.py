@@ -8,6 +8,12 @@ ATTRIBUTES_BYTES = 1024
 ID_LENGTH = 12
 """Identifiers of rooms, configurations, messages and events: 12 of [a-zA-Z0-9]."""
 
+ANNOUNCEMENT = "greenroom:announcement"
+"""The attribute of an announcement: its style. No client sets it."""
+
+STYLES = ("INFO", "SUCCESS", "WARNING")
+"""The styles of announcements."""
+
 IdSource = Callable[[], str]
 """Something that returns a new identifier each time."""
 

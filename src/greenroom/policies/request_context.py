@@ -39,6 +39,7 @@ GLOBAL_KEYS: Mapping[str, str] = MappingProxyType(
 
 OWN_KEYS: Mapping[str, str] = MappingProxyType(
     {
+        "greenroom:Announcement": "the style of an announcement: a message without has none",
         "greenroom:DurationSeconds": "for how many seconds something is to hold: without a time"
         " there is no such key",
         "greenroom:SkipChecks": "`true` where a message is to meet no modes; of SendMessage",

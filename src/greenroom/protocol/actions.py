@@ -37,7 +37,10 @@ from greenroom.protocol.own_actions import OwnAction, read_own
 ASKED = f"{PREFIX}action"
 """The attribute of a message that asks for one of our actions: official SDKs send no others."""
 
-CLIENTS_OWN = frozenset({f"{PREFIX}reply-to"})
+REPLY_TO = f"{PREFIX}reply-to"
+"""The attribute of a reply: the Id of the message that it replies to."""
+
+CLIENTS_OWN = frozenset({REPLY_TO})
 """Other attributes of ours that clients may set."""
 
 _ID = r"^[a-zA-Z0-9]{12}\Z"

@@ -1,7 +1,7 @@
 """Commands that moderators type into any chat: `/timeout bob 10m spam`. Each is one of our actions.
 
-A message that begins with a slash is one, from whoever may moderate and where the room has them on;
-two slashes begin a message with one. What is wrong is answered with the usage.
+A message that begins with a slash is one, from whoever may moderate or host and where the room has
+them on; two slashes begin a message with one. What is wrong is answered with the usage.
 """
 
 import re
@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from greenroom.model.message import STYLES
 from greenroom.model.restriction import Kind
 from greenroom.model.room_settings import LONGEST_SECONDS, SettingsWrong, Value, checked
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.protocol.members import REASON_LENGTH, USER_ID_LENGTH
 from greenroom.protocol.own_actions import (
+    Announce,
     CountViewers,
     Help,
     Lift,
@@ -45,7 +47,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 def is_command(message: SendMessage) -> bool:
-    """Return whether a message is one, if its sender may moderate."""
+    """Return whether a message is one, if its sender may moderate or host."""
     return message.content[:1] == "/"
 
 
@@ -146,6 +148,14 @@ def _viewers(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     return CountViewers(request_id=request_id, by_message=True)
 
 
+def _announce(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
+    if not words:
+        raise _Wrong
+    return Announce(
+        content=" ".join(words), style=STYLES[0], request_id=request_id, by_message=True
+    )
+
+
 def _help(_words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     lines = "\n".join(f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items())
     return Help(text=lines, request_id=request_id, by_message=True)
@@ -176,6 +186,7 @@ COMMANDS: Mapping[str, Command] = {
     "emoji": Command("[on | off]", _set("emojiOnly", on=True)),
     "shield": Command("[on | off]", _set("shield", on=True)),
     "viewers": Command("", _viewers),
+    "announce": Command("TEXT", _announce),
     "help": Command("", _help),
 }
 """The commands by name."""

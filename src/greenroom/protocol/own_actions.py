@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 import msgspec
 
 from greenroom.model.chat_token import Capability
+from greenroom.model.message import STYLES
 from greenroom.model.restriction import OPERATIONS, RESTRICTIONS, Kind
 from greenroom.model.room_settings import (
     BY_NAME,
@@ -184,6 +185,30 @@ class CountViewers(OwnAction, frozen=True, kw_only=True):
         return f"users: {result['Users']}, connections: {result['Connections']}"
 
 
+class Announce(OwnAction, frozen=True, kw_only=True):
+    """Send an announcement: INFO, SUCCESS or WARNING; every client shows it as a message."""
+
+    name: ClassVar[str] = "greenroom:ANNOUNCE"
+    operation: ClassVar[str] = "SendMessage"
+    capability: ClassVar[Capability | None] = Capability.HOST
+    audited: ClassVar[Mapping[str, str]] = {"announcement": "style"}
+
+    content: str
+    style: str
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        style = frame.optional_text("Style") or STYLES[0]
+        if style not in STYLES:
+            frame.refuse(f"Style must be one of {', '.join(STYLES)}")
+        return cls(
+            content=frame.required_text("Content"),
+            style=style,
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+
 class Help(OwnAction, frozen=True, kw_only=True):
     """Say which commands there are; moderators type `/help`."""
 
@@ -215,7 +240,14 @@ def _kind(frame: Frame) -> Kind:
     return Kind(kind)
 
 
-OWN_ACTIONS: tuple[type[OwnAction], ...] = (SetSettings, Restrict, Lift, CountViewers, Help)
+OWN_ACTIONS: tuple[type[OwnAction], ...] = (
+    SetSettings,
+    Restrict,
+    Lift,
+    Announce,
+    CountViewers,
+    Help,
+)
 
 OWN_BY_NAME: Mapping[str, type[OwnAction]] = {each.name: each for each in OWN_ACTIONS}
 """By the name that a frame's `Action` gives."""

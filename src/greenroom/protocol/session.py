@@ -52,12 +52,7 @@ class Session:
             self._check(error.request_id, within_rate, now)
             raise
         self._check(action.request_id, within_rate, now)
-        if action.capability not in self.claims.capabilities and action.capability is not None:
-            raise ActionError(
-                ErrorCode.FORBIDDEN,
-                f"Forbidden: the chat token lacks the capability {action.capability}",
-                action.request_id,
-            )
+        check_capability(action, self.claims)
         return action
 
     def expired(self, now: float) -> bool:
@@ -71,3 +66,17 @@ class Session:
             raise ActionError(
                 ErrorCode.TOO_MANY_REQUESTS, RATE_LIMIT_EXCEEDED, request_id
             ) from None
+
+
+def check_capability(action: Action | OwnAction, claims: ChatTokenClaims) -> None:
+    """Return while a token allows an action.
+
+    Raises:
+        ActionError: 403.
+    """
+    if action.capability not in claims.capabilities and action.capability is not None:
+        raise ActionError(
+            ErrorCode.FORBIDDEN,
+            f"Forbidden: the chat token lacks the capability {action.capability}",
+            action.request_id,
+        )

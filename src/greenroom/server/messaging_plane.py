@@ -8,7 +8,6 @@ from greenroom.audit.log import AuditLog
 from greenroom.bus.base import RoomHistory
 from greenroom.chat.chat import Chat
 from greenroom.chat.history import History
-from greenroom.chat.moderation import Moderation
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings as RoomSettings
@@ -60,7 +59,7 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
     chat: Chat
     settings: RoomSettings
     restrictions: Restrictions
-    moderation: Moderation
+    own: OwnServices
     rooms: RoomsCache
     history: RoomHistory
     token_uses: TokenUses
@@ -84,9 +83,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
             metrics,
             lines,
             ModerationTrail(below.audit_log, clock),
-            OwnServices(
-                settings=below.settings, moderation=below.moderation, presence=hub.elsewhere
-            ),
+            below.own,
         ),
         hub=hub,
         sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),

@@ -17,8 +17,10 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.history_sweeper import HistorySweeper
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.originals import Originals
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone, Presence
+from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
@@ -55,6 +57,7 @@ from greenroom.identities.service import IdentityService
 from greenroom.messaging import settings_teller, sweeper, viewers_teller
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.own_actions import OwnServices
 from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
@@ -115,9 +118,10 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     chat_log = await _start_chat_log(opened, tasks, presence)
     services = _services(opened, rooms, keys, chat_log, restrictions)
     moderation = Moderation(services.chat, restrictions, opened.clock, hub.is_moderator)
-    below = _below(opened, services, moderation)
+    own = _own(opened, services, moderation, hub)
+    below = _below(opened, services, own)
     plane = messaging_plane.build(opened.settings, below, hub, tasks)
-    control = _control_plane(opened, services, keys, moderation, hub)
+    control = _control_plane(opened, services, keys, own, hub)
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
     tickers.append(Ticker(SWEEP_SECONDS, restrictions.tick))
@@ -248,12 +252,25 @@ async def _restrictions(opened: Adapters, hub: Hub, tasks: asyncio.TaskGroup) ->
     return restrictions
 
 
-def _below(opened: Adapters, services: Services, moderation: Moderation) -> messaging_plane.Below:
+def _own(opened: Adapters, services: Services, moderation: Moderation, hub: Hub) -> OwnServices:
+    chat, ids = services.chat, services.ids
+    replies = Replies(chat, Originals(opened.bus), ids)
+    sent = opened.store.sent_messages
+    return OwnServices(
+        settings=services.settings,
+        moderation=moderation,
+        presence=hub.elsewhere,
+        posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
+        replies=replies,
+    )
+
+
+def _below(opened: Adapters, services: Services, own: OwnServices) -> messaging_plane.Below:
     return messaging_plane.Below(
         chat=services.chat,
         settings=services.settings,
         restrictions=services.restrictions,
-        moderation=moderation,
+        own=own,
         rooms=services.rooms,
         history=opened.bus,
         token_uses=opened.store.token_uses,
@@ -378,7 +395,7 @@ def _control_plane(
     opened: Adapters,
     services: Services,
     keys: TokenKeys,
-    moderation: Moderation,
+    own: OwnServices,
     hub: Hub,
 ) -> ControlPlane:
     settings, identity = opened.settings, opened.identity
@@ -403,10 +420,8 @@ def _control_plane(
         rooms=opened.store.rooms,
         tags=opened.store.tags,
         settings=services.settings,
-        moderation=moderation,
-        posting=Posting(
-            services.chat, opened.store.sent_messages, services.clock, new_id, services.metrics
-        ),
+        moderation=own.moderation,
+        posting=own.posting,
         restrictions=services.restrictions,
         kept_restrictions=opened.store.restrictions,
         connections=hub.connections_of_user,

@@ -142,6 +142,49 @@ async def test_other_refusals() -> None:
     assert len(room.messages) == 1
 
 
+async def test_announcements() -> None:
+    """They are messages with the style, in somebody's name or the service's; no mode holds."""
+    room = await a_room()
+    await room.set(frozen=True)
+    assert (await room.send(announcement="WARNING")).status == 200
+    assert (await room.send(announcement="INFO", userId=None)).status == 200
+    by_bob, own = room.messages
+    assert by_bob["Attributes"] == {"greenroom:announcement": "WARNING"}
+    assert by_bob["Sender"]["UserId"] == "bob"
+    assert own["Attributes"] == {"greenroom:announcement": "INFO"}
+    assert own["Sender"] == {"UserId": "greenroom", "Attributes": {}}
+    assert (await room.send(announcement="LOUD")).fields() == ["announcement"]
+    banned = {"roomIdentifier": room.arn, "userId": "bob"}
+    assert (await room.api.call("MuteUser", **banned)).status == 200
+    assert (await room.send(announcement="INFO")).status == 403
+
+
+async def test_replies() -> None:
+    """In a room that keeps its history they are in a thread; without, nothing is known of it."""
+    room = await a_room()
+    first = (await room.send(replyTo="Message00001")).body["id"]
+    assert room.messages[-1]["Attributes"] == {"greenroom:reply-to": "Message00001"}
+    await room.set(historyMessages=10)
+    assert (await room.send(replyTo=first)).error() == (404, "ResourceNotFoundException")
+    root = (await room.send()).body["id"]
+    reply = (await room.send(userId="eve", replyTo=root)).body["id"]
+    assert room.messages[-1]["Attributes"] == {
+        "greenroom:reply-to": root,
+        "greenroom:reply-root": root,
+        "greenroom:reply-user": "bob",
+    }
+    await room.send(replyTo=reply, attributes={"a": "b"})
+    assert room.messages[-1]["Attributes"] == {
+        "a": "b",
+        "greenroom:reply-to": reply,
+        "greenroom:reply-root": root,
+        "greenroom:reply-user": "eve",
+    }
+    assert (await room.api.call("DeleteMessage", roomIdentifier=room.arn, id=root)).status == 200
+    assert (await room.send(replyTo=root)).status == 404
+    assert (await room.send(replyTo="short")).fields() == ["replyTo"]
+
+
 async def test_its_rate_is_its_own() -> None:
     """It is not that of what operators do."""
     room = await a_room(RateProfile.AWS, {"requests_per_second.SendMessage": 60})

@@ -117,6 +117,10 @@ async def test_in_whose_name() -> None:
     assert await scene.may(bot, "SendMessage", userId="bot", skipChecks=False)
     assert not await scene.may(bot, "SendMessage", userId="bot", skipChecks=True)
     assert not await scene.may(bot, "SendMessage", userId="ann")
+    quiet = {"Null": {"greenroom:Announcement": "true"}}
+    bridge = await scene.iam.user("bridge", policy("greenroom:SendMessage", Condition=quiet))
+    assert await scene.may(bridge, "SendMessage", userId="ann")
+    assert not await scene.may(bridge, "SendMessage", announcement="INFO")
 
 
 async def test_for_how_long() -> None:

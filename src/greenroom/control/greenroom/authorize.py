@@ -55,6 +55,9 @@ def _own_keys(call: GreenroomCall) -> dict[str, ContextValue]:
     user_id, skips = call.optional_text("userId"), call.parameters.get("skipChecks")
     if user_id is not None:
         keys["greenroom:userid"] = user_id
+    style = call.optional_text("announcement")
+    if style is not None:
+        keys["greenroom:announcement"] = style
     if skips is not None:
         keys["greenroom:skipchecks"] = "true" if skips else "false"
     scope = "ROOM" if "roomIdentifier" in call.parameters else "ACCOUNT"

@@ -15,15 +15,16 @@ from greenroom.model.errors import (
     ThrottlingException,
     ValidationException,
 )
-from greenroom.model.message import attributes_problem
+from greenroom.model.message import ANNOUNCEMENT, attributes_problem
 from greenroom.model.token_attributes import PREFIX, SERVICE_USER
-from greenroom.protocol.actions import SendMessage
+from greenroom.protocol.actions import REPLY_TO, SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
 
 
 async def send_message(call: GreenroomCall) -> Result:
     """SendMessage: the same `requestId` within ten minutes sends nothing more."""
     room, sender = call.room, _sender(call)
+    style = call.optional_text("announcement")
     message = SendMessage(
         call.text("content"), _attributes(call), call.optional_text("requestId") or ""
     )
@@ -31,7 +32,7 @@ async def send_message(call: GreenroomCall) -> Result:
         sender=sender,
         message=message,
         address=call.facts.source_ip or "",
-        own={},
+        own={} if style is None else {ANNOUNCEMENT: style},
         request={name: each for name, each in call.parameters.items() if name != "requestId"},
     )
     try:
@@ -43,20 +44,23 @@ async def send_message(call: GreenroomCall) -> Result:
 
 def _sender(call: GreenroomCall) -> ChatTokenClaims:
     """Return what the token of a user would say who may do nothing but write."""
-    user_id = call.text("userId")
+    announces = "announcement" in call.parameters
+    user_id = call.optional_text("userId")
     shown, own = token_attributes.split(call.optional("senderAttributes", dict[str, str]) or {})
     errors = [*token_attributes.errors(own, "senderAttributes"), *_not_of_users(own)]
     if user_id == SERVICE_USER:
         errors.append(FieldError("userId", "is the service's own"))
+    if user_id is None and not announces:
+        errors.append(FieldError("userId", "is required but for announcements"))
     if problem := attributes_problem(shown):
         errors.append(FieldError("senderAttributes", problem))
     if errors:
         raise ValidationException.of_fields(*errors)
-    skips = call.optional("skipChecks", bool)
+    skips = announces or call.optional("skipChecks", bool)
     return ChatTokenClaims(
         token_id="",
         room_arn=str(call.room),
-        user_id=user_id,
+        user_id=user_id or SERVICE_USER,
         capabilities=(Capability.SEND_MESSAGE, *([Capability.BYPASS] if skips else ())),
         attributes=shown,
         token_expires=0,
@@ -76,9 +80,7 @@ def _not_of_users(own: dict[str, str]) -> list[FieldError]:
 
 
 def _attributes(call: GreenroomCall) -> dict[str, str] | None:
-    attributes = call.optional("attributes", dict[str, str])
-    if not attributes:
-        return None
+    attributes = call.optional("attributes", dict[str, str]) or {}
     errors = [
         FieldError(f"attributes.{key[:64]}", f"{PREFIX}… is the service's own")
         for key in attributes
@@ -88,7 +90,10 @@ def _attributes(call: GreenroomCall) -> dict[str, str] | None:
         errors.append(FieldError("attributes", problem))
     if errors:
         raise ValidationException.of_fields(*errors)
-    return attributes
+    reply_to = call.optional_text("replyTo")
+    if reply_to is not None:
+        attributes = {**attributes, REPLY_TO: reply_to}
+    return attributes or None
 
 
 def _refused(error: ActionError, room: Arn) -> ServiceError:

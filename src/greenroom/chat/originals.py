@@ -1,0 +1,62 @@
+"""Finds messages that rooms keep, to reply to them or to pin them."""
+
+import msgspec
+
+from greenroom.bus.base import Audience, Deliver, InMemory, Recovered, RoomHistory
+from greenroom.protocol.actions import SendMessage
+
+
+class Originals:
+    """Looks in memory, which is filled before, where that is possible."""
+
+    def __init__(self, rooms: RoomHistory) -> None:
+        self._rooms = rooms
+
+    async def find(self, room: str, message_id: str) -> Deliver | None:
+        """Return a message that everybody in the room may see; None if there is none any more.
+
+        What a shadowed user wrote is there for nobody else: who asks must not notice.
+        """
+        here = self._rooms.here(room)
+        found = _found(here, message_id)
+        if found is None and message_id not in _deleted(here):
+            filling = self._rooms.since(room, message_id)
+            if not isinstance(filling, Recovered):
+                await filling
+                found = _found(self._rooms.here(room), message_id)
+        return found
+
+
+def _found(here: InMemory, message_id: str) -> Deliver | None:
+    for envelope in reversed((*here.before, *here.envelopes)):
+        if message_id in envelope.deletes:
+            return None
+        if envelope.id == message_id:
+            return envelope if isinstance(envelope, Deliver) and _is_shown(envelope) else None
+    return None
+
+
+def _is_shown(envelope: Deliver) -> bool:
+    return envelope.audience is Audience.EVERYBODY and envelope.action == SendMessage.operation
+
+
+def _deleted(here: InMemory) -> set[str]:
+    return {each for envelope in here.envelopes for each in envelope.deletes}
+
+
+class Said(msgspec.Struct, frozen=True, rename="pascal"):
+    """What a MESSAGE says of its thread."""
+
+    id: str
+    sender: "Speaker"
+    attributes: dict[str, str] | None = None
+
+
+class Speaker(msgspec.Struct, frozen=True, rename="pascal"):
+    """Who says it."""
+
+    user_id: str
+
+
+said = msgspec.json.Decoder(Said).decode
+"""Returns what a MESSAGE's JSON text says."""

@@ -1,0 +1,65 @@
+"""Replies: a message with the attribute `greenroom:reply-to`, the Id of another one.
+
+Where a room keeps its history the other one must be there, and everybody may see it. Then the
+service says in which thread the reply is, and to whom: there is one level of threads. Where a room
+keeps nothing the attribute is passed on as it is.
+"""
+
+from collections.abc import Callable
+
+from greenroom.bus.base import History
+from greenroom.chat.chat import Chat
+from greenroom.chat.originals import Originals, said
+from greenroom.chat.outcome import Post, placed
+from greenroom.model.arn import Arn
+from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.message import IdSource
+from greenroom.model.token_attributes import PREFIX
+from greenroom.protocol.actions import REPLY_TO, SendMessage
+from greenroom.protocol.errors import ActionError, ErrorCode
+
+ROOT, USER = f"{PREFIX}reply-root", f"{PREFIX}reply-user"
+"""Attributes of a reply that the service sets: the first message, and who is replied to."""
+
+GONE = "The message that this replies to cannot be found"
+
+
+def is_reply(message: SendMessage) -> bool:
+    """Return whether a message says that it is one."""
+    return message.attributes is not None and REPLY_TO in message.attributes
+
+
+class Replies:
+    """Sends replies."""
+
+    def __init__(self, chat: Chat, originals: Originals, ids: IdSource) -> None:
+        self._chat = chat
+        self._originals = originals
+        self._ids = ids
+
+    async def send(
+        self,
+        sender: ChatTokenClaims,
+        action: SendMessage,
+        address: Callable[[], str],
+        post: Post | None = None,
+    ) -> object:
+        """Send a reply, as `Chat.send_message`; return what else to wait for, if anything.
+
+        Raises:
+            ActionError: 404 what it replies to is not there; and what `Chat.send_message` raises.
+        """
+        post = post or Post(self._ids())
+        room = await self._chat.room(Arn.parse(sender.room_arn))
+        if self._chat.settings.history(room) is not History.NONE:
+            post.own = {**post.own, **await self._thread(sender.room_arn, action)}
+        return await placed(self._chat.send_message(sender, action, address, post))
+
+    async def _thread(self, room_arn: str, action: SendMessage) -> dict[str, str]:
+        message_id = (action.attributes or {})[REPLY_TO]
+        found = await self._originals.find(room_arn, message_id)
+        if found is None:
+            raise ActionError(ErrorCode.NOT_FOUND, GONE, action.request_id)
+        original = said(found.payload)
+        root = (original.attributes or {}).get(ROOT, original.id)
+        return {ROOT: root, USER: original.sender.user_id}
