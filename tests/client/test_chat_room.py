@@ -36,6 +36,7 @@ from greenroom.client import (
     chat_room,
     keeping,
 )
+from greenroom.client.connection import Connection
 
 TIME = "2026-11-29T12:00:00.123456789Z"
 SENDER = {"UserId": "alice", "Attributes": {"color": "red"}}
@@ -671,6 +672,39 @@ def test_what_a_provider_may_not_return(given: object) -> None:
     """It is told what it may."""
     with pytest.raises(TypeError, match=r"must be|returns"):
         ChatToken.of(given)
+
+
+def test_times_that_a_provider_gives() -> None:
+    """Of a session, else of the token; without a time zone they are UTC."""
+    noon = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    given = {"token": "t", "tokenExpirationTime": "2026-11-29T12:00:00"}
+    assert ChatToken.of(given).ends() == noon
+    later = {**given, "sessionExpirationTime": noon + timedelta(hours=1)}
+    assert ChatToken.of(later).ends() == noon + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [({"x-amzn-ErrorType": "Kind"}, "403 Kind"), ({}, "403 "), (None, "403 ")],
+)
+async def test_a_handshake_that_is_refused(headers: Any, words: str) -> None:
+    """Its status is told, and its kind where it has one, never the token."""
+    refused = aiohttp.WSServerHandshakeError(Mock(), (), status=403, headers=headers)
+    session: Any = Mock(ws_connect=AsyncMock(side_effect=refused))
+    with pytest.raises(ConnectionRefusedError) as caught:
+        await Connection.open(session, "ws://here", "secret", False, Mock())
+    assert str(caught.value) == f"the service answered {words}"
+    assert caught.value.__suppress_context__
+    assert session.ws_connect.call_args.kwargs["protocols"] == ("secret",)
+
+
+async def test_a_connection_is_waited_for_while_it_is_replaced() -> None:
+    """What was connected and is not any more does not count."""
+    room = ChatRoom("ws://here", tokens())
+    room._change(ConnectionState.CONNECTED)
+    assert room._connected.is_set()
+    room._change(ConnectionState.CONNECTING)
+    assert not room._connected.is_set()
 
 
 def test_a_region_stands_for_its_endpoint() -> None:

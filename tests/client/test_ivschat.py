@@ -651,6 +651,7 @@ async def test_from_tls_no_redirect_leads_out(peer: Peer) -> None:
     with pytest.raises(IvschatError, match="307"):
         _led(target, error, "http://there/ListRooms")
     assert _led(target, error, "/a%20b?c=d") == _Target("https", "here", "/a%20b", "c=d")
+    assert _led(target, error, "/a%7Eb%2fc").path == "/a%7Eb%2fc"
 
 
 async def test_a_cancelled_call_leaves_a_client_that_works(peer: Peer) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -69,6 +70,16 @@ def test_a_call(server: Server, calls: Calls) -> None:
     )
     assert "AKIA/" in headers["authorization"]
     assert "/eu-west-1/ivschat/aws4_request" in headers["authorization"]
+
+
+def test_connections_are_closed(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
+    """Whatever comes of the call."""
+    connection = Mock()
+    connection.getresponse.side_effect = ConnectionResetError
+    monkeypatch.setattr("http.client.HTTPConnection", Mock(return_value=connection))
+    with pytest.raises(ConnectionResetError):
+        calls.call("GetRoom")
+    connection.close.assert_called_once_with()
 
 
 @pytest.mark.parametrize("status", [200, 204, 299])

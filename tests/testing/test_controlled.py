@@ -59,6 +59,11 @@ def test_a_store_that_fails() -> None:
     store = BreakableStore()
     store.check()
     store.fails = True
+    with pytest.raises(StorageUnavailable, match="the test has the storage fail"):
+        store.check()
+    store.fails = False
+    store.check()
+    store.close()
     with pytest.raises(StorageUnavailable):
         store.check()
 

@@ -33,9 +33,9 @@ class Process:
         said, output = os.pipe()
         told, given = os.pipe()
         self.stdout, self._output = os.fdopen(said, "rb"), os.fdopen(output, "wb", buffering=0)
-        self.stdin, self._told = os.fdopen(given, "wb", buffering=0), os.fdopen(told, "rb")
+        self.stdin, self._told = os.fdopen(given, "wb"), os.fdopen(told, "rb")
         self.started: Any = None
-        self.ends: list[object] = [0]
+        self.ends: list[object] = [0, 0]
         self.killed = False
 
     def __call__(self, command: list[str], **more: Any) -> "Process":
@@ -56,7 +56,8 @@ class Process:
         self._output.close()
 
     def wait(self, seconds: float | None = None) -> object:
-        self.end()
+        if not self._output.closed:
+            self.end()
         ended = self.ends.pop(0)
         if isinstance(ended, Exception):
             raise ended
@@ -119,6 +120,7 @@ def test_a_start(host: Host, process: Process) -> None:
     assert [name for name in more["env"] if name.startswith(("AWS_", "GREENROOM_"))] == [
         "AWS_EC2_METADATA_DISABLED"
     ]
+    assert host._reader.daemon
     assert more["env"]["PATH"] == os.environ["PATH"]
     assert (host.ready, host.pid) == (READY, 1000)
     assert host.environment == {
@@ -233,6 +235,9 @@ def test_nothing_can_be_written_to_what_is_gone(host: Host) -> None:
     host._review({"review": 1, "event": {}})
     with pytest.raises(HostFailed, match="the service has ended"):
         host.ask("made")
+    host.close()
+    with pytest.raises(HostFailed, match=r"^the service has ended$"):
+        host._write({"id": 1})
 
 
 def test_lines_are_not_mixed(host: Host, process: Process) -> None:

@@ -258,6 +258,7 @@ async def test_the_story_has_its_times(room: Room) -> None:
 
 async def test_an_end_for_good(room: Room, alice: Somebody) -> None:
     """It is waited for, its reason is known, and it stands in the story."""
+    room.show(message())
     with pytest.raises(AssertionError, match=r"was not disconnected within 0\.001 s"):
         await alice.is_disconnected(0.001)
     waiting = asyncio.create_task(alice.is_disconnected())
@@ -265,7 +266,7 @@ async def test_an_end_for_good(room: Room, alice: Somebody) -> None:
     room.listeners["disconnect"](DisconnectReason.SERVER_DISCONNECT)
     assert await waiting is alice.reason is DisconnectReason.SERVER_DISCONNECT
     with pytest.raises(AssertionError, match=r"\(disconnected: serverDisconnect\)"):
-        await alice.receives(within=0)
+        await alice.receives("more", within=0)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class ChatRoom:
         self._queue_size = queue_size
         self._news = asyncio.Event()
         self._connected = asyncio.Event()
-        self._running: asyncio.Task[DisconnectReason] | None = None
+        self._running: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> ConnectionState:
@@ -227,7 +227,7 @@ class ChatRoom:
             raise TypeError(f"the request was answered by a {type(found).__name__}")
         return found
 
-    async def _run(self) -> DisconnectReason:
+    async def _run(self) -> None:
         session = aiohttp.ClientSession(trust_env=True)
         reason = DisconnectReason.CLIENT_DISCONNECT
         try:
@@ -236,7 +236,6 @@ class ChatRoom:
             self._disconnected(reason)
             await self._keeper.close()
             await session.close()
-        return reason
 
     def _change(self, state: ConnectionState) -> None:
         self._state = state

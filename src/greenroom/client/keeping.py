@@ -147,7 +147,6 @@ class _TokenError(Exception):
     """The token provider failed."""
 
     def __init__(self, reason: Exception) -> None:
-        super().__init__()
         self.reason = reason
 
 

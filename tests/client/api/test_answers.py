@@ -45,7 +45,7 @@ def test_codes_and_messages(body: object, headers: dict[str, str], code: str, me
     """From the body, else from the header, else from the status line; further members are kept."""
     found = error(answer(418, body, x_amzn_requestid="id", **headers))
     assert (found.code, found.message, found.status_code) == (code, message, 418)
-    assert found.request_id == "id"
+    assert (found.request_id, str(found)) == ("id", f"{code}: {message}")
     assert found.retryable is False
 
 

@@ -52,7 +52,13 @@ def test_null_is_what_is_not_there() -> None:
     assert result_of("ListTagsForResource", {"tags": {"a": "b", "c": None}}, convert=True) == Tags(
         {"a": "b"}
     )
-    room = {"arn": "a", "id": "i", "name": None, "messageReviewHandler": {"uri": None}}
+    room = {
+        "arn": "a",
+        "id": "i",
+        "name": None,
+        "messageReviewHandler": {"uri": None},
+        "tags": {"k": None},
+    }
     page = result_of("ListRooms", {"rooms": [room], "nextToken": None}, convert=True)
     assert isinstance(page, RoomPage)
     assert (page.rooms[0].name, page.next_token) == (None, None)

@@ -3,6 +3,8 @@
 `tests/interop/test_python_client.py` compares the sentences with those of the SDK for JavaScript.
 """
 
+from typing import Any
+
 import pytest
 
 from greenroom.aws.service import OPERATIONS
@@ -89,7 +91,11 @@ def test_what_stands_in_the_path_is_not_empty() -> None:
 
 def test_where_it_is_wrong() -> None:
     """Each message names the place, in lists and maps as well."""
-    wrong = {"loggingConfigurationIdentifiers": ["ok", 5], "tags": {"k": 5}, "unknown": None}
+    wrong: dict[str, Any] = {
+        "loggingConfigurationIdentifiers": ["ok", 5],
+        "tags": {"k": 5},
+        "unknown": None,
+    }
     error = refusal("CreateRoom", ParamValidation(), **wrong)
     assert error is not None
     assert [each.message for each in error.errors] == [
@@ -128,9 +134,20 @@ def test_how_many_there_may_be() -> None:
     for count, good in ((50, True), (51, False)):
         tags = {str(number): "v" for number in range(count)}
         assert (refusal("CreateRoom", rules, tags=tags) is None) is good
-    error = refusal("CreateRoom", loggingConfigurationIdentifiers=5, tags=5)
+    for count, good in ((3, True), (4, False)):
+        listed = ["arn"] * count
+        assert (
+            refusal("CreateRoom", rules, loggingConfigurationIdentifiers=listed) is None
+        ) is good
+    wrong: dict[str, Any] = {
+        "loggingConfigurationIdentifiers": 5,
+        "tags": 5,
+        "messageReviewHandler": 5,
+    }
+    error = refusal("CreateRoom", **wrong)
     assert error is not None
     assert [each.message for each in error.errors] == [
         "Expected params.loggingConfigurationIdentifiers to be an Array",
         "Expected params.tags to be a map",
+        "Expected params.messageReviewHandler to be a structure",
     ]
