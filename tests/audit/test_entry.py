@@ -71,6 +71,8 @@ def test_no_terminal_obeys_a_line(outcome: str) -> None:
     assert json.loads(shown)["arn"] == text
     told = line(outcome, details={"\x7f": "\x9b" * 200})["details"]
     assert told == {"\x7f": "\x9b" * 200}
+    plain = AuditEntry(time=datetime(2026, 1, 2, tzinfo=UTC), outcome=outcome, arn="a\x7fb")
+    assert b'"a\\u007fb"' in encoded(plain)
 
 
 def test_a_refusal_of_many_long_tags_is_short() -> None:

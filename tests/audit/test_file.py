@@ -103,6 +103,14 @@ def test_the_number_of_files_is_bounded(made: Made, path: Path) -> None:
     assert set(names(path)) - set(strange) == {"audit.log", "audit.log.000030"}
 
 
+def test_an_empty_file_has_no_age(made: Made, path: Path, clocks: Clocks) -> None:
+    """Nothing is put aside that holds nothing."""
+    file = made(hours=2)
+    clocks.advance(100 * HOUR)
+    append(file, timed(clocks.now))
+    assert names(path) == ["audit.log"]
+
+
 def test_a_file_has_an_age(made: Made, path: Path, clocks: Clocks) -> None:
     """It is counted from the first line, also after a restart, and whatever the clock did."""
     append(made(hours=2), timed(clocks.now))

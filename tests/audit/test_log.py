@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import structlog
@@ -366,3 +367,13 @@ async def test_an_end_with_nothing_missing_says_nothing(tmp_path: Path) -> None:
                 await log.record(entry(number))
             await log.close()
     assert told == []
+
+
+def test_a_file_that_cannot_be_reopened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on where it was: a line that was begun is not begun again."""
+    log = AuditLog(tmp_path / "audit.log")
+    monkeypatch.setattr(log._file, "open", Mock(side_effect=[PermissionError(1, "no"), None]))
+    with structlog.testing.capture_logs() as told:
+        assert not log._begin_anew()
+        assert log._begin_anew()
+    assert [(line["log_level"], line["reason"]) for line in told] == [("error", "no")]

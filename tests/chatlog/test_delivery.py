@@ -1,6 +1,8 @@
 """One configuration's deliveries at their edges: when a run ends, what it counts, when it waits."""
 
 import asyncio
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import structlog.testing
@@ -20,7 +22,7 @@ from greenroom.telemetry.metrics import Metrics
 from tests.chatlog.test_log import moved, value
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.scene import INTERVAL, Alarm, FullJournal, FullStore, Kept, Scene, room_of
-from tests.stand_ins.values import NOW, a_configuration, a_room, room_arn
+from tests.stand_ins.values import NOW, a_configuration, a_room, configuration_arn, room_arn
 
 SIZE = 30
 """Bytes of a record's payload that the scene makes."""
@@ -673,3 +675,15 @@ class TestBounds:
         async with scene.running(bounds):
             await scene.advance(1)
             assert scene.destination().payloads() == payloads
+
+
+@pytest.mark.parametrize(("ahead", "seconds"), [(5.0, 5.0), (0.25, 0.25), (0.0, 0.0), (-3.0, 0.0)])
+async def test_what_grew_is_looked_at_when_it_may_be(ahead: float, seconds: float) -> None:
+    """At the next look, however soon that is; without news as late as the node may."""
+    time = HandClock()
+    around: Any = Mock(clock=time.clock, longest_wait=60.0, random=lambda: 1.0)
+    delivery = Delivery(configuration_arn(), around)
+    assert delivery._until_look() == 60.0
+    delivery.grew()
+    delivery._look_at = time.clock.monotonic() + ahead
+    assert delivery._until_look() == pytest.approx(seconds)

@@ -14,6 +14,7 @@ from greenroom.chatlog.base import DestinationFailed, FailureKind, Target
 from greenroom.chatlog.destinations import (
     ChosenDestination,
     Destinations,
+    LogDirectory,
     endpoints,
     open_destinations,
 )
@@ -258,6 +259,10 @@ async def test_nothing_is_left_of_memory(
     assert len(list(directory.rglob("*.log.gz"))) == 9
     await destinations.close()
     assert entries(tmp_path) == []
+    private = LogDirectory(None)
+    private().rmdir()
+    private.close()
+    private.close()
 
 
 def test_endpoints() -> None:
@@ -266,3 +271,13 @@ def test_endpoints() -> None:
     flags = {service.setting: url for service, url in urls.items()}
     assert endpoints(load(flags, {}, None)) == urls
     assert endpoints(load({}, {}, None)) == {}
+
+
+def test_what_is_no_directory(opening: Opening, tmp_path: Path) -> None:
+    """It is named: the one that was given, or what it lies below."""
+    (file := tmp_path / "file").touch()
+    with pytest.raises(SettingsRefused, match=rf"chat_log_dir {file} is not a directory$"):
+        opening(chat_log_dir=file)
+    below = rf"chat_log_dir {file}/logs lies below {file}, which is not a directory$"
+    with pytest.raises(SettingsRefused, match=below):
+        opening(chat_log_dir=file / "logs")

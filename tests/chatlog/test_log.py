@@ -40,6 +40,7 @@ class TestDelivery:
             assert list(map(len, scene.destination().batches.values())) == [5]
             assert scene.destination().payloads() == payloads
             assert scene.log.depths() == []
+            assert scene.log._running == set()
 
     async def test_a_full_batch_does_not_wait(self) -> None:
         """As soon as a batch's bytes wait it is made; what remains waits for its own interval."""
@@ -648,6 +649,26 @@ class TestStop:
                 await stopping
                 await waiting
             assert await store.journal.backlogs()
+
+    async def test_what_is_delivered_in_time(self) -> None:
+        """A destination that takes what waits has all the time that it needs."""
+        async with Scene(MemoryStore()).running() as scene:
+            payloads = await scene.records(room_of(await scene.configuration()), 3)
+            with structlog.testing.capture_logs() as lines:
+                await scene.log.stop(60, 30)
+            assert scene.destination().payloads() == payloads
+            assert lines == []
+
+    async def test_what_failed_is_tried_once_more(self) -> None:
+        """At once, whenever it would have been tried again."""
+        async with Scene(MemoryStore()).running() as scene:
+            configuration = await scene.configuration()
+            scene.destination().fail()
+            await scene.records(room_of(configuration), 3)
+            await scene.advance(INTERVAL + 200)
+            before = scene.destination().attempts
+            await scene.log.stop(0.5)
+            assert scene.destination().attempts == before + 1
 
     @pytest.mark.parametrize(("seconds", "delivering"), [(0.01, 3600.0), (3600.0, 0.01)])
     async def test_the_part_of_the_time_for_destinations(

@@ -90,8 +90,11 @@ async def test_what_logs_waits_for_its_record(scene: Scene) -> None:
     assert not isinstance(waiting, int)
     assert scene.log.records == [(Arn.parse(ROOM), CONFIGURATIONS, b"5", 5)]
     assert scene.shown == []
+    placed = asyncio.ensure_future(waiting)
+    await asyncio.sleep(0)
+    assert not placed.done()
     scene.log.keep()
-    assert await waiting == scene.arrived[0].position
+    assert await placed == scene.arrived[0].position
     assert scene.shown == [b"5"]
 
 

@@ -82,3 +82,16 @@ def test_what_nobody_else_can_have() -> None:
     assert scene.given_back(0) == []
     scene.later(KEPT_SECONDS)
     assert scene.given_back(0) == [0]
+
+
+def test_what_is_over_is_forgotten() -> None:
+    """Of what was given back and came again nothing is kept longer than it counts."""
+    scene = Scene(2, 6)
+    scene.given_back(0)
+    scene.later(STEADY_SECONDS)
+    assert scene.given_back(0) == [0]
+    scene.share.take(0)
+    assert scene.share._kept
+    scene.later(KEPT_SECONDS)
+    scene.share.take(9)
+    assert (scene.share._kept, scene.share._given) == ({}, {})

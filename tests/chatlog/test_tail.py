@@ -16,11 +16,13 @@ import structlog.testing
 from greenroom.bus.base import Deliver, Disconnect
 from greenroom.chatlog.tail import (
     LEASE_PAUSE,
+    LONGEST_ARN,
     LONGEST_PAUSE,
     Cause,
     Failure,
     Tail,
     TailSurroundings,
+    arn_of,
     entries_of,
 )
 from greenroom.model.arn import Arn
@@ -456,3 +458,12 @@ class TestLag:
             async with made.journal.lease("stream 0"):
                 await made.advance(2 * LEASE_PAUSE)
                 assert made.tails[0].lag_seconds == 0
+
+
+def test_how_long_an_arn_may_be() -> None:
+    """What is longer is nothing of this service, whatever it says."""
+    with pytest.raises(ValueError, match="longer than any"):
+        arn_of("x" * (LONGEST_ARN + 1))
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - which words are looked at below
+        arn_of("x" * LONGEST_ARN)
+    assert "longer than any" not in str(refused.value)

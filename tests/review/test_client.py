@@ -1,7 +1,9 @@
 """The pool of connections to endpoints: what a failed request is called."""
 
+import asyncio
 import socket
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from aiohttp import web
@@ -109,3 +111,19 @@ async def test_an_answer_is_cut_behind_the_bound(sizes: tuple[int, ...], kept: i
     """However it arrives, one that is too large is seen to be, and no more of it is kept."""
     content: Any = Content(*map(bytes, sizes), *[b"x"] * (kept > ANSWER_BYTES))
     assert len(await client_module._bounded(content)) == kept
+
+
+@pytest.mark.parametrize(("more", "closed"), [(0, False), (1, True), (100, True)])
+async def test_what_is_too_long_is_not_read(more: int, closed: bool) -> None:
+    """Its connection is closed; one that is as long as it may be is used again."""
+    content = asyncio.StreamReader()
+    content.feed_data(b"x" * (ANSWER_BYTES + more))
+    content.feed_eof()
+    response = MagicMock(status=200, headers={"A-Name": "b"}, content=content)
+    session = MagicMock()
+    session.post.return_value.__aenter__.return_value = response
+    progress: Any = Mock()
+    answer = await client_module._post(session, "http://here/", b"{}", {}, progress)
+    assert (answer.status, answer.headers) == (200, {"a-name": "b"})
+    assert len(answer.body) == ANSWER_BYTES + min(more, 1)
+    assert response.close.called is closed

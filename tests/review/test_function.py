@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.review import function
-from greenroom.review.function import FunctionMissing, FunctionTarget
+from greenroom.review.function import FunctionMissing, FunctionTarget, _Threads
 from greenroom.review.target import Failure, InvocationFailed
 
 MODULE = """
@@ -176,6 +176,21 @@ async def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.sleep(0.001)
     assert made._threads._started <= 2
     await made.close()
+
+
+async def test_threads_are_started_when_they_are_needed() -> None:
+    """One after the other needs one; so many at once need as many."""
+    threads = _Threads(3)
+    gate = threading.Event()
+    for _ in range(3):
+        await threads.run(int)
+    assert threads._started == 1
+    waiting = [asyncio.create_task(threads.run(gate.wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert threads._started == 2
+    gate.set()
+    await asyncio.gather(*waiting)
+    threads.close()
 
 
 async def test_threads_end() -> None:

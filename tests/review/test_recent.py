@@ -1,5 +1,6 @@
 """The latest reviews: bounded, in order, of the asker's account, and without what was said."""
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from greenroom.identities.callers import root_principal
 from greenroom.model.principal import Principal
 from greenroom.review.base import REVEAL_SECONDS, Allowed, Denied, Submission, Verdict
-from greenroom.review.recent import KEPT, LATEST, LOOKING, PAGE, RecentReviews
+from greenroom.review.recent import KEPT, LATEST, LOOKING, PAGE, TIMER_SECONDS, RecentReviews
 from tests.review.test_answers import SUBMISSION
 from tests.stand_ins.hand_clock import HandClock
 
@@ -202,3 +203,27 @@ def test_those_who_look_are_bounded() -> None:
     assert reviews.since(ROOT, None, first).reviews[0].shown is None
     assert reviews.since(ROOT, None, last).reviews[0].shown is not None
     assert len(reviews._reveals) == LOOKING
+
+
+def test_a_timer_is_set_again() -> None:
+    """As long as somebody may look, to the end of his time; and for whoever asks later."""
+    reviews = Reviews()
+    reviews.reveal(ROOT)
+    ((seconds, again),) = reviews.timers
+    assert seconds == pytest.approx(REVEAL_SECONDS + TIMER_SECONDS)
+    reviews.time.advance(REVEAL_SECONDS - 0.5)
+    again()
+    assert reviews.timers[1][0] == pytest.approx(0.5 + TIMER_SECONDS)
+    reviews.time.advance(1)
+    again()
+    assert len(reviews.timers) == 2
+    reviews.reveal(ROOT)
+    assert len(reviews.timers) == 3
+
+
+async def test_the_loops_own_timer() -> None:
+    """Without another one it is the event loop's."""
+    called = asyncio.Event()
+    RecentReviews(HandClock().clock)._call_later(0.0, called.set)
+    async with asyncio.timeout(10):
+        await called.wait()

@@ -118,6 +118,7 @@ async def test_limits() -> None:
         ("http://host:0/", "is not valid"),
         ("https://host/a b", "must have no blanks"),
         ("https://user:secret@host/", "must have no blanks, no user, no password"),
+        ("https://secret@host/", "must have no blanks, no user, no password"),
         ("https://host/#part", "and no fragment"),
         ("http://127.0.0.1:9/", "127.0.0.1, which is not public: list its network in"),
         ("http://[::1]:9/", "::1, which is not public"),
