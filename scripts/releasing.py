@@ -1,7 +1,8 @@
 """Make a release, up to its upload: `releasing.py VERSION`.
 
-Everything that can be refused is looked at before the first change. What fails afterwards leaves a
-commit and a tag that `git tag -d` and `git reset --hard` take back; it says so.
+Everything that can be refused is looked at before the first change. What fails afterwards leaves
+changes, a commit or a tag; the last line says which commands take them back. With `--dry-run` all of
+it is done in a copy of the repository, and what came of it is put below `build`.
 """
 
 import argparse
@@ -37,18 +38,20 @@ def main() -> None:
     )
     parser.add_argument("version")
     parser.add_argument("--date", default=dt.datetime.now(dt.UTC).date().isoformat())
+    parser.add_argument("--dry-run", action="store_true", help="do it all in a copy")
     given = parser.parse_args()
     try:
         _check(given.version)
-        _say(f"{given.version}: version, changelog, commit and tag")
-        _commit(given.version, given.date)
-        _finish(given.version)
+        (_try if given.dry_run else _make)(given.version, given.date)
     except Refused as refused:
         sys.exit(f"scripts/release: {refused}")
 
 
-def _finish(version: str) -> None:
+def _make(version: str, date: str) -> None:
+    before = _run("git", "rev-parse", "HEAD")
     try:
+        _say(f"{version}: version, changelog, commit and tag")
+        _commit(version, date)
         _say("building twice")
         _build()
         _say("checking what was built")
@@ -56,11 +59,40 @@ def _finish(version: str) -> None:
         _say("listing what it is made of")
         _list_parts(version)
     except Refused as refused:
-        undone = f"git tag -d v{version} && git reset --hard HEAD~1 takes the release back"
-        raise Refused(f"{refused}\n{undone}") from None
+        raise Refused(f"{refused}\n{_undoing(version, before)} takes the release back") from None
     names = " ".join(sorted(f"dist/{path.name}" for path in DIST.iterdir()))
     _say(f"made {names}\nleft to do:\n  git push --follow-tags")
     _say("  scripts/install release && .venv/release/bin/twine upload dist/*.whl dist/*.tar.gz")
+
+
+def _undoing(version: str, before: str) -> str:
+    """Return the commands after which all is as it was: there were no changes before."""
+    tagged = bool(_run("git", "tag", "--list", f"v{version}"))
+    return f"{f'git tag -d v{version} && ' if tagged else ''}git reset --hard {before[:12]}"
+
+
+def _try(version: str, date: str) -> None:
+    """Make the release of a copy of what is committed, and keep what would be looked at."""
+    found = ROOT / "build" / f"release-{version}"
+    with tempfile.TemporaryDirectory(prefix="greenroom-release-") as name:
+        copy = Path(name) / "greenroom"
+        _run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(copy))
+        for setting in ("user.name", "user.email", "user.signingkey", "gpg.format"):
+            if value := _setting(setting):
+                _run("git", "config", setting, value, place=copy)
+        words = [str(copy / "scripts" / "release"), version, "--date", date]
+        ended = subprocess.run(words, cwd=copy, env=_environment(), check=False)
+        if ended.returncode:
+            raise Refused("the release would fail; nothing was changed here")
+        shutil.rmtree(found, ignore_errors=True)
+        shutil.copytree(copy / "dist", found)
+        shutil.copy(copy / "CHANGELOG.md", found)
+    _say(f"a dry run: nothing was changed here; build/{found.name} has packages and CHANGELOG.md")
+
+
+def _environment() -> dict[str, str]:
+    """Return what a copy is run with: it finds its own modules, not those of this checkout."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 # ---------------------------------------------------------------------------------- before it

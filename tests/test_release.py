@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = {
-    "scripts/install": "",
+    # A copy of the checkout has no tools of its own, and a link is no folder to git.
+    "scripts/install": f'[ -e .venv ] || ln -s "{ROOT}/.venv" .; echo /.venv >> .git/info/exclude',
     "scripts/pythons": "",
     "scripts/audit": "mkdir -p build && echo '{}' > build/sbom.json",
 }
@@ -74,6 +75,52 @@ def test_what_is_refused(checkout: Path) -> None:
     left.unlink()
     assert git(checkout, "status", "--porcelain") == ""
     assert git(checkout, "tag", "--list") == ""
+
+
+def test_what_has_failed_can_be_taken_back(checkout: Path) -> None:
+    """The last line has the commands, whether the commit, the tag or a check failed."""
+    began = git(checkout, "rev-parse", "HEAD")
+    hook = checkout / ".git" / "hooks" / "pre-commit"
+    hook.write_text("#!/bin/sh\necho not today; exit 1\n")
+    hook.chmod(0o755)
+    taken_back(checkout, began, "not today")
+    hook.unlink()
+    git(checkout, "config", "user.signingkey", "nobody's")
+    taken_back(checkout, began, "failed")
+    git(checkout, "config", "user.signingkey", "")
+    pyproject = checkout / "pyproject.toml"
+    text = pyproject.read_text()
+    pyproject.write_text(text.replace('readme = "README.md"', 'readme = "NOTICE"'))
+    git(checkout, "commit", "--quiet", "--all", "--message", "A readme that is none")
+    taken_back(checkout, git(checkout, "rev-parse", "HEAD"), "failed")
+    git(checkout, "reset", "--quiet", "--hard", began)
+
+
+def taken_back(folder: Path, began: str, why: str) -> None:
+    """Make a release that fails, and take it back as it says."""
+    ended = release(folder, "9.0.0")
+    said, undoing = ended.stderr.rstrip().rsplit("\n", 1)
+    assert (ended.returncode, why in said) == (1, True), ended.stderr
+    command = undoing.removesuffix(" takes the release back")
+    subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True)  # noqa: S602 - as a reader does
+    assert git(folder, "rev-parse", "HEAD") == began
+    assert git(folder, "status", "--porcelain") == ""
+    assert git(folder, "tag", "--list") == ""
+
+
+def test_a_dry_run(checkout: Path) -> None:
+    """Does all of it in a copy: here nothing is changed but what it leaves to be looked at."""
+    began = git(checkout, "rev-parse", "HEAD")
+    ended = release(checkout, "--dry-run", "9.0.0", "--date", "2026-01-05")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.splitlines()[-1].startswith("a dry run: nothing was changed here")
+    assert git(checkout, "rev-parse", "HEAD") == began
+    assert git(checkout, "status", "--porcelain") == ""
+    assert git(checkout, "tag", "--list") == ""
+    assert not (checkout / "dist").exists()
+    found = checkout / "build" / "release-9.0.0"
+    assert "\n## 9.0.0 (2026-01-05)\n" in (found / "CHANGELOG.md").read_text()
+    assert (found / "greenroom-9.0.0-py3-none-any.whl").exists()
 
 
 def test_a_release(checkout: Path) -> None:
