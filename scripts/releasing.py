@@ -1,8 +1,8 @@
 """Make a release, up to its upload: `releasing.py VERSION`.
 
 Everything that can be refused is looked at before the first change. What fails afterwards leaves
-changes, a commit or a tag; the last line says which commands take them back. With `--dry-run` all of
-it is done in a copy of the repository, and what came of it is put below `build`.
+changes, a commit or a tag; the last line says which commands take them back. With `--dry-run` all
+of it is done in a copy of the repository, and what came of it is put below `build`.
 """
 
 import argparse
