@@ -22,6 +22,14 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 INIT = ROOT / "src" / "greenroom" / "__init__.py"
+NAMING = {
+    INIT: '__version__ = "{}"',
+    ROOT / "deploy" / "kubernetes" / "overlays" / "production" / "kustomization.yaml": (
+        'newTag: "{}"'
+    ),
+}
+"""The files that name the version, and how."""
+
 TOOLS = Path(sys.executable).parent
 BUILD = "import hatchling.build as b, sys; b.build_sdist(sys.argv[1]); b.build_wheel(sys.argv[1])"
 FORM = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
@@ -120,10 +128,11 @@ def _version() -> str:
 
 
 def _commit(version: str, date: str) -> None:
-    text = INIT.read_text()
-    INIT.write_text(text.replace(f'__version__ = "{_version()}"', f'__version__ = "{version}"'))
+    before = _version()
+    for file, form in NAMING.items():
+        file.write_text(file.read_text().replace(form.format(before), form.format(version)))
     _run(str(TOOLS / "towncrier"), "build", "--yes", "--version", version, "--date", date)
-    _run("git", "add", "--all", "CHANGELOG.md", "changelog.d", str(INIT))
+    _run("git", "add", "--all", "CHANGELOG.md", "changelog.d", *map(str, NAMING))
     _run("git", "commit", "--quiet", "--message", f"Release {version}")
     sign = "--sign" if _setting("user.signingkey") else "--annotate"
     _run("git", "tag", sign, "--message", f"Greenroom {version}", f"v{version}")
@@ -165,12 +174,16 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _look_at_packages() -> None:
-    """See that an index takes them, and that the wheel runs where nothing else is installed."""
+    """See that an index takes them, and that they run where nothing else is installed.
+
+    The documentation is built, too: the new changelog is a page of it.
+    """
     _run("scripts/install", "release")
     packages = [str(path) for path in sorted(DIST.iterdir())]
     _run(str(ROOT / ".venv/release/bin/twine"), "check", "--strict", *packages)
     _run("scripts/pythons")
     _run(sys.executable, "-m", "pytest", "-q", "-n", "0", "tests/test_packages.py")
+    _run("scripts/docs")
 
 
 def _list_parts(version: str) -> None:

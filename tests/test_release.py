@@ -9,14 +9,30 @@ from pathlib import Path
 
 import pytest
 
+import greenroom
+
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = {
     # A copy of the checkout has no tools of its own, and a link is no folder to git.
     "scripts/install": f'[ -e .venv ] || ln -s "{ROOT}/.venv" .; echo /.venv >> .git/info/exclude',
     "scripts/pythons": "",
+    "scripts/docs": "",
     "scripts/audit": "mkdir -p build && echo '{}' > build/sbom.json",
 }
 """What takes its time elsewhere, and is tested there."""
+
+OVERLAY = Path("deploy/kubernetes/overlays/production/kustomization.yaml")
+
+
+def test_what_names_the_version_names_this_one() -> None:
+    """A release changes all of them; none is left behind."""
+    assert f'newTag: "{greenroom.__version__}"' in (ROOT / OVERLAY).read_text()
+
+
+def test_fragments_have_no_links() -> None:
+    """They are read in the changelog and in the site, where a path is another one."""
+    fragments = [*(ROOT / "changelog.d").glob("*.*.md"), ROOT / "CHANGELOG.md"]
+    assert [path.name for path in fragments if "](" in path.read_text()] == []
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +43,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.fail("needs twine: scripts/install release")
         pytest.skip("needs twine: scripts/install release")
     folder = tmp_path_factory.mktemp("release")
-    for name in ("src", "scripts", "changelog.d"):
+    for name in ("src", "scripts", "changelog.d", "deploy"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE", ".gitignore"):
         shutil.copy(ROOT / name, folder)
@@ -131,6 +147,9 @@ def test_a_release(checkout: Path) -> None:
     assert git(checkout, "log", "-1", "--format=%s") == "Release 9.0.0"
     assert git(checkout, "cat-file", "-t", "v9.0.0") == "tag"
     assert git(checkout, "status", "--porcelain") == ""
+    changed = git(checkout, "show", "--name-only", "--diff-filter=M", "--format=", "HEAD")
+    assert changed.split() == ["CHANGELOG.md", str(OVERLAY), "src/greenroom/__init__.py"]
+    assert 'newTag: "9.0.0"' in (checkout / OVERLAY).read_text()
     assert "\n## 9.0.0 (2026-01-05)\n" in (checkout / "CHANGELOG.md").read_text()
     assert [path.name for path in (checkout / "changelog.d").iterdir()] == ["README.md"]
     built = {path.name for path in (checkout / "dist").iterdir()}
