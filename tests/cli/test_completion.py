@@ -22,11 +22,14 @@ complete_line "greenroom room" s
 complete_line "greenroom api create-room" --maximum-message-l
 """
 
+SECONDS = 30
+"""What a shell may take; what is not completed is waited for without end."""
+
 WANTED = ["set show", "--maximum-message-length"]
 
 FISH = """
 source greenroom.fish
-complete -C "greenroom api list-roo"
+complete -C "greenroom api list-log"
 """
 
 ZSH = r"""
@@ -34,8 +37,8 @@ zmodload zsh/zpty
 zpty -b shell zsh -f -i
 zpty -w shell 'autoload -U compinit; compinit -u -D; source greenroom.zsh; print rea""dy'
 until [[ $said == *ready* ]]; do zpty -rt shell part && said+=$part; sleep 0.05; done
-zpty -n -w shell $'greenroom api list-roo\t'
-until [[ $said == *list-rooms* ]]; do zpty -rt shell part && said+=$part; sleep 0.05; done
+zpty -n -w shell $'greenroom api list-log\t'
+until [[ $said == *-configurations* ]]; do zpty -rt shell part && said+=$part; sleep 0.05; done
 print found
 """
 """A terminal of its own: what is typed there is completed."""
@@ -60,7 +63,13 @@ def run(place: Path, shell: str, script: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {"PATH": path, "HOME": str(place), "TERM": "dumb", "XDG_CONFIG_HOME": str(place)}
     done = subprocess.run(
-        [program, "-c", script], cwd=place, env=kept, capture_output=True, text=True, check=False
+        [program, "-c", script],
+        cwd=place,
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
     )
     assert done.stderr == ""
     return done.stdout
@@ -73,7 +82,7 @@ def test_bash(place: Path) -> None:
 
 def test_fish(place: Path) -> None:
     """The same."""
-    assert run(place, "fish", FISH).split() == ["list-rooms"]
+    assert run(place, "fish", FISH).split() == ["list-logging-configurations"]
 
 
 def test_zsh(place: Path) -> None:
@@ -86,13 +95,13 @@ def test_zsh(place: Path) -> None:
     [
         ("greenroom ", sorted(COMMANDS)),
         ("greenroom do", ["doctor"]),
-        ("greenroom api list-roo", ["list-rooms"]),
-        ("greenroom api ivschat list-roo", ["list-rooms"]),
+        ("greenroom api list-log", ["list-logging-configurations"]),
+        ("greenroom api ivschat list-log", ["list-logging-configurations"]),
         ("greenroom token lobby --can S", ["SEND_MESSAGE"]),
         ("greenroom tail --url http://127.0.0.1:1 x", []),
         ("greenroom xyz d", ["delete-message", "doctor"]),
         ("greenroom room xyz s", ["set", "show"]),
-        ("greenroom api xyz list-roo", ["list-rooms"]),
+        ("greenroom api xyz list-log", ["list-logging-configurations"]),
     ],
 )
 def test_what_follows(line: str, wanted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

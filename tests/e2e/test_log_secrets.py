@@ -44,8 +44,8 @@ async def delete_message(self, room_arn, message_id, reason, request_id=""):
 
 admit = Admission.admit
 
-async def admit_or_crash(self, token):
-    claims = await admit(self, token)
+async def admit_or_crash(self, token, *prepare):
+    claims = await admit(self, token, *prepare)
     if "crash" in claims.attributes:
         raise ValueError(token, claims)
     return claims
