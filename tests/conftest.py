@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from moto.server import ThreadedMotoServer
 
 from tests.running.scheduling import UnitScheduling, place_of
 
@@ -60,6 +59,8 @@ def measured(request: pytest.FixtureRequest) -> Measured:
 @pytest.fixture(scope="session")
 def aws_url() -> Iterator[str]:
     """Give the URL of a server that speaks the protocols of AWS's services, moto's."""
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

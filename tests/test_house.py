@@ -11,6 +11,7 @@ import tokenize
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import grimp
@@ -132,7 +133,7 @@ def _its_tests(module: Path) -> Path:
 
 
 def _covers(suite: Path) -> list[str]:
-    said = ast.get_docstring(ast.parse(suite.read_text())) or ""
+    said = ast.get_docstring(_tree(suite)) or ""
     lines = re.findall(r"^Covers:((?:\s+[\w.]+,?)+)", said, re.MULTILINE)
     return [name for line in lines for name in re.split(r"[\s,]+", line.strip())]
 
@@ -148,7 +149,7 @@ def test_nine_functions_of_ten_are_short() -> None:
     lengths = [
         (length, f"{path}: {name}")
         for path in SOURCE.rglob("*.py")
-        for length, name in _function_lengths(path.read_text())
+        for length, name in _function_lengths(path)
     ]
     assert _too_long(lengths, FUNCTION_LINES) == []
 
@@ -161,8 +162,8 @@ def _too_long(lengths: list[tuple[int, str]], bounds: dict[float, int]) -> list[
     return [last for part, last in lasts.items() if last[0] > bounds[part]]
 
 
-def _function_lengths(source: str) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(source)):
+def _function_lengths(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             first, last = (body[0].lineno, body[-1].end_lineno) if body else (0, 0)
@@ -175,7 +176,7 @@ def test_types_are_seldom_given_up(pattern: str, most: int) -> None:
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in SOURCE.rglob("*.py")
-        for line in ast.unparse(_without_docstrings(path.read_text())).splitlines()
+        for line in _code(path).splitlines()
         if not line.lstrip().startswith(("from ", "import "))
         for _ in re.finditer(pattern, line)
     ]
@@ -188,7 +189,8 @@ def test_whatever_a_check_must_not_see_has_its_reason() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{token.start[0]}: {token.string}"
         for path in SOURCE.rglob("*.py")
-        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+        if re.search("noqa|type: ignore", text := path.read_text())
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
         if token.type == tokenize.COMMENT and re.search("noqa|type: ignore", token.string)
         if not reasoned.fullmatch(token.string.rstrip())
     ]
@@ -214,7 +216,7 @@ def test_pure_packages_ask_nobody_for_the_time() -> None:
         f"{path.relative_to(ROOT)}: {match.group()}"
         for path in SOURCE.rglob("*.py")
         if f"greenroom.{path.relative_to(SOURCE).parts[0].removesuffix('.py')}" in PURE
-        for match in asking.finditer(ast.unparse(_without_docstrings(path.read_text())))
+        for match in asking.finditer(_code(path))
     ]
     assert found == []
 
@@ -238,7 +240,7 @@ def _may_use(folder: str) -> set[str]:
 
 def _imported_tests(path: Path) -> Iterator[str]:
     """Return the modules of the tests that a file imports, in whatever form."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names if each.name.startswith("tests."))
         elif isinstance(node, ast.ImportFrom) and node.module == "tests":
@@ -253,7 +255,7 @@ def test_secrets_are_compared_in_constant_time() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
         for path in SOURCE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq)
         for side in (node.left, *node.comparators)
         if getattr(side, "id", getattr(side, "attr", None)) in secret
@@ -261,9 +263,17 @@ def test_secrets_are_compared_in_constant_time() -> None:
     assert found == []
 
 
-def _without_docstrings(source: str) -> ast.Module:
-    tree = ast.parse(source)
+@cache
+def _tree(path: Path) -> ast.Module:
+    """Return a file's syntax, which nobody may change."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def _code(path: Path) -> str:
+    """Return a file's code, without docstrings and comments."""
+    tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             node.value = ast.Constant(...)
-    return tree
+    return ast.unparse(tree)

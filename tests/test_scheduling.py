@@ -36,8 +36,8 @@ def test_units() -> None:
 def test_what_takes_longest_is_begun_first() -> None:
     """Then what starts services; what is left fills up the end."""
     some = (
-        "stress/test_races.py",
         "cluster/test_killer.py",
+        "stress/test_races.py",
         "e2e/test_http.py",
         "model/test_arn.py",
     )

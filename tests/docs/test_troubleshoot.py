@@ -2,6 +2,7 @@
 
 import ast
 import datetime as dt
+import functools
 import re
 import secrets
 from base64 import b64encode
@@ -42,7 +43,10 @@ def _part(part: ast.expr) -> str:
     return str(part.value) if isinstance(part, ast.Constant) else VARIES
 
 
-SAID = [text for path in (ROOT / "src").rglob("*.py") for text in texts(path)]
+@functools.cache
+def all_texts() -> list[str]:
+    """Return the texts of the code."""
+    return [text for path in (ROOT / "src").rglob("*.py") for text in texts(path)]
 
 
 def agrees(message: str, said: str) -> bool:
@@ -54,7 +58,7 @@ def agrees(message: str, said: str) -> bool:
 @pytest.mark.parametrize("message", quoted())
 def test_what_is_quoted_is_in_the_code(message: str) -> None:
     """Each message of the tables stands in the code, whole but for what varies."""
-    assert any(agrees(message, text) for text in SAID)
+    assert any(agrees(message, text) for text in all_texts())
 
 
 def ask(service: Service, path: str = "/", **headers: str) -> Answer:

@@ -20,6 +20,7 @@ APART = ("tests/docs/test_pages.py",)
 """Files whose tests share nothing and take long: each goes to whichever worker is free."""
 
 FIRST = (
+    "tests/cluster/test_killer.py",
     "stress",
     "tests/docs/test_pages.py",
     "tests/cluster/",
