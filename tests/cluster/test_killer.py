@@ -43,7 +43,7 @@ from tests.running.said import assert_no_faults
 SEED = int(os.environ.get("KILLER_SEED", "2")) or secrets.randbelow(2**32)
 """0 draws one. The same for everybody: who changes something else is not to meet a new history."""
 
-SECONDS = float(os.environ.get("KILLER_SECONDS", "40"))
+SECONDS = float(os.environ.get("KILLER_SECONDS", "60"))
 
 SKEWS = (0.0, 1.5, -1.5)
 """By how many seconds the clock of each node is ahead of the true one."""
@@ -143,10 +143,10 @@ def _begin(clients: Clients, rooms: Rooms) -> None:
             clients.begin(clients.watch(room, f"comes-{number}", door, (0.5, 5)))
         for _ in range(PLACES):
             clients.begin(clients.watch(rooms.plain, CROWD, door, (1, 4)))
-        clients.begin(clients.speak(rooms.logged, f"speaker-{number}", door, 0.1))
-        clients.begin(clients.speak(rooms.plain, f"speaker-{number}", door, 0.1))
-        clients.begin(clients.speak(rooms.rated, f"speaker-{number}", door, 0.12))
-        clients.begin(clients.speak(rooms.moderated, f"speaker-{number}", door, 0.2, 60))
+        clients.begin(clients.speak(rooms.logged, f"speaker-{number}", door, 0.2))
+        clients.begin(clients.speak(rooms.plain, f"speaker-{number}", door, 0.2))
+        clients.begin(clients.speak(rooms.rated, f"speaker-{number}", door, 0.2))
+        clients.begin(clients.speak(rooms.moderated, f"speaker-{number}", door, 0.4, 60))
     clients.begin(show_tokens_twice(clients, rooms.plain, "twice"))
     clients.begin(kick(clients, rooms.moderated, ["stays-0", "comes-1", "speaker-2"]))
     clients.begin(delete_messages(clients, rooms.logged))
