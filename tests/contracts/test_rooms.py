@@ -18,6 +18,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     LoggingConfigurationState,
 )
+from greenroom.model.pin import Pin
 from greenroom.model.room import (
     FallbackResult,
     HandlerChange,
@@ -26,7 +27,7 @@ from greenroom.model.room import (
     RoomChange,
     RoomFilter,
 )
-from greenroom.model.room_settings import Override, SettingsChange
+from greenroom.model.room_settings import Override, PinsChange, SettingsChange, TooManyPins
 from greenroom.storage.base import Store
 from tests.contracts.room_walks import arns, listed
 from tests.stand_ins.values import (
@@ -214,6 +215,27 @@ class TestRooms:
         await store.rooms.delete(room.arn)
         with pytest.raises(ResourceNotFoundException):
             await store.rooms.set(room.arn, SettingsChange({}, (), NOW))
+
+    async def test_pins_are_at_most_three(self, store: Store) -> None:
+        """Whoever pins at the same time; what has expired or was taken down makes room."""
+        room = await store.rooms.create(a_room(), PLENTY)
+        await store.rooms.set(room.arn, SettingsChange({"n": Override(7, "c")}, (), NOW))
+
+        async def pin(number: int, now: int = NOW) -> None:
+            added = Pin(
+                f"m{number}", '{"Content": "\\u0000"}', "a", now, NOW + 9 if number == 2 else 0
+            )
+            await store.rooms.set(room.arn, PinsChange(now, added))
+
+        done = await asyncio.gather(*(pin(2) for _ in range(2)), pin(1))
+        assert done == [None] * 3
+        outcomes = await asyncio.gather(pin(3), pin(4), return_exceptions=True)
+        assert [type(each) for each in outcomes] == [type(None), TooManyPins]
+        await pin(4, NOW + 9)
+        changed = await store.rooms.set(room.arn, PinsChange(NOW + 9, without=("m1", "x")))
+        assert [each.message_id for each in changed.overrides.pins] == ["m3", "m4"]
+        assert changed.overrides.values == {"n": Override(7, "c")}
+        assert await store.rooms.get(room.arn) == changed
 
     async def test_is_deleted_once(self, store: Store) -> None:
         """A deleted room is gone from everywhere."""

@@ -89,7 +89,7 @@ async def test_what_is_wrong_is_answered_with_the_usage(command: str) -> None:
     """Too few words, too many, or others; nothing is changed."""
     async with stage() as made:
         ann = await connected(made, "ann")
-        none = COMMANDS[command].usage.startswith(("USER", "TEXT"))
+        none = COMMANDS[command].usage.startswith(("USER", "TEXT", "MESSAGE-ID"))
         error = await answer(ann, f"/{command}" if none else f"/{command} x y z")
         assert (error["ErrorCode"], error["ErrorMessage"]) == (
             400,

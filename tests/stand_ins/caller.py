@@ -16,6 +16,7 @@ from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
+from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
 from greenroom.chat.replies import Replies
@@ -174,6 +175,14 @@ class Caller:
             tags=self.store.tags,
             settings=self.settings,
             moderation=self.moderation,
+            pins=Pins(
+                self.services.chat,
+                self.rooms,
+                self.store.rooms,
+                self.bus,
+                Originals(self.bus),
+                self.time.clock,
+            ),
             posting=Posting(
                 self.services.chat,
                 Replies(self.services.chat, Originals(self.bus), self.services.ids),

@@ -17,6 +17,7 @@ from greenroom.chat.history import History
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
+from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
 from greenroom.chat.replies import Replies
@@ -220,7 +221,9 @@ class Stage:
         self.hub = Hub(self.bus, Fanout(self.metrics), Alone(clock))
         self.moderation = Moderation(self.chat, self.restrictions, clock, self.hub.is_moderator)
         self.restrictions.when_banned(self.hub.enforce)
-        replies = Replies(self.chat, Originals(self.bus), self.ids)
+        originals = Originals(self.bus)
+        replies = Replies(self.chat, originals, self.ids)
+        self.pins = Pins(self.chat, self.rooms, self.store.rooms, self.bus, originals, clock)
         posting = Posting(
             self.chat, replies, self.store.sent_messages, clock, self.ids, self.metrics
         )
@@ -230,6 +233,7 @@ class Stage:
             presence=self.hub.elsewhere,
             posting=posting,
             replies=replies,
+            pins=self.pins,
         )
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()

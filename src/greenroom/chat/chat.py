@@ -14,7 +14,7 @@
   decided when it gets its place: see `bus.base.Grant`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
 import structlog
@@ -98,6 +98,8 @@ class Chat:
         # Asked once more behind a review, which takes its time.
         self._still_may = None if restrictions is None else gates.restricted(restrictions)
         self._gates = gates.message_gates(check_account, restrictions, modes, self.rates)
+        self.when_deleted: Callable[[Room, Collection[str]], Awaitable[None]] | None = None
+        """Is told of messages that were deleted, when everybody has been."""
         self.requests = dict.fromkeys(OPERATIONS, 0)
         self.own_events: dict[str, int] = {}
         """The service's own events that were published, by what they come from."""
@@ -159,6 +161,8 @@ class Chat:
         if self.settings.history(room) is not NONE:
             # What is answered as deleted must not come back with the next start.
             await done(self._line.kept())
+        if self.when_deleted is not None:
+            await self.when_deleted(room, (message_id,))
         return event_id
 
     async def disconnect_user(

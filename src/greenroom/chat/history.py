@@ -22,7 +22,7 @@ HOUR_NS = 3600 * 10**9
 MOST_BYTES = 1 << 20
 """Bytes of frames that somebody is given at once; who missed more is given history."""
 
-NOT_REPLAYED = frozenset({"UpdateRoomSettings"})
+NOT_REPLAYED = frozenset({"UpdateRoomSettings", "PinMessage", "UnpinMessage"})
 """What is told of anew: the operations whose events are left out."""
 
 Sees = Callable[[RoomEnvelope], bytes | None]

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from greenroom.chat.moderation import Asked, Moderation, by_user
+from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
 from greenroom.chat.replies import Replies
@@ -23,8 +24,10 @@ from greenroom.protocol.own_actions import (
     Help,
     Lift,
     OwnAction,
+    PinMessage,
     Restrict,
     SetSettings,
+    UnpinMessage,
 )
 
 Address = Callable[[], str]
@@ -42,6 +45,7 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     presence: Elsewhere
     posting: Posting
     replies: Replies
+    pins: Pins
     address: Address = lambda: ""
     """Returns the address of who asks."""
 
@@ -83,6 +87,17 @@ async def _announce(own: OwnServices, host: ChatTokenClaims, action: Announce) -
     return {"Id": sent.message_id}
 
 
+async def _pin(own: OwnServices, host: ChatTokenClaims, action: PinMessage) -> Result:
+    by = by_user(host.user_id)
+    room = await own.pins.pin(host.room_arn, action.message_id, action.seconds, by)
+    return {"Pins": [each.message_id for each in own.pins.of(room)]}
+
+
+async def _unpin(own: OwnServices, host: ChatTokenClaims, action: UnpinMessage) -> Result:
+    room = await own.pins.unpin(host.room_arn, action.message_id)
+    return {"Pins": [each.message_id for each in own.pins.of(room)]}
+
+
 async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -> Result:
     return {"Commands": [f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items()]}
 
@@ -112,6 +127,8 @@ OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
     Lift: _lift,
     CountViewers: _count_viewers,
     Announce: _announce,
+    PinMessage: _pin,
+    UnpinMessage: _unpin,
     Help: _help,
 }
 """Who does each action."""

@@ -1,10 +1,11 @@
-"""Tells those who asked for events of settings that changed without anybody's doing: by expiring.
+"""Tells those who asked for events of settings and pins that changed by themselves: by expiring.
 
 Each node tells its own connections, from what it enforces itself. What somebody does is told in the
 room's order when it is done (`chat.settings`): then the next tick only takes note.
 """
 
 from greenroom.bus.base import Audience, Deliver
+from greenroom.chat.pins import UNPIN, event_attributes
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import OPERATION, Settings
 from greenroom.clock import Clock
@@ -30,12 +31,16 @@ class SettingsTeller:
         self._rooms = rooms
         self._clock = clock
         self._ids = ids
+        self._looked = clock.now_ms()
 
     def tick(self) -> None:
         """Tell what has changed since the last time."""
+        before, self._looked = self._looked, self._clock.now_ms()
         for room_arn, members in self._hub.with_events():
             try:
-                self._look(members, self._rooms.peek(room_arn))
+                room = self._rooms.peek(room_arn)
+                self._look(members, room)
+                self._look_at_pins(members, room, before)
             except KeyError:
                 self._rooms.read_ahead(room_arn)
             except ResourceNotFoundException:
@@ -55,3 +60,10 @@ class SettingsTeller:
         )
         self._hub.fanout.show(members, [Deliver(payload, OPERATION, Audience.EVENTS)])
         members.settings_told = now
+
+    def _look_at_pins(self, members: Members, room: Room, before: int) -> None:
+        if any(before < each.expires <= self._looked for each in room.overrides.pins):
+            told = event_attributes(room, self._looked)
+            time_ns = self._clock.wall_ns()
+            payload = events.encode_event(self._ids(), "", events.PINS, told, time_ns)
+            self._hub.fanout.show(members, [Deliver(payload, UNPIN, Audience.EVENTS)])

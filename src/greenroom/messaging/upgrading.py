@@ -13,6 +13,7 @@ from time import perf_counter
 import msgspec
 
 from greenroom.chat.occupancy import Occupancy
+from greenroom.chat.pins import event_attributes
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
@@ -199,7 +200,10 @@ class Upgrading(asyncio.Protocol):
     def _welcome(self, claims: ChatTokenClaims, room: Room | None, viewers: Occupancy) -> bytes:
         """Say first where the client is, before everything of the room."""
         upgrades = self._upgrades
-        told = {} if room is None else upgrades.settings.event_attributes(room)
+        told: dict[str, str] = {}
+        if room is not None:
+            pins = event_attributes(room, upgrades.clock.now_ms())
+            told = {**upgrades.settings.event_attributes(room), **pins}
         event_id, time_ns = upgrades.ids(), upgrades.clock.wall_ns()
         return text_frame(welcome(claims, told, viewers, event_id, time_ns))
 

@@ -13,14 +13,14 @@ VERSION = "2026-12-01"
 
 def welcome(
     claims: ChatTokenClaims,
-    settings: Mapping[str, str],
+    room: Mapping[str, str],
     viewers: Occupancy,
     event_id: str,
     time_ns: int,
 ) -> bytes:
     """Return the EVENT that says what a connection is and where it is.
 
-    `settings` is what those in the room are told of its settings, `viewers` how many they are.
+    `room` is what those in the room are told of its settings and pins, `viewers` how many they are.
     """
     you = {
         "UserId": claims.user_id,
@@ -32,6 +32,6 @@ def welcome(
         "ServerTime": events.send_time(time_ns),
         "You": events.json_text(you),
         "Viewers": events.json_text({"Connections": viewers.connections, "Users": viewers.users}),
-        **settings,
+        **room,
     }
     return events.encode_event(event_id, "", events.WELCOME, attributes, time_ns)

@@ -17,6 +17,7 @@ from types import MappingProxyType
 import msgspec
 
 from greenroom.model.errors import FieldError
+from greenroom.model.pin import MOST_PINS, Pin
 from greenroom.model.token_attributes import PREFIX, roles_problem
 
 Value = bool | int | str | tuple[str, ...]
@@ -265,6 +266,7 @@ class Overrides(msgspec.Struct, frozen=True, omit_defaults=True):
 
     version: int = 0
     values: dict[str, Override] = {}
+    pins: tuple[Pin, ...] = ()
 
     def at(self, now: int) -> dict[str, Override]:
         """Return what has not expired at a time."""
@@ -285,7 +287,38 @@ class SettingsChange(msgspec.Struct, frozen=True):
     def apply(self, before: Overrides) -> Overrides:
         """Return what is set then: nothing of what others have set meanwhile is lost."""
         kept = {name: each for name, each in before.at(self.now).items() if name not in self.reset}
-        return Overrides(before.version + 1, {**kept, **self.values})
+        return Overrides(before.version + 1, {**kept, **self.values}, before.pins)
+
+
+class TooManyPins(Exception):
+    """The room has as many as it may."""
+
+
+class PinsChange(msgspec.Struct, frozen=True):
+    """A message that is to be pinned in a room, and those that are not any more, at a time."""
+
+    now: int
+    pin: Pin | None = None
+    without: Collection[str] = ()
+
+    def apply(self, before: Overrides) -> Overrides:
+        """Return what is set then.
+
+        Raises:
+            TooManyPins: the room has as many as it may.
+        """
+        gone = {*self.without, *(() if self.pin is None else (self.pin.message_id,))}
+        pins = [
+            each for each in before.pins if each.holds(self.now) and each.message_id not in gone
+        ]
+        if self.pin is not None:
+            if len(pins) >= MOST_PINS:
+                raise TooManyPins
+            pins.append(self.pin)
+        return Overrides(before.version + 1, before.values, tuple(pins))
+
+
+Change = SettingsChange | PinsChange
 
 
 class Effective(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "ListTokenKeys": _KEYS,
         "MonitorUser": _ROOM,
         "MuteUser": _ROOM,
+        "PinMessage": _ROOM,
         "ResumeAccount": _ACCOUNT,
         "RevealReviews": _REVIEWS,
         "RotateTokenKey": _KEYS,
@@ -44,6 +45,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "ShowAccount": _ACCOUNT,
         "ShowRequest": _ACCOUNT,
         "SuspendAccount": _ACCOUNT,
+        "UnpinMessage": _ROOM,
         "UpdateRoomSettings": _ROOM,
     }
 )

@@ -14,15 +14,17 @@ from greenroom.model.restriction import Kind
 from greenroom.model.room_settings import LONGEST_SECONDS, SettingsWrong, Value, checked
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
-from greenroom.protocol.members import REASON_LENGTH, USER_ID_LENGTH
+from greenroom.protocol.members import REASON_LENGTH, USER_ID_LENGTH, is_message_id
 from greenroom.protocol.own_actions import (
     Announce,
     CountViewers,
     Help,
     Lift,
     OwnAction,
+    PinMessage,
     Restrict,
     SetSettings,
+    UnpinMessage,
 )
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -156,6 +158,19 @@ def _announce(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     )
 
 
+def _pin(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
+    if len(words) not in (1, 2) or not is_message_id(words[0]):
+        raise _Wrong
+    seconds = _seconds(words[1]) if words[1:] else 0
+    return PinMessage(message_id=words[0], seconds=seconds, request_id=request_id, by_message=True)
+
+
+def _unpin(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
+    if len(words) != 1 or not is_message_id(words[0]):
+        raise _Wrong
+    return UnpinMessage(message_id=words[0], request_id=request_id, by_message=True)
+
+
 def _help(_words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     lines = "\n".join(f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items())
     return Help(text=lines, request_id=request_id, by_message=True)
@@ -187,6 +202,8 @@ COMMANDS: Mapping[str, Command] = {
     "shield": Command("[on | off]", _set("shield", on=True)),
     "viewers": Command("", _viewers),
     "announce": Command("TEXT", _announce),
+    "pin": Command("MESSAGE-ID [10m]", _pin),
+    "unpin": Command("MESSAGE-ID", _unpin),
     "help": Command("", _help),
 }
 """The commands by name."""

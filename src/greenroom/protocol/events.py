@@ -33,6 +33,9 @@ SETTINGS = "greenroom:SETTINGS"
 VIEWERS = "greenroom:VIEWERS"
 """How many are in the room, when that has changed."""
 
+PINS = "greenroom:PINS"
+"""The messages that are pinned in the room, when they changed."""
+
 YOU = "greenroom:YOU"
 """What a user may not do, or may do again: to him alone."""
 

@@ -4,6 +4,7 @@ Keys match in any case, and of two spellings the later one counts.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -49,6 +50,14 @@ def members_of(text: bytes) -> dict[str, object]:
 def _not_json(_: str) -> NoReturn:
     """Refuse NaN and Infinity, which Python's parser would take."""
     raise ValueError
+
+
+def is_message_id(text: str) -> bool:
+    """Return whether a text can be the Id of a message or an event."""
+    return _ID.fullmatch(text) is not None
+
+
+_ID = re.compile("[a-zA-Z0-9]{12}")
 
 
 class Frame:
@@ -111,6 +120,13 @@ class Frame:
 
     def request_id(self) -> str:
         return self.optional_text("RequestId", REQUEST_ID_LENGTH) or ""
+
+    def message_id(self) -> str:
+        """Return the Id of a message."""
+        message_id = self.required_text("MessageId")
+        if not is_message_id(message_id):
+            self.refuse("MessageId must be 12 letters or digits")
+        return message_id
 
     def reason(self) -> str | None:
         return self.optional_text("Reason", REASON_LENGTH) or None

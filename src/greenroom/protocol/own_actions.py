@@ -170,6 +170,49 @@ class Lift(OwnAction, frozen=True, kw_only=True):
         return f"{self.user_id}: no {self.kind}"
 
 
+class PinMessage(OwnAction, frozen=True, kw_only=True):
+    """Pin a message that the room has in its history, for a time or until it is taken down."""
+
+    name: ClassVar[str] = "greenroom:PIN"
+    operation: ClassVar[str] = "PinMessage"
+    capability: ClassVar[Capability | None] = Capability.HOST
+    audited: ClassVar[Mapping[str, str]] = {
+        "messageId": "message_id",
+        "durationSeconds": "seconds",
+    }
+
+    message_id: str
+    seconds: int = 0
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(
+            message_id=frame.message_id(),
+            seconds=frame.number("DurationSeconds", 1, LONGEST_SECONDS) or 0,
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+
+class UnpinMessage(OwnAction, frozen=True, kw_only=True):
+    """Take a pin down."""
+
+    name: ClassVar[str] = "greenroom:UNPIN"
+    operation: ClassVar[str] = "UnpinMessage"
+    capability: ClassVar[Capability | None] = Capability.HOST
+    audited: ClassVar[Mapping[str, str]] = {"messageId": "message_id"}
+
+    message_id: str
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(
+            message_id=frame.message_id(),
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+
 class CountViewers(OwnAction, frozen=True, kw_only=True):
     """Say how many are in the room."""
 
@@ -245,6 +288,8 @@ OWN_ACTIONS: tuple[type[OwnAction], ...] = (
     Restrict,
     Lift,
     Announce,
+    PinMessage,
+    UnpinMessage,
     CountViewers,
     Help,
 )

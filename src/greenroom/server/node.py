@@ -18,6 +18,7 @@ from greenroom.chat.history_sweeper import HistorySweeper
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
+from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.replies import Replies
@@ -254,7 +255,9 @@ async def _restrictions(opened: Adapters, hub: Hub, tasks: asyncio.TaskGroup) ->
 
 def _own(opened: Adapters, services: Services, moderation: Moderation, hub: Hub) -> OwnServices:
     chat, ids = services.chat, services.ids
-    replies = Replies(chat, Originals(opened.bus), ids)
+    originals = Originals(opened.bus)
+    replies = Replies(chat, originals, ids)
+    pins = Pins(chat, services.rooms, opened.store.rooms, opened.bus, originals, services.clock)
     sent = opened.store.sent_messages
     return OwnServices(
         settings=services.settings,
@@ -262,6 +265,7 @@ def _own(opened: Adapters, services: Services, moderation: Moderation, hub: Hub)
         presence=hub.elsewhere,
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
         replies=replies,
+        pins=pins,
     )
 
 
@@ -422,6 +426,7 @@ def _control_plane(
         settings=services.settings,
         moderation=own.moderation,
         posting=own.posting,
+        pins=own.pins,
         restrictions=services.restrictions,
         kept_restrictions=opened.store.restrictions,
         connections=hub.connections_of_user,

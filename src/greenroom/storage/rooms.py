@@ -11,7 +11,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
-from greenroom.model.room_settings import SettingsChange
+from greenroom.model.room_settings import Change
 
 LIST_LIFETIME_MS = 3_600_000
 """How long a listing may take from its first page to its last: one hour."""
@@ -66,7 +66,7 @@ class Rooms(Protocol):
             ConflictException: a newly attached logging configuration is not ACTIVE.
         """
 
-    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+    async def set(self, arn: Arn, change: Change) -> Room:
         """Apply a change of what is set in the room and return the room; its update time stays.
 
         Changes of one room take effect one after the other, each on what the last one left.

@@ -1,6 +1,6 @@
 """SendMessage: what is sent, every refusal, and that one `requestId` sends one message.
 
-Covers: greenroom.chat.outcome, greenroom.chat.posting
+Covers: greenroom.control.greenroom.pins, greenroom.chat.outcome, greenroom.chat.posting
 """
 
 import asyncio
@@ -183,6 +183,25 @@ async def test_replies() -> None:
     assert (await room.api.call("DeleteMessage", roomIdentifier=room.arn, id=root)).status == 200
     assert (await room.send(replyTo=root)).status == 404
     assert (await room.send(replyTo="short")).fields() == ["replyTo"]
+
+
+async def test_pins() -> None:
+    """A message of the history, for a time; each answer has all pins that are there then."""
+    room = await a_room()
+    message = {"roomIdentifier": room.arn, "messageId": (await room.send()).body["id"]}
+    missing = await room.api.call("PinMessage", **message)
+    assert missing.error() == (404, "ResourceNotFoundException")
+    await room.set(historyMessages=10)
+    message["messageId"] = (await room.send()).body["id"]
+    answer = await room.api.call("PinMessage", **message, durationSeconds=60)
+    (pin,) = answer.body["pins"]
+    assert msgspec.json.decode(pin["frame"]) == room.messages[-1]
+    assert (pin["messageId"], pin["by"][-4:]) == (message["messageId"], "root")
+    assert pin["expires"] == "2023-11-14T22:14:20.000Z"
+    for _ in range(2):
+        assert (await room.api.call("UnpinMessage", **message)).body == {"pins": []}
+    wrong = await room.api.call("PinMessage", roomIdentifier=room.arn, messageId="x")
+    assert wrong.fields() == ["messageId"]
 
 
 async def test_its_rate_is_its_own() -> None:

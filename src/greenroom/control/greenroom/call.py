@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from greenroom.chat.moderation import Moderation
+from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
 from greenroom.chat.restrictions import Restrictions
@@ -49,6 +50,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     moderation: Moderation
     posting: Posting
+    pins: Pins
     restrictions: Restrictions
     kept_restrictions: KeptRestrictions
     connections: Callable[[str, str], int]

@@ -11,6 +11,7 @@ from greenroom.aws import own_service
 from greenroom.control.greenroom import (
     account,
     messages,
+    pins,
     requests,
     restrictions,
     reviews,
@@ -52,6 +53,7 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "ListTokenKeys": GreenroomOperation(token_keys.list_token_keys, reads=True),
     "MonitorUser": GreenroomOperation(restrictions.restricts(Kind.MONITOR)),
     "MuteUser": GreenroomOperation(restrictions.restricts(Kind.MUTE)),
+    "PinMessage": GreenroomOperation(pins.pin_message),
     "ResumeAccount": GreenroomOperation(account.resume_account),
     "RevealReviews": GreenroomOperation(reviews.reveal_reviews),
     "RotateTokenKey": GreenroomOperation(token_keys.rotate_token_key),
@@ -60,6 +62,7 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "ShowAccount": GreenroomOperation(account.show_account, reads=True),
     "ShowRequest": GreenroomOperation(requests.show_request, reads=True),
     "SuspendAccount": GreenroomOperation(account.suspend_account),
+    "UnpinMessage": GreenroomOperation(pins.unpin_message),
     "UpdateRoomSettings": GreenroomOperation(room_settings.update_room_settings),
 }
 

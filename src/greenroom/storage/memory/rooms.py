@@ -4,7 +4,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
-from greenroom.model.room_settings import SettingsChange
+from greenroom.model.room_settings import Change
 from greenroom.storage import rules
 from greenroom.storage.memory.region import KeptRoom, Regions
 from greenroom.storage.rooms import RoomCursor, RoomPage
@@ -34,7 +34,7 @@ class MemoryRooms:
         self._check_attachments(room, kept.room.logging_configuration_identifiers)
         return self._regions.of(arn.account, arn.region).place(kept, room)
 
-    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+    async def set(self, arn: Arn, change: Change) -> Room:
         kept = self._regions.room(arn)
         overrides = change.apply(kept.room.overrides)
         kept.room = msgspec.structs.replace(kept.room, overrides=overrides)

@@ -12,7 +12,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
-from greenroom.model.room_settings import SettingsChange
+from greenroom.model.room_settings import Change
 from greenroom.storage import rules
 from greenroom.storage.postgres import logging_configurations, regions
 from greenroom.storage.postgres.database import Database
@@ -39,7 +39,7 @@ class PostgresRooms:
     async def update(self, arn: Arn, change: RoomChange, now: int) -> Room:
         return await self._database.write(regions.lane(arn), update, arn, change, now)
 
-    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+    async def set(self, arn: Arn, change: Change) -> Room:
         return await self._database.write(regions.lane(arn), override, arn, change)
 
     async def delete(self, arn: Arn) -> None:
@@ -117,7 +117,7 @@ async def update(connection: Connection, arn: Arn, change: RoomChange, now: int)
     return room
 
 
-async def override(connection: Connection, arn: Arn, change: SettingsChange) -> Room:
+async def override(connection: Connection, arn: Arn, change: Change) -> Room:
     """Change what is set in the room, and return it."""
     await regions.hold(connection, arn)
     room = await get(connection, arn)

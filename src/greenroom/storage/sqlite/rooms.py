@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
-from greenroom.model.room_settings import SettingsChange
+from greenroom.model.room_settings import Change
 from greenroom.storage import rules
 from greenroom.storage.regions import Region, changed
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
@@ -39,7 +39,7 @@ class SqliteRooms:
     async def update(self, arn: Arn, change: RoomChange, now: int) -> Room:
         return await self._worker.write(update, arn, change, now)
 
-    async def set(self, arn: Arn, change: SettingsChange) -> Room:
+    async def set(self, arn: Arn, change: Change) -> Room:
         return await self._worker.write(override, arn, change)
 
     async def delete(self, arn: Arn) -> None:
@@ -109,7 +109,7 @@ def update(connection: Connection, arn: Arn, change: RoomChange, now: int) -> Ro
     return room
 
 
-def override(connection: Connection, arn: Arn, change: SettingsChange) -> Room:
+def override(connection: Connection, arn: Arn, change: Change) -> Room:
     """Change what is set in the room, and return it."""
     room = get(connection, arn)
     room = msgspec.structs.replace(room, overrides=change.apply(room.overrides))
