@@ -72,6 +72,8 @@ class Ivschat:
         logger: reporting.Logger | None = None,
         signature_version: str | None = None,
         signature_cache: bool = True,
+        use_fips_endpoint: bool | None = None,
+        use_dualstack_endpoint: bool | None = None,
     ) -> None:
         """Make a client; `docs/reference/python-client.md` says what each option does.
 
@@ -98,6 +100,7 @@ class Ivschat:
             convert_response_types=convert_response_types,
             correct_clock_skew=correct_clock_skew,
             http=options.option(HttpOptions, http_options, "http_options"),
+            kind=options.EndpointKind(use_fips_endpoint, use_dualstack_endpoint),
         )
         resolver = Resolver(credentials, credential_provider)
         self._sender = sending.Sender(settings, resolver, system_clock_offset)

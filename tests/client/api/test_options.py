@@ -171,6 +171,30 @@ def test_the_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
+    ("region", "fips", "dualstack", "host"),
+    [
+        ("eu-west-1", True, False, "ivschat-fips.eu-west-1.amazonaws.com"),
+        ("eu-west-1", False, True, "ivschat.eu-west-1.api.aws"),
+        ("us-gov-west-1", True, True, "ivschat-fips.us-gov-west-1.api.aws"),
+        ("cn-north-1", True, False, "ivschat-fips.cn-north-1.amazonaws.com.cn"),
+        ("cn-north-1", False, True, "ivschat.cn-north-1.api.amazonwebservices.com.cn"),
+    ],
+)
+def test_the_kinds_of_endpoints(
+    monkeypatch: pytest.MonkeyPatch, region: str, host: str, *, fips: bool, dualstack: bool
+) -> None:
+    """They are those of the SDK for JavaScript; an option goes before the environment."""
+    kind = options.EndpointKind(fips, dualstack)
+    assert options.endpoint_of(None, region, ssl_enabled=True, kind=kind).host == host
+    assert options.endpoint_of("http://own", region, ssl_enabled=True, kind=kind).host == "own"
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", str(not fips).lower())
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", str(dualstack))
+    assert options.endpoint_of(None, region, ssl_enabled=True, kind=kind).host == host
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", str(fips).lower())
+    assert options.endpoint_of(None, region, ssl_enabled=True).host == host
+
+
+@pytest.mark.parametrize(
     ("url", "host"),
     [
         ("http://a", "a"),

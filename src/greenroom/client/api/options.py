@@ -45,6 +45,31 @@ class ParamValidation(msgspec.Struct, frozen=True):
     enum: bool = False
 
 
+class EndpointKind(msgspec.Struct, frozen=True):
+    """Which of AWS's endpoints of a region is meant; None is what the environment says."""
+
+    fips: bool | None = None
+    dualstack: bool | None = None
+
+    def template(self, region: str) -> str:
+        """Return the host, with `{service}` and `{region}` in it."""
+        fips = _chosen(self.fips, "AWS_USE_FIPS_ENDPOINT")
+        dualstack = _chosen(self.dualstack, "AWS_USE_DUALSTACK_ENDPOINT")
+        domains = _CHINA if region.startswith("cn-") else _ELSEWHERE
+        return f"{{service}}{'-fips' if fips else ''}.{{region}}.{domains[dualstack]}"
+
+
+USUAL = EndpointKind()
+
+_ELSEWHERE = {False: "amazonaws.com", True: "api.aws"}
+_CHINA = {False: "amazonaws.com.cn", True: "api.amazonwebservices.com.cn"}
+"""The domains of AWS's endpoints, by whether they have IPv6 as well."""
+
+
+def _chosen(given: bool | None, variable: str) -> bool:
+    return os.environ.get(variable, "").lower() == "true" if given is None else given
+
+
 class HttpOptions(msgspec.Struct, frozen=True):
     """How the service is reached."""
 
@@ -135,17 +160,19 @@ def checked_region(region: str | None) -> str:
     return region
 
 
-def endpoint_of(given: str | None, region: str, *, ssl_enabled: bool) -> Endpoint:
+def endpoint_of(
+    given: str | None, region: str, *, ssl_enabled: bool, kind: EndpointKind = USUAL
+) -> Endpoint:
     """Return where a region's requests go: where the option or the environment says, or to AWS.
 
     `{service}`, `{region}` and `{scheme}` stand for what they say; what has no scheme gets one.
+    `kind` chooses among AWS's.
 
     Raises:
         ConfigError: it is no URL.
     """
     scheme = "https" if ssl_enabled else "http"
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    text = given or _endpoint_of_environment() or f"{{service}}.{{region}}.{domain}"
+    text = given or _endpoint_of_environment() or kind.template(region)
     for name, value in (("service", "ivschat"), ("region", region), ("scheme", scheme)):
         text = text.replace(f"{{{name}}}", value)
     return parsed_endpoint(text if text.startswith("http") else f"{scheme}://{text}")

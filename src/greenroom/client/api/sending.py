@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     convert_response_types: bool
     correct_clock_skew: bool
     http: HttpOptions
+    kind: options.EndpointKind = options.USUAL
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -106,7 +107,10 @@ class Sender:
         built = requests.build(operation, params)
         target = _target(
             options.endpoint_of(
-                self._settings.endpoint, region, ssl_enabled=self._settings.ssl_enabled
+                self._settings.endpoint,
+                region,
+                ssl_enabled=self._settings.ssl_enabled,
+                kind=self._settings.kind,
             ),
             built,
         )
