@@ -69,13 +69,17 @@ def test_every_table_is_shown() -> None:
     } == dict.fromkeys(_tables().TABLES, 1)
 
 
-def test_ten_questions_are_answered_from_the_first_page() -> None:
-    """What begins with "How do I …" is answered by a page that the first one names."""
+def test_ten_questions_are_answered_in_two_clicks() -> None:
+    """From the README to the first page, and by "How do I …" there to a page of the name told."""
+    assert "docs/index.md" in LINK.findall((ROOT / "README.md").read_text("utf-8"))
     index = (DOCS / "index.md").read_text("utf-8")
     asked = re.findall(r"^\| … (.+?)\? \| (.+) \|$", index, re.MULTILINE)
     assert len(asked) >= 10
     for question, answer in asked:
-        assert LINK.findall(answer), question
+        pages = re.findall(r"\[([^\]]+)\]\(([^)#]+)(?:#[^)]+)?\)", answer)
+        assert pages, question
+        for title, page in pages:
+            assert (DOCS / page).read_text("utf-8").startswith(f"# {title}\n"), question
 
 
 def test_every_command_is_in_the_reference() -> None:
