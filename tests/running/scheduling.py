@@ -13,8 +13,13 @@ TOGETHER: Mapping[str, str] = {
     "tests/e2e/test_hostile.py": "hostile",
     "tests/e2e/test_advisories.py": "hostile",
     "tests/fuzz/test_process.py": "hostile",
+    "tests/bus/nats/test_provided.py": "buses",
+    "tests/contracts/test_bus.py": "buses",
+    "tests/contracts/test_bus_nodes.py": "buses",
+    "tests/contracts/test_chat_over_nodes.py": "buses",
 }
-"""What runs on one worker, by what its path begins with: each takes the machine to its limits."""
+"""What runs on one worker, by what its path begins with: each takes the machine to its limits,
+or needs three NATS servers, which cost as much idle as at work."""
 
 APART = ("tests/docs/test_pages.py",)
 """Files whose tests share nothing and take long: each goes to whichever worker is free."""
@@ -32,6 +37,7 @@ FIRST = (
     "tests/testing/",
     "tests/deploy/",
     "tests/cli/",
+    "buses",
     "tests/storage/postgres/",
     "tests/contracts/",
 )
