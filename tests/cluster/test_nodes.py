@@ -5,6 +5,7 @@ Covers: greenroom.server.cluster
 
 import asyncio
 import gzip
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -122,6 +123,27 @@ async def test_users_are_counted_over_nodes(two: list[Service]) -> None:
         listed = two[0].greenroom().list_room_states()["roomStates"]
         assert room in [each["roomIdentifier"] for each in listed]
         await counted(two, room, 1, 1)
+
+
+async def test_users_are_known_by_name_over_nodes(two: list[Service]) -> None:
+    """Nodes tell each other numbers: names are asked for, by a list and where they are shown."""
+    room = two[0].boto3().create_room(tags={"greenroom:presence": "true"})["arn"]
+    async with viewers(two, room):
+        await counted(two, room, 2, 2)
+        for service in two:
+            listed = service.greenroom().list_users(roomIdentifier=room)["users"]
+            assert [each["userId"] for each in listed] == ["user-0", "user-1"]
+        token = two[0].token(room, "ann")
+        joining = websockets.connect(
+            f"{two[1].websocket_url}?events=on",
+            subprotocols=[token],  # type: ignore[list-item]  # a token is one
+        )
+        known = set[str]()
+        async with joining as ann, asyncio.timeout(10):
+            while known != {"user-0", "user-1", "ann"}:
+                event = json.loads(await ann.recv())
+                if event["EventName"] == "greenroom:USERS":
+                    known |= set(json.loads(event["Attributes"]["Joined"]))
 
 
 async def counted(

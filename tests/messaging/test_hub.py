@@ -45,6 +45,7 @@ class Listener:
         self.shown_names: list[str] = []
         self.may_moderate = view is View.MODERATORS
         self.is_bot = False
+        self.attributes: dict[str, str] = {}
         self.when_written: Callable[[], None] | None = None
         self.gone = False
         hub.join(room, self)

@@ -1,5 +1,6 @@
 """One room's connections: whose they are, and whether it waits before it is written to."""
 
+from collections.abc import Mapping
 from unittest import mock
 
 import pytest
@@ -19,6 +20,7 @@ class Of:
     key_id = "k"
     may_moderate = False
     is_bot = False
+    attributes: Mapping[str, str] = {}
     shown_names = ()
 
     def __init__(self, user_id: str, view: View = View.PLAIN) -> None:

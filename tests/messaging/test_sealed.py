@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from unittest import mock
 
 import pytest
@@ -24,6 +24,7 @@ class Viewer:
     view = View.PLAIN
     may_moderate = False
     is_bot = False
+    attributes: Mapping[str, str] = {}
     shown_names = ()
 
     def __init__(self, keys: Keys) -> None:

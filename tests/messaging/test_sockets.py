@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Mapping
 from unittest import mock
 
 import pytest
@@ -20,6 +21,7 @@ class Waiting:
     view = View.PLAIN
     may_moderate = False
     is_bot = False
+    attributes: Mapping[str, str] = {}
     shown_names = ()
 
     def __init__(self) -> None:

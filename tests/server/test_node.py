@@ -1,4 +1,7 @@
-"""What is built of what is open: who may read the metrics, what fails a probe, what publishes."""
+"""What is built of what is open: who may read the metrics, what fails a probe, what publishes.
+
+Covers: greenroom.server.own_services
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -130,6 +133,7 @@ def test_what_ticks(has_certificate: bool) -> None:
         plane.sweeper.tick,
         plane.settings_teller.tick,
         plane.viewers_teller.tick,
+        plane.users_teller.tick,
         lag.observe,
         plane.memory.look,
         plane.descriptors.look,

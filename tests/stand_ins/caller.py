@@ -23,6 +23,7 @@ from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
+from greenroom.chat.user_lists import PresentUser, UsersHere
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.chatlog.recorded_line import RecordedLine
@@ -195,9 +196,16 @@ class Caller:
             kept_restrictions=self.store.restrictions,
             connections=lambda _room, _user: 0,
             presence=self.presence,
+            users=UsersHere(self.users_here),
             clock=self.time.clock,
         )
         return ControlPlane(pipeline, ivschat_api(self.services), greenroom=greenroom_api(own))
+
+    async def users_here(self, room_arn: str, after: str, most: int) -> list[PresentUser]:
+        """Return who is in a room."""
+        users = self.presence.occupancies().users(room_arn)
+        found = sorted(str(each) for each in users if str(each) > after)
+        return [PresentUser(each, users[each], {"color": "red"}) for each in found[:most]]
 
     async def listening(self) -> "Caller":
         """Let what is published reach the caches from now on."""

@@ -24,6 +24,7 @@ from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
+from greenroom.chat.user_lists import UsersHere
 from greenroom.entrance.acceptor import AcceptorServices
 from greenroom.entrance.http_connection import EntranceServices
 from greenroom.messaging import deadlines as deadlines_module
@@ -37,11 +38,13 @@ from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OwnServices
+from greenroom.messaging.present_users import PresentUsers
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.replays import Replays
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
 from greenroom.messaging.upgrading import Upgrades, Upgrading
+from greenroom.messaging.users_teller import UsersTeller
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.quotas import Quotas, RateProfile
@@ -227,6 +230,10 @@ class Stage:
         posting = Posting(
             self.chat, replies, self.store.sent_messages, clock, self.ids, self.metrics
         )
+        self.users = UsersHere(PresentUsers(self.hub))
+        self.users_teller = UsersTeller(
+            self.hub, self.settings, self.rooms, self.users, clock, self.ids, tasks
+        )
         self.own = OwnServices(
             settings=self.settings,
             moderation=self.moderation,
@@ -234,6 +241,8 @@ class Stage:
             posting=posting,
             replies=replies,
             pins=self.pins,
+            users=self.users,
+            may_list=self.users_teller.is_open,
         )
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()
@@ -301,6 +310,7 @@ class Stage:
             settings=self.settings,
             rooms=self.rooms,
             replays=self.replays,
+            users_teller=self.users_teller,
         )
 
     @property

@@ -436,6 +436,7 @@ class About(StrEnum):
     RATES = "rates"
     STATE = "state"
     ASKED = "asked"
+    USERS = "users"
 
 
 class Peers(Protocol):

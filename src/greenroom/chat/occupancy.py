@@ -9,7 +9,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -109,6 +109,16 @@ class Occupancies:
         new = user not in room.users and user not in room.leaving
         now = room.count()
         return Occupancy(now.connections + 1, now.users + new)
+
+    def users(self, room_arn: str) -> Mapping[User, int]:
+        """Return who is in a room now, with the connections of each: do not change it."""
+        room = self._rooms.get(room_arn)
+        return {} if room is None else room.users
+
+    def version(self, room_arn: str) -> int:
+        """Return what differs when somebody has come or gone."""
+        room = self._rooms.get(room_arn)
+        return 0 if room is None else room.version
 
     def page(self, prefix: str, after: "Place | None", most: int) -> list["Place"]:
         """Return the fullest rooms whose ARNs begin so, behind a place; empty ones are not there.

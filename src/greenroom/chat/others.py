@@ -82,6 +82,10 @@ class Others:
     def __contains__(self, node: str) -> bool:
         return node in self._nodes
 
+    def names(self) -> frozenset[str]:
+        """Return the nodes."""
+        return frozenset(self._nodes)
+
     def connections_in(self, room_arn: str) -> int:
         """Return how many connections a room has on other nodes."""
         return self._rooms[room_arn]

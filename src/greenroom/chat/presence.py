@@ -22,7 +22,7 @@ import structlog
 
 from greenroom.bus.base import Arrival, Peers, Position, RoomLine
 from greenroom.chat.announcements import Announcement, News, decode, encode, in_pieces
-from greenroom.chat.occupancy import Occupancies, Occupancy
+from greenroom.chat.occupancy import Occupancies, Occupancy, User
 from greenroom.chat.others import Others, RoomThere, owner_of
 from greenroom.clock import Clock
 from greenroom.process.ticker import Ticker
@@ -57,6 +57,9 @@ class Elsewhere(Protocol):
     def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
         """Return how many connections a user has in the room on other nodes."""
 
+    def key_of(self, room_arn: str, user_id: str) -> User:
+        """Return what stands for a user of a room there."""
+
     def occupancies(self) -> Occupancies:
         """Return who is in rooms, of all nodes that are there now; bots are not counted."""
 
@@ -86,6 +89,9 @@ class Alone:
 
     def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
         return 0
+
+    def key_of(self, room_arn: str, user_id: str) -> User:
+        return user_id
 
     def occupancies(self) -> Occupancies:
         self._occupancies.forget_left()
@@ -169,6 +175,14 @@ class Presence:
         if not self._others.connections_in(room_arn):
             return 0
         return self._others.connections_of_user(room_arn, self._stands_for(room_arn, user_id))
+
+    def key_of(self, room_arn: str, user_id: str) -> User:
+        return self._stands_for(room_arn, user_id)
+
+    def other_nodes(self) -> frozenset[str]:
+        """Return the names of the other nodes that are there now."""
+        self._others.forget_silent(self._clock.monotonic())
+        return self._others.names()
 
     def occupancies(self) -> Occupancies:
         self._others.forget_silent(self._clock.monotonic())

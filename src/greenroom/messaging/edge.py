@@ -14,7 +14,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import IntEnum
 
 from greenroom.chat.outcome import Placed
@@ -250,6 +250,11 @@ class Edge(asyncio.Protocol):
     def may_moderate(self) -> bool:
         """Whether its token lets it moderate."""
         return Capability.MODERATE in self.session.claims.capabilities
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """The application's own of its token."""
+        return self.session.claims.attributes
 
     @property
     def is_bot(self) -> bool:

@@ -74,6 +74,11 @@ class Hub:
         """Return all connections, each with its room's ARN."""
         return [(arn, each) for arn, room in self._rooms.items() for each in room.connections]
 
+    def those_in(self, room_arn: str) -> tuple[Connection, ...]:
+        """Return the connections of a room on this node."""
+        room = self._rooms.get(room_arn)
+        return () if room is None else tuple(room.connections)
+
     def with_events(self) -> list[tuple[str, Members]]:
         """Return the rooms in which somebody asked for the service's own events."""
         return [(arn, room) for arn, room in self._rooms.items() if room.views]

@@ -11,18 +11,20 @@ from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
 from greenroom.chat.replies import Replies
 from greenroom.chat.settings import Settings
+from greenroom.chat.user_lists import UserLists
 from greenroom.model.arn import Arn
-from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.token_attributes import PREFIX, SERVICE_USER
 from greenroom.protocol import events
 from greenroom.protocol.commands import COMMANDS
-from greenroom.protocol.errors import ActionError
+from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.protocol.own_actions import (
     Announce,
     CountViewers,
     Help,
     Lift,
+    ListUsers,
     OwnAction,
     PinMessage,
     Restrict,
@@ -32,6 +34,11 @@ from greenroom.protocol.own_actions import (
 
 Address = Callable[[], str]
 """Returns an address as text, which few actions need."""
+
+USERS_AT_ONCE = 50
+"""Users that one answer names: the longest ids, spelt as JSON in JSON, are below 64 KB then."""
+
+_NOT_LISTED = "Forbidden: the room does not tell which users are there"
 
 Result = Mapping[str, object]
 """What an action is answered with."""
@@ -46,6 +53,9 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     posting: Posting
     replies: Replies
     pins: Pins
+    users: UserLists
+    may_list: Callable[[str], bool]
+    """Whether everybody in a room may ask which users are there."""
     address: Address = lambda: ""
     """Returns the address of who asks."""
 
@@ -98,6 +108,15 @@ async def _unpin(own: OwnServices, host: ChatTokenClaims, action: UnpinMessage) 
     return {"Pins": [each.message_id for each in own.pins.of(room)]}
 
 
+async def _list_users(own: OwnServices, who: ChatTokenClaims, action: ListUsers) -> Result:
+    if Capability.MODERATE not in who.capabilities and not own.may_list(who.room_arn):
+        raise ActionError(ErrorCode.FORBIDDEN, _NOT_LISTED, action.request_id)
+    found = await own.users.page(who.room_arn, action.after, USERS_AT_ONCE + 1)
+    users = [each.user_id for each in found[:USERS_AT_ONCE]]
+    more = {"NextToken": users[-1]} if len(found) > USERS_AT_ONCE else {}
+    return {"Users": users, **more}
+
+
 async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -> Result:
     return {"Commands": [f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items()]}
 
@@ -129,6 +148,7 @@ OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
     Announce: _announce,
     PinMessage: _pin,
     UnpinMessage: _unpin,
+    ListUsers: _list_users,
     Help: _help,
 }
 """Who does each action."""

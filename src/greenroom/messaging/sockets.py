@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from operator import length_hint
 from typing import Protocol
@@ -37,6 +37,10 @@ class Connection(Protocol):
     @property
     def may_moderate(self) -> bool:
         """Whether the connection's token lets its bearer moderate."""
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """The application's own of its token, which all may see."""
 
     @property
     def is_bot(self) -> bool:

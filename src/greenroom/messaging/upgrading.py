@@ -24,6 +24,7 @@ from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.replays import Replays
 from greenroom.messaging.reset import reset
 from greenroom.messaging.resumes import FIRST_PING_SECONDS
+from greenroom.messaging.users_teller import UsersTeller
 from greenroom.messaging.welcome import welcome
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
@@ -55,6 +56,7 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     rooms: RoomsCache
     replays: Replays
+    users_teller: UsersTeller
 
     def begin(
         self,
@@ -205,7 +207,8 @@ class Upgrading(asyncio.Protocol):
             pins = event_attributes(room, upgrades.clock.now_ms())
             told = {**upgrades.settings.event_attributes(room), **pins}
         event_id, time_ns = upgrades.ids(), upgrades.clock.wall_ns()
-        return text_frame(welcome(claims, told, viewers, event_id, time_ns))
+        first = text_frame(welcome(claims, told, viewers, event_id, time_ns))
+        return first + upgrades.users_teller.first(claims.room_arn)
 
     def _refuse(self, refused: handshake.HandshakeRefused) -> None:
         if self._answered:

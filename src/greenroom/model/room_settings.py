@@ -135,6 +135,7 @@ _SWITCHES = {"true": True, "false": False, "on": True, "off": False}
 
 MODES = "modes"
 COMMANDS = "commands"
+PRESENCE = "presence"
 HISTORY = "history"
 SHIELDS = "shield"
 
@@ -211,6 +212,9 @@ ROOM_SETTINGS: tuple[RoomSetting, ...] = (
         COMMANDS,
         "what moderators write behind a slash is a command: `/help`",
     ),
+    RoomSetting(
+        "presence", Kind.SWITCH, False, PRESENCE, "everybody may know which users are there"
+    ),
     RoomSetting("shield", Kind.SWITCH, False, SHIELDS, "what `shieldSettings` say goes before all"),
     RoomSetting(
         "shieldSettings",
@@ -241,6 +245,7 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     history_hours: int = 24
     resume_seconds: int = 0
     commands: bool = True
+    presence: bool = False
     shield: bool = False
     shield_settings: str = "slow-mode-seconds=30 duplicate-seconds=60"
 

@@ -34,6 +34,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "ListReviews": _REVIEWS,
         "ListRoomStates": _ROOM,
         "ListTokenKeys": _KEYS,
+        "ListUsers": _ROOM,
         "MonitorUser": _ROOM,
         "MuteUser": _ROOM,
         "PinMessage": _ROOM,

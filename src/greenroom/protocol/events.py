@@ -36,6 +36,9 @@ VIEWERS = "greenroom:VIEWERS"
 PINS = "greenroom:PINS"
 """The messages that are pinned in the room, when they changed."""
 
+USERS = "greenroom:USERS"
+"""Which users have come and gone, in a room with `presence` on."""
+
 YOU = "greenroom:YOU"
 """What a user may not do, or may do again: to him alone."""
 

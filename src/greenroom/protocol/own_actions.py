@@ -252,6 +252,28 @@ class Announce(OwnAction, frozen=True, kw_only=True):
         )
 
 
+class ListUsers(OwnAction, frozen=True, kw_only=True):
+    """Say which users are in the room; in one with `presence` on everybody may ask."""
+
+    name: ClassVar[str] = "greenroom:LIST_USERS"
+    operation: ClassVar[str] = "ListUsers"
+    capability: ClassVar[Capability | None] = None
+
+    after: str
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(
+            after=frame.optional_text("NextToken", USER_ID_LENGTH) or "",
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+    def says(self, result: Mapping[str, object]) -> str:
+        users = result["Users"]
+        return ", ".join(users) if isinstance(users, list) else ""
+
+
 class Help(OwnAction, frozen=True, kw_only=True):
     """Say which commands there are; moderators type `/help`."""
 
@@ -291,6 +313,7 @@ OWN_ACTIONS: tuple[type[OwnAction], ...] = (
     PinMessage,
     UnpinMessage,
     CountViewers,
+    ListUsers,
     Help,
 )
 

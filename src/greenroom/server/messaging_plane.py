@@ -27,6 +27,7 @@ from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
 from greenroom.messaging.upgrading import Upgrades
+from greenroom.messaging.users_teller import UsersTeller
 from greenroom.messaging.viewers_teller import ViewersTeller
 from greenroom.network.origins import AllowedOrigins
 from greenroom.process.memory_pressure import MemoryWatch
@@ -47,6 +48,7 @@ class MessagingPlane(msgspec.Struct, frozen=True, kw_only=True):
     sweeper: Sweeper
     settings_teller: SettingsTeller
     viewers_teller: ViewersTeller
+    users_teller: UsersTeller
     memory: MemoryWatch
     descriptors: DescriptorWatch
     entrance: EntranceServices
@@ -60,6 +62,7 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
     settings: RoomSettings
     restrictions: Restrictions
     own: OwnServices
+    users_teller: UsersTeller
     rooms: RoomsCache
     history: RoomHistory
     token_uses: TokenUses
@@ -111,6 +114,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
         sweeper=edges.sweeper,
         settings_teller=SettingsTeller(hub, below.settings, below.rooms, clock, new_id),
         viewers_teller=ViewersTeller(hub, clock, new_id),
+        users_teller=below.users_teller,
         memory=memory,
         descriptors=descriptors,
         entrance=_entrance(settings, below, edges, admission),
@@ -140,6 +144,7 @@ def _entrance(
         settings=below.settings,
         rooms=below.rooms,
         replays=edges.replays,
+        users_teller=below.users_teller,
     )
     return EntranceServices(
         visitors=edges.visitors,

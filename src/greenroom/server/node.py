@@ -17,11 +17,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.history_sweeper import HistorySweeper
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
-from greenroom.chat.originals import Originals
-from greenroom.chat.pins import Pins
-from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone, Presence
-from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
@@ -55,15 +51,16 @@ from greenroom.entrance.metrics_endpoint import (
     watch_store,
 )
 from greenroom.identities.service import IdentityService
-from greenroom.messaging import settings_teller, sweeper, viewers_teller
+from greenroom.messaging import settings_teller, sweeper, users_teller, viewers_teller
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.own_actions import OwnServices
+from greenroom.messaging.users_teller import UsersTeller
 from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
-from greenroom.server import limits, messaging_plane, node_states
+from greenroom.server import limits, messaging_plane, node_states, own_services
 from greenroom.server.adapters import Adapters
 from greenroom.server.kept import Shared
 from greenroom.server.node_states import NodeStates
@@ -119,8 +116,9 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     chat_log = await _start_chat_log(opened, tasks, presence)
     services = _services(opened, rooms, keys, chat_log, restrictions)
     moderation = Moderation(services.chat, restrictions, opened.clock, hub.is_moderator)
-    own = _own(opened, services, moderation, hub)
-    below = _below(opened, services, own)
+    users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
+    own = own_services.build(opened, services, moderation, users_teller, hub)
+    below = _below(opened, services, own, users_teller)
     plane = messaging_plane.build(opened.settings, below, hub, tasks)
     control = _control_plane(opened, services, keys, own, hub)
     lag = LoopLag(metrics.loop_lag_seconds)
@@ -179,6 +177,7 @@ def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopL
         Ticker(sweeper.TICK_SECONDS, plane.sweeper.tick),
         Ticker(settings_teller.TICK_SECONDS, plane.settings_teller.tick),
         Ticker(viewers_teller.TICK_SECONDS, plane.viewers_teller.tick),
+        Ticker(users_teller.TICK_SECONDS, plane.users_teller.tick),
         Ticker(loop_lag.LAG_SECONDS, lag.observe),
         Ticker(memory_pressure.LOOK_SECONDS, plane.memory.look),
         Ticker(descriptors.LOOK_SECONDS, plane.descriptors.look),
@@ -253,28 +252,15 @@ async def _restrictions(opened: Adapters, hub: Hub, tasks: asyncio.TaskGroup) ->
     return restrictions
 
 
-def _own(opened: Adapters, services: Services, moderation: Moderation, hub: Hub) -> OwnServices:
-    chat, ids = services.chat, services.ids
-    originals = Originals(opened.bus)
-    replies = Replies(chat, originals, ids)
-    pins = Pins(chat, services.rooms, opened.store.rooms, opened.bus, originals, services.clock)
-    sent = opened.store.sent_messages
-    return OwnServices(
-        settings=services.settings,
-        moderation=moderation,
-        presence=hub.elsewhere,
-        posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
-        replies=replies,
-        pins=pins,
-    )
-
-
-def _below(opened: Adapters, services: Services, own: OwnServices) -> messaging_plane.Below:
+def _below(
+    opened: Adapters, services: Services, own: OwnServices, users_teller: UsersTeller
+) -> messaging_plane.Below:
     return messaging_plane.Below(
         chat=services.chat,
         settings=services.settings,
         restrictions=services.restrictions,
         own=own,
+        users_teller=users_teller,
         rooms=services.rooms,
         history=opened.bus,
         token_uses=opened.store.token_uses,
@@ -431,6 +417,7 @@ def _control_plane(
         kept_restrictions=opened.store.restrictions,
         connections=hub.connections_of_user,
         presence=hub.elsewhere,
+        users=own.users,
         clock=services.clock,
     )
     return ControlPlane(

@@ -62,6 +62,7 @@ class Operator:
             kept_restrictions=nothing,
             connections=nothing,
             presence=nothing,
+            users=nothing,
             clock=clock,
         )
         return self

@@ -51,6 +51,7 @@ class Operator:
             kept_restrictions=nothing,
             connections=nothing,
             presence=nothing,
+            users=nothing,
             clock=nothing,
         )
         call = GreenroomCall(

@@ -70,6 +70,27 @@ async def test_rooms_are_listed_by_their_users() -> None:
     assert found == whole
 
 
+async def test_users_are_listed() -> None:
+    """By their ids, page by page, with what the application says of them; a room must be there."""
+    api = Caller()
+    room = await api.created()
+    for user in ("carol", "alice", "bob", "alice"):
+        api.presence.joined(room, user)
+    first = await done(api, "ListUsers", roomIdentifier=room, maxResults=2)
+    assert first == {
+        "users": [
+            {"userId": "alice", "connections": 2, "attributes": {"color": "red"}},
+            {"userId": "bob", "connections": 1, "attributes": {"color": "red"}},
+        ],
+        "nextToken": "bob",
+    }
+    second = await done(api, "ListUsers", roomIdentifier=room, nextToken=first["nextToken"])
+    assert [each["userId"] for each in second["users"]] == ["carol"]
+    assert "nextToken" not in second
+    answer = await api.call("ListUsers", account=STRANGER, roomIdentifier=room)
+    assert answer.error() == (404, "ResourceNotFoundException")
+
+
 @pytest.mark.parametrize("token", ["x", "1.2", "1.2.", "1.2.a/b", "-1.2.abc", ""])
 async def test_a_token_that_was_not_answered(token: str) -> None:
     """It is refused by name."""

@@ -43,6 +43,7 @@ class OwnEvents:
         return event.event_name in (
             events.WELCOME,
             events.SETTINGS,
+            events.USERS,
             events.VIEWERS,
             events.YOU,
             events.MODERATION,
@@ -55,7 +56,7 @@ class OwnEvents:
         """
         told = event.attributes or {}
         try:
-            if event.event_name == events.VIEWERS:
+            if event.event_name in (events.VIEWERS, events.USERS):
                 # As often as they come and go nobody wants to read of it: `/viewers` asks.
                 return ""
             if event.event_name == events.YOU:

@@ -10,6 +10,7 @@ from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.settings import Settings
+from greenroom.chat.user_lists import UserLists
 from greenroom.clock import Clock
 from greenroom.control.greenroom.answers import (
     AccountAnswer,
@@ -56,6 +57,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     connections: Callable[[str, str], int]
     """How many a user has in a room, on all nodes."""
     presence: Elsewhere
+    users: UserLists
     clock: Clock
 
 

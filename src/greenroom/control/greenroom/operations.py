@@ -51,6 +51,7 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "ListReviews": GreenroomOperation(reviews.list_reviews, reads=True),
     "ListRoomStates": GreenroomOperation(room_states.list_room_states, reads=True),
     "ListTokenKeys": GreenroomOperation(token_keys.list_token_keys, reads=True),
+    "ListUsers": GreenroomOperation(room_states.list_users, reads=True),
     "MonitorUser": GreenroomOperation(restrictions.restricts(Kind.MONITOR)),
     "MuteUser": GreenroomOperation(restrictions.restricts(Kind.MUTE)),
     "PinMessage": GreenroomOperation(pins.pin_message),

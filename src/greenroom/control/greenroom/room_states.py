@@ -1,4 +1,4 @@
-"""How many are in rooms, over all nodes: of one, and of all that somebody is in."""
+"""Who is in rooms, over all nodes: how many, in one and in all, and which users by name."""
 
 import re
 
@@ -35,6 +35,27 @@ async def list_room_states(call: GreenroomCall) -> Result:
     if len(found) > limit:
         users, connections, room_arn = found[limit - 1]
         result["nextToken"] = f"{-users}.{-connections}.{room_arn.removeprefix(prefix)}"
+    return result
+
+
+async def list_users(call: GreenroomCall) -> Result:
+    """ListUsers: by their ids; who comes or goes meanwhile is on a later page, or is not."""
+    room, limit = call.room, call.number("maxResults", DEFAULT_PAGE)
+    await call.services.rooms.get(room)
+    after = call.optional_text("nextToken") or ""
+    found = await call.services.users.page(str(room), after, limit + 1)
+    result: Result = {
+        "users": [
+            {
+                "userId": each.user_id,
+                "connections": each.connections,
+                "attributes": each.attributes,
+            }
+            for each in found[:limit]
+        ]
+    }
+    if len(found) > limit:
+        result["nextToken"] = found[limit - 1].user_id
     return result
 
 

@@ -1,0 +1,59 @@
+"""Builds what Greenroom's own actions and operations work on: who is in rooms, what is posted."""
+
+import asyncio
+
+from greenroom.chat.moderation import Moderation
+from greenroom.chat.originals import Originals
+from greenroom.chat.pins import Pins
+from greenroom.chat.posting import Posting
+from greenroom.chat.presence import Presence
+from greenroom.chat.replies import Replies
+from greenroom.chat.user_lists import UserLists, UsersHere, UsersOfNodes
+from greenroom.control.ivschat.context import Services
+from greenroom.messaging.hub import Hub
+from greenroom.messaging.own_actions import OwnServices
+from greenroom.messaging.present_users import PresentUsers
+from greenroom.messaging.users_teller import UsersTeller
+from greenroom.server.adapters import Adapters
+
+
+def users_teller(
+    opened: Adapters,
+    services: Services,
+    hub: Hub,
+    presence: Presence | None,
+    tasks: asyncio.TaskGroup,
+) -> UsersTeller:
+    """Return what tells who comes and goes, by the lists of all nodes."""
+    here = PresentUsers(hub)
+    users: UserLists = UsersHere(here)
+    if presence is not None:
+        users = UsersOfNodes(here, presence, opened.bus, tasks)
+    return UsersTeller(
+        hub, services.settings, services.rooms, users, services.clock, services.ids, tasks
+    )
+
+
+def build(
+    opened: Adapters,
+    services: Services,
+    moderation: Moderation,
+    users: UsersTeller,
+    hub: Hub,
+) -> OwnServices:
+    """Return what the actions and the operations of Greenroom's own work on."""
+    chat, ids = services.chat, services.ids
+    originals = Originals(opened.bus)
+    replies = Replies(chat, originals, ids)
+    pins = Pins(chat, services.rooms, opened.store.rooms, opened.bus, originals, services.clock)
+    sent = opened.store.sent_messages
+    return OwnServices(
+        settings=services.settings,
+        moderation=moderation,
+        presence=hub.elsewhere,
+        users=users.users,
+        may_list=users.is_open,
+        posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
+        replies=replies,
+        pins=pins,
+    )
