@@ -75,10 +75,15 @@ def cases(plan: Plan) -> list[Case]:
             for how, rate in (("steady", 100), ("random", 100), ("steady", 10))
         ),
         Case(f"one at a time, {most:,} connections", _replace(load, connections=most), one),
-        Case(
-            f"{most // 10:,} rooms, {most:,} connections",
-            _replace(load, connections=most, rooms=most // 10, window=IN_FLIGHT_OVER_ROOMS),
-            one,
+        *(
+            Case(
+                f"{most // members:,} rooms, {most:,} connections",
+                _replace(
+                    load, connections=most, rooms=most // members, window=IN_FLIGHT_OVER_ROOMS
+                ),
+                one,
+            )
+            for members in (10, 2)
         ),
         Case(
             "one sender alone",

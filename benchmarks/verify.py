@@ -44,6 +44,7 @@ FANOUT = {
     ),
     "one at a time to 19,000 connections in one room": ("one at a time, {:,} connections", 20_000),
     "19,000 connections in 1,900 rooms": ("{1:,} rooms, {0:,} connections", 20_000),
+    "19,000 connections in 9,500 rooms": ("{2:,} rooms, {0:,} connections", 20_000),
 }
 """Rows of the README, and the case of the fan-out's table that each of them is."""
 
@@ -105,7 +106,7 @@ def check_review(plan: Plan, readme: str) -> Checked:
 
 def _case(plan: Plan, name: str, number: int) -> str:
     connections = plan.connections(number)
-    return name.format(connections, connections // 10)
+    return name.format(connections, connections // 10, connections // 2)
 
 
 def _columns(

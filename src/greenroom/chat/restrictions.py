@@ -129,6 +129,8 @@ class Restrictions:
 
     def ban(self, room: Arn, user_id: str) -> Restriction | None:
         """Return the ban of a user in a room, or None."""
+        if not self._of:
+            return None
         return self.held(str(room), room.account, user_id).get(Kind.BAN)
 
     async def keep(self, entry: Restriction) -> Restriction:
