@@ -183,7 +183,9 @@ async def test_a_proxy_header(header: bytes, address: str, relayed: bool, whole:
         writer.close()
 
 
-@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n", b"", b"PROXY\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.1\r\n", b"", b"PROXY\r\n", b"PROXY TCP4 192.0.2.1 "]
+)
 async def test_no_proxy_header(sent: bytes) -> None:
     """A connection that begins otherwise is closed, as one that ends before."""
     async with port(BEHIND) as opened:

@@ -7,6 +7,7 @@ so that what is to be refused is refused before a handshake costs anything.
 import asyncio
 import errno
 import functools
+import select
 import socket
 from collections.abc import Callable
 
@@ -32,6 +33,9 @@ PEEK_SECONDS = 0.02
 
 BATCH = 64
 """Connections accepted before the loop may do something else."""
+
+_NO_MORE = getattr(select, "POLLRDHUP", 0)
+"""Linux alone tells it while there is something unread."""
 
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
@@ -193,7 +197,7 @@ class Acceptor:
 
     async def _read_header(self, accepted: socket.socket, visit: Visit) -> None:
         """Take the PROXY header and not a byte more: what follows is TLS's, or HTTP's."""
-        seen = 0
+        seen, has_ended = 0, False
         while True:
             await readable(accepted.fileno())
             data = accepted.recv(MAXIMUM_BYTES, socket.MSG_PEEK)
@@ -201,16 +205,26 @@ class Acceptor:
             if header is not None:
                 break
             if len(data) == seen:
-                if not data:
+                if not data or has_ended:
                     raise ProxyFault("the connection ended")
-                # The rest is on its way; the kernel says only that something is there.
-                await asyncio.sleep(PEEK_SECONDS)
+                # What came before the end is looked at once more.
+                has_ended = _has_ended(accepted)
+                if not has_ended:
+                    # The rest is on its way; the kernel says only that something is there.
+                    await asyncio.sleep(PEEK_SECONDS)
             seen = len(data)
         accepted.recv(header.size)
         # Of a header without an address nobody knows whose words follow: they are not the proxy's.
         visit.is_relayed = not header.address
         if header.address:
             self._visitors.enter_behind_proxy(visit, header.address, self._clock.monotonic())
+
+
+def _has_ended(accepted: socket.socket) -> bool:
+    """Return whether the other side sends nothing more, where the system can tell."""
+    poll = select.poll()
+    poll.register(accepted, _NO_MORE)
+    return bool(poll.poll(0))
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
