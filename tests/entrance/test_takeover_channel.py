@@ -68,9 +68,10 @@ async def test_no_step(pair: tuple[Channel, Channel]) -> None:
     """Silence, nonsense and an end are told apart."""
     with pytest.raises(PeerRefused, match="no answer within"):
         await pair[1].receive(Step.PREPARED, 0.01)
-    pair[0]._connection.send(b"nonsense")
-    with pytest.raises(PeerRefused, match="not understood"):
-        await pair[1].receive(Step.PREPARED, 1)
+    for said in (b"nonsense", b'{"step": "\xff"}'):
+        pair[0]._connection.send(said)
+        with pytest.raises(PeerRefused, match="not understood"):
+            await pair[1].receive(Step.PREPARED, 1)
     pair[0].close()
     with pytest.raises(PeerGone):
         await pair[1].receive(Step.PREPARED, 1)

@@ -88,6 +88,7 @@ def test_versions() -> None:
     peers.hear(About.STATE, encode(NodeState(node="a", version=__version__)))
     peers.hear(About.STATE, encode(NodeState(node="b", version="9.9.9")))
     peers.hear(About.STATE, b"nothing of the kind")
+    peers.hear(About.STATE, encode(NodeState(node="c")).replace(b"c", b"\xff"))
     assert states.versions == 2
     clock.advance(SILENT_SECONDS - 1)
     peers.hear(About.STATE, encode(NodeState(node="a", version=__version__)))

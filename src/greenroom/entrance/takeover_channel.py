@@ -138,7 +138,7 @@ class Channel:
             raise PeerGone("its end came")
         try:
             return msgspec.json.decode(data, type=Packet)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise PeerRefused("what it says is not understood") from None
 
     async def gone(self, seconds: float) -> None:

@@ -70,7 +70,7 @@ def decode(payload: bytes) -> NodeState:
     """Return what a node has told.
 
     Raises:
-        msgspec.DecodeError: it is nothing of the kind.
+        msgspec.DecodeError, UnicodeDecodeError: it is nothing of the kind.
     """
     return _decoder.decode(payload)
 
@@ -109,7 +109,7 @@ class NodeStates:
     def _heard(self, payload: bytes) -> None:
         try:
             told = decode(payload)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             # Counted where announcements of presence are: it is the same stranger.
             return
         if len(self._others) < MOST_NODES or told.node in self._others:

@@ -100,6 +100,7 @@ class TestLast:
             ({"error": {"err_code": 10059, "description": "not found"}}, "read: not found$"),
             ({}, "cannot be read: $"),
             (b"<html>", "what is no answer$"),
+            (b'{"error": "\xff"}', "what is no answer$"),
             (NoAnswer("no server"), "^no server$"),
         ],
     )
@@ -171,7 +172,7 @@ class TestStreams:
         ("answer", "why"),
         [
             ({"error": {"err_code": 10059}}, "ROOMS_03 is not there"),
-            (b"<html>", "malformed"),
+            (b"<html>", "no answer$"),
             (NoAnswer("no server"), "no server"),
         ],
     )

@@ -222,6 +222,7 @@ def test_what_others_send_does_not_count(request_id: str) -> None:
     ledger.send(0, now=0)
     seen(ledger, sight, request_id)
     assert ledger.position(b"not JSON") == FOREIGN
+    assert ledger.position(b'{"Type": "\xff"}') == FOREIGN
     assert (ledger.received, sight.seen) == (0, 0)
 
 

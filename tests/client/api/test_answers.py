@@ -109,7 +109,7 @@ def test_results() -> None:
     """An empty body is one without members; what is no object is an error."""
     assert body_of(answer(200, {"a": 1})) == {"a": 1}
     assert body_of(answer(204)) == {}
-    for body in (b"<html>", b"[]"):
+    for body in (b"<html>", b"[]", b'{"a": "\xff"}'):
         with pytest.raises(IvschatError, match="not a JSON object") as refused:
             body_of(answer(200, body, x_amzn_requestid="id"))
         assert (refused.value.code, refused.value.status_code) == ("UnknownError", 200)

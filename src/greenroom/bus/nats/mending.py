@@ -11,7 +11,7 @@ import msgspec
 
 from greenroom.bus.nats.connection import Connection, NoAnswer, Options
 from greenroom.bus.nats.provided import streams
-from greenroom.bus.nats.stored import ask
+from greenroom.bus.nats.stored import ask_for
 from greenroom.bus.nats.survey import StreamFound
 
 RAISED = ("num_replicas", "max_bytes", "max_age")
@@ -68,12 +68,11 @@ async def perform(connection: Connection, step: Step) -> None:
         MendingFailed: JetStream refused it, or did not answer.
     """
     try:
-        answer = await ask(connection, step.subject, step.question)
+        answer = await ask_for(connection, step.subject, step.question, _Answer)
     except NoAnswer as silent:
         raise MendingFailed(f"{step.words}: {silent}") from None
-    refused = msgspec.json.decode(answer, type=_Answer).error
-    if refused is not None:
-        raise MendingFailed(f"{step.words}: {refused.description}")
+    if answer.error is not None:
+        raise MendingFailed(f"{step.words}: {answer.error.description}")
 
 
 class _Error(msgspec.Struct):

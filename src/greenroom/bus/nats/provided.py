@@ -12,7 +12,7 @@ import msgspec
 from greenroom.bus.base import BusRefused
 from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.connection import Connection, NoAnswer, Options
-from greenroom.bus.nats.stored import NO_STREAM, ask
+from greenroom.bus.nats.stored import NO_STREAM, ask_for
 from greenroom.bus.streams import KEPT_SECONDS
 
 REPLICAS = 3
@@ -222,11 +222,7 @@ async def _info(
 
 
 async def _api(connection: Connection, subject: str, question: Config) -> _Answer:
-    answer = await ask(connection, subject, question)
-    try:
-        found = msgspec.json.decode(answer, type=_Answer)
-    except msgspec.MsgspecError:
-        raise NoAnswer(f"{subject} answers what is no answer") from None
+    found = await ask_for(connection, subject, question, _Answer)
     if found.code in FINAL:
         raise BusRefused(FINAL[found.code])
     return found

@@ -7,6 +7,7 @@ that has not got the newest messages yet.
 import asyncio
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +16,8 @@ from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.codec import Undecodable, decode_batch
 from greenroom.bus.nats.connection import Connection, NoAnswer
 from greenroom.bus.streams import Stored, StreamState, StreamUnavailable
+
+T = TypeVar("T")
 
 ANSWER_SECONDS = 2.0
 """How long an answer may take; a part of one that has many."""
@@ -71,17 +74,29 @@ async def ask(connection: Connection, subject: str, question: Mapping[str, objec
     return answer
 
 
+async def ask_for(
+    connection: Connection, subject: str, question: Mapping[str, object], kind: type[T]
+) -> T:
+    """Ask JetStream's API; return its answer as the kind of value that it is to be.
+
+    Raises:
+        NoAnswer: there is none, or what answers is no JetStream.
+    """
+    answer = await ask(connection, subject, question)
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise NoAnswer(f"{subject} answers what is no answer") from None
+
+
 async def last(connection: Connection, stream: str, subject: str) -> Message | None:
     """Return the newest message of a subject, None when there is none.
 
     Raises:
         NoAnswer: the stream has no leader now, or no such stream is there.
     """
-    answer = await ask(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-    try:
-        found = msgspec.json.decode(answer, type=_Last)
-    except msgspec.MsgspecError:
-        raise NoAnswer(f"{stream} answers what is no answer") from None
+    question = {"last_by_subj": subject}
+    found = await ask_for(connection, f"STREAM.MSG.GET.{stream}", question, _Last)
     if found.message is None:
         if found.error is not None and found.error.err_code == NO_MESSAGE:
             return None
@@ -171,9 +186,9 @@ class StoredStreams:
 
     async def state(self, stream: int) -> StreamState:
         try:
-            answer = await ask(self._connection, f"STREAM.INFO.{subjects.stream_name(stream)}", {})
-            found = msgspec.json.decode(answer, type=_Info)
-        except (NoAnswer, msgspec.MsgspecError) as error:
+            name = subjects.stream_name(stream)
+            found = await ask_for(self._connection, f"STREAM.INFO.{name}", {}, _Info)
+        except NoAnswer as error:
             raise StreamUnavailable(str(error)) from None
         if found.state is None:
             raise StreamUnavailable(f"{subjects.stream_name(stream)} is not there")

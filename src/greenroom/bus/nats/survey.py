@@ -13,7 +13,7 @@ from greenroom.bus.figures import StreamsFound
 from greenroom.bus.nats import headers
 from greenroom.bus.nats.connection import Connection, NoAnswer, Options
 from greenroom.bus.nats.provided import differences, streams
-from greenroom.bus.nats.stored import NO_STREAM, ask
+from greenroom.bus.nats.stored import NO_STREAM, ask_for
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -121,12 +121,9 @@ async def _look(
 ) -> StreamFound:
     name, before = str(want["name"]), wall_ns()
     try:
-        answer = await ask(connection, f"STREAM.INFO.{name}", {})
-        info = msgspec.json.decode(answer, type=_Info)
+        info = await ask_for(connection, f"STREAM.INFO.{name}", {}, _Info)
     except NoAnswer as silent:
         return StreamFound(name=name, why=str(silent))
-    except msgspec.MsgspecError:
-        return StreamFound(name=name, why="what answers is no JetStream")
     if info.error is not None:
         missing = info.error.err_code == NO_STREAM
         return StreamFound(name=name, missing=missing, why="" if missing else _words(info.error))

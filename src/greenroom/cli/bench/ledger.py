@@ -85,7 +85,7 @@ class Ledger:
     def _read(self, payload: bytes) -> int:
         try:
             frame = _DECODER.decode(payload)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return FOREIGN
         number = self._number(frame.request_id)
         if frame.type == "ERROR":

@@ -50,7 +50,7 @@ def body_of(answer: Answer) -> dict[str, object]:
     """
     try:
         return msgspec.json.decode(answer.body or b"{}", type=dict[str, object])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise IvschatError(
             "UnknownError",
             "the answer is not a JSON object",
