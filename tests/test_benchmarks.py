@@ -262,7 +262,7 @@ def test_cluster(tiny: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     """
     monkeypatch.setattr(cluster_peers, "RECIPES", cluster_peers.RECIPES[:1])
     monkeypatch.setattr(cluster_peers, "redis_program", _not_here)
-    plan = msgspec.structs.replace(tiny, only="one at a time|echo", seconds=0.4)
+    plan = msgspec.structs.replace(tiny, only="one at a time|echo")
     starting = _small_stage(tmp_path / "servers")
     parts = {
         table.name: (table, raw)
