@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from greenroom.demo.page import BODY_BYTES, Demo
+from greenroom.settings.load import load
+from greenroom.settings.values import SettingsRefused
 
 READY = SimpleNamespace(
     api_url="http://127.0.0.1:8470",
@@ -96,6 +98,17 @@ async def test_the_page() -> None:
     assert not any(name.startswith("access-control") for name in headers)
     status, headers, _ = await Browser().ask("/demo/greenroom-chat.js", "HEAD")
     assert (status, headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+
+
+async def test_the_demo_of_a_service() -> None:
+    """It is below the service's base path, and refuses to stand where others come by."""
+    for base_path in ("", "/chat"):
+        given = {"data_dir": "/nowhere", **({"base_path": base_path} if base_path else {})}
+        demo = Demo.of(load(given, {}, None))
+        demo.sign_with(READY)  # type: ignore[arg-type]
+        assert demo.url == f"{HERE}{base_path}/demo/"
+    with pytest.raises(SettingsRefused, match="trusted_proxies"):
+        Demo.of(load({"data_dir": "/nowhere", "trusted_proxies": "127.0.0.1"}, {}, None))
 
 
 async def test_where_it_is() -> None:

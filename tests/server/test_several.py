@@ -5,6 +5,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,84 @@ async def test_a_process_that_the_system_does_not_make(
         with pytest.raises(StartFailed, match="process 1 cannot be made: Cannot allocate memory"):
             await service._start(None)
     assert [each.fileno() for each in pair] == [-1, -1]
+
+
+class Running:
+    """A double of the supervisor: nothing runs any more when it was killed."""
+
+    def __init__(self) -> None:
+        self.running: tuple[object, ...] = ("a process",)
+        self.ending = False
+        self.killed = 0
+
+    def kill(self) -> None:
+        self.killed += 1
+        self.running = ()
+
+    def tick(self) -> None: ...
+
+
+async def served(
+    service: _Service, monkeypatch: pytest.MonkeyPatch, **steps: Any
+) -> tuple[Running, list[str]]:
+    """Run a service whose steps are the test's; return what was done."""
+    done: list[str] = []
+    supervisor: Any = Running()
+
+    def step(name: str) -> Any:
+        async def waited(*_: object) -> None:
+            done.append(name)
+            steps.get(name, lambda: None)()
+
+        return waited
+
+    service._supervisor = supervisor
+    monkeypatch.setattr(service, "_start", step("start"))
+    monkeypatch.setattr(service, "_serve", step("serve"))
+    monkeypatch.setattr(service, "_announce", lambda *_: done.append("announce"))
+    monkeypatch.setattr(service._ticker, "start", lambda: done.append("tick"))
+    monkeypatch.setattr(service._ticker, "stop", lambda: done.append("no tick"))
+    monkeypatch.setattr(service._offer, "close", lambda: done.append("no offer"))
+
+    def end() -> None:
+        supervisor.running = ()
+
+    steps.setdefault("serve", end)
+    async with asyncio.timeout(20):
+        await service.run(None, lambda _: None)
+    return supervisor, done
+
+
+async def test_a_life(service: _Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts, is announced, serves, and lets go of what it had."""
+    supervisor, done = await served(service, monkeypatch)
+    assert done == ["tick", "start", "announce", "serve", "no tick", "no offer"]
+    assert supervisor.killed == 0
+
+
+async def test_a_life_that_ends_while_it_starts(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not announced."""
+    steps = {"start": lambda: setattr(service._supervisor, "ending", True)}
+    _, done = await served(service, monkeypatch, **steps)
+    assert done == ["tick", "start", "serve", "no tick", "no offer"]
+
+
+async def test_a_life_that_fails(service: _Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes are ended, and waited for, whatever it was."""
+
+    def fail() -> None:
+        raise KeyError("fault")
+
+    seen: list[int] = []
+    kill = Running.kill
+
+    def killed(running: Running) -> None:
+        seen.append(1)
+        kill(running)
+
+    monkeypatch.setattr(Running, "kill", killed)
+    with pytest.raises(KeyError, match="fault"):
+        await served(service, monkeypatch, serve=fail)
+    assert seen == [1]

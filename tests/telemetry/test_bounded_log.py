@@ -156,6 +156,9 @@ def test_a_64_of_ipv6_is_one_address(lines: BoundedLog, timers: Timers, logs: li
         refuse(lines, f"192.0.2.{number}")
     timers.advance(QUIET_SECONDS)
     assert logs[1]["address"] == "2001:db8::63"
+    assert bounded_log._site("fe80::1%eth0") == bounded_log._site("fe80::2%eth1")
+    assert bounded_log._site("fe80:0:0:1::1") != bounded_log._site("fe80::1%eth0")
+    assert bounded_log._site("192.0.2.1") != bounded_log._site("192.0.2.2")
 
 
 def crash() -> None:
