@@ -274,6 +274,23 @@ async def test_a_file_is_rotated_for_what_comes(tmp_path: Path) -> None:
     assert [lines(each)[0]["requestId"] for each in kept] == ["0", "1", "2"]
 
 
+async def test_no_file_is_rotated_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk did not take at once goes on in the same file."""
+    log = AuditLog(tmp_path / "audit.log", Rotation(bytes=10_000))
+    asked: list[int] = []
+    monkeypatch.setattr(log._file, "rotate_if_due", asked.append)
+    write = log._file.write
+    monkeypatch.setattr(log._file, "write", lambda data: write(data[:50]) + data[50:])
+    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 0.001)
+    log.start()
+    await log.record(entry(0))
+    await log.close()
+    assert lines(tmp_path / "audit.log")[0]["requestId"] == "0"
+    assert asked == [len(encoded(entry(0)))]
+
+
 async def test_what_comes_after_the_end_is_counted(tmp_path: Path) -> None:
     """A line that nobody writes any more is lost, and does not wait."""
     log = AuditLog(tmp_path / "audit.log")

@@ -17,7 +17,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.aws import query, query_service, query_xml, shapes
+from greenroom.aws import constraints, query, query_service, query_xml, shapes
 from greenroom.aws.rest_json import Response
 from greenroom.model.errors import (
     InvalidSignatureException,
@@ -400,3 +400,12 @@ def test_maps(values: dict[str, str], found: dict[str, str] | None) -> None:
             query.parse(with_a_map(), form)
         return
     assert query.parse(with_a_map(), form) == {"Pairs": found}
+
+
+def test_words_of_iam_are_ascii() -> None:
+    """What is a word in a pattern of the model is one of ASCII; elsewhere it is any."""
+    plain: dict[str, Any] = {"type_name": "string", "metadata": {"pattern": r"\w+"}, "enum": ()}
+    shape = shapes.StringShape(name="K", serialization={}, **plain)
+    assert constraints.check(shape, "anna", "name", query.WORDING) == []
+    assert constraints.check(shape, "änna", "name", query.WORDING)
+    assert constraints.check(shape, "änna", "name") == []

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ import structlog.testing
 from greenroom.bus.base import Deliver, Disconnect
 from greenroom.chatlog.tail import (
     LEASE_PAUSE,
+    LEFT_TIMES,
     LONGEST_ARN,
     LONGEST_PAUSE,
     Cause,
@@ -467,3 +469,13 @@ def test_how_long_an_arn_may_be() -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - which words are looked at below
         arn_of("x" * LONGEST_ARN)
     assert "longer than any" not in str(refused.value)
+
+
+def test_who_has_his_part_leaves_it_to_others() -> None:
+    """For some turns, then he tries; and so again."""
+    tail: Any = Mock(_left=0)
+    tail._share.is_full.return_value = True
+    turns = [Tail._tries(tail) for _ in range(2 * (LEFT_TIMES + 1))]
+    assert turns == ([False] * LEFT_TIMES + [True]) * 2
+    tail._share.is_full.return_value = False
+    assert Tail._tries(tail)

@@ -7,8 +7,10 @@ Covers: greenroom.model.kept_frame, greenroom.storage.history, greenroom.storage
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from greenroom.model.kept_frame import KeptFrame
-from greenroom.storage.base import Store
+from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.history import Kept, Query, StoredFrame
 from tests.stand_ins.values import new_account
 
@@ -125,3 +127,19 @@ async def test_what_is_removed(store: Store) -> None:
     await store.history.forget(room)
     assert (await store.history.newest(room, 9)).frames == ()
     assert room not in {each.room for each in await store.history.extents("", 10_000)}
+
+
+async def test_closed(store: Store) -> None:
+    """A store that was closed says so, whatever is asked for."""
+    await store.close()
+    calls = (
+        store.history.newest("room", 9),
+        store.history.messages("room", Query(), 9),
+        store.history.number("room", "a"),
+        store.history.extents("", 9),
+        store.history.trim("room", 1, 1),
+        store.history.forget("room"),
+    )
+    for each in calls:
+        with pytest.raises(StorageUnavailable):
+            await each

@@ -7,11 +7,15 @@ Covers: greenroom.model.sent_message, greenroom.storage.memory.sent_messages,
 
 import asyncio
 import itertools
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 
 from greenroom.model.sent_message import KEPT_MS, PENDING_MS, SentMessage
 from greenroom.storage.base import Store
+from greenroom.storage.postgres.sent_messages import PostgresSentMessages
+from greenroom.storage.rules import PRUNE_EVERY
 from tests.stand_ins.values import NOW
 
 _keys = itertools.count()
@@ -74,3 +78,17 @@ def test_for_how_long_it_is_waited_for() -> None:
     assert pending.is_pending(NOW + PENDING_MS - 1)
     assert not pending.is_pending(NOW + PENDING_MS)
     assert not settled(pending).is_pending(NOW)
+
+
+async def test_what_is_over_is_swept_now_and_then() -> None:
+    """In PostgreSQL beside the calls, twice as many as have come since."""
+    database: Any = Mock(write=AsyncMock(return_value=None))
+    messages = PostgresSentMessages(database)
+    for _ in range(PRUNE_EVERY - 1):
+        await messages.claim(sent())
+    database.aside.assert_not_called()
+    for _ in range(PRUNE_EVERY + 1):
+        await messages.claim(sent())
+    assert [each.args[1:] for each in database.aside.mock_calls] == [
+        (NOW - KEPT_MS, 2 * PRUNE_EVERY)
+    ] * 2

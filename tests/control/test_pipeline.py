@@ -15,6 +15,7 @@ from greenroom.control.request_body import BODY_BYTES
 from greenroom.control.trail import Trail
 from greenroom.identities.callers import Caller as Identity
 from greenroom.identities.callers import root_principal
+from greenroom.model.errors import InternalServerException
 from greenroom.model.quotas import RateProfile
 from greenroom.storage.base import StorageUnavailable
 from tests.stand_ins.caller import ACCOUNT, STRANGER, Caller
@@ -127,6 +128,19 @@ async def test_storage_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with capture_logs() as logs:
         answer = await Caller().call("ListRooms")
     assert answer.error() == (503, "ServiceUnavailableException")
+    assert [entry["event"] for entry in logs] == ["request failed", "request answered"]
+
+
+async def test_a_failure_of_ours_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is told by its name."""
+
+    async def fail(_: object) -> dict[str, object]:
+        raise InternalServerException("told")
+
+    monkeypatch.setitem(HANDLERS, "ListRooms", fail)
+    with capture_logs() as logs:
+        answer = await Caller().call("ListRooms")
+    assert answer.error() == (500, "InternalServerException")
     assert [entry["event"] for entry in logs] == ["request failed", "request answered"]
 
 

@@ -4,13 +4,15 @@ import asyncio
 import json
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from greenroom.audit.log import AuditLog
 from greenroom.bus.base import BusUnavailable, Disconnect, Grant
 from greenroom.messaging import edge as edge_module
-from greenroom.messaging.actions import PERFORMERS, Actions
+from greenroom.messaging.actions import _COMMANDING, PERFORMERS, Actions
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.quotas import BY_NAME as QUOTAS
 from greenroom.protocol.actions import ACTIONS, BY_NAME, OPERATIONS, Action, DisconnectUser
@@ -134,3 +136,37 @@ async def test_messages_whose_outcome_is_open_hold_up_nothing(
         assert sorted(each["RequestId"] for each in frames) == ["0", "1", "2", "3", "4"]
         assert {each["ErrorCode"] for each in frames} == {503}
         assert transport.is_reading()
+
+
+@pytest.mark.parametrize("known", [True, False, None])
+def test_who_may_command(known: bool | None) -> None:
+    """Only of a moderator it matters whether the room has commands; then what is known is said."""
+    actions: Any = Mock()
+    actions._own.settings.has_commands.return_value = known
+    claims: Any = Mock(capabilities={"SEND_MESSAGE"}, room_arn="arn")
+    assert Actions._has_commands(actions, claims) is False
+    claims.capabilities = set(_COMMANDING)
+    assert Actions._has_commands(actions, claims) is known
+    actions._own.settings.has_commands.assert_called_once_with("arn")
+
+
+@pytest.mark.parametrize("unanswered", [0, edge_module.MOST_UNANSWERED - 1, 128])
+async def test_what_was_waited_for_may_have_its_place(unanswered: int) -> None:
+    """Its outcome is told when it comes, while the next frames are handled; up to a bound."""
+    loop = asyncio.get_running_loop()
+    placed: asyncio.Future[None] = loop.create_future()
+    edge: Any = Mock(_unanswered=unanswered, _busy=True)
+
+    async def place() -> Any:
+        return placed
+
+    waiting = asyncio.create_task(edge_module.Edge._wait(edge, place(), [], 3))
+    await settle()
+    is_full = unanswered >= edge_module.MOST_UNANSWERED
+    assert waiting.done() is not is_full
+    assert edge._queue.call_count == (0 if is_full else 1)
+    placed.set_result(None)
+    await waiting
+    edge._handle.assert_called_once_with([], 3)
+    edge._resume.assert_called_once_with()
+    edge._drop.assert_not_called()

@@ -125,6 +125,9 @@ async def test_help_and_unknown_commands() -> None:
         ann = await connected(made, "ann")
         for command in ("/help", "/"):
             assert "/timeout USER 10m [REASON]" in (await answer(ann, command))["Content"]
+        asked = {"Action": "greenroom:HELP", "RequestId": "h"}
+        (told,) = [each for each in await do(*ann, asked) if each["RequestId"] == "h"]
+        assert "/timeout USER 10m [REASON]" in told["Attributes"]["Result"]
         error = await answer(ann, "/dance")
         assert error["ErrorMessage"].startswith("Commands: /timeout /mute")
 

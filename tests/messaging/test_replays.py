@@ -6,6 +6,9 @@ Covers: greenroom.chat.history, greenroom.messaging.views
 import json
 from typing import Any
 
+import pytest
+
+from greenroom.bus.base import Deliver
 from greenroom.chat import history
 from greenroom.model.chat_token import IVS_CAPABILITIES
 from greenroom.model.restriction import Kind
@@ -222,3 +225,12 @@ async def test_a_reader_gets_what_it_began_with() -> None:
         transport.queued = most + 1
         eve.pause_writing()
         assert not eve.is_open
+
+
+def test_how_much_is_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many bytes, the last of them included."""
+    monkeypatch.setattr(history, "MOST_BYTES", 6)
+    for text, shown in ((b"abc", 2), (b"abcd", 1)):
+        kept = [Deliver(text, "SendMessage", id=f"m{number}") for number in range(3)]
+        frames, more = history._messages(kept, 9, lambda envelope: envelope.payload)
+        assert (frames, more) == ([text] * shown, True)

@@ -1,6 +1,7 @@
 import gc
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -252,3 +253,14 @@ def test_the_bound_itself_may_be_used() -> None:
         garbage.pass_by(1, busy=1)
         watch.look()
         assert (garbage.machine.freed, watch.pressed) == (left, False)
+
+
+def test_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the C library; where it cannot, nothing happens."""
+    library = Mock()
+    monkeypatch.setattr("ctypes.CDLL", library)
+    memory_pressure.give_back()
+    library.return_value.malloc_trim.assert_called_once_with(0)
+    for error in (OSError, AttributeError):
+        library.side_effect = error
+        memory_pressure.give_back()

@@ -268,3 +268,24 @@ async def test_a_chat_log_begins_where_the_last_one_ended(
         await finish()
         wanted = (*wanted, 60)
     finishing.assert_awaited_once_with(*wanted)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("present", [True, False])
+async def test_who_watches_streams(
+    monkeypatch: pytest.MonkeyPatch, shared: bool, present: bool
+) -> None:
+    """A node that has streams with others, and knows how many those are."""
+    made, tasks = Mock(), Mock()
+    monkeypatch.setattr(node_module, "StreamWatch", made)
+    opened = Mock() if shared else Mock(shared=None)
+    presence: Any = Mock(nodes=3) if present else None
+    task = node_module._watching(opened, presence, tasks)
+    if shared and present:
+        assert task is tasks.create_task.return_value
+        look, metrics, nodes = made.call_args.args
+        assert (look, metrics, nodes()) == (opened.shared.look_at_streams, opened.metrics, 3)
+        tasks.create_task.assert_called_once_with(made.return_value.run.return_value)
+    else:
+        assert task is None
+        tasks.create_task.assert_not_called()

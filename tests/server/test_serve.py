@@ -244,11 +244,15 @@ async def test_a_drain_waits_for_what_the_bus_does_not_know_yet(
     assert hub.mock_calls[-1] == call.drain()
 
 
+@pytest.mark.parametrize("number", [None, 1, 2])
 @pytest.mark.parametrize("predecessor", ["none", "old", "new"])
 def test_who_is_told_of_a_start(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, predecessor: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, predecessor: str, number: int | None
 ) -> None:
-    """Commands, who started it, systemd, and whom it takes over; who may take it over first."""
+    """Of several processes the first tells commands and the log, and each of them the rest.
+
+    Commands, who started it, systemd, and whom it takes over; who may take it over first.
+    """
     all_ = Mock()
     monkeypatch.setattr(systemd, "notify", all_.notify)
     monkeypatch.setattr(serve, "_warn", all_.warn)
@@ -261,11 +265,13 @@ def test_who_is_told_of_a_start(
     data.mkdir()
     ready = Ready(1, "http://h", "ws://h", "http://h/health", str(data), None, "", "", True, "", "")
     monkeypatch.setattr(serve, "description", lambda *_: ready)
-    all_.opened.parts.link = None
+    all_.opened.parts.link = None if number is None else Mock(number=number)
     before = None if predecessor == "none" else all_.before
     all_.before.names_successor = predecessor == "new"
     serve._started(all_.opened, all_.offer, before, all_.announce)
-    assert address_file.read(data) == address_file.Address("http://h")
+    is_first = number in (None, 1)
+    assert address_file.read(data) == (address_file.Address("http://h") if is_first else None)
+    assert all_.warn.called is is_first
     told = [each for each in calls_of(all_) if each not in ("set_threshold", "warn")]
     assert (
         told

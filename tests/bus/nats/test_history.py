@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -306,3 +308,15 @@ async def test_a_room_whose_last_message_is_too_old(nodes: list[NatsBus], reads:
     del reads[:]
     assert not (await since(second, 1)).complete
     assert reads == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(NoAnswer("why"), "why"), (TimeoutError(), "it takes too long")]
+)
+async def test_what_cannot_be_read_is_told(error: Exception, reason: str) -> None:
+    """Whoever asked is shown what there is; the log says why there is no more."""
+    kept: Any = Mock(_turn=asyncio.Lock(), _read=AsyncMock(side_effect=error))
+    await history.StreamHistory._fill(kept, "room")
+    kept._rooms.figures.tell.assert_called_once_with(
+        "a room's history cannot be read now", reason=reason
+    )

@@ -498,3 +498,14 @@ async def test_without_a_connection(scene: Scene) -> None:
     scene.hear(1, 0, scene.around.sent[0].body)
     assert await outcome == 1
     assert scene.attempts[-1] == [b"2"]
+
+
+async def test_a_batch_is_bounded_by_its_bytes() -> None:
+    """What would be too much waits for the next one."""
+    scene = Scene()
+    for _ in range(4):
+        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        grant = partial(scene._grant, b"x" * (Around.most_bytes // 2))
+        scene.line.waiting.append(Publication(grant, future, scene.around.seconds + 10))
+    granted, envelopes = scene.line._granted()
+    assert (len(granted), len(envelopes), len(scene.line.waiting)) == (2, 2, 2)

@@ -148,6 +148,7 @@ async def test_a_stream_without_a_leader_holds_up_only_itself() -> None:
     found = await provide_again(deaf, OPTIONS, lambda: 10**9, before)
     assert [number for number, ahead in enumerate(found) if ahead == 7] == [3, 16]
     assert found.count(4 * 10**9) == 15
+    assert deaf.copies == 1
     with pytest.raises(NoAnswer):
         await provide(deaf, OPTIONS, lambda: 0)
 

@@ -420,3 +420,18 @@ def test_only_the_last_declaration_counts(first: Declared, second: Declared) -> 
         assert await effect(one) == await effect(other)
 
     asyncio.run(check())
+
+
+async def test_keys_of_others_stay_where_they_are(store: Store) -> None:
+    """Neither those of another account nor those that nobody declared keep any other from going."""
+    identities = store.identities
+    theirs = Declared(
+        users=(user(account=OTHER, id="AIDAother"),), keys=(key("AKIA0", account=OTHER),)
+    )
+    await identities.apply(OTHER, theirs)
+    await identities.apply(ACCOUNT, Declared(users=(user(),), keys=(key("AKIA2"),)))
+    await identities.create_access_key(key("AKIA1"))
+    changes = await identities.apply(ACCOUNT, Declared(users=(user(),)))
+    assert told(changes) == ("delete access key AKIA2 of user anna",)
+    assert (await identities.find_access_key("AKIA0")).account == OTHER
+    assert (await identities.find_access_key("AKIA1")).user_name == "anna"
