@@ -109,6 +109,7 @@ def test_rooms_are_made_seen_changed_and_deleted(command: Command) -> None:
     assert f"stage  {room_id}" in said(command("rooms"))
     listed = json.loads(said(command("rooms", "--json")))
     assert [each["arn"] for each in listed if each["name"] == "stage"] == [arn]
+    assert {(each["users"], each["connections"]) for each in listed} == {(0, 0)}
     for name in ("stage", room_id, arn):
         shown = json.loads(said(command("room", "show", name, "--json")))
         assert shown["arn"] == arn

@@ -109,6 +109,10 @@ class Api:
         self._local = _OfThread()
         self._connections: list[http.client.HTTPConnection] = []
 
+    def of(self, service: str) -> "Api":
+        """Return the same for another of the service's APIs."""
+        return Api(self.endpoint, self._key, self._region, service)
+
     def call(self, operation: str, **parameters: object) -> dict[str, object]:
         """Return an operation's result; throttled requests are repeated for a while.
 

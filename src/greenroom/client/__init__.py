@@ -30,11 +30,15 @@ from greenroom.client.api.results import (
     LoggingConfiguration,
     LoggingConfigurationPage,
     MessageReviewHandler,
+    PresentUser,
     Room,
     RoomPage,
+    RoomState,
+    RoomStatePage,
     RoomSummary,
     S3DestinationConfiguration,
     Tags,
+    UserPage,
 )
 from greenroom.client.chat_room import ChatRoom
 from greenroom.client.entities import (
@@ -50,6 +54,7 @@ from greenroom.client.entities import (
     RequestTimeout,
     SendMessageRequest,
 )
+from greenroom.client.greenroom import Greenroom
 from greenroom.client.ivschat import Ivschat
 from greenroom.protocol.received import ChatEvent, ChatMessage, ChatUser
 
@@ -76,6 +81,7 @@ __all__ = [
     "DisconnectUserRequest",
     "FieldProblem",
     "FirehoseDestinationConfiguration",
+    "Greenroom",
     "HttpOptions",
     "Identified",
     "InternalServerException",
@@ -88,11 +94,14 @@ __all__ = [
     "ParamValidation",
     "ParameterError",
     "PendingVerification",
+    "PresentUser",
     "RequestTimeout",
     "ResourceNotFoundException",
     "RetryDelayOptions",
     "Room",
     "RoomPage",
+    "RoomState",
+    "RoomStatePage",
     "RoomSummary",
     "S3DestinationConfiguration",
     "SendMessageRequest",
@@ -100,5 +109,6 @@ __all__ = [
     "Tags",
     "ThrottlingException",
     "TimeoutExceeded",
+    "UserPage",
     "ValidationException",
 ]

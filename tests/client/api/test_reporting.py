@@ -37,7 +37,7 @@ class Stream:
 def told(operation: str, **params: object) -> str:
     """Return what is told of a request."""
     stream = Stream()
-    report(stream, OPERATIONS[operation], params, 200, 0.1234, 2)
+    report(stream, "ivschat", OPERATIONS[operation], params, 200, 0.1234, 2)
     (line,) = stream.told
     return line
 
@@ -48,7 +48,7 @@ def test_where_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
     line = "[AWS ivschat - 0.123s 0 retries] list_rooms()"
     with caplog.at_level(logging.INFO):
         for each in (console, stream, logger):
-            report(each, OPERATIONS["ListRooms"], {}, None, 0.1234, 0)
+            report(each, "ivschat", OPERATIONS["ListRooms"], {}, None, 0.1234, 0)
     assert (console.told, stream.told) == ([line], [line + "\n"])
     assert [record.getMessage() for record in caplog.records] == [line]
 

@@ -16,6 +16,9 @@ _SHOWN = {
 }
 
 
+_EMPTY: Members = {"users": 0, "connections": 0}
+
+
 def _limits(command: "click.decorators.FC") -> "click.decorators.FC":
     """Give a command the options that set a room's limits and handler."""
     options = (
@@ -48,20 +51,32 @@ def _given(
 @click.option("--json", "in_json", is_flag=True, help="Print JSON, nothing else.")
 @room_command
 def rooms(found: Rooms, *, in_json: bool) -> None:
-    """List the rooms."""
-    listed = found.all()
+    """List the rooms, with how many users are there now and how many connections they have."""
+    listed, occupied = found.all(), found.occupied()
+    arns = [str(each["arn"]) for each in listed]
+    states = [None if occupied is None else occupied.get(arn, _EMPTY) for arn in arns]
     if in_json:
-        click.echo(as_json(listed))
+        click.echo(as_json([_counted(*each) for each in zip(listed, states, strict=True)]))
         return
     if not listed:
         click.echo(f"no room yet in {found.region}: `greenroom room create NAME` makes one")
         return
     names = [printable(str(each.get("name") or "-")) for each in listed]
     width = max(4, *map(len, names))
-    click.echo(f"{'NAME':{width}}  ID            UPDATED               ARN")
-    for name, each in zip(names, listed, strict=True):
+    click.echo(f"{'NAME':{width}}  ID              USERS    CONNS  UPDATED               ARN")
+    for name, each, state in zip(names, listed, states, strict=True):
+        users, connections = ("-", "-") if state is None else (state["users"], state["connections"])
         updated = str(each["updateTime"])[:19]
-        click.echo(f"{name:{width}}  {each['id']}  {updated}Z  {each['arn']}")
+        click.echo(
+            f"{name:{width}}  {each['id']}  {users:>7}  {connections:>7}  {updated}Z  {each['arn']}"
+        )
+
+
+def _counted(room: Members, state: Members | None) -> Members:
+    """Return a room with how many are there, if that is known."""
+    if state is None:
+        return room
+    return {**room, "users": state["users"], "connections": state["connections"]}
 
 
 @click.group(cls=CommandGroup)

@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec
 import click
 from click.shell_completion import CompletionItem
 
+from greenroom.aws.own_service import SERVICE
 from greenroom.cli.access import CommandRefused
 from greenroom.cli.api import Api, Endpoint
 from greenroom.cli.exit_codes import ExitCode
@@ -23,6 +24,7 @@ Members = dict[str, object]
 
 _ID = re.compile(r"[A-Za-z0-9]{12}")
 _PAGE = 50
+_STATES = 100
 
 
 class Rooms:
@@ -47,6 +49,25 @@ class Rooms:
         """Return an operation's result; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         return self._api.call(operation, **given)
+
+    def occupied(self) -> dict[str, Members] | None:
+        """Return how many are in each room that somebody is in, by ARN; None if that is not told.
+
+        The key may not be allowed to know, and AWS counts nobody.
+        """
+        found: dict[str, Members] = {}
+        token: str | None = None
+        with closing(self._api.of(SERVICE)) as own, suppress(CommandRefused):
+            while True:
+                asked = {"maxResults": _STATES} | ({"nextToken": token} if token else {})
+                page = own.call("greenroom/ListRoomStates", **asked)
+                states = page["roomStates"]
+                assert isinstance(states, list)  # noqa: S101 - the API's list
+                found |= {each["roomIdentifier"]: each for each in states}
+                if not page.get("nextToken"):
+                    return found
+                token = str(page["nextToken"])
+        return None
 
     def all(self, name: str | None = None) -> list[Members]:
         """Return all rooms, or those of a name."""

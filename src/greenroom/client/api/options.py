@@ -21,7 +21,7 @@ MAX_RETRIES = 3
 
 _REGION = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_IVSCHAT", "AWS_ENDPOINT_URL")
+_ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 T = TypeVar("T")
@@ -161,7 +161,12 @@ def checked_region(region: str | None) -> str:
 
 
 def endpoint_of(
-    given: str | None, region: str, *, ssl_enabled: bool, kind: EndpointKind = USUAL
+    given: str | None,
+    region: str,
+    *,
+    ssl_enabled: bool,
+    kind: EndpointKind = USUAL,
+    service: str = "ivschat",
 ) -> Endpoint:
     """Return where a region's requests go: where the option or the environment says, or to AWS.
 
@@ -169,11 +174,14 @@ def endpoint_of(
     `kind` chooses among AWS's.
 
     Raises:
-        ConfigError: it is no URL.
+        ConfigError: it is no URL, or AWS does not have the service.
     """
     scheme = "https" if ssl_enabled else "http"
-    text = given or _endpoint_of_environment() or kind.template(region)
-    for name, value in (("service", "ivschat"), ("region", region), ("scheme", scheme)):
+    text = given or _endpoint_of_environment(service)
+    if not text and service != "ivschat":
+        raise ConfigError("ConfigError", f"Missing endpoint in config: AWS has no {service}")
+    text = text or kind.template(region)
+    for name, value in (("service", service), ("region", region), ("scheme", scheme)):
         text = text.replace(f"{{{name}}}", value)
     return parsed_endpoint(text if text.startswith("http") else f"{scheme}://{text}")
 
@@ -197,7 +205,8 @@ def parsed_endpoint(url: str) -> Endpoint:
     return Endpoint(parts.scheme, host, parts.path.rstrip("/"))
 
 
-def _endpoint_of_environment() -> str | None:
+def _endpoint_of_environment(service: str) -> str | None:
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         return None
-    return next((os.environ[name] for name in _ENDPOINT_VARIABLES if os.environ.get(name)), None)
+    names = (f"{_ENDPOINT_VARIABLE}_{service.upper()}", _ENDPOINT_VARIABLE)
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)

@@ -36,6 +36,7 @@ Logger = logging.Logger | Writer | Log
 
 def report(
     logger: Logger,
+    service: str,
     operation: Operation,
     params: Mapping[str, object],
     status: int | None,
@@ -47,7 +48,7 @@ def report(
         f"{snake(name)}={_shown(operation.input.members.get(name), name, value)!r}"
         for name, value in params.items()
     )
-    line = f"[AWS ivschat {status or '-'} {seconds:.3f}s {retries} retries]"
+    line = f"[AWS {service} {status or '-'} {seconds:.3f}s {retries} retries]"
     line += f" {snake(operation.name)}({shown})"
     if isinstance(logger, logging.Logger):
         logger.info("%s", line)

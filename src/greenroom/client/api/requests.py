@@ -27,22 +27,25 @@ class Built(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def operation_of(name: str) -> Operation:
-    """Return the operation with a name such as `create_room`, `createRoom` or `CreateRoom`.
+def operation_of(name: str, service: str = "ivschat") -> Operation:
+    """Return a service's operation with a name such as `create_room`, `createRoom` or `CreateRoom`.
 
     Raises:
         ConfigError: there is none.
     """
-    found = _by_name().get(name.replace("_", "").lower())
+    found = _by_name(service).get(name.replace("_", "").lower())
     if found is None:
-        raise ConfigError("ConfigError", f"{name} is no operation of ivschat")
+        raise ConfigError("ConfigError", f"{name} is no operation of {service}")
     return found
 
 
-@lru_cache(maxsize=1)
-def _by_name() -> dict[str, Operation]:
-    from greenroom.aws.service import OPERATIONS  # reads the model, which ChatRoom does not need
-
+@lru_cache(maxsize=2)
+def _by_name(service: str) -> dict[str, Operation]:
+    # Each reads its model, which ChatRoom does not need.
+    if service == "ivschat":
+        from greenroom.aws.service import OPERATIONS
+    else:
+        from greenroom.aws.own_service import OPERATIONS
     return {name.lower(): operation for name, operation in OPERATIONS.items()}
 
 

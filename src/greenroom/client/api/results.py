@@ -110,6 +110,36 @@ class Tags(Structure, frozen=True, rename="camel"):
     tags: dict[str, str]
 
 
+class RoomState(Structure, frozen=True, rename="camel"):
+    """How many are in a room."""
+
+    room_identifier: str
+    connections: int
+    users: int
+
+
+class RoomStatePage(Structure, frozen=True, rename="camel"):
+    """A page of rooms that somebody is in; without `next_token` it is the last one."""
+
+    room_states: list[RoomState]
+    next_token: str | None = None
+
+
+class PresentUser(Structure, frozen=True, rename="camel"):
+    """A user in a room."""
+
+    user_id: str
+    connections: int
+    attributes: dict[str, str]
+
+
+class UserPage(Structure, frozen=True, rename="camel"):
+    """A page of users; without `next_token` it is the last one."""
+
+    users: list[PresentUser]
+    next_token: str | None = None
+
+
 class _ChatToken(Structure, frozen=True, rename="camel"):
     token: str
     token_expiration_time: datetime | None = None
@@ -123,9 +153,12 @@ RESULTS: dict[str, type[Structure]] = {
     "DeleteMessage": Identified,
     "GetLoggingConfiguration": LoggingConfiguration,
     "GetRoom": Room,
+    "GetRoomState": RoomState,
     "ListLoggingConfigurations": LoggingConfigurationPage,
+    "ListRoomStates": RoomStatePage,
     "ListRooms": RoomPage,
     "ListTagsForResource": Tags,
+    "ListUsers": UserPage,
     "SendEvent": Identified,
     "UpdateLoggingConfiguration": LoggingConfiguration,
     "UpdateRoom": Room,

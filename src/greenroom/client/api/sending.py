@@ -38,6 +38,7 @@ USER_AGENT = f"greenroom/{greenroom.__version__}"
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a client was made with."""
 
+    service: str = "ivschat"
     endpoint: str | None
     region: str | None
     ssl_enabled: bool
@@ -111,6 +112,7 @@ class Sender:
                 region,
                 ssl_enabled=self._settings.ssl_enabled,
                 kind=self._settings.kind,
+                service=self._settings.service,
             ),
             built,
         )
@@ -132,8 +134,11 @@ class Sender:
                 retries += 1
                 continue
             convert = self._settings.convert_response_types
+            found = _result(operation, members, answer, convert=convert)
+            if self._settings.service != "ivschat" and operation.name not in results.RESULTS:
+                found = members
             return Response(
-                _result(operation, members, answer, convert=convert),
+                found,
                 answer.status,
                 answer.request_id,
                 answer.headers,
@@ -182,7 +187,7 @@ class Sender:
             keys.access_key_id,
             keys.secret_access_key,
             region,
-            "ivschat",
+            self._settings.service,
             self._now() / 1000,
             keys.session_token,
         )
