@@ -26,6 +26,7 @@ from greenroom.bus.nats.codec import (
     News,
     Undecodable,
     decode_batch,
+    decode_known,
     decode_news,
     encode,
 )
@@ -129,6 +130,22 @@ def test_a_later_version_adds_members() -> None:
     known[3][0].append("new")
     known.append("newer")
     assert decode_batch(msgspec.msgpack.encode(known)) == Batch("node", 1, 2, (Deliver(b"x", "a"),))
+
+
+def test_a_later_version_has_another_kind() -> None:
+    """The other envelopes of its batch are known all the same, unless there is none."""
+    one, two = Deliver(b"x", "a"), Disconnect(b"y", "u", "r")
+    sent = msgspec.msgpack.decode(encode(Batch("node", 1, 2, (one, one, two, one))))
+    sent[3][1][0] = "OfNextYear"
+    sent[3][3][3] = "an audience of next year"
+    data = msgspec.msgpack.encode(sent)
+    with pytest.raises(Undecodable):
+        decode_batch(data)
+    assert decode_known(data) == Batch("node", 1, 2, (one, two))
+    sent[3] = sent[3][1:2]
+    for unknown in (msgspec.msgpack.encode(sent), b"\x91" * 100_000, b""):
+        with pytest.raises(Undecodable):
+            decode_known(unknown)
 
 
 def test_a_batch_that_is_stored_late_is_void() -> None:

@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, Position, RoomEnvelope
@@ -105,10 +106,10 @@ class Scene:
         )
         self.line.heard(b"gd.00.room", raw.encode(), data)
 
-    def other(self, payload: bytes) -> bytes:
+    def other(self, *payloads: bytes) -> bytes:
         """Return what another node publishes."""
-        envelope = Deliver(payload, "SendMessage", time_ns=50, rate=5)
-        return encode(Batch("there", 1, ALWAYS, (envelope,)))
+        envelopes = [Deliver(each, "SendMessage", time_ns=50, rate=5) for each in payloads]
+        return encode(Batch("there", 1, ALWAYS, tuple(envelopes)))
 
     @property
     def attempts(self) -> list[list[bytes]]:
@@ -480,6 +481,16 @@ async def test_foreign_bytes_have_a_place(scene: Scene) -> None:
     scene.hear(2, 1, scene.around.sent[-1].body)
     assert await outcome == 2
     assert scene.around.shown == [b"1"]
+
+
+async def test_a_batch_of_a_newer_node(scene: Scene) -> None:
+    """What is known in it is shown in its place; that something is not is counted."""
+    sent = msgspec.msgpack.decode(scene.other(b"1", b"2", b"3"))
+    sent[3][1][0] = "OfNextYear"
+    scene.hear(1, 0, msgspec.msgpack.encode(sent))
+    scene.hear(2, 1, scene.other(b"4"))
+    assert scene.around.shown == [b"1", b"3", b"4"]
+    assert scene.around.figures.undecodable == 1
 
 
 async def test_without_a_connection(scene: Scene) -> None:

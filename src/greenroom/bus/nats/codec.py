@@ -1,10 +1,12 @@
 """What travels over NATS, as MessagePack: batches of a room, and news for every node.
 
 A later version may add members at the end of a value: an older one does not look at them.
-Of a kind or a choice that it does not know, it understands nothing in the same message: a batch is
-not shown and counts for no rate, for news everything is forgotten. So all nodes have to know it
-before one sends it.
+Of a kind or a choice that it does not know, it understands nothing: an envelope of a batch is not
+shown and counts for no rate, the others of the batch do (`decode_known`); for news everything is
+forgotten. So all nodes have to know it before one sends it.
 """
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -27,6 +29,15 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def shown(self, stamp_ns: int) -> tuple[RoomEnvelope, ...]:
         """Return what everybody is shown of a batch that was stored at a time."""
         return self.envelopes if stamp_ns <= self.until_ns else ()
+
+
+class _Loose(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A batch whose envelopes are not looked at."""
+
+    node: str
+    number: int
+    until_ns: int
+    envelopes: tuple[msgspec.Raw, ...]
 
 
 class ForgetAll(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -59,10 +70,38 @@ def decode_batch(data: bytes) -> Batch:
         batch = _batch(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Undecodable from None
-    for each in batch.envelopes:
-        if not 0 <= each.rate <= MOST_RATE or not 0 <= each.time_ns < MOST_TIME_NS:
-            raise Undecodable
+    if not all(map(_is_sound, batch.envelopes)):
+        raise Undecodable
     return batch
+
+
+def decode_known(data: bytes) -> Batch:
+    """Return a batch of which some envelopes are of a newer version, without those.
+
+    Raises:
+        Undecodable: the bytes hold none, or nothing in it is known.
+    """
+    try:
+        loose = _loose(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Undecodable from None
+    known = tuple(each for raw in loose.envelopes if (each := _known(raw)) is not None)
+    if not known:
+        raise Undecodable
+    return Batch(loose.node, loose.number, loose.until_ns, known)
+
+
+def _known(raw: msgspec.Raw) -> RoomEnvelope | None:
+    try:
+        found = _envelope(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return found if _is_sound(found) else None
+
+
+def _is_sound(envelope: RoomEnvelope) -> bool:
+    """Return whether its numbers spoil no count and no order."""
+    return 0 <= envelope.rate <= MOST_RATE and 0 <= envelope.time_ns < MOST_TIME_NS
 
 
 def decode_news(data: bytes) -> News:
@@ -85,4 +124,6 @@ MOST_TIME_NS = 1 << 62
 
 _encode = msgspec.msgpack.Encoder().encode
 _batch = msgspec.msgpack.Decoder(Batch).decode
+_loose = msgspec.msgpack.Decoder(_Loose).decode
+_envelope: Callable[[msgspec.Raw], RoomEnvelope] = msgspec.msgpack.Decoder(RoomEnvelope).decode
 _news = msgspec.msgpack.Decoder(News).decode

@@ -24,7 +24,7 @@ from greenroom.bus.base import Arrival, Before, RoomEnvelope
 from greenroom.bus.figures import Figures, Repair
 from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.client import Subscribed
-from greenroom.bus.nats.codec import Batch, Undecodable, decode_batch, encode
+from greenroom.bus.nats.codec import Batch, Undecodable, decode_batch, decode_known, encode
 from greenroom.bus.nats.publication import Attempt, Publication
 from greenroom.bus.rings import Rings
 
@@ -205,12 +205,15 @@ class Line:
                 self._around.debit(self.room, each.rate, seconds_ago)
 
     def decoded(self, data: bytes) -> Batch | None:
-        """Return the batch, None of what is not of this service."""
+        """Return the batch, None of what is not of this service; without what a newer one has."""
         try:
             return decode_batch(data)
         except Undecodable:
             self._around.figures.undecodable += 1
             self._around.figures.tell("a message on the bus is not of this service")
+        try:
+            return decode_known(data)
+        except Undecodable:
             return None
 
     # What is published

@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.bus.base import RoomEnvelope
 from greenroom.bus.nats import headers, subjects
-from greenroom.bus.nats.codec import Undecodable, decode_batch
+from greenroom.bus.nats.codec import Undecodable, decode_batch, decode_known
 from greenroom.bus.nats.connection import Connection, NoAnswer
 from greenroom.bus.streams import Stored, StreamState, StreamUnavailable
 
@@ -224,10 +224,12 @@ class _Info(msgspec.Struct):
 
 def shown(message: Message) -> Sequence[RoomEnvelope]:
     """Return what of a message everybody is shown: nothing of what is void, or somebody else's."""
-    try:
-        return decode_batch(message.data).shown(message.stamp_ns)
-    except Undecodable:
-        return ()
+    for decode in (decode_batch, decode_known):
+        try:
+            return decode(message.data).shown(message.stamp_ns)
+        except Undecodable:
+            continue
+    return ()
 
 
 def _stored(message: Message) -> Stored:
