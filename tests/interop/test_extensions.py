@@ -164,6 +164,33 @@ async def test_a_message_over_http(rooms: Rooms, own: Any, arn: str) -> None:
     assert refused.value.response["reason"] == "Only emoji may be written now"
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_threads_pins_and_announcements(rooms: Rooms, own: Any, service: Service) -> None:
+    """An SDK shows replies and announcements as messages, and is told nothing of pins."""
+    arn = service.boto3().create_room(tags={"greenroom:history-messages": "10"})["arn"]
+    eve = await rooms.enter(arn, "eve", capabilities=SEND)
+    sent = await eve.send("hi")
+    reply = await eve.send("yes", {"greenroom:reply-to": sent["id"]})
+    assert reply["attributes"]["greenroom:reply-root"] == sent["id"]
+    assert reply["attributes"]["greenroom:reply-user"] == "eve"
+    with pytest.raises(Refused) as refused:
+        await eve.send("no", {"greenroom:reply-to": "Message00001"})
+    assert refused.value.code == 404
+    (pin,) = own.pin_message(roomIdentifier=arn, messageId=sent["id"])["pins"]
+    assert json.loads(pin["frame"])["Content"] == "hi"
+    own.send_message(roomIdentifier=arn, content="Be kind", announcement="INFO")
+    for _ in range(2):
+        await eve.next("message")
+    announced = await eve.next("message")
+    assert announced["attributes"] == {"greenroom:announcement": "INFO"}
+    assert announced["sender"]["userId"] == "greenroom"
+    deleted = own.delete_user_messages(roomIdentifier=arn, userId="eve")["messageIds"]
+    assert deleted == [sent["id"], reply["id"]]
+    assert [(await eve.next("messageDelete"))["messageId"] for _ in deleted] == deleted
+    assert own.unpin_message(roomIdentifier=arn, messageId=sent["id"])["pins"] == []
+    assert eve.seen("event") == []
+
+
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_what_the_url_asks_for(service: Service, arn: str, pieces: int) -> None:
     """It is heard, in whatever pieces the request comes; a wrong wish is refused by its name."""

@@ -14,6 +14,7 @@ from greenroom.aws import own_service
 from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
+from greenroom.chat.deletions import Deletions
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -184,6 +185,7 @@ class Caller:
                 Originals(self.bus),
                 self.time.clock,
             ),
+            deletions=Deletions(self.services.chat, self.bus, self.time.clock),
             posting=Posting(
                 self.services.chat,
                 Replies(self.services.chat, Originals(self.bus), self.services.ids),

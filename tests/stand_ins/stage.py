@@ -13,6 +13,7 @@ import msgspec
 from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
+from greenroom.chat.deletions import Deletions
 from greenroom.chat.history import History
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.moderation import Moderation
@@ -243,6 +244,7 @@ class Stage:
             pins=self.pins,
             users=self.users,
             may_list=self.users_teller.is_open,
+            deletions=Deletions(self.chat, self.bus, clock),
         )
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()

@@ -104,6 +104,11 @@ class Chat:
         self.own_events: dict[str, int] = {}
         """The service's own events that were published, by what they come from."""
 
+    @property
+    def restricted_users(self) -> int:
+        """Return how many users are restricted somewhere."""
+        return 0 if self._restrictions is None else len(self._restrictions)
+
     def send_message(
         self,
         sender: ChatTokenClaims,
@@ -158,12 +163,16 @@ class Chat:
             return msgspec.structs.replace(shown, deletes=(message_id,))
 
         await done(self._publish(DeleteMessage.operation, room_arn, grant))
+        await self.forget(room, (message_id,))
+        return event_id
+
+    async def forget(self, room: Room, deleted: Collection[str]) -> None:
+        """Wait until messages that everybody was told of as deleted will not come back."""
         if self.settings.history(room) is not NONE:
             # What is answered as deleted must not come back with the next start.
             await done(self._line.kept())
         if self.when_deleted is not None:
-            await self.when_deleted(room, (message_id,))
-        return event_id
+            await self.when_deleted(room, deleted)
 
     async def disconnect_user(
         self,
@@ -256,6 +265,7 @@ class Chat:
         attributes: Mapping[str, str],
         audience: Audience,
         user_id: str = "",
+        deletes: tuple[str, ...] = (),
     ) -> str:
         """Publish one of the service's own events in a room, for an audience; return its id."""
         event_id = self._ids()
@@ -264,7 +274,9 @@ class Chat:
             time_ns = self._send_time(before)
             payload = events.encode_event(event_id, "", name, attributes, time_ns)
             shown = self._event(payload, operation, event_id, time_ns, room)
-            return msgspec.structs.replace(shown, audience=audience, user_id=user_id)
+            return msgspec.structs.replace(
+                shown, audience=audience, user_id=user_id, deletes=deletes
+            )
 
         await done(self._publish(operation, str(room.arn), grant))
         return event_id

@@ -76,6 +76,10 @@ class Restrictions:
         control.on(RestrictionsChanged, self._changed)
         control.on_reset(self._reset)
 
+    def __len__(self) -> int:
+        """Return how many users are restricted, each in a room or an account."""
+        return len(self._of)
+
     def when_banned(self, enforce: Enforce) -> None:
         """Call back for each ban that becomes known."""
         self._enforcers.append(enforce)

@@ -35,8 +35,11 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     "CreateLoggingConfiguration": _LOGGING,
     "CreateRoom": _ROOM,
     "DeleteMessage": ("id",),
+    "DeleteUserMessages": ("userId", "sinceSeconds"),
     "DisconnectUser": ("userId",),
-    **dict.fromkeys(_RESTRICTING, ("userId", "scope", "kind", "durationSeconds")),
+    **dict.fromkeys(
+        _RESTRICTING, ("userId", "scope", "kind", "durationSeconds", "deleteMessagesSinceSeconds")
+    ),
     "EndSessions": ("UserName", "RoleName"),
     "KillTokenKey": ("keyId",),
     "PinMessage": ("messageId", "durationSeconds"),

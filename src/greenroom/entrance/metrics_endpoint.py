@@ -125,6 +125,7 @@ def watch(
         **control.evicted,
         "history": history.dropped,
     }
+    metrics.restricted_users.read = lambda: chat.restricted_users
     metrics.history_bytes.read = lambda: history.bytes
     metrics.requests.read = lambda: chat.requests
     metrics.messaging_requests.read = lambda: sum(chat.requests.values())

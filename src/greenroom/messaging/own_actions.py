@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from greenroom.chat.deletions import Deletions
 from greenroom.chat.moderation import Asked, Moderation, by_user
 from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
@@ -22,6 +23,7 @@ from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.protocol.own_actions import (
     Announce,
     CountViewers,
+    DeleteUserMessages,
     Help,
     Lift,
     ListUsers,
@@ -56,6 +58,7 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     users: UserLists
     may_list: Callable[[str], bool]
     """Whether everybody in a room may ask which users are there."""
+    deletions: Deletions
     address: Address = lambda: ""
     """Returns the address of who asks."""
 
@@ -74,7 +77,12 @@ async def _set(own: OwnServices, moderator: ChatTokenClaims, action: SetSettings
 
 async def _restrict(own: OwnServices, moderator: ChatTokenClaims, action: Restrict) -> Result:
     asked = _asked(moderator, action.user_id, action.kind, action.seconds, action.reason)
-    return _restricted(await own.moderation.restrict_from_room(asked))
+    entry = await own.moderation.restrict_from_room(asked)
+    if action.delete_since:
+        await own.deletions.of_user(
+            moderator.room_arn, action.user_id, action.delete_since, action.reason
+        )
+    return _restricted(entry)
 
 
 async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> Result:
@@ -85,6 +93,15 @@ async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> R
 async def _count_viewers(own: OwnServices, who: ChatTokenClaims, _action: CountViewers) -> Result:
     found = own.presence.occupancies().of(who.room_arn)
     return {"Connections": found.connections, "Users": found.users}
+
+
+async def _delete(
+    own: OwnServices, moderator: ChatTokenClaims, action: DeleteUserMessages
+) -> Result:
+    deleted = await own.deletions.of_user(
+        moderator.room_arn, action.user_id, action.since, action.reason
+    )
+    return {"MessageIds": list(deleted)}
 
 
 async def _announce(own: OwnServices, host: ChatTokenClaims, action: Announce) -> Result:
@@ -145,6 +162,7 @@ OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
     Restrict: _restrict,
     Lift: _lift,
     CountViewers: _count_viewers,
+    DeleteUserMessages: _delete,
     Announce: _announce,
     PinMessage: _pin,
     UnpinMessage: _unpin,

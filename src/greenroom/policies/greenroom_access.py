@@ -23,6 +23,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
     {
         "AddUserNote": _ROOM,
         "BanUser": _ROOM,
+        "DeleteUserMessages": _ROOM,
         "EndSessions": _IDENTITY,
         "GetRoomSettings": _ROOM,
         "GetRoomState": _ROOM,

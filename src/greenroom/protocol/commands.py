@@ -18,6 +18,7 @@ from greenroom.protocol.members import REASON_LENGTH, USER_ID_LENGTH, is_message
 from greenroom.protocol.own_actions import (
     Announce,
     CountViewers,
+    DeleteUserMessages,
     Help,
     Lift,
     OwnAction,
@@ -158,6 +159,14 @@ def _announce(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     )
 
 
+def _clear(words: list[str], find: FindUser, request_id: str) -> OwnAction:
+    if len(words) != 1:
+        raise _Wrong
+    return DeleteUserMessages(
+        user_id=_user_id(words[0], find), request_id=request_id, by_message=True
+    )
+
+
 def _pin(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     if len(words) not in (1, 2) or not is_message_id(words[0]):
         raise _Wrong
@@ -202,6 +211,7 @@ COMMANDS: Mapping[str, Command] = {
     "shield": Command("[on | off]", _set("shield", on=True)),
     "viewers": Command("", _viewers),
     "announce": Command("TEXT", _announce),
+    "clear": Command("USER", _clear),
     "pin": Command("MESSAGE-ID [10m]", _pin),
     "unpin": Command("MESSAGE-ID", _unpin),
     "help": Command("", _help),

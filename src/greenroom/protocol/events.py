@@ -33,6 +33,9 @@ SETTINGS = "greenroom:SETTINGS"
 VIEWERS = "greenroom:VIEWERS"
 """How many are in the room, when that has changed."""
 
+DELETE_MESSAGES = "greenroom:DELETE_MESSAGES"
+"""What of a user is no longer to be shown."""
+
 PINS = "greenroom:PINS"
 """The messages that are pinned in the room, when they changed."""
 

@@ -118,12 +118,14 @@ class Restrict(OwnAction, frozen=True, kw_only=True):
         "userId": "user_id",
         "kind": "kind",
         "durationSeconds": "seconds",
+        "deleteMessagesSinceSeconds": "delete_since",
     }
 
     user_id: str
     kind: Kind
     seconds: int
     reason: str
+    delete_since: int = 0
 
     @classmethod
     def read(cls, frame: Frame, *, by_message: bool) -> Self:
@@ -132,6 +134,7 @@ class Restrict(OwnAction, frozen=True, kw_only=True):
             kind=_kind(frame),
             seconds=frame.number("DurationSeconds", 1, LONGEST_SECONDS) or 0,
             reason=frame.reason() or "",
+            delete_since=frame.number("DeleteMessagesSinceSeconds", 1, LONGEST_SECONDS) or 0,
             request_id=frame.request_id(),
             by_message=by_message,
         )
@@ -228,6 +231,28 @@ class CountViewers(OwnAction, frozen=True, kw_only=True):
         return f"users: {result['Users']}, connections: {result['Connections']}"
 
 
+class DeleteUserMessages(OwnAction, frozen=True, kw_only=True):
+    """Delete what a user wrote lately, of what the room has in its history."""
+
+    name: ClassVar[str] = "greenroom:DELETE_USER_MESSAGES"
+    operation: ClassVar[str] = "DeleteUserMessages"
+    audited: ClassVar[Mapping[str, str]] = {"userId": "user_id", "sinceSeconds": "since"}
+
+    user_id: str
+    since: int = 0
+    reason: str = ""
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        return cls(
+            user_id=_user_id(frame),
+            since=frame.number("SinceSeconds", 1, LONGEST_SECONDS) or 0,
+            reason=frame.reason() or "",
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+
 class Announce(OwnAction, frozen=True, kw_only=True):
     """Send an announcement: INFO, SUCCESS or WARNING; every client shows it as a message."""
 
@@ -309,6 +334,7 @@ OWN_ACTIONS: tuple[type[OwnAction], ...] = (
     SetSettings,
     Restrict,
     Lift,
+    DeleteUserMessages,
     Announce,
     PinMessage,
     UnpinMessage,

@@ -413,6 +413,7 @@ def _control_plane(
         moderation=own.moderation,
         posting=own.posting,
         pins=own.pins,
+        deletions=own.deletions,
         restrictions=services.restrictions,
         kept_restrictions=opened.store.restrictions,
         connections=hub.connections_of_user,

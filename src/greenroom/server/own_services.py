@@ -2,6 +2,7 @@
 
 import asyncio
 
+from greenroom.chat.deletions import Deletions
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -56,4 +57,5 @@ def build(
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
         replies=replies,
         pins=pins,
+        deletions=Deletions(chat, opened.bus, services.clock),
     )

@@ -360,6 +360,10 @@ class Metrics:
             "Times that this timer was more than 50 milliseconds late: all were held up.",
         )
         self.cached_rooms = self._read_gauge("greenroom_cached_rooms", "Rooms in memory.")
+        self.restricted_users = self._read_gauge(
+            "greenroom_restricted_users",
+            "Users who are banned, muted, shadowed, held or monitored, in a room or an account.",
+        )
         self.history_bytes = self._read_gauge(
             "greenroom_history_bytes", "What rooms that keep a history have of it in memory."
         )

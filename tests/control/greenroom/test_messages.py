@@ -204,6 +204,28 @@ async def test_pins() -> None:
     assert wrong.fields() == ["messageId"]
 
 
+async def test_what_a_user_wrote_goes() -> None:
+    """By itself or with a restriction, for so many seconds back; never in a whole account."""
+    room = await a_room()
+    await room.set(historyMessages=10)
+    ids = []
+    for _ in range(3):
+        ids.append((await room.send()).body["id"])
+        room.api.time.advance(10)
+    whose = {"roomIdentifier": room.arn, "userId": "bob"}
+    answer = await room.api.call("DeleteUserMessages", **whose, sinceSeconds=10)
+    assert answer.body == {"messageIds": ids[2:]}
+    banned = await room.api.call("BanUser", **whose, deleteMessagesSinceSeconds=20)
+    assert banned.status == 200
+    assert (await room.api.call("DeleteUserMessages", **whose)).body == {"messageIds": ids[:1]}
+    asked = {"scope": "ACCOUNT", "userId": "bob"}
+    wrong = await room.api.call("BanUser", **asked, deleteMessagesSinceSeconds=20)
+    assert wrong.fields() == ["deleteMessagesSinceSeconds"]
+    assert (await room.api.call("DeleteUserMessages", **whose, sinceSeconds=0)).fields() == [
+        "sinceSeconds"
+    ]
+
+
 async def test_its_rate_is_its_own() -> None:
     """It is not that of what operators do."""
     room = await a_room(RateProfile.AWS, {"requests_per_second.SendMessage": 60})

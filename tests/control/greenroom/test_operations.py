@@ -57,6 +57,7 @@ class Operator:
             settings=nothing,
             moderation=nothing,
             posting=nothing,
+            deletions=nothing,
             pins=nothing,
             restrictions=nothing,
             kept_restrictions=nothing,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from greenroom.chat.deletions import Deletions
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
@@ -51,6 +52,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     moderation: Moderation
     posting: Posting
+    deletions: Deletions
     pins: Pins
     restrictions: Restrictions
     kept_restrictions: KeptRestrictions

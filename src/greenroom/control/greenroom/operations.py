@@ -40,6 +40,7 @@ class GreenroomOperation(msgspec.Struct, frozen=True):
 OPERATIONS: Mapping[str, GreenroomOperation] = {
     "AddUserNote": GreenroomOperation(restrictions.add_user_note),
     "BanUser": GreenroomOperation(restrictions.restricts(Kind.BAN)),
+    "DeleteUserMessages": GreenroomOperation(restrictions.delete_user_messages),
     "EndSessions": GreenroomOperation(sessions.end_sessions, also=sessions.named_as_in_iam),
     "GetRoomSettings": GreenroomOperation(room_settings.get_room_settings, reads=True),
     "GetRoomState": GreenroomOperation(room_states.get_room_state, reads=True),

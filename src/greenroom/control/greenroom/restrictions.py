@@ -15,7 +15,13 @@ def restricts(kind: Kind) -> GreenroomHandler:
     """Return the operation that restricts users in a way."""
 
     async def restrict(call: GreenroomCall) -> Result:
-        entry = await call.services.moderation.restrict(_asked(call, kind))
+        asked, since = _asked(call, kind), call.number("deleteMessagesSinceSeconds", 0)
+        if since and asked.room is None:
+            rule = "must not be given without a room"
+            raise ValidationException.of_fields(FieldError("deleteMessagesSinceSeconds", rule))
+        entry = await call.services.moderation.restrict(asked)
+        if since:
+            await call.services.deletions.of_user(entry.scope, entry.user_id, since, entry.reason)
         return {"restriction": _described(entry)}
 
     return restrict
@@ -25,6 +31,17 @@ async def lift_restriction(call: GreenroomCall) -> Result:
     """LiftRestriction: no error if nothing of the kind holds."""
     entry = await call.services.moderation.lift(_asked(call, Kind(call.text("kind"))))
     return {"restriction": _described(entry)}
+
+
+async def delete_user_messages(call: GreenroomCall) -> Result:
+    """DeleteUserMessages: what the room has in its history, and everybody has seen."""
+    deleted = await call.services.deletions.of_user(
+        str(call.room),
+        call.text("userId"),
+        call.number("sinceSeconds", 0),
+        call.optional_text("reason") or "",
+    )
+    return {"messageIds": list(deleted)}
 
 
 async def add_user_note(call: GreenroomCall) -> Result:

@@ -1,0 +1,96 @@
+"""What a user wrote lately is deleted at once.
+
+Covers: greenroom.chat.deletions
+"""
+
+import json
+from typing import Any
+
+from tests.messaging.test_own_actions import connected, do, took
+from tests.messaging.test_replies import VIEWER, keep, say
+from tests.stand_ins.stage import ROOM, Stage, stage
+
+CLEAR = {"Action": "greenroom:DELETE_USER_MESSAGES", "UserId": "bob", "RequestId": "r"}
+
+
+async def history(made: Stage) -> list[str]:
+    """Return the Ids of the messages that the next one who comes begins with."""
+    _, transport = await connected(made, "new", url="/?history=100", **VIEWER)
+    return [each["Id"] for each in took(transport)]
+
+
+def deleted(frames: list[dict[str, Any]]) -> list[str]:
+    """Return the Ids of the messages that frames delete, as IVS Chat tells it."""
+    assert {each["EventName"] for each in frames} == {"aws:DELETE_MESSAGE"}
+    return [each["Attributes"]["MessageId"] for each in frames]
+
+
+async def test_they_are_gone() -> None:
+    """SDKs are told of each, who asked for events by one event; history has them no more."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        eve = await connected(made, "eve", **VIEWER)
+        asked = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        old = await say(bob)
+        made.time.advance(20)
+        mine, other = await say(bob), await say(eve)
+        for each in (eve, asked):
+            took(each[1])
+        frames = await do(*ann, {**CLEAR, "SinceSeconds": 10, "Reason": "spam"})
+        assert json.loads(frames[-1]["Attributes"]["Result"]) == {"MessageIds": [mine["Id"]]}
+        (told,) = plain = took(eve[1])
+        assert deleted(plain) == [mine["Id"]]
+        assert told["Attributes"]["Reason"] == "spam"
+        (told,) = took(asked[1])
+        assert told["EventName"] == "greenroom:DELETE_MESSAGES"
+        assert told["Attributes"] == {
+            "UserId": "bob",
+            "MessageIds": json.dumps([mine["Id"]]),
+            "Reason": "spam",
+        }
+        assert await history(made) == [old["Id"], other["Id"]]
+        await do(*ann, {"Action": "SEND_MESSAGE", "Content": "/clear bob"})
+        assert deleted(took(eve[1])) == [old["Id"]]
+        assert took(asked[1])[0]["Attributes"]["MessageIds"] == json.dumps([old["Id"]])
+        assert await history(made) == [other["Id"]]
+        await do(*ann, CLEAR)
+        assert took(eve[1]) == took(asked[1]) == []
+
+
+async def test_with_a_restriction() -> None:
+    """He is banned, and what he said goes; his shadowed messages nobody is told of."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        eve = await connected(made, "eve", **VIEWER)
+        seen = await say(bob)
+        restrict = {"Action": "greenroom:RESTRICT", "UserId": "bob"}
+        await do(*ann, {**restrict, "Kind": "SHADOW"})
+        await say(bob)
+        took(eve[1])
+        await do(*ann, {**restrict, "Kind": "BAN", "DeleteMessagesSinceSeconds": 60})
+        kick, *gone = took(eve[1])
+        assert kick["EventName"] == "aws:DISCONNECT_USER"
+        assert deleted(gone) == [seen["Id"]]
+
+
+async def test_a_pin_goes_with_its_message() -> None:
+    """However it is deleted."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        message = await say(bob)
+        await made.pins.pin(str(ROOM), message["Id"], 0, "ann")
+        await do(*ann, CLEAR)
+        assert (await made.store.rooms.get(ROOM)).overrides.pins == ()
+
+
+async def test_a_room_without_history() -> None:
+    """Nothing is known of what was said: nothing is deleted, and nobody told."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        await say(await connected(made, "bob", **VIEWER))
+        took(ann[1])
+        (done,) = await do(*ann, CLEAR)
+        assert json.loads(done["Attributes"]["Result"]) == {"MessageIds": []}
