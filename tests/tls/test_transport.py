@@ -331,6 +331,29 @@ def test_a_peer_that_does_not_end(pair: Pair, keys: Keys) -> None:
     assert pair.lower.aborted
 
 
+def test_a_peer_that_reads_slowly(pair: Pair, keys: Keys) -> None:
+    """As long as it reads on, what was written is not cut off; then it has the time to end."""
+    pair.lower.queued = 300_000
+    pair.transport.close()
+    for left in (200_000, 199_999, 0):
+        pair.lower.queued = left
+        keys.deadlines[-1].pass_by()
+        assert not pair.lower.aborted
+    keys.deadlines[-1].pass_by()
+    assert pair.lower.aborted
+
+
+def test_a_peer_that_reads_no_more(pair: Pair, keys: Keys) -> None:
+    """It is let go of, however much it has read before."""
+    pair.lower.queued = 300_000
+    pair.transport.close()
+    pair.lower.queued = 100_000
+    keys.deadlines[-1].pass_by()
+    assert not pair.lower.aborted
+    keys.deadlines[-1].pass_by()
+    assert pair.lower.aborted
+
+
 @pytest.mark.parametrize("how", ["close_notify", "end of file", "garbage"])
 def test_a_peer_that_does_something_else(pair: Pair, how: str) -> None:
     """Behind our end, whatever is not the peer's data is its end."""

@@ -11,9 +11,10 @@
 - A request in clear is told, in clear, what is spoken here: its first byte is a letter, as of every
   request, and TLS begins with no letter.
 - The end: `close` says so by a record (close_notify, RFC 8446 6.1) behind all that was written,
-  ends our side, and waits for the peer's end, a few seconds at most. What still comes is read and
-  thrown away: a kernel that closes with bytes unread resets, and the peer would lose our last. It
-  is decrypted, to see that end, only while it is little.
+  ends our side, and waits for the peer's end. A peer that neither ends nor reads for a few seconds
+  is let go of. What still comes is read and thrown away: a kernel that closes with bytes unread
+  resets, and the peer would lose our last. It is decrypted, to see that end, only while it is
+  little.
 """
 
 import asyncio
@@ -60,6 +61,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_rest",
         "_state",
         "_timer",
+        "_waits",
         "descriptor",
         "keys",
         "side",
@@ -88,6 +90,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._high = HIGH_WATER
         self._paused = False
         self._timer: Cancellable | None = None
+        # Bytes that waited to be read when the peer was given time to end.
+        self._waits = 0
         # What came and waits for its turn to be decrypted; whether what is above wants to read.
         self._rest = b""
         self._reads = True
@@ -386,7 +390,16 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _limit_end(self) -> None:
         if self._timer is None:
-            self._timer = self.keys.after(self.keys.seconds.close, self._lower.abort)
+            self._waits = self._lower.get_write_buffer_size()
+            self._timer = self.keys.after(self.keys.seconds.close, self._end_late)
+
+    def _end_late(self) -> None:
+        """Let go of a peer that has not ended in time, unless it has read of what waits for it."""
+        self._timer = None
+        if self._lower.get_write_buffer_size() < self._waits:
+            self._limit_end()
+        else:
+            self._lower.abort()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
