@@ -256,6 +256,19 @@ def test_tls_to_a_plain_port(tmp_path: Path) -> None:
     assert "it does not speak TLS: use http://" in ended.stderr
 
 
+def test_a_client_at_rest_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Between two requests nobody's end is waited for, as without TLS: pools keep connections."""
+    limits = {"GREENROOM_CLOSE_TIMEOUT_SECONDS": "300", "GREENROOM_DRAIN_TIMEOUT_SECONDS": "300"}
+    with (
+        running(tmp_path / "data", "--dev-tls", **limits) as service,
+        trusting(service).wrap_socket(peer(service), server_hostname="127.0.0.1") as client,
+    ):
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert service.stop() == 0
+        assert client.recv(4096) == b""
+
+
 def test_the_handshake_deadline_counts_from_the_accept(tmp_path: Path) -> None:
     """Who says nothing is let go, before the TLS handshake, in it and after it."""
     with running(

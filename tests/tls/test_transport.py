@@ -331,6 +331,17 @@ def test_a_peer_that_does_not_end(pair: Pair, keys: Keys) -> None:
     assert pair.lower.aborted
 
 
+def test_closing_at_rest(pair: Pair, keys: Keys) -> None:
+    """The end is said behind what was written, and the peer's is not waited for."""
+    pair.transport.write(b"last")
+    pair.transport.close_at_rest()
+    assert (pair.lower.closed, pair.transport.is_closing()) == (True, True)
+    assert pair.hear() == b"last"
+    assert pair.client.read(1) == b""
+    pair.transport.close_at_rest()
+    assert pair.lower.written == []
+
+
 def test_a_peer_that_reads_slowly(pair: Pair, keys: Keys) -> None:
     """As long as it reads on, what was written is not cut off; then it has the time to end."""
     pair.lower.queued = 300_000

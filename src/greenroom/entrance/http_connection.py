@@ -45,11 +45,10 @@ from greenroom.protocol.handshake import asks_for_websocket, is_for_websocket
 from greenroom.protocol.pieces import Pieces
 from greenroom.protocol.target import fault_of
 from greenroom.telemetry.metrics import UNREAD, Metrics
+from greenroom.tls.transport import TlsTransport
 
 LINGER_SECONDS = 2.0
-"""How long a refused connection is still read: the kernel resets one that is closed with bytes
-unread, and the client would not see why."""
-
+"""How long a refused connection is still read: closed with bytes unread, the kernel resets it."""
 
 HELD_BYTES = 65_536
 """What may come before its turn: hundreds of requests. More is refused."""
@@ -442,6 +441,13 @@ class HttpConnection(HttpToolsProtocol):
         super().resume_writing()
         if not self.transport.is_closing():
             self._unset_unread()
+
+    def shutdown(self) -> None:
+        """End now between two requests, else behind the answer to the one under way."""
+        if isinstance(self.transport, TlsTransport) and not self._is_unanswered():
+            self.transport.close_at_rest()
+        else:
+            super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that rests; one that still holds an answer is reset."""

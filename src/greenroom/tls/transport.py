@@ -322,6 +322,17 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         elif self._state < _State.OPEN:
             self._lower.abort()
 
+    def close_at_rest(self) -> None:
+        """End when what waits is written, and wait for nobody: nothing is on its way.
+
+        Who keeps a connection for later requests sees that end with the next one.
+        """
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            self._lower.write(self.keys.finish(self.side))
+            self._limit_end()
+            self._lower.close()
+
     def abort(self) -> None:
         """End at once."""
         self._lower.abort()
