@@ -141,6 +141,31 @@ def test_much_behind_the_handshake(keys: Keys, number: int) -> None:
     assert pair.lower.reading
 
 
+@pytest.mark.parametrize("stays_open", [True, False])
+def test_a_peer_that_ends_right_behind_the_handshake(keys: Keys, stays_open: bool) -> None:
+    """What it has said is taken first, and may be answered."""
+    pair = Pair(keys)
+    pair.above.stays_open = stays_open
+    pair.transport.data_received(pair.shake())
+    keys.take_turns()
+    pair._incoming.write(b"".join(pair.lower.take()))
+    pair.transport.data_received(pair.shake() + pair.say(b"all that is to say"))
+    assert pair.transport.eof_received()
+    keys.take_turns()
+    assert pair.above.received == b"all that is to say"
+    assert pair.lower.closed is not stays_open
+
+
+def test_a_peer_that_ends_in_the_handshake(keys: Keys) -> None:
+    """It is let go of."""
+    pair = Pair(keys)
+    hello = pair.shake()
+    pair.transport.data_received(hello[:50])
+    assert pair.transport.eof_received()
+    keys.take_turns()
+    assert pair.lower.closed
+
+
 def test_a_handshake_that_takes_too_long(keys: Keys) -> None:
     """It is ended at once."""
     pair = Pair(keys)

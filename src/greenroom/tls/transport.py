@@ -51,6 +51,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     __slots__ = (
         "_begun",
         "_early",
+        "_ended",
         "_greeted",
         "_high",
         "_lower",
@@ -87,6 +88,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         # What came and waits for the handshake's turn, a kilobyte with most; whether it had one.
         self._early = b""
         self._greeted = False
+        # Whether the peer's end came behind what waits for its turn.
+        self._ended = False
         self._high = HIGH_WATER
         self._paused = False
         self._timer: Cancellable | None = None
@@ -116,9 +119,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take the peer's end; return whether the plain transport stays open."""
-        if self._state is not _State.OPEN:
-            return False
-        return self._peer_ended()
+        is_open = self._state is _State.OPEN
+        if (is_open and self._rest) or (self._state is _State.SHAKING and self._early):
+            # What came before has its turn first.
+            self._ended = True
+            return True
+        return is_open and self._peer_ended()
 
     def pause_writing(self) -> None:
         self._check_full()
@@ -239,7 +245,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._read_on()
 
     def _read_on(self) -> None:
-        if self._reads and not self._rest and not self._lower.is_closing():
+        if self._ended:
+            if self._state is not _State.OPEN or not self._peer_ended():
+                self._lower.close()
+        elif self._reads and not self._rest and not self._lower.is_closing():
             self._lower.resume_reading()
 
     def _open(self, data: bytes) -> tuple[Sequence[bytes], bool, Exception | None]:
