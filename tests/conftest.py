@@ -11,9 +11,12 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.running import over_tls
 from tests.running.scheduling import UnitScheduling, place_of
 
 pytest_plugins = ["tests.running.servers"]
+
+over_tls.prepare()
 
 # Nothing is judged by the clock: a neighbour on the machine makes any example slow.
 settings.register_profile(
@@ -36,7 +39,7 @@ def chromium() -> str:
     names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     for name in names:
         if name and (path := shutil.which(name)):
-            return path
+            return over_tls.trusting_browser(path)
     reason = "needs Chromium: install it (Debian: apt-get install chromium) or name one in CHROMIUM"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
@@ -112,7 +115,10 @@ def _forget_logging() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, in a worker of several."""
+    """Leave out what cannot be as asked; begin with what takes longest, in a worker of several."""
+    for item in items:
+        if reason := over_tls.reason_to_leave_out(item.nodeid):
+            item.add_marker(pytest.mark.skip(reason=reason))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: place_of(item.nodeid))
 

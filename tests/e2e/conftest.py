@@ -1,10 +1,9 @@
 """With CLUSTER_NODES=2 these tests speak to two nodes of a cluster behind one port.
 
-What cannot, and why, is in `ALONE`.
+With CLUSTER_PROCESSES=2 each node has two processes. What cannot, and why, is in `ALONE`.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,11 +15,9 @@ from scripts.servers.nats_server import NatsServer
 from scripts.servers.node import new_secrets_key
 from scripts.servers.postgresql import PostgreSQL
 from tests.running import service
+from tests.running.asked import NODES, PROCESSES, TOGETHER
 from tests.running.cluster import Place, as_one_service
 from tests.running.service import Service
-
-NODES = int(os.environ.get("CLUSTER_NODES", "1"))
-"""How many nodes behind one port these tests speak to."""
 
 FILES = "it is about SQLite's files, and the directory that they are in"
 PROCESS = "it starts, ends, fills or measures one process, or reads what it says of itself"
@@ -88,7 +85,7 @@ def over_nodes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
     """Have `running` run as many nodes as were asked for."""
-    if NODES == 1:
+    if not TOGETHER:
         yield
         return
     database = request.getfixturevalue("postgresql_newest")
@@ -122,13 +119,15 @@ def _several(
         places[data_dir] = Place(
             data_dir, storage, account_url([server], len(places)), new_secrets_key()
         )
-    with as_one_service(places[data_dir], NODES, *options, **variables) as together:
+    with as_one_service(
+        places[data_dir], NODES, *options, GREENROOM_PROCESSES=str(PROCESSES), **variables
+    ) as together:
         yield together
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what cannot be over several nodes."""
-    for item in items if NODES > 1 else ():
+    for item in items if TOGETHER else ():
         reasons = [why for part, why in ALONE.items() if part in item.nodeid]
         if item.path.parent == Path(__file__).parent and reasons:
             item.add_marker(pytest.mark.skip(reason=reasons[0]))

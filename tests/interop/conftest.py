@@ -1,10 +1,10 @@
 """Running services for the interop tests: real processes, one of each kind per test worker.
 
-With CLUSTER_NODES=2 the same tests speak to two nodes of a cluster behind one port.
+With CLUSTER_NODES=2 the same tests speak to two nodes of a cluster behind one port, with
+CLUSTER_PROCESSES=2 to nodes of two processes.
 """
 
 import itertools
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from tests.running import messaging_driver, python_rooms
+from tests.running.asked import NODES, PROCESSES, TOGETHER
 from tests.running.cluster import nodes, one_port, place
 from tests.running.messaging_driver import Driver, Rooms
 from tests.running.servers import fresh_database, new_account
@@ -22,10 +23,6 @@ NO_REVIEW = {"GREENROOM_REVIEW_HANDLERS": "*=none"}
 """Rooms may name any function: without AWS credentials none could be invoked."""
 
 _REGIONS = (f"test-region-{number}" for number in itertools.count())
-
-
-NODES = int(os.environ.get("CLUSTER_NODES", "1"))
-"""How many nodes behind one port these tests speak to."""
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +48,7 @@ def _serving(
 ) -> Iterator[Service]:
     """Yield one process, or as many nodes as were asked for behind one port."""
     settings = {"regions": "*", **settings}
-    if NODES == 1:
+    if not TOGETHER:
         variables = {f"GREENROOM_{name.upper()}": value for name, value in settings.items()}
         with running(directory / "data", **variables, **NO_REVIEW) as started:
             yield started
@@ -61,7 +58,11 @@ def _serving(
     with (
         fresh_database(request.getfixturevalue("postgresql_newest")) as database,
         nodes(
-            place(directory, database, account), NODES, review_handlers="*=none", **settings
+            place(directory, database, account),
+            NODES,
+            processes=str(PROCESSES),
+            review_handlers="*=none",
+            **settings,
         ) as started_nodes,
         one_port(started_nodes) as together,
     ):

@@ -40,12 +40,14 @@ def based(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @contextlib.contextmanager
 def cutting(service: Service, cut: str) -> Iterator[str]:
     """Run a proxy that cuts a path off and passes the rest on, with the Host as it came."""
-    netloc = urlsplit(service.api_url).netloc
+    scheme, netloc, *_ = urlsplit(service.api_url)
+    secure = scheme == "https"
+    connection = http.client.HTTPSConnection if secure else http.client.HTTPConnection
 
     class Proxy(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            onward = http.client.HTTPConnection(netloc)
+            onward = connection(netloc)
             path = self.path.removeprefix(cut) or "/"
             onward.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():

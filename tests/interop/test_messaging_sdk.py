@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.interop.conftest import NODES
 from tests.running import messaging_driver
+from tests.running.asked import TOGETHER
 from tests.running.messaging_driver import Driver, Refused, Room, Rooms, Thrown, Tokens
 from tests.running.service import Service, running, start
 from tests.running.tokens_of import short_session_token
@@ -266,7 +266,7 @@ async def test_a_deleted_room_is_404(rooms: Rooms, service: Service, arn: str) -
     alice = await rooms.enter(arn, "alice")
     await alice.send("hi")
     service.boto3().delete_room(identifier=arn)
-    if NODES > 1:
+    if TOGETHER:
         await _refused_at_last(alice)
     for name, request in _REQUESTS.items():
         if name == "DISCONNECT_USER":

@@ -1,6 +1,6 @@
 """An innocent client in a process of its own, so that it waits for nobody's work but the service's.
 
-    python -m tests.running.onlooker HOST PORT TOKEN
+    python -m tests.running.onlooker HOST PORT TOKEN http|https
 
 It chats, and asks for `/health`, all the time. For each line on its standard input it writes one:
 the times that its answers took since the last line, in seconds, as JSON. It needs the standard
@@ -13,6 +13,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import sys
 import time
 
@@ -24,10 +25,10 @@ PATIENCE = 60.0
 class Onlooker:
     """The client's two connections."""
 
-    def __init__(self, host: str, port: int, token: str) -> None:
+    def __init__(self, host: str, port: int, token: str, scheme: str) -> None:
         self._numbers = itertools.count()
-        self._health = socket.create_connection((host, port), PATIENCE)
-        self._chat = socket.create_connection((host, port), PATIENCE)
+        self._health = _connect(host, port, scheme)
+        self._chat = _connect(host, port, scheme)
         self._received = b""
         key = base64.b64encode(os.urandom(16)).decode()
         self._chat.sendall(
@@ -70,9 +71,16 @@ class Onlooker:
         return data
 
 
-def main(host: str, port: str, token: str) -> None:
+def _connect(host: str, port: int, scheme: str) -> socket.socket:
+    connection = socket.create_connection((host, port), PATIENCE)
+    if scheme == "http":
+        return connection
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+
+
+def main(host: str, port: str, token: str, scheme: str) -> None:
     """Look on until there is nothing more to read."""
-    onlooker = Onlooker(host, int(port), token)
+    onlooker = Onlooker(host, int(port), token, scheme)
     echoes: list[float] = []
     answers: list[float] = []
     while True:

@@ -58,6 +58,7 @@ async def looking_on(service: Service, token: str) -> AsyncIterator[Onlooker]:
     url = urlsplit(service.api_url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.running.onlooker", str(url.hostname), str(url.port), token),
+        url.scheme,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 24,

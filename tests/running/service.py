@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.loaders import create_loader
 
 import greenroom
+from tests.running import over_tls
 
 AS_INSTALLED = Path(__file__).parent / "as_installed"
 """Hides from a service what only the tests brought into its environment."""
@@ -145,7 +146,9 @@ def started(
             stdout=output,
             stderr=output,
             pass_fds=descriptors,
-            env=environment(**{**UNHURRIED, **variables}),
+            env=environment(
+                **{**UNHURRIED, **over_tls.settings_for(program, variables), **variables}
+            ),
         )
     return Service(process, until_ready(process, ready_file, log), log, variables)
 

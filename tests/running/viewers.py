@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import ssl
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -21,6 +22,8 @@ import msgspec
 from greenroom.model.chat_token import TOKEN_VALIDITY_SECONDS, Capability, ChatTokenClaims
 from greenroom.protocol.client_frames import frame_at
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
+from tests.running.asked import OVER_TLS
+from tests.running.over_tls import trusting
 from tests.running.service import Service
 from tests.running.tokens_of import key_ring
 from tests.running.wire import CLOSE, PING, PONG, TEXT, client_frame, token_line, upgrade_bytes
@@ -84,6 +87,8 @@ class Viewer(asyncio.Protocol):
         transport.write(self._request)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.ended:
+            return  # uvloop tells it twice of some that end in their handshake
         self.ended = True
         self._crowd.viewers.discard(self)
         if not self.answered.done():
@@ -164,6 +169,29 @@ class Stream(asyncio.Protocol):
         self.ended = True
 
 
+class Gone(asyncio.Transport):
+    """What is left of a connection that ended before it had begun."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send nothing."""
+
+    def is_closing(self) -> bool:
+        """Return that it has ended."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+    def pause_reading(self) -> None:
+        """Do nothing."""
+
+    def resume_reading(self) -> None:
+        """Do nothing."""
+
+
 class Speaker:
     """A connection that sends, and knows what became of it."""
 
@@ -216,6 +244,14 @@ class Crowd:
         assert url.hostname
         assert url.port
         self._address = (url.hostname, url.port)
+        self._tls: dict[str, Any] = {}
+        if OVER_TLS and url.scheme == "https":
+            # Who gives up while nobody answers is gone at once, as in clear.
+            self._tls = {
+                "ssl": trusting(),
+                "server_hostname": url.hostname,
+                "ssl_shutdown_timeout": 0.1,
+            }
         self._ring = ring or key_ring(service)
         self.frames: dict[bytes, bytes] = {}
         self.viewers: set[Viewer] = set()
@@ -271,7 +307,15 @@ class Crowd:
         except BaseException:
             connection.close()
             raise
-        _, made = await loop.create_connection(protocol, sock=connection)
+        try:
+            _, made = await loop.create_connection(protocol, sock=connection, **self._tls)
+        except (ConnectionError, ssl.SSLError) as error:
+            if not self._tls:
+                raise
+            # Who is not wanted is let go of before TLS has begun: in clear it ends right after.
+            made = protocol()
+            made.connection_made(Gone())
+            made.connection_lost(error)
         return made
 
     async def attempt(self, token: str, receive_buffer: int | None = None) -> Viewer:

@@ -19,6 +19,8 @@ import msgspec
 
 from greenroom.aws.signature import sigv4
 from greenroom.protocol.client_frames import encode_frame, frame_at
+from tests.running.asked import OVER_TLS
+from tests.running.over_tls import trusting
 from tests.running.service import Service
 
 PATIENCE = 20.0
@@ -74,7 +76,7 @@ class Peer:
         assert url.hostname
         assert url.port
         family = socket.AF_INET6 if ":" in url.hostname else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket: socket.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if receive_buffer is not None:
@@ -83,6 +85,8 @@ class Peer:
         self.buffer = b""
         try:
             self.socket.connect((url.hostname, url.port))
+            if OVER_TLS and url.scheme == "https":
+                self.socket = trusting().wrap_socket(self.socket, server_hostname=url.hostname)
         except BaseException:
             self.socket.close()
             raise
@@ -101,7 +105,8 @@ class Peer:
     def end(self) -> None:
         """Say that nothing more will be sent."""
         with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
+            # TCP's end: that of TLS would have the socket forget its keys, and read in clear.
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def vanish(self) -> None:
         """Reset the connection, as a peer does whose process is gone."""

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from tests.conftest import Measured
+from tests.running.asked import OVER_TLS
 from tests.running.onlooking import WORST_RATIO, looking_on
 from tests.running.process import connections_at_stop, descriptors, resident, serving
 from tests.running.service import Service
@@ -35,7 +36,8 @@ KEPT = 60 * MEBIBYTE
 SECONDS = 1.0
 """How long each flood lasts."""
 
-HANDSHAKE_SECONDS = 1
+HANDSHAKE_SECONDS = 5 if OVER_TLS else 1
+"""Thousands of handshakes at once take this process a while as well, which has both ends' work."""
 
 
 class Flood(msgspec.Struct, frozen=True):
@@ -308,7 +310,9 @@ async def test_flood(
         measured(f"{flood.__name__}: innocent during, ms", round(met.usual * 1000, 1))
         measured(f"{flood.__name__}: grown by MiB", round(growth, 1))
         assert not any(each.viewer.ended for each in speakers), "a healthy client was dropped"
-        assert growth < FLOODS[flood] * max(1.0, scaled(100) / 100)
+        # OpenSSL keeps 12 KB of each connection.
+        bound = FLOODS[flood] + (24 if OVER_TLS else 0)
+        assert growth < bound * max(1.0, scaled(100) / 100)
         assert met.ratio(alone) <= WORST_RATIO
         await until(lambda: descriptors(service) <= files + 3, "all descriptors are free again")
         await until(lambda: resident(service) < memory + KEPT, "the memory is free again")

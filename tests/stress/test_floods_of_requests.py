@@ -21,6 +21,7 @@ from greenroom.audit.refusals import ALL_BURST, ALL_PER_SECOND
 from greenroom.model.quotas import CALLER_RATE
 from tests.conftest import Measured
 from tests.running.onlooking import WORST_RATIO, looking_on
+from tests.running.over_tls import trusting
 from tests.running.process import resident, serving
 from tests.running.said import entries
 from tests.running.service import Service
@@ -61,7 +62,9 @@ class Flood(msgspec.Struct):
     async def _ask(self, request: bytes, ends: float) -> None:
         url = urlsplit(self.service.api_url)
         while time.monotonic() < ends:
-            reader, writer = await asyncio.open_connection(url.hostname, url.port)
+            reader, writer = await asyncio.open_connection(
+                url.hostname, url.port, ssl=trusting() if url.scheme == "https" else None
+            )
             try:
                 while time.monotonic() < ends:
                     writer.write(request)

@@ -47,6 +47,11 @@ function passing() {
   return { server, cut: () => open.forEach((socket) => socket.destroy()) };
 }
 
+/** What the service speaks: `http:`, or `https:` where the tests are run over TLS. */
+function scheme() {
+  return new URL(settings.endpoint).protocol;
+}
+
 async function opened(origin) {
   const made = await browser.newPage();
   made.on("pageerror", (error) => complaints.push(error.stack));
@@ -233,7 +238,7 @@ test("no page of others is given a token", async () => {
     await other.goto(`http://127.0.0.1:${port}/`);
     equal(await other.evaluate(wish, `${settings.origin}/demo/token`), "unreadable");
     // A name whose address has become this machine's: the browser takes it for the same origin.
-    const rebound = await other.goto(`http://evil.test:${own}/demo/`);
+    const rebound = await other.goto(`${scheme()}//evil.test:${own}/demo/`);
     equal(rebound.status(), 403);
     const said = await other.evaluate(wish, "/demo/token");
     holds(said.startsWith("the demo is for a browser on its machine"), said);
@@ -243,7 +248,7 @@ test("no page of others is given a token", async () => {
 
 links = passing();
 await listening(links.server, async (port) => {
-  settings.origin = `http://127.0.0.1:${port}`;
+  settings.origin = `${scheme()}//127.0.0.1:${port}`;
   browser = await puppeteer.launch({ executablePath: settings.chromium, args: FLAGS });
   try {
     page = await opened(settings.origin);
