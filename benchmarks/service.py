@@ -31,7 +31,7 @@ from greenroom.vault.sealing import Sealer
 from greenroom.vault.vault import KEY_FILE
 
 TOKEN_SECONDS = 600
-SESSION_SECONDS = 3600
+SESSION_SECONDS = 3 * 3600
 ACTION = '{"Action":"SEND_MESSAGE","RequestId":"r","Content":"{message}"}'
 SETTINGS = {
     "GREENROOM_REQUEST_RATES": "off",
@@ -116,6 +116,16 @@ class Greenroom:
         headers |= sign(request, *keys, "us-east-1", "ivschat", time.time())
         return headers, payload
 
+    @property
+    def data_dir(self) -> Path:
+        """Where it keeps everything."""
+        return self._directory / "data"
+
+    def call(self, operation: str, members: Mapping[str, object]) -> dict[str, str]:
+        """Perform an operation of the API; return its answer's members."""
+        with contextlib.closing(self._connection()) as connection:
+            return self._perform(connection, operation, members)
+
     def room(self) -> str:
         """Return the ARN of a room."""
         if not self._rooms:
@@ -142,13 +152,22 @@ class Greenroom:
     ) -> Iterator[str]:
         with contextlib.closing(self._connection()) as connection:
             for _ in range(number):
-                headers, payload = self.signed("CreateRoom", members or {})
-                connection.request("POST", "/CreateRoom", payload, headers)
-                answer = connection.getresponse()
-                text = answer.read()
-                if answer.status != http.client.OK:
-                    raise RuntimeError(f"CreateRoom: {answer.status} {text.decode()}")
-                yield json.loads(text)["arn"]
+                yield self._perform(connection, "CreateRoom", members or {})["arn"]
+
+    def _perform(
+        self,
+        connection: http.client.HTTPConnection,
+        operation: str,
+        members: Mapping[str, object],
+    ) -> dict[str, str]:
+        headers, payload = self.signed(operation, members)
+        connection.request("POST", f"/{operation}", payload, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"{operation}: {answer.status} {text.decode()}")
+        found: dict[str, str] = json.loads(text)
+        return found
 
     def _connection(self) -> http.client.HTTPConnection:
         if self.trusted is None:
