@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve cluster test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-cluster bench-cores bench-chatroom bench-review bench-encrypted bench-verify
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-cluster bench-cores bench-chatroom bench-review bench-encrypted bench-encrypted-peers bench-storm bench-soak bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -71,6 +71,15 @@ bench-peers: ## Measure the fan-out of other servers beside ours
 
 bench-encrypted: ## Measure what TLS costs in a room and in connecting
 	@exec scripts/bench encrypted $(ARGS)
+
+bench-encrypted-peers: ## Measure the fan-out of other servers over TLS beside ours
+	@exec scripts/bench encrypted_peers $(ARGS)
+
+bench-storm: ## Measure how 5,000 TLS clients come back at once
+	@exec scripts/bench storm $(ARGS)
+
+bench-soak: ## Run for an hour over TLS with viewers who come and go; ARGS="--seconds 1500" goes to it
+	@exec scripts/bench soak $(ARGS)
 
 bench-verify: ## Measure the README's ratios again, and say which hold
 	@exec scripts/bench verify $(ARGS)

@@ -55,6 +55,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     hold: float = 0
     concurrency: int = 64
     patience: float = 2
+    doze: int = 0
+    """Milliseconds that the client sleeps at most while it measures, where it leaves its core to
+    another one; else never."""
+    sources: int = 0
+    """Addresses of loopback that connections come from; 0 for as many as there must be."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -131,20 +136,26 @@ def run(server: Server, load: Load, limit: float = 180) -> Outcome:
     Raises:
         LoadFailed: not every connection received each message of its room once and in order.
     """
-    command = [str(BUILT / "load"), *_arguments(server.target(load)), "--limit", str(limit)]
-    for name, value in msgspec.structs.asdict(load).items():
-        option = f"--{name.replace('_', '-')}"
+    return send(server.name, server.target(load), load, limit)
+
+
+def send(name: str, target: Target, load: Load, limit: float = 180) -> Outcome:
+    """Send a load to a target that was prepared for it; raises as `run` does."""
+    command = [str(BUILT / "load"), *_arguments(target), "--limit", str(limit)]
+    sources = load.sources or 1 + load.connections // CONNECTIONS_PER_SOURCE
+    load = msgspec.structs.replace(load, sources=sources)
+    for option_name, value in msgspec.structs.asdict(load).items():
+        option = f"--{option_name.replace('_', '-')}"
         if isinstance(value, bool):
             command += [option] * value
         else:
             command += [option, str(value)]
-    command += ["--sources", str(1 + load.connections // CONNECTIONS_PER_SOURCE)]
     with on_core(LOAD_CORE):
         done = subprocess.run(  # noqa: S603 - our own program
             command, capture_output=True, text=True, timeout=limit + 30, check=False
         )
     if done.returncode:
-        raise LoadFailed(f"{server.name}: {done.stderr}{done.stdout}")
+        raise LoadFailed(f"{name}: {done.stderr}{done.stdout}")
     return msgspec.json.decode(done.stdout, type=Outcome)
 
 

@@ -55,6 +55,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/"
     socketio: bool = False
     publish_path: str | None = None
+    secure: bool = False
 
 
 class Peer:
@@ -74,14 +75,15 @@ class Peer:
     def target(self, load: Load) -> Target:
         """Return its address and dialect: peers know no tokens."""
         recipe, host = self._recipe, f"127.0.0.1:{self._port}"
-        target = Target(pid=self._process.pid, url=f"ws://{host}{recipe.path}")
+        s = "s" if recipe.secure else ""
+        target = Target(pid=self._process.pid, url=f"ws{s}://{host}{recipe.path}")
         if recipe.socketio:
             content = PAYLOAD_BYTES - len(SOCKETIO_PATTERN.replace("{message}", ""))
             target = msgspec.structs.replace(
                 target, pattern=SOCKETIO_PATTERN, content=content, socketio=True
             )
         if recipe.publish_path is not None:
-            url = f"http://{host}{recipe.publish_path}"
+            url = f"http{s}://{host}{recipe.publish_path}"
             target = msgspec.structs.replace(target, publish_url=url)
         return target
 
@@ -122,10 +124,15 @@ def _bun(port: int, _: Path) -> Sequence[str | Path]:
 
 
 def _nchan(port: int, home: Path) -> Sequence[str | Path]:
-    nginx, module = _nginx()
-    template = string.Template((PEERS / "nchan.conf").read_text())
+    return nginx_with("nchan.conf", home, port=port, listen="", tls="")
+
+
+def nginx_with(template: str, home: Path, **values: object) -> Sequence[str | Path]:
+    """Return the command of nginx, with a file of `peers/` that values are filled in."""
+    nginx, module = find_nginx()
+    text = string.Template((PEERS / template).read_text())
     configuration = home / "nginx.conf"
-    configuration.write_text(template.substitute(port=port, module=module))
+    configuration.write_text(text.substitute(values, module=module))
     return [nginx, "-p", home, "-c", configuration, "-e", "stderr"]
 
 
@@ -159,8 +166,12 @@ def program(name: str) -> str:
     return found
 
 
-def _nginx() -> tuple[Path, Path]:
-    """Return nginx and nchan: Debian's packages, unpacked below `build/` or installed."""
+def find_nginx() -> tuple[Path, Path]:
+    """Return nginx and nchan: Debian's packages, unpacked below `build/` or installed.
+
+    Raises:
+        NotHere: they are not here.
+    """
     for root in (BUILT / "nginx", Path("/")):
         module = root / "usr/lib/nginx/modules/ngx_nchan_module.so"
         if module.exists() and (root / "usr/sbin/nginx").exists():
@@ -211,8 +222,9 @@ def python_version(package: str, module: str) -> Callable[[], str]:
     return version
 
 
-def _nchan_version() -> str:
-    nginx, _ = _nginx()
+def nchan_version() -> str:
+    """Return the versions of nchan and nginx; raise NotHere as `find_nginx` does."""
+    nginx, _ = find_nginx()
     packages = (BUILT / "nginx").glob("libnginx-mod-nchan_*.deb")
     version = next((path.name.split("_")[1] for path in packages), "(Debian)")
     return f"{unquote(version)} in nginx {output([nginx, '-v'])[1].partition('/')[2]}"
@@ -222,7 +234,7 @@ RECIPES = (
     Recipe(
         name="nchan",
         command=_nchan,
-        version=_nchan_version,
+        version=nchan_version,
         path="/subscribe",
         publish_path="/publish",
     ),

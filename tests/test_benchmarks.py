@@ -44,6 +44,7 @@ from benchmarks import (
     redeem,
     review,
     simulation,
+    storm,
     verify,
 )
 from benchmarks.bare import BarePython
@@ -135,6 +136,20 @@ def test_encrypted(tiny: Plan) -> None:
     for servers in measured.outcomes.values():
         assert {Greenroom.name, encrypted.Encrypted.name, encrypted.OpenSsl.name} <= servers.keys()
     _assert_written(encrypted.table(plan, measured), plan, measured.outcomes)
+
+
+@pytest.mark.skipif(
+    not Path("/usr/include/openssl/ssl.h").exists(), reason="needs OpenSSL's headers"
+)
+def test_storm(tiny: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody gets in, and who chats meanwhile is delayed, not lost."""
+    monkeypatch.setattr(storm, "CHAT_SECONDS", 0.3)
+    monkeypatch.setattr(storm, "SERVERS", (storm.Ecdsa,))
+    met, calibration = storm.measure(tiny)
+    ((one,),) = met.values()
+    assert one.storm.connections == 50
+    assert one.during.delivered > 0
+    _assert_written(storm.table(tiny, met, calibration), tiny, met)
 
 
 def test_memory(tiny: Plan) -> None:

@@ -13,7 +13,8 @@ static const char HELP[] =
     "     [--protocol TEXT | --protocols FILE] [--concurrency N] [--sources N] [--socketio]\n"
     "     [--pattern TEXT] [--content BYTES] [--publish-url http://127.0.0.1:PORT/PATH]\n"
     "     [--window N | --rate N [--random]] [--burst N] [--warm-up SECONDS] [--seconds SECONDS]\n"
-    "     [--settle SECONDS] [--hold SECONDS] [--patience SECONDS] [--limit SECONDS]\n";
+    "     [--settle SECONDS] [--hold SECONDS] [--patience SECONDS] [--limit SECONDS]\n"
+    "     [--doze MILLISECONDS]\n";
 
 static const struct option NAMES[] = {
     {"url", 1, 0, 'u'},
@@ -34,6 +35,7 @@ static const struct option NAMES[] = {
     {"hold", 1, 0, 'H'},
     {"limit", 1, 0, 'l'},
     {"patience", 1, 0, 'q'},
+    {"doze", 1, 0, 'd'},
     {"sources", 1, 0, 'a'},
     {"concurrency", 1, 0, 'C'},
     {"pid", 1, 0, 'i'},
@@ -66,6 +68,7 @@ static void set(struct options *options, int name, char *value) {
         case 'S': options->settle = atof(value); break;
         case 'H': options->hold = atof(value); break;
         case 'q': options->patience = atof(value); break;
+        case 'd': options->doze = atoi(value); break;
         case 'l': options->limit = atof(value); break;
         case 'a': options->sources = atol(value); break;
         case 'C': options->concurrency = atol(value); break;

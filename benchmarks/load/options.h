@@ -20,6 +20,7 @@ struct options {
     double warm_up, seconds; /* before measuring, and measured */
     double settle, hold;     /* after connecting; then idle, measured */
     double patience;         /* without a delivery for so long, what is missing is lost */
+    int doze;                /* milliseconds to sleep at most while measuring; 0: never */
     double limit;            /* seconds after which the run ends in any case */
     long concurrency;        /* handshakes on the way */
     long sources;            /* source addresses to spread the connections over */

@@ -185,7 +185,7 @@ struct measured load(void) {
             delivered = run.delivered;
         }
         publish_due(start);
-        poll_once(0);
+        poll_once(run.options.doze);
         if (run.delivered != seen) {
             seen = run.delivered;
             progress = time;
