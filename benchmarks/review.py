@@ -57,7 +57,7 @@ def measure(plan: Plan, calibration: Calibration) -> dict[str, list[Run]]:
     for _ in rounds(plan):
         with (
             tempfile.TemporaryDirectory(prefix="greenroom-bench-") as directory,
-            _handler(Path(directory)) as port,
+            handler(Path(directory)) as port,
             contextlib.closing(_Service(Path(directory), port)) as service,
         ):
             turns = [
@@ -71,7 +71,7 @@ def measure(plan: Plan, calibration: Calibration) -> dict[str, list[Run]]:
 
 
 @contextlib.contextmanager
-def _handler(directory: Path) -> Iterator[int]:
+def handler(directory: Path) -> Iterator[int]:
     """Run the handler; give its port."""
     file = directory / "port"
     process = _beside(["handler", str(file)], directory / "handler.log")

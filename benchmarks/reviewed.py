@@ -1,13 +1,14 @@
 """What happens beside a measurement: a review handler, and senders in a room that has it.
 
-`reviewed.py handler PORT_FILE` serves `/answer`, which denies at once, and `/hang`, which never
-answers. `reviewed.py senders HOST:PORT TOKENS READY_FILE` opens a connection for each line of a
-file and sends messages, each when the one before was answered, at most `RATE` a second; at the end
-it prints how many were, in how many seconds.
+`reviewed.py handler PORT_FILE` serves `/answer`, which denies at once, `/allow`, which allows what
+it is shown, and `/hang`, which never answers. `reviewed.py senders HOST:PORT TOKENS READY_FILE`
+opens a connection for each line of a file and sends messages, each when the one before was
+answered, at most `RATE` a second; at the end it prints how many were, in how many seconds.
 """
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -38,12 +39,19 @@ async def _review(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             size = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-            await reader.readexactly(size)
+            body = await reader.readexactly(size)
             if b" /hang " in head:
                 await reader.read()
                 break
-            writer.write(_RESPONSE)
+            writer.write(_allowed(body) if b" /allow " in head else _RESPONSE)
     writer.close()
+
+
+def _allowed(body: bytes) -> bytes:
+    event = json.loads(body)
+    kept = {name: event[name] for name in ("Content", "Attributes")}
+    answer = json.dumps({"ReviewResult": "ALLOW", **kept}).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer)
 
 
 async def senders(authority: str, tokens: list[str], ready_file: Path) -> None:

@@ -41,6 +41,7 @@ from benchmarks import (
     nodes,
     over_nats,
     peers,
+    price,
     redeem,
     review,
     simulation,
@@ -150,6 +151,17 @@ def test_storm(tiny: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     assert one.storm.connections == 50
     assert one.during.delivered > 0
     _assert_written(storm.table(tiny, met, calibration), tiny, met)
+
+
+def test_price(tiny: Plan) -> None:
+    """Whatever is on, everybody gets everything, and what is shown is the difference."""
+    plan = msgspec.structs.replace(tiny, only="rooms of", seconds=0.6)
+    measured = price.measure(plan)
+    (servers,) = measured.outcomes.values()
+    assert {price.UNCOUNTED, price.PLAIN, price.ALL} < servers.keys()
+    for (outcome,) in servers.values():
+        assert outcome.delivered > 0
+    _assert_written(price.table(plan, measured), plan, measured.outcomes)
 
 
 def test_memory(tiny: Plan) -> None:
