@@ -24,6 +24,7 @@ def test_users_are_counted_once() -> None:
     assert counts.of("arn:one") == Occupancy(3, 2)
     assert counts.of("arn:two") == Occupancy(2, 1)
     assert counts.of("arn:three") == Occupancy(0, 0)
+    assert counts.users_of_all() == 3
     assert counts.with_one_more("arn:two", "alice") == Occupancy(3, 1)
     assert counts.with_one_more("arn:two", "bob") == Occupancy(3, 2)
     assert counts.with_one_more("arn:three", "bob") == Occupancy(1, 1)

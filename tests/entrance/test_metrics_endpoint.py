@@ -149,7 +149,7 @@ def test_each_number_is_its_owners() -> None:
     requests = {"SendMessage": 2, "SendEvent": 3}
     deliveries = {"SendMessage": 5, "SendEvent": 7}
     fanout = Owner(deliveries=deliveries, delivered_bytes=11)
-    hub: Any = Owner(connections=13, rooms=17, draining=True, fanout=fanout)
+    hub: Any = Owner(connections=13, rooms=17, users=67, draining=True, fanout=fanout)
     chat: Any = Owner(requests=requests, rates=Owner(evicted={"message_rates": 19}))
     control: Any = Owner(evicted={"callers": 23})
 
@@ -175,6 +175,7 @@ def test_each_number_is_its_owners() -> None:
         "ivschat_messaging_requests_total": 5,
         "ivschat_messaging_deliveries_total": 12,
         "greenroom_rooms": 17,
+        "greenroom_users": 67,
         "greenroom_draining": 1,
         "greenroom_cached_rooms": 37,
         "greenroom_delivered_bytes_total": 11,

@@ -101,6 +101,10 @@ class Occupancies:
         room = self._rooms.get(room_arn)
         return _NOBODY if room is None else room.count()
 
+    def users_of_all(self) -> int:
+        """Return how many users are in each room, of all rooms together."""
+        return sum(room.count().users for room in self._rooms.values())
+
     def with_one_more(self, room_arn: str, user: User) -> Occupancy:
         """Return how many will be in a room when a user's connection has come."""
         room = self._rooms.get(room_arn)

@@ -116,6 +116,7 @@ def watch(
     metrics.build.labels(__version__).set(1)
     metrics.concurrent_chat_connections.read = lambda: hub.connections
     metrics.rooms.read = lambda: hub.rooms
+    metrics.users.read = lambda: hub.users
     metrics.draining.read = lambda: hub.draining
     metrics.cached_rooms.read = lambda: len(rooms)
     metrics.evictions.read = lambda: {

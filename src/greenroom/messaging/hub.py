@@ -57,6 +57,11 @@ class Hub:
         return len(self._rooms)
 
     @property
+    def users(self) -> int:
+        """How many different users are in each room on all nodes, of all rooms together."""
+        return self.elsewhere.occupancies().users_of_all()
+
+    @property
     def connections(self) -> int:
         """How many connections this node has."""
         return self._counts.total()

@@ -171,6 +171,11 @@ class Metrics:
             "Times that a connection's socket took no more, so that its queue began to grow.",
         )
         self.rooms = self._read_gauge("greenroom_rooms", "Rooms with connections on this node.")
+        self.users = self._read_gauge(
+            "greenroom_users",
+            "Different users in each room that are no bots, of all rooms together, on all nodes:"
+            " each node says the same.",
+        )
         _begin_at_zero(self.limits_met, (*Excess, UNREAD))
         _begin_at_zero(self.disconnects, DisconnectReason)
         _begin_at_zero(self.handshake_refusals, (each.name.lower() for each in Refusal))
