@@ -1,6 +1,7 @@
 """The audit log: lines in order, a file that is only appended to, and nothing lost in silence."""
 
 import asyncio
+import errno
 import json
 import os
 import threading
@@ -281,11 +282,19 @@ async def test_no_file_is_rotated_in_a_line(
     log = AuditLog(tmp_path / "audit.log", Rotation(bytes=10_000))
     asked: list[int] = []
     monkeypatch.setattr(log._file, "rotate_if_due", asked.append)
-    write = log._file.write
-    monkeypatch.setattr(log._file, "write", lambda data: write(data[:50]) + data[50:])
+    write, calls = log._file.write, list[int]()
+
+    def in_parts(data: bytes) -> bytes:
+        calls.append(len(data))
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "full")
+        return write(data[:20]) + data[20:]
+
+    monkeypatch.setattr(log._file, "write", in_parts)
     monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 0.001)
     log.start()
     await log.record(entry(0))
+    await until(lambda: len(calls) > 2 and not log._failing)
     await log.close()
     assert lines(tmp_path / "audit.log")[0]["requestId"] == "0"
     assert asked == [len(encoded(entry(0)))]

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
 import structlog.testing
 
 from greenroom.bus.base import Deliver, Disconnect
+from greenroom.chatlog import tail as tail_module
 from greenroom.chatlog.tail import (
     LEASE_PAUSE,
     LEFT_TIMES,
@@ -479,3 +480,32 @@ def test_who_has_his_part_leaves_it_to_others() -> None:
     assert turns == ([False] * LEFT_TIMES + [True]) * 2
     tail._share.is_full.return_value = False
     assert Tail._tries(tail)
+
+
+async def test_pauses_grow_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to a quarter of a second, and are short again behind a message."""
+    unread = Mock(messages=())
+    monkeypatch.setattr(tail_module, "_unread", AsyncMock(return_value=unread))
+    monkeypatch.setattr(tail_module, "entries_of", Mock(return_value=()))
+    tail: Any = Mock(_pause=AsyncMock())
+    tail._share.gives_back.return_value = False
+    tail._around.journal.position = AsyncMock(return_value=None)
+    tail._around.journal.append_from = AsyncMock(return_value=True)
+    tail._around.clock.wall_ns.return_value = 1
+    lease: Any = Mock(held=True)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        unread.messages = ("one",) if len(pauses) == 6 else ()
+        lease.held = len(pauses) < 8
+
+    tail._pause = pause
+
+    async def append(*_: object) -> bool:
+        unread.messages = ()
+        return True
+
+    tail._around.journal.append_from = append
+    await Tail._follow(tail, lease)
+    assert pauses == [0.02, 0.04, 0.08, 0.16, LONGEST_PAUSE, LONGEST_PAUSE, 0.02, 0.04]

@@ -705,6 +705,9 @@ async def test_a_connection_is_waited_for_while_it_is_replaced() -> None:
     assert room._connected.is_set()
     room._change(ConnectionState.CONNECTING)
     assert not room._connected.is_set()
+    room._change(ConnectionState.CONNECTED)
+    room._disconnected(DisconnectReason.SERVER_DISCONNECT)
+    assert not room._connected.is_set()
 
 
 def test_a_region_stands_for_its_endpoint() -> None:

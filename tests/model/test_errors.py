@@ -9,6 +9,7 @@ from greenroom.model.errors import (
     ValidationException,
     ValidationReason,
 )
+from greenroom.model.iam_errors import ValidationError
 
 
 def _kinds(of: type[ServiceError]) -> set[type[ServiceError]]:
@@ -57,3 +58,13 @@ def test_an_error_reads_as_its_message() -> None:
     """In logs and tests, whatever else it holds."""
     error = ValidationException("too long", ValidationReason.OTHER, (FieldError("name", "m"),))
     assert (str(error), error.message) == ("too long", "too long")
+
+
+def test_iams_words_for_fields() -> None:
+    """One error, or so many errors, each with its field."""
+    one, two = FieldError("a.b", "rule 1"), FieldError("c", "rule 2")
+    words = "Value at 'a.b' failed to satisfy constraint: rule 1"
+    assert str(ValidationError.of_fields(one)) == f"1 validation error detected: {words}"
+    assert str(ValidationError.of_fields(one, two)) == (
+        f"2 validation errors detected: {words}; Value at 'c' failed to satisfy constraint: rule 2"
+    )
