@@ -307,3 +307,13 @@ def test_a_file_that_may_be_written_but_not_read(
     append(file, b"next\n")
     assert names(path) == ["audit.log"]
     assert path.read_bytes().endswith(b"halfnext\n")
+
+
+def test_a_file_that_is_closed(made: Made) -> None:
+    """Its descriptor is given back, and once only."""
+    file = made()
+    descriptor = file._descriptor
+    file.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    file.close()

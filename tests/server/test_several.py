@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -174,3 +175,14 @@ async def test_a_life_that_fails(service: _Service, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyError, match="fault"):
         await served(service, monkeypatch, serve=fail)
     assert seen == [1]
+
+
+def test_a_second_signal(service: _Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes are ended before this one is, at once, with its code."""
+    done: list[object] = []
+    supervisor: Any = Mock(kill=lambda: done.append("kill"))
+    service._supervisor = supervisor
+    with monkeypatch.context() as patch:
+        patch.setattr("os._exit", done.append)
+        service._kill(130)
+    assert done == ["kill", 130]
