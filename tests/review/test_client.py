@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from typing import Any
-from unittest.mock import MagicMock, Mock
+from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
 from aiohttp import web
@@ -127,3 +127,11 @@ async def test_what_is_too_long_is_not_read(more: int, closed: bool) -> None:
     assert (answer.status, answer.headers) == (200, {"a-name": "b"})
     assert len(answer.body) == ANSWER_BYTES + min(more, 1)
     assert response.close.called is closed
+
+
+async def test_no_more_is_read_than_is_looked_at() -> None:
+    """However little comes at a time: one byte beyond the bound at most."""
+    content = Mock(read=AsyncMock(side_effect=[b"x" * 10, b"y" * 90, b""]))
+    assert await client_module._bounded(content) == b"x" * 10 + b"y" * 90
+    asked = [each.args[0] for each in content.read.mock_calls]
+    assert asked == [ANSWER_BYTES + 1, ANSWER_BYTES - 9, ANSWER_BYTES - 99]
