@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from greenroom.model.chat_token import IVS_CAPABILITIES
+from greenroom.model.restriction import Kind
 from greenroom.protocol.commands import COMMANDS
+from greenroom.protocol.own_actions import Restrict
 from greenroom.storage.base import StorageUnavailable
 from tests.messaging.test_own_actions import connected, do, took
 from tests.stand_ins.stage import ROOM, Stage, stage
@@ -179,3 +181,17 @@ async def test_what_is_wrong_in_a_room_that_is_not_known() -> None:
         ann = await connected(made, "ann")
         made.rooms.forget(str(ROOM))
         assert (await answer(ann, "/mute"))["ErrorMessage"] == "Usage: /mute USER [REASON]"
+
+
+def test_what_is_said_of_a_restriction() -> None:
+    """Who, what, and for how long if it ends."""
+    for seconds, said in ((0, "bob: BAN"), (90, "bob: BAN for 90 seconds")):
+        asked = Restrict(
+            user_id="bob",
+            kind=Kind.BAN,
+            seconds=seconds,
+            reason="",
+            request_id="r",
+            by_message=False,
+        )
+        assert asked.said == said

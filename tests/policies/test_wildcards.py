@@ -285,3 +285,10 @@ def test_what_is_walked(
     text = "x" * length
     glob(tokens(pattern))(text)
     assert walked == ([text] if walks else [])
+
+
+def test_several_texts_between_stars() -> None:
+    """Each stands where the question marks before it say, and nowhere else."""
+    matches = glob(tokens("*a?b??c?*"))
+    assert [text for text in ("a1b22c3", "xxa1b22c3yy", "aa1b22c3") if not matches(text)] == []
+    assert [text for text in ("ab22c3", "a1b2c3", "a1b22c", "a11b22c3") if matches(text)] == []
