@@ -30,7 +30,9 @@ from greenroom.chatlog.tail import (
 )
 from greenroom.model.arn import Arn
 from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.history import NOTHING_SHOWN, Shown
 from greenroom.storage.journal import Entry, StreamPosition
+from greenroom.storage.memory.history import MemoryHistory
 from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.opened import Opened
 from tests.stand_ins.hand_clock import HandClock
@@ -43,7 +45,7 @@ class Moody(MemoryJournal):
     """A journal that may not answer; an append may be kept, and its answer lost."""
 
     def __init__(self) -> None:
-        super().__init__(Opened())
+        super().__init__(Opened(), MemoryHistory(Opened()))
         self.available = True
         self.answers = True
         self.rival = False
@@ -54,12 +56,13 @@ class Moody(MemoryJournal):
         expected: StreamPosition | None,
         last: StreamPosition,
         entries: Iterable[Entry],
+        shown: Shown = NOTHING_SHOWN,
     ) -> bool:
         self._check(self.available)
         if self.rival:
             self.rival = False
-            assert await super().append_from(stream, expected, last, list(entries))
-        moved = await super().append_from(stream, expected, last, list(entries))
+            assert await super().append_from(stream, expected, last, list(entries), shown)
+        moved = await super().append_from(stream, expected, last, list(entries), shown)
         self._check(self.answers)
         return moved
 

@@ -25,6 +25,9 @@ class KeptStreams:
         """Add a message."""
         self._files[stream].write(message)
 
+    def stream_of(self, room: str) -> int:
+        return len(room) % self.count
+
     async def state(self, stream: int) -> StreamState:
         return StreamState("made once", 1, len(self._files[stream].messages()))
 

@@ -11,7 +11,9 @@ import pytest
 
 from greenroom.model.kept_frame import KeptFrame
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.history import Kept, Query, StoredFrame
+from greenroom.storage.history import Kept, Query, Shown, StoredFrame
+from greenroom.storage.journal import StreamPosition
+from tests.contracts.shared import SharedStore
 from tests.stand_ins.values import new_account
 
 
@@ -67,6 +69,33 @@ async def test_gaps_are_known(store: Store) -> None:
     assert await store.history.resume() >= {room}
     assert not {room} & await store.history.resume()
     assert (await store.history.newest(room, 9)).is_ended
+
+
+async def test_what_a_stream_has_shown(shared: SharedStore) -> None:
+    """It is kept with the place in the stream, or not at all; a room that was ended begins."""
+    room, other = room_of(), room_of()
+    first, second = (StreamPosition("s", number, number) for number in (1, 2))
+    append = shared.journal.append_from
+
+    def kept(name: str, *, begins: bool = False) -> Kept:
+        return Kept(room, frame(name), begins)
+
+    assert await append(3, None, first, [], Shown([kept("a"), kept("b")], [other]))
+    assert not await append(3, None, first, [], Shown([kept("never")]))
+    found = await shared.history.newest(room, 9)
+    assert (ids(found.frames), found.is_ended) == (["a", "b"], False)
+    assert not any(each.begins for each in found.frames)
+    assert await append(3, first, second, [], Shown([kept("c", begins=True)], [room]))
+    assert (await shared.history.newest(room, 9)).is_ended
+    assert await append(3, second, first, [], Shown([kept("d"), kept("e")]))
+    found = await shared.history.newest(room, 9)
+    assert [each.begins for each in found.frames] == [False, False, True, True, False]
+    assert (found.begin(ended=found.is_ended), found.more) == (3, False)
+    assert await append(3, first, second, [], Shown([kept("f")], is_broken=True))
+    found = await shared.history.newest(room, 9)
+    assert (found.frames[-1].begins, found.is_ended) == (True, False)
+    assert not await shared.history.is_whole(room, 5)
+    assert await shared.history.is_whole(room, 6)
 
 
 async def test_what_is_deleted(store: Store) -> None:

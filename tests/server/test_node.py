@@ -1,6 +1,6 @@
 """What is built of what is open: who may read the metrics, what fails a probe, what publishes.
 
-Covers: greenroom.server.own_services
+Covers: greenroom.server.history, greenroom.server.own_services
 """
 
 import asyncio
@@ -178,7 +178,7 @@ async def test_what_a_node_starts_and_watches(
     present: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed keys end connections, bus and identities run, and each figure has its owner."""
-    all_ = Mock()
+    all_ = Mock(history_module=Mock(keep_history=AsyncMock()))
     presence = all_.presence if present else None
     for name in ("watch", "watch_process", "watch_loop", "watch_audit", "watch_store", "Hub"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
@@ -188,13 +188,13 @@ async def test_what_a_node_starts_and_watches(
     for name in ("LoopLag", "_publishing", "_watching", "_states", "Node", "_shared_rates"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
-    for name in ("_start_chat_log", "_restrictions", "_keep_history"):
+    for name in ("_start_chat_log", "_restrictions"):
         monkeypatch.setattr(node_module, name, AsyncMock(return_value=all_.restrictions))
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
     all_._states.return_value = states = all_.states if present else None
-    for name in ("watch_bus", "watch_nodes", "Alone", "_sweeper"):
+    for name in ("watch_bus", "watch_nodes", "Alone", "history_module"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     opened, tasks = all_.opened, Mock()
     opened.bus.start = AsyncMock()
@@ -223,7 +223,7 @@ async def test_what_a_node_starts_and_watches(
     ticks = [getattr(each, "_tick", each) for each in all_.Node.call_args.kwargs["tickers"]]
     assert ticks == [
         *("always", "shared", all_.restrictions.tick, all_.restrictions.look),
-        all_._sweeper.return_value.tick,
+        all_.history_module.sweeper.return_value.tick,
         *[all_.states.tick] * present,
     ]
 

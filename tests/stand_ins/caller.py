@@ -15,6 +15,7 @@ from greenroom.aws.service import OPERATIONS
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.chat.chat import Chat
 from greenroom.chat.deletions import Deletions
+from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -98,6 +99,11 @@ class CheckedReviewer:
     async def problem(self, uri: str) -> str | None:
         self.asked.append(uri)
         return self.problems.get(uri)
+
+
+async def _caught_up(_room: str) -> bool:
+    """Have all in the store."""
+    return True
 
 
 class Caller:
@@ -186,6 +192,7 @@ class Caller:
                 self.time.clock,
             ),
             deletions=Deletions(self.services.chat, self.bus, self.time.clock),
+            kept_messages=KeptMessages(self.store.history, _caught_up, self.time.clock),
             posting=Posting(
                 self.services.chat,
                 Replies(self.services.chat, Originals(self.bus), self.services.ids),

@@ -21,6 +21,9 @@ class MemoryStreams:
         self._kept = [_Stream(f"made-{stream}") for stream in range(count)]
         self._stamp_ns = NOW * 1_000_000
 
+    def stream_of(self, room: str) -> int:
+        return len(room) % self.count
+
     def store(
         self, room: Arn, *envelopes: RoomEnvelope, stream: int = 0, later_ns: int = 1_000_000
     ) -> Stored:

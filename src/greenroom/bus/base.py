@@ -285,6 +285,12 @@ def envelope_of(frame: KeptFrame) -> Deliver:
     )
 
 
+def older_of(frames: Sequence[KeptFrame], begin: int, *, more: bool) -> Older:
+    """Return what is kept as memory takes it: something may be missing before index `begin`."""
+    envelopes = [envelope_of(each) for each in frames]
+    return Older(envelopes[begin:], envelopes[:begin], more)
+
+
 class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Forget what is cached of the room: it was updated."""
 

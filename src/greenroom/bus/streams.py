@@ -53,6 +53,9 @@ class Streams(Protocol):
     def count(self) -> int:
         """Return how many streams there are."""
 
+    def stream_of(self, room: str) -> int:
+        """Return which stream a room, named by its ARN, is in."""
+
     async def state(self, stream: int) -> StreamState:
         """Return what the stream holds now."""
 

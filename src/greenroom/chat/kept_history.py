@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from greenroom.bus.base import MOST_KEPT, History, Older, RoomEnvelope, envelope_of, kept_of
+from greenroom.bus.base import MOST_KEPT, History, Older, RoomEnvelope, kept_of, older_of
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.history import History as Store
-from greenroom.storage.history import Kept, Newest
+from greenroom.storage.history import Kept
 
 BEHIND_SECONDS = 0.05
 """How long something waits for others to be appended with it."""
@@ -91,10 +91,19 @@ class KeptHistory:
         Raises:
             StorageUnavailable: it cannot be read now.
         """
+        await self.catch_up(room)
+        found = await self._store.newest(room, MOST_KEPT)
+        return older_of(found.in_order, found.begin(ended=room not in self.rooms), more=found.more)
+
+    async def catch_up(self, room: str) -> bool:
+        """Wait until what was taken by now is kept; return whether a room is not ended.
+
+        Raises:
+            StorageUnavailable: that takes too long.
+        """
         if not await self._are_appended():
             raise StorageUnavailable("what was shown last is not kept yet")
-        found = await self._store.newest(room, MOST_KEPT)
-        return older_of(found, ended=room not in self.rooms)
+        return room in self.rooms
 
     async def appended(self) -> None:
         """Wait until all that was taken by now is kept, or is not to be kept any more."""
@@ -198,14 +207,3 @@ class _Waiting(msgspec.Struct, gc=False):
     room: str
     envelope: RoomEnvelope
     begins: bool
-
-
-def older_of(found: Newest, *, ended: bool) -> Older:
-    """Return frames of the store as a room's memory takes them."""
-    frames = found.frames
-    envelopes = [envelope_of(each.frame) for each in frames]
-    begin = max((index for index, each in enumerate(frames) if each.begins), default=0)
-    if ended:
-        begin = len(frames)
-    more = len(frames) >= MOST_KEPT or (bool(frames) and frames[0].number > 1)
-    return Older(envelopes[begin:], envelopes[:begin], more)

@@ -1,4 +1,4 @@
-"""From a stream of the bus to the journal: the records of what many nodes have published.
+"""From a stream of the bus to the store: chat logs and history of what many nodes have published.
 
 Each stream has one tail at a time, on whichever node holds its lease. It reads after the kept
 position, and moves the position and adds the records in one transaction, by compare-and-set.
@@ -23,6 +23,7 @@ import structlog
 from greenroom.bus.streams import Stored, Streams, StreamUnavailable
 from greenroom.chatlog.record import timestamp
 from greenroom.chatlog.share import Share
+from greenroom.chatlog.streamed_history import Marks
 from greenroom.chatlog.waiting import Wait, event_or_time
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
@@ -153,7 +154,7 @@ class Tail:
         position = await journal.position(self._stream)
         if not self._complete_until_ns and position is not None:
             self._complete_until_ns = position.stamp_ns
-        pause, streams = FIRST_PAUSE, self._around.streams.count
+        pause, streams, marks = FIRST_PAUSE, self._around.streams.count, Marks()
         while lease.held and not self._share.gives_back(self._stream, streams):
             began_ns = clock.wall_ns()
             unread = await _unread(self._around.streams, self._stream, position)
@@ -164,8 +165,12 @@ class Tail:
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             entries = list(entries_of(unread.messages))
-            if not await journal.append_from(self._stream, position, unread.last, entries):
+            broken = bool(unread.note or unread.missed)
+            shown = marks.shown(unread.messages, is_broken=broken)
+            last = unread.last
+            if not await journal.append_from(self._stream, position, last, entries, shown):
                 return
+            marks.learn(shown)
             self._appended(unread, entries)
             position, pause = unread.last, FIRST_PAUSE
 

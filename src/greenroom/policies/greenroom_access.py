@@ -31,6 +31,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "HoldUser": _ROOM,
         "KillTokenKey": _KEY,
         "LiftRestriction": _ROOM,
+        "ListMessages": _ROOM,
         "ListRestrictions": _ROOM,
         "ListReviews": _REVIEWS,
         "ListRoomStates": _ROOM,

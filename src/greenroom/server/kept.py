@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.bus.base import Bus
+from greenroom.bus.base import Bus, Older
 from greenroom.bus.figures import StreamsFound
 from greenroom.bus.memory import MemoryBus
 from greenroom.bus.streams import Streams
@@ -25,6 +25,9 @@ from greenroom.storage.journal import SharedJournal
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.vault.vault import CHECK, check_given
 
+KeepWith = Callable[[Callable[[str], Awaitable[Older]]], None]
+"""Tells the bus who gives what is kept of rooms for longer than streams have it."""
+
 
 class Shared(msgspec.Struct, frozen=True):
     """What only a node of a cluster has; `behind` is told where others have seen more of a room."""
@@ -34,6 +37,7 @@ class Shared(msgspec.Struct, frozen=True):
     behind: Behind
     look_at_streams: Callable[[], Awaitable[StreamsFound | None]]
     """Returns how the streams are; None where nobody can be asked."""
+    keep_with: KeepWith = lambda _: None
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -119,7 +123,9 @@ async def _open_shared(
     stack.callback(held.close)
     if alone:
         held.enter_context(cluster.node_directory(settings.path("data_dir")))
-    shared = Shared(bus.streams, store.journal, bus.seen_elsewhere, bus.look_at_streams)
+    shared = Shared(
+        bus.streams, store.journal, bus.seen_elsewhere, bus.look_at_streams, bus.keep_with
+    )
     return Kept(store, bus, lambda: store.statistics, shared, held.close)
 
 

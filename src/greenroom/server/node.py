@@ -14,8 +14,8 @@ from greenroom.bus.memory import MemoryBus
 from greenroom.chat import account_rates, history_sweeper
 from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
-from greenroom.chat.history_sweeper import HistorySweeper
 from greenroom.chat.kept_history import KeptHistory
+from greenroom.chat.kept_messages import CatchUp, KeptMessages
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
@@ -60,6 +60,7 @@ from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
+from greenroom.server import history as history_module
 from greenroom.server import limits, messaging_plane, node_states, own_services
 from greenroom.server.adapters import Adapters
 from greenroom.server.kept import Shared
@@ -112,7 +113,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
     restrictions = await _restrictions(opened, hub, tasks)
-    history = await _keep_history(opened, tasks)
+    history = await history_module.keep_history(opened, tasks)
     chat_log = await _start_chat_log(opened, tasks, presence)
     services = _services(opened, rooms, keys, chat_log, restrictions)
     moderation = Moderation(services.chat, restrictions, opened.clock, hub.is_moderator)
@@ -120,12 +121,11 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     own = own_services.build(opened, services, moderation, users_teller, hub)
     below = _below(opened, services, own, users_teller)
     plane = messaging_plane.build(opened.settings, below, hub, tasks)
-    control = _control_plane(opened, services, keys, own, hub)
+    catch_up = history_module.catching_up(opened, history)
+    control = _control_plane(opened, services, keys, own, hub, catch_up)
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
-    tickers.append(Ticker(SWEEP_SECONDS, restrictions.tick))
-    tickers.append(Ticker(LOOK_SECONDS, restrictions.look))
-    tickers.append(Ticker(history_sweeper.SWEEP_SECONDS, _sweeper(opened, tasks).tick))
+    tickers += _upkeep(opened, restrictions, tasks)
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
@@ -185,6 +185,15 @@ def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopL
     if opened.certificate is not None:
         made.append(Ticker(certificate.LOOK_SECONDS, opened.certificate.look))
     return made
+
+
+def _upkeep(opened: Adapters, restrictions: Restrictions, tasks: asyncio.TaskGroup) -> list[Ticker]:
+    """Return what removes what is over."""
+    return [
+        Ticker(SWEEP_SECONDS, restrictions.tick),
+        Ticker(LOOK_SECONDS, restrictions.look),
+        Ticker(history_sweeper.SWEEP_SECONDS, history_module.sweeper(opened, tasks).tick),
+    ]
 
 
 def _backstop_seconds(opened: Adapters) -> float:
@@ -307,24 +316,6 @@ async def _start_chat_log(
     return await _start_streamed(opened, opened.shared, tasks, presence)
 
 
-async def _keep_history(opened: Adapters, tasks: asyncio.TaskGroup) -> KeptHistory | None:
-    if not isinstance(opened.bus, MemoryBus):
-        return None
-    history = KeptHistory(opened.store.history)
-    await history.start(tasks)
-    opened.bus.keep_with(history, tasks)
-    return history
-
-
-def _sweeper(opened: Adapters, tasks: asyncio.TaskGroup) -> HistorySweeper:
-    """Return what removes history that is over; of several nodes one does it."""
-    store, shared = opened.store, opened.shared
-    if shared is None:
-        return HistorySweeper(store.history, store.rooms, opened.clock, tasks)
-    turn = partial(shared.journal.lease, "history")
-    return HistorySweeper(store.history, store.rooms, opened.clock, tasks, turn)
-
-
 async def _start_journaled(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog:
     chat_log = JournaledChatLog(
         opened.store,
@@ -387,6 +378,7 @@ def _control_plane(
     keys: TokenKeys,
     own: OwnServices,
     hub: Hub,
+    catch_up: CatchUp,
 ) -> ControlPlane:
     settings, identity = opened.settings, opened.identity
     regions = settings.served_regions()
@@ -411,6 +403,7 @@ def _control_plane(
         tags=opened.store.tags,
         settings=services.settings,
         moderation=own.moderation,
+        kept_messages=KeptMessages(opened.store.history, catch_up, services.clock),
         posting=own.posting,
         pins=own.pins,
         deletions=own.deletions,

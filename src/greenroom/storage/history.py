@@ -44,6 +44,36 @@ class Newest(msgspec.Struct, frozen=True):
     frames: Sequence[StoredFrame] = ()
     is_ended: bool = False
 
+    @property
+    def in_order(self) -> list[KeptFrame]:
+        """Return the frames without their numbers."""
+        return [each.frame for each in self.frames]
+
+    @property
+    def more(self) -> bool:
+        """Return whether there may be earlier ones."""
+        return bool(self.frames) and self.frames[0].number > 1
+
+    def begin(self, *, ended: bool) -> int:
+        """Return the index from which on nothing is missing, also behind; their number: none."""
+        if ended:
+            return len(self.frames)
+        return max((index for index, each in enumerate(self.frames) if each.begins), default=0)
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What a stream has shown: frames to keep, and rooms that are ended behind them.
+
+    `is_broken`: all rooms are ended before them, because some of the stream was lost.
+    """
+
+    kept: Sequence[Kept] = ()
+    ended: Sequence[str] = ()
+    is_broken: bool = False
+
+
+NOTHING_SHOWN = Shown()
+
 
 class Extent(msgspec.Struct, frozen=True):
     """What a room has: the numbers of its oldest and newest frame, and when the oldest was."""
@@ -86,6 +116,9 @@ class History(Protocol):
 
     async def number(self, room: str, frame_id: str) -> int:
         """Return the number of a frame, 0 if the room has none with that id."""
+
+    async def is_whole(self, room: str, number: int) -> bool:
+        """Return whether none of a room's frames behind a number begins."""
 
     async def extents(self, after: str, limit: int) -> Sequence[Extent]:
         """Return what rooms have, of so many rooms, in the order of their ARNs, behind one."""

@@ -21,6 +21,7 @@ import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
+from greenroom.storage.history import NOTHING_SHOWN, Shown
 from greenroom.storage.leases import Leases
 
 MAXIMUM_RECORDS = 5_000
@@ -125,8 +126,12 @@ class SharedJournal(Journal, Leases, Protocol):
         expected: StreamPosition | None,
         last: StreamPosition,
         entries: Sequence[Entry],
+        shown: Shown = NOTHING_SHOWN,
     ) -> bool:
-        """Move the stream's position from `expected` to `last` and add the records, both or none.
+        """Move the stream's position from `expected` to `last`, and add records and history.
+
+        All or none. The first frame of a room that is ended begins, and the room is not ended any
+        more.
 
         Return False, and change nothing, when the position is another one.
         """

@@ -45,6 +45,7 @@ class Operator:
             tags=self.iam.store.tags,
             settings=nothing,
             moderation=nothing,
+            kept_messages=nothing,
             posting=nothing,
             deletions=nothing,
             pins=nothing,

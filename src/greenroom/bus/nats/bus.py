@@ -19,6 +19,7 @@ from greenroom.bus.base import (
     E,
     Grant,
     InMemory,
+    Older,
     Position,
     Recovered,
     Renew,
@@ -163,6 +164,10 @@ class NatsBus:
         self._lines.seen_elsewhere(room, position)
 
     # What rooms keep
+
+    def keep_with(self, keeper: Callable[[str], Awaitable[Older]]) -> None:
+        """Read from somebody what is kept of rooms for longer than streams have it."""
+        self._history.keeper = keeper
 
     @property
     def rings(self) -> Rings:

@@ -18,6 +18,7 @@ from greenroom.bus.nats.line import Line
 from greenroom.bus.nats.stored import Reader, shown
 from greenroom.bus.rings import Ring, Rings
 from greenroom.bus.streams import KEPT_SECONDS
+from greenroom.model.errors import ServiceUnavailableException
 
 FILL_SECONDS = 3.0
 """How long somebody waits for what is not in memory."""
@@ -70,6 +71,8 @@ class StreamHistory:
         """Answer for rooms; `start` does something in a task of its own."""
         self._rooms = rooms
         self._start = start
+        self.keeper: Callable[[str], Awaitable[Older]] | None = None
+        """Returns what is kept of a room for longer than its stream has it."""
         self._filling: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(READ_AT_ONCE)
 
@@ -116,7 +119,17 @@ class StreamHistory:
         newest_ns = headers.stamp_ns(line.stamp) if line.stamp else 0
         if self._rooms.server_ns(line.stream) - newest_ns < KEPT_NS:
             found = await earlier(self._rooms.reader(line), newest_ns, ring.begin)
-        rings.fill(room, ring, Older(found))
+        rings.fill(room, ring, await self._with_kept(room, found))
+
+    async def _with_kept(self, room: str, found: list[RoomEnvelope]) -> Older:
+        """Return what the stream has, or all that is kept, which has that, too."""
+        if self.keeper is None or len(found) >= MOST_KEPT:
+            return Older(found, more=True)
+        try:
+            return await self.keeper(room)
+        except ServiceUnavailableException as error:
+            self._rooms.figures.tell("kept history cannot be read now", reason=str(error))
+            return Older(found, more=True)
 
 
 async def earlier(reader: Reader, newest_ns: int, begin: Position) -> list[RoomEnvelope]:

@@ -184,6 +184,9 @@ class StoredStreams:
     def count(self) -> int:
         return subjects.STREAMS
 
+    def stream_of(self, room: str) -> int:
+        return subjects.stream_of(room)
+
     async def state(self, stream: int) -> StreamState:
         try:
             name = subjects.stream_name(stream)

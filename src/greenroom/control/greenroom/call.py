@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from greenroom.chat.deletions import Deletions
+from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
@@ -51,6 +52,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     tags: Tags
     settings: Settings
     moderation: Moderation
+    kept_messages: KeptMessages
     posting: Posting
     deletions: Deletions
     pins: Pins

@@ -10,6 +10,7 @@ import msgspec
 from greenroom.aws import own_service
 from greenroom.control.greenroom import (
     account,
+    kept_messages,
     messages,
     pins,
     requests,
@@ -48,6 +49,7 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "HoldUser": GreenroomOperation(restrictions.restricts(Kind.HOLD)),
     "KillTokenKey": GreenroomOperation(token_keys.kill_token_key),
     "LiftRestriction": GreenroomOperation(restrictions.lift_restriction),
+    "ListMessages": GreenroomOperation(kept_messages.list_messages, reads=True),
     "ListRestrictions": GreenroomOperation(restrictions.list_restrictions, reads=True),
     "ListReviews": GreenroomOperation(reviews.list_reviews, reads=True),
     "ListRoomStates": GreenroomOperation(room_states.list_room_states, reads=True),

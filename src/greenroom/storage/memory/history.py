@@ -11,6 +11,7 @@ from greenroom.storage.history import (
     Kept,
     Newest,
     Query,
+    Shown,
     StoredFrame,
 )
 from greenroom.storage.memory.opened import Opened
@@ -48,6 +49,20 @@ class MemoryHistory:
                 if other.frame.id in each.frame.deletes:
                     room.frames[number] = msgspec.structs.replace(other, is_deleted=True)
 
+    async def take(self, shown: Shown) -> None:
+        """Keep what a stream has shown."""
+        if shown.is_broken:
+            await self.resume()
+        ended = {each.room for each in shown.kept if self._find(each.room).is_ended}
+        for each in shown.kept:
+            begins = each.begins or (each.room in ended and self._find(each.room).newest > 0)
+            ended.discard(each.room)
+            await self.append([msgspec.structs.replace(each, begins=begins)])
+        await self.settle({each.room for each in shown.kept})
+        for name in shown.ended:
+            if name in self._rooms:
+                self._rooms[name].is_ended = True
+
     async def settle(self, rooms: Collection[str]) -> None:
         self._opened.check()
         for name in rooms:
@@ -69,6 +84,10 @@ class MemoryHistory:
     async def number(self, room: str, frame_id: str) -> int:
         frames = self._find(room).frames.values()
         return next((each.number for each in frames if each.frame.id == frame_id), 0)
+
+    async def is_whole(self, room: str, number: int) -> bool:
+        frames = self._find(room).frames.values()
+        return not any(each.begins for each in frames if each.number > number)
 
     async def extents(self, after: str, limit: int) -> Sequence[Extent]:
         self._opened.check()

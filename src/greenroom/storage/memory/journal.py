@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
+from greenroom.storage.history import NOTHING_SHOWN, Shown
 from greenroom.storage.journal import (
     MAXIMUM_RECORDS,
     Backlog,
@@ -17,6 +18,7 @@ from greenroom.storage.journal import (
     StreamPosition,
 )
 from greenroom.storage.leases import Lease
+from greenroom.storage.memory.history import MemoryHistory
 from greenroom.storage.memory.opened import Opened
 
 
@@ -25,8 +27,10 @@ class MemoryJournal:
 
     durable = False
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, history: MemoryHistory | None = None) -> None:
+        """Make it empty; `history` is that of its store, where nodes share it."""
         self._opened = opened
+        self._history = history
         self._queues: dict[Arn, _Queue] = {}
         self._sequence = 0
         self._positions: dict[int, StreamPosition] = {}
@@ -74,12 +78,15 @@ class MemoryJournal:
         expected: StreamPosition | None,
         last: StreamPosition,
         entries: Sequence[Entry],
+        shown: Shown = NOTHING_SHOWN,
     ) -> bool:
         self._opened.check()
         if self._positions.get(stream) != expected:
             return False
         self._positions[stream] = last
         await self.append(entries)
+        if self._history is not None:
+            await self._history.take(shown)
         return True
 
     async def backlog(self, configuration: Arn) -> Backlog:

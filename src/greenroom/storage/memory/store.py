@@ -34,7 +34,7 @@ class MemoryStore:
         self.history = MemoryHistory(self._opened)
         self.secrets = MemorySecrets(self._opened)
         self.identities = IdentityStore(MemoryTransactions(self._opened))
-        self.journal = MemoryJournal(self._opened)
+        self.journal = MemoryJournal(self._opened, self.history)
 
     async def check_writable(self) -> None:
         self._opened.check()

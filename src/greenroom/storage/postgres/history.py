@@ -46,6 +46,9 @@ class PostgresHistory:
     async def number(self, room: str, frame_id: str) -> int:
         return await self._database.read(_number, room, frame_id)
 
+    async def is_whole(self, room: str, number: int) -> bool:
+        return await self._database.read(_is_whole, room, number)
+
     async def extents(self, after: str, limit: int) -> Sequence[Extent]:
         return await self._database.read(_extents, after, limit)
 
@@ -168,6 +171,15 @@ async def _number(connection: Connection, room: str, frame_id: str) -> int:
         f"SELECT number FROM history WHERE room = {_ROOM} AND id = $2", room, frame_id
     )
     return found or 0
+
+
+async def _is_whole(connection: Connection, room: str, number: int) -> bool:
+    found = await connection.fetchval(
+        f"SELECT 1 FROM history WHERE room = {_ROOM} AND number > $2 AND begins = 1 LIMIT 1",
+        room,
+        number,
+    )
+    return found is None
 
 
 async def _extents(connection: Connection, after: str, limit: int) -> Sequence[Extent]:

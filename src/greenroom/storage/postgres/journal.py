@@ -20,6 +20,7 @@ from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfigurationState
 from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.history import NOTHING_SHOWN, Shown
 from greenroom.storage.journal import (
     MAXIMUM_RECORDS,
     Backlog,
@@ -28,6 +29,7 @@ from greenroom.storage.journal import (
     StreamPosition,
 )
 from greenroom.storage.leases import Lease
+from greenroom.storage.postgres import history
 from greenroom.storage.postgres.database import Database
 from greenroom.storage.postgres.leases import PostgresLeases
 from greenroom.storage.postgres.session import Connection
@@ -85,9 +87,10 @@ class PostgresJournal:
         expected: StreamPosition | None,
         last: StreamPosition,
         entries: Sequence[Entry],
+        shown: Shown = NOTHING_SHOWN,
     ) -> bool:
-        lane = f"stream {stream}"
-        return await self._database.write(lane, _append_from, stream, expected, last, entries)
+        lane, write = f"stream {stream}", self._database.write
+        return await write(lane, _append_from, stream, expected, last, entries, shown)
 
     @asynccontextmanager
     async def lease(self, name: str) -> AsyncIterator[Lease]:
@@ -108,11 +111,17 @@ async def _append_from(
     expected: StreamPosition | None,
     last: StreamPosition,
     entries: Sequence[Entry],
+    shown: Shown,
 ) -> bool:
     # First: it is what others of this stream wait for.
     if not await _is_moved(connection, stream, expected, last):
         return False
     await _append(connection, stream, entries)
+    if shown.is_broken:
+        await history.end(connection, None)
+    await history.append(connection, shown.kept)
+    if shown.ended:
+        await history.end(connection, shown.ended)
     return True
 
 

@@ -40,6 +40,9 @@ class SqliteHistory:
     async def number(self, room: str, frame_id: str) -> int:
         return await self._worker.read(_number, room, frame_id)
 
+    async def is_whole(self, room: str, number: int) -> bool:
+        return await self._worker.read(_is_whole, room, number)
+
     async def extents(self, after: str, limit: int) -> Sequence[Extent]:
         return await self._worker.read(_extents, after, limit)
 
@@ -134,6 +137,13 @@ def _number(connection: Connection, room: str, frame_id: str) -> int:
         f"SELECT number FROM history WHERE room = {_ROOM} AND id = ?", (room, frame_id)
     ).fetchone()
     return 0 if found is None else int(found[0])
+
+
+def _is_whole(connection: Connection, room: str, number: int) -> bool:
+    found = connection.execute(
+        f"SELECT 1 FROM history WHERE room = {_ROOM} AND number > ? AND begins = 1", (room, number)
+    )
+    return found.fetchone() is None
 
 
 def _extents(connection: Connection, after: str, limit: int) -> Sequence[Extent]:

@@ -1,0 +1,80 @@
+"""The messages that a room keeps, page by page: for who moderates it, or shows it elsewhere.
+
+Read from the store alone, which has everything by then that was shown before the call: who keeps it
+there is waited for.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from greenroom.chat.history import HOUR_NS
+from greenroom.clock import Clock
+from greenroom.model.room_settings import RoomSettings
+from greenroom.storage.history import History, Query, StoredFrame
+
+CatchUp = Callable[[str], Awaitable[bool]]
+"""Returns when all is in the store that was shown in a room before, and whether nothing is missing
+behind what is there.
+
+Raises ServiceUnavailableException when that takes too long.
+"""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Messages in the order that was asked for; `next` is where the next page begins, 0: nowhere.
+
+    `recovered`: nothing is missing behind the message that was named, None if none was.
+    """
+
+    messages: Sequence[StoredFrame]
+    next: int = 0
+    recovered: bool | None = None
+
+
+_NOTHING = Page(())
+
+
+class KeptMessages:
+    """Reads them; a room's limits hold for what was not removed yet, too."""
+
+    def __init__(self, history: History, catch_up: CatchUp, clock: Clock) -> None:
+        self._history = history
+        self._catch_up = catch_up
+        self._clock = clock
+
+    async def page(
+        self, room: str, settings: RoomSettings, query: Query, since: str, limit: int
+    ) -> Page:
+        """Return messages that a query asks for, with `since` those behind an id, oldest first.
+
+        Raises:
+            ServiceUnavailableException: what was shown last is not kept yet, or cannot be read.
+        """
+        continues = await self._catch_up(room)
+        newest = (await self._history.newest(room, 1)).frames
+        if not newest or not settings.history_messages:
+            return msgspec.structs.replace(_NOTHING, recovered=False if since else None)
+        recovered = None
+        if since:
+            query, recovered = await self._since(room, query, since)
+            if not recovered and not query.least:
+                return msgspec.structs.replace(_NOTHING, recovered=False)
+        oldest_ns = self._clock.wall_ns() - settings.history_hours * HOUR_NS
+        query = msgspec.structs.replace(
+            query,
+            least=max(query.least, newest[0].number - settings.history_messages + 1),
+            from_ns=max(query.from_ns, oldest_ns),
+        )
+        found = await self._history.messages(room, query, limit + 1)
+        following = found[limit].number if len(found) > limit else 0
+        return Page(found[:limit], following, recovered and continues)
+
+    async def _since(self, room: str, query: Query, since: str) -> tuple[Query, bool]:
+        """Return the query for what is behind an id, and whether nothing of that is missing."""
+        number = await self._history.number(room, since)
+        if not number:
+            return query, False
+        least = max(query.least, number + 1)
+        query = msgspec.structs.replace(query, least=least, oldest_first=True)
+        return query, await self._history.is_whole(room, number)

@@ -1,0 +1,71 @@
+"""History that the readers of streams keep, with their place in these."""
+
+import asyncio
+
+import pytest
+
+from greenroom.bus.base import Deliver, History
+from greenroom.bus.streams import Stored
+from greenroom.chatlog import streamed_history
+from greenroom.chatlog.streamed_history import Marks, StreamedHistory
+from greenroom.storage.base import StorageUnavailable
+from tests.chatlog.test_tail import Nodes
+
+
+def said(name: str, history: History = History.KEPT) -> Deliver:
+    """Return a message."""
+    return Deliver(name.encode(), "SendMessage", id=name, time_ns=1, history=history)
+
+
+async def _no_time(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+def history_of(nodes: Nodes) -> StreamedHistory:
+    """Return what reads what nodes keep."""
+    kept = nodes.journal._history
+    assert kept is not None
+    return StreamedHistory(nodes.streams, nodes.journal, kept, _no_time)
+
+
+async def test_all_that_was_published_is_there() -> None:
+    """Whoever asks waits until the reader has been there; else it cannot be said."""
+    nodes = Nodes()
+    history, room = history_of(nodes), str(nodes.room)
+    assert (await history.older(room)).envelopes == []
+    nodes.streams.store(nodes.room, said("a"), said("b"))
+    with pytest.raises(StorageUnavailable):
+        await history.older(room)
+    tail = nodes.start()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [each.id for each in (await history.older(room)).envelopes] == ["a", "b"]
+    assert await history.catch_up(room)
+    nodes.streams.available = False
+    with pytest.raises(StorageUnavailable):
+        await history.catch_up(room)
+    assert tail.is_reading
+    await nodes.kill(0)
+
+
+def test_what_the_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that are kept; of rooms without history once that they are ended."""
+    marks = Marks()
+
+    def stored(room: str, *envelopes: Deliver) -> Stored:
+        return Stored(1, 1, room, envelopes)
+
+    none, passing = said("n", History.NONE), said("p", History.PASSING)
+    messages = [stored("x", said("a"), passing), stored("y", none), stored("x", none, said("b"))]
+    shown = marks.shown(messages, is_broken=False)
+    assert [(each.room, each.frame.id, each.begins) for each in shown.kept] == [
+        *(("x", "a", False), ("x", "b", True))
+    ]
+    assert shown.ended == ("y",)
+    assert marks.shown(messages, is_broken=True).ended == ("y",)
+    marks.learn(shown)
+    assert marks.shown(messages, is_broken=False).ended == ()
+    assert marks.shown([stored("y", said("c"), none)], is_broken=False).ended == ("y",)
+    monkeypatch.setattr(streamed_history, "MOST_TOLD", 0)
+    marks.learn(shown)
+    assert marks.shown([stored("z", none)], is_broken=False).ended == ("z",)

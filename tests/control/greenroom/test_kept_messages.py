@@ -1,0 +1,144 @@
+"""ListMessages: what a room keeps, page by page, to who may see it.
+
+Covers: greenroom.chat.kept_messages
+"""
+
+from typing import Any
+
+import pytest
+
+from greenroom.model.kept_frame import KeptFrame
+from greenroom.protocol import events
+from greenroom.storage.history import Kept
+from tests.stand_ins.caller import STRANGER, Caller
+
+
+async def kept(api: Caller, *contents: str, room: str = "", **members: Any) -> str:
+    """Keep messages, a second apart; return the room."""
+    room = room or await api.created(tags={"greenroom:history-messages": "100"})
+    for content in contents:
+        api.time.advance(1)
+        message_id = f"{content:0<12}"[:12]
+        payload = events.encode_message(
+            message_id, "", {"a": "b"}, content, api.time.wall_ns, "bob", {"color": "red"}
+        )
+        frame = KeptFrame(
+            message_id,
+            api.time.wall_ns,
+            "SendMessage",
+            payload,
+            **{"author": "bob", **members},
+        )
+        await api.store.history.append([Kept(room, frame)])
+    return room
+
+
+async def listed(api: Caller, room: str, **parameters: Any) -> Any:
+    """Return an answer."""
+    answer = await api.call("ListMessages", roomIdentifier=room, **parameters)
+    assert answer.status == 200, answer.body
+    return answer.body
+
+
+def contents(body: Any) -> list[str]:
+    """Return what the messages of an answer say."""
+    return [each["content"] for each in body["messages"]]
+
+
+async def test_what_is_listed() -> None:
+    """The newest first, each as it was shown."""
+    api = Caller()
+    room = await kept(api, "one", "two")
+    body = await listed(api, room)
+    assert contents(body) == ["two", "one"]
+    assert body["messages"][0] == {
+        "id": "two000000000",
+        "sendTime": body["messages"][0]["sendTime"],
+        "content": "two",
+        "attributes": {"a": "b"},
+        "sender": {"userId": "bob", "attributes": {"color": "red"}},
+        "state": "SHOWN",
+    }
+    assert "recovered" not in body
+    assert "nextToken" not in body
+
+
+async def test_page_by_page() -> None:
+    """Each message once, from either end."""
+    api = Caller()
+    room = await kept(api, *"abcdefg")
+    for since, expected in (("", [*"gfedcba"]), ("a00000000000", [*"bcdefg"])):
+        parameters: dict[str, Any] = {"since": since} if since else {}
+        found: list[str] = []
+        while True:
+            body = await listed(api, room, maxResults=2, **parameters)
+            found += contents(body)
+            assert body.get("recovered") is (True if since else None)
+            if "nextToken" not in body:
+                break
+            parameters["nextToken"] = body["nextToken"]
+        assert found == expected
+
+
+async def test_what_is_asked_for() -> None:
+    """By user and time; deleted ones where they are asked for; what is not known is said."""
+    api = Caller()
+    room = await kept(api, "one", "two")
+    await kept(api, "three", room=room, author="eve", audience="shadowed", user_id="eve")
+    gone = KeptFrame(
+        "event0000000", api.time.wall_ns, "DeleteMessage", b"", deletes=("two000000000",)
+    )
+    await api.store.history.append([Kept(room, gone)])
+    assert contents(await listed(api, room)) == ["three", "one"]
+    body = await listed(api, room, includeDeleted=True)
+    assert [each["state"] for each in body["messages"]] == ["SHADOWED", "DELETED", "SHOWN"]
+    assert contents(await listed(api, room, userId="eve")) == ["three"]
+    second = events.send_time(api.time.wall_ns)
+    assert contents(await listed(api, room, **{"from": second})) == ["three"]
+    assert contents(await listed(api, room, to="2000-01-01T00:00:00Z")) == []
+    assert await listed(api, room, since="unknown00000") == {"messages": [], "recovered": False}
+    again = KeptFrame("later0000000", api.time.wall_ns, "SendEvent", b"")
+    await api.store.history.append([Kept(room, again, begins=True)])
+    assert (await listed(api, room, since="one000000000"))["recovered"] is False
+
+
+async def test_limits_of_the_room() -> None:
+    """What is too old or too many is not listed, though it was not removed yet."""
+    api = Caller()
+    room = await kept(api, *"abc")
+    tags = {"greenroom:history-messages": "2", "greenroom:history-hours": "1"}
+    answer = await api.call("TagResource", resourceArn=room, tags=tags)
+    assert answer.status == 200
+    assert contents(await listed(api, room)) == ["c", "b"]
+    api.time.advance(3601)
+    assert contents(await listed(api, room)) == []
+    plain = await api.created()
+    assert await listed(api, plain) == {"messages": []}
+    assert await listed(api, plain, since="a00000000000") == {"messages": [], "recovered": False}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"nextToken": "x"}, "nextToken"),
+        ({"from": "yesterday"}, "from"),
+        ({"to": "2026-01-01T00:00:00"}, "to"),
+        ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "to"),
+        ({"since": "short"}, "since"),
+        ({"maxResults": 101}, "maxResults"),
+    ],
+)
+async def test_what_is_refused(parameters: dict[str, Any], field: str) -> None:
+    """By its name."""
+    api = Caller()
+    room = await api.created()
+    answer = await api.call("ListMessages", roomIdentifier=room, **parameters)
+    assert set(answer.fields()) == {field}
+
+
+async def test_only_of_the_account() -> None:
+    """Another account's room is not found, nor one that is gone."""
+    api = Caller()
+    room = await kept(api, "one")
+    answer = await api.call("ListMessages", account=STRANGER, roomIdentifier=room)
+    assert answer.error() == (404, "ResourceNotFoundException")
