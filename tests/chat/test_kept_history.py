@@ -158,6 +158,31 @@ async def test_a_room_that_kept_nothing_in_between() -> None:
         assert [*(await first.ask(9)).frames] == [b"a", b"b"]
 
 
+@pytest.mark.parametrize("waits", [True, False])
+async def test_what_is_deleted_while_nothing_is_kept(waits: bool) -> None:
+    """It does not come back with the history; of a room that has none nothing is kept."""
+    async with life() as now:
+        now.say("1", "2")
+        if not waits:
+            await now.kept.appended()
+        for room in (ROOM, "other"):
+            deletion = Deliver(
+                b"deleted",
+                "DeleteMessage",
+                id=f"d-{room}",
+                time_ns=now.time.wall_ns,
+                deletes=("1",),
+            )
+            now.bus.put(room, deletion)
+        await now.kept.appended()
+        now.say("3")
+        assert [*(await now.ask(5)).frames] == [b"2", b"3"]
+        assert await now.recovered("2") is None
+        assert [each.room for each in await now.store.extents("", 9)] == [ROOM]
+        after = await now.die().begin()
+        assert [*(await after.ask(5)).frames] == [b"2", b"3"]
+
+
 async def test_a_storm_reads_a_room_once() -> None:
     """However many come back at once, and ever after while it is in memory."""
     async with life() as first:

@@ -93,7 +93,7 @@ class MemoryBus:
         if envelope.rate:
             for debit in self._debits:
                 debit(room, envelope.rate, 0.0)
-        if envelope.history is not _NONE or self.rings.bytes or self._kept:
+        if envelope.history is not _NONE or self.rings.bytes or self._kept or envelope.deletes:
             self.rings.take(room, position, (envelope,))
             if self._keeper is not None:
                 self._keeper.take(room, envelope)

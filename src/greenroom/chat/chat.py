@@ -168,8 +168,9 @@ class Chat:
 
     async def forget(self, room: Room, deleted: Collection[str]) -> None:
         """Wait until messages that everybody was told of as deleted will not come back."""
-        if self.settings.history(room) is not NONE:
-            # What is answered as deleted must not come back with the next start.
+        if room.tags or room.overrides.values:
+            # What is answered as deleted must not come back with the next start, nor when a room
+            # that keeps nothing now keeps its history again.
             await done(self._line.kept())
         if self.when_deleted is not None:
             await self.when_deleted(room, deleted)

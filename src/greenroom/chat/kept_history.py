@@ -4,7 +4,8 @@
   appended with all that came meanwhile. Nobody waits for that.
 - What a killed process had not appended is missing. So all rooms are taken for ended at the start,
   but for those that the process before had settled when it ended well.
-- A room that publishes what is not kept is ended: what is kept next begins.
+- A room that publishes what is not kept is ended: what is kept next begins. A deletion is kept even
+  then, if the message is: else it would be back where history is on again.
 - **Bound.** While the store cannot, `MOST_BYTES` wait; then the oldest go, and the rest says so.
 """
 
@@ -70,12 +71,13 @@ class KeptHistory:
 
     def take(self, room: str, envelope: RoomEnvelope) -> None:
         """Have a frame kept, or the room ended by one that is not."""
-        if envelope.history is not History.KEPT:
-            if envelope.history is History.NONE:
-                self.rooms.discard(room)
+        is_kept = envelope.history is History.KEPT
+        if envelope.history is History.NONE:
+            self.rooms.discard(room)
+        if not (is_kept or envelope.deletes):
             return
         begins = room not in self.rooms
-        if begins:
+        if begins and is_kept:
             self.rooms.add(room)
         self._taken += 1
         self._waiting.append(_Waiting(self._taken, room, envelope, begins))
@@ -151,9 +153,9 @@ class KeptHistory:
         """Append the oldest of what waits; return whether that was possible."""
         number = min(AT_ONCE, len(self._waiting))
         self._batch = batch = [self._waiting.popleft() for _ in range(number)]
-        kept = [Kept(each.room, kept_of(each.envelope), each.begins) for each in batch]
         try:
-            await self._store.append(kept)
+            if kept := await self._to_keep(batch):
+                await self._store.append(kept)
         except StorageUnavailable as error:
             self._again(error.code)
             return False
@@ -168,6 +170,21 @@ class KeptHistory:
         self._batch = ()
         self._took(batch)
         return True
+
+    async def _to_keep(self, batch: Sequence["_Waiting"]) -> list[Kept]:
+        """Return what is appended: of rooms that keep nothing, deletions of what is kept yet."""
+        rooms = {each.room for each in batch if each.envelope.history is History.KEPT}
+        return [
+            Kept(each.room, kept_of(each.envelope), each.begins)
+            for each in batch
+            if each.room in rooms or await self._is_there(each.room, each.envelope.deletes)
+        ]
+
+    async def _is_there(self, room: str, ids: Sequence[str]) -> bool:
+        for each in ids:
+            if await self._store.number(room, each):
+                return True
+        return False
 
     def _again(self, why: str) -> None:
         self._waiting.extendleft(reversed(self._batch))
