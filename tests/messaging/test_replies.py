@@ -74,6 +74,23 @@ async def test_what_is_not_there(what: str) -> None:
         assert (await say(eve))["Type"] == "MESSAGE"
 
 
+async def test_a_shadowed_user_replies_to_himself() -> None:
+    """As anybody may, so that he does not notice; nobody else is told of it."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        eve = await connected(made, "eve", **VIEWER)
+        await do(*ann, {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": "SHADOW"})
+        root = await say(bob)
+        took(eve[1])
+        reply = await say(bob, **replying(root))
+        thread = {"greenroom:reply-root": root["Id"], "greenroom:reply-user": "bob"}
+        assert reply["Attributes"] == {**replying(root), **thread}
+        assert took(eve[1]) == []
+        pin = {"Action": "greenroom:PIN", "MessageId": root["Id"], "RequestId": "r"}
+        assert [each.get("ErrorCode") for each in await do(*ann, pin)] == [404]
+
+
 async def test_an_announcement() -> None:
     """Everybody sees a message with the style, also in a frozen room; the host gets an answer."""
     async with stage() as made:

@@ -12,32 +12,38 @@ class Originals:
     def __init__(self, rooms: RoomHistory) -> None:
         self._rooms = rooms
 
-    async def find(self, room: str, message_id: str) -> Deliver | None:
+    async def find(self, room: str, message_id: str, user_id: str = "") -> Deliver | None:
         """Return a message that everybody in the room may see; None if there is none any more.
 
-        What a shadowed user wrote is there for nobody else: who asks must not notice.
+        What a shadowed user wrote is there for himself, whose `user_id` is given, and for nobody
+        else: who asks must not notice.
         """
         here = self._rooms.here(room)
-        found = _found(here, message_id)
+        found = _found(here, message_id, user_id)
         if found is None and message_id not in _deleted(here):
             filling = self._rooms.since(room, message_id)
             if not isinstance(filling, Recovered):
                 await filling
-                found = _found(self._rooms.here(room), message_id)
+                found = _found(self._rooms.here(room), message_id, user_id)
         return found
 
 
-def _found(here: InMemory, message_id: str) -> Deliver | None:
+def _found(here: InMemory, message_id: str, user_id: str) -> Deliver | None:
     for envelope in reversed((*here.before, *here.envelopes)):
         if message_id in envelope.deletes:
             return None
         if envelope.id == message_id:
-            return envelope if isinstance(envelope, Deliver) and _is_shown(envelope) else None
+            if isinstance(envelope, Deliver) and _is_shown(envelope, user_id):
+                return envelope
+            return None
     return None
 
 
-def _is_shown(envelope: Deliver) -> bool:
-    return envelope.audience is Audience.EVERYBODY and envelope.action == SendMessage.operation
+def _is_shown(envelope: Deliver, user_id: str) -> bool:
+    if envelope.action != SendMessage.operation:
+        return False
+    is_own = envelope.audience is Audience.SHADOWED and envelope.user_id == user_id
+    return is_own or envelope.audience is Audience.EVERYBODY
 
 
 def _deleted(here: InMemory) -> set[str]:

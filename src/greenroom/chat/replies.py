@@ -1,8 +1,9 @@
 """Replies: a message with the attribute `greenroom:reply-to`, the Id of another one.
 
-Where a room keeps its history the other one must be there, and everybody may see it. Then the
-service says in which thread the reply is, and to whom: there is one level of threads. Where a room
-keeps nothing the attribute is passed on as it is.
+Where a room keeps its history the other one must be there, and everybody may see it, or it is the
+sender's own, who is shadowed and must not notice. Then the service says in which thread the reply
+is, and to whom: there is one level of threads. Where a room keeps nothing the attribute is passed
+on as it is.
 """
 
 from collections.abc import Callable
@@ -52,12 +53,12 @@ class Replies:
         post = post or Post(self._ids())
         room = await self._chat.room(Arn.parse(sender.room_arn))
         if self._chat.settings.history(room) is not History.NONE:
-            post.own = {**post.own, **await self._thread(sender.room_arn, action)}
+            post.own = {**post.own, **await self._thread(sender, action)}
         return await placed(self._chat.send_message(sender, action, address, post))
 
-    async def _thread(self, room_arn: str, action: SendMessage) -> dict[str, str]:
+    async def _thread(self, sender: ChatTokenClaims, action: SendMessage) -> dict[str, str]:
         message_id = (action.attributes or {})[REPLY_TO]
-        found = await self._originals.find(room_arn, message_id)
+        found = await self._originals.find(sender.room_arn, message_id, sender.user_id)
         if found is None:
             raise ActionError(ErrorCode.NOT_FOUND, GONE, action.request_id)
         original = said(found.payload)
