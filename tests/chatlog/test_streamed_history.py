@@ -12,9 +12,10 @@ from greenroom.storage.base import StorageUnavailable
 from tests.chatlog.test_tail import Nodes
 
 
-def said(name: str, history: History = History.KEPT) -> Deliver:
-    """Return a message."""
-    return Deliver(name.encode(), "SendMessage", id=name, time_ns=1, history=history)
+def said(name: str, history: History = History.KEPT, *deletes: str) -> Deliver:
+    """Return a message, or what deletes some."""
+    action = "DeleteMessage" if deletes else "SendMessage"
+    return Deliver(name.encode(), action, id=name, time_ns=1, history=history, deletes=deletes)
 
 
 async def _no_time(_seconds: float) -> None:
@@ -66,6 +67,12 @@ def test_what_the_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     marks.learn(shown)
     assert marks.shown(messages, is_broken=False).ended == ()
     assert marks.shown([stored("y", said("c"), none)], is_broken=False).ended == ("y",)
+    deletion = said("d", History.NONE, "c")
+    shown = marks.shown([stored("y", deletion)], is_broken=False)
+    assert [(each.frame.id, each.begins, each.only_if_any) for each in shown.kept] == [
+        ("d", True, True)
+    ]
+    assert shown.ended == ("y",)
     monkeypatch.setattr(streamed_history, "MOST_TOLD", 0)
     marks.learn(shown)
     assert marks.shown([stored("z", none)], is_broken=False).ended == ("z",)

@@ -71,6 +71,24 @@ async def test_gaps_are_known(store: Store) -> None:
     assert (await store.history.newest(room, 9)).is_ended
 
 
+async def test_what_is_kept_where_something_is(store: Store) -> None:
+    """A deletion of a room that keeps nothing is, if the room has something yet."""
+    room, other = room_of(), room_of()
+    gone = KeptFrame("d", 1, "DeleteMessage", b"{}", deletes=("a",))
+    for name in (room, other):
+        late = Kept(name, gone, begins=True, only_if_any=True)
+        if name is room:
+            await store.history.append([Kept(name, frame("a")), Kept(name, frame("b")), late])
+        await store.history.append([late])
+    found = (await store.history.newest(room, 9)).frames
+    assert [(each.frame.id, each.is_deleted) for each in found[:2]] == [("a", True), ("b", False)]
+    assert ids(found[2:]) == ["d", "d"]
+    assert not (await store.history.newest(other, 9)).frames
+    await store.history.forget(room)
+    await store.history.append([Kept(room, gone, only_if_any=True)])
+    assert not (await store.history.newest(room, 9)).frames
+
+
 async def test_what_a_stream_has_shown(shared: SharedStore) -> None:
     """It is kept with the place in the stream, or not at all; a room that was ended begins."""
     room, other = room_of(), room_of()

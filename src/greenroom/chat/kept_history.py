@@ -5,7 +5,7 @@
 - What a killed process had not appended is missing. So all rooms are taken for ended at the start,
   but for those that the process before had settled when it ended well.
 - A room that publishes what is not kept is ended: what is kept next begins. A deletion is kept even
-  then, if the message is: else it would be back where history is on again.
+  then, if something is: else its message would be back when history is on again.
 - **Bound.** While the store cannot, `MOST_BYTES` wait; then the oldest go, and the rest says so.
 """
 
@@ -154,8 +154,7 @@ class KeptHistory:
         number = min(AT_ONCE, len(self._waiting))
         self._batch = batch = [self._waiting.popleft() for _ in range(number)]
         try:
-            if kept := await self._to_keep(batch):
-                await self._store.append(kept)
+            await self._store.append([each.kept() for each in batch])
         except StorageUnavailable as error:
             self._again(error.code)
             return False
@@ -170,21 +169,6 @@ class KeptHistory:
         self._batch = ()
         self._took(batch)
         return True
-
-    async def _to_keep(self, batch: Sequence["_Waiting"]) -> list[Kept]:
-        """Return what is appended: of rooms that keep nothing, deletions of what is kept yet."""
-        rooms = {each.room for each in batch if each.envelope.history is History.KEPT}
-        return [
-            Kept(each.room, kept_of(each.envelope), each.begins)
-            for each in batch
-            if each.room in rooms or await self._is_there(each.room, each.envelope.deletes)
-        ]
-
-    async def _is_there(self, room: str, ids: Sequence[str]) -> bool:
-        for each in ids:
-            if await self._store.number(room, each):
-                return True
-        return False
 
     def _again(self, why: str) -> None:
         self._waiting.extendleft(reversed(self._batch))
@@ -224,3 +208,8 @@ class _Waiting(msgspec.Struct, gc=False):
     room: str
     envelope: RoomEnvelope
     begins: bool
+
+    def kept(self) -> Kept:
+        """Return it as the store takes it."""
+        only_if_any = self.envelope.history is not History.KEPT
+        return Kept(self.room, kept_of(self.envelope), self.begins, only_if_any)

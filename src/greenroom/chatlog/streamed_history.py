@@ -91,6 +91,10 @@ class Marks:
                     ended.discard(message.room)
                 elif envelope.history is History.NONE:
                     ended.add(message.room)
+                    if envelope.deletes:
+                        # Else its message would be back when history is on again.
+                        deletion = Kept(message.room, kept_of(envelope), True, only_if_any=True)
+                        kept.append(deletion)
         last = {each.room for each in kept}
         return Shown(kept, tuple(room for room in ended if self._is_news(room, last)), is_broken)
 

@@ -22,11 +22,15 @@ TRIMMED_AT_ONCE = 5_000
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
-    """A frame of a room, named by its ARN; `begins`: something before it may be missing."""
+    """A frame of a room, named by its ARN; `begins`: something before it may be missing.
+
+    `only_if_any`: it is kept where something of the room is, and else it is not.
+    """
 
     room: str
     frame: KeptFrame
     begins: bool = False
+    only_if_any: bool = False
 
 
 class StoredFrame(msgspec.Struct, frozen=True, gc=False):

@@ -42,6 +42,8 @@ class MemoryHistory:
     async def append(self, kept: Sequence[Kept]) -> None:
         self._opened.check()
         for each in kept:
+            if each.only_if_any and each.room not in self._rooms:
+                continue
             room = self._rooms.setdefault(each.room, _Room())
             room.newest += 1
             room.frames[room.newest] = StoredFrame(room.newest, each.frame, each.begins)

@@ -67,10 +67,17 @@ async def append(connection: Connection, kept: Sequence[Kept]) -> None:
     """Add frames; the first of a room that is ended begins, and the room is not ended any more."""
     if not kept:
         return
-    ended = await _ended(connection, sorted({each.room for each in kept}))
     rooms: dict[str, list[Kept]] = {}
     for each in kept:
         rooms.setdefault(each.room, []).append(each)
+    ended = await _ended(connection, sorted(rooms))
+    rooms = {
+        room: its
+        for room, its in rooms.items()
+        if room in ended or not all(each.only_if_any for each in its)
+    }
+    if not rooms:
+        return
     keys = {
         room: (key, newest - len(rooms[room]) + 1)
         for room, key, newest in await connection.fetch(
@@ -83,7 +90,11 @@ async def append(connection: Connection, kept: Sequence[Kept]) -> None:
             [len(frames) for frames in rooms.values()],
         )
     }
-    rows = [row for room, its in rooms.items() for row in _rows(*keys[room], its, room in ended)]
+    rows = [
+        row
+        for room, its in rooms.items()
+        for row in _rows(*keys[room], its, ended.get(room, False))
+    ]
     await connection.execute(
         f"INSERT INTO history (room, number, begins, deleted, {FRAME_COLUMNS})"
         " SELECT room, number, begins, 0, id, time_ns, action, audience, user_id, author,"
@@ -92,7 +103,12 @@ async def append(connection: Connection, kept: Sequence[Kept]) -> None:
         f" $11::bytea[], $12::bytea[]) AS new (room, number, begins, {FRAME_COLUMNS})",
         *(list(column) for column in zip(*rows, strict=True)),
     )
-    deleted = [(keys[each.room][0], escaped(gone)) for each in kept for gone in each.frame.deletes]
+    deleted = [
+        (keys[room][0], escaped(gone))
+        for room, its in rooms.items()
+        for each in its
+        for gone in each.frame.deletes
+    ]
     if deleted:
         await connection.execute(
             "UPDATE history SET deleted = 1"
@@ -111,14 +127,14 @@ async def end(connection: Connection, rooms: Collection[str] | None) -> None:
     )
 
 
-async def _ended(connection: Connection, rooms: list[str]) -> frozenset[str]:
-    """Hold the rows of rooms; return those that are ended."""
+async def _ended(connection: Connection, rooms: list[str]) -> dict[str, bool]:
+    """Hold the rows of rooms; return whether each that has one is ended."""
     rows = await connection.fetch(
         "SELECT room, ended FROM history_rooms WHERE room = ANY ($1::text[])"
         " ORDER BY room FOR UPDATE",
         rooms,
     )
-    return frozenset(room for room, ended in rows if ended)
+    return {room: bool(ended) for room, ended in rows}
 
 
 def _rows(key: int, first: int, kept: Sequence[Kept], ended: bool) -> Iterator[tuple[object, ...]]:

@@ -68,6 +68,8 @@ def _append(connection: Connection, kept: Sequence[Kept]) -> None:
     by_room = sorted(kept, key=_room_of)
     for room, its in groupby(by_room, key=_room_of):
         frames = list(its)
+        if all(each.only_if_any for each in frames) and not _has_any(connection, room):
+            continue
         key, newest = connection.execute(
             "INSERT INTO history_rooms (room, newest, ended) VALUES (?, ?, 1)"
             " ON CONFLICT (room) DO UPDATE SET newest = newest + excluded.newest"
@@ -87,6 +89,13 @@ def _append(connection: Connection, kept: Sequence[Kept]) -> None:
             "UPDATE history SET deleted = 1 WHERE room = ? AND id = ?",
             [(key, deleted) for each in frames for deleted in each.frame.deletes],
         )
+
+
+def _has_any(connection: Connection, room: str) -> bool:
+    return (
+        connection.execute("SELECT 1 FROM history_rooms WHERE room = ?", (room,)).fetchone()
+        is not None
+    )
 
 
 def _room_of(kept: Kept) -> str:
