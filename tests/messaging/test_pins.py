@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from greenroom.bus.base import RoomChanged
 from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.model.chat_token import Capability
+from greenroom.model.pin import Pin
+from greenroom.model.room_settings import PinsChange
 from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replies import VIEWER, keep, say
 from tests.stand_ins.stage import ROOM, Stage, settle, stage
@@ -99,6 +102,25 @@ async def test_a_message_that_is_deleted_while_it_is_pinned(
         await do(*host, {**PIN, "MessageId": message["Id"]})
         assert await pins_of(made) == []
         took(ann[1])
+
+
+async def test_a_message_that_is_pinned_while_it_is_deleted() -> None:
+    """On another node, after the room was looked up here: the pin goes as well."""
+    async with stage() as made:
+        await keep(made)
+        host = await connected(made, "host", **HOST)
+        message = await say(host)
+
+        async def pinned_elsewhere(*given: Any) -> None:
+            pin = Pin(message["Id"], json.dumps(message), "eve", made.time.clock.now_ms())
+            await made.store.rooms.set(ROOM, PinsChange(made.time.clock.now_ms(), pin))
+            made.bus.broadcast(RoomChanged(str(ROOM)))
+            await made.pins.forget(*given)
+
+        made.chat.when_deleted = pinned_elsewhere
+        await made.chat.delete_message(str(ROOM), message["Id"], None)
+        assert (await made.store.rooms.get(ROOM)).overrides.pins == ()
+        assert await pins_of(made) == []
 
 
 async def test_a_pin_expires() -> None:

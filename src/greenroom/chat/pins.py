@@ -75,10 +75,12 @@ class Pins:
                 resource_id=arn.id,
                 resource_type=arn.type.wire_name,
             ) from None
+        room = await self._tell(room_arn, PIN)
         if await self._originals.find(room_arn, message_id) is None:
-            # It was deleted meanwhile by who knew of no pin.
+            # It was deleted before the room was told, by who knew of no pin: who does later knows.
             await self._kept.set(found.arn, PinsChange(now, without=(message_id,)))
-        return await self._tell(room_arn, PIN)
+            room = await self._tell(room_arn, UNPIN)
+        return room
 
     async def unpin(self, room_arn: str, message_id: str) -> Room:
         """Take a pin down, which need not be there; return the room.
@@ -92,6 +94,11 @@ class Pins:
 
     async def forget(self, room: Room, deleted: Collection[str]) -> None:
         """Take down what is pinned of messages that were deleted."""
+        # It may have been pinned since the room was looked up, on any node.
+        try:
+            room = await self._rooms.get(str(room.arn))
+        except ResourceNotFoundException:
+            return
         if any(each.message_id in deleted for each in room.overrides.pins):
             await self._kept.set(room.arn, PinsChange(self._clock.now_ms(), without=deleted))
             await self._tell(str(room.arn), UNPIN)
