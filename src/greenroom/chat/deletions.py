@@ -37,9 +37,18 @@ class Deletions:
             ResourceNotFoundException: there is no such room.
             PendingVerification, ThrottlingException: as for `chat.Settings.change`.
         """
-        arn = Arn.parse(room_arn)
-        self._chat.check_may_change(arn)
-        room = await self._chat.room(arn)
+        self._chat.check_may_change(Arn.parse(room_arn))
+        return await self.with_restriction(room_arn, user_id, seconds, reason)
+
+    async def with_restriction(
+        self, room_arn: str, user_id: str, seconds: int, reason: str = ""
+    ) -> Sequence[str]:
+        """Do so as a part of restricting the user, which has counted at the moderators' rate.
+
+        Raises:
+            ResourceNotFoundException: there is no such room.
+        """
+        room = await self._chat.room(Arn.parse(room_arn))
         if self._chat.settings.history(room) is History.NONE:
             return ()
         found = await self._written(room_arn, user_id, seconds)

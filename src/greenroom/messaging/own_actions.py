@@ -79,7 +79,7 @@ async def _restrict(own: OwnServices, moderator: ChatTokenClaims, action: Restri
     asked = _asked(moderator, action.user_id, action.kind, action.seconds, action.reason)
     entry = await own.moderation.restrict_from_room(asked)
     if action.delete_since:
-        await own.deletions.of_user(
+        await own.deletions.with_restriction(
             moderator.room_arn, action.user_id, action.delete_since, action.reason
         )
     return _restricted(entry)

@@ -196,3 +196,11 @@ async def test_there_is_a_rate() -> None:
     asked = {"roomIdentifier": await api.created(), "userId": "bob"}
     statuses = [(await api.call("MuteUser", **asked)).status for _ in range(2)]
     assert statuses == [200, 429]
+
+
+async def test_what_a_restriction_deletes_counts_with_it() -> None:
+    """Once: what holds is not answered with 429."""
+    api = await Caller(RateProfile.OFF, moderation_rate=1).listening()
+    asked = {"roomIdentifier": await api.created(), "userId": "bob"}
+    answers = [await api.call("MuteUser", **asked, deleteMessagesSinceSeconds=9) for _ in range(2)]
+    assert [each.status for each in answers] == [200, 429]

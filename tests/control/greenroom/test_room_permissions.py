@@ -109,6 +109,20 @@ async def test_in_all_rooms() -> None:
         assert await scene.may(who, "BanUser")
 
 
+async def test_a_restriction_that_deletes() -> None:
+    """It needs the permission to delete what a user wrote, too, in the same room."""
+    scene = await Operator().begin()
+    deletes = {"deleteMessagesSinceSeconds": 60, "userId": "bob"}
+    muting, deleting = policy("greenroom:MuteUser"), policy("greenroom:DeleteUserMessages")
+    junior = await scene.iam.user("junior", muting)
+    cleaner = await scene.iam.user("cleaner", deleting)
+    senior = await scene.iam.user("senior", policy("greenroom:MuteUser", "greenroom:Delete*"))
+    assert await scene.may(junior, "MuteUser", userId="bob")
+    assert not await scene.may(junior, "MuteUser", **deletes)
+    assert not await scene.may(cleaner, "MuteUser", **deletes)
+    assert await scene.may(senior, "MuteUser", **deletes)
+
+
 async def test_in_whose_name() -> None:
     """A policy may have a bot write as itself alone, and meet what all others meet."""
     scene = await Operator().begin()

@@ -22,6 +22,13 @@ async def authorize(call: GreenroomCall, operation: str, facts: RequestFacts) ->
         AccessDeniedException: it may not; the message says who, what and why.
         ResourceNotFoundException: it might, by the tags of a room that is not there.
     """
+    await _authorize(call, operation, facts)
+    if "deleteMessagesSinceSeconds" in call.parameters:
+        # What a restriction deletes is deleted with the permission to delete.
+        await _authorize(call, "DeleteUserMessages", facts)
+
+
+async def _authorize(call: GreenroomCall, operation: str, facts: RequestFacts) -> None:
     principal = call.principal
     found = await _identity(call) if operation == "EndSessions" else None
     check = _check(call, operation, found)

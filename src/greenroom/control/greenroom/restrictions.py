@@ -21,7 +21,9 @@ def restricts(kind: Kind) -> GreenroomHandler:
             raise ValidationException.of_fields(FieldError("deleteMessagesSinceSeconds", rule))
         entry = await call.services.moderation.restrict(asked)
         if since:
-            await call.services.deletions.of_user(entry.scope, entry.user_id, since, entry.reason)
+            await call.services.deletions.with_restriction(
+                entry.scope, entry.user_id, since, entry.reason
+            )
         return {"restriction": _described(entry)}
 
     return restrict
