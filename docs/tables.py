@@ -21,6 +21,7 @@ from greenroom.cli.main import main as command_line
 from greenroom.cli.operations.models import operations, services
 from greenroom.cli.room.command import rooms
 from greenroom.control.greenroom.operations import OPERATIONS as OWN_OPERATIONS
+from greenroom.control.greenroom.operations import GreenroomOperation
 from greenroom.control.iam.operations import OPERATIONS as OPERATIONS_OF_IAM
 from greenroom.model import errors, iam_errors, identity_errors
 from greenroom.model.quotas import QUOTAS, RateProfile
@@ -204,11 +205,17 @@ def _greenroom_operations() -> str:
                 f"`{greenroom_access.PREFIX}:{name}`",
                 f"`POST {OWN_MODEL[name].path}`",
                 f"`{greenroom_access.GREENROOM_ACCESS[name].format(**shown)}`",
-                "" if each.reads else "yes",
+                _audited(each),
             )
             for name, each in OWN_OPERATIONS.items()
         ),
     )
+
+
+def _audited(operation: GreenroomOperation) -> str:
+    if operation.reveals_with:
+        return f"with `{operation.reveals_with}`"
+    return "" if operation.reads else "yes"
 
 
 def _condition_keys() -> str:

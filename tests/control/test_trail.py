@@ -56,6 +56,18 @@ async def test_changes_are_written_and_reading_is_not(api: Audited) -> None:
     assert (deleted["event"], deleted["resources"]) == ("DeleteRoom", [room])
 
 
+async def test_looking_at_what_was_deleted_is_written(api: Audited) -> None:
+    """A listing with deleted messages has a line, another one has none."""
+    room = await api.created()
+    asked = {"roomIdentifier": room, "userId": "bob"}
+    switches: list[dict[str, Any]] = [{}, {"includeDeleted": False}, {"includeDeleted": True}]
+    for deleted in switches:
+        assert (await api.call("ListMessages", **asked, **deleted)).status == 200
+    _made, listed = await api.lines()
+    assert (listed["event"], listed["resources"]) == ("ListMessages", [room])
+    assert listed["details"] == {"userId": "bob", "includeDeleted": True}
+
+
 async def test_tokens_are_told_without_the_token(api: Audited) -> None:
     """A token is for whom it is, with which capabilities; neither itself nor its attributes."""
     room = await api.created()

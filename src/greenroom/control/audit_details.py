@@ -42,6 +42,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     ),
     "EndSessions": ("UserName", "RoleName"),
     "KillTokenKey": ("keyId",),
+    "ListMessages": ("userId", "since", "from", "to", "includeDeleted"),
     "PinMessage": ("messageId", "durationSeconds"),
     "SendEvent": ("eventName",),
     "SendMessage": ("userId", "skipChecks", "announcement"),

@@ -92,7 +92,8 @@ class Api(msgspec.Struct, Generic[R, C], frozen=True, kw_only=True):
     """The third argument is the request's id, here and below."""
     serialize_error: Callable[[ServiceError, str], Response]
     reading: Collection[str] = ()
-    """Operations that change and issue nothing: of these the audit log has refusals only."""
+    """Operations that change and issue nothing: of these the audit log has refusals only, and what
+    reveals something."""
     blocked: Collection[str] = ()
     """Operations that a suspended account may not perform."""
     regions: Collection[str] | None = None
@@ -165,7 +166,7 @@ class Pipeline:
             outcome = "InternalServerException"
             internal = InternalServerException("An internal error occurred.")
             response = api.serialize_error(internal, trail.request_id)
-        if outcome != SUCCESS or trail.operation not in api.reading:
+        if outcome != SUCCESS or trail.reveals or trail.operation not in api.reading:
             # Before the answer: who has it can rely on the line.
             await self._auditor.finish(trail, outcome)
         self._count(trail, response.status, perf_counter() - begun)

@@ -30,7 +30,7 @@ class Trail:
 
     __slots__ = (
         "access_key_id", "caller", "is_free", "operation", "parameters", "region", "request_id",
-        "result", "source_ip",
+        "result", "reveals", "source_ip",
     )  # fmt: skip
 
     def __init__(self, request_id: str, source_ip: str) -> None:
@@ -43,6 +43,8 @@ class Trail:
         self.operation = ""
         self.is_free = False
         """Whether everybody may do it: of that, as of refusals, not every line is written."""
+        self.reveals = False
+        """Whether it reads what not everybody may see: of that the audit log has each."""
         self.parameters: Mapping[str, object] = {}
         self.result: Mapping[str, object] = {}
 

@@ -70,8 +70,10 @@ def _throttle(throttle: Throttle, incoming: Incoming, route: Operation) -> None:
 def _parse(services: GreenroomServices, incoming: Incoming, operation: Operation) -> Asked:
     content_type = header_of(incoming.scope["headers"], b"content-type")
     parameters = rest_json.parse(operation, {}, b"", content_type, incoming.body)
-    also = OPERATIONS[operation.name].also
+    performed = OPERATIONS[operation.name]
+    also = performed.also
     incoming.trail.parameters = {**parameters, **(also(parameters) if also else {})}
+    incoming.trail.reveals = bool(parameters.get(performed.reveals_with))
     call = GreenroomCall(
         services=services,
         principal=incoming.caller.principal,

@@ -34,6 +34,8 @@ class GreenroomOperation(msgspec.Struct, frozen=True):
     handler: GreenroomHandler
     reads: bool = False
     """Whether it changes nothing."""
+    reveals_with: str = ""
+    """A switch with which the audit log has it, although it changes nothing."""
     also: Callable[[Parameters], dict[str, object]] | None = None
     """Returns what the audit log is to have beside a request's parameters."""
 
@@ -49,7 +51,9 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "HoldUser": GreenroomOperation(restrictions.restricts(Kind.HOLD)),
     "KillTokenKey": GreenroomOperation(token_keys.kill_token_key),
     "LiftRestriction": GreenroomOperation(restrictions.lift_restriction),
-    "ListMessages": GreenroomOperation(kept_messages.list_messages, reads=True),
+    "ListMessages": GreenroomOperation(
+        kept_messages.list_messages, reads=True, reveals_with="includeDeleted"
+    ),
     "ListRestrictions": GreenroomOperation(restrictions.list_restrictions, reads=True),
     "ListReviews": GreenroomOperation(reviews.list_reviews, reads=True),
     "ListRoomStates": GreenroomOperation(room_states.list_room_states, reads=True),
