@@ -3,13 +3,14 @@
 Covers: greenroom.chat.kept_messages
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from greenroom.model.kept_frame import KeptFrame
 from greenroom.protocol import events
-from greenroom.storage.history import Kept
+from greenroom.storage.history import Kept, Query, StoredFrame
 from tests.stand_ins.caller import STRANGER, Caller
 
 
@@ -100,6 +101,24 @@ async def test_what_is_asked_for() -> None:
     again = KeptFrame("later0000000", api.time.wall_ns, "SendEvent", b"")
     await api.store.history.append([Kept(room, again, begins=True)])
     assert (await listed(api, room, since="one000000000"))["recovered"] is False
+
+
+async def test_times_that_no_store_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent so late, and all before that: no bound passes what a database takes."""
+    api = Caller()
+    room = await kept(api, "one")
+    asked: list[Query] = []
+    messages = api.store.history.messages
+
+    async def looked_at(room: str, query: Query, limit: int) -> Sequence[StoredFrame]:
+        asked.append(query)
+        return await messages(room, query, limit)
+
+    monkeypatch.setattr(api.store.history, "messages", looked_at)
+    for latest in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59"):
+        assert contents(await listed(api, room, **{"from": latest})) == []
+        assert contents(await listed(api, room, to=latest)) == ["one"]
+    assert max(max(each.from_ns, each.to_ns) for each in asked) == 2**63 - 1
 
 
 async def test_limits_of_the_room() -> None:

@@ -40,6 +40,10 @@ async def list_messages(call: GreenroomCall) -> Result:
     return result
 
 
+_LATEST_NS = 2**63 - 1
+"""The latest time that a store knows, in 2262: nothing was sent later."""
+
+
 def _time_ns(call: GreenroomCall, name: str) -> int:
     """Return a time in nanoseconds since the epoch, 0 where it is absent."""
     text = call.optional_text(name)
@@ -49,7 +53,7 @@ def _time_ns(call: GreenroomCall, name: str) -> int:
     try:
         time = datetime.fromisoformat(text)
         if time.tzinfo is not None:
-            return max(1, int(time.timestamp() * 1_000_000) * 1_000)
+            return min(max(1, int(time.timestamp() * 1_000_000) * 1_000), _LATEST_NS)
     except (ValueError, OverflowError):
         pass
     raise ValidationException.of_fields(FieldError(name, rule))
