@@ -289,6 +289,19 @@ async def test_old_marks_are_removed(store: SqliteStore) -> None:
     assert await query(store, old) == [(0,)]
 
 
+async def test_marks_in_a_table_of_the_former_form(store: SqliteStore) -> None:
+    """A database made before the first release has another key: it serves as well."""
+    columns = "token_id TEXT PRIMARY KEY, expires INTEGER NOT NULL"
+    await query(store, "DROP TABLE redeemed_tokens")
+    await query(store, f"CREATE TABLE redeemed_tokens ({columns}) WITHOUT ROWID")
+    assert [await redeem(store, "one", NOW, NOW) for _ in range(2)] == [True, False]
+    later = NOW + rules.REDEEMED_KEPT_MS + 1
+    total = 2 * rules.PRUNE_EVERY
+    await asyncio.gather(*(redeem(store, f"later {n}", later, later) for n in range(total)))
+    old = "SELECT count(*) FROM redeemed_tokens WHERE token_id = 'one'"
+    assert await query(store, old) == [(0,)]
+
+
 async def test_a_look_at_a_store_that_is_open(tmp_path: Path) -> None:
     """Another process reads a secret of it; what is no store, or a newer one, is refused."""
     with pytest.raises(StoreUnwritable, match=r"greenroom\.db cannot be written"):

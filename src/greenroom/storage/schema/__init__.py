@@ -1,5 +1,8 @@
 """The numbered steps that build each database; append-only: a released step never changes.
 
+Before the first release a step may be changed in place, where its tables serve as well in the form
+they had: a database that was made before keeps that form, under the same number.
+
 A step of PostgreSQL only adds: nodes of the version before go on with the database meanwhile.
 """
 

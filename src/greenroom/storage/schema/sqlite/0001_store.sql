@@ -68,6 +68,7 @@ CREATE TABLE attachments (
 ) WITHOUT ROWID;
 CREATE INDEX attachments_by_room ON attachments (room);
 
+-- A database made before the first release may have `token_id` alone as its key: it serves as well.
 -- `quick_check` of SQLite 3.40 finds NULLs where a key's columns are in another order than the table's.
 CREATE TABLE redeemed_tokens (
     expires INTEGER NOT NULL,            -- sealed in the token, as its id is
