@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 CONNECTIONS = (
     "tests/e2e/test_connections.py::test_everybody_receives_everything_in_one_order",
     "tests/e2e/test_connections.py::test_one_token_opens_one_connection",
-    "tests/e2e/test_connections.py::test_kick_races_with_sends",
 )
 CLIENTS = (
     "tests/interop/test_boto3_tags.py",

@@ -741,12 +741,13 @@ async def test_a_peer_that_does_not_end_its_side() -> None:
 
 
 async def test_a_protocol_fault_over_tls() -> None:
-    """The close frame is written, and the side is not ended: it has no half end."""
+    """The close frame is written, and the connection ended at once: it has no half end."""
     async with stage() as made:
         edge, _ = await made.connect()
         transport = edge._transport = Encrypted()
         edge.data_received(client_frame(b"x", 0x83))
         assert close_of(transport)[0] == 1002
+        assert (transport.closed, transport.aborted) == (True, False)
         edge.connection_lost(None)
 
 

@@ -37,11 +37,15 @@ IN_CLEAR = "it looks at bytes, ports or timings below TLS"
 NOBODY = (
     "its clients block until they are served, and over TLS that is before they have sent anything"
 )
+THREADS = (
+    "one thread reads from a connection while another writes, which Python's TLS does not allow"
+)
 PROXY = "what stands in front of the service, or begins a connection, speaks in clear"
 
 PLAIN: Mapping[str, str] = {
     "test_admin.py::test_a_service_with_a_certificate_of_its_own": OWN,
     "test_command.py::test_ipv6": OWN,
+    "test_connections.py::test_kick_races_with_sends": THREADS,
     "test_descriptors.py::test_no_descriptor_is_left": IN_CLEAR,
     "test_limits.py::test_connections_of_an_address[tls]": OWN,
     "test_limits.py::test_new_connections_of_an_address[tls]": OWN,

@@ -8,6 +8,7 @@ import contextlib
 import json
 import secrets
 import socket
+import ssl
 import struct
 import time
 from base64 import b64encode
@@ -99,7 +100,7 @@ class Peer:
 
     def send(self, data: bytes) -> None:
         """Send bytes; that the service has closed shows when reading."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             self.socket.sendall(data)
 
     def end(self) -> None:

@@ -221,8 +221,7 @@ class Edge(asyncio.Protocol):
         elif isinstance(event, frames.ProtocolFault):
             self._close(event.code, event.why, fault_reason(event.code))
             # No frame is read any more, also not the peer's close frame: ending our side tells it.
-            if not self._transport.is_closing() and self._transport.can_write_eof():
-                self._transport.write_eof()
+            self._end_side()
         elif self._state is State.OPEN:
             if isinstance(event, frames.Pong):
                 self._reached(event.payload)
@@ -337,6 +336,13 @@ class Edge(asyncio.Protocol):
             self._transport.write(frames.close_frame(event.code or CloseCode.NORMAL, ""))
         self._state = State.CLOSED
         self._close_written()
+
+    def _end_side(self) -> None:
+        """Write no more, and read on until the peer ends: that of TLS does so by a whole end."""
+        if not self._transport.can_write_eof():
+            self._transport.close()
+        elif not self._transport.is_closing():
+            self._transport.write_eof()
 
     def _close_written(self) -> None:
         """Close when what waits is written; a peer that does not read is not waited for long."""
