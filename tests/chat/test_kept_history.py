@@ -15,7 +15,7 @@ from greenroom.chat.history import Found, History, Wanted
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.model.room_settings import RoomSettings
 from greenroom.storage.base import StorageUnavailable
-from greenroom.storage.history import Kept
+from greenroom.storage.history import Kept, Newest
 from greenroom.storage.memory.history import MemoryHistory
 from greenroom.storage.memory.opened import Opened
 from tests.stand_ins.hand_clock import HandClock
@@ -29,12 +29,14 @@ class Store(MemoryHistory):
 
     def __init__(self) -> None:
         super().__init__(Opened())
-        self.fails = False
+        self.fails = self.hangs = False
         self.asked = 0
 
     async def append(self, kept: Sequence[Kept]) -> None:
         if self.fails:
             raise StorageUnavailable("not now")
+        if self.hangs:
+            await asyncio.Event().wait()
         await asyncio.sleep(0)
         await super().append(kept)
 
@@ -142,6 +144,55 @@ async def test_who_was_killed_says_so() -> None:
         assert await third.recovered("b") is None
         assert await third.recovered("c") == ["d"]
         assert [*(await third.ask(9)).frames] == [b"a", b"b", b"c", b"d"]
+
+
+async def test_who_writes_while_a_room_is_read() -> None:
+    """What was lost before is not taken for nothing: what is said meanwhile begins."""
+    async with life() as first:
+        first.say("a", "b")
+        await first.kept.appended()
+        first.say("lost")
+        second = await first.die().begin()
+        read = second.store.newest
+
+        async def slow(room: str, count: int) -> Newest:
+            found = await read(room, count)
+            second.say("c")
+            return found
+
+        second.store.newest = slow  # type: ignore[method-assign]
+        assert await second.recovered("a") is None
+        assert await second.recovered("c") == []
+        assert [*(await second.ask(9)).frames] == [b"a", b"b", b"c"]
+
+
+async def test_an_end_while_something_is_appended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rooms are not settled: nobody knows whether it is kept."""
+    monkeypatch.setattr(kept_history, "LAST_SECONDS", 0.01)
+    async with life() as first:
+        first.say("a")
+        await first.kept.appended()
+        first.store.hangs = True
+        first.say("lost")
+        second = await (await first.end()).begin()
+        assert await second.recovered("a") is None
+
+
+async def test_who_waits_for_what_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """He is told, if the store takes too long, and at once if what he waits for is dropped."""
+    async with life() as now:
+        now.store.fails = True
+        monkeypatch.setattr(kept_history, "WAITED_SECONDS", 0.01)
+        now.say("a")
+        with pytest.raises(StorageUnavailable, match="not kept yet"):
+            await now.kept.appended()
+        monkeypatch.setattr(kept_history, "WAITED_SECONDS", 60)
+        monkeypatch.setattr(kept_history, "MOST_BYTES", 3_500)
+        waits = asyncio.create_task(now.kept.appended())
+        await asyncio.sleep(0)
+        now.say("b", "c", "d")
+        with pytest.raises(StorageUnavailable, match="cannot be kept"):
+            await waits
 
 
 async def test_a_room_that_kept_nothing_in_between() -> None:

@@ -244,7 +244,11 @@ class Keeper(Protocol):
         """Keep what comes next in a room, if it is to be kept."""
 
     async def appended(self) -> None:
-        """Wait until what was given to `take` is kept; not for long if that cannot be."""
+        """Wait until what was given to `take` is kept.
+
+        Raises:
+            ServiceUnavailableException: that takes too long, or some of it will never be.
+        """
 
     async def older(self, room: str) -> Older:
         """Return what is kept of a room: all that was given to `take` before the call.
@@ -400,6 +404,9 @@ class RoomLine(Protocol):
         """Return what is done when all published by now, if it is kept, outlives this process.
 
         None: it does.
+
+        Raises (when awaited):
+            ServiceUnavailableException: that takes too long, or some of it will never be.
         """
 
     def settled(self) -> asyncio.Future[None] | None:

@@ -147,6 +147,7 @@ class Chat:
         Raises:
             ResourceNotFoundException: there is no such room.
             ThrottlingException: the account deletes too much.
+            ServiceUnavailableException: as for `forget`.
         """
         room = await self._room(room_arn)
         self._check_account(room.arn.account)
@@ -167,10 +168,12 @@ class Chat:
         return event_id
 
     async def forget(self, room: Room, deleted: Collection[str]) -> None:
-        """Wait until messages that everybody was told of as deleted will not come back."""
+        """Wait until what was told of as deleted comes back neither at a start nor with history.
+
+        Raises:
+            ServiceUnavailableException: they may, the store cannot keep it: try again.
+        """
         if room.tags or room.overrides.values:
-            # What is answered as deleted must not come back with the next start, nor when a room
-            # that keeps nothing now keeps its history again.
             await done(self._line.kept())
         if self.when_deleted is not None:
             await self.when_deleted(room, deleted)

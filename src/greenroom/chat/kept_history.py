@@ -60,7 +60,7 @@ class KeptHistory:
         self._batch: Sequence[_Waiting] = ()
         self._taken = 0
         self._wake = asyncio.Event()
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[int, asyncio.Future[bool]]] = []
         self._running: asyncio.Task[None] | None = None
         self._ending = self._failed = False
 
@@ -93,31 +93,35 @@ class KeptHistory:
         Raises:
             StorageUnavailable: it cannot be read now.
         """
-        await self.catch_up(room)
+        # Asked before it is read: whoever writes meanwhile begins, and may not be among the found.
+        ended = not await self.catch_up(room)
         found = await self._store.newest(room, MOST_KEPT)
-        return older_of(found.in_order, found.begin(ended=room not in self.rooms), more=found.more)
+        return older_of(found.in_order, found.begin(ended=ended), more=found.more)
 
     async def catch_up(self, room: str) -> bool:
         """Wait until what was taken by now is kept; return whether a room is not ended.
 
         Raises:
-            StorageUnavailable: that takes too long.
+            StorageUnavailable: as for `appended`.
         """
-        if not await self._are_appended():
-            raise StorageUnavailable("what was shown last is not kept yet")
+        await self.appended()
         return room in self.rooms
 
     async def appended(self) -> None:
-        """Wait until all that was taken by now is kept, or is not to be kept any more."""
-        await self._are_appended()
+        """Wait until all that was taken by now is kept.
 
-    async def _are_appended(self) -> bool:
-        if self._batch or self._waiting:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append((self._taken, future))
-            await asyncio.wait([future], timeout=WAITED_SECONDS)
-            return future.done()
-        return True
+        Raises:
+            StorageUnavailable: that takes too long, or some of it will never be.
+        """
+        if not (self._batch or self._waiting):
+            return
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.append((self._taken, future))
+        await asyncio.wait([future], timeout=WAITED_SECONDS)
+        if not future.done():
+            raise StorageUnavailable("what was shown last is not kept yet")
+        if not future.result():
+            raise StorageUnavailable("some of what was shown last cannot be kept")
 
     async def close(self) -> None:
         """Append what waits, and settle the rooms: whoever is next goes on from here."""
@@ -127,10 +131,9 @@ class KeptHistory:
         self._wake.set()
         await asyncio.wait([self._running], timeout=LAST_SECONDS)
         self._running.cancel()
-        if self._waiting:
-            log.error(
-                "history that was not kept is lost: the store cannot", frames=len(self._waiting)
-            )
+        if frames := len(self._batch) + len(self._waiting):
+            # What is being appended may be kept yet: nobody will know.
+            log.error("history that was not kept is lost: the store cannot", frames=frames)
             return
         try:
             await self._store.settle(self.rooms)
@@ -178,13 +181,10 @@ class KeptHistory:
             log.warning("history waits in memory: the store cannot", reason=why)
 
     def _took(self, gone: Sequence["_Waiting"]) -> None:
-        self.waiting_bytes -= sum(EACH_BYTES + len(each.envelope.payload) for each in gone)
-        rest = self._batch or self._waiting
-        first = rest[0].number if rest else self._taken + 1
+        self.waiting_bytes -= sum(map(_size, gone))
+        first = self._waiting[0].number if self._waiting else self._taken + 1
         while self._waiters and self._waiters[0][0] < first:
-            _, future = self._waiters.pop(0)
-            if not future.done():
-                future.set_result(None)
+            _tell(self._waiters.pop(0)[1], are_kept=True)
 
     def _drop(self) -> None:
         """Let a tenth of what waits go, and say of its rooms that something is missing."""
@@ -198,7 +198,13 @@ class KeptHistory:
                 rooms.discard(each.room)
         self.rooms -= rooms
         self.dropped += number
-        self._took(gone)
+        self.waiting_bytes -= sum(map(_size, gone))
+        # Who waits for any of them is told that it is not kept.
+        first = gone[0].number
+        for waited, future in self._waiters:
+            if waited >= first:
+                _tell(future, are_kept=False)
+        self._waiters = [each for each in self._waiters if each[0] < first]
 
 
 class _Waiting(msgspec.Struct, gc=False):
@@ -213,3 +219,12 @@ class _Waiting(msgspec.Struct, gc=False):
         """Return it as the store takes it."""
         only_if_any = self.envelope.history is not History.KEPT
         return Kept(self.room, kept_of(self.envelope), self.begins, only_if_any)
+
+
+def _size(waiting: _Waiting) -> int:
+    return EACH_BYTES + len(waiting.envelope.payload)
+
+
+def _tell(future: asyncio.Future[bool], *, are_kept: bool) -> None:
+    if not future.done():
+        future.set_result(are_kept)

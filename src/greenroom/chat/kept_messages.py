@@ -55,26 +55,39 @@ class KeptMessages:
         newest = (await self._history.newest(room, 1)).frames
         if not newest or not settings.history_messages:
             return msgspec.structs.replace(_NOTHING, recovered=False if since else None)
+        window = Query(
+            least=newest[0].number - settings.history_messages + 1,
+            from_ns=self._clock.wall_ns() - settings.history_hours * HOUR_NS,
+        )
         recovered = None
         if since:
-            query, recovered = await self._since(room, query, since)
+            query, recovered = await self._since(room, query, since, window)
             if not recovered and not query.least:
                 return msgspec.structs.replace(_NOTHING, recovered=False)
-        oldest_ns = self._clock.wall_ns() - settings.history_hours * HOUR_NS
         query = msgspec.structs.replace(
             query,
-            least=max(query.least, newest[0].number - settings.history_messages + 1),
-            from_ns=max(query.from_ns, oldest_ns),
+            least=max(query.least, window.least),
+            from_ns=max(query.from_ns, window.from_ns),
         )
         found = await self._history.messages(room, query, limit + 1)
         following = found[limit].number if len(found) > limit else 0
         return Page(found[:limit], following, recovered and continues)
 
-    async def _since(self, room: str, query: Query, since: str) -> tuple[Query, bool]:
+    async def _since(
+        self, room: str, query: Query, since: str, window: Query
+    ) -> tuple[Query, bool]:
         """Return the query for what is behind an id, and whether nothing of that is missing."""
         number = await self._history.number(room, since)
         if not number:
-            return query, False
+            return msgspec.structs.replace(query, oldest_first=True), False
         least = max(query.least, number + 1)
         query = msgspec.structs.replace(query, least=least, oldest_first=True)
-        return query, await self._history.is_whole(room, number)
+        is_whole = await self._history.is_whole(room, number)
+        return query, is_whole and await self._is_within(room, least, window)
+
+    async def _is_within(self, room: str, least: int, window: Query) -> bool:
+        """Return whether what a room's limits leave out has no message from a number on."""
+        first = await self._history.messages(room, Query(least=least, oldest_first=True), 1)
+        return all(
+            each.number >= window.least and each.frame.time_ns >= window.from_ns for each in first
+        )

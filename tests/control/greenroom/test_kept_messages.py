@@ -136,6 +136,32 @@ async def test_limits_of_the_room() -> None:
     assert await listed(api, plain, since="a00000000000") == {"messages": [], "recovered": False}
 
 
+async def test_what_the_limits_leave_out_is_missing() -> None:
+    """Behind a message that was not removed yet: so it is said."""
+    api = Caller()
+    room = await kept(api, *"abcd")
+    tags = {"greenroom:history-messages": "2", "greenroom:history-hours": "1"}
+    assert (await api.call("TagResource", resourceArn=room, tags=tags)).status == 200
+    for since, recovered in (("a", False), ("b", True), ("c", True)):
+        body = await listed(api, room, since=f"{since:0<12}")
+        assert (since, body["recovered"]) == (since, recovered)
+    api.time.advance(3601)
+    assert await listed(api, room, since="c00000000000") == {"messages": [], "recovered": False}
+    assert await listed(api, room, since="d00000000000") == {"messages": [], "recovered": True}
+
+
+async def test_an_id_that_is_removed_between_pages() -> None:
+    """The pages keep their order, and say that something may be missing."""
+    api = Caller()
+    room = await kept(api, *"abcdef")
+    first = await listed(api, room, maxResults=2, since="a00000000000")
+    await api.store.history.trim(room, 1, 0)
+    parameters = {"maxResults": 2, "since": "a00000000000", "nextToken": first["nextToken"]}
+    second = await listed(api, room, **parameters)
+    assert (contents(first), contents(second)) == ([*"bc"], [*"de"])
+    assert second["recovered"] is False
+
+
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [
