@@ -147,6 +147,27 @@ async def test_a_pin_expires() -> None:
         assert pinned(told) == []
 
 
+async def test_a_pin_expires_while_its_room_is_not_at_hand() -> None:
+    """The room changed in that second, and was not read again yet: it is told with the next one."""
+    async with stage() as made:
+        await keep(made)
+        host = await connected(made, "host", **HOST)
+        asked = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        teller = SettingsTeller(made.hub, made.settings, made.rooms, made.time.clock, made.ids)
+        message = await say(host)
+        await do(*host, {"Action": "SEND_MESSAGE", "Content": f"/pin {message['Id']} 10s"})
+        took(asked[1])
+        made.time.advance(10.0)
+        made.rooms.forget(next(iter(made.rooms._rooms)))
+        teller.tick()
+        await settle()
+        made.time.advance(1.0)
+        teller.tick()
+        await settle()
+        (told,) = took(asked[1])
+        assert pinned(told) == []
+
+
 async def test_settings_leave_pins_alone() -> None:
     """And the other way round: each change knows of all others."""
     async with stage() as made:

@@ -76,6 +76,7 @@ class Members:
         "pace",
         "parts",
         "pending",
+        "pins_looked_ms",
         "scheduled",
         "settings_told",
         "users",
@@ -101,6 +102,8 @@ class Members:
         self.views: Counter[View] = Counter()
         # The settings that those who asked for events know; None: whatever holds now.
         self.settings_told: RoomSettings | None = None
+        # Up to when they know of expired pins: a room that is not at hand is looked at later.
+        self.pins_looked_ms: int | None = None
         # How many are here as far as they were told, and when: see `viewers_teller`.
         self.viewers_told: Occupancy | None = None
         self.viewers_at = float("-inf")

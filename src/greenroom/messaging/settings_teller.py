@@ -37,10 +37,12 @@ class SettingsTeller:
         """Tell what has changed since the last time."""
         before, self._looked = self._looked, self._clock.now_ms()
         for room_arn, members in self._hub.with_events():
+            if members.pins_looked_ms is None:
+                members.pins_looked_ms = before
             try:
                 room = self._rooms.peek(room_arn)
                 self._look(members, room)
-                self._look_at_pins(members, room, before)
+                self._look_at_pins(members, room)
             except KeyError:
                 self._rooms.read_ahead(room_arn)
             except ResourceNotFoundException:
@@ -61,7 +63,8 @@ class SettingsTeller:
         self._hub.fanout.show(members, [Deliver(payload, OPERATION, Audience.EVENTS)])
         members.settings_told = now
 
-    def _look_at_pins(self, members: Members, room: Room, before: int) -> None:
+    def _look_at_pins(self, members: Members, room: Room) -> None:
+        before, members.pins_looked_ms = members.pins_looked_ms or 0, self._looked
         if any(before < each.expires <= self._looked for each in room.overrides.pins):
             told = event_attributes(room, self._looked)
             time_ns = self._clock.wall_ns()
