@@ -79,7 +79,7 @@ def bus_url(server: NatsServer) -> str:
 
 
 async def test_nodes_run_with_them(database: PostgreSQL, bus: NatsServer, tmp_path: Path) -> None:
-    """Rooms, chat, moderation, logs, a lost server: NATS and PostgreSQL refuse nothing."""
+    """Rooms, chat, moderation, history, logs, a lost server: NATS and PostgreSQL refuse nothing."""
     shared = place(tmp_path, url(database, "greenroom_node", NODE), bus_url(bus))
     owner = {"GREENROOM_STORAGE": url(database, "greenroom_owner", OWNER)}
     init = [sys.executable, "-m", "greenroom", "cluster", "init"]
@@ -90,9 +90,16 @@ async def test_nodes_run_with_them(database: PostgreSQL, bus: NatsServer, tmp_pa
         log = {"s3": {"bucketName": "logs"}}
         log_arn = api.create_logging_configuration(destinationConfiguration=log)["arn"]
         room = api.create_room(loggingConfigurationIdentifiers=[log_arn])["arn"]
+        own = services[1].greenroom()
+        own.update_room_settings(roomIdentifier=room, settings={"historyMessages": 9})
         async with viewers(services, room) as watching:
+            users = own.list_users(roomIdentifier=room)["users"]
+            assert [each["userId"] for each in users] == ["user-0", "user-1"]
             await say(watching[0], "before")
             assert {(await hear(each)).content for each in watching} == {"before"}
+            retry = services[1].greenroom(attempts=9)
+            kept = await asyncio.to_thread(retry.list_messages, roomIdentifier=room)
+            assert [each["content"] for each in kept["messages"]] == ["before"]
             bus.kill()
             bus.start()
             await until(lambda: not any(map(failing, services)))

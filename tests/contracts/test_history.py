@@ -54,6 +54,7 @@ async def test_what_was_kept_comes_back(store: Store) -> None:
     assert ids((await store.history.newest(other, 9)).frames) == ["z"]
     assert (await store.history.newest("nobody's", 9)).frames == ()
     assert await store.history.number(room, "c") == 3
+    assert await store.history.number(room, "\x00") == 0
     assert await store.history.number(room, "z") == await store.history.number("none", "a") == 0
 
 
@@ -131,11 +132,11 @@ async def test_what_is_deleted(store: Store) -> None:
 
 
 async def test_what_is_asked_for(store: Store) -> None:
-    """By number, time and author, from either end, so many."""
-    room = room_of()
-    authors = ["bob", "eve", "bob", "eve", "bob"]
+    """By number, time and author, from either end, so many; times are as large as today's."""
+    room, now = room_of(), 1_800_000_000 * 10**9
+    authors = ["bob", "e\x00ve", "bob", "e\x00ve", "bob"]
     frames = [
-        frame(f"m{number}", number * 10, author=author) for number, author in enumerate(authors, 1)
+        frame(f"m{number}", now + number, author=author) for number, author in enumerate(authors, 1)
     ]
     await said(store, room, *frames)
     for query, expected in (
@@ -143,10 +144,11 @@ async def test_what_is_asked_for(store: Store) -> None:
         (Query(oldest_first=True), [1, 2, 3, 4, 5]),
         (Query(most=3), [3, 2, 1]),
         (Query(least=4, oldest_first=True), [4, 5]),
-        (Query(from_ns=20, to_ns=40), [4, 3, 2]),
-        (Query(author="eve"), [4, 2]),
-        (Query(author="eve", most=3), [2]),
+        (Query(from_ns=now + 2, to_ns=now + 4), [4, 3, 2]),
+        (Query(author="e\x00ve"), [4, 2]),
+        (Query(author="e\x00ve", most=3), [2]),
         (Query(author="nobody"), []),
+        (Query(least=2**40), []),
     ):
         found = await store.history.messages(room, query, 9)
         assert [each.number for each in found] == expected

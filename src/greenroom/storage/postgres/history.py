@@ -173,8 +173,10 @@ async def _messages(
 ) -> Sequence[StoredFrame]:
     order = "ASC" if query.oldest_first else "DESC"
     rows = await connection.fetch(
-        f"{_FOUND} AND action = 'SendMessage' AND ($2 = 0 OR number >= $2)"
-        " AND ($3 = 0 OR number <= $3) AND ($4 = 0 OR time_ns >= $4) AND ($5 = 0 OR time_ns <= $5)"
+        # The types are told: beside the 0 each bound would be an integer of four bytes.
+        f"{_FOUND} AND action = 'SendMessage'"
+        " AND ($2::bigint = 0 OR number >= $2) AND ($3::bigint = 0 OR number <= $3)"
+        " AND ($4::bigint = 0 OR time_ns >= $4) AND ($5::bigint = 0 OR time_ns <= $5)"
         f" AND ($6 = '' OR author = $6) AND ($7 OR deleted = 0) ORDER BY number {order} LIMIT $8",
         *(room, query.least, query.most, query.from_ns, query.to_ns, query.author),
         *(query.with_deleted, limit),
