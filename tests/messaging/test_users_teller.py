@@ -1,18 +1,20 @@
 """Which users are in a room, as those are told who asked for events, and who asks.
 
-Covers: greenroom.messaging.present_users
+Covers: greenroom.messaging.present_users, greenroom.chat.recent_names
 """
 
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from greenroom.chat.user_lists import PresentUser
+from greenroom.chat.user_lists import PresentUser, UsersHere
 from greenroom.messaging import own_actions, present_users, users_teller
 from greenroom.messaging.users_teller import LEFT_SECONDS
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 from greenroom.model.errors import ServiceUnavailableException
+from greenroom.model.room import Room
 from tests.messaging.test_own_actions import connected, do, took
 from tests.stand_ins.stage import ROOM, Stage, settle, stage
 
@@ -120,10 +122,8 @@ async def test_a_room_that_is_too_full(monkeypatch: pytest.MonkeyPatch) -> None:
         ann = await connected(made, "ann", EVENTS, **VIEWER)
         bob, _ = await connected(made, "bob", **VIEWER)
         assert len(await told(made, ann[1])) == 1
-        assert made.users_teller.suspended < 1
         eve, _ = await connected(made, "eve", **VIEWER)
         assert await told(made, ann[1]) == [change(suspended=True, reset=True)]
-        assert made.users_teller.suspended == 1
         (error,) = await do(*ann, LIST)
         assert error["ErrorCode"] == 403
         _, late = await connected(made, "ann", EVENTS, **VIEWER)
@@ -169,6 +169,75 @@ async def test_names_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None
         assert await told(made, asked) == [change("judge", reset=True)]
         assert await told(made, asked) == [change("ann")]
         assert not answers
+
+
+async def test_rooms_that_change_all_the_time_keep_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many rooms ask at once, each is read when its turn comes."""
+    monkeypatch.setattr(users_teller, "READS_AT_ONCE", 1)
+    async with stage() as made:
+        rooms = [msgspec.structs.replace(ROOM, id=f"Room0000000{n}") for n in "234"]
+        for room in rooms:
+            await made.store.rooms.create(Room(arn=room, create_time=0, update_time=0), quota=0)
+            here = {"room_arn": str(room)}
+            judge = await connected(made, "judge", EVENTS, **MODERATOR, **here)
+            await do(*judge, {"Action": "greenroom:SET", "Settings": {"presence": True}})
+        read: list[str] = []
+        page = made.users.page
+
+        async def slow(room_arn: str, *args: Any, **options: Any) -> list[PresentUser]:
+            # Somebody new is in each room whenever one of them was read.
+            read.append(room_arn)
+            for room in rooms:
+                user = f"user{len(read)}"
+                await connected(made, user, **VIEWER, room_arn=str(room))
+            return await page(room_arn, *args, **options)
+
+        monkeypatch.setattr(made.users, "page", slow)
+        for _ in range(len(rooms)):
+            made.users_teller.tick()
+            await settle(60)
+        assert set(read) == {str(room) for room in rooms}
+
+
+async def test_who_may_ask_does_not_ask_all_nodes_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One list serves all pages of a second, for ids alone; a failure serves as long."""
+    monkeypatch.setattr(own_actions, "USERS_AT_ONCE", 1)
+    asked: list[dict[str, Any]] = []
+    errors: list[Exception] = []
+    page = UsersHere.page
+
+    async def counted(*args: Any, **options: Any) -> list[PresentUser]:
+        asked.append(options)
+        return await page(*args, **options)
+
+    async def failing(*_: Any, **__: Any) -> list[PresentUser]:
+        asked.append({})
+        raise errors[-1]
+
+    async with stage() as made:
+        judge = await scene(made)
+        bob = await connected(made, "bob", **VIEWER)
+        monkeypatch.setattr(UsersHere, "page", counted)
+        for after, users in ((None, ["bob"]), ("bob", ["judge"]), (None, ["bob"])):
+            (done,) = await do(*bob, {**LIST, **({"NextToken": after} if after else {})})
+            assert json.loads(done["Attributes"]["Result"])["Users"] == users
+        assert asked == [{"names_only": True}]
+        await do(*judge, LIST)
+        assert asked[1:] == [{"names_only": True}]
+        monkeypatch.setattr(UsersHere, "page", failing)
+        for error in (ServiceUnavailableException("away"), ValueError("a fault")):
+            errors.append(error)
+            asked.clear()
+            made.time.advance(1)
+            for _ in range(2):
+                (frame,) = await do(*bob, LIST)
+                assert frame["Type"] == "ERROR"
+                assert frame["ErrorCode"] == 500
+            assert len(asked) == 1
 
 
 async def test_a_page_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

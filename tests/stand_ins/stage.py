@@ -21,6 +21,7 @@ from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
+from greenroom.chat.recent_names import RecentNames
 from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -244,6 +245,7 @@ class Stage:
             pins=self.pins,
             users=self.users,
             may_list=self.users_teller.is_open,
+            names=RecentNames(self.users, clock, tasks),
             deletions=Deletions(self.chat, self.bus, clock),
         )
         self.sweeper = Sweeper(clock, 3)

@@ -10,9 +10,11 @@ from greenroom.chat.moderation import Asked, Moderation, by_user
 from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
+from greenroom.chat.recent_names import RecentNames
 from greenroom.chat.replies import Replies
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_lists import UserLists
+from greenroom.messaging.users_teller import MOST_USERS
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.restriction import Kind, Restriction
@@ -58,6 +60,8 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     users: UserLists
     may_list: Callable[[str], bool]
     """Whether everybody in a room may ask which users are there."""
+    names: RecentNames
+    """Answers them."""
     deletions: Deletions
     address: Address = lambda: ""
     """Returns the address of who asks."""
@@ -126,10 +130,16 @@ async def _unpin(own: OwnServices, host: ChatTokenClaims, action: UnpinMessage) 
 
 
 async def _list_users(own: OwnServices, who: ChatTokenClaims, action: ListUsers) -> Result:
-    if Capability.MODERATE not in who.capabilities and not own.may_list(who.room_arn):
+    room_arn, after, most = who.room_arn, action.after, USERS_AT_ONCE + 1
+    if Capability.MODERATE in who.capabilities:
+        page = await own.users.page(room_arn, after, most, names_only=True)
+        found = [each.user_id for each in page]
+    elif own.may_list(room_arn):
+        names = await own.names.of(room_arn, MOST_USERS + 1)
+        found = [each for each in names if each > after][:most]
+    else:
         raise ActionError(ErrorCode.FORBIDDEN, _NOT_LISTED, action.request_id)
-    found = await own.users.page(who.room_arn, action.after, USERS_AT_ONCE + 1)
-    users = [each.user_id for each in found[:USERS_AT_ONCE]]
+    users = found[:USERS_AT_ONCE]
     more = {"NextToken": users[-1]} if len(found) > USERS_AT_ONCE else {}
     return {"Users": users, **more}
 

@@ -37,7 +37,7 @@ NAMES_AT_ONCE = 50
 """Users that one event names: the longest ids, spelt as JSON in JSON, are below 64 KB then."""
 
 READS_AT_ONCE = 8
-"""Rooms whose users' names are asked for at once; the others wait a second."""
+"""Rooms whose users' names are asked for at once; the others wait for their turn."""
 
 OPERATION = "ListUsers"
 """What metrics call it."""
@@ -82,11 +82,8 @@ class UsersTeller:
         self._tasks = tasks
         self._told: dict[str, _Told] = {}
         self._reading: set[str] = set()
-
-    @property
-    def suspended(self) -> int:
-        """How many rooms are too full for it."""
-        return sum(told.suspended for told in self._told.values())
+        # In the order in which they came: rooms that change all the time keep no other waiting.
+        self._to_read: dict[str, None] = {}
 
     def tick(self) -> None:
         """Tell who has come and gone since the last time."""
@@ -173,9 +170,17 @@ class UsersTeller:
         return [told.users.pop(user) for user in over]
 
     def _read(self, room_arn: str) -> None:
-        if room_arn not in self._reading and len(self._reading) < READS_AT_ONCE:
-            self._reading.add(room_arn)
-            self._tasks.create_task(self._read_names(room_arn))
+        if room_arn not in self._reading:
+            self._to_read[room_arn] = None
+            self._read_next()
+
+    def _read_next(self) -> None:
+        while self._to_read and len(self._reading) < READS_AT_ONCE:
+            room_arn = next(iter(self._to_read))
+            del self._to_read[room_arn]
+            if room_arn in self._told:
+                self._reading.add(room_arn)
+                self._tasks.create_task(self._read_names(room_arn))
 
     async def _read_names(self, room_arn: str) -> None:
         """Learn the names of all in a room; the next tick tells of those that are new."""
@@ -190,6 +195,7 @@ class UsersTeller:
             return
         finally:
             self._reading.discard(room_arn)
+            self._read_next()
         key_of, told = self._hub.elsewhere.key_of, self._told.get(room_arn)
         if told is not None:
             told.names = {key_of(room_arn, each.user_id): each.user_id for each in page}

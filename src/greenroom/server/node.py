@@ -118,7 +118,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     services = _services(opened, rooms, keys, chat_log, restrictions)
     moderation = Moderation(services.chat, restrictions, opened.clock, hub.is_moderator)
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
-    own = own_services.build(opened, services, moderation, users_teller, hub)
+    own = own_services.build(opened, services, moderation, users_teller, hub, tasks)
     below = _below(opened, services, own, users_teller)
     plane = messaging_plane.build(opened.settings, below, hub, tasks)
     catch_up = history_module.catching_up(opened, history)

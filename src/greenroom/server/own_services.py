@@ -8,6 +8,7 @@ from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Presence
+from greenroom.chat.recent_names import RecentNames
 from greenroom.chat.replies import Replies
 from greenroom.chat.user_lists import UserLists, UsersHere, UsersOfNodes
 from greenroom.control.ivschat.context import Services
@@ -41,6 +42,7 @@ def build(
     moderation: Moderation,
     users: UsersTeller,
     hub: Hub,
+    tasks: asyncio.TaskGroup,
 ) -> OwnServices:
     """Return what the actions and the operations of Greenroom's own work on."""
     chat, ids = services.chat, services.ids
@@ -54,6 +56,7 @@ def build(
         presence=hub.elsewhere,
         users=users.users,
         may_list=users.is_open,
+        names=RecentNames(users.users, services.clock, tasks),
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
         replies=replies,
         pins=pins,
