@@ -1,6 +1,7 @@
 """What rooms no longer keep goes: by number, by age, and with the room."""
 
 import asyncio
+from unittest import mock
 
 from greenroom.chat.history_sweeper import HistorySweeper
 from greenroom.model.arn import Arn
@@ -51,3 +52,11 @@ async def test_a_store_that_cannot() -> None:
     await store.close()
     async with asyncio.TaskGroup() as tasks:
         HistorySweeper(store.history, store.rooms, time.clock, tasks).tick()
+
+
+async def test_a_sweep_that_crashes() -> None:
+    """The node goes on, and the next sweep is tried."""
+    time, store = HandClock(), MemoryStore()
+    with mock.patch.object(store.history, "extents", side_effect=ValueError):
+        async with asyncio.TaskGroup() as tasks:
+            HistorySweeper(store.history, store.rooms, time.clock, tasks).tick()

@@ -3,11 +3,17 @@
 Covers: greenroom.chat.deletions
 """
 
+import asyncio
 import json
 from typing import Any
+from unittest import mock
 
+import pytest
+
+from greenroom.chat import kept_history
+from greenroom.storage.base import StorageUnavailable
 from tests.messaging.test_own_actions import connected, do, took
-from tests.messaging.test_replies import VIEWER, keep, say
+from tests.messaging.test_replies import VIEWER, keep, replying, say
 from tests.stand_ins.stage import ROOM, Stage, stage
 
 CLEAR = {"Action": "greenroom:DELETE_USER_MESSAGES", "UserId": "bob", "RequestId": "r"}
@@ -84,6 +90,46 @@ async def test_a_pin_goes_with_its_message() -> None:
         await made.pins.pin(str(ROOM), message["Id"], 0, "ann")
         await do(*ann, CLEAR)
         assert (await made.store.rooms.get(ROOM)).overrides.pins == ()
+
+
+async def test_a_store_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told that there was nothing to delete, to pin, or to reply to: the API says 503."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        message = await say(bob)
+        await made.history.appended()
+        made.bus.rings.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(made.store.history, "newest", mock.AsyncMock(side_effect=ValueError))
+            pin = {"Action": "greenroom:PIN", "MessageId": message["Id"], "RequestId": "r"}
+            for asked in (CLEAR, pin):
+                assert [each.get("ErrorCode") for each in await do(*ann, asked)] == [500]
+            assert (await say(bob, **replying(message)))["ErrorCode"] == 500
+        assert (await say(bob, **replying(message)))["Type"] == "MESSAGE"
+        await do(*ann, CLEAR)
+        assert await history(made) == []
+
+
+async def test_a_deletion_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused, and so is the next attempt, until it is kept."""
+    monkeypatch.setattr(kept_history, "WAITED_SECONDS", 0.01)
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        message = await say(bob)
+        await made.history.appended()
+        delete = {"Action": "DELETE_MESSAGE", "Id": message["Id"], "RequestId": "r"}
+        with monkeypatch.context() as patch:
+            fails = mock.AsyncMock(side_effect=StorageUnavailable("not now"))
+            patch.setattr(made.store.history, "append", fails)
+            for asked in (CLEAR, CLEAR, delete):
+                frames = await do(*ann, asked)
+                while not (frames and "ErrorCode" in frames[-1]):
+                    await asyncio.sleep(0.005)
+                    frames = took(ann[1])
+                assert frames[-1]["ErrorCode"] == 500
+        assert await history(made) == []
 
 
 async def test_a_room_without_history() -> None:

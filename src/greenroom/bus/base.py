@@ -203,12 +203,14 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 class Recovered(msgspec.Struct, frozen=True, gc=False):
     """What a room has kept, oldest first, up to a position; `complete`: nothing of it is missing.
 
-    It goes up to `position`, though what stands there may not be kept.
+    It goes up to `position`, though what stands there may not be kept. `is_unread`: there may be
+    more before it, which could not be read now.
     """
 
     envelopes: Sequence[RoomEnvelope]
     position: Position
     complete: bool
+    is_unread: bool = False
 
 
 class InMemory(msgspec.Struct, frozen=True, gc=False):

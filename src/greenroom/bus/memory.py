@@ -129,7 +129,8 @@ class MemoryBus:
             filling.add_done_callback(lambda _: self._filling.pop(room, None))
         # Others wait for it, too: who is cancelled does not end it.
         await asyncio.wait([filling])
-        return answer(self._ring(room))
+        ring = self._ring(room)
+        return ring.after_reading(answer(ring))
 
     async def _fill(self, room: str) -> None:
         ring = self.rings.of(room, self._position + 1)
@@ -139,6 +140,9 @@ class MemoryBus:
                 self.rings.fill(room, ring, await self._keeper.older(room))
         except (ServiceUnavailableException, TimeoutError) as error:
             log.warning("a room's history cannot be read now", reason=type(error).__name__)
+        except Exception as error:
+            # An exception that left this task would end the node.
+            log.exception("reading a room's history crashed", error=type(error).__name__)
 
     def newest(self, room: str) -> RoomEnvelope | None:
         return self._ring(room).newest()

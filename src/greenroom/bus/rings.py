@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import count, islice
 
+import msgspec
+
 from greenroom.bus.base import (
     MOST_KEPT,
     History,
@@ -68,6 +70,10 @@ class Ring:
         """Return so many of the newest, or fewer: then it is not complete."""
         found = tuple(islice(reversed(self.kept.values()), count))[::-1]
         return Recovered(found, position, complete=len(found) == count)
+
+    def after_reading(self, found: Recovered) -> Recovered:
+        """Return what was found here when the ring was to be filled: perhaps it was not."""
+        return found if self.filled else msgspec.structs.replace(found, is_unread=True)
 
     def newest(self) -> RoomEnvelope | None:
         """Return the newest."""

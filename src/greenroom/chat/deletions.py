@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from greenroom.bus.base import MOST_KEPT, Audience, Deliver, History, Recovered, RoomHistory
 from greenroom.chat.chat import Chat
+from greenroom.chat.originals import UNREAD
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
+from greenroom.model.errors import ServiceUnavailableException
 from greenroom.protocol import events
 from greenroom.protocol.actions import DeleteMessage, SendMessage
 
@@ -36,6 +38,7 @@ class Deletions:
         Raises:
             ResourceNotFoundException: there is no such room.
             PendingVerification, ThrottlingException: as for `chat.Settings.change`.
+            ServiceUnavailableException: as for `with_restriction`.
         """
         self._chat.check_may_change(Arn.parse(room_arn))
         return await self.with_restriction(room_arn, user_id, seconds, reason)
@@ -47,6 +50,8 @@ class Deletions:
 
         Raises:
             ResourceNotFoundException: there is no such room.
+            ServiceUnavailableException: what he wrote cannot be read now, or what was deleted may
+                come back: see `Chat.forget`. Try again.
         """
         room = await self._chat.room(Arn.parse(room_arn))
         if self._chat.settings.history(room) is History.NONE:
@@ -69,13 +74,16 @@ class Deletions:
             await self._chat.tell(
                 room, OPERATION, events.DELETE_MESSAGES, told, Audience.EVENTS, deletes=tuple(found)
             )
-            await self._chat.forget(room, found)
+        # Also of none: who tries again waits for what the attempt before has deleted.
+        await self._chat.forget(room, found)
         return found
 
     async def _written(self, room_arn: str, user_id: str, seconds: int) -> list[str]:
         filling = self._rooms.recent(room_arn, MOST_KEPT)
         if not isinstance(filling, Recovered):
-            await filling
+            filling = await filling
+            if filling.is_unread:
+                raise ServiceUnavailableException(UNREAD)
         here = self._rooms.here(room_arn)
         since = self._clock.wall_ns() - seconds * 10**9 if seconds else 0
         deleted: set[str] = set()

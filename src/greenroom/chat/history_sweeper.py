@@ -69,6 +69,9 @@ class HistorySweeper:
                     await self.sweep()
         except StorageUnavailable:
             log.warning("what is over of rooms' history cannot be removed now")
+        except Exception as error:
+            # An exception that left this task would end the node.
+            log.exception("the sweep of rooms' history crashed", error=type(error).__name__)
 
     async def sweep(self) -> None:
         """Look at all rooms.

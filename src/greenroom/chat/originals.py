@@ -3,7 +3,10 @@
 import msgspec
 
 from greenroom.bus.base import Audience, Deliver, InMemory, Recovered, RoomHistory
+from greenroom.model.errors import ServiceUnavailableException
 from greenroom.protocol.actions import SendMessage
+
+UNREAD = "The history of the room cannot be read now"
 
 
 class Originals:
@@ -17,14 +20,19 @@ class Originals:
 
         What a shadowed user wrote is there for himself, whose `user_id` is given, and for nobody
         else: who asks must not notice.
+
+        Raises:
+            ServiceUnavailableException: it is not in memory, and the rest cannot be read now.
         """
         here = self._rooms.here(room)
         found = _found(here, message_id, user_id)
         if found is None and message_id not in _deleted(here):
             filling = self._rooms.since(room, message_id)
             if not isinstance(filling, Recovered):
-                await filling
+                recovered = await filling
                 found = _found(self._rooms.here(room), message_id, user_id)
+                if found is None and recovered.is_unread:
+                    raise ServiceUnavailableException(UNREAD)
         return found
 
 

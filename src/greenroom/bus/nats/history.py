@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+import structlog
+
 from greenroom.bus.base import MOST_KEPT, History, Older, Position, Recovered, RoomEnvelope
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import headers
@@ -41,6 +43,8 @@ BEHIND_SECONDS = 0.02
 BEHIND_TIMES = 50
 
 KEPT_NS = KEPT_SECONDS * headers.NANOSECONDS
+
+log = structlog.get_logger()
 
 Start = Callable[[Callable[[], Coroutine[None, None, None]]], "asyncio.Task[None]"]
 
@@ -100,7 +104,8 @@ class StreamHistory:
         # Others wait for it, too: who is cancelled does not end it.
         await asyncio.wait([filling])
         position = self._rooms.position(room)
-        return answer(self._rooms.rings.find(room) or Ring(position), position)
+        ring = self._rooms.rings.find(room) or Ring(position)
+        return ring.after_reading(answer(ring, position))
 
     async def _fill(self, room: str) -> None:
         try:
@@ -109,6 +114,9 @@ class StreamHistory:
         except (NoAnswer, TimeoutError) as error:
             reason = str(error) or "it takes too long"
             self._rooms.figures.tell("a room's history cannot be read now", reason=reason)
+        except Exception as error:
+            # An exception that left this task would end the node.
+            log.exception("reading a room's history crashed", error=type(error).__name__)
 
     async def _read(self, room: str) -> None:
         line = await self._rooms.ready(room)
