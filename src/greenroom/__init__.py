@@ -5,4 +5,4 @@ Each package says in its `__init__.py` what it is for. Which may import which is
 docs/explanation/tour.md follows a request through them.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
