@@ -16,7 +16,7 @@ from benchmarks.report import Table, write
 from benchmarks.review import handler
 from benchmarks.runs import Measured, Plan, plan, rounds, running
 from benchmarks.series import Series
-from benchmarks.service import Greenroom
+from benchmarks.service import SETTINGS, Greenroom
 
 PLAIN, UNCOUNTED, LOGGED = "metrics alone", "nothing", "and a chat log to files"
 REVIEWED, ENCRYPTED, ALL = "and review over HTTP", "and TLS", "all of it"
@@ -63,6 +63,8 @@ def _starts(port: int) -> list[Callable[[Path], Priced]]:
         "GREENROOM_REVIEW_HANDLERS": f"*:allow=http://127.0.0.1:{port}/allow",
         "GREENROOM_REVIEW_HTTP_SECRET": "secret-of-the-benchmark",
         "GREENROOM_REVIEW_HTTP_ALLOWED_NETWORKS": "127.0.0.0/8",
+        # One that is late on a busy machine would end the measurement: its message is refused.
+        "GREENROOM_QUOTAS": SETTINGS["GREENROOM_QUOTAS"] + ",message_review_milliseconds=20000",
     }
     make = functools.partial
     return [

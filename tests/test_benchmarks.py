@@ -608,8 +608,12 @@ def test_each_table_says_of_how_many_rounds_it_is() -> None:
     """Measurements differ in their rounds, so only the tables name them."""
     text = README.read_text()
     for name in TABLES:
-        plan = json.loads((README.parent / "results" / f"{name}.json").read_text())["plan"]
         table = text.partition(f"<!-- table: {name} -->")[2].partition("<!-- end -->")[0]
+        results = README.parent / "results" / f"{name}.json"
+        if not results.exists():
+            assert "has no figures here yet" in table, name
+            continue
+        plan = json.loads(results.read_text())["plan"]
         assert f"medians of {plan['rounds']} runs" in table, name
     assert not re.search(r"median of (?!the )\w+ rounds", text)
 

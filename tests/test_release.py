@@ -47,6 +47,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE", ".gitignore"):
         shutil.copy(ROOT / name, folder)
+    # There is something to tell, also right behind a release.
+    (folder / "changelog.d" / "+told.added.md").write_text("Something new.\n")
     for name, text in STUBS.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
     (folder / "tests").mkdir()

@@ -82,10 +82,11 @@ static void receive(struct connection *connection) {
     socket_keep(&connection->socket, data + used, (size_t)length - used);
 }
 
+/* Run for a time; on a busy machine that may be slept through: until something was answered. */
 static void run_until(uint64_t until) {
     static struct epoll_event events[256];
-    uint64_t progress = now(), seen = answered;
-    for (uint64_t time; (time = now()) < until;) {
+    uint64_t progress = now(), seen = answered, begun = answered;
+    for (uint64_t time; (time = now()) < until || answered == begun;) {
         int count = epoll_wait(epoll, events, 256, 0);
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;

@@ -500,7 +500,7 @@ async def test_pauses_grow_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) 
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
-        unread.messages = ("one",) if len(pauses) == 6 else ()
+        unread.messages = (Mock(envelopes=()),) if len(pauses) == 6 else ()
         lease.held = len(pauses) < 8
 
     tail._pause = pause

@@ -150,7 +150,8 @@ def test_each_number_is_its_owners() -> None:
     deliveries = {"SendMessage": 5, "SendEvent": 7}
     fanout = Owner(deliveries=deliveries, delivered_bytes=11)
     hub: Any = Owner(connections=13, rooms=17, users=67, draining=True, fanout=fanout)
-    chat: Any = Owner(requests=requests, rates=Owner(evicted={"message_rates": 19}))
+    rates = Owner(evicted={"message_rates": 19})
+    chat: Any = Owner(requests=requests, rates=rates, restricted_users=71)
     control: Any = Owner(evicted={"callers": 23})
 
     class Rooms:
@@ -185,6 +186,7 @@ def test_each_number_is_its_owners() -> None:
         "greenroom_audit_lines_lost_total": 47,
         "greenroom_audit_lines_suppressed_total": 53,
         "greenroom_history_bytes": 59,
+        "greenroom_restricted_users": 71,
     }
     assert {name: value(name) for name in expected} == expected
     assert value("greenroom_build_info", {"version": __version__}) == 1
