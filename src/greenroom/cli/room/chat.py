@@ -71,7 +71,8 @@ def chat(found: Rooms, room: str, *, user: str | None, moderator: bool) -> None:
     A room that does not exist is made.
     """
     arn = found.find_or_make(room)
-    can = [*IVS_CAPABILITIES, Capability.MODERATE] if moderator else [Capability.SEND_MESSAGE]
+    moderates = [*IVS_CAPABILITIES, Capability.MODERATE, Capability.HOST]
+    can = moderates if moderator else [Capability.SEND_MESSAGE]
     user = user or getpass.getuser()
     made = chat_room(found, arn, user, can, events=True)
     with suppress(KeyboardInterrupt), terminal_kept():
