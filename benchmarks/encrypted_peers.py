@@ -5,21 +5,23 @@ Greenroom. One server runs at a time, and a round has them all.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.calibration import Calibration
-from benchmarks.client import Load, Outcome, Server, Target, run
+from benchmarks.client import Load, Outcome, Server, Target
 from benchmarks.encrypted import Encrypted, OpenSsl
 from benchmarks.peers import (
     CONNECTIONS,
     PEERS,
     WINDOWS,
+    Field,
     Peer,
     Recipe,
+    case_of,
     find_nginx,
+    measure,
     nchan_version,
     nginx_with,
     npm_version,
@@ -28,7 +30,7 @@ from benchmarks.peers import (
 from benchmarks.plot import Bar
 from benchmarks.processes import NotHere
 from benchmarks.report import Table, write
-from benchmarks.runs import Measured, Plan, plan, rounds, running
+from benchmarks.runs import Measured, Plan, plan
 from benchmarks.series import progress
 from benchmarks.service import Greenroom
 from greenroom.entrance.dev_certificate import dev_certificate
@@ -107,14 +109,6 @@ class BehindNginx:
         self._service.stop()
 
 
-class Field(msgspec.Struct, frozen=True):
-    """Who is compared: how to start each, and who is missing here for what reason."""
-
-    starts: Mapping[str, Callable[[Path], Server]]
-    versions: Mapping[str, str]
-    missing: Mapping[str, str]
-
-
 def field(plan: Plan) -> Field:
     """Return the servers that can be started here."""
     starts: dict[str, Callable[[Path], Server]] = {
@@ -141,32 +135,17 @@ def field(plan: Plan) -> Field:
     return Field(starts, versions, missing)
 
 
-def measure(plan: Plan, field: Field) -> Measured:
-    """Send both loads to one server after the other, in every round."""
-    measured = Measured(Calibration(plan.attempts))
-    load = Load(
-        connections=plan.connections(CONNECTIONS), seconds=plan.seconds, warm_up=plan.warm_up
-    )
-    for _ in rounds(plan):
-        for start in field.starts.values():
-            with running([start]) as servers:
-                for window in WINDOWS:
-                    turn = msgspec.structs.replace(load, window=window, burst=window)
-                    measured.take(_case(window), servers, functools.partial(run, load=turn))
-    return measured
-
-
 def table(plan: Plan, field: Field, measured: Measured) -> Table:
     """Return the table of what was measured, the cheapest server first."""
-    names = sorted(field.starts, key=lambda name: measured.series(_case(1), name, _cpu).median)
+    names = sorted(field.starts, key=lambda name: measured.series(case_of(1), name, _cpu).median)
     versions = ", ".join(f"{name} {version}" for name, version in field.versions.items())
     return Table(
         name="encrypted-peers",
         title=f"Fan-out over TLS of other servers, {plan.connections(CONNECTIONS):,} connections",
         columns=[
             "server",
-            *(f"CPU µs per delivery, {_case(window)}" for window in WINDOWS),
-            *(f"ratio to Greenroom with TLS, {_case(window)}" for window in WINDOWS),
+            *(f"CPU µs per delivery, {case_of(window)}" for window in WINDOWS),
+            *(f"ratio to Greenroom with TLS, {case_of(window)}" for window in WINDOWS),
             "ratio to C and OpenSSL, one at a time",
             "ratio to Greenroom without TLS, one at a time",
             "CPU µs per connect",
@@ -174,7 +153,7 @@ def table(plan: Plan, field: Field, measured: Measured) -> Table:
         ],
         rows=[_row(name, measured) for name in names],
         bars=[
-            Bar(f"{name}, {_case(window)}", name, measured.series(_case(window), name, _cpu))
+            Bar(f"{name}, {case_of(window)}", name, measured.series(case_of(window), name, _cpu))
             for window in reversed(WINDOWS)
             for name in names
         ],
@@ -190,11 +169,13 @@ def table(plan: Plan, field: Field, measured: Measured) -> Table:
 
 
 def _row(name: str, measured: Measured) -> list[str]:
-    one, ten = (measured.series(_case(window), name, _cpu) for window in WINDOWS)
-    our_one, our_ten = (measured.series(_case(window), Encrypted.name, _cpu) for window in WINDOWS)
-    others = (measured.series(_case(1), base, _cpu) for base in (OpenSsl.name, Greenroom.name))
-    connect = measured.series(_case(1), name, lambda outcome: outcome.connect)
-    share = measured.series(_case(1), name, lambda outcome: outcome.client_share)
+    one, ten = (measured.series(case_of(window), name, _cpu) for window in WINDOWS)
+    our_one, our_ten = (
+        measured.series(case_of(window), Encrypted.name, _cpu) for window in WINDOWS
+    )
+    others = (measured.series(case_of(1), base, _cpu) for base in (OpenSsl.name, Greenroom.name))
+    connect = measured.series(case_of(1), name, lambda outcome: outcome.connect)
+    share = measured.series(case_of(1), name, lambda outcome: outcome.client_share)
     return [
         name,
         one.text(),
@@ -209,10 +190,6 @@ def _row(name: str, measured: Measured) -> list[str]:
 
 def _cpu(outcome: Outcome) -> float:
     return outcome.cpu
-
-
-def _case(window: int) -> str:
-    return "one at a time" if window == 1 else f"bursts of {window}"
 
 
 def main() -> None:

@@ -326,18 +326,18 @@ def measure(plan: Plan, field: Field) -> Measured:
                         window=window,
                         burst=window,
                     )
-                    measured.take(_case(window), servers, functools.partial(run, load=load))
+                    measured.take(case_of(window), servers, functools.partial(run, load=load))
     return measured
 
 
 def table(plan: Plan, field: Field, measured: Measured) -> Table:
     """Return the table of what was measured, the cheapest server first."""
-    names = sorted(field.starts, key=lambda name: measured.series(_case(1), name, _cpu).median)
+    names = sorted(field.starts, key=lambda name: measured.series(case_of(1), name, _cpu).median)
     bars = [
-        Bar(f"{name}, {_case(window)}", name, measured.series(_case(window), name, _cpu))
+        Bar(f"{name}, {case_of(window)}", name, measured.series(case_of(window), name, _cpu))
         for window in reversed(WINDOWS)
         for name in names
-        if measured.series(_case(window), name, _cpu).median < _OFF_THE_SCALE
+        if measured.series(case_of(window), name, _cpu).median < _OFF_THE_SCALE
     ]
     versions = ", ".join(f"{name} {version}" for name, version in field.versions.items())
     return Table(
@@ -345,8 +345,8 @@ def table(plan: Plan, field: Field, measured: Measured) -> Table:
         title=f"Fan-out of other servers, {plan.connections(CONNECTIONS):,} connections",
         columns=[
             "server",
-            *(f"CPU µs per delivery, {_case(window)}" for window in WINDOWS),
-            *(f"ratio to Greenroom, {_case(window)}" for window in WINDOWS),
+            *(f"CPU µs per delivery, {case_of(window)}" for window in WINDOWS),
+            *(f"ratio to Greenroom, {case_of(window)}" for window in WINDOWS),
             "ratio to C reference, one at a time",
             "ratio to bare Python, one at a time",
             "user-space µs",
@@ -368,14 +368,16 @@ _OFF_THE_SCALE = 40
 
 
 def _row(name: str, measured: Measured) -> list[str]:
-    one, ten = (measured.series(_case(window), name, _cpu) for window in WINDOWS)
-    our_one, our_ten = (measured.series(_case(window), Greenroom.name, _cpu) for window in WINDOWS)
+    one, ten = (measured.series(case_of(window), name, _cpu) for window in WINDOWS)
+    our_one, our_ten = (
+        measured.series(case_of(window), Greenroom.name, _cpu) for window in WINDOWS
+    )
     reference, bare = (
-        measured.series(_case(1), base, _cpu) for base in (Reference.name, BarePython.name)
+        measured.series(case_of(1), base, _cpu) for base in (Reference.name, BarePython.name)
     )
 
     def median(figure: Callable[[Outcome], float]) -> float:
-        return measured.series(_case(1), name, figure).median
+        return measured.series(case_of(1), name, figure).median
 
     return [
         name,
@@ -395,7 +397,8 @@ def _cpu(outcome: Outcome) -> float:
     return outcome.cpu
 
 
-def _case(window: int) -> str:
+def case_of(window: int) -> str:
+    """Return what a load with so many messages on the way is called."""
     return "one at a time" if window == 1 else f"bursts of {window}"
 
 

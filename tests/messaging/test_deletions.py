@@ -64,6 +64,19 @@ async def test_they_are_gone() -> None:
         assert took(eve[1]) == took(asked[1]) == []
 
 
+async def test_what_is_left_of_a_history_that_is_off() -> None:
+    """It may come back until it is removed: so it is deleted, too."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        message = await say(bob)
+        await do(*ann, {"Action": "greenroom:SET", "Settings": {"historyMessages": 0}})
+        frames = await do(*ann, CLEAR)
+        assert json.loads(frames[-1]["Attributes"]["Result"]) == {"MessageIds": [message["Id"]]}
+        await keep(made)
+        assert message["Id"] not in await history(made)
+
+
 async def test_with_a_restriction() -> None:
     """He is banned, and what he said goes; his shadowed messages nobody is told of."""
     async with stage() as made:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from greenroom.bus.base import RoomChanged
+from greenroom.chat.pins import GONE
 from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.model.chat_token import Capability
 from greenroom.model.pin import Pin
@@ -80,7 +81,7 @@ async def test_a_deleted_message_is_not_pinned() -> None:
         await do(*ann, {"Action": "DELETE_MESSAGE", "Id": message["Id"]})
         assert await pins_of(made) == []
         (error,) = await do(*host, {**PIN, "MessageId": message["Id"]})
-        assert error["ErrorCode"] == 404
+        assert (error["ErrorCode"], error["ErrorMessage"]) == (404, GONE)
 
 
 async def test_a_message_that_is_deleted_while_it_is_pinned(

@@ -7,7 +7,7 @@
 
 from collections.abc import Sequence
 
-from greenroom.bus.base import MOST_KEPT, Audience, Deliver, History, Recovered, RoomHistory
+from greenroom.bus.base import MOST_KEPT, Audience, Deliver, Recovered, RoomHistory
 from greenroom.chat.chat import Chat
 from greenroom.chat.originals import UNREAD
 from greenroom.clock import Clock
@@ -54,8 +54,6 @@ class Deletions:
                 come back: see `Chat.forget`. Try again.
         """
         room = await self._chat.room(Arn.parse(room_arn))
-        if self._chat.settings.history(room) is History.NONE:
-            return ()
         found = await self._written(room_arn, user_id, seconds)
         for message_id in found[-MOST_TOLD:]:
             told = events.delete_message_attributes(message_id, reason)

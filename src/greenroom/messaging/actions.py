@@ -26,6 +26,7 @@ from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OWN_PERFORMERS, Address, OwnServices, answer_to
+from greenroom.model.arn import ResourceType
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
 from greenroom.model.message import IdSource
@@ -300,6 +301,8 @@ async def _done(
 _COMMANDING = frozenset({Capability.MODERATE, Capability.HOST})
 """Whose messages may be commands."""
 
+_ROOM = ResourceType.ROOM.wire_name
+
 _NOT_NOW = "The service cannot take the request now"
 
 
@@ -313,7 +316,10 @@ def _action_error(error: ActionError | ServiceError, request_id: str) -> ActionE
     if isinstance(error, ActionError):
         return error
     # The store's 404 speaks of ARNs and resources, which the Messaging API does not know.
-    if isinstance(error, ResourceNotFoundException):
+    if (
+        isinstance(error, ResourceNotFoundException)
+        and error.resource_type == ResourceType.ROOM.wire_name
+    ):
         return ActionError(404, "The room cannot be found", request_id)
     if error.status < 500 or isinstance(error, BusUnavailable):
         return ActionError(error.status, error.message, request_id)
