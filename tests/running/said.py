@@ -44,7 +44,8 @@ def assert_no_faults(service: Service) -> None:
     """Check that the log tells of nothing that crashed."""
     text = service.log.read_text()
     for word in ("crashed", "fault in the event loop", "Traceback"):
-        assert word not in text, text[-4000:]
+        found = [line for line in text.splitlines() if word in line]
+        assert not found, f"{found[0]}\n...\n{text[-4000:]}"
 
 
 def failing(service: Service) -> dict[str, str]:
