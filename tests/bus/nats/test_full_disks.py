@@ -12,6 +12,9 @@ from tests.running.buses import buses_at, until
 from tests.running.disks import fill, free, small_disk
 from tests.running.speakers import Speaker, agree, speakers, stored, until_said
 
+LIMIT_SECONDS = 100
+"""Below what the whole run gives a test: the failure shows what was waited for."""
+
 SHORT = Patience(outcome=1.0, answer=0.2, arrival=0.2)
 
 MEGABYTES = 320
@@ -21,7 +24,10 @@ MEGABYTES = 320
 async def test_a_full_disk(tmp_path: Path) -> None:
     """What is sent is refused in time, and nothing that was told is lost or doubled."""
     with small_disk(tmp_path / "disk", MEGABYTES) as disk, nats_server(disk / "nats") as server:
-        async with speakers(server.url, 2, SHORT) as (first, second):
+        async with (
+            asyncio.timeout(LIMIT_SECONDS),
+            speakers(server.url, 2, SHORT) as (first, second),
+        ):
             await agree([first, second])
             fill(disk)
             while not first.unknown:
@@ -43,6 +49,7 @@ async def test_a_full_disk_of_one_of_three(tmp_path: Path) -> None:
     ):
         full, *others = (server.url for server in servers)
         async with (
+            asyncio.timeout(LIMIT_SECONDS),
             buses_at(bus_of(servers), 1, patience=SHORT) as (at_it,),
             buses_at(",".join([*others, full]), 1, patience=SHORT) as (elsewhere,),
         ):
