@@ -13,13 +13,17 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from benchmarks.client import Outcome
 from benchmarks.processes import ROOT
 from benchmarks.report import machine, row
 from benchmarks.runs import RESULTS
 from benchmarks.simulation import Heard, Spread, Told, hearing, telling
+
+Run = TypeVar("Run")
 
 PAGE = ROOT / "docs" / "explanation" / "capacity.md"
 SIMULATED = Path("simulated") / "nodes.json"
@@ -151,7 +155,7 @@ class _Simulated(msgspec.Struct):
 
 
 class _Measured(msgspec.Struct):
-    raw: dict[str, dict[str, list[dict[str, float]]]]
+    raw: dict[str, dict[str, list[Outcome]]]
 
 
 class _MeasuredAlone(msgspec.Struct):
@@ -296,7 +300,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([row(head), row(["---"] * len(head)), *map(row, rows)]) + "\n"
 
 
-def _of(results: Path, name: str) -> dict[str, dict[str, list[dict[str, float]]]]:
+def _of(results: Path, name: str) -> dict[str, dict[str, list[Outcome]]]:
     return msgspec.json.decode((results / f"{name}.json").read_bytes(), type=_Measured).raw
 
 
@@ -314,24 +318,24 @@ def _like(cases: Iterable[str], beginning: str) -> str:
     return next(each for each in cases if re.sub(r"[0-9,]+", "", each).startswith(words))
 
 
-def _each(runs: Sequence[dict[str, float]], figure: Callable[[dict[str, float]], float]) -> float:
+def _each(runs: Sequence[Run], figure: Callable[[Run], float]) -> float:
     return statistics.median(map(figure, runs))
 
 
-def _delivery(run: dict[str, float]) -> float:
-    return run["server_cpu"] / run["delivered"] * 1e6
+def _delivery(run: Outcome) -> float:
+    return run.cpu
 
 
-def _connect(run: dict[str, float]) -> float:
-    return run["connect_cpu"] / run["connections"] * 1e6
+def _connect(run: Outcome) -> float:
+    return run.connect_cpu / run.connections * 1e6
 
 
-def _memory(run: dict[str, float]) -> float:
-    return (run["resident_held"] - run["resident_before"]) * 1024 / run["connections"]
+def _memory(run: Outcome) -> float:
+    return (run.resident_held - run.resident_before) * 1024 / run.connections
 
 
-def _idle(run: dict[str, float]) -> float:
-    return run["hold_cpu"] / run["hold_seconds"] / run["connections"] * 1e6
+def _idle(run: Outcome) -> float:
+    return run.hold_cpu / run.hold_seconds / run.connections * 1e6
 
 
 def _slope(places: Sequence[float], values: Sequence[float]) -> float:
