@@ -74,7 +74,7 @@ def test_writing(pair: Pair, size: int) -> None:
 def test_nothing_is_told_before_the_handshake_is_complete(keys: Keys) -> None:
     """Who is above is told of the connection, then of what came right behind the handshake."""
     pair = Pair(keys)
-    assert keys.due == [1]
+    assert (keys.due, pair.lower.high) == ([1], 0)
     pair.transport.data_received(pair.shake())
     assert (len(keys.waiting), pair.lower.written) == (1, [])
     keys.take_turns()
@@ -98,6 +98,7 @@ def test_a_connection_that_ends_in_its_handshake(keys: Keys, by_turn: bool) -> N
     (why,) = pair.begun
     assert isinstance(why, ConnectionResetError)
     assert (pair.above.log, keys.due) == ([], [])
+    assert bool(pair.lower.written) is by_turn
 
 
 def test_who_sends_more_before_its_turn(keys: Keys) -> None:
@@ -173,7 +174,7 @@ def test_a_handshake_that_takes_too_long(keys: Keys) -> None:
     assert pair.lower.aborted
 
 
-@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"P"])
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"P", b"M-SEARCH * HTTP/1.1\r\n"])
 def test_a_request_in_clear(keys: Keys, first: bytes) -> None:
     """It is answered in clear, once; what follows is thrown away until the peer ends."""
     pair = Pair(keys)
@@ -192,6 +193,8 @@ def test_no_tls(keys: Keys) -> None:
     keys.take_turns()
     assert pair.lower.closed
     assert pair.lower.written[0][:1] == b"\x15"
+    pair.transport.data_received(b"\x16\x03\x01\x20\x00")
+    assert not keys.waiting
     other.open()
     other.transport.data_received(other.say(b"x"))
     assert other.above.received == b"x"
@@ -328,6 +331,26 @@ def test_the_end_of_a_flood(pair: Pair, keys: Keys, how: str) -> None:
         pair.transport.connection_lost(None)
     keys.take_turns()
     assert pair.above.received == before
+
+
+@pytest.mark.parametrize("stays_open", [True, False])
+def test_a_peer_that_ends_behind_a_flood(pair: Pair, keys: Keys, stays_open: bool) -> None:
+    """What came before its end is taken first, and only then is that told."""
+    pair.above.stays_open = stays_open
+    pair.transport.data_received(small(pair, 1_000))
+    assert pair.transport.eof_received()
+    assert (pair.above.log[-1], pair.lower.closed) != ("eof", True)
+    keys.take_turns()
+    assert len(pair.above.received) == 1_000
+    assert pair.above.log[-1] == "eof"
+    assert pair.lower.closed is not stays_open
+
+
+def test_a_peer_that_ends_behind_a_flood_that_was_enough(pair: Pair, keys: Keys) -> None:
+    """Nothing is owed to it: the plain transport may close."""
+    pair.transport.data_received(small(pair, 1_000))
+    pair.transport.close()
+    assert not pair.transport.eof_received()
 
 
 def test_closing(pair: Pair, keys: Keys) -> None:

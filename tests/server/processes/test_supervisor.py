@@ -87,8 +87,10 @@ class Scene:
         self.forked: list[tuple[int, Process]] = []
         self.refusals: list[OSError] = []
         """What making a process raises next."""
+        self.changes: list[tuple[tuple[Phase, ...], str]] = []
+        """At each change that was told: how each process was, and why the start had failed."""
         share = partial(shares, ["address"] * number, number)
-        self.supervisor = Supervisor(number, self._fork, share, self.time.clock, lambda: None)
+        self.supervisor = Supervisor(number, self._fork, share, self.time.clock, self._changed)
 
     def _fork(self, number: int) -> Process:
         if self.refusals:
@@ -96,6 +98,10 @@ class Scene:
         process = Process(1000 + len(self.forked))
         self.forked.append((number, process))
         return process
+
+    def _changed(self) -> None:
+        phases = tuple(each.phase for each in self.supervisor.entries.values())
+        self.changes.append((phases, str(self.supervisor.failure or "")))
 
     def last(self, number: int) -> Process:
         """Return the process of this number that was forked last."""
@@ -235,6 +241,75 @@ def test_a_start_fails_when_the_system_makes_no_process() -> None:
     expected = "process 1 cannot be made: Resource temporarily unavailable"
     assert isinstance(scene.supervisor.failure, StartFailed)
     assert str(scene.supervisor.failure) == expected
+    assert scene.changes == [((Phase.ENDED, Phase.ENDED), expected)]
+    scene.refusals = [OSError(errno.ENOMEM, "")]
+    scene.supervisor.start(2)
+    assert str(scene.supervisor.failure) == expected, "the first counts"
+
+
+def test_each_change_is_told() -> None:
+    """Of a phase, and of a start that fails: whoever waits for either looks again then."""
+    scene = Scene()
+    starting, prepared, serving, ended = (
+        *(Phase.STARTING, Phase.PREPARED, Phase.SERVING),
+        Phase.ENDED,
+    )
+    for number in (1, 2):
+        scene.supervisor.start(number)
+    scene.hear(1, Prepared(), Serving(READY), Alive())
+    scene.hear(2, Refused("Odd", "words"))
+    scene.supervisor.ended(2, "exit code 1")
+    assert scene.changes[:5] == [
+        ((starting, ended), ""),
+        ((starting, starting), ""),
+        ((prepared, starting), ""),
+        ((serving, starting), ""),
+        ((serving, starting), "words"),
+    ]
+    assert scene.changes[-1] == ((serving, ended), "words")
+    silent = Scene(1)
+    silent.supervisor.start(1)
+    silent.supervisor.ended(1, "SIGKILL")
+    assert silent.changes[-1] == ((ended,), "process 1 ended while it started: SIGKILL")
+
+
+def test_a_start_is_not_told_of_as_a_restart() -> None:
+    """Nor is a socket given to another one before all have served; the first tells for all."""
+    scene, other = Scene(), msgspec.structs.replace(READY, pid=8)
+    with capture_logs() as logs:
+        for number in (1, 2):
+            scene.supervisor.start(number)
+        scene.hear(1, Serving(READY))
+        scene.hear(2, Serving(other))
+        scene.supervisor.begun()
+    assert logs == []
+    assert [scene.last(each).told for each in (1, 2)] == [[], []]
+    assert scene.supervisor.ready == READY
+
+
+def test_an_end_is_heard_once(scene: Scene) -> None:
+    """What the process held is let go, and it is started again once."""
+    gone = scene.last(2)
+    with capture_logs() as logs:
+        for _ in range(2):
+            scene.supervisor.ended(2, "SIGKILL")
+    assert (gone.done, len(logs)) == (["close"], 1)
+    scene.supervisor.tick()
+    assert scene.starts == [1, 2, 2]
+
+
+def test_who_served_long_and_starts_no_more_waits_longer(scene: Scene) -> None:
+    """How long it has served before says nothing of those that end before they serve."""
+    for _ in range(int(STEADY_SECONDS)):
+        scene.advance(1, alive=[1, 2])
+    scene.supervisor.ended(1, "SIGKILL")
+    for _ in range(2):
+        scene.supervisor.tick()
+        scene.supervisor.ended(1, "exit code 1")
+    scene.supervisor.tick()
+    assert scene.starts == [1, 2, 1, 1]
+    scene.advance(FIRST_PAUSE, alive=[2])
+    assert scene.starts == [1, 2, 1, 1, 1]
 
 
 def test_what_connects_to_a_dead_one_is_another_ones(scene: Scene) -> None:
@@ -294,6 +369,7 @@ def test_a_stop(scene: Scene) -> None:
     assert scene.last(1).told[-1:] == [Stop()]
     scene.hear(2, Serving(READY))
     assert scene.last(2).told == [Stop(), Stop()]
+    assert scene.last(1).told[-1:] == [Stop()]
     with capture_logs() as logs:
         scene.supervisor.ended(1, "exit code 0")
         scene.supervisor.ended(2, "exit code 0")
@@ -303,11 +379,33 @@ def test_a_stop(scene: Scene) -> None:
     assert logs == []
 
 
+def test_a_stop_while_it_starts() -> None:
+    """Who ends then has not failed; who was not started yet is not."""
+    scene = Scene()
+    scene.supervisor.start(1)
+    scene.supervisor.stop()
+    scene.supervisor.start(2)
+    scene.supervisor.ended(1, "exit code 0")
+    assert scene.starts == [1]
+    assert scene.supervisor.failure is None
+
+
 def test_signals_reach_all(scene: Scene) -> None:
-    """The one that has files read again, and the last one."""
+    """The one that has files read again, and the last one, behind which none is started again."""
     scene.supervisor.hang_up()
     scene.supervisor.kill()
     assert [scene.last(each).done for each in (1, 2)] == [["hang up", "kill"]] * 2
+    with capture_logs() as logs:
+        scene.supervisor.ended(1, "SIGKILL")
+        scene.advance(FIRST_PAUSE, alive=[2])
+    assert (scene.starts, logs) == ([1, 2], [])
+
+
+def test_nobody_takes_a_socket_over_from_who_lets_go(scene: Scene) -> None:
+    """The successor accepts from it."""
+    scene.supervisor.let_go()
+    scene.supervisor.ended(2, "SIGKILL")
+    assert scene.last(1).told == [LetGo()]
 
 
 @pytest.mark.parametrize("taken", [True, False])

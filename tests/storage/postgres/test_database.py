@@ -6,7 +6,9 @@ Covers: greenroom.storage.postgres.failures, greenroom.storage.postgres.store
 import asyncio
 import gc
 import random
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -16,6 +18,8 @@ from structlog.testing import capture_logs
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.postgres import commit
+from greenroom.storage.postgres import database as module
 from greenroom.storage.postgres.database import LEAST_RUNS, Bounds, Database
 from greenroom.storage.postgres.failures import reason
 from greenroom.storage.postgres.outage import LOOK_SECONDS
@@ -292,3 +296,94 @@ def test_no_value_is_in_a_reason() -> None:
     assert reason(asyncpg.DataError("invalid input: 'a secret'")) == "DataError"
     assert reason(asyncpg.DiskFullError("no space\nmore")) == "DiskFullError: no space"
     assert reason(TimeoutError()) == "TimeoutError: no answer in time"
+
+
+# ------------------------------------------------------------------ step by step, without a server
+
+
+class Lending:
+    """In place of a pool: lends what is no connection, and notes how long one may be waited for."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    @asynccontextmanager
+    async def connection(self, seconds: float) -> AsyncIterator[object]:
+        """Lend it at once."""
+        self.waits.append(seconds)
+        yield object()
+
+
+class Conflicting:
+    """A call that other ones are in the way of so many times; then it returns how often it ran."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self.runs = 0
+        self._times = times
+        self._error = error
+
+    async def attempt(self, _connection: Connection) -> int:
+        self.runs += 1
+        if self.runs <= self._times:
+            raise self._error
+        return self.runs
+
+
+def lending(seconds: float = 60) -> tuple[Database, Lending]:
+    """Return a database whose calls are under way at once, and what they are lent by."""
+    made, pool = Database("", None, Bounds(seconds=seconds)), Lending()
+    stand_in: Any = pool
+    made._pool = stand_in
+    return made, pool
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """Give between what each pause was drawn, none of which takes any time."""
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        drawn.append((least, most))
+        return 0.0
+
+    monkeypatch.setattr(module, "random", type("Chance", (), {"uniform": staticmethod(uniform)}))
+    return drawn
+
+
+async def test_each_pause_is_twice_as_long(pauses: list[tuple[float, float]]) -> None:
+    """Up to a bound, and half of it left to chance; each run may take what is left of the time."""
+    shared, pool = lending()
+    call = Conflicting(6, asyncpg.SerializationError(""))
+    assert await shared.begin("lane", call.attempt) == 7
+    longest = [0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
+    assert pauses == [(each / 2, each) for each in longest]
+    assert all(59 < each <= 60 for each in pool.waits)
+    found = shared.statistics
+    assert (found.calls, found.commits, found.failed_commits, found.repeated) == (1, 1, 0, 6)
+
+
+async def test_no_pause_outlasts_the_call(
+    pauses: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the next run would begin too late, the call ends now, and is counted."""
+    monkeypatch.setattr(module, "FIRST_PAUSE", 20)
+    shared, _ = lending(seconds=10)
+    call = Conflicting(1, ConnectionResetError())
+    with pytest.raises(StorageUnavailable):
+        await shared.begin("lane", call.attempt)
+    assert (call.runs, pauses) == (1, [])
+    found = shared.statistics
+    assert (found.commits, found.failed_commits, found.repeated) == (0, 1, 0)
+
+
+async def test_numbers_of_commits_are_swept_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many of them; nobody waits for it."""
+    monkeypatch.setattr(module, "PRUNE_EVERY", 3)
+    shared, _ = lending()
+    swept: list[tuple[int, str]] = []
+    monkeypatch.setattr(
+        shared, "aside", lambda statement: swept.append((shared.statistics.commits, statement))
+    )
+    for _ in range(7):
+        await shared.begin("lane", Conflicting(0, LookupError()).attempt)
+    assert swept == [(3, commit.SWEEP), (6, commit.SWEEP)]
