@@ -11,17 +11,26 @@ from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.token_uses import MemoryTokenUses
 from greenroom.storage.token_uses import TokenUse
 from tests.stand_ins.hand_clock import START_MS, HandClock
+from tests.stand_ins.stage import settle
+
+FOR_EVER = 3600.0
+"""Seconds that no test lasts."""
 
 
 class CountingUses(MemoryTokenUses):
-    """Token uses that remember the batches, and may refuse them."""
+    """Token uses that remember the batches, can be held up, and may refuse them."""
 
     def __init__(self) -> None:
         super().__init__(Opened())
+        self.begun = asyncio.Semaphore(0)
         self.batches: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.error: Exception | None = None
 
     async def redeem(self, tokens: Sequence[TokenUse], now: int) -> list[bool]:
+        self.begun.release()
+        await self.gate.wait()
         self.batches.append(len(tokens))
         if self.error is not None:
             raise self.error
@@ -40,20 +49,72 @@ async def test_one_batch_for_all_that_come_together() -> None:
     assert uses.batches == [5, 1]
 
 
-async def test_a_crowd_shares_fewer_batches() -> None:
-    """The next batch waits for more behind one of several, and not behind one that came alone."""
-    uses, hour = CountingUses(), 3600.0
+async def test_one_who_comes_alone_waits_for_nobody() -> None:
+    """Nobody is waited for where nobody was met."""
+    uses = CountingUses()
     async with asyncio.TaskGroup() as tasks:
-        redeemer = Redeemer(uses, HandClock().clock, tasks, 0.001, spacing_seconds=hour)
-        for name in "ab":
-            assert await redeemer.redeem(name, START_MS)
-        await asyncio.gather(*(redeemer.redeem(name, START_MS) for name in "cd"))
-        late = [asyncio.ensure_future(redeemer.redeem(name, START_MS)) for name in "ef"]
-        await asyncio.sleep(0.02)
-        assert uses.batches == [1, 1, 2]
-        redeemer._begin()
-        assert await asyncio.gather(*late) == [True, True]
-    assert uses.batches == [1, 1, 2, 2]
+        redeemer = Redeemer(uses, HandClock().clock, tasks, FOR_EVER)
+        for name in "abc":
+            assert await redeemer.redeem(name, START_MS) is True
+    assert uses.batches == [1, 1, 1]
+
+
+async def test_as_many_as_the_last_time_make_a_batch() -> None:
+    """Behind a batch of several, to which nobody came late, the next one waits for as many."""
+    uses = CountingUses()
+    async with asyncio.TaskGroup() as tasks:
+        redeemer = Redeemer(uses, HandClock().clock, tasks, FOR_EVER)
+        await asyncio.gather(*(redeemer.redeem(name, START_MS) for name in "abc"))
+        early = [redeemer.redeem(name, START_MS) for name in "de"]
+        await settle()
+        assert uses.batches == [3]
+        assert await asyncio.gather(*early, redeemer.redeem("f", START_MS)) == [True] * 3
+    assert uses.batches == [3, 3]
+
+
+async def test_who_comes_late_says_that_more_will() -> None:
+    """Tokens that come while a batch is under way are not the last: twice as many are expected."""
+    uses = CountingUses()
+    async with asyncio.TaskGroup() as tasks:
+        redeemer = Redeemer(uses, HandClock().clock, tasks, FOR_EVER)
+        uses.gate.clear()
+        first = redeemer.redeem("a", START_MS)
+        await settle()
+        late = [redeemer.redeem("b", START_MS)]
+        uses.gate.set()
+        assert await first is True
+        late += [redeemer.redeem(name, START_MS) for name in "cd"]
+        await settle()
+        assert uses.batches == [1]
+        assert await asyncio.gather(*late, redeemer.redeem("e", START_MS)) == [True] * 4
+    assert uses.batches == [1, 4]
+
+
+async def test_who_is_expected_and_does_not_come_is_not_waited_for_long() -> None:
+    """The first of a batch waits so long at most, and then fewer are expected."""
+    uses = CountingUses()
+    async with asyncio.TaskGroup() as tasks:
+        redeemer = Redeemer(uses, HandClock().clock, tasks, 0.001)
+        await asyncio.gather(*(redeemer.redeem(name, START_MS) for name in "ab"))
+        assert await redeemer.redeem("c", START_MS) is True
+        redeemer._patience_seconds = FOR_EVER
+        assert await redeemer.redeem("d", START_MS) is True
+    assert uses.batches == [2, 1, 1]
+
+
+async def test_a_slow_store_is_given_what_waited_long_enough() -> None:
+    """A batch does not wait for the answer to the one before: the store joins what waits for it."""
+    uses = CountingUses()
+    async with asyncio.TaskGroup() as tasks:
+        redeemer = Redeemer(uses, HandClock().clock, tasks, 0.001)
+        uses.gate.clear()
+        waiting = [redeemer.redeem("a", START_MS)]
+        await settle()
+        waiting.append(redeemer.redeem("b", START_MS))
+        for _ in waiting:
+            await uses.begun.acquire()
+        uses.gate.set()
+        assert await asyncio.gather(*waiting) == [True, True]
 
 
 async def test_a_failure_reaches_every_caller_of_the_batch() -> None:
@@ -77,8 +138,8 @@ async def test_a_caller_that_gave_up_disturbs_nobody(fails: bool) -> None:
     uses.error = StorageUnavailable("full") if fails else None
     async with asyncio.TaskGroup() as tasks:
         redeemer = Redeemer(uses, HandClock().clock, tasks)
-        gone = asyncio.ensure_future(redeemer.redeem("a", START_MS))
-        stays = asyncio.ensure_future(redeemer.redeem("b", START_MS))
+        gone = redeemer.redeem("a", START_MS)
+        stays = redeemer.redeem("b", START_MS)
         await asyncio.sleep(0)
         gone.cancel()
         (result,) = await asyncio.gather(stays, return_exceptions=True)

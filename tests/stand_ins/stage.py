@@ -268,7 +268,7 @@ class Stage:
         self.admission = Admission(
             ring=RING,
             rooms=self.rooms,
-            redeemer=Redeemer(self.store.token_uses, clock, tasks, 0, 0),
+            redeemer=Redeemer(self.store.token_uses, clock, tasks, 0),
             hub=self.hub,
             clock=clock,
             memory=self.memory,

@@ -1,8 +1,11 @@
-"""Use up chat tokens in batches: one transaction for all that come within a few milliseconds.
+"""Use up chat tokens in batches: one transaction for all that come together.
 
-A commit to the disk costs more CPU than everything else about accepting several connections.
-Whoever comes alone waits two milliseconds for others. Behind a batch of several, the next one
-begins ten milliseconds later: a hundred commits a second are enough for any storm.
+A commit to the disk costs more CPU than everything else about accepting several connections. So a
+token waits for others, but only for those that are to be expected: as many as the last batch had,
+if nobody came while that was under way. Then whoever will come has been answered or is here, and
+one who comes alone waits for nobody. If somebody did come, more are on their way, and twice as many
+are expected. Who is not joined by as many waits for five milliseconds: two hundred commits a second
+are enough for any storm.
 """
 
 import asyncio
@@ -10,11 +13,10 @@ import asyncio
 from greenroom.clock import Clock
 from greenroom.storage.token_uses import TokenUse, TokenUses
 
-GATHER_SECONDS = 0.002
-"""How long the first token of a batch waits for others."""
+PATIENCE_SECONDS = 0.005
+"""How long the first token of a batch waits for others at most."""
 
-SPACING_SECONDS = 0.01
-"""What lies at least between the beginning of a batch of several and that of the next one."""
+_Batch = list[tuple[TokenUse, "asyncio.Future[bool]"]]
 
 
 class Redeemer:
@@ -25,39 +27,43 @@ class Redeemer:
         uses: TokenUses,
         clock: Clock,
         tasks: asyncio.TaskGroup,
-        gather_seconds: float = GATHER_SECONDS,
-        spacing_seconds: float = SPACING_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._uses = uses
         self._clock = clock
         self._tasks = tasks
-        self._gather_seconds = gather_seconds
-        self._spacing_seconds = spacing_seconds
-        # The earliest time for the next batch, on the event loop's clock.
-        self._earliest = float("-inf")
-        self._batch: list[tuple[TokenUse, asyncio.Future[bool]]] = []
+        self._patience_seconds = patience_seconds
+        self._loop = asyncio.get_running_loop()
+        self._batch: _Batch = []
+        # How many tokens of batches under way have no answer yet, and how many make the next one.
+        self._under_way = 0
+        self._expected = 1
 
-    async def redeem(self, token_id: str, expires: int) -> bool:
+    def redeem(self, token_id: str, expires: int) -> "asyncio.Future[bool]":
         """Use a token up; return whether this was its first use. `expires` is in milliseconds.
 
-        Raises:
+        Raises, when it is awaited:
             StorageUnavailable: the store cannot say; the token may be used again.
         """
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        self._batch.append(((token_id, expires), future))
-        if len(self._batch) == 1:
-            loop.call_at(max(loop.time() + self._gather_seconds, self._earliest), self._begin)
-        first: bool = await future
-        return first
+        future: asyncio.Future[bool] = self._loop.create_future()
+        batch = self._batch
+        batch.append(((token_id, expires), future))
+        if len(batch) == self._expected and not self._under_way:
+            # Whoever else comes in this turn of the loop is in it, too.
+            self._loop.call_soon(self._begin, batch)
+        elif len(batch) == 1:
+            self._loop.call_later(self._patience_seconds, self._begin, batch)
+        return future
 
-    def _begin(self) -> None:
-        batch, self._batch = self._batch, []
-        if len(batch) > 1:
-            self._earliest = asyncio.get_running_loop().time() + self._spacing_seconds
+    def _begin(self, batch: _Batch) -> None:
+        if batch is not self._batch:
+            # It has begun for the other reason.
+            return
+        self._batch = []
+        self._under_way += len(batch)
         self._tasks.create_task(self._redeem(batch))
 
-    async def _redeem(self, batch: list[tuple[TokenUse, asyncio.Future[bool]]]) -> None:
+    async def _redeem(self, batch: _Batch) -> None:
         try:
             results = await self._uses.redeem([use for use, _ in batch], self._clock.now_ms())
         except Exception as error:  # noqa: BLE001 - raised where each call was made
@@ -68,3 +74,6 @@ class Redeemer:
             for (_, future), first in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(first)
+        self._under_way -= len(batch)
+        came = self._under_way + len(self._batch)
+        self._expected = 2 * (len(batch) + came) if came else len(batch)
