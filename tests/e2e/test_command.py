@@ -278,7 +278,7 @@ def test_created_key_and_rooms_survive_a_restart(tmp_path: Path, measured: Measu
         room = api.room(name="kept", tags={"a": "b"})
         assert service.stop() == ExitCode.OK
     began = time.monotonic()
-    with running(tmp_path / "data") as service, api_of(service) as api:
+    with launched(tmp_path, "--data-dir", "data") as (service, _), api_of(service) as api:
         measured("start_to_ready_seconds", round(time.monotonic() - began, 3))
         names = ("access_key_id", "secret_access_key", "credentials_file")
         assert [service.ready[name] for name in names] == [first[name] for name in names]

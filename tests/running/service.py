@@ -19,12 +19,16 @@ from botocore.loaders import create_loader
 
 import greenroom
 from tests.running import over_tls
+from tests.running.copies import Copies, Copy
 
 AS_INSTALLED = Path(__file__).parent / "as_installed"
 """Hides from a service what only the tests brought into its environment."""
 
 COMPILED = Path(__file__).parents[2] / "build" / "compiled"
 """Where services keep what Python compiles, for the next ones."""
+
+MODULE = ("-m", "greenroom")
+"""How Python is told to run the command."""
 
 STARTUP_SECONDS = 20
 """Far more than a start takes; a busy machine must not fail a test."""
@@ -34,10 +38,13 @@ UNHURRIED = {"GREENROOM_REQUEST_RATES": "off"}
 people do, and the faster the machine, the sooner they would meet a rate that they are not about."""
 
 
+Process = subprocess.Popen[bytes] | Copy
+
+
 class Service(msgspec.Struct):
     """One running process and how to reach it."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Process
     ready: dict[str, Any]
     log: Path
     variables: Mapping[str, str] = {}
@@ -113,13 +120,16 @@ def environment(**variables: str) -> dict[str, str]:
     return {**found, "PYTHONPATH": os.pathsep.join(path), "PYTHONPYCACHEPREFIX": str(COMPILED)}
 
 
+_COPIES = Copies(environment())
+
+
 def start(data_dir: Path, *options: str, **variables: str) -> Service:
     """Start a service on a free port and wait until it is ready.
 
     Raises:
         RuntimeError: it ended or hung instead; the message holds its log.
     """
-    program = ("-m", "greenroom", "serve", "--port", "0", "--data-dir", str(data_dir), *options)
+    program = (*MODULE, "serve", "--port", "0", "--data-dir", str(data_dir), *options)
     return started(program, data_dir.parent, data_dir.name, variables)
 
 
@@ -139,18 +149,29 @@ def started(
         RuntimeError: it ended or hung instead; the message holds its log.
     """
     ready_file, log = directory / f"{name}.ready.json", directory / f"{name}.log"
+    given = environment(**{**UNHURRIED, **over_tls.settings_for(program, variables), **variables})
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, *program, "--ready-file", str(ready_file)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=descriptors,
-            env=environment(
-                **{**UNHURRIED, **over_tls.settings_for(program, variables), **variables}
-            ),
-        )
+        words = (*program, "--ready-file", str(ready_file))
+        process = _process(words, given, output.fileno(), descriptors)
     return Service(process, until_ready(process, ready_file, log), log, variables)
+
+
+def _process(
+    program: Sequence[str], given: Mapping[str, str], output: int, descriptors: Sequence[int]
+) -> Process:
+    """Start a Python program: as a copy, where that is the same."""
+    if tuple(program[:2]) == MODULE and _COPIES.are_as_started(given):
+        with Path(os.devnull).open("rb") as nothing:
+            streams = (nothing.fileno(), output, output)
+            return _COPIES.make(program[2:], given, streams, descriptors)
+    return subprocess.Popen(
+        [sys.executable, *program],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=descriptors,
+        env=given,
+    )
 
 
 def take_over(service: Service, *options: str, **variables: str) -> Service:
@@ -164,9 +185,7 @@ def take_over(service: Service, *options: str, **variables: str) -> Service:
     return after
 
 
-def until_ready(
-    process: "subprocess.Popen[bytes]", ready_file: Path, log: Path | None = None
-) -> dict[str, Any]:
+def until_ready(process: Process, ready_file: Path, log: Path | None = None) -> dict[str, Any]:
     """Wait until the service has written its ready file; return what it says.
 
     Raises:

@@ -1,0 +1,107 @@
+"""The process of which copies are made: `python -m tests.running.original SOCKET`.
+
+For each message on the socket, a `Wish` with descriptors, it answers the process id of a copy. A
+copy's parent is gone at once, so that it becomes the child of who asked.
+"""
+
+import fcntl
+import importlib
+import os
+import resource
+import runpy
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+IMPORTED = (
+    "greenroom.cli.main",
+    "greenroom.cli.serve",
+    "greenroom.server.cluster",
+    "greenroom.server.serve",
+    "greenroom.storage.sqlite.store",
+    "uvloop",
+)
+"""Modules that services import, and that import what else those need."""
+
+LIMITS = [getattr(resource, name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")]
+"""What a process hands down to those that it starts."""
+
+MOST_BYTES, MOST_DESCRIPTORS = 1 << 17, 32
+"""Of a message: more than any has."""
+
+SPARE = 500
+"""Descriptors from here on are nobody's."""
+
+
+class Wish(msgspec.Struct):
+    """What a copy is to be."""
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    directory: str
+    descriptors: Sequence[int]
+    """The numbers that those of the message have in the copy."""
+    limits: Sequence[tuple[int, int]]
+    """Of `LIMITS`."""
+
+
+def main(number: int) -> None:
+    """Make copies until nobody is left who asks; in a copy, be `greenroom`."""
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in IMPORTED:
+        importlib.import_module(name)
+    with socket.socket(fileno=number) as asked:
+        found = _asked_for(asked)
+    if found is not None:
+        signal.signal(signal.SIGINT, interrupted)
+        _become(*found)
+
+
+def _asked_for(asked: socket.socket) -> tuple[Wish, Sequence[int]] | None:
+    """Return what this process is to be, in a copy; None when no copy is wanted any more."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(asked, MOST_BYTES, MOST_DESCRIPTORS)
+        if not message:
+            return None
+        reading, writing = os.pipe()
+        if (between := os.fork()) == 0:
+            if copy := os.fork():
+                os.write(writing, str(copy).encode())
+                os._exit(0)
+            os.close(reading)
+            os.close(writing)
+            return msgspec.json.decode(message, type=Wish), descriptors
+        # From then on the copy has its new parent.
+        os.waitpid(between, 0)
+        asked.send(os.read(reading, 64))
+        for each in (reading, writing, *descriptors):
+            os.close(each)
+
+
+def _become(wish: Wish, descriptors: Sequence[int]) -> None:
+    """Be a process that was started as wished."""
+    # First out of the way of each other's numbers.
+    spare = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, SPARE) for each in descriptors]
+    for each in descriptors:
+        os.close(each)
+    for each, number in zip(spare, wish.descriptors, strict=True):
+        os.dup2(each, number)
+        os.close(each)
+    for limit, values in zip(LIMITS, wish.limits, strict=True):
+        resource.setrlimit(limit, values)
+    os.environ.clear()
+    os.environ.update(wish.environment)
+    time.tzset()
+    os.chdir(wish.directory)
+    # As with `python -m`.
+    sys.path[0] = wish.directory
+    sys.argv[1:] = wish.arguments
+    runpy.run_module("greenroom", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
