@@ -1,5 +1,6 @@
 """The command that changes the code at random: what it changes, and how it judges."""
 
+import gc
 import importlib
 import json
 import random
@@ -15,7 +16,7 @@ import pytest
 
 from scripts.mutation.__main__ import Tried, drawn, verdict
 from scripts.mutation.changes import Change, changes_of
-from scripts.mutation.fork_server import recoded, starts_a_server
+from scripts.mutation.fork_server import functions_of, recoded, starts_a_server
 from scripts.mutation.selection import Selection, selected, suites_of
 from scripts.mutation.table import read_table
 from scripts.mutation.trial import Outcome
@@ -190,6 +191,21 @@ def test_functions_are_changed_where_they_are(
     assert recoded([outer(0)], TWICE.encode(), TWICE.replace("return a", "if 0: return a").encode())
     without = TWICE.replace("return a + 3", "pass")
     assert not recoded([outer(0)], TWICE.encode(), without.encode()), "it has no `a` any more"
+
+
+def test_functions_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that the collector of garbage passes over; a module without any has none."""
+    package = tmp_path / "frozen_ones"
+    package.mkdir()
+    for name, text in {"__init__": "", "one": "def f(): return 1\n", "other": "x = 1\n"}.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    function = vars(importlib.import_module("frozen_ones.one"))["f"]
+    gc.freeze()
+    found = functions_of(package)
+    gc.freeze()
+    assert found == {"one.py": [function]}
+    assert not recoded(found["other.py"], b"x = 1\n", b"x = 2\n"), "nothing would be changed"
 
 
 def test_a_modules_own_tests_come_first(tmp_path: Path) -> None:

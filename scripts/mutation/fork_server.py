@@ -179,6 +179,7 @@ def functions_of(package: Path) -> Functions:
         if path.name != "__main__.py":
             parts = path.relative_to(package.parent).with_suffix("").parts
             importlib.import_module(".".join(part for part in parts if part != "__init__"))
+    gc.unfreeze()  # what is frozen is not among the objects that are looked at
     found: Functions = defaultdict(list)
     for each in gc.get_objects():
         if isinstance(each, FunctionType):
@@ -190,6 +191,8 @@ def functions_of(package: Path) -> Functions:
 
 def recoded(functions: Sequence[FunctionType], before: bytes, after: bytes) -> bool:
     """Give a module's functions the code of a changed source; return whether that went."""
+    if not functions:
+        return False
     old, new = _codes(before), _codes(after)
     for function in functions:
         code = function.__code__
