@@ -532,7 +532,7 @@ def test_when_a_session_is_replaced(remaining: float, seconds: float) -> None:
 async def test_defaults() -> None:
     """As the reference has them."""
     room = ChatRoom("ws://here", tokens())
-    assert (room.timeout, room._queue_size, room.dropped) == (15, 1000, 0)
+    assert (room.timeout, room._queue_size, room.dropped) == (15, 2000, 0)
     assert (room._keeper._attempts, room._keeper._ssl) == (3, True)
     assert room._keeper._delay is back_off.delay
     assert len({room.id, ChatRoom("ws://here", tokens()).id}) == 2

@@ -74,7 +74,7 @@ class World:
     def keeper(self, attempts: int | None = 2) -> Keeper:
         """Return a keeper that waits ten seconds more before each attempt."""
         return Keeper(
-            "ws://here",
+            lambda: "ws://here",
             self.provide,
             attempts=attempts,
             delay=lambda attempt: attempt * 10.0,

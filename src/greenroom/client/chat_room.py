@@ -12,12 +12,14 @@
 - Before the session ends another connection takes over, so that nothing is missed and nothing comes
   twice: of both connections each `Id` is told once.
 - A request ends with its answer, with a `ChatError`, or after `timeout` seconds.
+- What IVS Chat does not have is asked for by options: `events`, `history`, `since`. Then each
+  connection asks for what was missed since the one before; without them nothing is asked for.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from ssl import SSLContext
 from types import TracebackType
 from typing import Self, TypeVar
@@ -26,7 +28,7 @@ from uuid import uuid4
 import aiohttp
 import msgspec
 
-from greenroom.client import back_off
+from greenroom.client import back_off, own_events
 from greenroom.client.entities import (
     ChatDisconnected,
     ChatError,
@@ -41,6 +43,9 @@ from greenroom.client.entities import (
 )
 from greenroom.client.keeping import Keeper, TokenProvider
 from greenroom.client.listeners import Listener, Listeners
+from greenroom.client.recovery import Asking
+from greenroom.client.room_actions import RoomActions
+from greenroom.model.token_attributes import PREFIX
 from greenroom.protocol import actions, events, received
 from greenroom.protocol.received import ChatEvent, ChatMessage, ErrorFrame
 
@@ -53,16 +58,26 @@ TIMEOUT_SECONDS = 15.0
 REMEMBERED = 2_000
 """`Id`s that are known again: two connections overlap for a moment only."""
 
+QUEUE_SIZE = 2_000
+"""What waits to be read: a recovery brings half as much at once."""
+
 Entity = ChatMessage | ChatEvent | DeleteMessageEvent | DisconnectUserEvent
 T = TypeVar("T", bound=Entity)
 
 _log = logging.getLogger(__name__)
 
 
-class ChatRoom:
+class _Request(msgspec.Struct, frozen=True):
+    """A request that waits for its answer, which is of one kind."""
+
+    kind: type[object]
+    answer: "asyncio.Future[Entity]"
+
+
+class ChatRoom(RoomActions):
     """A room that its token provider gives access to."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options are the SDK's, and three of ours
         self,
         region_or_url: str,
         token_provider: TokenProvider,
@@ -70,9 +85,12 @@ class ChatRoom:
         id: str | None = None,  # noqa: A002 - the SDK's name
         max_reconnect_attempts: int | None = 3,
         timeout: float = TIMEOUT_SECONDS,
-        queue_size: int = 1000,
+        queue_size: int = QUEUE_SIZE,
         ssl: SSLContext | bool = True,
         delay: Callable[[int], float] = back_off.delay,
+        events: bool = False,
+        history: int = 0,
+        since: str | None = None,
     ) -> None:
         """Make a room that is not connected.
 
@@ -81,14 +99,21 @@ class ChatRoom:
         `max_reconnect_attempts` is how often in a row a connection may fail; None is for ever.
         `timeout` is how many seconds a request may take. `ssl` is aiohttp's; proxies are those of
         the environment. `delay` returns the seconds before an attempt.
+
+        Of Greenroom alone: with `events` the service tells what holds in the room; `history` is
+        with how many of the last messages to begin, `since` the Id behind which to begin.
+
+        Raises:
+            ValueError: `history` or `since` breaks a rule, or the URL has them, too.
         """
         self.id = id or str(uuid4())
         self.timeout = timeout
         self.dropped = 0
         """Entities that left the queue unread."""
         self.disconnect_reason: DisconnectReason | None = None
+        self._asking = Asking(url_of(region_or_url), events=events, history=history, since=since)
         self._keeper = Keeper(
-            url_of(region_or_url),
+            self._asking.url,
             token_provider,
             attempts=max_reconnect_attempts,
             delay=delay,
@@ -99,7 +124,7 @@ class ChatRoom:
         )
         self._state = ConnectionState.DISCONNECTED
         self._listeners = Listeners()
-        self._pending: dict[str, asyncio.Future[Entity]] = {}
+        self._pending: dict[str, _Request] = {}
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._queue: deque[Entity] = deque()
         self._queue_size = queue_size
@@ -117,7 +142,9 @@ class ChatRoom:
 
         `connecting` and `connect` give nothing, `disconnect` a DisconnectReason, `message` a
         ChatMessage, `event` a ChatEvent, `message_delete` a DeleteMessageEvent, `user_disconnect` a
-        DisconnectUserEvent. The names of the SDK for JavaScript are understood as well.
+        DisconnectUserEvent. The names of the SDK for JavaScript are understood as well. With
+        `events`, `recovered` and `gap` give the HistoryEvent of a connection that took up where
+        the one before ended, or could not.
 
         Raises:
             ValueError: nothing has that name.
@@ -168,17 +195,30 @@ class ChatRoom:
         """
         made = SendMessageRequest(request) if isinstance(request, str) else request
         action = actions.SendMessage(made.content, made.attributes, made.request_id)
-        return await self._ask(action, ChatMessage)
+        return await self._request(action, ChatMessage)
 
     async def delete_message(self, request: DeleteMessageRequest) -> DeleteMessageEvent:
         """Have the room's clients no longer show a message; raises as `send_message` does."""
         action = actions.DeleteMessage(request.id, request.reason, request.request_id)
-        return await self._ask(action, DeleteMessageEvent)
+        return await self._request(action, DeleteMessageEvent)
 
     async def disconnect_user(self, request: DisconnectUserRequest) -> DisconnectUserEvent:
         """Disconnect a user's connections to the room; raises as `send_message` does."""
         action = actions.DisconnectUser(request.user_id, request.reason, request.request_id)
-        return await self._ask(action, DisconnectUserEvent)
+        return await self._request(action, DisconnectUserEvent)
+
+    async def act(
+        self, action: str, members: Mapping[str, object] | None = None
+    ) -> dict[str, object]:
+        """Perform one of Greenroom's own actions, such as `SET`; raises as `send_message` does.
+
+        What is None among its members is left out.
+        """
+        request_id = str(uuid4())
+        given = {name: value for name, value in (members or {}).items() if value is not None}
+        frame = {"Action": f"{PREFIX}{action}", **given, "RequestId": request_id}
+        text = msgspec.json.encode(frame).decode()
+        return (await self._ask(request_id, text, own_events.DoneEvent)).result
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -205,17 +245,20 @@ class ChatRoom:
             self._news.clear()
             await self._news.wait()
 
-    async def _ask(self, action: actions.Action, kind: type[T]) -> T:
+    async def _request(self, action: actions.Action, kind: type[T]) -> T:
+        return await self._ask(action.request_id, actions.encode(action), kind)
+
+    async def _ask(self, request_id: str, text: str, kind: type[T]) -> T:
         connection = self._keeper.current
         if connection is None:
             raise ChatDisconnected(self.disconnect_reason, "the room is not connected")
-        request_id = action.request_id
         if request_id in self._pending:
             raise ValueError("another request with this request_id is under way")
-        answer = self._pending[request_id] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Entity] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = _Request(kind, answer)
         try:
             async with asyncio.timeout(self.timeout):
-                await connection.send(actions.encode(action))
+                await connection.send(text)
                 found = await answer
         except TimeoutError:
             raise RequestTimeout(f"no answer within {self.timeout} seconds") from None
@@ -257,9 +300,9 @@ class ChatRoom:
         self._fail_pending("the connection ended before the answer came")
 
     def _fail_pending(self, why: str) -> None:
-        for answer in self._pending.values():
-            if not answer.done():
-                answer.set_exception(ChatDisconnected(self.disconnect_reason, why))
+        for request in self._pending.values():
+            if not request.answer.done():
+                request.answer.set_exception(ChatDisconnected(self.disconnect_reason, why))
 
     def _received(self, frame: str) -> None:
         """Take in a frame; what this version does not know is passed over."""
@@ -278,25 +321,37 @@ class ChatRoom:
 
     def _refused(self, error: ErrorFrame) -> None:
         request_id = error.request_id or ""
-        answer = self._pending.get(request_id)
-        if answer is not None and not answer.done():
-            answer.set_exception(
+        request = self._pending.get(request_id)
+        if request is not None and not request.answer.done():
+            request.answer.set_exception(
                 ChatError(error.error_code, error.error_message, request_id, error.id)
             )
         if error.error_code == UNAUTHORIZED and self._keeper.current is not None:
             self._keeper.current.give_up()
 
     def _show(self, shown: ChatMessage | ChatEvent) -> None:
+        self._asking.see(shown)
         entity, name = _entity(shown)
-        answer = self._pending.get(shown.request_id or "")
-        if answer is not None and not answer.done():
-            answer.set_result(entity)
+        self._settle(entity)
+        if isinstance(entity, own_events.DoneEvent):
+            return
         self._queue.append(entity)
         if len(self._queue) > self._queue_size:
             self._queue.popleft()
             self.dropped += 1
         self._news.set()
         self._listeners.tell(name, entity)
+        if isinstance(entity, own_events.HistoryEvent) and entity.recovered is not None:
+            self._listeners.tell("recovered" if entity.recovered else "gap", entity)
+
+    def _settle(self, entity: Entity) -> None:
+        """Answer the request that was for this; the service's own events explain others only."""
+        request = self._pending.get(entity.request_id or "")
+        if request is None or request.answer.done():
+            return
+        explains = isinstance(entity, ChatEvent) and entity.event_name.startswith(PREFIX)
+        if isinstance(entity, request.kind) or not explains:
+            request.answer.set_result(entity)
 
 
 def _entity(shown: ChatMessage | ChatEvent) -> tuple[Entity, str]:
@@ -311,7 +366,7 @@ def _entity(shown: ChatMessage | ChatEvent) -> tuple[Entity, str]:
         disconnected = DisconnectUserEvent.of(shown)
         if disconnected is not None:
             return disconnected, "user_disconnect"
-    return shown, "event"
+    return own_events.own_event(shown), "event"
 
 
 def url_of(region_or_url: str) -> str:

@@ -25,7 +25,7 @@ class Keeper:
 
     def __init__(
         self,
-        url: str,
+        url: Callable[[], str],
         provider: TokenProvider,
         *,
         attempts: int | None,
@@ -35,7 +35,11 @@ class Keeper:
         changed: Callable[[ConnectionState], None],
         broke: Callable[[], None],
     ) -> None:
-        """Make it; `broke` is called whenever what was sent may never be answered."""
+        """Make it.
+
+        `url` returns where to connect to, for each connection; `broke` is called whenever what was
+        sent may never be answered.
+        """
         self.current: Connection | None = None
         self.failure: Exception | None = None
         """Why the last attempt failed."""
@@ -87,7 +91,7 @@ class Keeper:
             raise _TokenError(error) from error
         self.failure = None
         return await Connection.open(
-            session, self._url, token.token, self._ssl, self._received
+            session, self._url(), token.token, self._ssl, self._received
         ), token
 
     async def _keep_fresh(

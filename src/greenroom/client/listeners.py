@@ -15,6 +15,8 @@ _NAMES = {
     "messageDelete": "message_delete",
     "user_disconnect": "user_disconnect",
     "userDisconnect": "user_disconnect",
+    "recovered": "recovered",
+    "gap": "gap",
 }
 """Names of listeners, and what the SDK for JavaScript calls them."""
 

@@ -1,9 +1,10 @@
-"""Every error that `Ivschat` raises.
+"""Every error that `Ivschat` and `Greenroom` raise.
 
 IvschatError                        whatever the service or the way to it says; `code` tells which
 ├── AccessDeniedException           each of the service's own errors has a class
 ├── ConflictException
 ├── InternalServerException
+├── MessageRejectedException        of the service `greenroom` alone
 ├── PendingVerification
 ├── ResourceNotFoundException
 ├── ServiceQuotaExceededException
@@ -105,6 +106,15 @@ class InternalServerException(IvschatError):
     """The service failed."""
 
 
+class MessageRejectedException(IvschatError):
+    """The message may not be sent: by a mode of the room, or by its review."""
+
+    @property
+    def reason(self) -> str | None:
+        """Return what the user would be told."""
+        return self._text("reason")
+
+
 class PendingVerification(IvschatError):
     """The account is being looked at."""
 
@@ -170,6 +180,7 @@ MODELLED: Mapping[str, type[IvschatError]] = MappingProxyType(
             AccessDeniedException,
             ConflictException,
             InternalServerException,
+            MessageRejectedException,
             PendingVerification,
             ResourceNotFoundException,
             ServiceQuotaExceededException,

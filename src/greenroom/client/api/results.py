@@ -1,4 +1,4 @@
-"""What the operations return, and the structures that they take.
+"""What the operations of ivschat return, and the structures that they take.
 
 Attributes are the model's members in snake case; one that the answer does not have is None.
 """
@@ -8,11 +8,9 @@ from datetime import datetime
 
 import msgspec
 
+from greenroom.client.api.own_results import OWN_RESULTS
+from greenroom.client.api.structure import Structure
 from greenroom.client.entities import ChatToken
-
-
-class Structure(msgspec.Struct, frozen=True, rename="camel"):
-    """A structure of the service's model; on the wire its members have the model's names."""
 
 
 class MessageReviewHandler(Structure, frozen=True, rename="camel"):
@@ -110,36 +108,6 @@ class Tags(Structure, frozen=True, rename="camel"):
     tags: dict[str, str]
 
 
-class RoomState(Structure, frozen=True, rename="camel"):
-    """How many are in a room."""
-
-    room_identifier: str
-    connections: int
-    users: int
-
-
-class RoomStatePage(Structure, frozen=True, rename="camel"):
-    """A page of rooms that somebody is in; without `next_token` it is the last one."""
-
-    room_states: list[RoomState]
-    next_token: str | None = None
-
-
-class PresentUser(Structure, frozen=True, rename="camel"):
-    """A user in a room."""
-
-    user_id: str
-    connections: int
-    attributes: dict[str, str]
-
-
-class UserPage(Structure, frozen=True, rename="camel"):
-    """A page of users; without `next_token` it is the last one."""
-
-    users: list[PresentUser]
-    next_token: str | None = None
-
-
 class _ChatToken(Structure, frozen=True, rename="camel"):
     token: str
     token_expiration_time: datetime | None = None
@@ -147,18 +115,16 @@ class _ChatToken(Structure, frozen=True, rename="camel"):
 
 
 RESULTS: dict[str, type[Structure]] = {
+    **OWN_RESULTS,
     "CreateChatToken": _ChatToken,
     "CreateLoggingConfiguration": LoggingConfiguration,
     "CreateRoom": Room,
     "DeleteMessage": Identified,
     "GetLoggingConfiguration": LoggingConfiguration,
     "GetRoom": Room,
-    "GetRoomState": RoomState,
     "ListLoggingConfigurations": LoggingConfigurationPage,
-    "ListRoomStates": RoomStatePage,
     "ListRooms": RoomPage,
     "ListTagsForResource": Tags,
-    "ListUsers": UserPage,
     "SendEvent": Identified,
     "UpdateLoggingConfiguration": LoggingConfiguration,
     "UpdateRoom": Room,
@@ -201,6 +167,8 @@ def _with_texts(found: Structure, answer: Mapping[str, object]) -> Structure:
         value, given = getattr(found, field.name), answer.get(field.encode_name)
         if isinstance(value, datetime):
             changed[field.name] = given
+        elif isinstance(value, Structure) and isinstance(given, Mapping):
+            changed[field.name] = _with_texts(value, given)
         elif isinstance(value, list) and isinstance(given, list):
             changed[field.name] = [
                 _with_texts(each, of) if isinstance(each, Structure) else each

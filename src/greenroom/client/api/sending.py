@@ -135,8 +135,6 @@ class Sender:
                 continue
             convert = self._settings.convert_response_types
             found = _result(operation, members, answer, convert=convert)
-            if self._settings.service != "ivschat" and operation.name not in results.RESULTS:
-                found = members
             return Response(
                 found,
                 answer.status,

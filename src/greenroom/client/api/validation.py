@@ -81,6 +81,9 @@ class _Validator:
             self._map(shape, value, context)
         elif isinstance(shape, StringShape):
             self._string(shape, value, context)
+        elif shape.type_name == "boolean":
+            if not isinstance(value, bool):
+                self._mistyped(context, "boolean")
         else:
             self._number(shape, value, context)
 

@@ -1,0 +1,1 @@
+"""The operations of the service `greenroom`, by what they are about."""
