@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve cluster test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-cluster bench-cores bench-chatroom bench-review bench-encrypted bench-encrypted-peers bench-price bench-storm bench-soak bench-verify
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-cluster bench-cores bench-chatroom bench-review bench-encrypted bench-encrypted-peers bench-price bench-beyond bench-storm bench-soak bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -77,6 +77,9 @@ bench-encrypted-peers: ## Measure the fan-out of other servers over TLS beside o
 
 bench-price: ## Measure what chat logs, review, metrics and TLS cost, each and together
 	@exec scripts/bench price $(ARGS)
+
+bench-beyond: ## Measure what costs more that IVS Chat does not have: history, bans, modes, counts
+	@exec scripts/bench beyond $(ARGS)
 
 bench-storm: ## Measure how 5,000 TLS clients come back at once
 	@exec scripts/bench storm $(ARGS)

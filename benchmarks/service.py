@@ -50,6 +50,10 @@ class Greenroom:
 
     name = "Greenroom"
     module = "greenroom"
+    environment: Mapping[str, str] = {}
+    """Variables of the process beside its settings."""
+    own: Mapping[str, str] = {}
+    """The `greenroom:` attributes of the tokens that are made for loads."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         allow_descriptors()
@@ -58,7 +62,8 @@ class Greenroom:
         ready, log = self._directory / "ready.json", self._directory / "log"
         command = [sys.executable, "-m", self.module, "serve", "--port", "0", "--data-dir"]
         command += [str(self._directory / "data"), "--ready-file", str(ready)]
-        self._process = start_server(command, log, {**SETTINGS, **(settings or {})})
+        variables = {**SETTINGS, **self.environment, **(settings or {})}
+        self._process = start_server(command, log, variables)
         self._ready = json.loads(wait_until_ready(self._process, log, ready))
         self._rooms: list[str] = []
         self._files = count()
@@ -100,20 +105,22 @@ class Greenroom:
             protocols=protocols,
         )
 
-    def signed(self, operation: str, body: Mapping[str, object]) -> tuple[dict[str, str], bytes]:
-        """Return the headers and body of a signed request of the API."""
+    def signed(
+        self, operation: str, body: Mapping[str, object], service: str = "ivschat"
+    ) -> tuple[dict[str, str], bytes]:
+        """Return the headers and body of a signed request of a service's operation."""
         payload = json.dumps(body).encode()
         host = f"127.0.0.1:{self.port}"
         headers = {"host": host, "content-type": "application/json"}
         request = Request(
             method="POST",
-            raw_path=f"/{operation}",
+            raw_path=_path(operation, service),
             query_string="",
             headers=tuple(headers.items()),
             body=payload,
         )
         keys = self._ready["access_key_id"], self._ready["secret_access_key"]
-        headers |= sign(request, *keys, "us-east-1", "ivschat", time.time())
+        headers |= sign(request, *keys, "us-east-1", service, time.time())
         return headers, payload
 
     @property
@@ -121,10 +128,12 @@ class Greenroom:
         """Where it keeps everything."""
         return self._directory / "data"
 
-    def call(self, operation: str, members: Mapping[str, object]) -> dict[str, str]:
-        """Perform an operation of the API; return its answer's members."""
+    def call(
+        self, operation: str, members: Mapping[str, object], service: str = "ivschat"
+    ) -> dict[str, str]:
+        """Perform an operation of a service; return its answer's members."""
         with contextlib.closing(self._connection()) as connection:
-            return self._perform(connection, operation, members)
+            return self._perform(connection, operation, members, service)
 
     def room(self) -> str:
         """Return the ARN of a room."""
@@ -137,10 +146,11 @@ class Greenroom:
         (room,) = self._create_rooms(1, members)
         return room
 
-    def tokens(self, room: str, number: int) -> Iterator[str]:
-        """Give chat tokens of a room, each for a user of its own."""
+    def tokens(self, room: str, number: int, user: str = "") -> Iterator[str]:
+        """Give chat tokens of a room, each for a user of its own, or all for one."""
         ring = self._key_ring()
-        return (_token(ring, room, f"user-{index}") for index in range(number))
+        users = (user or f"user-{index}" for index in range(number))
+        return (_token(ring, room, each, self.own) for each in users)
 
     def stop(self) -> None:
         """End the service at once and remove what it kept."""
@@ -159,9 +169,10 @@ class Greenroom:
         connection: http.client.HTTPConnection,
         operation: str,
         members: Mapping[str, object],
+        service: str = "ivschat",
     ) -> dict[str, str]:
-        headers, payload = self.signed(operation, members)
-        connection.request("POST", f"/{operation}", payload, headers)
+        headers, payload = self.signed(operation, members, service)
+        connection.request("POST", _path(operation, service), payload, headers)
         answer = connection.getresponse()
         text = answer.read()
         if answer.status != http.client.OK:
@@ -179,7 +190,7 @@ class Greenroom:
         ring = self._key_ring()
         per_room = load.connections // load.rooms
         for index in range(load.connections):
-            yield _token(ring, self._rooms[index // per_room], f"user-{index}")
+            yield _token(ring, self._rooms[index // per_room], f"user-{index}", self.own)
 
     def _key_ring(self) -> KeyRing:
         """Read the service's keys from its database, without writing to it."""
@@ -193,7 +204,11 @@ class Greenroom:
         return KeyRing.from_bytes(Sealer(key).open("secret token-keys", kept))
 
 
-def _token(ring: KeyRing, room: str, user: str) -> str:
+def _path(operation: str, service: str) -> str:
+    return f"/{operation}" if service == "ivschat" else f"/{service}/{operation}"
+
+
+def _token(ring: KeyRing, room: str, user: str, own: Mapping[str, str]) -> str:
     now = int(time.time() * 1000)
     nonce = secrets.token_bytes(NONCE_BYTES)
     claims = ChatTokenClaims(
@@ -204,5 +219,6 @@ def _token(ring: KeyRing, room: str, user: str) -> str:
         attributes={},
         token_expires=now + TOKEN_SECONDS * 1000,
         session_expires=now + SESSION_SECONDS * 1000,
+        own=dict(own),
     )
     return seal_claims(ring, claims, nonce)

@@ -26,6 +26,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks import (
     authorize,
+    beyond,
     capacity,
     chatroom,
     cluster,
@@ -162,6 +163,28 @@ def test_price(tiny: Plan) -> None:
     for (outcome,) in servers.values():
         assert outcome.delivered > 0
     _assert_written(price.table(plan, measured), plan, measured.outcomes)
+
+
+def test_beyond(tiny: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is in use everybody gets everything, and what is shown is the difference."""
+    services = beyond._services(tiny)[-2:]
+    monkeypatch.setattr(beyond, "_services", lambda plan: services)
+    plan = msgspec.structs.replace(tiny, only="rooms of")
+    measured = beyond.measure(plan)
+    (found,) = measured.outcomes.values()
+    assert found.keys() == {"writers and duplicates", "others restricted"}
+    measured.outcomes = {"rooms": {beyond.NOTHING: next(iter(found.values())), **found}}
+    _assert_written(beyond.table(measured), plan, measured.outcomes)
+
+
+def test_beyond_step_by_step(tiny: Plan) -> None:
+    """Each step has its cost and its bound; a ban ends what it is to end."""
+    plan = msgspec.structs.replace(tiny, only=beyond.STEP)
+    steps = beyond.measure_steps(plan)
+    assert steps.found.keys() > beyond.STEPS.keys()
+    for step in (beyond.ENDED, beyond.TOLD):
+        assert all(milliseconds > 0 for milliseconds in steps.found[step])
+    _assert_written(beyond.steps_table(plan, steps), plan, steps.found)
 
 
 def test_memory(tiny: Plan) -> None:
@@ -562,6 +585,7 @@ TABLES = [
     if name not in {"verify", "capacity"}  # they compare and reckon, and publish nothing
 ]
 TABLES += ["cluster-spread", "cluster-echo", "cluster-peers"]  # further ones of bench-cluster
+TABLES += ["beyond-steps"]  # the second one of bench-beyond
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -1,0 +1,113 @@
+"""`python -m benchmarks.gates`: what each gate that a message passes costs, in microseconds.
+
+In this process alone: a gate costs less than what a server's figures vary by. Printed as JSON, by
+the name of what is on in the room; what passing costs where nothing is on is taken away.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.modes import Modes
+from greenroom.clock import Clock
+from greenroom.model.arn import Arn
+from greenroom.model.chat_token import Capability, ChatTokenClaims
+from greenroom.model.room import Room
+from greenroom.protocol.actions import SendMessage
+
+ARN = "arn:aws:ivschat:us-east-1:123456789012:room/abcdefghijkl"
+MESSAGES = 20_000
+NEW_EVERY = 0.05
+"""Seconds from one message to the next: modes look back less far than a user's last one."""
+
+OWN = {
+    "roles": "subscriber,vip",
+    "following-since": "2020-01-31T12:00:00Z",
+    "account-since": "2020-01-31T12:00:00Z",
+}
+TAGS: Mapping[str, Mapping[str, str]] = {
+    "writers": {"writers": "vip mod"},
+    "followerMinutes": {"follower-minutes": "10"},
+    "accountMinutes": {"account-minutes": "10"},
+    "slowModeSeconds": {"slow-mode-seconds": "5"},
+    "emojiOnly": {"emoji-only": "true"},
+    "duplicateSeconds": {"duplicate-seconds": "5"},
+}
+"""The tags of a room, by what is on in it."""
+
+Said = tuple[ChatTokenClaims, SendMessage]
+
+
+class _Passing:
+    """Time that goes on by `NEW_EVERY` with each message."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.clock = Clock(monotonic=lambda: self.passed)
+
+
+def costs() -> dict[str, float]:
+    """Return the microseconds that each mode costs a message that it lets pass."""
+    nothing = _cost({}, _said("hello there, how are you today?"))
+    return {
+        name: _cost(tags, _said("🔥🎉" if name == "emojiOnly" else "how are you today?")) - nothing
+        for name, tags in TAGS.items()
+    }
+
+
+def _said(content: str) -> Sequence[Said]:
+    return [(_claims(f"user-{number}"), SendMessage(content)) for number in range(1_000)]
+
+
+def _cost(tags: Mapping[str, str], said: Sequence[Said]) -> float:
+    clock = _Passing()
+    modes = Modes(SettingsInForce(clock.clock), clock.clock)
+    room = Room(
+        arn=Arn.parse(ARN),
+        tags={f"greenroom:{name}": value for name, value in tags.items()},
+        create_time=0,
+        update_time=0,
+    )
+    _measured(modes, clock, room, said, MESSAGES // 10)
+    return _measured(modes, clock, room, said, MESSAGES)
+
+
+def _measured(
+    modes: Modes, clock: _Passing, room: Room, said: Sequence[Said], messages: int
+) -> float:
+    """Have messages pass, each by the next user; return what one of them costs."""
+    rounds = range(messages // len(said))
+    began = time.thread_time()
+    for _ in rounds:
+        for claims, message in said:
+            clock.passed += NEW_EVERY
+            modes.passes(room, claims, message)
+            pace = modes.pace(room, claims, message.content)
+            if pace is not None:
+                pace.place("", "", clock.passed)
+    return (time.thread_time() - began) * 1e6 / messages
+
+
+def _claims(user: str) -> ChatTokenClaims:
+    return ChatTokenClaims(
+        token_id="",
+        room_arn=ARN,
+        user_id=user,
+        capabilities=(Capability.SEND_MESSAGE,),
+        attributes={},
+        token_expires=0,
+        session_expires=0,
+        own=OWN,
+    )
+
+
+def main(write: Callable[[str], object] = sys.stdout.write) -> None:
+    """Print what was measured."""
+    write(msgspec.json.encode(costs()).decode())
+
+
+if __name__ == "__main__":
+    main()
