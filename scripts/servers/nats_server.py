@@ -68,7 +68,7 @@ class NatsServer(ServerProcess):
         self.port, self.monitoring_port = free_port(), free_port()
         self.directory = directory
         self.program = program
-        self._clustered = routes is not None
+        self.routes = routes
         self.configuration = directory / "nats-server.conf"
         self.configuration.touch(mode=0o600)
         self.configuration.write_text(
@@ -88,7 +88,7 @@ class NatsServer(ServerProcess):
     def is_ready(self) -> bool:
         """Return whether clients are served, and in a cluster whether it has a leader and peers."""
         return self.monitored("healthz") == {"status": "ok"} and (
-            not self._clustered or self._has_leader()
+            self.routes is None or self._has_leader()
         )
 
     def monitored(self, path: str) -> object:
