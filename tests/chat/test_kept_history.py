@@ -87,7 +87,7 @@ class Life:
         waiting = self.history.prepare(room, wanted)
         if waiting is not None:
             await waiting
-        return self.history.find(room, SETTINGS, wanted, _sees, ())
+        return self.history.find(room, SETTINGS, wanted, _sees)
 
     async def recovered(self, since: str) -> list[str] | None:
         """Return what is recovered behind an id, or None."""

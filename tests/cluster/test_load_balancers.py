@@ -97,7 +97,7 @@ async def test_a_rolling_restart(
         for each in rooms:
             await each.leave()
     acknowledged = {each.id for sender in senders for each in sender.acknowledged}
-    shown = [[seen(text).id for text in viewer.texts] for viewer in viewers]
+    shown = [[seen(text).id for text in texts] for viewer in viewers for texts in viewer.shown]
     assert all(len(set(ids)) == len(ids) for ids in shown)
     assert acknowledged <= {each for ids in shown for each in ids}
     for crowd in crowds:

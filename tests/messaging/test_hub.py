@@ -256,6 +256,37 @@ async def test_a_joining_connection_misses_nothing(hub: Hub) -> None:
     assert late.log == [text_frame(b"after")]
 
 
+@pytest.mark.parametrize("view", [View.PLAIN, View.EVENTS])
+async def test_who_joins_is_not_shown_what_waits(hub: Hub, view: View) -> None:
+    """Another node may have shown it that over its former connection; nor is it counted for it."""
+    early = Listener(hub)
+    deliver(hub, b"waits")
+    late, later = Listener(hub, "bob", view=view), Listener(hub, "eve", view=view)
+    deliver(hub, b"new")
+    hub.receive(Arrival(HERE, 1, [Deliver(b"own", "SendMessage", Audience.SENDER, "bob")]))
+    latest, gone = Listener(hub, "tim"), Listener(hub, "zoe")
+    gone.leave()
+    await settle()
+    waits, new, own = (text_frame(each) for each in (b"waits", b"new", b"own"))
+    assert written(early) == waits + new
+    assert (written(late), written(later)) == (new + own, new)
+    assert (written(latest), written(gone)) == (b"", b"")
+    assert hub.fanout.deliveries["SendMessage"] == 4
+    assert hub.fanout.delivered_bytes == len(waits + 3 * new)
+    deliver(hub, b"next")
+    await settle()
+    assert {each.log[-1] for each in (early, late, later, latest)} == {text_frame(b"next")}
+
+
+async def test_who_joins_is_told_of_settings_that_wait(hub: Hub) -> None:
+    """What it was told when it joined may be older than they are."""
+    Listener(hub)
+    hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendMessage"), Deliver(b"s", "PinMessage")]))
+    late = Listener(hub)
+    await settle()
+    assert written(late) == text_frame(b"s")
+
+
 async def test_a_room_is_written_to_once_in_a_tick(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

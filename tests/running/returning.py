@@ -70,7 +70,10 @@ class Returning:
         self._crowd, self.room, self._user = crowd, room, user
         self.used: list[str] = []
         """The tokens that were accepted."""
-        self.texts: list[bytes] = []
+        self.shown: list[list[bytes]] = []
+        """What each connection was shown. A node that is a moment behind may show what another one
+        has shown: what holds is of one connection.
+        """
         self.away: list[float] = []
         """Seconds from the end of each connection until the next was open."""
         self.opened: list[float] = []
@@ -83,6 +86,11 @@ class Returning:
         """Attempts that were not answered with 101, by status; 0 is none."""
         self.viewer: Viewer | None = None
         self._heard = 0.0
+
+    @property
+    def texts(self) -> list[bytes]:
+        """What all connections were shown."""
+        return [text for texts in self.shown for text in texts]
 
     @property
     def is_here(self) -> bool:
@@ -110,6 +118,7 @@ class Returning:
     def _open(self, token: str, viewer: Viewer) -> None:
         self.used.append(token)
         self.viewer = viewer
+        self.shown.append([])
         self.opened.append(time.monotonic())
         if self.away:
             self.away[-1] = self.opened[-1] - self.ended[-1]
@@ -125,7 +134,7 @@ class Returning:
         if len(self.silence) < len(self.away):
             self.silence.append(now - self._heard)
         self._heard = now
-        self.texts.append(text)
+        self.shown[-1].append(text)
 
     def _end(self) -> None:
         self.ended.append(time.monotonic())

@@ -77,23 +77,21 @@ class History:
         newest = self._rooms.newest(room)
         return "" if newest is None else newest.id
 
-    def find(
-        self, room: str, settings: RoomSettings, wanted: Wanted, sees: Sees, to_come: Container[str]
-    ) -> Found:
-        """Return what somebody is to be shown first; the frames `to_come` are shown later."""
+    def find(self, room: str, settings: RoomSettings, wanted: Wanted, sees: Sees) -> Found:
+        """Return what somebody is to be shown first."""
         here = self._rooms.here(room)
         behind = None
         if wanted.since:
             window = self._window(settings)
             missed = _Missed(sees)
-            if missed.reach(window.of(here.envelopes, to_come), wanted.since) or (
+            if missed.reach(window.of(here.envelopes), wanted.since) or (
                 wanted.since == here.origin and not missed.is_too_much and not window.is_over
             ):
                 behind = missed
                 if not wanted.both or wanted.count <= missed.messages:
                     return Found(missed.in_order, more=False, recovered=True)
         window = self._window(settings)
-        kept = chain(window.of(here.envelopes, to_come), window.of(here.before, ()))
+        kept = chain(window.of(here.envelopes), window.of(here.before))
         frames, more = _messages(kept, wanted.count, sees)
         more = more or (here.more and not window.is_over)
         if behind is not None:
@@ -117,15 +115,9 @@ class _Window:
         """Return whether what is further back is not shown any more."""
         return not self._left
 
-    def of(
-        self, envelopes: Sequence[RoomEnvelope], to_come: Container[str]
-    ) -> Iterator[RoomEnvelope]:
-        """Give those that are not over and do not come later, the newest first."""
-        later = True
+    def of(self, envelopes: Sequence[RoomEnvelope]) -> Iterator[RoomEnvelope]:
+        """Give those that are not over, the newest first."""
         for envelope in reversed(envelopes):
-            if later and envelope.id in to_come:
-                continue
-            later = False
             if envelope.time_ns < self._since_ns:
                 self._left = 0
             if not self._left:

@@ -18,7 +18,9 @@
   follows until that is written.
 - Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
-- A connection sees every frame published after it joined, and perhaps those of the interval before.
+- A connection sees every frame that arrived after it joined, and none that waited by then: another
+  node may have shown it that over its former connection. Only events of what it is told when it
+  joins are shown all the same: what it was told may be older.
 - What is counted is counted once per flush, for all connections together.
 """
 
@@ -28,6 +30,7 @@ from functools import partial
 from time import perf_counter
 
 from greenroom.bus.base import Audience, Deliver, RoomEnvelope
+from greenroom.chat.history import NOT_REPLAYED
 from greenroom.chat.settings import OPERATION as SETTINGS
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.messaging.members import Members, Part, SealedPart
@@ -178,9 +181,10 @@ class Fanout:
         parts = room.divided(SLICE) if size else ()
         # Only those whose frames are in this flush: what comes meanwhile must not delay them.
         room.after_flush, room.actions = room.actions, []
-        if room.narrow:
+        if room.narrow or room.newcomers:
             parts = self._set_apart(room, parts)
         room.pending.clear()
+        room.newcomers.clear()
         room.narrow = False
         room.ending = self.ending
         # Who joins while the parts are written to is in none of them: "every frame published after
@@ -188,28 +192,30 @@ class Fanout:
         return _Write(room, parts, data)
 
     def _set_apart(self, room: Members, parts: tuple[AnyPart, ...]) -> tuple[AnyPart, ...]:
-        """Leave those who are addressed by name out of the parts, and write to them at the end.
+        """Leave out of the parts who is not shown what others are, and write to them at the end.
 
-        What they are shown is the others' with their own frames in between, in the room's order.
+        To those who are addressed by name what the others are shown with their own frames in
+        between, in the room's order; to those who came meanwhile what arrived since.
         """
         named = frozenset(
             envelope.user_id
             for envelope in room.pending
             if isinstance(envelope, Deliver) and envelope.audience in BY_NAME
         )
-        apart = room.of_users(named) if named else []
+        apart = dict.fromkeys(room.of_users(named) if named else (), 0) | room.newcomers
         if not apart:
             return parts
-        data: dict[tuple[str, View], bytes] = {}
+        data: dict[tuple[str | None, View, int], bytes] = {}
         tells: list[Callable[[], None]] = []
-        for each in apart:
-            key = each.user_id, each.view
+        for each, before in apart.items():
+            user_id = each.user_id if each.user_id in named else None
+            key = user_id, each.view, before
             if key not in data:
-                data[key] = _shown(room.pending, each.view, each.user_id)
+                data[key] = _shown(_new_to(room.pending, before), each.view, user_id)
             tells.append(partial(room.tell, each, data[key]))
         # Before what else has to wait: that may be the end of their connections.
         room.after_flush = tells + room.after_flush
-        return room.without(parts, apart)
+        return room.without(parts, tuple(apart))
 
     def _write(self, writes: list[_Write]) -> None:
         """Write to about a slice of connections, to the others after what else the loop has."""
@@ -288,11 +294,30 @@ class Fanout:
                 number = sum(room.number(view) for view in VIEWS[envelope.audience])
             deliveries[action] = deliveries.get(action, 0) + number
         self.delivered_bytes += size
+        if room.newcomers:
+            self._uncount(room)
         room.begun = perf_counter() if size else 0.0
+
+    def _uncount(self, room: Members) -> None:
+        """Take off what was counted for who came when it was there, and is not shown it."""
+        for connection, before in room.newcomers.items():
+            for envelope in room.pending[:before]:
+                payload = payload_for(envelope, connection.view)
+                if payload is not None and envelope.action not in NOT_REPLAYED:
+                    self.deliveries[envelope.action] -= 1
+                    self.delivered_bytes -= len(text_frame(payload))
 
     def _measure(self, room: Members) -> None:
         if room.begun:
             self._fanout_seconds.observe(perf_counter() - room.begun)
+
+
+def _new_to(envelopes: Sequence[RoomEnvelope], before: int) -> Sequence[RoomEnvelope]:
+    """Return what is shown to who came when so many of the envelopes were there."""
+    if not before:
+        return envelopes
+    told = [each for each in envelopes[:before] if each.action in NOT_REPLAYED]
+    return [*told, *envelopes[before:]]
 
 
 def _shown(envelopes: Sequence[RoomEnvelope], view: View, user_id: str | None = None) -> bytes:

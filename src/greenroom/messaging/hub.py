@@ -100,7 +100,7 @@ class Hub:
         return room is not None and room.writing
 
     def to_come(self, room_arn: str) -> frozenset[str]:
-        """Return the ids of what has arrived in a room, and who joins now is yet to be shown."""
+        """Return the ids of what has arrived in a room, and nobody was shown yet."""
         room = self._rooms.get(room_arn)
         if room is None or not room.pending:
             return _NOTHING

@@ -72,6 +72,7 @@ class Members:
         "flushed",
         "loop",
         "narrow",
+        "newcomers",
         "owner",
         "pace",
         "parts",
@@ -110,6 +111,8 @@ class Members:
         self.pending: list[RoomEnvelope] = []
         # Whether something of that is not the same for all.
         self.narrow = False
+        # Who came while it waited, and how much of it was there before.
+        self.newcomers: dict[Connection, int] = {}
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
         self.after_flush: list[Callable[[], None]] = []
@@ -127,6 +130,8 @@ class Members:
         """Take a connection in; `straight` is where its frames are written to."""
         self.connections[connection] = straight
         self.parts = None
+        if self.pending:
+            self.newcomers[connection] = len(self.pending)
         if connection.view:
             self.views[connection.view] += 1
         if self.users is not None:
@@ -143,6 +148,7 @@ class Members:
         if connection not in self.connections:
             return False
         del self.connections[connection]
+        self.newcomers.pop(connection, None)
         self.parts = None
         if connection.view:
             self.views -= Counter((connection.view,))

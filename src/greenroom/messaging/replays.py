@@ -62,24 +62,19 @@ class Replays:
         if waiting is not None:
             await waiting
 
-    def first(
-        self, session: Session, wishes: Wishes, room: Room, to_come: Collection[str]
-    ) -> tuple[bytes, Place | None]:
-        """Return the frames that somebody begins with, and his place if it is to be kept.
-
-        Those `to_come` are shown later.
-        """
+    def first(self, session: Session, wishes: Wishes, room: Room) -> tuple[bytes, Place | None]:
+        """Return the frames that somebody begins with, and his place if it is to be kept."""
         settings, claims = self._settings.in_force(room), session.claims
         place, wanted = None, Wanted(wishes.history, wishes.since)
         if settings.resume_seconds and settings.history_messages:
             left = self.resumes.take(claims.room_arn, claims.user_id)
-            place = Place(left or self._history.place(claims.room_arn, to_come), 0)
+            place = Place(left or self._history.place(claims.room_arn, ()), 0)
             place.seconds = settings.resume_seconds
             if left and not wishes.since:
                 wanted = Wanted(wishes.history, left, both=True)
         if not wanted.count and not wanted.since:
             return b"", place
-        return self._first(session, self._replay(session, wanted, settings, to_come)), place
+        return self._first(session, self._replay(session, wanted, settings)), place
 
     def place(self, room_arn: str, to_come: Collection[str]) -> str:
         """Return the place of who has been shown all but what is `to_come`."""
@@ -94,13 +89,11 @@ class Replays:
         )
         return text_frame(told) + made.data
 
-    def _replay(
-        self, session: Session, wanted: Wanted, settings: RoomSettings, to_come: Collection[str]
-    ) -> Replay:
+    def _replay(self, session: Session, wanted: Wanted, settings: RoomSettings) -> Replay:
         room, view = session.claims.room_arn, session.view
         fresh = int(self._clock.monotonic() / FRESH_SECONDS)
         newest = self._history.newest(room)
-        key = (room, newest, len(to_come), view, wanted, fresh, settings)
+        key = (room, newest, view, wanted, fresh, settings)
         made = self._made.get(key)
         if made is not None:
             return made
@@ -111,7 +104,7 @@ class Replays:
             shared = shared and envelope.audience not in BY_NAME
             return payload_for(envelope, view, user_id)
 
-        made = _joined(self._history.find(room, settings, wanted, sees, to_come))
+        made = _joined(self._history.find(room, settings, wanted, sees))
         if shared:
             self._keep(key, made)
         return made

@@ -174,8 +174,7 @@ class Upgrading(asyncio.Protocol):
         if viewers is not None:
             answer += self._welcome(session.claims, room, viewers)
         if room is not None:
-            to_come = self._edges.hub.to_come(session.claims.room_arn)
-            first, edge.place = self._upgrades.replays.first(session, wishes, room, to_come)
+            first, edge.place = self._upgrades.replays.first(session, wishes, room)
             answer += first
         edge.open(answer, self._early)
         if edge.place is not None:
