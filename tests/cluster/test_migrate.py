@@ -9,7 +9,6 @@ import random
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ import pytest
 
 from tests.running.buses import until
 from tests.running.cluster import Place, hear, nodes, recorded, say, status_of, viewers
+from tests.running.command import greenroom
 from tests.running.killed import killing
-from tests.running.service import STARTUP_SECONDS, Service, environment, running
+from tests.running.service import Service, environment, running
 
 KILLS = 6
 """How often a command is killed on its way, at steps that a seed draws."""
@@ -31,22 +31,8 @@ def migrate(
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command to its end; the database's password is in the environment."""
     bare, password = without_password(database) if database else ("", "")
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "greenroom",
-            "migrate",
-            *map(str, arguments),
-            *([bare] if bare else []),
-        ],
-        env=environment(PGPASSWORD=password, **variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=STARTUP_SECONDS,
-        check=False,
-    )
+    words = ("migrate", *arguments, *([bare] if bare else []))
+    return greenroom(*words, PGPASSWORD=password, **variables)
 
 
 def without_password(url: str) -> tuple[str, str]:

@@ -5,46 +5,35 @@ Covers: greenroom.cli.backup.command
 
 import contextlib
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.running import command
 from tests.running.killed import Killed, killing
-from tests.running.service import STARTUP_SECONDS, Service, environment, running
+from tests.running.service import Service, environment, running
 from tests.running.wire import WebSocket, api_of, token_line, upgrade_bytes
 
 STEPS = 40
 """More than a backup or a restore takes."""
 
 
-def greenroom(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end, with a umask that keeps nothing private by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "greenroom", *map(str, arguments)],
-        env=environment(**variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=STARTUP_SECONDS,
-        check=False,
-        umask=0,
-    )
+KEEPS_NOTHING_PRIVATE = 0
+"""A umask: what is private, the command has made so."""
 
 
 def done(*arguments: object, **variables: str) -> str:
     """Run a command that must work; return what it printed."""
-    ended = greenroom(*arguments, **variables)
+    ended = command.ended(arguments, variables, umask=KEEPS_NOTHING_PRIVATE)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
 
 def refusal(*arguments: object, **variables: str) -> tuple[int, str]:
     """Run a command that must be refused in one line; return its exit code and the line."""
-    ended = greenroom(*arguments, **variables)
+    ended = command.ended(arguments, variables, umask=KEEPS_NOTHING_PRIVATE)
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     return ended.returncode, ended.stderr
 

@@ -1,15 +1,14 @@
 """A room is deleted under its viewers, who stay: what ends connections reaches them yet."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.running.service import Service, environment, running
-from tests.running.wire import PATIENCE, Api, WebSocket, api_of
+from tests.running.command import greenroom
+from tests.running.service import Service, running
+from tests.running.wire import Api, WebSocket, api_of
 
 
 @pytest.fixture
@@ -28,16 +27,10 @@ def api(service: Service) -> Iterator[Api]:
 
 def admin(service: Service, *words: str) -> str:
     """Return what `greenroom admin` prints, with the root's key."""
-    done = subprocess.run(
-        [sys.executable, "-m", "greenroom", "admin", *words, "--endpoint-url", service.api_url],
-        env=environment(
-            AWS_ACCESS_KEY_ID=service.ready["access_key_id"],
-            AWS_SECRET_ACCESS_KEY=service.ready["secret_access_key"],
-        ),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
+    done = greenroom(
+        *("admin", *words, "--endpoint-url", service.api_url),
+        AWS_ACCESS_KEY_ID=service.ready["access_key_id"],
+        AWS_SECRET_ACCESS_KEY=service.ready["secret_access_key"],
     )
     assert done.returncode == 0, done
     return done.stdout

@@ -5,7 +5,6 @@ import functools
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from greenroom.cli.exit_codes import ExitCode
+from tests.running.command import greenroom
 from tests.running.said import until
-from tests.running.service import Service, environment, running, start
-from tests.running.wire import PATIENCE, WebSocket
+from tests.running.service import Service, running, start
+from tests.running.wire import WebSocket
 
 FILE = """
 [users.anna]
@@ -76,14 +76,7 @@ def code_of(call: Callable[[], object]) -> str:
 
 def serve_fails(data_dir: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a service that is expected not to start."""
-    return subprocess.run(
-        [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir", str(data_dir)],
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return greenroom("serve", "--port", "0", "--data-dir", data_dir, **variables)
 
 
 def test_users_survive_kill_9(tmp_path: Path) -> None:
@@ -254,21 +247,13 @@ def test_suspension_reaches_open_connections(tmp_path: Path) -> None:
 
 def command(service: Service, *words: str, code: int = 0, **variables: str) -> str:
     """Return what `greenroom admin` prints, with the root's key unless another is given."""
-    done = subprocess.run(
-        [sys.executable, "-m", "greenroom", "admin", *words],
-        env=environment(
-            **{
-                "AWS_ENDPOINT_URL": service.api_url,
-                "AWS_ACCESS_KEY_ID": service.ready["access_key_id"],
-                "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"],
-                **variables,
-            }
-        ),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    given = {
+        "AWS_ENDPOINT_URL": service.api_url,
+        "AWS_ACCESS_KEY_ID": service.ready["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"],
+        **variables,
+    }
+    done = greenroom("admin", *words, **given)
     assert done.returncode == code, done
     return done.stdout + done.stderr
 

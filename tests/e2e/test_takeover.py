@@ -16,6 +16,7 @@ import pytest
 
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.entrance.takeover_channel import NAME
+from tests.running.command import greenroom
 from tests.running.said import entries, until
 from tests.running.service import Service, environment, running, take_over
 from tests.running.wire import PATIENCE, PING, Peer, WebSocket, api_of, token_line, upgrade_bytes
@@ -78,15 +79,9 @@ def half_a_successor(service: Service, step: str) -> Iterator["subprocess.Popen[
 def refused(service: Service, *options: str, **variables: str) -> tuple[int, str]:
     """Return the exit code of a takeover that must fail, and what it says."""
     data_dir = Path(service.ready["data_dir"])
-    command = [sys.executable, "-m", "greenroom", "serve", "--takeover", "--data-dir"]
-    ended = subprocess.run(
-        [*command, str(data_dir), "--port", service.api_url.rpartition(":")[2], *options],
-        env=environment(**JSON, **variables),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    port = service.api_url.rpartition(":")[2]
+    words = ("serve", "--takeover", "--data-dir", data_dir, "--port", port, *options)
+    ended = greenroom(*words, **JSON, **variables)
     assert "Traceback" not in ended.stderr
     return ended.returncode, ended.stderr
 

@@ -8,8 +8,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -27,8 +25,9 @@ from websockets.typing import Subprotocol
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.entrance.dev_certificate import CERTIFICATE_NAME, KEY_NAME, dev_certificate
+from tests.running.command import greenroom
 from tests.running.said import until
-from tests.running.service import Service, environment, running
+from tests.running.service import Service, running
 from tests.running.wire import PATIENCE
 
 
@@ -340,15 +339,8 @@ async def test_certificates_change_while_it_serves(tmp_path: Path) -> None:
 
 def refused(tmp_path: Path, *options: str, **variables: str) -> str:
     """Return the one line of a start that is refused."""
-    command = ["greenroom", "serve", "--port", "0", "--data-dir", str(tmp_path / "data"), *options]
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env=environment(**variables),
-        check=False,
-    )
+    words = ("serve", "--port", "0", "--data-dir", tmp_path / "data", *options)
+    done = greenroom(*words, **variables)
     assert done.returncode == 2, done
     (line,) = done.stderr.strip().splitlines()
     return line

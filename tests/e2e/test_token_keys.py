@@ -6,18 +6,17 @@ Covers: greenroom.control.greenroom.token_keys
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.running.command import greenroom
 from tests.running.said import ends
-from tests.running.service import Service, environment, running, start
+from tests.running.service import Service, running, start
 from tests.running.wire import (
     CLOSE,
-    PATIENCE,
     Answer,
     Api,
     Peer,
@@ -50,9 +49,6 @@ def api(service: Service) -> Iterator[Api]:
         yield api
 
 
-_COMMAND = (sys.executable, "-m", "greenroom", "admin", "token-keys")
-
-
 def command(
     service: Service, *words: str, code: int = 0, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
@@ -61,14 +57,8 @@ def command(
         "AWS_ACCESS_KEY_ID": service.ready["access_key_id"],
         "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"],
     }
-    done = subprocess.run(
-        [*_COMMAND, words[0], "--endpoint-url", service.api_url, *words[1:]],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env=environment(**(keys | variables)),
-        check=False,
-    )
+    to = ("--endpoint-url", service.api_url)
+    done = greenroom("admin", "token-keys", words[0], *to, *words[1:], **(keys | variables))
     assert done.returncode == code, done
     return done
 

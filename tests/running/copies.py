@@ -112,10 +112,13 @@ class Copies:
         environment: Mapping[str, str],
         streams: Sequence[int],
         kept: Sequence[int] = (),
+        directory: Path | None = None,
+        umask: int = -1,
     ) -> Copy:
         """Start `greenroom` with its three standard streams and the descriptors that it keeps."""
         limits = [resource.getrlimit(each) for each in LIMITS]
-        wish = Wish(arguments, environment, str(Path.cwd()), [0, 1, 2, *kept], limits)
+        place = str(directory or Path.cwd())
+        wish = Wish(arguments, environment, place, [0, 1, 2, *kept], limits, umask)
         with self._one_at_a_time, _adopting():
             if self._asking is None:
                 self._asking = self._started()

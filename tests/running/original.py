@@ -18,6 +18,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 IMPORTED = (
+    "greenroom.cli.admin.command",
+    "greenroom.cli.backup.command",
+    "greenroom.cli.config",
     "greenroom.cli.main",
     "greenroom.cli.serve",
     "greenroom.server.cluster",
@@ -25,7 +28,7 @@ IMPORTED = (
     "greenroom.storage.sqlite.store",
     "uvloop",
 )
-"""Modules that services import, and that import what else those need."""
+"""Modules that import what services need, and what commands do that tests run often."""
 
 LIMITS = [getattr(resource, name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")]
 """What a process hands down to those that it starts."""
@@ -47,6 +50,8 @@ class Wish(msgspec.Struct):
     """The numbers that those of the message have in the copy."""
     limits: Sequence[tuple[int, int]]
     """Of `LIMITS`."""
+    umask: int
+    """Negative: that of this process."""
 
 
 def main(number: int) -> None:
@@ -96,6 +101,8 @@ def _become(wish: Wish, descriptors: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(wish.environment)
     time.tzset()
+    if wish.umask >= 0:
+        os.umask(wish.umask)
     os.chdir(wish.directory)
     # As with `python -m`.
     sys.path[0] = wish.directory

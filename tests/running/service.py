@@ -120,7 +120,8 @@ def environment(**variables: str) -> dict[str, str]:
     return {**found, "PYTHONPATH": os.pathsep.join(path), "PYTHONPYCACHEPREFIX": str(COMPILED)}
 
 
-_COPIES = Copies(environment())
+COPIES = Copies(environment())
+"""What starts `greenroom` for tests that are not about its first steps."""
 
 
 def start(data_dir: Path, *options: str, **variables: str) -> Service:
@@ -160,10 +161,10 @@ def _process(
     program: Sequence[str], given: Mapping[str, str], output: int, descriptors: Sequence[int]
 ) -> Process:
     """Start a Python program: as a copy, where that is the same."""
-    if tuple(program[:2]) == MODULE and _COPIES.are_as_started(given):
+    if tuple(program[:2]) == MODULE and COPIES.are_as_started(given):
         with Path(os.devnull).open("rb") as nothing:
             streams = (nothing.fileno(), output, output)
-            return _COPIES.make(program[2:], given, streams, descriptors)
+            return COPIES.make(program[2:], given, streams, descriptors)
     return subprocess.Popen(
         [sys.executable, *program],
         stdin=subprocess.DEVNULL,
