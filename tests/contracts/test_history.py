@@ -11,7 +11,7 @@ import pytest
 
 from greenroom.model.kept_frame import KeptFrame
 from greenroom.storage.base import StorageUnavailable, Store
-from greenroom.storage.history import Kept, Query, Shown, StoredFrame
+from greenroom.storage.history import Extent, Kept, Newest, Query, Shown, StoredFrame
 from greenroom.storage.journal import StreamPosition
 from tests.contracts.shared import SharedStore
 from tests.stand_ins.values import new_account
@@ -52,7 +52,7 @@ async def test_what_was_kept_comes_back(store: Store) -> None:
     assert [each.number for each in found.frames] == [1, 2, 3]
     assert ids((await store.history.newest(room, 2)).frames) == ["b", "c"]
     assert ids((await store.history.newest(other, 9)).frames) == ["z"]
-    assert (await store.history.newest("nobody's", 9)).frames == ()
+    assert await store.history.newest("nobody's", 9) == Newest()
     assert await store.history.number(room, "c") == 3
     assert await store.history.number(room, "\x00") == 0
     assert await store.history.number(room, "z") == await store.history.number("none", "a") == 0
@@ -117,6 +117,18 @@ async def test_what_a_stream_has_shown(shared: SharedStore) -> None:
     assert await shared.history.is_whole(room, 6)
 
 
+async def test_a_stream_that_was_ended_behind_one_frame(shared: SharedStore) -> None:
+    """What is shown next begins, and nothing behind it."""
+    room = room_of()
+    first, second = (StreamPosition("s", number, number) for number in (1, 2))
+    append = shared.journal.append_from
+    assert await append(3, None, first, [], Shown([Kept(room, frame("a"))], [room]))
+    shown = Shown([Kept(room, frame("b")), Kept(room, frame("c"))])
+    assert await append(3, first, second, [], shown)
+    found = await shared.history.newest(room, 9)
+    assert [each.begins for each in found.frames] == [False, True, False]
+
+
 async def test_what_is_deleted(store: Store) -> None:
     """It is told apart in its room, and left out where only messages are asked for."""
     room, other = room_of(), room_of()
@@ -168,7 +180,7 @@ async def test_what_is_removed(store: Store) -> None:
     assert ids((await store.history.newest(room, 9)).frames) == ["m5", "m6"]
     assert await store.history.trim(room, 100, 0) == 2
     (extent,) = await store.history.extents(room[:-1], 1)
-    assert (extent.room, extent.oldest, extent.newest) == (room, 7, 6)
+    assert extent == Extent(room, oldest=7, newest=6, oldest_ns=0)
     await said(store, room, frame("m7"))
     assert (await store.history.newest(room, 9)).frames[0].number == 7
     assert await store.history.extents(room, 1) != [extent]
@@ -182,9 +194,13 @@ async def test_closed(store: Store) -> None:
     """A store that was closed says so, whatever is asked for."""
     await store.close()
     calls = (
+        store.history.resume(),
+        store.history.append([Kept("room", frame("a"))]),
+        store.history.settle(["room"]),
         store.history.newest("room", 9),
         store.history.messages("room", Query(), 9),
         store.history.number("room", "a"),
+        store.history.is_whole("room", 0),
         store.history.extents("", 9),
         store.history.trim("room", 1, 1),
         store.history.forget("room"),

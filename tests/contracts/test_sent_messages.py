@@ -7,6 +7,7 @@ Covers: greenroom.model.sent_message, greenroom.storage.memory.sent_messages,
 
 import asyncio
 import itertools
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -14,8 +15,12 @@ import msgspec
 
 from greenroom.model.sent_message import KEPT_MS, PENDING_MS, SentMessage
 from greenroom.storage.base import Store
+from greenroom.storage.memory.opened import Opened
+from greenroom.storage.memory.sent_messages import MemorySentMessages
 from greenroom.storage.postgres.sent_messages import PostgresSentMessages
 from greenroom.storage.rules import PRUNE_EVERY
+from greenroom.storage.sqlite.sent_messages import SqliteSentMessages
+from tests.stand_ins.hasty_store import hasty_store
 from tests.stand_ins.values import NOW
 
 _keys = itertools.count()
@@ -78,6 +83,38 @@ def test_for_how_long_it_is_waited_for() -> None:
     assert pending.is_pending(NOW + PENDING_MS - 1)
     assert not pending.is_pending(NOW + PENDING_MS)
     assert not settled(pending).is_pending(NOW)
+
+
+async def test_what_is_over_goes_with_a_later_one() -> None:
+    """In memory at once, and nothing that still counts."""
+    messages = MemorySentMessages(Opened())
+    for number in range(5):
+        assert await messages.claim(sent(at=NOW + number)) is None
+    assert await messages.claim(sent(at=NOW + KEPT_MS + 2)) is None
+    assert [each.asked_at - NOW for each in messages._kept.values()] == [3, 4, KEPT_MS + 2]
+
+
+async def test_what_is_over_is_removed_in_sqlite(tmp_path: Path) -> None:
+    """Now and then, with a later one."""
+    store = await hasty_store(tmp_path)
+    claim = store.sent_messages.claim
+    await asyncio.gather(*(claim(sent()) for _ in range(PRUNE_EVERY // 2)))
+    later = NOW + KEPT_MS
+    await asyncio.gather(*(claim(sent(at=later)) for _ in range(PRUNE_EVERY // 2)))
+    count = "SELECT count(*), min(asked_at) FROM sent_messages"
+    found = await store._worker.read(lambda connection: connection.execute(count).fetchone())
+    assert found == (PRUNE_EVERY // 2, later)
+    await store.close()
+
+
+async def test_how_often_sqlite_removes_what_is_over() -> None:
+    """At each so many additions, up to twice as many."""
+    worker: Any = Mock(write=AsyncMock(return_value=None))
+    messages = SqliteSentMessages(worker)
+    for _ in range(2 * PRUNE_EVERY):
+        await messages.claim(sent())
+    removed = [each.args[2] for each in worker.write.mock_calls]
+    assert removed == [*[0] * (PRUNE_EVERY - 1), 2 * PRUNE_EVERY] * 2
 
 
 async def test_what_is_over_is_swept_now_and_then() -> None:

@@ -8,12 +8,16 @@ import asyncio
 import pytest
 
 from greenroom.model.logging_configuration import (
+    LoggingConfigurationChange,
     LoggingConfigurationState,
 )
+from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room import (
     Room,
     RoomChange,
 )
+from greenroom.model.room_settings import SettingsChange
+from greenroom.model.sent_message import SentMessage
 from greenroom.storage.base import StorageUnavailable, Store
 from tests.contracts.room_walks import EVERY, arns, listed
 from tests.stand_ins.redeeming import redeem
@@ -42,14 +46,26 @@ class TestEnd:
         await store.close()
         await store.close()
         configuration = a_configuration()
+        sent = SentMessage(key="k", fingerprint="f", message_id="m", asked_at=NOW)
+        entry = Restriction(
+            account=ACCOUNT, scope=ACCOUNT, user_id="u", kind=Kind.MUTE, by="b", at=NOW
+        )
         for call in (
             store.rooms.create(a_room(), PLENTY),
             store.rooms.get(room.arn),
             store.rooms.update(room.arn, RoomChange(), NOW),
             store.rooms.delete(room.arn),
+            store.rooms.set(room.arn, SettingsChange({}, (), NOW)),
             store.rooms.page(ACCOUNT, REGION, EVERY, 5),
+            store.rooms.regions_in_use(),
             store.logging_configurations.create(configuration, PLENTY),
             store.logging_configurations.get(configuration.arn),
+            store.logging_configurations.update(
+                configuration.arn, LoggingConfigurationChange(), State.UPDATING, NOW
+            ),
+            store.logging_configurations.move(
+                configuration.arn, State.UPDATING, State.ACTIVE, NOW
+            ),
             store.logging_configurations.begin_delete(configuration.arn, NOW),
             store.logging_configurations.finish_delete(configuration.arn),
             store.logging_configurations.page(ACCOUNT, REGION, 5),
@@ -58,6 +74,16 @@ class TestEnd:
             store.tags.add(room.arn, {}, 50),
             store.tags.remove(room.arn, ()),
             redeem(store, "t", NOW, NOW),
+            store.token_uses.redeem([], NOW),
+            store.restrictions.add(entry, PLENTY),
+            store.restrictions.since(ACCOUNT, 0),
+            store.restrictions.accounts(),
+            store.restrictions.page(ACCOUNT, "", "", 0, 9),
+            store.restrictions.prune(NOW),
+            store.sent_messages.claim(sent),
+            store.sent_messages.settle(sent),
+            store.sent_messages.release(sent),
+            store.secrets.get("s"),
             store.secrets.replace("s", b"", b""),
             store.secrets.keep("s", b""),
             store.check_writable(),
