@@ -63,9 +63,7 @@ class TestEnd:
             store.logging_configurations.update(
                 configuration.arn, LoggingConfigurationChange(), State.UPDATING, NOW
             ),
-            store.logging_configurations.move(
-                configuration.arn, State.UPDATING, State.ACTIVE, NOW
-            ),
+            store.logging_configurations.move(configuration.arn, State.UPDATING, State.ACTIVE, NOW),
             store.logging_configurations.begin_delete(configuration.arn, NOW),
             store.logging_configurations.finish_delete(configuration.arn),
             store.logging_configurations.page(ACCOUNT, REGION, 5),
