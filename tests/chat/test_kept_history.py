@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from unittest import mock
 
 import pytest
 
@@ -278,6 +279,36 @@ async def test_a_store_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await first.recovered("b") is None
         assert await first.recovered("e") == ["f", "g"]
         assert first.kept.waiting_bytes == 0
+
+
+async def test_a_store_that_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it did not take waits on, and nobody is told that it is kept."""
+    async with life() as now:
+        with monkeypatch.context() as patch:
+            patch.setattr(kept_history, "WAITED_SECONDS", 0.01)
+            patch.setattr(now.store, "append", mock.AsyncMock(side_effect=ValueError))
+            now.say("a")
+            with pytest.raises(StorageUnavailable, match="not kept yet"):
+                await now.kept.appended()
+            assert now.kept.waiting_bytes == kept_history.EACH_BYTES + 1
+        await now.kept.appended()
+        assert now.kept.waiting_bytes == 0
+        assert [each.id for each in (await now.store.newest(ROOM, 9)).in_order] == ["a"]
+
+
+async def test_how_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing at the bound; behind it a tenth of what waits, and one more, the oldest first."""
+    monkeypatch.setattr(kept_history, "MOST_BYTES", 19 * (kept_history.EACH_BYTES + 1))
+    async with life() as now:
+        now.say(*"abcdefghijklmnopqrs")
+        assert now.kept.dropped == 0
+        now.say("t")
+        assert now.kept.dropped == 3
+        assert now.kept.waiting_bytes == 17 * (kept_history.EACH_BYTES + 1)
+        await now.kept.appended()
+        found = (await now.store.newest(ROOM, 99)).frames
+        assert [each.frame.id for each in found] == [*"defghijklmnopqrst"]
+        assert [each.frame.id for each in found if each.begins] == ["d"]
 
 
 async def test_a_store_that_cannot_be_read() -> None:

@@ -163,6 +163,26 @@ async def test_the_user_is_told_before_he_meets_it() -> None:
             assert took(scene.bob[1]) == took(scene.eve[1]) == []
 
 
+async def test_what_the_user_is_told() -> None:
+    """Of what, until when and why; and of its end; nothing else."""
+    async with stage() as made:
+        scene = await Scene(made).begin()
+        _, told = await connected(made, "bob", "/?events=on", **VIEWER)
+        lift = {"Action": "greenroom:LIFT", "UserId": "bob", "Kind": "MUTE"}
+        until = {"Until": "2023-11-14T22:14:20Z"}
+        for frame, attributes in (
+            (restrict("MUTE"), {"Restriction": "MUTE"}),
+            (
+                restrict("MUTE", DurationSeconds=60, Reason="spam"),
+                {"Restriction": "MUTE", **until, "Reason": "spam"},
+            ),
+            (lift, {"Restriction": "", "Lifted": "MUTE"}),
+        ):
+            took(told)
+            await do(*scene.ann, frame)
+            assert [each["Attributes"] for each in took(told)] == [attributes]
+
+
 async def test_moderators_are_for_the_api() -> None:
     """One in the room cannot restrict another one there."""
     async with stage() as made:

@@ -101,8 +101,6 @@ class Chat:
         self.when_deleted: Callable[[Room, Collection[str]], Awaitable[None]] | None = None
         """Is told of messages that were deleted, when everybody has been."""
         self.requests = dict.fromkeys(OPERATIONS, 0)
-        self.own_events: dict[str, int] = {}
-        """The service's own events that were published, by what they come from."""
 
     @property
     def restricted_users(self) -> int:
@@ -459,8 +457,9 @@ class Chat:
         )
 
     def _count(self, action: str) -> None:
-        counts = self.requests if action in self.requests else self.own_events
-        counts[action] = counts.get(action, 0) + 1
+        # The service's own events are no requests of IVS Chat's: they are not counted.
+        if action in self.requests:
+            self.requests[action] += 1
 
     async def _outcome(
         self, action: str, room_arn: str, published: Awaitable[object], charged: Arn | None

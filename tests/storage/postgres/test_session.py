@@ -1,8 +1,10 @@
 """Texts that PostgreSQL cannot keep as they are, and what holds on each connection."""
 
+import asyncio
+
 import pytest
 
-from greenroom.storage.postgres.session import Waits, connect, escaped, unescaped
+from greenroom.storage.postgres.session import ReadOnlyServer, Waits, connect, escaped, unescaped
 from scripts.servers.postgresql import PostgreSQL
 
 TEXTS = [
@@ -63,6 +65,21 @@ async def test_a_stronger_durability_stays(database: str, postgresql_newest: Pos
     postgresql_newest.sql(f"ALTER DATABASE {name} SET synchronous_commit = remote_apply")
     connection = await connect(database, None, Waits())
     assert await connection.fetchval("SHOW synchronous_commit") == "remote_apply"
+    await connection.close()
+
+
+async def test_a_server_that_takes_no_writes(database: str, postgresql_newest: PostgreSQL) -> None:
+    """It is refused, and no connection stays there."""
+    name = database.rpartition("/")[2]
+    postgresql_newest.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(ReadOnlyServer):
+        await connect(database, None, Waits())
+    postgresql_newest.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    connection = await connect(database, None, Waits())
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    async with asyncio.timeout(5):
+        while await connection.fetchval(others) > 1:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
     await connection.close()
 
 

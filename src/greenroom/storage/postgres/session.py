@@ -91,8 +91,8 @@ def _wanted_server(url: str) -> SessionAttribute | None:
 
 
 async def _prepare(connection: Connection, waits: Waits) -> None:
-    prepared = await connection.fetchrow(_PREPARE, f"{2_000 * waits.statement:.0f}ms")
-    if prepared is None or prepared["read_only"]:
+    (prepared,) = await connection.fetch(_PREPARE, f"{2_000 * waits.statement:.0f}ms")
+    if prepared["read_only"]:
         raise ReadOnlyServer
     await connection.set_type_codec(
         "text", schema="pg_catalog", encoder=escaped, decoder=unescaped, format="text"
