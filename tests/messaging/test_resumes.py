@@ -129,7 +129,10 @@ def test_two_devices() -> None:
     assert places.take("other", "bob") == places.take("room", "eve") == ""
     assert [places.take("room", "bob") for _ in range(3)] == ["older", "older", ""]
     places.leave("room", "bob", Place("here", 60))
-    time.advance(61)
+    time.advance(60)
+    assert places.take("room", "bob") == "here"
+    places.leave("room", "bob", Place("here", 60))
+    time.advance(60.001)
     assert places.take("room", "bob") == ""
     assert not places
 

@@ -1,6 +1,6 @@
 """Which users are in a room, as those are told who asked for events, and who asks.
 
-Covers: greenroom.messaging.present_users, greenroom.chat.recent_names
+Covers: greenroom.messaging.present_users
 """
 
 import json
