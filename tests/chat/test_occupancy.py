@@ -54,6 +54,31 @@ def test_who_left_counts_until_the_grace_is_over() -> None:
     assert counts.page("", None, 9) == []
 
 
+def test_a_version_is_never_had_twice() -> None:
+    """Each user who comes or goes makes another one, in whichever room; a second connection none.
+
+    A room that nobody has been in has 0, and so has one that is forgotten.
+    """
+    _, counts = made()
+    assert counts.version("arn:one") == 0
+    seen: list[int] = []
+    for room, user, number in (
+        ("arn:one", "alice", 1),
+        ("arn:two", "alice", 1),
+        ("arn:one", "bob", 1),
+        ("arn:one", "alice", -1),
+        ("arn:two", "alice", -1),
+        ("arn:one", "alice", 1),
+    ):
+        counts.change(room, user, number)
+        seen.append(counts.version(room))
+    assert sorted(set(seen)) == seen
+    assert seen[0] > 0
+    for number in (1, -1, 0):
+        counts.change("arn:one", "bob", number)
+    assert counts.version("arn:one") == seen[-1]
+
+
 def test_rooms_are_listed_from_a_place_on() -> None:
     """Most users first, then most connections, then the name; of those whose names begin so."""
     _, counts = made()

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.chat.announcements import Announcement, News
-from greenroom.chat.occupancy import Occupancies
+from greenroom.chat.occupancy import Occupancies, Occupancy
 from greenroom.chat.others import SILENT_SECONDS, Others, RoomThere, owner_of
 from greenroom.clock import Clock
 from tests.stand_ins.values import room_arn
@@ -118,6 +118,23 @@ def test_nodes_are_added_up(heard: Heard) -> None:
     assert (heard.counts(), len(others)) == ((2, 1), 1)
     assert (others.connections_of(OWNER), others.connections_of(OTHER_OWNER)) == (2, 1)
     assert others.connections_of_user(ROOM, 1) == 1
+
+
+def test_bots_are_among_a_rooms_connections_and_not_among_its_users(heard: Heard) -> None:
+    """Also when their node is forgotten, and of one user who is both."""
+    there = News(ROOM, 5, 0, {1: 3, 2: 2}, {1: 1, 2: 2})
+    heard.hear(1, there, whole=True, node="one")
+    heard.hear(1, News(ROOM, 1, 0, {1: 1}), whole=True, node="two")
+    occupancies = heard.others._occupancies
+    assert heard.counts() == (6, 0)
+    assert occupancies.of(ROOM) == Occupancy(3, 1)
+    heard.hear(2, News(ROOM, 4, 0, {2: -1}, {2: -1}), node="one")
+    assert heard.others._nodes["one"].rooms[ROOM].bots == {1: 1, 2: 1}
+    assert occupancies.of(ROOM) == Occupancy(3, 1)
+    heard.others.forget("one")
+    assert occupancies.of(ROOM) == Occupancy(1, 1)
+    heard.others.forget("two")
+    assert occupancies.of(ROOM) == Occupancy(0, 0)
 
 
 def test_a_room_that_is_empty_there_is_kept_no_more(heard: Heard) -> None:
