@@ -106,6 +106,7 @@ async def test_an_upgrade_at_the_bounds(limits: HeadLimits, upgrades: bool) -> N
             first_bytes.data_received(sized(600))
         assert making.called is not upgrades
         assert isinstance(transport.protocol, Upgrading) is upgrades
+        await settle()
         transport.protocol.connection_lost(None)
 
 

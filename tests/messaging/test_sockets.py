@@ -67,7 +67,7 @@ def test_the_way_past_a_transport() -> None:
         assert straight_way(made) is NO_SOCKET
         made.socket = mine
         straight = straight_way(made)
-        assert isinstance(straight, socket.socket)
+        assert isinstance(straight, socket.SocketType)
         assert straight.detach() == mine.fileno()
         encrypting = TlsTransport(mock.Mock(), asyncio.Protocol(), lambda why: None)
         assert straight_way(encrypting) is encrypting

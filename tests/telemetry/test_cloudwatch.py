@@ -74,7 +74,7 @@ async def test_names_and_dimensions(access: AwsAccess, namespace: str) -> None:
     metrics.response_validation_errors.labels("arn:aws:lambda:x").inc()
     metrics.log_destination_errors.labels("arn:aws:ivschat:x").inc(2)
     metrics.log_destination_access_denied_errors.labels("arn:aws:ivschat:x").inc()
-    metrics.connects.inc(9)
+    metrics.write_stalls.inc(9)
     with capture_logs() as logs:
         await publisher.publish()
     assert logs == []

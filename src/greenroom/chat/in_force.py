@@ -39,6 +39,12 @@ class SettingsInForce:
                 return effective.settings
         return self._learn(room_arn, room)
 
+    def of_room(self, room: Room) -> RoomSettings:
+        """Return the same of a room whose ARN is not at hand as text."""
+        if not room.tags and not room.overrides.values:
+            return DEFAULTS
+        return self.of(str(room.arn), room)
+
     def history(self, room: Room) -> History:
         """Return whether a room keeps what it is shown."""
         if not room.tags and not room.overrides.values:

@@ -70,7 +70,7 @@ class Settings:
 
     def in_force(self, room: Room) -> RoomSettings:
         """Return what holds in a room."""
-        return self._chat.settings.of(str(room.arn), room)
+        return self._chat.settings.of_room(room)
 
     def has_commands(self, room_arn: str) -> bool | None:
         """Return whether moderators type commands in a room; None while it is not known here."""

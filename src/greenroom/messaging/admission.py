@@ -31,8 +31,7 @@ from greenroom.tokens.key_ring import (
     KeyRing,
     TokenForeign,
     TokenMalformed,
-    TokenRejected,
-    open_claims,
+    open_claims_and_key,
 )
 
 Prepare = Callable[[ChatTokenClaims], Awaitable[None]]
@@ -70,19 +69,23 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     admitting_of: dict[tuple[str, str], int] = {}
     """The same by room and user, and by room with an empty user."""
 
-    async def admit(self, token: str, prepare: Prepare = _prepare_nothing) -> ChatTokenClaims:
-        """Return what the token says, and use it up; `prepare` has a place and the room followed.
+    async def admit(
+        self, token: str, prepare: Prepare = _prepare_nothing
+    ) -> tuple[ChatTokenClaims, str]:
+        """Use a token up; return what it says, and the id of its key.
+
+        `prepare` has a place and the room followed.
 
         Raises:
             HandshakeRefused: with the status and the reason.
         """
-        claims = self._open(token)
+        claims, key_id = self._open(token)
         try:
             await self._use_up(claims, prepare)
         except HandshakeRefused as refused:
             refused.room = claims.room_arn
             raise
-        return claims
+        return claims, key_id
 
     async def _use_up(self, claims: ChatTokenClaims, prepare: Prepare) -> None:
         if self.clock.now_ms() >= claims.token_expires:
@@ -124,20 +127,18 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
         if self.restrictions.ban(room, user_id) is not None:
             raise Refusal.BANNED.error()
 
-    def key_id(self, token: str) -> str:
-        """Return which key sealed an admitted token.
+    def check_key(self, key_id: str) -> None:
+        """Ask once more for the key that sealed an admitted token.
 
         Raises:
-            HandshakeRefused: the key was killed meanwhile.
+            HandshakeRefused: it was killed meanwhile.
         """
-        try:
-            return self.ring.key_id(token)
-        except TokenRejected:
-            raise Refusal.TOKEN_FOREIGN.error() from None
+        if key_id not in self.ring:
+            raise Refusal.TOKEN_FOREIGN.error()
 
-    def _open(self, token: str) -> ChatTokenClaims:
+    def _open(self, token: str) -> tuple[ChatTokenClaims, str]:
         try:
-            return open_claims(self.ring, token)
+            return open_claims_and_key(self.ring, token)
         except TokenMalformed:
             raise Refusal.TOKEN_MALFORMED.error() from None
         except TokenForeign:

@@ -115,7 +115,7 @@ class Edge(asyncio.Protocol):
         # Once the client sees the 101, it misses nothing: both happen before anything else can.
         way = self._straight()
         self._services.enter(self, way)
-        if isinstance(way, socket.socket):
+        if isinstance(way, socket.SocketType):
             write_all((self,), (way,), answer)
         else:
             self._transport.write(answer)
@@ -422,7 +422,7 @@ class Edge(asyncio.Protocol):
             self._leave(DisconnectReason.PEER_LOST)
         self._state = State.CLOSED
         self._decoder = None
-        if isinstance(self._way, socket.socket):
+        if isinstance(self._way, socket.SocketType):
             # The transport closes the descriptor.
             self._way.detach()
         self._services.visitors.leave_finished(self._address)

@@ -30,7 +30,7 @@ class Part:
     __slots__ = ("connections", "cost", "descriptors", "sockets", "view")
 
     def __init__(
-        self, members: Sequence[tuple[Connection, socket.socket]], view: View = View.PLAIN
+        self, members: Sequence[tuple[Connection, socket.SocketType]], view: View = View.PLAIN
     ) -> None:
         # All of them are shown the same.
         self.view = view
@@ -242,7 +242,7 @@ class Members:
 def _parts(
     members: Sequence[tuple[Connection, Way]], size: int, view: View = View.PLAIN
 ) -> tuple[Part | SealedPart, ...]:
-    plain: list[tuple[Connection, socket.socket]] = []
+    plain: list[tuple[Connection, socket.SocketType]] = []
     sealed: list[tuple[Connection, TlsTransport]] = []
     for connection, way in members:
         if isinstance(way, TlsTransport):

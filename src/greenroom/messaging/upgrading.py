@@ -33,6 +33,7 @@ from greenroom.model.room import Room
 from greenroom.network import addresses
 from greenroom.network.origins import AllowedOrigins
 from greenroom.network.visitors import Refused, Visit
+from greenroom.process import steps
 from greenroom.protocol import handshake
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.session import Session
@@ -105,8 +106,7 @@ class Upgrading(asyncio.Protocol):
 
     def begin(self, method: bytes, headers: Headers, target: bytes) -> None:
         """Have the request answered."""
-        self._transport.pause_reading()
-        self._edges.tasks.create_task(self._admit(method, headers, target))
+        steps.begin(self._admit(method, headers, target))
 
     async def _admit(self, method: bytes, headers: Headers, target: bytes) -> None:
         begun = perf_counter()
@@ -115,10 +115,10 @@ class Upgrading(asyncio.Protocol):
             upgrade = handshake.parse_upgrade(method, headers)
             asked = asked_in(target)
             admission = self._upgrades.admission
-            claims = await admission.admit(upgrade.token, partial(self._prepare, asked))
+            claims, key_id = await admission.admit(upgrade.token, partial(self._prepare, asked))
             # From here to the hub nothing awaits: the place that was taken is not given back
             # before the connection has it, and a key that is killed meets it in one of the two.
-            key_id = admission.key_id(upgrade.token)
+            admission.check_key(key_id)
             if self._answered:
                 return
             wishes, rate = wishes_of(claims, asked), self._upgrades.rate
@@ -166,7 +166,6 @@ class Upgrading(asyncio.Protocol):
         self._edges.visitors.finish(self._visit)
         edge = Edge(self._edges, self._transport, session, key_id, self._address)
         self._transport.set_protocol(edge)
-        self._edges.metrics.connects.inc()
         self._edges.metrics.handshake_seconds.observe(perf_counter() - begun)
         answer = handshake.accept_response(upgrade)
         room = self._room(session.claims)
@@ -239,8 +238,9 @@ class Upgrading(asyncio.Protocol):
         return addresses.shown(self._address)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what comes behind the request: reading was stopped, but some was on its way."""
+        """Keep what comes behind the request, and read no more until that is answered."""
         self._early += data
+        self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything: the socket is gone."""

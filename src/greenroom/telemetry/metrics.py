@@ -134,7 +134,7 @@ class Metrics:
         )
 
     def _add_connections(self) -> None:
-        self.connects = self._counter("greenroom_connects", "Connections that were opened.")
+        connects = self._read_counter("greenroom_connects", "Connections that were opened.")
         self.disconnects = self._counter(
             "greenroom_disconnects",
             "Connections that ended, by reason: slow_reader is one whose queue passed its bound.",
@@ -151,6 +151,8 @@ class Metrics:
         self.handshake_seconds = self._distribution(
             "greenroom_handshake_seconds", "Time from an upgrade request to its 101 answer.", FAST
         )
+        # Each has its time there.
+        connects.read = lambda: self.handshake_seconds.count
         self.action_errors = self._counter(
             "greenroom_action_errors", "ERROR frames to connections, by code.", "code"
         )

@@ -156,19 +156,8 @@ class KeyRing:
         del keys[key_id]
         return KeyRing(keys, self._current, self._made, self._retired)
 
-    def key_id(self, text: str) -> str:
-        """Return the id of the key that a token names: always the same object for one key.
-
-        Raises:
-            TokenMalformed, TokenForeign: see `open`; only the first part is looked at.
-        """
-        head, dot, _ = text.partition(".")
-        if not dot or not head or not head.isascii():
-            raise TokenMalformed("a token is two parts of ASCII joined by a dot")
-        key_id = self._ids.get(_plain_head(head.encode())[1:-NONCE_BYTES])
-        if key_id is None:
-            raise TokenForeign("the token's key is not known")
-        return key_id
+    def __contains__(self, key_id: str) -> bool:
+        return key_id in self._keys
 
     def seal(self, purpose: str, payload: bytes, nonce: bytes) -> str:
         """Return the payload as a token for the purpose; the nonce is 12 bytes, used once.
@@ -193,18 +182,24 @@ class KeyRing:
             TokenForeign: it names a key that is not in the ring, or was sealed with another
                 key, for another purpose, or changed since.
         """
+        return self.open_with_key(purpose, text)[0]
+
+    def open_with_key(self, purpose: str, text: str) -> tuple[bytes, str]:
+        """Return the same, and the id of the key: always the same object for one key."""
         head, sealed_text = _parts(text)
         plain_head = _plain_head(head)
         sealed = _decode(sealed_text)
         if len(sealed) < _TAG_BYTES:
             raise TokenMalformed("the token is cut short")
-        cipher = self._ciphers.get(plain_head[1:-NONCE_BYTES])
+        key_id = plain_head[1:-NONCE_BYTES]
+        cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise TokenForeign("the token's key is not known")
         try:
-            return cipher.decrypt(plain_head[-NONCE_BYTES:], sealed, _bound(purpose, head))
+            opened = cipher.decrypt(plain_head[-NONCE_BYTES:], sealed, _bound(purpose, head))
         except InvalidTag:
             raise TokenForeign("the token was not sealed here for this purpose") from None
+        return opened, self._ids[key_id]
 
     def to_bytes(self) -> bytes:
         """Return the ring with its keys in clear, for the store's `secret`."""
@@ -238,9 +233,14 @@ def open_claims(ring: KeyRing, text: str) -> ChatTokenClaims:
     Raises:
         TokenRejected: see `KeyRing.open`.
     """
-    payload = ring.open(CHAT_PURPOSE, text)
+    return open_claims_and_key(ring, text)[0]
+
+
+def open_claims_and_key(ring: KeyRing, text: str) -> tuple[ChatTokenClaims, str]:
+    """Return the same, and the id of the key that sealed them."""
+    payload, key_id = ring.open_with_key(CHAT_PURPOSE, text)
     try:
-        return _CLAIMS_DECODER.decode(payload)
+        return _CLAIMS_DECODER.decode(payload), key_id
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise TokenMalformed("the token's claims are of another version") from None
 
