@@ -175,14 +175,53 @@ async def test_users_and_roots_sessions(stage: Stage) -> None:
         ({"identity_id": "AROA2"}, UnrecognizedClientException),
         ({"access_key_id": "ASIA2"}, UnrecognizedClientException),
         ({"parent_key_id": "AKIA2"}, UnrecognizedClientException),
+        ({"parent_key_id": "AKIA1", "parent_key_created": 2}, UnrecognizedClientException),
+        ({"sessions_ended": 1}, ExpiredTokenException),
     ],
 )
 async def test_credentials_that_are_not_good(
     stage: Stage, members: dict[str, Any], error: type[Exception]
 ) -> None:
-    """Expired, of a role that is gone or another one, of another key, of a parent that is gone."""
+    """Expired, of a role that is gone or another one, of another key, of sessions that were ended.
+
+    Nor do they go back to a key that is gone, or to another one of the same name.
+    """
     with pytest.raises(error):
         await stage.session(**members)
+
+
+async def test_sessions_that_are_ended(stage: Stage) -> None:
+    """Those of before are refused, whenever they began; those of after are good."""
+    caller = await stage.session(parent_key_id="AKIA1", parent_key_created=1)
+    assert caller.principal.user_id == "AROA1:night"
+    root = {"kind": None, "name": "", "identity_id": ""}
+    await stage.store.end_sessions(ACCOUNT, ROLE, "mod")
+    await stage.store.end_sessions(ACCOUNT, None, "")
+    for members in ({}, root):
+        with pytest.raises(ExpiredTokenException):
+            await stage.session(issued=START_MS + 1, **members)
+        await stage.session(sessions_ended=1, **members)
+
+
+async def test_a_session_policy_is_the_one_that_was_named(stage: Stage) -> None:
+    """By its id: another one of that name, made later, gives nothing."""
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/p"
+    for policy_id, expected in (("ANPA", Outcome.ALLOW), ("ANPB", Outcome.IMPLICIT_DENY)):
+        caller = await stage.session(policy_arns=(arn,), policy_ids=(policy_id,))
+        assert outcome(caller, "ivschat:CreateRoom") is expected
+
+
+async def test_both_kinds_of_session_policies(stage: Stage) -> None:
+    """What either of them allows is allowed."""
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/p"
+    both = {"policy": ALLOW % "ivschat:DeleteRoom", "policy_arns": (arn,)}
+    caller = await stage.session(**both)
+    for action, expected in (
+        ("CreateRoom", Outcome.ALLOW),
+        ("DeleteRoom", Outcome.ALLOW),
+        ("GetRoom", Outcome.IMPLICIT_DENY),
+    ):
+        assert outcome(caller, f"ivschat:{action}") is expected
 
 
 async def test_revocation(stage: Stage) -> None:
