@@ -1,7 +1,6 @@
 """One account in one region, in SQLite: its clock of changes and its count of rooms."""
 
 from sqlite3 import Connection
-from typing import cast
 
 from greenroom.storage.regions import Region
 
@@ -30,12 +29,12 @@ def find_or_create(connection: Connection, account: str, region: str) -> Region:
     found = find(connection, account, region)
     if found is not None:
         return found
-    inserted = connection.execute(
+    row = connection.execute(
         "INSERT INTO regions (account, region, sequence, newest_update_time, rooms)"
-        " VALUES (?, ?, 0, 0, 0)",
+        " VALUES (?, ?, 0, 0, 0) RETURNING key, sequence, newest_update_time, rooms",
         (account, region),
-    )
-    return Region(cast(int, inserted.lastrowid), 0, 0, 0)
+    ).fetchone()
+    return Region(*row)
 
 
 def save(connection: Connection, region: Region) -> None:
