@@ -16,6 +16,7 @@ import pytest
 
 from greenroom.bus.base import Arrival, Audience, Deliver, Disconnect
 from greenroom.bus.memory import MemoryBus
+from greenroom.chat.occupancy import Occupancy
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
 from greenroom.messaging.bulk_sender import LONGEST, BulkSender
@@ -23,6 +24,7 @@ from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.arn import Arn, ResourceType
+from greenroom.model.room_settings import RoomSettings
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.wishes import View
 from greenroom.telemetry.metrics import Metrics
@@ -562,6 +564,47 @@ async def test_kick(hub: Hub) -> None:
     assert other.log == [seen, text_frame(b"after")]
     assert elsewhere.log == []
     assert hub.connections == 2
+
+
+async def test_what_the_first_was_told_is_noted(hub: Hub) -> None:
+    """Of settings and viewers; what later ones are told is not, nor of a room that nobody is in."""
+    first, later = RoomSettings(frozen=True), RoomSettings(slow_mode_seconds=5)
+    hub.note_told(HERE, first)
+    hub.note_viewers(HERE, Occupancy(1, 1))
+    assert hub.rooms == 0
+    Listener(hub)
+    ((_, members),) = hub._rooms.items()
+    assert (members.settings_told, members.viewers_told) == (None, None)
+    for settings, viewers in ((first, Occupancy(1, 1)), (later, Occupancy(2, 2))):
+        hub.note_told(HERE, settings)
+        hub.note_viewers(HERE, viewers)
+    assert (members.settings_told, members.viewers_told) == (first, Occupancy(1, 1))
+
+
+async def test_what_is_said_of_a_room_that_nobody_is_in(hub: Hub) -> None:
+    """As of one that somebody else is in."""
+    Listener(hub, "bob", THERE, View.MODERATORS)
+    assert (hub.connections_in(HERE), hub.those_in(HERE), hub.with_events()) == (
+        (0, (), [(THERE, hub._rooms[THERE])])
+    )
+    assert (hub.is_writing(HERE), hub.to_come(HERE)) == (False, frozenset())
+    assert [hub.reaches(HERE, "bob", number) for number in (-1, 0, 1)] == [True, True, False]
+    assert [hub.reaches(THERE, "bob", number) for number in (0, 1, 2)] == [True, True, False]
+    assert [hub.connections_of_user(room, "bob") for room in (HERE, THERE)] == [0, 1]
+    assert [hub.is_moderator(room, "bob") for room in (HERE, THERE)] == [False, True]
+    assert not hub.is_moderator(THERE, "ann")
+    assert hub.user_named(HERE, "bob") == "bob"
+    done: list[str] = []
+    hub.after_flush(HERE, lambda: done.append("done"))
+    assert done == ["done"]
+
+
+async def test_whom_a_word_means(hub: Hub) -> None:
+    """An id before all names; a name that one user alone has, on however many connections."""
+    for user, names in (("ann", ["Max"]), ("bob", ["Eve", "Max"]), ("bob", ["Eve"]), ("eve", [])):
+        Listener(hub, user).shown_names = names
+    named = [hub.user_named(HERE, word) for word in ("ann", "Eve", "eve", "Max", "nobody")]
+    assert named == ["ann", "bob", "eve", "Max", "nobody"]
 
 
 async def test_counts(hub: Hub) -> None:
