@@ -10,6 +10,7 @@ import pytest
 
 from greenroom.bus.base import Deliver
 from greenroom.chat import history
+from greenroom.messaging import replays
 from greenroom.model.chat_token import IVS_CAPABILITIES
 from greenroom.model.restriction import Kind
 from tests.messaging.test_own_actions import connected, do, took
@@ -199,6 +200,41 @@ async def test_many_are_given_the_same_bytes() -> None:
         assert contents(await came(made, "eve", "/?history=9")) == ["one", "two"]
         made.replays._history.find = None  # type: ignore[method-assign,assignment]
         assert contents(await came(made, "bob", "/?history=9")) == ["one", "two"]
+
+
+async def test_how_much_is_kept_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many answers, of so many bytes: the oldest goes, the rest are given as they are."""
+    async with stage() as made:
+        ann = await kept(made)
+        await say(ann, "one", "two", "three")
+        kept_there = made.replays._made
+        monkeypatch.setattr(replays, "MOST_ANSWERS", 2)
+        await came(made, "eve", "/?history=1")
+        (one,) = [len(each.data) for each in kept_there.values()]
+        for count in (2, 3):
+            await came(made, "eve", f"/?history={count}")
+        assert [each.count for each in kept_there.values()] == [2, 3]
+        assert made.replays._bytes == sum(len(each.data) for each in kept_there.values())
+        monkeypatch.setattr(replays, "MOST_ANSWERS", 9)
+        monkeypatch.setattr(replays, "MOST_BYTES", made.replays._bytes + one)
+        await came(made, "eve", "/?history=1")
+        assert [each.count for each in kept_there.values()] == [2, 3, 1]
+        await came(made, "eve", "/?history=1&events=on")
+        assert [each.count for each in kept_there.values()] == [3, 1, 1]
+        assert made.replays._bytes == sum(len(each.data) for each in kept_there.values())
+
+
+async def test_for_how_long_it_is_kept_for_others() -> None:
+    """What is too old meanwhile is not given, though nothing new has come."""
+    async with stage() as made:
+        ann = await kept(made, historyHours=1)
+        made.time.advance(replays.FRESH_SECONDS - made.time.clock.monotonic() % 10)
+        await say(ann, "one")
+        made.time.advance(3600 - replays.FRESH_SECONDS)
+        late = {"token_expires": 2**43, "session_expires": 2**43}
+        for seconds, shown in ((0, ["one"]), (replays.FRESH_SECONDS - 0.1, ["one"]), (0.2, [])):
+            made.time.advance(seconds)
+            assert contents(await came(made, "eve", "/?history=9", **late)) == shown
 
 
 async def test_a_reader_gets_what_it_began_with() -> None:
