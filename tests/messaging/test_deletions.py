@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from greenroom.chat import kept_history
+from greenroom.chat import deletions, kept_history
 from greenroom.storage.base import StorageUnavailable
 from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replies import VIEWER, keep, replying, say
@@ -62,6 +62,39 @@ async def test_they_are_gone() -> None:
         assert await history(made) == [other["Id"]]
         await do(*ann, CLEAR)
         assert took(eve[1]) == took(asked[1]) == []
+
+
+async def test_how_far_back() -> None:
+    """To the instant, which belongs to it; where nothing is said, all that there is."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        ids: list[str] = []
+        since = {"SinceSeconds": 10}
+        for seconds, asked, gone in ((10.001, since, []), (10, since, [1]), (60, {}, [0, 2])):
+            ids.append((await say(bob))["Id"])
+            made.time.advance(seconds)
+            frames = await do(*ann, {**CLEAR, **asked})
+            found = json.loads(frames[-1]["Attributes"]["Result"])["MessageIds"]
+            assert found == [ids[number] for number in gone]
+
+
+async def test_sdks_are_told_of_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of so many; who asked for events is told of all, and they are gone for everybody."""
+    monkeypatch.setattr(deletions, "MOST_TOLD", 2)
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        eve = await connected(made, "eve", **VIEWER)
+        asked = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        ids = [(await say(bob))["Id"] for _ in range(3)]
+        for each in (eve, asked):
+            took(each[1])
+        await do(*ann, CLEAR)
+        assert deleted(took(eve[1])) == ids[1:]
+        (told,) = took(asked[1])
+        assert json.loads(told["Attributes"]["MessageIds"]) == ids
+        assert await history(made) == []
 
 
 async def test_what_is_left_of_a_history_that_is_off() -> None:
