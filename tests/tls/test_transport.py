@@ -280,6 +280,8 @@ def test_who_does_not_read_what_is_answered_to_it(pair: Pair, keys: Keys) -> Non
         keys.outgoing.write(b"answer")
         return [], False
 
+    pair.transport.write(b"first")
+    pair.lower.take()
     with mock.patch.object(keys, "open", answer):
         pair.transport.data_received(b"\x17\3\3\0\x01x")
         assert (pair.lower.take(), pair.lower.aborted) == ([b"answer"], False)
@@ -476,13 +478,40 @@ def test_what_waits(pair: Pair) -> None:
 def test_records_that_are_pushed(pair: Pair) -> None:
     """They go out as they are, in their place."""
     pair.transport.set_write_buffer_limits(high=0)
+    pair.transport.write(b"zero")
     pair.transport.side.write(b"one")
     records = pair.keys.outgoing.read()
     pair.lower.queued = 1
     pair.transport.push(records)
     pair.transport.write(b"two")
-    assert pair.hear() == b"onetwo"
+    assert pair.hear() == b"zeroonetwo"
     assert pair.above.log == ["made", "pause"]
+
+
+def test_a_ticket_goes_with_what_is_written_first(keys: Keys) -> None:
+    """Nobody waits for it; with the version before, the client does for what comes in its place."""
+    pair = Pair(keys)
+    pair.open()
+    assert pair.lower.take() == []
+    pair.transport.write(b"hi")
+    (written,) = pair.lower.take()
+    assert pair.hear(written) == b"hi"
+    assert pair.client.session is not None
+    assert pair.client.session.has_ticket
+    pair.transport.write(b"ho")
+    (written,) = pair.lower.take()
+    assert len(written) == len(b"ho") + 22
+
+
+@pytest.mark.parametrize("ends", ["close", "peer"])
+def test_a_ticket_that_nothing_followed(pair: Pair, ends: str) -> None:
+    """It goes with the end, in its place."""
+    if ends == "close":
+        pair.transport.close()
+    else:
+        pair.transport.data_received(pair.end())
+    assert len(pair.lower.written) == 1
+    assert pair.hear() == b""
 
 
 def test_what_it_tells(pair: Pair) -> None:

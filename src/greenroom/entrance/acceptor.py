@@ -18,6 +18,7 @@ from greenroom.clock import Clock
 from greenroom.network import addresses
 from greenroom.network.proxy_protocol import MAXIMUM_BYTES, ProxyFault, parse
 from greenroom.network.visitors import Refused, Visit, Visitors
+from greenroom.process import steps
 from greenroom.process.event_loop import readable
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.descriptors import DescriptorWatch
@@ -108,8 +109,8 @@ class Acceptor:
         self.accept_no_more()
         for task in tuple(self._entering):
             task.cancel()
-        for transport in tuple(self._shaking):
-            transport.abort()
+        for transport in self._shaking:
+            _abort_soon(transport)
 
     def _accept(self) -> None:
         for _ in range(BATCH):
@@ -123,14 +124,21 @@ class Acceptor:
             except Refused:
                 accepted.close()
                 continue
-            task = self._tasks.create_task(self._enter(accepted, visit))
-            visit.let_go = functools.partial(_cancel, task)
-            self._entering.add(task)
-            task.add_done_callback(self._entering.discard)
+            self._begin(accepted, visit)
             wait = self._visitors.delay(self._clock.monotonic())
             if wait:
                 self._pause(wait)
                 return
+
+    def _begin(self, accepted: socket.socket, visit: Visit) -> None:
+        """Have a connection come in: without a task where nothing is read before its handshake."""
+        if self._entrance.keys is not None and not self._has_header(visit):
+            steps.begin(self._enter(accepted, visit))
+            return
+        task = self._tasks.create_task(self._enter(accepted, visit))
+        visit.let_go = functools.partial(_cancel, task)
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
 
     def _not_accepted(self, number: int) -> None:
         """Wait a while when the machine is to blame, and say so; else nobody is there."""
@@ -147,11 +155,14 @@ class Acceptor:
         loop.remove_reader(self._listening.fileno())
         self._retry = loop.call_later(seconds, self.start)
 
+    def _has_header(self, visit: Visit) -> bool:
+        return self._entrance.proxy_protocol and visit.address in self._visitors.proxies
+
     async def _enter(self, accepted: socket.socket, visit: Visit) -> None:
         entrance = self._entrance
         try:
             accepted.setblocking(False)
-            if entrance.proxy_protocol and visit.address in self._visitors.proxies:
+            if self._has_header(visit):
                 async with asyncio.timeout(entrance.handshake_seconds):
                     await self._read_header(accepted, visit)
             await self._connect(accepted, visit)
@@ -183,7 +194,13 @@ class Acceptor:
             keys, self._protocol(visit), lambda why: self._begun(transport, visit, why)
         )
         self._shaking.add(transport)
-        await loop.connect_accepted_socket(lambda: transport, accepted)
+        # Who has to make place at once is aborted when the transport below is there.
+        visit.let_go = functools.partial(_abort_soon, transport)
+        try:
+            await loop.connect_accepted_socket(lambda: transport, accepted)
+        except BaseException:
+            self._shaking.discard(transport)
+            raise
         visit.is_held = True
         visit.let_go = transport.abort
 
@@ -229,3 +246,8 @@ def _has_ended(accepted: socket.socket) -> bool:
 
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
+
+
+def _abort_soon(transport: TlsTransport) -> None:
+    """End a connection, whose plain transport may have been begun in this turn of the loop."""
+    asyncio.get_running_loop().call_soon(transport.abort)

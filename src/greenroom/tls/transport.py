@@ -3,7 +3,8 @@
 - What is above gets plain bytes and writes such; order, bounds and ends are those of the plain
   transport. Everything is encrypted when it is written: what waits is ciphertext, and counts so.
 - Records leave in the order in which they were made. So whoever writes past the plain transport,
-  as the fan-out does, may do so only while nothing waits there; `pause_writing` tells.
+  as the fan-out does, may do so only behind a first `write`, with which the ticket goes, and while
+  nothing waits there; `pause_writing` tells.
 - Every step of a handshake waits for its turn: which is the dear one, the client decides by how it
   cuts its hello. Later a record is cheap, but for who sends thousands of a byte or two, or such as
   carry nothing but wishes (for other keys, each 60 microseconds): a few are read, then others have
@@ -41,6 +42,10 @@ FEW_RECORDS = 32
 and more than is read at once where they are large."""
 
 
+TICKETS_LAST = "TLSv1.3"
+"""With it nothing that a client waits for comes behind its last step (RFC 8446, 4.6.1)."""
+
+
 class _State(IntEnum):
     SHAKING, REFUSED, OPEN, CLOSING, DEAF, CLOSED = range(6)
 
@@ -55,6 +60,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_greeted",
         "_high",
         "_lower",
+        "_owed",
         "_paused",
         "_protocol",
         "_reads",
@@ -93,6 +99,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._high = HIGH_WATER
         self._paused = False
         self._timer: Cancellable | None = None
+        # What goes with the next that is written: a ticket for coming back, which nobody waits for.
+        self._owed = b""
         # Bytes that waited to be read when the peer was given time to end.
         self._waits = 0
         # What came and waits for its turn to be decrypted; whether what is above wants to read.
@@ -181,7 +189,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             log.debug("handshake failed", error=str(fault))
             self._lower.close()
             return
-        self._send()
+        if complete and self.side.version() == TICKETS_LAST:
+            self._owed = self.keys.outgoing.read()
+        else:
+            self._send()
         rest = early[end:]
         if complete:
             self._open_with(rest)
@@ -202,7 +213,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         received = self._open(b"")
         self._protocol.connection_made(self)
         self._deliver(*received)
-        if self._state is _State.OPEN and self._receive(data):
+        if self._state is _State.OPEN and (not data or self._receive(data)):
             self._read_on()
 
     def _refuse(self) -> None:
@@ -281,7 +292,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             return True
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
-            self._lower.write(self.keys.finish(self.side))
+            self._put(self.keys.finish(self.side))
             self._limit_end()
         return False
 
@@ -307,7 +318,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._state is not _State.OPEN or not data:
             return
         try:
-            self._lower.write(self.keys.seal(self.side, bytes(data)))
+            self._put(self.keys.seal(self.side, bytes(data)))
         except TlsFault:
             self._lower.abort()
             return
@@ -322,7 +333,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """End when what waits is written; the peer has a few seconds to end as well."""
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
-            self._lower.write(self.keys.finish(self.side))
+            self._put(self.keys.finish(self.side))
             if not self._lower.is_closing():
                 self._lower.write_eof()
                 # Who was not read from must be, or its end is never seen.
@@ -338,7 +349,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """
         if self._state is _State.OPEN:
             self._state = _State.CLOSING
-            self._lower.write(self.keys.finish(self.side))
+            self._put(self.keys.finish(self.side))
             self._limit_end()
             self._lower.close()
 
@@ -401,7 +412,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Send what OpenSSL has to say by itself."""
         records = self.keys.outgoing.read()
         if records and not self._lower.is_closing():
-            self._lower.write(records)
+            self._put(records)
+
+    def _put(self, records: bytes) -> None:
+        """Send records, behind what was made before them."""
+        if self._owed:
+            records, self._owed = self._owed + records, b""
+        self._lower.write(records)
 
     def _check_full(self) -> None:
         if not self._paused and self._lower.get_write_buffer_size() > self._high:
