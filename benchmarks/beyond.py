@@ -312,9 +312,11 @@ def main() -> None:
     """Measure and write both tables."""
     chosen = plan(__doc__ or "", rounds=ROUNDS)
     measured = measure(chosen)
-    write(table(measured), chosen, measured.outcomes)
+    if measured.outcomes:
+        write(table(measured), chosen, measured.outcomes)
     steps = measure_steps(chosen)
-    write(steps_table(chosen, steps), chosen, steps.found)
+    if steps.found:
+        write(steps_table(chosen, steps), chosen, steps.found)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ class Recent:
         last = self._last.get(key)
         if last is None or last[1] == message_id:
             return 0.0
-        return max(0.0, last[0] + seconds - now)
+        left = last[0] + seconds - now
+        return left if left > 0 else 0.0
 
     def note(self, key: Hashable, message_id: str, at: float) -> None:
         """Note that a message was sent; one that arrives once more changes nothing."""
