@@ -86,6 +86,20 @@ async def test_settings_are_set(command: str, setting: str, value: object) -> No
         assert (await made.store.rooms.get(ROOM)).overrides.values == {}
 
 
+async def test_every_answer_says_something() -> None:
+    """It is shown as a message: an empty one would look like a fault."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        for command, said in {
+            "/clear bob": "bob: deleted messages: 0",
+            "/announce hi": "announced",
+            "/unpin Message00001": "taken down, pins: 0",
+            "/viewers": "users: 0, connections: 0",
+            "/freeze off": "frozen as by default",
+        }.items():
+            assert (await answer(ann, command))["Content"] == said
+
+
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "help"])
 async def test_what_is_wrong_is_answered_with_the_usage(command: str) -> None:
     """Too few words, too many, or others; nothing is changed."""

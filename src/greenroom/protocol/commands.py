@@ -181,8 +181,7 @@ def _unpin(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
 
 
 def _help(_words: list[str], _find: FindUser, request_id: str) -> OwnAction:
-    lines = "\n".join(f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items())
-    return Help(text=lines, request_id=request_id, by_message=True)
+    return Help(request_id=request_id, by_message=True)
 
 
 def _seconds(word: str) -> int:

@@ -56,8 +56,8 @@ class OwnAction(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def said(self) -> str:
-        """Return what an answer by a message says to people."""
-        return ""
+        """Return what an answer by a message says to people: never nothing, for it is shown."""
+        raise NotImplementedError
 
     def says(self, _result: Mapping[str, object]) -> str:
         """Return the same of what came of it."""
@@ -196,6 +196,9 @@ class PinMessage(OwnAction, frozen=True, kw_only=True):
             by_message=by_message,
         )
 
+    def says(self, result: Mapping[str, object]) -> str:
+        return f"pinned, pins: {_number(result['Pins'])}"
+
 
 class UnpinMessage(OwnAction, frozen=True, kw_only=True):
     """Take a pin down."""
@@ -214,6 +217,9 @@ class UnpinMessage(OwnAction, frozen=True, kw_only=True):
             request_id=frame.request_id(),
             by_message=by_message,
         )
+
+    def says(self, result: Mapping[str, object]) -> str:
+        return f"taken down, pins: {_number(result['Pins'])}"
 
 
 class CountViewers(OwnAction, frozen=True, kw_only=True):
@@ -252,6 +258,9 @@ class DeleteUserMessages(OwnAction, frozen=True, kw_only=True):
             by_message=by_message,
         )
 
+    def says(self, result: Mapping[str, object]) -> str:
+        return f"{self.user_id}: deleted messages: {_number(result['MessageIds'])}"
+
 
 class Announce(OwnAction, frozen=True, kw_only=True):
     """Send an announcement: INFO, SUCCESS or WARNING; every client shows it as a message."""
@@ -276,6 +285,10 @@ class Announce(OwnAction, frozen=True, kw_only=True):
             by_message=by_message,
         )
 
+    @property
+    def said(self) -> str:
+        return "announced"
+
 
 class ListUsers(OwnAction, frozen=True, kw_only=True):
     """Say which users are in the room; in one with `presence` on everybody may ask."""
@@ -295,8 +308,7 @@ class ListUsers(OwnAction, frozen=True, kw_only=True):
         )
 
     def says(self, result: Mapping[str, object]) -> str:
-        users = result["Users"]
-        return ", ".join(users) if isinstance(users, list) else ""
+        return _words(result["Users"], ", ") or "nobody"
 
 
 class Help(OwnAction, frozen=True, kw_only=True):
@@ -305,15 +317,20 @@ class Help(OwnAction, frozen=True, kw_only=True):
     name: ClassVar[str] = "greenroom:HELP"
     operation: ClassVar[str] = "none"
 
-    text: str = ""
-
     @classmethod
     def read(cls, frame: Frame, *, by_message: bool) -> Self:
         return cls(request_id=frame.request_id(), by_message=by_message)
 
-    @property
-    def said(self) -> str:
-        return self.text
+    def says(self, result: Mapping[str, object]) -> str:
+        return _words(result["Commands"], "\n")
+
+
+def _number(listed: object) -> int:
+    return len(listed) if isinstance(listed, list) else 0
+
+
+def _words(listed: object, between: str) -> str:
+    return between.join(listed) if isinstance(listed, list) else ""
 
 
 def _user_id(frame: Frame) -> str:
