@@ -6,6 +6,7 @@ than what the service takes.
 
 import base64
 import contextlib
+import itertools
 import secrets
 import select
 import socket
@@ -19,6 +20,10 @@ from benchmarks.processes import LOAD_CORE, on_core
 from benchmarks.service import Greenroom
 
 PATIENCE_SECONDS = 30
+HIS = 10
+"""Sockets of the banned user."""
+
+AT_ONCE = 200
 READ_BYTES = 4_096
 TOLD = b"aws:DISCONNECT_USER"
 
@@ -30,11 +35,11 @@ class Ban(msgspec.Struct, frozen=True):
     told: float
 
 
-def ban(server: Greenroom, connections: int, *, all_his: bool) -> Ban:
-    """Ban a user of a room of so many sockets, which are all his, or others' but for one."""
+def ban(server: Greenroom, connections: int) -> Ban:
+    """Ban a user who has some of a room's sockets, and measure until they have ended."""
     room = server.create_room({})
     user = "mallory"
-    his = connections if all_his else 1
+    his = min(HIS, connections)
     tokens = [*server.tokens(room, his, user), *server.tokens(room, connections - his)]
     with on_core(LOAD_CORE), _open(server.port, tokens) as sockets:
         request = {"roomIdentifier": room, "userId": user}
@@ -60,7 +65,7 @@ def _watch(sockets: list[socket.socket], his: int) -> tuple[float, float]:
             if time.monotonic() > until:
                 raise RuntimeError(f"{len(to_end)} sockets are open, {len(to_tell)} not told")
             for number, _ in poll.poll(1):
-                text = by_number[number].recv(READ_BYTES)
+                text = _read(by_number[number])
                 if TOLD in text:
                     to_tell.discard(number)
                     told = told if to_tell else time.monotonic()
@@ -69,6 +74,14 @@ def _watch(sockets: list[socket.socket], his: int) -> tuple[float, float]:
                     ended = ended if to_end else time.monotonic()
                     poll.unregister(number)
     return ended, told
+
+
+def _read(connection: socket.socket) -> bytes:
+    """Return what has come, nothing of a connection that is over, in whatever way."""
+    try:
+        return connection.recv(READ_BYTES)
+    except ConnectionResetError:
+        return b""
 
 
 def _closes(text: bytes) -> bool:
@@ -80,10 +93,18 @@ def _closes(text: bytes) -> bool:
 def _open(port: int, tokens: Iterable[str]) -> Iterator[list[socket.socket]]:
     """Connect with each token; end all sockets afterwards."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(_connect(port, token)) for token in tokens]
+        waiting, opened = iter(tokens), list[socket.socket]()
+        while batch := list(itertools.islice(waiting, AT_ONCE)):
+            fresh = [stack.enter_context(_begin(port, token)) for token in batch]
+            for each in fresh:
+                if not each.recv(READ_BYTES).startswith(b"HTTP/1.1 101 "):
+                    raise RuntimeError("a connection was refused")
+            opened += fresh
+        yield opened
 
 
-def _connect(port: int, token: str) -> socket.socket:
+def _begin(port: int, token: str) -> socket.socket:
+    """Connect and ask for the upgrade."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     connection.sendall(
@@ -91,6 +112,4 @@ def _connect(port: int, token: str) -> socket.socket:
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
         f"Sec-WebSocket-Protocol: {token}\r\n\r\n".encode()
     )
-    if not connection.recv(READ_BYTES).startswith(b"HTTP/1.1 101 "):
-        raise RuntimeError("a connection was refused")
     return connection

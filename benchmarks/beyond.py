@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.bans import Ban, ban
+from benchmarks.bans import HIS, Ban, ban
 from benchmarks.before import Before, code
 from benchmarks.calibration import Calibration
 from benchmarks.client import Load, Outcome, Server, run
@@ -39,7 +39,7 @@ STEPS: Mapping[str, tuple[str, float]] = {
     "counts and events: a message, on the event loop": ("µs", 0.0),
     f"a join with the last {LAST} messages, beside a plain one": ("µs", 30.0),
     "a ban, until the last socket of the user has ended": ("ms", 100.0),
-    "a ban of one, until the last in the room is told": ("ms", 100.0),
+    "a ban, until the last socket of the room is told": ("ms", 100.0),
 }
 """The steps but for the gates: the unit, and the bound."""
 
@@ -260,12 +260,11 @@ def _join(server: Server, plan: Plan) -> float:
 
 def _take_bans(steps: Steps, server: Server, plan: Plan) -> None:
     assert isinstance(server, Greenroom)  # noqa: S101 - for the types
-    number = plan.connections(BANNED)
-    for step, all_his in ((ENDED, True), (TOLD, False)):
-        turn: Callable[[], Ban] = functools.partial(ban, server, number, all_his=all_his)
-        (found,) = steps.calibration.turns(step, [turn])
-        steps.found.setdefault(step, []).append(found.ended if all_his else found.told)
-        progress(step)
+    turn: Callable[[], Ban] = functools.partial(ban, server, plan.connections(BANNED))
+    (found,) = steps.calibration.turns(ENDED, [turn])
+    steps.found.setdefault(ENDED, []).append(found.ended)
+    steps.found.setdefault(TOLD, []).append(found.told)
+    progress("a ban")
 
 
 def _gates() -> dict[str, float]:
@@ -300,7 +299,7 @@ def steps_table(plan: Plan, steps: Steps) -> Table:
             "The rest of history, which other threads do, is in the other table.",
             "Counts are told by the clock, not by messages: what is not zero is chance.",
             "A gate is measured by itself, for a message that passes it.",
-            f"A ban is of a user in a room of {number:,} sockets: all his, or all others' but one.",
+            f"A ban is of a user in a room of {number:,} sockets, of which {HIS} are his.",
             "It is timed by its clients, from the request to the API on.",
             steps.calibration.note(),
         ),
