@@ -41,6 +41,10 @@ class Refused(Exception):
         self.request_id: str = error["requestId"]
 
 
+class NoToken(Exception):
+    """What a token provider raises whose backend gives none: the SDK's is rejected."""
+
+
 class Thrown(Exception):
     """The SDK would not do it at all."""
 
@@ -205,7 +209,11 @@ class Sdk:
             self._rooms[message["room"]].take(message["event"], message.get("value"))
 
     async def _answer(self, number: int, room: Room) -> None:
-        self._write({"answer": number, "value": await room.tokens()})
+        try:
+            answer: dict[str, Any] = {"value": await room.tokens()}
+        except NoToken as why:
+            answer = {"refused": str(why)}
+        self._write({"answer": number, **answer})
 
     def _write(self, message: dict[str, Any]) -> None:
         self._input.write(json.dumps(message).encode() + b"\n")

@@ -1,7 +1,7 @@
 // Rooms of the official messaging SDK, driven by messages that a test sends: in Node and in a page.
 //
 // To here:    {call, do, room, ...}  one call on a room; answered by {call, value | refused | thrown}
-//             {answer, value}        the token that was asked for
+//             {answer, value | refused}  the token that was asked for, or why there is none
 // From here:  {ask, room}            the room's token provider was called
 //             {room, event, value}   the room dispatched an event, or logged an error ("complaint")
 //             {socket, event, value} a WebSocket of that URL opened or closed
@@ -39,7 +39,7 @@ export function serveRooms(send) {
   };
 
   const askForToken = (room) =>
-    new Promise((resolve) => send({ ask: asked.push(resolve) - 1, room }));
+    new Promise((resolve, reject) => send({ ask: asked.push({ resolve, reject }) - 1, room }));
 
   const calls = {
     open({ room: name, url, ...config }) {
@@ -68,9 +68,10 @@ export function serveRooms(send) {
     close: ({ room }) => rooms.get(room).disconnect(),
   };
 
-  return ({ call, do: name, answer, value, ...details }) => {
+  return ({ call, do: name, answer, value, refused, ...details }) => {
     if (answer !== undefined) {
-      asked[answer](value);
+      if (refused === undefined) asked[answer].resolve(value);
+      else asked[answer].reject(new Error(refused));
       return;
     }
     let result;
