@@ -191,20 +191,17 @@ def measure_steps(plan: Plan) -> Steps:
         with running(
             [
                 functools.partial(Extended, name=NOTHING),
-                functools.partial(Extended, name="history", tags=HISTORY),
                 functools.partial(Extended, name="events", own={"events": "on"}),
+                _Replaying,
             ]
-        ) as servers:
-            plain, history, events = servers
-            loop = functools.partial(_loop, plan=plan)
-            _take(steps, LOOP_HISTORY, loop, history, plain)
-            _take(steps, LOOP_EVENTS, loop, events, plain)
+        ) as (plain, events, replaying):
+            _take(steps, LOOP_EVENTS, functools.partial(_loop, plan=plan), events, plain)
+            _take(steps, JOIN, functools.partial(_join, plan=plan), replaying, plain)
             _take_bans(steps, plain, plan)
-        with running([functools.partial(Extended, name=NOTHING), _Replaying]) as servers:
-            _take(steps, JOIN, functools.partial(_join, plan=plan), servers[1], servers[0])
-        for name, cost in _gates().items():
-            steps.found.setdefault(f"{GATE}{name}", []).append(cost)
-        progress("the gates")
+        for name, cost in _own_work().items():
+            step = LOOP_HISTORY if name == "history" else f"{GATE}{name}"
+            steps.found.setdefault(step, []).append(cost)
+        progress("history, and the gates")
     return steps
 
 
@@ -267,10 +264,10 @@ def _take_bans(steps: Steps, server: Server, plan: Plan) -> None:
     progress("a ban")
 
 
-def _gates() -> dict[str, float]:
+def _own_work() -> dict[str, float]:
     with on_core(SERVER_CORE):
         found = subprocess.run(
-            [sys.executable, "-m", "benchmarks.gates"], cwd=ROOT, capture_output=True, check=True
+            [sys.executable, "-m", "benchmarks.own_work"], cwd=ROOT, capture_output=True, check=True
         )
     return msgspec.json.decode(found.stdout, type=dict[str, float])
 
@@ -295,10 +292,10 @@ def steps_table(plan: Plan, steps: Steps) -> Table:
         axis="CPU, µs",
         notes=(
             "What a step costs is what is more than without it, in two runs of one round.",
-            "On the event loop: CPU of the thread that serves, for a message to a room of one.",
-            "The rest of history, which other threads do, is in the other table.",
+            "History and the gates are measured by themselves, for a message that passes.",
+            "What other threads do for history is in the other table.",
+            "Of events it is the CPU of the thread that serves, for a message to a room of one.",
             "Counts are told by the clock, not by messages: what is not zero is chance.",
-            "A gate is measured by itself, for a message that passes it.",
             f"A ban is of a user in a room of {number:,} sockets, of which {HIS} are his.",
             "It is timed by its clients, from the request to the API on.",
             steps.calibration.note(),

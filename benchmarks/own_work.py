@@ -1,16 +1,21 @@
-"""`python -m benchmarks.gates`: what each gate that a message passes costs, in microseconds.
+"""`python -m benchmarks.own_work`: what a message costs a gate that it passes, and history.
 
-In this process alone: a gate costs less than what a server's figures vary by. Printed as JSON, by
-the name of what is on in the room; what passing costs where nothing is on is taken away.
+In this process alone, in microseconds: it is less than what a server's figures vary by. Printed as
+JSON, by the name of what is on in the room; what it costs where nothing is on is taken away.
 """
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+from greenroom.bus.base import Deliver, History
+from greenroom.bus.memory import MemoryBus
 from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.modes import Modes
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
@@ -20,6 +25,7 @@ from greenroom.protocol.actions import SendMessage
 
 ARN = "arn:aws:ivschat:us-east-1:123456789012:room/abcdefghijkl"
 MESSAGES = 20_000
+KEPT = History.KEPT
 NEW_EVERY = 0.05
 """Seconds from one message to the next: modes look back less far than a user's last one."""
 
@@ -38,6 +44,10 @@ TAGS: Mapping[str, Mapping[str, str]] = {
 }
 """The tags of a room, by what is on in it."""
 
+HISTORY = {"history-messages": "1000"}
+TOGETHER = 100
+"""Messages that history keeps at once."""
+
 Said = tuple[ChatTokenClaims, SendMessage]
 
 
@@ -49,7 +59,15 @@ class _Passing:
         self.clock = Clock(monotonic=lambda: self.passed)
 
 
-def costs() -> dict[str, float]:
+def history() -> float:
+    """Return the microseconds of the event loop that a message costs more in a room with history.
+
+    The store takes everything at once: what it does is done by another thread.
+    """
+    return asyncio.run(_published(HISTORY)) - asyncio.run(_published({}))
+
+
+def gates() -> dict[str, float]:
     """Return the microseconds that each mode costs a message that it lets pass."""
     nothing = _cost({}, _said("hello there, how are you today?"))
     return {
@@ -65,12 +83,7 @@ def _said(content: str) -> Sequence[Said]:
 def _cost(tags: Mapping[str, str], said: Sequence[Said]) -> float:
     clock = _Passing()
     modes = Modes(SettingsInForce(clock.clock), clock.clock)
-    room = Room(
-        arn=Arn.parse(ARN),
-        tags={f"greenroom:{name}": value for name, value in tags.items()},
-        create_time=0,
-        update_time=0,
-    )
+    room = _room(tags)
     _measured(modes, clock, room, said, MESSAGES // 10)
     return _measured(modes, clock, room, said, MESSAGES)
 
@@ -91,6 +104,58 @@ def _measured(
     return (time.thread_time() - began) * 1e6 / messages
 
 
+class _Store:
+    """Takes everything at once."""
+
+    async def resume(self) -> frozenset[str]:
+        return frozenset()
+
+    async def append(self, kept: Sequence[object]) -> None:
+        """Keep nothing."""
+
+    async def settle(self, rooms: object) -> None:
+        """Keep nothing."""
+
+
+async def _published(tags: Mapping[str, str]) -> float:
+    """Publish messages in a room; return what one of them costs."""
+    room, in_force, bus = _room(tags), SettingsInForce(Clock()), MemoryBus()
+    store: Any = _Store()
+    async with asyncio.TaskGroup() as tasks:
+        keeper = KeptHistory(store, sleep=lambda _: asyncio.sleep(0))
+        bus.keep_with(keeper, tasks)
+        await bus.start()
+        await keeper.start(tasks)
+        taken = 0.0
+        for number in range(MESSAGES // TOGETHER):
+            shown = [_shown(number * TOGETHER + each) for each in range(TOGETHER)]
+            began = time.thread_time()
+            for kept, plain in shown:
+                bus.put(ARN, kept if in_force.history(room) is KEPT else plain)
+            await keeper.appended()
+            taken += time.thread_time() - began
+        await keeper.close()
+    return taken * 1e6 / MESSAGES
+
+
+def _shown(number: int) -> tuple[Deliver, Deliver]:
+    """Return a message of 300 bytes, as it is kept and as it is not."""
+    message_id = f"{number:012}"
+    return (
+        Deliver(b"x" * 300, "SendMessage", id=message_id, time_ns=number, history=KEPT),
+        Deliver(b"x" * 300, "SendMessage", id=message_id, time_ns=number),
+    )
+
+
+def _room(tags: Mapping[str, str]) -> Room:
+    return Room(
+        arn=Arn.parse(ARN),
+        tags={f"greenroom:{name}": value for name, value in tags.items()},
+        create_time=0,
+        update_time=0,
+    )
+
+
 def _claims(user: str) -> ChatTokenClaims:
     return ChatTokenClaims(
         token_id="",
@@ -106,7 +171,7 @@ def _claims(user: str) -> ChatTokenClaims:
 
 def main(write: Callable[[str], object] = sys.stdout.write) -> None:
     """Print what was measured."""
-    write(msgspec.json.encode(costs()).decode())
+    write(msgspec.json.encode({"history": history(), **gates()}).decode())
 
 
 if __name__ == "__main__":
