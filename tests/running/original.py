@@ -4,6 +4,7 @@ For each message on the socket, a `Wish` with descriptors, it answers the proces
 copy's parent is gone at once, so that it becomes the child of who asked.
 """
 
+import atexit
 import fcntl
 import importlib
 import os
@@ -12,6 +13,7 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -107,7 +109,21 @@ def _become(wish: Wish, descriptors: Sequence[int]) -> None:
     # As with `python -m`.
     sys.path[0] = wish.directory
     sys.argv[1:] = wish.arguments
-    runpy.run_module("greenroom", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("greenroom", run_name="__main__", alter_sys=True)
+    except SystemExit as told:
+        if isinstance(told.code, int):
+            _end(told.code)
+        raise
+
+
+def _end(code: int) -> None:
+    """End as the interpreter does, but for what it takes apart, which is most of its time."""
+    threading._shutdown()  # type: ignore[attr-defined]  # as at any end: threads are waited for
+    atexit._run_exitfuncs()
+    for each in (sys.stdout, sys.stderr):
+        each.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
