@@ -20,7 +20,7 @@ from tests.deploy.containerfile import Build, Image, allowed, steps
 from tests.running.io_uring import needs_io_uring
 from tests.running.said import until
 from tests.running.service import Service
-from tests.running.wheels import locked, names_in, pack
+from tests.running.wheels import OTHER_SERVICES, locked, names_in, pack
 from tests.running.wire import PATIENCE, WebSocket, api_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,9 +28,6 @@ CONTAINER = ROOT / "deploy" / "container"
 CONTAINERFILE = (CONTAINER / "Containerfile").read_text()
 PROFILE = json.loads((CONTAINER / "seccomp.json").read_text())
 USER = 10001
-
-OTHER_SERVICES = r"botocore/data/(?!ivschat|iam|sts)\w[^/]*/"
-"""Models of AWS's services that nothing here asks for: thousands of files."""
 
 pytestmark = pytest.mark.timeout(200)
 

@@ -1,6 +1,7 @@
 """A registry of npm's packages without a network: what the tests have installed."""
 
 import base64
+import functools
 import hashlib
 import io
 import json
@@ -71,6 +72,7 @@ class NpmRegistry:
         return Handler
 
 
+@functools.cache
 def _archive(path: Path) -> bytes:
     """Return a package as npm packs it, without the packages below it; the same each time."""
     output = io.BytesIO()

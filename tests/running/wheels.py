@@ -14,12 +14,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
+OTHER_SERVICES = r"botocore/data/(?!ivschat|iam|sts)\w[^/]*/"
+"""Models of AWS's services that nobody asks for: thousands of files."""
+
 LEFT_BY_PIP = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"}
 
 
 def wheels(folder: Path, *names: str) -> None:
     """Write wheels of the packages and of what they need; Greenroom's is built."""
-    pack(folder, *_closure(names) - {"greenroom"})
+    pack(folder, *_closure(names) - {"greenroom"}, without=OTHER_SERVICES)
     build = "import hatchling.build, sys; hatchling.build.build_wheel(sys.argv[1])"
     subprocess.run([sys.executable, "-c", build, str(folder)], cwd=ROOT, check=True)
 
