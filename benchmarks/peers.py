@@ -36,6 +36,7 @@ from benchmarks.report import Table, write
 from benchmarks.runs import Measured, Plan, plan, rounds, running
 from benchmarks.series import progress
 from benchmarks.service import Greenroom
+from scripts.servers.ports import free_port
 
 PEERS = ROOT / "benchmarks" / "peers"
 CONNECTIONS = 1_000
@@ -65,7 +66,7 @@ class Peer:
         allow_descriptors()
         self.name = recipe.name
         self._recipe = recipe
-        self._port = _free_port()
+        self._port = free_port()
         home = directory / f"peer-{self._port}"
         home.mkdir()
         log = home / "log"
@@ -102,11 +103,6 @@ class Peer:
                 return
         self.stop()
         raise RuntimeError(f"{self.name} did not start:\n{log.read_text(errors='replace')}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 # --------------------------------------------------------------------------------- the peers

@@ -17,6 +17,7 @@ import pytest
 
 from scripts.servers import postgresql_installation
 from scripts.servers.nats_server import NatsServer, bus_of, nats_server
+from scripts.servers.ports import free_port
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from scripts.servers.process import ServerFailed
 from tests.running.servers import fresh_account
@@ -208,3 +209,21 @@ def _version(servers: list[NatsServer]) -> str:
     found = servers[0].monitored("varz")
     assert isinstance(found, dict)
     return str(found["version"])
+
+
+def test_ports_are_of_one_process() -> None:
+    """Each is given once, also where several processes ask."""
+    ask = "from scripts.servers.ports import free_port; print(*(free_port() for _ in range(100)))"
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"{ask}; input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    given = [free_port() for _ in range(100)]
+    for each in others:
+        assert each.stdout is not None
+        given += map(int, each.stdout.readline().split())
+    for each in others:
+        each.communicate(b"\n")
+    assert len(set(given)) == 300

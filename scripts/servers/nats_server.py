@@ -64,7 +64,8 @@ class NatsServer(ServerProcess):
         jetstream: bool = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        super().__init__(name, directory / "nats-server.log")
+        # Beside its directory: on a disk that is full nothing more would be read there.
+        super().__init__(name, directory.with_name(f"{directory.name}.nats-server.log"))
         self.port, self.monitoring_port = free_port(), free_port()
         self.directory = directory
         self.program = program

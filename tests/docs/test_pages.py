@@ -1,18 +1,16 @@
 """The README, the tutorial and the how-tos do what they say, followed to the letter."""
 
 import collections
-import contextlib
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from scripts.servers.ports import free_port
 from tests.conftest import Measured
 from tests.docs.blocks import PAGES, ROOT, Block, Note, steps
 from tests.docs.page import Page
@@ -27,17 +25,9 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 def page(tmp_path: Path, machine: Mapping[str, str]) -> Iterator[Page]:
     """Return a reader's fresh directory, and a port that is free."""
-    made = Page(tmp_path, machine, _free_port())
+    made = Page(tmp_path, machine, free_port())
     yield made
     made.close()
-
-
-def _free_port() -> int:
-    """Return a port that no client is given meanwhile: a page stops its service and starts it."""
-    while True:
-        port = random.randrange(10_000, 30_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 SHOWING = [path for path in PAGES if list(steps(path))]

@@ -10,7 +10,6 @@ import gzip
 import json
 import random
 import secrets
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 import pytest
 from moto.server import ThreadedMotoServer
 
+from scripts.servers.ports import free_port
 from tests.running.process import UNTHROTTLED
 from tests.running.said import assert_no_faults
 from tests.running.service import Service, running
@@ -37,9 +37,7 @@ class Aws:
     """moto's server on one port, which can be away for a while."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._server: ThreadedMotoServer | None = None
 
     def start(self) -> None:

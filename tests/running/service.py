@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.loaders import create_loader
 
 import greenroom
+from scripts.servers.ports import free_port
 from tests.running import over_tls
 from tests.running.copies import Copies, Copy
 
@@ -127,10 +128,14 @@ COPIES = Copies(environment())
 def start(data_dir: Path, *options: str, **variables: str) -> Service:
     """Start a service on a free port and wait until it is ready.
 
+    The port stays free while the service is away: a test may start it there again.
+
     Raises:
         RuntimeError: it ended or hung instead; the message holds its log.
     """
-    program = (*MODULE, "serve", "--port", "0", "--data-dir", str(data_dir), *options)
+    # Who takes over has the port of the one before, and is not to name another.
+    port = "0" if "--takeover" in options else str(free_port())
+    program = (*MODULE, "serve", "--port", port, "--data-dir", str(data_dir), *options)
     return started(program, data_dir.parent, data_dir.name, variables)
 
 

@@ -59,7 +59,7 @@ async def test_a_full_disk_of_one_of_three(tmp_path: Path) -> None:
             ]
             await agree([near, far])
             fill(disk)
-            while "DISABLED" not in servers[0].log.read_text():
+            while "no space left" not in servers[0].log.read_text():
                 await asyncio.gather(near.say(), far.say())
             await until_said(near)
             await until_said(far)
