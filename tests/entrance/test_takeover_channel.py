@@ -214,4 +214,10 @@ def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / f".{NAME}.{os.getpid()}").touch()
     assert met(tmp_path) is None, "a file that nobody listens at"
     meeting_place(tmp_path).close()
+    (tmp_path / NAME).unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.bind(str(tmp_path / NAME))
+        other.listen()
+        with pytest.raises(OSError, match="wrong type for socket"):
+            met(tmp_path)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise

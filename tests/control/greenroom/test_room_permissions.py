@@ -7,6 +7,7 @@ import pytest
 
 from greenroom.control.greenroom import authorize as permission
 from greenroom.control.greenroom.call import GreenroomCall, GreenroomServices
+from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException
 from greenroom.model.principal import Principal
 from greenroom.policies.greenroom_access import GREENROOM_ACCESS, is_about_a_room
@@ -107,6 +108,28 @@ async def test_in_all_rooms() -> None:
     for who, allowed in ((admin, True), (one, False), (junior, False)):
         assert await scene.may(who, "BanUser", roomIdentifier=None, scope="ACCOUNT") is allowed
         assert await scene.may(who, "BanUser")
+
+
+async def test_when_tags_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one room, for a policy that looks at them: nothing else waits for the store."""
+    scene = await Operator().begin(team="a")
+    read: list[str] = []
+    get = scene.iam.store.tags.get
+
+    async def counted(arn: Arn) -> dict[str, str]:
+        read.append(str(arn))
+        return await get(arn)
+
+    monkeypatch.setattr(scene.iam.store.tags, "get", counted)
+    untagged = {"Null": {"aws:ResourceTag/team": "true"}}
+    plain = await scene.iam.user("plain", policy("greenroom:BanUser"))
+    looking = await scene.iam.user("looking", policy("greenroom:BanUser", Condition=untagged))
+    assert await scene.may(plain, "BanUser")
+    for who in (plain, looking):
+        assert await scene.may(who, "BanUser", roomIdentifier=None, scope="ACCOUNT")
+    assert read == []
+    assert not await scene.may(looking, "BanUser")
+    assert read == [scene.room]
 
 
 async def test_a_restriction_that_deletes() -> None:
