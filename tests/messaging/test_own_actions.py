@@ -210,6 +210,27 @@ async def test_the_audit_log_has_what_was_set(tmp_path: Path) -> None:
     }
 
 
+async def test_ends_one_after_the_other_are_told() -> None:
+    """Each of them, with the tick behind it."""
+    async with stage() as made:
+        teller = SettingsTeller(made.hub, made.settings, made.rooms, made.time.clock, made.ids)
+        ann = await connected(made)
+        _, watching = await connected(made, "eve", "/?events=on")
+        slow = {"Action": "greenroom:SET", "Settings": {"slowModeSeconds": 7}}
+        await do(*ann, {**FREEZE, "ExpiresInSeconds": 1})
+        await do(*ann, {**slow, "ExpiresInSeconds": 2})
+        teller.tick()
+        await settle()
+        took(watching)
+        for expected in ((False, 7), (False, 0)):
+            made.time.advance(1)
+            teller.tick()
+            await settle()
+            (told,) = took(watching)
+            shown = json.loads(told["Attributes"]["Settings"])
+            assert (shown["frozen"], shown["slowModeSeconds"]) == expected
+
+
 async def test_an_end_is_told() -> None:
     """Once, by the node itself, to those who asked; what somebody does is not told again."""
     async with stage() as made:
