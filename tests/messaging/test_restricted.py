@@ -417,6 +417,41 @@ async def test_what_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPa
         assert node.kinds() == known
 
 
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_nothing_is_read_that_need_not_be(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """Where nobody else restricts users, nothing but what failed; else once in so many seconds."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node = Node(kept, bus, clock, backstop_seconds=seconds)
+    accounts, asked = kept.accounts, 0
+
+    async def counted() -> frozenset[str]:
+        nonlocal asked
+        asked += 1
+        return await accounts()
+
+    async def looked() -> int:
+        for _ in range(3):
+            node.restrictions.look()
+            node.restrictions.look()
+            await settle()
+        return asked
+
+    monkeypatch.setattr(kept, "accounts", counted)
+    clock.advance(59)
+    assert await looked() == 0
+    await kept.add(entry(Kind.BAN), 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "since", _away)
+        bus.broadcast(RestrictionsChanged(ROOM.account, 1))
+        await settle()
+    assert await looked() == 1
+    clock.advance(60)
+    assert await looked() == (2 if seconds else 1)
+
+
 async def _away(*_: object) -> list[Restriction]:
     await asyncio.sleep(0)
     raise StorageUnavailable("away")
