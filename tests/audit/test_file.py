@@ -160,6 +160,17 @@ def test_a_file_that_was_cut_or_deleted(made: Made, path: Path) -> None:
     assert path.read_bytes() == b"again\n"
 
 
+def test_half_a_line_is_ended_once(path: Path) -> None:
+    """What an earlier process left is a line of its own; so is each that comes behind it."""
+    path.write_bytes(b"whole\nhalf")
+    file = AuditFile(path)
+    file.open()
+    for line in (b"one\n", b"two\n"):
+        assert file.write(line) == b""
+    file.close()
+    assert path.read_bytes() == b"whole\nhalf\none\ntwo\n"
+
+
 def test_what_cannot_be_rotated_goes_on(
     made: Made, path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
