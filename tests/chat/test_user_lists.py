@@ -17,6 +17,7 @@ from greenroom.chat.user_lists import (
     together,
 )
 from greenroom.model.errors import ServiceUnavailableException
+from tests.stand_ins.stage import settle
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/abcdefghijkl"
 
@@ -132,6 +133,19 @@ async def test_what_others_say() -> None:
         await asyncio.sleep(0.01)
         assert len(wire.said) == user_lists.MOST_ANSWERED
         assert one.lists._answering == 0
+
+
+async def test_how_many_a_node_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as are asked for, and no more than an answer may have."""
+    monkeypatch.setattr(user_lists, "MOST_USERS", 2)
+    async with asyncio.TaskGroup() as tasks:
+        wire = Wire()
+        one = Node(wire, "one", tasks, alice=1, bob=1, carol=1)
+        for most in (1, 9):
+            one.hears(user_lists._encode(Question("two", 1, ROOM, "", most)))
+            await settle()
+        answers = [user_lists._decode(each) for each in wire.said]
+        assert [len(each.users) for each in answers if isinstance(each, Answer)] == [1, 2]
 
 
 async def test_a_fault_of_a_list_ends_nobody() -> None:
