@@ -123,6 +123,9 @@ async def test_waiting_calls_share_one_commit(worker: SqliteWorker, database: Da
     assert await asyncio.gather(*calls) == list(range(60))
     # The gate's own is one more.
     assert database.statements.count("COMMIT") == 2
+    # None is left open: a group of thousands would nest as deep.
+    savepoints = [database.statements.count(f"{verb} call") for verb in ("SAVEPOINT", "RELEASE")]
+    assert savepoints == [61, 61]
     assert worker.statistics.commits == 2
     assert worker.statistics.calls == 61
     assert await worker.read(values) == list(range(60))
