@@ -127,9 +127,28 @@ async def test_words_that_are_no_users_id(user: str) -> None:
         assert await held(made, "u" * 128) == {"MUTE": 0}
 
 
-@pytest.mark.parametrize("wrong", ["/timeout bob", "/timeout bob soon", "/slow 2h", "/slow"])
+async def test_the_longest_and_the_shortest_time() -> None:
+    """A year is one; no slow mode at all is one, too."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        await answer(ann, "/timeout bob 365d")
+        assert await held(made, "bob") == {"MUTE": 31_536_000}
+        await answer(ann, "/timeout bob 1")
+        assert await held(made, "bob") == {"MUTE": 1}
+        await answer(ann, "/slow 0")
+        room = await made.store.rooms.get(ROOM)
+        assert room.overrides.values["slowModeSeconds"].value == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("/timeout bob", "/timeout bob soon", "/timeout bob 0", "/timeout bob 31536001"),
+        *("/slow 2h", "/slow", "/pin Message00001 0s", "/pin Message00001 366d"),
+    ],
+)
 async def test_wrong_times(wrong: str) -> None:
-    """No time, no number, or a longer one than there is."""
+    """No time, no number, none at all, or a longer one than there is."""
     async with stage() as made:
         error = await answer(await connected(made, "ann"), wrong)
         assert error["ErrorMessage"].startswith("Usage: ")

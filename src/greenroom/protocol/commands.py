@@ -171,6 +171,8 @@ def _pin(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
     if len(words) not in (1, 2) or not is_message_id(words[0]):
         raise _Wrong
     seconds = _seconds(words[1]) if words[1:] else 0
+    if words[1:] and not seconds:
+        raise _Wrong  # 0 would be for ever
     return PinMessage(message_id=words[0], seconds=seconds, request_id=request_id, by_message=True)
 
 
