@@ -940,6 +940,21 @@ async def test_what_an_upgrade_leaves() -> None:
         transport.protocol.connection_lost(None)
 
 
+async def test_what_an_upgrade_leaves_that_was_lost_on_the_way() -> None:
+    """The same: who is told what is missing is not told later that he was too slow."""
+    async with port() as opened:
+        connection, transport = await begun(opened)
+        timer = connection._deadline
+        head = UPGRADE.replace(b"TOKEN", token().encode())
+        connection.data_received(head.replace(b"Connection: keep-alive, Upgrade\r\n", b""))
+        assert timer is not None
+        assert timer.cancelled()
+        assert connection._deadline is None
+        await settle()
+        assert transport.written[0].startswith(b"HTTP/1.1 426 ")
+        transport.protocol.connection_lost(None)
+
+
 async def test_an_upgrade_that_had_to_wait_is_not_read_from() -> None:
     """Its turn comes behind an answer; until it is decided itself, nothing more is read."""
     async with port() as opened:
