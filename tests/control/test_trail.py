@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.audit import refusals
 from greenroom.audit.log import AuditLog
 from greenroom.aws.signature.sigv4 import Request
+from greenroom.control.trail import LEFT_OUT
 from tests.stand_ins.caller import ACCOUNT, LAMBDA, STRANGER, Caller
 
 
@@ -140,6 +142,18 @@ async def test_refusals_of_a_key_are_bounded(api: Audited) -> None:
     assert max(len(json.dumps(line, ensure_ascii=False).encode()) for line in flood) < 2_048
     assert [line["event"] for line in lines[-3:]] == ["GetRoom", "DeleteRoom", "AuditGap"]
     assert lines[-1]["suppressed"] == 200
+
+
+async def test_the_log_says_whose_refusals_are_left_out(api: Audited) -> None:
+    """From the first one that is; as long as all are written it says nothing."""
+    room = await api.created()
+    said: list[list[Any]] = []
+    for number in (refusals.CALLER_BURST, 1):
+        with capture_logs() as lines:
+            for _ in range(number):
+                await api.call("GetRoom", identifier=room, account=STRANGER)
+        said.append([line["caller"] for line in lines if line["event"] == LEFT_OUT])
+    assert said == [[], [f"arn:aws:iam::{STRANGER}:root"]]
 
 
 async def test_lines_without_proof_are_short(api: Audited) -> None:
