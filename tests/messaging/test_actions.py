@@ -8,14 +8,18 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.audit.log import AuditLog
 from greenroom.bus.base import BusUnavailable, Disconnect, Grant
+from greenroom.chat.outcome import Placed
 from greenroom.messaging import edge as edge_module
 from greenroom.messaging.actions import _COMMANDING, PERFORMERS, Actions
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.model.quotas import BY_NAME as QUOTAS
 from greenroom.protocol.actions import ACTIONS, BY_NAME, OPERATIONS, Action, DisconnectUser
+from greenroom.protocol.errors import ActionError
+from greenroom.storage.base import StorageUnavailable
 from tests.stand_ins.stage import LIMITS, NO_BOUND, action, settle, stage, texts
 
 MEMBERS: Mapping[str, dict[str, str]] = {
@@ -45,6 +49,52 @@ async def test_each_counts_against_its_quota(name: str) -> None:
             await settle()
         errors = [each for each in texts(transport.take()) if each["Type"] == "ERROR"]
         assert [(each["ErrorCode"], each["RequestId"]) for each in errors] == [(429, name)]
+
+
+@pytest.mark.parametrize("where", ["placed", "own action", "own action that is audited"])
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ValueError("secret words"), 500, "An internal error occurred"),
+        (BusUnavailable("away"), 503, "away"),
+        (StorageUnavailable("path"), 500, "The service cannot take the request now"),
+        (ActionError(406, "not so"), 406, "not so"),
+    ],
+    ids=["a fault", "bus", "store", "refused"],
+)
+async def test_what_fails_is_answered(
+    monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, code: int, text: str
+) -> None:
+    """Behind its place in the room as well; a fault of ours is told to the log, without words."""
+
+    async def fail(*_: object, **__: object) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    asked = {
+        "placed": action(RequestId="r"),
+        "own action": action("greenroom:LIST_USERS", RequestId="r"),
+        "own action that is audited": action("greenroom:UNPIN", MessageId="a" * 12, RequestId="r"),
+    }
+    if isinstance(error, ActionError):
+        error.request_id = "r"
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr(made.chat, "send_message", lambda *_: Placed(fail()))
+            patched.setattr(made.users, "page", fail)
+            patched.setattr(made.pins, "unpin", fail)
+            edge.data_received(asked[where])
+            await settle(30)
+        (told,) = texts(transport.take())
+        assert (told["ErrorCode"], told["RequestId"]) == (code, "r")
+        assert told["ErrorMessage"] == text
+        crashes = [each for each in logs if each["event"] == "action crashed"]
+        assert len(crashes) == isinstance(error, ValueError)
+        assert "secret" not in str(logs)
+        edge.data_received(action(RequestId="s"))
+        await settle()
+        assert texts(transport.take())[0]["RequestId"] == "s"
 
 
 @pytest.mark.parametrize("name", BY_NAME)
