@@ -1,4 +1,7 @@
-"""Which users are in a room, asked of nodes that answer, are late, or are gone."""
+"""Which users are in a room, asked of nodes that answer, are late, or are gone.
+
+Covers: greenroom.chat.asking
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +10,7 @@ from typing import Any
 import pytest
 
 from greenroom.bus.base import About
-from greenroom.chat import user_lists
+from greenroom.chat import asking, user_lists
 from greenroom.chat.user_lists import (
     Answer,
     PresentUser,
@@ -82,12 +85,12 @@ async def test_pages_are_those_of_all_nodes() -> None:
         assert [each.user_id for each in page] == ["dave"]
         page = await one.lists.page(ROOM, "", 9, names_only=True)
         assert {each.user_id: each.attributes for each in page}["bob"] == {}
-        assert not one.lists._pages
+        assert not one.lists._asking.asked
 
 
 async def test_who_does_not_hear_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it answers; who is gone is not waited for."""
-    monkeypatch.setattr(user_lists, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(asking, "AGAIN_SECONDS", 0.01)
     async with asyncio.TaskGroup() as tasks:
         wire = Wire()
         one = Node(wire, "one", tasks, alice=1)
@@ -103,16 +106,16 @@ async def test_who_does_not_hear_is_asked_again(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_list_is_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a node is there and never answers, and where too many lists are asked for."""
-    monkeypatch.setattr(user_lists, "AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(user_lists, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(asking, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(asking, "ANSWER_SECONDS", 0.05)
     async with asyncio.TaskGroup() as tasks:
         wire = Wire()
         one, two = Node(wire, "one", tasks, alice=1), Node(wire, "two", tasks)
         two.deaf = True
         with pytest.raises(ServiceUnavailableException, match="does not say"):
             await one.lists.page(ROOM, "", 9)
-        assert not one.lists._pages
-        monkeypatch.setattr(user_lists, "MOST_ASKED", 0)
+        assert not one.lists._asking.asked
+        monkeypatch.setattr(asking, "MOST_ASKED", 0)
         with pytest.raises(ServiceUnavailableException, match="Too many"):
             await one.lists.page(ROOM, "", 9)
 

@@ -1,6 +1,6 @@
 """Nodes of a cluster as processes: one room over several, and what happens when something is away.
 
-Covers: greenroom.server.cluster
+Covers: greenroom.server.cluster, greenroom.server.restricting
 """
 
 import asyncio
@@ -50,8 +50,11 @@ async def two(
     directory = tmp_path_factory.mktemp("two")
     with fresh_database(postgresql_newest) as database:
         async with fresh_account(nats_r1) as bus:
-            rates = {"quotas": "requests_per_second.ListTagsForResource=1"}
-            with nodes(place(directory, database, bus), 2, **rates) as services:
+            given = {
+                "quotas": "requests_per_second.ListTagsForResource=1",
+                "trusted_proxies": "127.0.0.0/8",
+            }
+            with nodes(place(directory, database, bus), 2, **given) as services:
                 yield services
                 for service in services:
                     assert_no_faults(service)
@@ -183,6 +186,37 @@ async def test_what_is_decided_on_one_node_holds_on_all(two: list[Service]) -> N
             await watching[0].wait_closed()
         first.delete_room(identifier=room)
         await _refused(watching[1], "no", 404)
+
+
+async def test_an_address_is_banned_on_all_nodes(two: list[Service]) -> None:
+    """That which the user has on one of them, of whoever comes from there to either."""
+    room = two[0].boto3().create_room()["arn"]
+
+    def coming(service: Service, user: str, address: str) -> websockets.connect:
+        return websockets.connect(
+            service.websocket_url,
+            subprotocols=[service.token(room, user)],  # type: ignore[list-item]  # a token is one
+            additional_headers={"X-Forwarded-For": address},
+        )
+
+    home, away = "192.0.2.1", "192.0.2.2"
+    async with (
+        coming(two[0], "bob", home),
+        coming(two[1], "alias", home) as alias,
+        coming(two[1], "eve", away) as eve,
+    ):
+        asked = {"roomIdentifier": room, "userId": "bob", "alsoAddresses": True}
+        made = await asyncio.to_thread(lambda: two[1].greenroom().ban_user(**asked))
+        assert len(made["restriction"]["addresses"]) == 1
+        await asyncio.wait_for(alias.wait_closed(), 10)
+        for service in two:
+            with pytest.raises(websockets.InvalidStatus, match="403"):
+                await coming(service, "other", home)
+        await say(eve, "still here")
+        lift = {"roomIdentifier": room, "userId": "bob", "kind": "BAN"}
+        await asyncio.to_thread(lambda: two[0].greenroom().lift_restriction(**lift))
+        async with coming(two[0], "other", home):
+            pass
 
 
 async def _refused(viewer: websockets.ClientConnection, content: str, code: int) -> None:

@@ -53,6 +53,16 @@ async def test_the_latest_counts(store: Store) -> None:
     assert list(await page(account, "", "eve", 0, 9)) == []
 
 
+async def test_addresses_are_kept(store: Store) -> None:
+    """With their ends, and beside entries that hold of none."""
+    account, addresses = new_account(), {"aa": NOW + 5, "bb": NOW + 7}
+    ban = await store.restrictions.add(entry(account, addresses=addresses), PLENTY)
+    plain = await store.restrictions.add(entry(account, "eve"), PLENTY)
+    found = list(await store.restrictions.since(account, 0))
+    assert found == [ban, plain]
+    assert [each.addresses for each in found] == [addresses, {}]
+
+
 async def test_there_are_at_most_so_many(store: Store) -> None:
     """Replacing, lifting and notes are no more; what is over does not count."""
     account, add = new_account(), store.restrictions.add

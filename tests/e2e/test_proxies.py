@@ -98,6 +98,40 @@ def test_the_header_that_the_proxy_does_not_write_is_not_read(service: Service) 
         assert upgrade(service, api, stack, naming(service, "192.0.2.44")).status == 101
 
 
+def test_a_banned_address_stays_out(tmp_path: Path) -> None:
+    """Over a restart, whoever comes from there; the proxy itself, and others, are not met."""
+    variables = {"GREENROOM_TRUSTED_PROXIES": "127.0.0.0/8"}
+    home, away = b"X-Forwarded-For: 192.0.2.1", b"X-Forwarded-For: 192.0.2.2"
+
+    def status(service: Service, room: str, *lines: bytes) -> int:
+        with Peer(service) as peer:
+            peer.send(upgrade_bytes(token_line(service.token(room, "other")), *lines))
+            return peer.read_answer().status
+
+    with running(tmp_path / "data", **variables) as service:
+        room = service.boto3().create_room()["arn"]
+        with Peer(service) as bob, Peer(service) as alias:
+            for peer, user in ((bob, "bob"), (alias, "alias")):
+                peer.send(upgrade_bytes(token_line(service.token(room, user)), home))
+                assert peer.read_answer().status == 101
+            whom = {"roomIdentifier": room, "userId": "bob"}
+            service.greenroom().ban_user(**whom, alsoAddresses=True)
+            for peer in (bob, alias):
+                assert peer.read_until(b"by a moderator")
+        assert service.stop() == 0
+        log = service.log.read_text()
+        assert "192.0.2.1" not in (tmp_path / "data" / "greenroom.db").read_bytes().decode(
+            "latin-1"
+        )
+        assert "crashed" not in log
+    with running(tmp_path / "data", **variables) as service:
+        assert status(service, room, home) == 403
+        assert status(service, room, away) == 101
+        assert status(service, room) == 101
+        service.greenroom().lift_restriction(**whom, kind="BAN")
+        assert status(service, room, home) == 101
+
+
 def test_a_client_that_leaves_makes_place(service: Service) -> None:
     """Its connection was counted as its own, and is given back as its own."""
     header = naming(service, "192.0.2.66")

@@ -17,6 +17,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch_bus,
     watch_loop,
     watch_process,
+    watch_restrictions,
     watch_store,
 )
 from greenroom.storage.sqlite.worker import WorkerStatistics
@@ -151,7 +152,7 @@ def test_each_number_is_its_owners() -> None:
     fanout = Owner(deliveries=deliveries, delivered_bytes=11)
     hub: Any = Owner(connections=13, rooms=17, users=67, draining=True, fanout=fanout)
     rates = Owner(evicted={"message_rates": 19})
-    chat: Any = Owner(requests=requests, rates=rates, restricted_users=71)
+    chat: Any = Owner(requests=requests, rates=rates)
     control: Any = Owner(evicted={"callers": 23})
 
     class Rooms:
@@ -160,13 +161,21 @@ def test_each_number_is_its_owners() -> None:
         def __len__(self) -> int:
             return 37
 
+    class Restrictions:
+        addressed = range(73)
+
+        def __len__(self) -> int:
+            return 71
+
     rooms: Any = Rooms()
+    restrictions: Any = Restrictions()
     memory: Any = Owner(pressed=True)
     descriptors: Any = Owner(shortages=41)
     lag: Any = Owner(stalls=43)
     audit: Any = Owner(lost=47, refusals=Owner(left_out=53))
     history: Any = Owner(bytes=59, dropped=61)
     watch(metrics, hub, chat, rooms, control, history)
+    watch_restrictions(metrics, restrictions)
     watch_process(metrics, memory, descriptors)
     watch_loop(metrics, lag)
     watch_audit(metrics, audit)
@@ -187,6 +196,7 @@ def test_each_number_is_its_owners() -> None:
         "greenroom_audit_lines_suppressed_total": 53,
         "greenroom_history_bytes": 59,
         "greenroom_restricted_users": 71,
+        "greenroom_restricted_addresses": 73,
     }
     assert {name: value(name) for name in expected} == expected
     assert value("greenroom_build_info", {"version": __version__}) == 1

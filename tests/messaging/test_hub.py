@@ -24,12 +24,13 @@ from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.arn import Arn, ResourceType
+from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.room_settings import RoomSettings
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.wishes import View
 from greenroom.telemetry.metrics import Metrics
 from tests.running.io_uring import needs_io_uring
-from tests.stand_ins.stage import ROOM, settle
+from tests.stand_ins.stage import ROOM, claims_of, settle
 
 HERE = str(ROOM)
 THERE = str(Arn("us-east-1", "123456789012", ResourceType.ROOM, "Room00000002"))
@@ -47,10 +48,18 @@ class Listener:
         self.shown_names: list[str] = []
         self.may_moderate = view is View.MODERATORS
         self.is_bot = False
+        self.claims, self.origin = claims_of(user_id=user, room_arn=room), b""
         self.attributes: dict[str, str] = {}
         self.when_written: Callable[[], None] | None = None
         self.gone = False
         hub.join(room, self)
+
+    @property
+    def is_open(self) -> bool:
+        return not self.gone
+
+    def renew(self, claims: ChatTokenClaims) -> None:
+        self.claims = claims
 
     def write(self, data: bytes) -> None:
         if self.gone:

@@ -9,8 +9,9 @@ from greenroom.bus.base import Deliver
 from greenroom.messaging.members import SEALED_COST, Members, Part, SealedPart
 from greenroom.messaging.pacing import Pace
 from greenroom.messaging.sockets import NO_SOCKET
+from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.protocol.wishes import View
-from tests.stand_ins.stage import ROOM
+from tests.stand_ins.stage import ROOM, claims_of
 from tests.stand_ins.tls_pair import Keys, Pair
 
 
@@ -20,6 +21,9 @@ class Of:
     key_id = "k"
     may_moderate = False
     is_bot = False
+    is_open = True
+    origin = b""
+    claims = claims_of()
     attributes: Mapping[str, str] = {}
     shown_names = ()
 
@@ -27,6 +31,8 @@ class Of:
         self.user_id, self.view = user_id, view
 
     def write(self, data: bytes) -> None: ...
+
+    def renew(self, claims: ChatTokenClaims) -> None: ...
 
     def revoke(self) -> None: ...
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from greenroom.messaging.bulk_sender import BulkSender
 from greenroom.messaging.members import SealedPart
 from greenroom.messaging.sealed import AROUND, SLICE_BYTES, SealedSender
+from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.protocol.wishes import View
 from greenroom.tls.keys import RECORD_BYTES
+from tests.stand_ins.stage import claims_of
 from tests.stand_ins.tls_pair import Keys, Pair
 
 
@@ -24,6 +26,9 @@ class Viewer:
     view = View.PLAIN
     may_moderate = False
     is_bot = False
+    is_open = True
+    origin = b""
+    claims = claims_of()
     attributes: Mapping[str, str] = {}
     shown_names = ()
 
@@ -39,6 +44,8 @@ class Viewer:
 
     def write(self, data: bytes) -> None:
         self.pair.transport.write(data)
+
+    def renew(self, claims: ChatTokenClaims) -> None: ...
 
     def revoke(self) -> None: ...
 

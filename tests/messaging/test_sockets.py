@@ -9,9 +9,10 @@ from unittest import mock
 import pytest
 
 from greenroom.messaging.sockets import NO_SOCKET, straight_way, write_all
+from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.protocol.wishes import View
 from greenroom.tls.transport import TlsTransport
-from tests.stand_ins.stage import Transport
+from tests.stand_ins.stage import Transport, claims_of
 
 
 class Waiting:
@@ -21,6 +22,9 @@ class Waiting:
     view = View.PLAIN
     may_moderate = False
     is_bot = False
+    is_open = True
+    origin = b""
+    claims = claims_of()
     attributes: Mapping[str, str] = {}
     shown_names = ()
 
@@ -29,6 +33,8 @@ class Waiting:
 
     def write(self, data: bytes) -> None:
         self.kept += data
+
+    def renew(self, claims: ChatTokenClaims) -> None: ...
 
     def revoke(self) -> None: ...
 

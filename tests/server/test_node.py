@@ -15,7 +15,7 @@ from greenroom.bus.base import IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
-from greenroom.server import messaging_plane
+from greenroom.server import messaging_plane, restricting
 from greenroom.server import node as node_module
 from greenroom.server.node import (
     _health,
@@ -188,13 +188,13 @@ async def test_what_a_node_starts_and_watches(
     for name in ("LoopLag", "_publishing", "_watching", "_states", "Node", "_shared_rates"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
-    for name in ("_start_chat_log", "_restrictions"):
-        monkeypatch.setattr(node_module, name, AsyncMock(return_value=all_.restrictions))
+    for module, name in ((node_module, "_start_chat_log"), (restricting, "restrictions")):
+        monkeypatch.setattr(module, name, AsyncMock(return_value=all_.restrictions))
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
     all_._states.return_value = states = all_.states if present else None
-    for name in ("watch_bus", "watch_nodes", "Alone", "history_module"):
+    for name in ("watch_bus", "watch_nodes", "watch_restrictions", "Alone", "history_module"):
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     opened, tasks = all_.opened, Mock()
     opened.bus.start = AsyncMock()
@@ -208,8 +208,8 @@ async def test_what_a_node_starts_and_watches(
     opened.identity.start.assert_called_once_with(tasks)
     rooms, chat = all_.RoomsCache.return_value, all_._services.return_value.chat
     control = all_._control_plane.return_value
-    rings = opened.bus.rings
-    all_.watch.assert_called_once_with(metrics, hub, chat, rooms, control, rings)
+    all_.watch.assert_called_once_with(metrics, hub, chat, rooms, control, opened.bus.rings)
+    all_.watch_restrictions.assert_called_once_with(metrics, all_.restrictions)
     all_.watch_process.assert_called_once_with(metrics, plane.memory, plane.descriptors)
     all_.watch_loop.assert_called_once_with(metrics, all_.LoopLag.return_value)
     audit, store = all_.watch_audit.mock_calls, all_.watch_store.mock_calls

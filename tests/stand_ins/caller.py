@@ -141,7 +141,10 @@ class Caller:
             reviewer=self.reviewer,
             restrictions=self.restrictions,
         )
-        self.moderation = Moderation(chat, self.restrictions, self.time.clock)
+        self.addresses: frozenset[str] = frozenset()
+        self.moderation = Moderation(
+            chat, self.restrictions, self.time.clock, addresses=self._addresses
+        )
         self.settings = Settings(chat, self.rooms, self.store.rooms, bus, self.time.clock)
         self.services = Services(
             store=self.store,
@@ -161,6 +164,9 @@ class Caller:
         )
         self.presence = Alone(self.time.clock)
         self.plane = self.plane_of()
+
+    async def _addresses(self, _scope: str, _user_id: str) -> frozenset[str]:
+        return self.addresses
 
     def plane_of(self, audit_log: AuditLog | None = None) -> ControlPlane:
         """Return a control plane of the ivschat API, and of what Greenroom has for rooms."""

@@ -26,6 +26,7 @@ from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
+from greenroom.chat.user_addresses import AddressesHere
 from greenroom.chat.user_lists import UsersHere
 from greenroom.entrance.acceptor import AcceptorServices
 from greenroom.entrance.http_connection import EntranceServices
@@ -33,6 +34,7 @@ from greenroom.messaging import deadlines as deadlines_module
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.admission import Admission, Places
+from greenroom.messaging.by_address import ByAddress
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.edge_services import ConnectionLimits, EdgeServices
@@ -224,8 +226,16 @@ class Stage:
         self.settings = Settings(self.chat, self.rooms, self.store.rooms, self.bus, clock)
         self.metrics = Metrics()
         self.hub = Hub(self.bus, Fanout(self.metrics), Alone(clock))
-        self.moderation = Moderation(self.chat, self.restrictions, clock, self.hub.is_moderator)
+        by_address = ByAddress(self.hub, self.restrictions.addressed)
+        self.moderation = Moderation(
+            self.chat,
+            self.restrictions,
+            clock,
+            self.hub.is_moderator,
+            AddressesHere(by_address.of_user),
+        )
         self.restrictions.when_banned(self.hub.enforce)
+        self.restrictions.when_banned(by_address.enforce)
         originals = Originals(self.bus)
         replies = Replies(self.chat, originals, self.ids)
         self.pins = Pins(self.chat, self.rooms, self.store.rooms, self.bus, originals, clock)
@@ -289,6 +299,7 @@ class Stage:
         return EdgeServices(
             actions=self.actions,
             hub=self.hub,
+            addressed=self.restrictions.addressed,
             sweeper=self.sweeper,
             visitors=self.visitors,
             limits=self._limits,

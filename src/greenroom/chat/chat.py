@@ -102,11 +102,6 @@ class Chat:
         """Is told of messages that were deleted, when everybody has been."""
         self.requests = dict.fromkeys(OPERATIONS, 0)
 
-    @property
-    def restricted_users(self) -> int:
-        """Return how many users are restricted somewhere."""
-        return 0 if self._restrictions is None else len(self._restrictions)
-
     def send_message(
         self,
         sender: ChatTokenClaims,
@@ -384,7 +379,7 @@ class Chat:
         history = self.settings.history(room)
         held = None
         if self._restrictions is not None:
-            held = self._restrictions.held(sender.room_arn, room.arn.account, sender.user_id)
+            held = self._restrictions.of_sender(room, sender)
 
         def grant(before: Before) -> Deliver:
             if self._kicks.have_met(sender.room_arn, sender.user_id, kicks):

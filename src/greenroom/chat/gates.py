@@ -41,7 +41,7 @@ def restricted(restrictions: Restrictions) -> Gate:
     """Refuse messages of banned and muted users, 403, and of those who are held, 406."""
 
     def passes(room: Room, sender: ChatTokenClaims, message: SendMessage) -> None:
-        held = restrictions.held(sender.room_arn, room.arn.account, sender.user_id)
+        held = restrictions.of_sender(room, sender)
         if not held:
             return
         for kind, code, words in _REFUSED:

@@ -8,7 +8,7 @@
 import msgspec
 
 from greenroom.bus.base import Audience, Deliver
-from greenroom.chat.restrictions import Held
+from greenroom.chat.addressed import Held
 from greenroom.model.restriction import Kind
 from greenroom.protocol import events
 

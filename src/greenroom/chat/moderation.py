@@ -6,9 +6,11 @@
   but SHADOW, HOLD and MONITOR, which he must not notice. A ban ends his connections, which are told
   by `aws:DISCONNECT_USER`, with its end: applications for IVS Chat show that.
 - Moderators are told of each.
+- What holds of a user's addresses, too, holds of those that he has now, on all nodes, and of those
+  of which it held before: who asks again, because an answer was lost, finds him gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 import structlog
@@ -16,10 +18,17 @@ import structlog
 from greenroom.bus.base import Audience
 from greenroom.chat.chat import Chat
 from greenroom.chat.restrictions import Restrictions
+from greenroom.chat.user_addresses import UserAddresses, nowhere
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.errors import AccessDeniedException, ResourceNotFoundException, ServiceError
-from greenroom.model.restriction import OPERATIONS, Kind, Restriction
+from greenroom.model.restriction import (
+    ADDRESSES_MS,
+    MOST_ADDRESSES,
+    OPERATIONS,
+    Kind,
+    Restriction,
+)
 from greenroom.protocol import events
 
 log = structlog.get_logger()
@@ -45,6 +54,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     seconds: int = 0
     reason: str = ""
+    also_addresses: bool = False
+
+    @property
+    def scope(self) -> str:
+        """Return the ARN of the room, or the account."""
+        return self.account if self.room is None else str(self.room)
 
 
 class Moderation:
@@ -56,11 +71,13 @@ class Moderation:
         restrictions: Restrictions,
         clock: Clock,
         is_moderator: IsModerator = lambda _room, _user: False,
+        addresses: UserAddresses = nowhere,
     ) -> None:
         self._chat = chat
         self._restrictions = restrictions
         self._clock = clock
         self._is_moderator = is_moderator
+        self._addresses = addresses
 
     async def restrict(self, asked: Asked) -> Restriction:
         """Restrict a user; what of that kind held before is replaced.
@@ -70,11 +87,21 @@ class Moderation:
             PendingVerification: the account is suspended.
             ThrottlingException: the account's moderators do too much.
             ServiceQuotaExceededException: too many users are restricted.
+            ServiceUnavailableException: another node does not say the user's addresses: nothing
+                was done.
         """
         await self._check(asked)
+        found = (
+            await self._addresses(asked.scope, asked.user_id)
+            if asked.also_addresses
+            else frozenset()
+        )
         now = self._clock.now_ms()
         expires = now + asked.seconds * 1000 if asked.seconds else 0
-        return await self._enter(asked, self._entry(asked, now, expires))
+        entry = self._entry(asked, now, expires)
+        if asked.also_addresses:
+            entry = msgspec.structs.replace(entry, addresses=self._held_of(found, entry))
+        return await self._enter(asked, entry)
 
     async def restrict_from_room(self, asked: Asked) -> Restriction:
         """Restrict a user as a moderator in a room does.
@@ -113,11 +140,20 @@ class Moderation:
     def _is_moderator_there(self, asked: Asked) -> bool:
         return asked.room is not None and self._is_moderator(str(asked.room), asked.user_id)
 
+    def _held_of(self, found: Collection[str], entry: Restriction) -> Mapping[str, int]:
+        """Return the addresses that an entry is to hold of, with their ends."""
+        known = self._restrictions.known(entry.scope, entry.user_id, entry.kind)
+        before = {} if known is None else known.addresses_at(entry.at)
+        most = entry.at + ADDRESSES_MS
+        ends = {**before, **dict.fromkeys(found, most)}
+        latest = sorted(ends, key=lambda each: (-ends[each], each))[:MOST_ADDRESSES]
+        return {each: min(ends[each], entry.ends) for each in latest}
+
     @staticmethod
     def _entry(asked: Asked, now: int, expires: int, *, lifted: bool = False) -> Restriction:
         return Restriction(
             account=asked.account,
-            scope=asked.account if asked.room is None else str(asked.room),
+            scope=asked.scope,
             user_id=asked.user_id,
             kind=asked.kind,
             by=asked.by,

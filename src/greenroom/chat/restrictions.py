@@ -9,18 +9,24 @@
 - What is over is not kept in memory, and what was over long ago not in the store.
 - A ban ends the user's connections: on the node where it was made before it is answered, on the
   others as soon as they have read it.
+- What holds of a user's addresses, too, is found by them as well: see `addressed`.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
 from greenroom.bus.base import Control, RestrictionsChanged
+from greenroom.chat.address_hashes import AddressHashes
+from greenroom.chat.addressed import NOTHING, Addressed, Held
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
+from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.restriction import KEPT_MS, MOST_RESTRICTIONS, Kind, Restriction
+from greenroom.model.room import Room
+from greenroom.network.addresses import UNKNOWN
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.restrictions import Restrictions as KeptRestrictions
 
@@ -30,11 +36,7 @@ LOOK_SECONDS = 1
 """How often `Restrictions.look` is to be called."""
 
 Enforce = Callable[[Restriction], None]
-"""Ends the connections on this node that a ban is about."""
-
-Held = Mapping[Kind, Restriction]
-
-_NOTHING: Held = {}
+"""Has a restriction hold of the connections on this node that it is about."""
 
 SWEEP_SECONDS = 3600
 """Seconds between two looks for what is over."""
@@ -56,11 +58,13 @@ class Restrictions:
         clock: Clock,
         tasks: asyncio.TaskGroup,
         backstop_seconds: float = 0,
+        hashes: AddressHashes | None = None,
     ) -> None:
         """Make it knowing nothing; `start` reads what there is.
 
         What is new is read at the latest after `backstop_seconds`, 0: as it is heard of only.
         """
+        self.addressed = Addressed(hashes or AddressHashes(b""))
         self._backstop = backstop_seconds
         self._caught_up = clock.monotonic()
         self._catching_up = False
@@ -81,7 +85,7 @@ class Restrictions:
         return len(self._of)
 
     def when_banned(self, enforce: Enforce) -> None:
-        """Call back for each ban that becomes known."""
+        """Call back for each ban that becomes known, and for what holds of addresses."""
         self._enforcers.append(enforce)
 
     async def start(self) -> None:
@@ -99,7 +103,7 @@ class Restrictions:
         for start in range(0, len(users), _SLICE):
             now = self._clock.now_ms()
             for user in users[start : start + _SLICE]:
-                self._hold(user, self._of.get(user, _NOTHING), now)
+                self._hold(user, self._of.get(user, NOTHING), now)
             await asyncio.sleep(0)
         if prune:
             try:
@@ -113,29 +117,53 @@ class Restrictions:
     def _hold(self, user: tuple[str, str], held: Held, now: int) -> None:
         """Have this hold of a user in a scope, but for what is over."""
         # A mapping that somebody was given stays as it is.
-        left = {kind: each for kind, each in held.items() if each.holds(now)}
+        left = {kind: each.at_time(now) for kind, each in held.items() if each.holds(now)}
+        before = self._of.get(user, NOTHING)
+        for kind in before.keys() | left.keys():
+            if before.get(kind) is not left.get(kind):
+                self.addressed.replace(before.get(kind), left.get(kind))
         if left:
             self._of[user] = left
         else:
             self._of.pop(user, None)
 
-    def held(self, room_arn: str, account: str, user_id: str) -> Held:
-        """Return what holds of a user in a room; of two of a kind that of the room."""
+    def held(self, room_arn: str, account: str, user_id: str, token_id: str = "") -> Held:
+        """Return what holds of a user in a room; of two of a kind that of the room.
+
+        With the id of a connection's token also what holds of the address that it comes from.
+        """
         if not self._of:
-            return _NOTHING
+            return NOTHING
         in_room = self._of.get((room_arn, user_id))
         anywhere = self._of.get((account, user_id))
-        if in_room is None and anywhere is None:
-            return _NOTHING
         now = self._clock.now_ms()
-        both = (*(anywhere or _NOTHING).items(), *(in_room or _NOTHING).items())
-        return {kind: each for kind, each in both if each.holds(now)}
+        met = self.addressed.of_connection(room_arn, account, token_id, now)
+        if in_room is None and anywhere is None:
+            return met
+        both = (*(anywhere or NOTHING).items(), *(in_room or NOTHING).items())
+        return {**met, **{kind: each for kind, each in both if each.holds(now)}}
 
-    def ban(self, room: Arn, user_id: str) -> Restriction | None:
-        """Return the ban of a user in a room, or None."""
+    def of_sender(self, room: Room, sender: ChatTokenClaims) -> Held:
+        """Return what holds of a message's sender."""
+        account = room.arn.account
+        return self.held(sender.room_arn, account, sender.user_id, sender.token_id)
+
+    def ban(self, room: Arn, user_id: str, address: bytes = UNKNOWN) -> Restriction | None:
+        """Return the ban of a user in a room, or of his address, or None."""
         if not self._of:
             return None
-        return self.held(str(room), room.account, user_id).get(Kind.BAN)
+        ban = self.held(str(room), room.account, user_id).get(Kind.BAN)
+        return ban or self.address_held(room, address).get(Kind.BAN)
+
+    def address_held(self, room: Arn, address: bytes) -> Held:
+        """Return what holds of an address in a room."""
+        now = self._clock.now_ms()
+        return self.addressed.of_address(str(room), room.account, address, now)
+
+    def known(self, scope: str, user_id: str, kind: Kind) -> Restriction | None:
+        """Return what of a kind holds of a user in a scope, or None."""
+        found = self._of.get((scope, user_id), NOTHING).get(kind)
+        return found if found is not None and found.holds(self._clock.now_ms()) else None
 
     async def keep(self, entry: Restriction) -> Restriction:
         """Keep an entry and return it with its version; it does not hold yet.
@@ -148,7 +176,7 @@ class Restrictions:
     def hold(self, entry: Restriction) -> None:
         """Have an entry that is kept hold, on every node, and end the connections of a ban."""
         self.learn(entry)
-        known = self._of.get((entry.scope, entry.user_id), _NOTHING).get(entry.kind)
+        known = self._of.get((entry.scope, entry.user_id), NOTHING).get(entry.kind)
         if known is not None and known.version == entry.version:
             self._enforce(entry)
         self._control.broadcast(RestrictionsChanged(entry.account, entry.version))
@@ -220,12 +248,12 @@ class Restrictions:
         if known is not None and known.version >= entry.version:
             return False
         # Also what is over or lifts: it replaces what was before it.
-        held = {**self._of.get(user, _NOTHING), entry.kind: entry}
+        held = {**self._of.get(user, NOTHING), entry.kind: entry}
         self._hold(user, held, self._clock.now_ms())
         return True
 
     def _enforce(self, entry: Restriction) -> None:
-        """End the connections that an entry is about, if it is a ban."""
-        if entry.kind is Kind.BAN and entry.holds(self._clock.now_ms()):
+        """End the connections that a ban is about; have what is about addresses meet them."""
+        if (entry.kind is Kind.BAN or entry.addresses) and entry.holds(self._clock.now_ms()):
             for enforce in self._enforcers:
                 enforce(entry)

@@ -1,12 +1,10 @@
 """Which users are in a room, by name, over all nodes: a page at a time, in the order of their ids.
 
 Nodes tell each other numbers that stand for users. Names are asked for, by who is to show them: of
-all nodes that are there, each of which answers with its part of the page. No part is left out: who
-does not answer is asked again, until it is taken for dead or the page is refused.
+all nodes that are there, each of which answers with its part of the page: see `asking`.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -14,17 +12,8 @@ import msgspec
 import structlog
 
 from greenroom.bus.base import About, Peers
+from greenroom.chat.asking import Asking
 from greenroom.chat.presence import Presence
-from greenroom.model.errors import ServiceUnavailableException
-
-AGAIN_SECONDS = 0.5
-"""After which time who has not answered is asked again."""
-
-ANSWER_SECONDS = 5.0
-"""How long all answers may take: a node that died meanwhile is known to be dead by then."""
-
-MOST_ASKED = 64
-"""Pages that a node may wait for at once."""
 
 MOST_ANSWERED = 16
 """Answers that a node may be making at once: what comes meanwhile is asked again."""
@@ -93,14 +82,6 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, tag="!"):
     users: list[PresentUser]
 
 
-class _Page:
-    """The parts of a page that have come."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, list[PresentUser]] = {}
-        self.news = asyncio.Event()
-
-
 class UsersOfNodes:
     """Asks the other nodes, and answers them."""
 
@@ -109,45 +90,25 @@ class UsersOfNodes:
     ) -> None:
         """Make it; `tasks` owns the answers that are being made."""
         self._here = here
-        self._presence = presence
         self._peers = peers
         self._tasks = tasks
-        self._number = 0
-        self._pages: dict[int, _Page] = {}
+        self._asking = Asking[list[PresentUser]](
+            presence,
+            too_many="Too many lists of users are asked for at once",
+            unanswered="Another node does not say which users are there",
+        )
         self._answering = 0
         peers.on_announcement(self._heard, About.USERS)
 
     async def page(
         self, room_arn: str, after: str, most: int, *, names_only: bool = False
     ) -> list[PresentUser]:
-        if len(self._pages) >= MOST_ASKED:
-            raise ServiceUnavailableException("Too many lists of users are asked for at once")
-        self._number = number = self._number + 1
-        page = self._pages[number] = _Page()
-        me = self._presence.node
-        question = Question(me, number, room_arn, after, most, names_only)
-        try:
-            page.parts[me] = await self._here(room_arn, after, most)
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._gather(page, question)
-        except TimeoutError:
-            raise ServiceUnavailableException(
-                "Another node does not say which users are there"
-            ) from None
-        finally:
-            del self._pages[number]
-        return together(page.parts.values(), most)
-
-    async def _gather(self, page: _Page, question: Question) -> None:
-        """Ask until all who were there at first have answered, or are gone."""
-        asked = self._presence.other_nodes()
-        while not page.parts.keys() >= asked & self._presence.other_nodes():
+        def ask(number: int) -> None:
+            question = Question(self._asking.node, number, room_arn, after, most, names_only)
             self._peers.announce(_encode(question), About.USERS)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN_SECONDS):
-                    while not page.parts.keys() >= asked:
-                        page.news.clear()
-                        await page.news.wait()
+
+        parts = await self._asking.ask(lambda: self._here(room_arn, after, most), ask)
+        return together(parts, most)
 
     def _heard(self, payload: bytes) -> None:
         try:
@@ -156,11 +117,8 @@ class UsersOfNodes:
             # Counted where announcements of presence are: it is the same stranger.
             return
         if isinstance(told, Answer):
-            page = self._pages.get(told.number) if told.asked_by == self._presence.node else None
-            if page is not None:
-                page.parts[told.node] = told.users
-                page.news.set()
-        elif told.node != self._presence.node and self._answering < MOST_ANSWERED:
+            self._asking.take(told.asked_by, told.number, told.node, told.users)
+        elif told.node != self._asking.node and self._answering < MOST_ANSWERED:
             self._answering += 1
             self._tasks.create_task(self._answer(told))
 
@@ -175,7 +133,7 @@ class UsersOfNodes:
             self._answering -= 1
         if told.names_only:
             users = [PresentUser(each.user_id, each.connections) for each in users]
-        answer = Answer(self._presence.node, told.node, told.number, users)
+        answer = Answer(self._asking.node, told.node, told.number, users)
         self._peers.announce(_encode(answer), About.USERS)
 
 

@@ -38,7 +38,11 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     "DeleteUserMessages": ("userId", "sinceSeconds"),
     "DisconnectUser": ("userId",),
     **dict.fromkeys(
-        _RESTRICTING, ("userId", "scope", "kind", "durationSeconds", "deleteMessagesSinceSeconds")
+        _RESTRICTING,
+        (
+            *("userId", "scope", "kind", "durationSeconds", "deleteMessagesSinceSeconds"),
+            "alsoAddresses",
+        ),
     ),
     "EndSessions": ("UserName", "RoleName"),
     "KillTokenKey": ("keyId",),

@@ -20,6 +20,7 @@ from greenroom.audit.log import AuditLog
 from greenroom.bus.figures import Figures, HistoryFigures
 from greenroom.chat.chat import Chat
 from greenroom.chat.presence import Presence
+from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
@@ -126,13 +127,18 @@ def watch(
         **control.evicted,
         "history": history.dropped,
     }
-    metrics.restricted_users.read = lambda: chat.restricted_users
     metrics.history_bytes.read = lambda: history.bytes
     metrics.requests.read = lambda: chat.requests
     metrics.messaging_requests.read = lambda: sum(chat.requests.values())
     metrics.deliveries.read = lambda: hub.fanout.deliveries
     metrics.messaging_deliveries.read = lambda: sum(hub.fanout.deliveries.values())
     metrics.delivered_bytes.read = lambda: hub.fanout.delivered_bytes
+
+
+def watch_restrictions(metrics: Metrics, restrictions: Restrictions) -> None:
+    """Tell the metrics of how many users and addresses something holds."""
+    metrics.restricted_users.read = lambda: len(restrictions)
+    metrics.restricted_addresses.read = lambda: len(restrictions.addressed)
 
 
 def watch_process(metrics: Metrics, memory: MemoryWatch, descriptors: DescriptorWatch) -> None:

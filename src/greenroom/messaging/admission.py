@@ -6,7 +6,7 @@ what stands last uses it up: who is refused for a reason that passes comes in wi
 1. it is no token, or not of this service: 400 or 403.
 2. its time to connect is over: 410.
 3. the node drains or is short of memory: 503.
-4. its room is gone: 404; its user is banned there: 403.
+4. its room is gone: 404; its user, or his address, is banned there: 403.
 5. no place is free, on the node, of the account, in the room or of the user: 503 or 429.
 6. it was used before: 409.
 """
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from greenroom.chat.modes import is_exempt
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.clock import Clock
@@ -24,6 +25,7 @@ from greenroom.messaging.redeemer import Redeemer
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
+from greenroom.network.addresses import UNKNOWN
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.storage.base import StorageUnavailable
@@ -70,24 +72,24 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """The same by room and user, and by room with an empty user."""
 
     async def admit(
-        self, token: str, prepare: Prepare = _prepare_nothing
+        self, token: str, prepare: Prepare = _prepare_nothing, address: bytes = UNKNOWN
     ) -> tuple[ChatTokenClaims, str]:
         """Use a token up; return what it says, and the id of its key.
 
-        `prepare` has a place and the room followed.
+        `prepare` has a place and the room followed. `address` is that of its bearer, unknown where it is that of many.
 
         Raises:
             HandshakeRefused: with the status and the reason.
         """
         claims, key_id = self._open(token)
         try:
-            await self._use_up(claims, prepare)
+            await self._use_up(claims, prepare, address)
         except HandshakeRefused as refused:
             refused.room = claims.room_arn
             raise
         return claims, key_id
 
-    async def _use_up(self, claims: ChatTokenClaims, prepare: Prepare) -> None:
+    async def _use_up(self, claims: ChatTokenClaims, prepare: Prepare, address: bytes) -> None:
         if self.clock.now_ms() >= claims.token_expires:
             raise Refusal.TOKEN_EXPIRED.error()
         if self.hub.draining:
@@ -96,7 +98,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal.MEMORY_FULL.error()
         try:
             room = await self.rooms.get(claims.room_arn)
-            self._check_ban(room.arn, claims.user_id)
+            self._check_ban(room.arn, claims, address)
             self._take_place(room.arn, claims)
             try:
                 # Who is let in misses nothing of what is published from then on.
@@ -117,14 +119,15 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
         if not first:
             raise Refusal.TOKEN_USED.error()
         # Asked once more, as the drain below.
-        self._check_ban(room.arn, claims.user_id)
+        self._check_ban(room.arn, claims, address)
         # Asked once more: the drain may have begun while the store was asked, and whoever joined
         # now would be told by nobody.
         if self.hub.draining:
             raise Refusal.UNAVAILABLE.error()
 
-    def _check_ban(self, room: Arn, user_id: str) -> None:
-        if self.restrictions.ban(room, user_id) is not None:
+    def _check_ban(self, room: Arn, claims: ChatTokenClaims, address: bytes) -> None:
+        met = UNKNOWN if is_exempt(claims) else address
+        if self.restrictions.ban(room, claims.user_id, met) is not None:
             raise Refusal.BANNED.error()
 
     def check_key(self, key_id: str) -> None:

@@ -23,7 +23,7 @@ from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
 from greenroom.messaging.resumes import Place
 from greenroom.messaging.sockets import NO_SOCKET, Way, straight_way, write_all
-from greenroom.model.chat_token import Capability
+from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.network import addresses
 from greenroom.protocol import frames
 from greenroom.protocol.errors import CLOSE_REASONS, CloseCode, DisconnectReason, fault_reason
@@ -238,6 +238,16 @@ class Edge(asyncio.Protocol):
     def user_id(self) -> str:
         """The user that the token names."""
         return self.session.claims.user_id
+
+    @property
+    def claims(self) -> ChatTokenClaims:
+        """What its token says."""
+        return self.session.claims
+
+    @property
+    def origin(self) -> bytes:
+        """The client's address; unknown where it is that of many."""
+        return self._services.visitors.origin_of(self._address)
 
     @property
     def shown_names(self) -> Sequence[str]:

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from greenroom.chat.addressed import Addressed
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.hub import Hub
@@ -15,6 +16,7 @@ from greenroom.messaging.resumes import UNCLEAN, Place
 from greenroom.messaging.sockets import Connection, Way
 from greenroom.messaging.sweeper import Sweeper, Swept
 from greenroom.messaging.turns import Turns
+from greenroom.model.arn import Arn
 from greenroom.network.visitors import Visitors
 from greenroom.protocol.errors import DisconnectReason
 from greenroom.protocol.session import Session
@@ -68,6 +70,7 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
 
     actions: Actions
     hub: Hub
+    addressed: Addressed
     sweeper: Sweeper
     visitors: Visitors
     limits: ConnectionLimits
@@ -85,6 +88,9 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
         connection.slot = self.sweeper.add(connection, claims.session_expires)
         if log.is_enabled_for(logging.DEBUG):
             log.debug("connection opened", **connection.names())
+        if self.addressed:
+            account = Arn.parse(claims.room_arn).account
+            self.addressed.enter(account, claims, connection.origin)
         self.hub.join(claims.room_arn, connection, straight)
 
     def place(self, connection: Entrant) -> str:
@@ -98,6 +104,7 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
         if connection.place is not None and why in UNCLEAN:
             self.replays.resumes.leave(claims.room_arn, claims.user_id, connection.place)
         self.hub.leave(claims.room_arn, connection)
+        self.addressed.leave(claims)
         self.sweeper.remove(connection, connection.slot, claims.session_expires)
         self.metrics.disconnects.labels(why).inc()
         if why in _ORDINARY or log.is_enabled_for(logging.DEBUG):

@@ -18,7 +18,7 @@ from greenroom.messaging.fanout import SLICE, Fanout
 from greenroom.messaging.members import Members
 from greenroom.messaging.sockets import NO_SOCKET, Connection, Way
 from greenroom.model.arn import Arn
-from greenroom.model.restriction import Restriction
+from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room_settings import RoomSettings
 
 BANNED = "Banned by a moderator"
@@ -246,13 +246,18 @@ class Hub:
         return users.pop() if len(users) == 1 else word
 
     def enforce(self, ban: Restriction) -> None:
-        """End the connections of a banned user that are still there."""
-        if ban.is_of_account:
-            rooms = [room for room in self._rooms.values() if room.owner[0] == ban.account]
-        else:
-            rooms = [self._rooms[ban.scope]] if ban.scope in self._rooms else []
-        for room in rooms:
+        """End the connections of a user that are still there, if he is banned."""
+        if ban.kind is not Kind.BAN:
+            return
+        for room_arn in self.in_scope(ban.scope):
+            room = self._rooms[room_arn]
             self.fanout.after_flush(room, partial(room.kick, ban.user_id, ban.reason or BANNED))
+
+    def in_scope(self, scope: str) -> list[str]:
+        """Return the rooms here that a scope means: one of them by its ARN, or an account's."""
+        if scope in self._rooms:
+            return [scope]
+        return [arn for arn, room in self._rooms.items() if room.owner[0] == scope]
 
     def is_moderator(self, room_arn: str, user_id: str) -> bool:
         """Return whether a user has a connection in a room here that may moderate."""

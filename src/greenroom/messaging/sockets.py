@@ -7,6 +7,7 @@ from itertools import repeat
 from operator import length_hint
 from typing import Protocol
 
+from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.protocol.wishes import View
 from greenroom.tls.transport import TlsTransport
 
@@ -25,6 +26,18 @@ class Connection(Protocol):
     @property
     def user_id(self) -> str:
         """The user that the connection's token names."""
+
+    @property
+    def claims(self) -> ChatTokenClaims:
+        """What the connection's token says."""
+
+    @property
+    def origin(self) -> bytes:
+        """The client's address; unknown where it is that of many: a proxy's, this machine's."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is in its room."""
 
     @property
     def view(self) -> View:

@@ -115,7 +115,9 @@ class Upgrading(asyncio.Protocol):
             upgrade = handshake.parse_upgrade(method, headers)
             asked = asked_in(target)
             admission = self._upgrades.admission
-            claims, key_id = await admission.admit(upgrade.token, partial(self._prepare, asked))
+            origin = self._edges.visitors.origin_of(self._address)
+            prepare = partial(self._prepare, asked)
+            claims, key_id = await admission.admit(upgrade.token, prepare, origin)
             # From here to the hub nothing awaits: the place that was taken is not given back
             # before the connection has it, and a key that is killed meets it in one of the two.
             admission.check_key(key_id)

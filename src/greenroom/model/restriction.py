@@ -5,6 +5,7 @@ the entries of one scope, user and kind the latest counts; the others are the hi
 entry that restricts nothing.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -17,6 +18,12 @@ LONGEST_SECONDS = 31_536_000
 """For how long one is at most, unless it is for ever."""
 
 REASON_LENGTH = 256
+
+ADDRESSES_MS = 24 * 3_600_000
+"""For how long a restriction holds of addresses at most: soon they are somebody else's."""
+
+MOST_ADDRESSES = 100
+"""Addresses of which one restriction holds."""
 FOR_EVER = 1 << 62
 
 KEPT_MS = 90 * 24 * 3_600_000
@@ -65,7 +72,8 @@ OPERATIONS = {
 class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     """An entry. `scope` is the ARN of a room, or the account. Times in milliseconds, 0: never.
 
-    `lifted` entries end what was before them.
+    `lifted` entries end what was before them. `addresses` are those of which it holds as well, each
+    by a keyed hash, with its end.
     """
 
     account: str
@@ -78,6 +86,7 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     expires: int = 0
     lifted: bool = False
     version: int = 0
+    addresses: Mapping[str, int] = {}
 
     @property
     def key(self) -> tuple[str, str, Kind]:
@@ -102,6 +111,15 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     def holds(self, now: int) -> bool:
         """Return whether it restricts somebody at a time, if nothing came behind it."""
         return self.restricts and now < self.ends
+
+    def addresses_at(self, now: int) -> dict[str, int]:
+        """Return the addresses of which it holds at a time, with their ends."""
+        return {each: ends for each, ends in self.addresses.items() if now < ends}
+
+    def at_time(self, now: int) -> "Restriction":
+        """Return it without the addresses of which it holds no more: itself if there are none."""
+        held = self.addresses_at(now)
+        return self if held == self.addresses else msgspec.structs.replace(self, addresses=held)
 
     def until(self) -> str:
         """Return when it ends as ISO 8601, "" for never."""

@@ -163,6 +163,12 @@ class Visitors:
             return Origin(visit.address)
         return self.proxies.origin(visit.address, headers)
 
+    def origin_of(self, address: bytes) -> bytes:
+        """Return an address if one client has it; unknown where many do, and none has limits."""
+        if addresses.is_loopback(address) or (self.proxies and address in self.proxies):
+            return addresses.UNKNOWN
+        return address
+
     def finish(self, visit: Visit) -> None:
         """Note that the visit has shown what it wants."""
         if visit.unfinished:
@@ -197,13 +203,9 @@ class Visitors:
             excess = Excess.ADDRESS_UNFINISHED
         elif (most := limits.a_second_per_address) and self._came(site, now) >= most:
             excess = Excess.ADDRESS_RATE
-        if excess is not None and (excess is Excess.NODE or not self._is_free(address)):
+        if excess is not None and (excess is Excess.NODE or self.origin_of(address)):
             self._count(excess, address)
             raise Refused(excess)
-
-    def _is_free(self, address: bytes) -> bool:
-        """Return whether an address has no limits of its own."""
-        return not address or addresses.is_loopback(address) or address in self.proxies
 
     def _came(self, site: bytes, now: float) -> int:
         """Count one who comes; return how many came from there before within this second."""

@@ -39,6 +39,7 @@ GLOBAL_KEYS: Mapping[str, str] = MappingProxyType(
 
 OWN_KEYS: Mapping[str, str] = MappingProxyType(
     {
+        "greenroom:AlsoAddresses": "`true` where something is to hold of a user's addresses, too",
         "greenroom:Announcement": "the style of an announcement: a message without has none",
         "greenroom:DurationSeconds": "for how many seconds something is to hold: without a time"
         " there is no such key",

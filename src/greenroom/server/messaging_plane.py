@@ -89,6 +89,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
             below.own,
         ),
         hub=hub,
+        addressed=below.restrictions.addressed,
         sweeper=Sweeper(clock, settings.number("ping_interval_seconds")),
         visitors=limits.visitors(settings, metrics, lines),
         limits=limits.connection_limits(settings),

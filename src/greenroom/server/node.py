@@ -16,7 +16,6 @@ from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.kept_messages import CatchUp, KeptMessages
-from greenroom.chat.moderation import Moderation
 from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
@@ -48,6 +47,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch_loop,
     watch_nodes,
     watch_process,
+    watch_restrictions,
     watch_store,
 )
 from greenroom.identities.service import IdentityService
@@ -61,7 +61,7 @@ from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
 from greenroom.server import history as history_module
-from greenroom.server import limits, messaging_plane, node_states, own_services
+from greenroom.server import limits, messaging_plane, node_states, own_services, restricting
 from greenroom.server.adapters import Adapters
 from greenroom.server.kept import Shared
 from greenroom.server.node_states import NodeStates
@@ -112,11 +112,11 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     hub = Hub(opened.bus, Fanout(metrics, opened.sender), presence or Alone(opened.clock))
     keys = await TokenKeys.open(identity.vault, opened.bus, opened.clock, tasks)
     keys.when_killed(hub.revoke)
-    restrictions = await _restrictions(opened, hub, tasks)
+    restrictions = await restricting.restrictions(opened, hub, tasks, _backstop_seconds(opened))
     history = await history_module.keep_history(opened, tasks)
     chat_log = await _start_chat_log(opened, tasks, presence)
     services = _services(opened, rooms, keys, chat_log, restrictions)
-    moderation = Moderation(services.chat, restrictions, opened.clock, hub.is_moderator)
+    moderation = restricting.moderation(opened, services, hub, presence)
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
     own = own_services.build(opened, services, moderation, users_teller, hub, tasks)
     below = _below(opened, services, own, users_teller)
@@ -132,6 +132,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     if presence is not None:
         presence.start()
     watch(metrics, hub, services.chat, rooms, control, opened.bus.rings)
+    watch_restrictions(metrics, restrictions)
     watch_process(metrics, plane.memory, plane.descriptors)
     watch_loop(metrics, lag)
     if opened.bus.figures is not None:
@@ -249,16 +250,6 @@ def _services(
 def _line(bus: Bus, chat_log: ChatLog) -> RoomLine:
     """Return where rooms publish: a single node records what logs before it is seen."""
     return RecordedLine(bus, chat_log) if isinstance(bus, MemoryBus) else bus
-
-
-async def _restrictions(opened: Adapters, hub: Hub, tasks: asyncio.TaskGroup) -> Restrictions:
-    """Return what users may not do, and have bans end connections."""
-    restrictions = Restrictions(
-        opened.store.restrictions, opened.bus, opened.clock, tasks, _backstop_seconds(opened)
-    )
-    restrictions.when_banned(hub.enforce)
-    await restrictions.start()
-    return restrictions
 
 
 def _below(

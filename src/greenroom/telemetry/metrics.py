@@ -371,6 +371,10 @@ class Metrics:
             "greenroom_restricted_users",
             "Users who are banned, muted, shadowed, held or monitored, in a room or an account.",
         )
+        self.restricted_addresses = self._read_gauge(
+            "greenroom_restricted_addresses",
+            "Addresses of which a restriction of a user holds as well, in a room or an account.",
+        )
         self.history_bytes = self._read_gauge(
             "greenroom_history_bytes", "What rooms that keep a history have of it in memory."
         )

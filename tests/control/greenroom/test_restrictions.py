@@ -204,3 +204,24 @@ async def test_what_a_restriction_deletes_counts_with_it() -> None:
     asked = {"roomIdentifier": await api.created(), "userId": "bob"}
     answers = [await api.call("MuteUser", **asked, deleteMessagesSinceSeconds=9) for _ in range(2)]
     assert [each.status for each in answers] == [200, 429]
+
+
+async def test_addresses_are_told_as_hashes() -> None:
+    """Where something holds of some, with the end of each; and not when that is over."""
+    api = await Caller().listening()
+    room = await api.created()
+    api.addresses = frozenset({"aa", "bb"})
+    whom = {"roomIdentifier": room, "userId": "bob"}
+    made = await done(api, "BanUser", **whom, alsoAddresses=True, durationSeconds=90_000)
+    ends = "2023-11-15T22:13:20.000Z"
+    expected = [{"hash": "aa", "expires": ends}, {"hash": "bb", "expires": ends}]
+    assert made["restriction"]["addresses"] == expected
+    (listed,) = (await done(api, "ListRestrictions", roomIdentifier=room))["restrictions"]
+    assert listed["addresses"] == expected
+    api.time.advance(86_400)
+    (listed,) = (await done(api, "ListRestrictions", roomIdentifier=room))["restrictions"]
+    assert "addresses" not in listed
+    made = await done(api, "MuteUser", **whom, alsoAddresses=False)
+    assert "addresses" not in made["restriction"]
+    wrong = await api.call("BanUser", **whom, alsoAddresses="yes")
+    assert wrong.status == 400

@@ -172,3 +172,13 @@ async def test_for_how_long() -> None:
     assert await scene.may(junior, "UpdateRoomSettings", expiresInSeconds=600)
     assert not await scene.may(junior, "UpdateRoomSettings", expiresInSeconds=601)
     assert not await scene.may(junior, "UpdateRoomSettings")
+
+
+async def test_whether_addresses_are_met() -> None:
+    """A policy may leave that to some: others restrict users alone."""
+    scene = await Operator().begin()
+    alone = {"BoolIfExists": {"greenroom:AlsoAddresses": "false"}}
+    junior = await scene.iam.user("junior", policy("greenroom:BanUser", Condition=alone))
+    assert await scene.may(junior, "BanUser", userId="bob")
+    assert await scene.may(junior, "BanUser", userId="bob", alsoAddresses=False)
+    assert not await scene.may(junior, "BanUser", userId="bob", alsoAddresses=True)

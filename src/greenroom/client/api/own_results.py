@@ -62,6 +62,13 @@ class UserPage(Structure, frozen=True, rename="camel"):
     next_token: str | None = None
 
 
+class RestrictedAddress(Structure, frozen=True, rename="camel"):
+    """An address of which a restriction holds as well, known by its hash, and until when."""
+
+    hash: str
+    expires: datetime
+
+
 class Restriction(Structure, frozen=True, kw_only=True, rename="camel"):
     """What a user may not do: in a room, or with scope `ACCOUNT` in all of them."""
 
@@ -76,6 +83,7 @@ class Restriction(Structure, frozen=True, kw_only=True, rename="camel"):
     created: datetime
     expires: datetime | None = None
     """None: it does not."""
+    addresses: list[RestrictedAddress] | None = None
 
 
 class RestrictionAnswer(Structure, frozen=True, rename="camel"):

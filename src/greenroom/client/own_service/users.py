@@ -26,6 +26,7 @@ class RestrictUser(TypedDict, total=False):
     duration_seconds: int
     reason: str
     delete_messages_since_seconds: int
+    also_addresses: bool
 
 
 class UserOperations(Client):

@@ -65,6 +65,8 @@ def _own_keys(call: GreenroomCall) -> dict[str, ContextValue]:
     style = call.optional_text("announcement")
     if style is not None:
         keys["greenroom:announcement"] = style
+    if "alsoAddresses" in call.parameters:
+        keys["greenroom:alsoaddresses"] = "true" if call.parameters["alsoAddresses"] else "false"
     if skips is not None:
         keys["greenroom:skipchecks"] = "true" if skips else "false"
     scope = "ROOM" if "roomIdentifier" in call.parameters else "ACCOUNT"

@@ -24,7 +24,7 @@ def restricts(kind: Kind) -> GreenroomHandler:
             await call.services.deletions.with_restriction(
                 entry.scope, entry.user_id, since, entry.reason
             )
-        return {"restriction": _described(entry)}
+        return {"restriction": _described(entry, entry.at)}
 
     return restrict
 
@@ -32,7 +32,7 @@ def restricts(kind: Kind) -> GreenroomHandler:
 async def lift_restriction(call: GreenroomCall) -> Result:
     """LiftRestriction: no error if nothing of the kind holds."""
     entry = await call.services.moderation.lift(_asked(call, Kind(call.text("kind"))))
-    return {"restriction": _described(entry)}
+    return {"restriction": _described(entry, entry.at)}
 
 
 async def delete_user_messages(call: GreenroomCall) -> Result:
@@ -75,7 +75,7 @@ async def list_restrictions(call: GreenroomCall) -> Result:
         if len(page) <= limit:
             break
         before = page[-1].version
-    result: Result = {"restrictions": [_described(each) for each in found[:limit]]}
+    result: Result = {"restrictions": [_described(each, now) for each in found[:limit]]}
     if len(found) > limit:
         result["nextToken"] = str(found[limit - 1].version)
     return result
@@ -97,9 +97,9 @@ async def get_user(call: GreenroomCall) -> Result:
     return {
         "userId": user_id,
         "connections": call.services.connections(str(room), user_id),
-        "restrictions": [_described(held[kind]) for kind in RESTRICTIONS if kind in held],
+        "restrictions": [_described(held[kind], now) for kind in RESTRICTIONS if kind in held],
         "history": [
-            {**_described(each), "ended": each.lifted, "holds": each.holds(now)}
+            {**_described(each, now), "ended": each.lifted, "holds": each.holds(now)}
             for each in entries[:HISTORY]
         ],
     }
@@ -118,6 +118,7 @@ def _asked(call: GreenroomCall, kind: Kind) -> Asked:
         by=call.principal.arn,
         seconds=call.number("durationSeconds", 0),
         reason=call.optional_text("reason") or "",
+        also_addresses=bool(call.optional("alsoAddresses", bool)),
     )
 
 
@@ -136,7 +137,8 @@ def _before(call: GreenroomCall) -> int:
 _DIGITS = 18
 
 
-def _described(entry: Restriction) -> Result:
+def _described(entry: Restriction, now: int) -> Result:
+    addresses = [{"hash": each, "expires": ends} for each, ends in entry.addresses_at(now).items()]
     return {
         "userId": entry.user_id,
         "kind": str(entry.kind),
@@ -146,4 +148,5 @@ def _described(entry: Restriction) -> Result:
         "reason": entry.reason or None,
         "created": entry.at,
         "expires": entry.expires or None,
+        "addresses": addresses or None,
     }
