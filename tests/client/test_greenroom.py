@@ -119,6 +119,15 @@ async def test_restrictions(own: Greenroom, room: str) -> None:
     assert (mine.restriction.scope, mine.restriction.room_identifier) == ("ACCOUNT", None)
 
 
+async def test_roles(own: Greenroom, room: str) -> None:
+    """Said of a user, and shown on his card."""
+    said = await own.update_user(room_identifier=room, user_id="vera", roles=["vip"])
+    assert (said.user_id, said.roles) == ("vera", ["vip"])
+    card = await own.get_user(room_identifier=room, user_id="vera")
+    assert card.roles == ["vip"]
+    assert [(each.kind, each.roles) for each in card.history] == [("ROLES", ["vip"])]
+
+
 async def test_messages(own: Greenroom, room: str) -> None:
     """Sent once, listed from either end, pinned, and deleted."""
     asked: dict[str, Any] = {"room_identifier": room, "user_id": "bot", "request_id": "once"}

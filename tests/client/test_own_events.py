@@ -39,6 +39,20 @@ def test_all_are_known() -> None:
     assert OWN_EVENTS.keys() == names
 
 
+def test_roles() -> None:
+    """To whom they are, and to moderators, as lists; another event of him has none."""
+    you = event("YOU", {"Roles": '["vip","mod"]'})
+    assert isinstance(you, YouEvent)
+    assert (you.roles, you.restriction) == (("vip", "mod"), "")
+    item = '{"Operation":"UpdateUser","UserId":"bob","Kind":"ROLES","Roles":[],"By":"root"}'
+    told = event("MODERATION", {"Item": item})
+    assert isinstance(told, ModerationEvent)
+    assert (told.item.kind, told.item.roles) == ("ROLES", ())
+    other = event("YOU", {"Restriction": "MUTE"})
+    assert isinstance(other, YouEvent)
+    assert other.roles is None
+
+
 def test_the_first_event() -> None:
     """Who somebody is, what holds, and what is pinned."""
     pin = f'[{{"Message":{MESSAGE},"By":"user:ann","Until":""}}]'

@@ -21,6 +21,7 @@ from tests.running.cluster import Place, hear, nodes, place, say, status_of, vie
 from tests.running.said import assert_no_faults, entries, failing, samples, until
 from tests.running.servers import fresh_account, fresh_database
 from tests.running.service import Service
+from tests.running.viewers import Seen
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/when-postgresql-is-lost.md"
 
@@ -217,6 +218,32 @@ async def test_an_address_is_banned_on_all_nodes(two: list[Service]) -> None:
         await asyncio.to_thread(lambda: two[0].greenroom().lift_restriction(**lift))
         async with coming(two[0], "other", home):
             pass
+
+
+async def test_who_subscribes_may_write_on_all_nodes(two: list[Service]) -> None:
+    """As soon as the API has said so on one of them; a reconnect with a token from before, too."""
+    room = two[0].boto3().create_room(tags={"greenroom:writers": "subscriber"})["arn"]
+    old = two[1].token(room, "user-1")
+    async with viewers(two, room) as (_, viewer):
+        await _refused(viewer, "too early", 403)
+        said = {"roomIdentifier": room, "userId": "user-1", "roles": ["subscriber"]}
+        await asyncio.to_thread(lambda: two[0].greenroom().update_user(**said))
+        heard = await _written(viewer, "a subscriber's")
+        assert heard.content == "a subscriber's"
+    joining = websockets.connect(two[1].websocket_url, subprotocols=[old])  # type: ignore[list-item]  # a token is one
+    async with joining as viewer:
+        await say(viewer, "again")
+        assert (await hear(viewer)).content == "again"
+
+
+async def _written(viewer: websockets.ClientConnection, content: str) -> Seen:
+    """Say something until it is shown: what another node has decided takes milliseconds."""
+    async with asyncio.timeout(10):
+        while True:
+            await say(viewer, content)
+            heard = await hear(viewer)
+            if heard.type == "MESSAGE":
+                return heard
 
 
 async def _refused(viewer: websockets.ClientConnection, content: str, code: int) -> None:

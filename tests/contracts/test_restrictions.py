@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenroom.model.errors import ServiceQuotaExceededException
-from greenroom.model.restriction import FOR_EVER, Kind, Restriction
+from greenroom.model.restriction import FOR_EVER, KEPT_MS, ROLES_MS, Kind, Restriction
 from greenroom.storage.base import Store
 from tests.stand_ins.values import NOW, PLENTY, new_account
 
@@ -75,6 +75,37 @@ async def test_there_are_at_most_so_many(store: Store) -> None:
     await add(entry(account, "c", at=NOW + 5), 2)
     await add(entry(account, "a", lifted=True, at=NOW + 6), 2)
     await add(entry(account, "d", at=NOW + 7), 2)
+
+
+def said(account: str, user: str, *roles: str, **members: Any) -> Restriction:
+    """Return an entry that says roles."""
+    members = {"expires": NOW + ROLES_MS, "roles": roles, **members}
+    return entry(account, user, Kind.NOTE, **members)
+
+
+async def test_what_says_roles(store: Store) -> None:
+    """The latest counts, beside notes; it is history, no restriction, and gone when it is over."""
+    account, add = new_account(), store.restrictions.add
+    await add(said(account, "bob", "vip"), 1)
+    note = await add(entry(account, kind=Kind.NOTE), 1)
+    ban = await add(entry(account, "eve"), 1)
+    mod = await add(said(account, "bob", "vip", "mod", at=NOW + 1), 1)
+    none = await add(said(account, "ann"), 2)
+    assert list(await store.restrictions.since(account, 0)) == [ban, mod, none]
+    assert [mod.roles, none.roles] == [("vip", "mod"), ()]
+    assert list(await store.restrictions.page(account, "", "", 0, 9)) == [ban]
+    assert (await store.restrictions.page(account, "", "bob", 0, 9))[:2] == [mod, note]
+    with pytest.raises(ServiceQuotaExceededException, match="2 users with roles"):
+        await add(said(account, "zoe"), 2)
+    with pytest.raises(ServiceQuotaExceededException, match="1 restrictions of users"):
+        await add(entry(account, "zoe"), 1)
+    await add(said(account, "zoe", at=NOW + ROLES_MS), 2)
+    last = await add(entry(account, "last"), 2)
+    # Restrictions stay for longer: what is over since yesterday is not pruned with them.
+    await store.restrictions.prune(NOW + ROLES_MS + 1 - KEPT_MS)
+    assert list(await store.restrictions.page(account, "", "bob", 0, 9)) == [note]
+    assert list(await store.restrictions.page(account, "", "ann", 0, 9)) == []
+    assert list(await store.restrictions.page(account, "", "", 0, 9)) == [last, ban]
 
 
 async def test_what_is_over_goes(store: Store) -> None:

@@ -249,7 +249,7 @@ async def test_many_connections_are_looked_at_in_turns(monkeypatch: pytest.Monke
     async with stage() as made:
         await came(made, "bob", HOME)
         there = [await came(made, f"there-{number}", HOME) for number in range(3)]
-        made.restrictions.when_banned(lambda _: there[2][0].connection_lost(None))
+        made.restrictions.when_met(lambda _: there[2][0].connection_lost(None))
         await restricted(made, Kind.MUTE)
         assert len(made.restrictions.addressed._connections) == 3
 

@@ -276,7 +276,7 @@ class Node:
     ) -> None:
         self.restrictions = Restrictions(kept, bus, clock.clock, LooseTasks(), backstop_seconds)
         self.ended: list[str] = []
-        self.restrictions.when_banned(lambda ban: self.ended.append(ban.user_id))
+        self.restrictions.when_met(lambda ban: self.ended.append(ban.user_id))
 
     def kinds(self, user: str = "bob") -> set[Kind]:
         """Return what holds of a user."""

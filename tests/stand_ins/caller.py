@@ -23,6 +23,7 @@ from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
 from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
+from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_lists import PresentUser, UsersHere
@@ -189,6 +190,7 @@ class Caller:
             tags=self.store.tags,
             settings=self.settings,
             moderation=self.moderation,
+            role_changes=RoleChanges(self.services.chat, self.restrictions, self.time.clock),
             pins=Pins(
                 self.services.chat,
                 self.rooms,

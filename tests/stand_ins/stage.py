@@ -35,6 +35,7 @@ from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.admission import Admission, Places
 from greenroom.messaging.by_address import ByAddress
+from greenroom.messaging.changed_roles import ChangedRoles
 from greenroom.messaging.deadlines import Deadlines
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.edge_services import ConnectionLimits, EdgeServices
@@ -234,8 +235,9 @@ class Stage:
             self.hub.is_moderator,
             AddressesHere(by_address.of_user),
         )
-        self.restrictions.when_banned(self.hub.enforce)
-        self.restrictions.when_banned(by_address.enforce)
+        self.restrictions.when_met(self.hub.enforce)
+        self.restrictions.when_met(by_address.enforce)
+        self.restrictions.when_met(ChangedRoles(self.hub, self.restrictions.roles).enforce)
         originals = Originals(self.bus)
         replies = Replies(self.chat, originals, self.ids)
         self.pins = Pins(self.chat, self.rooms, self.store.rooms, self.bus, originals, clock)

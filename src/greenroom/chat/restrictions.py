@@ -9,7 +9,8 @@
 - What is over is not kept in memory, and what was over long ago not in the store.
 - A ban ends the user's connections: on the node where it was made before it is answered, on the
   others as soon as they have read it.
-- What holds of a user's addresses, too, is found by them as well: see `addressed`.
+- What holds of a user's addresses, too, is found by them as well: see `addressed`. Entries that
+  say which roles a user has come the same way, and restrict nothing: see `roles`.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ import structlog
 from greenroom.bus.base import Control, RestrictionsChanged
 from greenroom.chat.address_hashes import AddressHashes
 from greenroom.chat.addressed import NOTHING, Addressed, Held
+from greenroom.chat.roles import Roles
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -64,6 +66,7 @@ class Restrictions:
 
         What is new is read at the latest after `backstop_seconds`, 0: as it is heard of only.
         """
+        self.roles = Roles()
         self.addressed = Addressed(hashes or AddressHashes(b""))
         self._backstop = backstop_seconds
         self._caught_up = clock.monotonic()
@@ -84,8 +87,8 @@ class Restrictions:
         """Return how many users are restricted, each in a room or an account."""
         return len(self._of)
 
-    def when_banned(self, enforce: Enforce) -> None:
-        """Call back for each ban that becomes known, and for what holds of addresses."""
+    def when_met(self, enforce: Enforce) -> None:
+        """Call back for each ban that becomes known, what holds of addresses, and for roles."""
         self._enforcers.append(enforce)
 
     async def start(self) -> None:
@@ -99,6 +102,7 @@ class Restrictions:
         self._tasks.create_task(self._tidy(prune=self._ticks % PRUNE_EVERY == 0))
 
     async def _tidy(self, *, prune: bool) -> None:
+        self.roles.forget_over(self._clock.now_ms())
         users = list(self._of)
         for start in range(0, len(users), _SLICE):
             now = self._clock.now_ms()
@@ -165,21 +169,26 @@ class Restrictions:
         found = self._of.get((scope, user_id), NOTHING).get(kind)
         return found if found is not None and found.holds(self._clock.now_ms()) else None
 
-    async def keep(self, entry: Restriction) -> Restriction:
+    async def keep(self, entry: Restriction, most: int = MOST_RESTRICTIONS) -> Restriction:
         """Keep an entry and return it with its version; it does not hold yet.
 
         Raises:
-            ServiceQuotaExceededException: too many users are restricted.
+            ServiceQuotaExceededException: so many users are restricted.
         """
-        return await self._kept.add(entry, MOST_RESTRICTIONS)
+        return await self._kept.add(entry, most)
 
     def hold(self, entry: Restriction) -> None:
         """Have an entry that is kept hold, on every node, and end the connections of a ban."""
         self.learn(entry)
-        known = self._of.get((entry.scope, entry.user_id), NOTHING).get(entry.kind)
-        if known is not None and known.version == entry.version:
+        if self._is_latest(entry):
             self._enforce(entry)
         self._control.broadcast(RestrictionsChanged(entry.account, entry.version))
+
+    def _is_latest(self, entry: Restriction) -> bool:
+        if entry.roles is not None:
+            return self.roles.is_latest(entry)
+        known = self._of.get((entry.scope, entry.user_id), NOTHING).get(entry.kind)
+        return known is not None and known.version == entry.version
 
     def look(self) -> None:
         """Read what could not be read before, or what nobody told this node of."""
@@ -243,6 +252,8 @@ class Restrictions:
 
     def _take(self, entry: Restriction) -> bool:
         """Have an entry hold; return whether it is new."""
+        if entry.roles is not None:
+            return self.roles.take(entry)
         user = (entry.scope, entry.user_id)
         known = self._of.get(user, {}).get(entry.kind)
         if known is not None and known.version >= entry.version:
@@ -253,7 +264,8 @@ class Restrictions:
         return True
 
     def _enforce(self, entry: Restriction) -> None:
-        """End the connections that a ban is about; have what is about addresses meet them."""
-        if (entry.kind is Kind.BAN or entry.addresses) and entry.holds(self._clock.now_ms()):
+        """End the connections that a ban is about; have addresses and roles meet them."""
+        meets = entry.kind is Kind.BAN or entry.addresses
+        if entry.roles is not None or (meets and entry.holds(self._clock.now_ms())):
             for enforce in self._enforcers:
                 enforce(entry)

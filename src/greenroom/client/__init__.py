@@ -52,6 +52,7 @@ from greenroom.client.api.own_results import (
     TokenKeys,
     UserCard,
     UserPage,
+    UserRoles,
 )
 from greenroom.client.api.results import (
     CloudWatchLogsDestinationConfiguration,
@@ -192,6 +193,7 @@ __all__ = [
     "TokenKeys",
     "UserCard",
     "UserPage",
+    "UserRoles",
     "UsersEvent",
     "ValidationException",
     "ViewersEvent",

@@ -47,6 +47,8 @@ class ModeratedUser(msgspec.Struct, frozen=True, rename="pascal"):
     by: str
     reason: str = ""
     until: datetime | None = None
+    roles: tuple[str, ...] | None = None
+    """Of `UpdateUser`."""
 
 
 class WelcomeEvent(ChatEvent, frozen=True, kw_only=True, rename="pascal", tag="EVENT"):
@@ -110,7 +112,7 @@ class PinsEvent(ChatEvent, frozen=True, kw_only=True, rename="pascal", tag="EVEN
 
 
 class YouEvent(ChatEvent, frozen=True, kw_only=True, rename="pascal", tag="EVENT"):
-    """What this user may not do, or may do again; or how long to wait in slow mode."""
+    """What this user may not do, or may do again; how long to wait in slow mode; or his roles."""
 
     restriction: str = ""
     """`BAN` or `MUTE`, "" for none."""
@@ -119,6 +121,8 @@ class YouEvent(ChatEvent, frozen=True, kw_only=True, rename="pascal", tag="EVENT
     reason: str | None = None
     retry_after: int | None = None
     """Seconds."""
+    roles: tuple[str, ...] | None = None
+    """Those that he has now; None: it is not about them."""
 
 
 class ModerationEvent(ChatEvent, frozen=True, kw_only=True, rename="pascal", tag="EVENT"):
@@ -153,6 +157,7 @@ OWN_EVENTS: Mapping[str, type[ChatEvent]] = MappingProxyType(
 _STRUCTURES = frozenset(
     {
         *("You", "Viewers", "Settings", "Expires", "Pins", "Joined", "Left"),
+        "Roles",
         *("MessageIds", "Item", "Result"),
     }
 )

@@ -56,6 +56,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     "UpdateLoggingConfiguration": _LOGGING,
     "UpdateRoom": _ROOM,
     "UpdateRoomSettings": ("settings", "reset", "expiresInSeconds"),
+    "UpdateUser": ("userId", "roles"),
 }
 """Parameters worth knowing, by operation."""
 

@@ -76,7 +76,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[ChatTokenClaims, str]:
         """Use a token up; return what it says, and the id of its key.
 
-        `prepare` has a place and the room followed. `address` is that of its bearer, unknown where it is that of many.
+        `prepare` has a place and the room followed. `address` is that of its bearer, unknown where
+        it is that of many.
 
         Raises:
             HandshakeRefused: with the status and the reason.
@@ -87,7 +88,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
         except HandshakeRefused as refused:
             refused.room = claims.room_arn
             raise
-        return claims, key_id
+        # Those that hold now: from here to the hub nothing awaits.
+        return self.restrictions.roles.current(claims), key_id
 
     async def _use_up(self, claims: ChatTokenClaims, prepare: Prepare, address: bytes) -> None:
         if self.clock.now_ms() >= claims.token_expires:

@@ -244,6 +244,10 @@ class Edge(asyncio.Protocol):
         """What its token says."""
         return self.session.claims
 
+    def renew(self, claims: ChatTokenClaims) -> None:
+        """Take its token for one that says this."""
+        self.session.claims = claims
+
     @property
     def origin(self) -> bytes:
         """The client's address; unknown where it is that of many."""

@@ -31,6 +31,9 @@ class Connection(Protocol):
     def claims(self) -> ChatTokenClaims:
         """What the connection's token says."""
 
+    def renew(self, claims: ChatTokenClaims) -> None:
+        """Take the connection's token for one that says this."""
+
     @property
     def origin(self) -> bytes:
         """The client's address; unknown where it is that of many: a proxy's, this machine's."""

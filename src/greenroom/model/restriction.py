@@ -2,7 +2,8 @@
 
 Each change is an entry with the account's next version: somebody restricts, replaces, or lifts. Of
 the entries of one scope, user and kind the latest counts; the others are the history. A note is an
-entry that restricts nothing.
+entry that restricts nothing. One that says the user's roles is a note for who does not know of
+that, and replaces the one before it.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
+
+from greenroom.model.chat_token import LONGEST_SESSION_SECONDS, TOKEN_VALIDITY_SECONDS
 
 MOST_RESTRICTIONS = 100_000
 """Restrictions that an account may have at once."""
@@ -21,6 +24,15 @@ REASON_LENGTH = 256
 
 ADDRESSES_MS = 24 * 3_600_000
 """For how long a restriction holds of addresses at most: soon they are somebody else's."""
+
+ROLES = "ROLES"
+"""The kind of entries that say which roles a user has, where they are found and listed."""
+
+MOST_ROLES_KEPT = 100_000
+"""Users of whom an account may have said so at once."""
+
+ROLES_MS = (LONGEST_SESSION_SECONDS + TOKEN_VALIDITY_SECONDS) * 1000
+"""For how long it counts: no token from before it is of use any more."""
 
 MOST_ADDRESSES = 100
 """Addresses of which one restriction holds."""
@@ -73,7 +85,7 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     """An entry. `scope` is the ARN of a room, or the account. Times in milliseconds, 0: never.
 
     `lifted` entries end what was before them. `addresses` are those of which it holds as well, each
-    by a keyed hash, with its end.
+    by a keyed hash, with its end. A note with `roles` says that the user has these in the room.
     """
 
     account: str
@@ -87,11 +99,27 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     lifted: bool = False
     version: int = 0
     addresses: Mapping[str, int] = {}
+    roles: tuple[str, ...] | None = None
 
     @property
-    def key(self) -> tuple[str, str, Kind]:
+    def key(self) -> tuple[str, str, str]:
         """Return what the latest entry counts of."""
-        return self.scope, self.user_id, self.kind
+        return self.scope, self.user_id, self.listed_kind
+
+    @property
+    def listed_kind(self) -> str:
+        """Return the kind by which it is found and listed."""
+        return str(self.kind) if self.roles is None else ROLES
+
+    @property
+    def replaces(self) -> bool:
+        """Return whether the latest of its kind counts: of notes all do."""
+        return self.kind is not Kind.NOTE or self.roles is not None
+
+    @property
+    def is_limited(self) -> bool:
+        """Return whether an account may have so many at once only."""
+        return self.restricts or self.roles is not None
 
     @property
     def is_of_account(self) -> bool:

@@ -50,6 +50,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "SuspendAccount": _ACCOUNT,
         "UnpinMessage": _ROOM,
         "UpdateRoomSettings": _ROOM,
+        "UpdateUser": _ROOM,
     }
 )
 """The ARN of what each operation is about. The action is `greenroom:` and the name; `identity` is

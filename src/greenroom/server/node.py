@@ -18,6 +18,7 @@ from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.kept_messages import CatchUp, KeptMessages
 from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
+from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
@@ -394,6 +395,7 @@ def _control_plane(
         tags=opened.store.tags,
         settings=services.settings,
         moderation=own.moderation,
+        role_changes=RoleChanges(services.chat, services.restrictions, services.clock),
         kept_messages=KeptMessages(opened.store.history, catch_up, services.clock),
         posting=own.posting,
         pins=own.pins,

@@ -10,6 +10,7 @@ from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.user_addresses import AddressesHere, AddressesOfNodes, UserAddresses
 from greenroom.control.ivschat.context import Services
 from greenroom.messaging.by_address import ByAddress
+from greenroom.messaging.changed_roles import ChangedRoles
 from greenroom.messaging.hub import Hub
 from greenroom.server.adapters import Adapters
 
@@ -29,8 +30,9 @@ async def restrictions(
         backstop_seconds,
         AddressHashes(key),
     )
-    made.when_banned(hub.enforce)
-    made.when_banned(ByAddress(hub, made.addressed).enforce)
+    made.when_met(hub.enforce)
+    made.when_met(ByAddress(hub, made.addressed).enforce)
+    made.when_met(ChangedRoles(hub, made.roles).enforce)
     await made.start()
     return made
 

@@ -3,7 +3,7 @@
 - **Versions.** Each entry of an account gets the next version, whichever node adds it; who sees an
   entry has seen, or can read, all before it.
 - **Latest.** An entry replaces the latest one of its scope, user and kind; what was replaced is
-  history, until it is pruned.
+  history, until it is pruned. Entries that say roles are a kind of their own.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Restrictions(Protocol):
         """Keep an entry and return it with its version.
 
         Raises:
-            ServiceQuotaExceededException: so many users are restricted already.
+            ServiceQuotaExceededException: so many users are restricted already, or have roles.
         """
 
     async def since(self, account: str, version: int) -> Sequence[Restriction]:
@@ -33,9 +33,12 @@ class Restrictions(Protocol):
     ) -> Sequence[Restriction]:
         """Return entries below a version, the newest first; 0 is no bound.
 
-        With an empty `scope` of all scopes. With an empty `user_id` the latest of all users; else
-        the user's whole history.
+        With an empty `scope` of all scopes. With an empty `user_id` the latest of all users, but
+        for roles; else the user's whole history.
         """
 
     async def prune(self, before: int) -> None:
-        """Remove what no longer counts, and was made or ended before a time in milliseconds."""
+        """Remove what no longer counts, and was made or ended before a time in milliseconds.
+
+        What said roles is of no use any more, and goes when it no longer counts `KEPT_MS` later.
+        """

@@ -12,7 +12,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfiguration,
     LoggingConfigurationState,
 )
-from greenroom.model.restriction import Kind, Restriction
+from greenroom.model.restriction import Restriction
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.model.room_settings import Overrides
 from greenroom.model.sent_message import SentMessage
@@ -113,8 +113,8 @@ def restriction_from(text: str) -> Restriction:
 def restriction_row(entry: Restriction) -> Row:
     """Return the values of an entry's row, in the order of the schema."""
     return (
-        *(entry.account, entry.version, entry.scope, entry.user_id, str(entry.kind)),
-        *(int(entry.kind is not Kind.NOTE), int(entry.lifted), entry.ends),
+        *(entry.account, entry.version, entry.scope, entry.user_id, entry.listed_kind),
+        *(int(entry.replaces), int(entry.lifted), entry.ends),
         msgspec.json.encode(entry).decode(),
     )
 

@@ -54,9 +54,10 @@ def check_restrictions(entry: Restriction, number: int, quota: int) -> None:
     Raises:
         ServiceQuotaExceededException: it may not.
     """
+    what = "restrictions of users" if entry.roles is None else "users with roles"
     if quota and number >= quota:
         raise ServiceQuotaExceededException(
-            f"Quota exceeded: {quota} restrictions of users",
+            f"Quota exceeded: {quota} {what}",
             resource_id=entry.account,
             resource_type="RESTRICTION",
             limit=quota,

@@ -56,6 +56,7 @@ class Operator:
             tags=store.tags,
             settings=nothing,
             moderation=nothing,
+            role_changes=nothing,
             kept_messages=nothing,
             posting=nothing,
             deletions=nothing,

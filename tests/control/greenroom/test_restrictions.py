@@ -225,3 +225,34 @@ async def test_addresses_are_told_as_hashes() -> None:
     assert "addresses" not in made["restriction"]
     wrong = await api.call("BanUser", **whom, alsoAddresses="yes")
     assert wrong.status == 400
+
+
+async def test_roles() -> None:
+    """What is said of a user is on his card, also what was said before; it restricts nothing."""
+    api = await Caller().listening()
+    room = await api.created()
+    whom = {"roomIdentifier": room, "userId": "bob"}
+    assert "roles" not in await done(api, "GetUser", **whom)
+    said = await done(api, "UpdateUser", **whom, roles=["vip", "subscriber", "vip"])
+    assert said == {"userId": "bob", "roles": ["vip", "subscriber"]}
+    await done(api, "UpdateUser", **whom, roles=[])
+    card = await done(api, "GetUser", **whom)
+    assert card["roles"] == card["restrictions"] == []
+    found = [(each["kind"], each["roles"]) for each in card["history"]]
+    assert found == [("ROLES", []), ("ROLES", ["vip", "subscriber"])]
+    assert await listed(api, roomIdentifier=room) == []
+
+
+@pytest.mark.parametrize("roles", [None, "vip", ["a b"], [""], ["r"] * 21, ["r" * 65], [1], ["é"]])
+async def test_wrong_roles(roles: object) -> None:
+    """The member and the rule, and nothing is said."""
+    api = await Caller().listening()
+    room = await api.created()
+    given: dict[str, Any] = {} if roles is None else {"roles": roles}
+    answer = await api.call("UpdateUser", roomIdentifier=room, userId="bob", **given)
+    assert answer.error() == (400, "ValidationException")
+    assert "oles" in str(answer.body)
+    assert not await api.store.restrictions.accounts()
+    missing = room[:-12] + "nosuchroom00"
+    answer = await api.call("UpdateUser", roomIdentifier=missing, userId="bob", roles=[])
+    assert answer.error() == (404, "ResourceNotFoundException")

@@ -46,6 +46,7 @@ class Operator:
             tags=self.iam.store.tags,
             settings=nothing,
             moderation=nothing,
+            role_changes=nothing,
             kept_messages=nothing,
             posting=nothing,
             deletions=nothing,

@@ -104,6 +104,8 @@ class HistoryEntry(Restriction, frozen=True, kw_only=True, rename="camel"):
 
     ended: bool
     holds: bool
+    roles: list[str] | None = None
+    """Of what said the user's roles (`ROLES`)."""
 
 
 class UserCard(Structure, frozen=True, rename="camel"):
@@ -113,6 +115,15 @@ class UserCard(Structure, frozen=True, rename="camel"):
     connections: int
     restrictions: list[Restriction]
     history: list[HistoryEntry]
+    roles: list[str] | None = None
+    """What was said of his roles last; None: what his tokens say counts."""
+
+
+class UserRoles(Structure, frozen=True, rename="camel"):
+    """The roles that a user has from now on."""
+
+    user_id: str
+    roles: list[str]
 
 
 class MessageSent(Structure, frozen=True, rename="camel"):
@@ -283,6 +294,7 @@ OWN_RESULTS: Mapping[str, type[Structure]] = MappingProxyType(
         "SuspendAccount": Account,
         "UnpinMessage": Pins,
         "UpdateRoomSettings": RoomSettingsInForce,
+        "UpdateUser": UserRoles,
     }
 )
 """What an operation's answer becomes; AddUserNote has none."""

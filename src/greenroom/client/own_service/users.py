@@ -4,7 +4,7 @@ A restriction is for a room or, with `scope="ACCOUNT"`, for all of them; without
 it is for ever.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TypedDict, Unpack
 
 from greenroom.client.api import paging
@@ -14,6 +14,7 @@ from greenroom.client.api.own_results import (
     RestrictionAnswer,
     RestrictionPage,
     UserCard,
+    UserRoles,
 )
 
 
@@ -114,6 +115,18 @@ class UserOperations(Client):
         """Get what holds of a user in a room, and what was done before."""
         return await self._call(
             "GetUser", UserCard, room_identifier=room_identifier, user_id=user_id
+        )
+
+    async def update_user(
+        self,
+        *,
+        room_identifier: str | None = None,
+        user_id: str | None = None,
+        roles: Sequence[str] | None = None,
+    ) -> UserRoles:
+        """Say which roles a user has from now on, on the connections that he has, too."""
+        return await self._call(
+            "UpdateUser", UserRoles, room_identifier=room_identifier, user_id=user_id, roles=roles
         )
 
     async def add_user_note(

@@ -11,6 +11,7 @@ from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
 from greenroom.chat.restrictions import Restrictions
+from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_lists import UserLists
 from greenroom.clock import Clock
@@ -52,6 +53,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     tags: Tags
     settings: Settings
     moderation: Moderation
+    role_changes: RoleChanges
     kept_messages: KeptMessages
     posting: Posting
     deletions: Deletions

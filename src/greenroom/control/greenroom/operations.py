@@ -72,6 +72,7 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "SuspendAccount": GreenroomOperation(account.suspend_account),
     "UnpinMessage": GreenroomOperation(pins.unpin_message),
     "UpdateRoomSettings": GreenroomOperation(room_settings.update_room_settings),
+    "UpdateUser": GreenroomOperation(restrictions.update_user),
 }
 
 for _others in (own_service.OPERATIONS, GREENROOM_ACCESS):

@@ -1,4 +1,4 @@
-"""Restrictions of users, in a room or in the whole account: made, ended, listed, noted on."""
+"""Users, of a room or the whole account: restricted, free again, listed, noted on; their roles."""
 
 from greenroom.chat.moderation import Asked
 from greenroom.control.greenroom.call import GreenroomCall, GreenroomHandler
@@ -62,6 +62,15 @@ async def add_user_note(call: GreenroomCall) -> Result:
     return {}
 
 
+async def update_user(call: GreenroomCall) -> Result:
+    """UpdateUser: the roles that a user has from now on, on the connections that he has, too."""
+    by = call.principal.arn
+    entry = await call.services.role_changes.change(
+        call.room, call.text("userId"), call.texts("roles"), by
+    )
+    return {"userId": entry.user_id, "roles": list(entry.roles or ())}
+
+
 async def list_restrictions(call: GreenroomCall) -> Result:
     """ListRestrictions: those that hold now, the newest first."""
     now, limit = call.services.clock.now_ms(), call.number("maxResults", DEFAULT_PAGE)
@@ -97,9 +106,15 @@ async def get_user(call: GreenroomCall) -> Result:
     return {
         "userId": user_id,
         "connections": call.services.connections(str(room), user_id),
+        "roles": _listed(call.services.restrictions.roles.of(str(room), user_id, now)),
         "restrictions": [_described(held[kind], now) for kind in RESTRICTIONS if kind in held],
         "history": [
-            {**_described(each, now), "ended": each.lifted, "holds": each.holds(now)}
+            {
+                **_described(each, now),
+                "roles": _listed(each.roles),
+                "ended": each.lifted,
+                "holds": each.holds(now),
+            }
             for each in entries[:HISTORY]
         ],
     }
@@ -122,6 +137,10 @@ def _asked(call: GreenroomCall, kind: Kind) -> Asked:
     )
 
 
+def _listed(roles: tuple[str, ...] | None) -> list[str] | None:
+    return None if roles is None else list(roles)
+
+
 def _scope(call: GreenroomCall) -> str:
     return str(call.room) if "roomIdentifier" in call.parameters else call.account
 
@@ -141,7 +160,7 @@ def _described(entry: Restriction, now: int) -> Result:
     addresses = [{"hash": each, "expires": ends} for each, ends in entry.addresses_at(now).items()]
     return {
         "userId": entry.user_id,
-        "kind": str(entry.kind),
+        "kind": entry.listed_kind,
         "scope": "ACCOUNT" if entry.is_of_account else "ROOM",
         "roomIdentifier": None if entry.is_of_account else entry.scope,
         "by": entry.by,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from greenroom.model.restriction import Restriction
+from greenroom.model.restriction import KEPT_MS, Restriction
 from greenroom.storage import rules
 from greenroom.storage.postgres.database import Database
 from greenroom.storage.postgres.session import Connection
@@ -47,15 +47,17 @@ async def _add(connection: Connection, entry: Restriction, quota: int) -> Restri
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended('restrictions ' || $1, 0))", entry.account
     )
-    key = (entry.account, entry.scope, entry.user_id, str(entry.kind))
-    if entry.restricts and not await connection.fetchval(
+    key = (entry.account, *entry.key)
+    if entry.is_limited and not await connection.fetchval(
         f"SELECT 1 FROM restrictions WHERE {_KEY} AND lifted = 0", *key
     ):
         number = await connection.fetchval(
             "SELECT count(*) FROM restrictions"
-            " WHERE account = $1 AND latest = 1 AND lifted = 0 AND ends > $2",
+            " WHERE account = $1 AND latest = 1 AND lifted = 0 AND ends > $2"
+            " AND (kind = 'ROLES') = $3",
             entry.account,
             entry.at,
+            entry.roles is not None,
         )
         rules.check_restrictions(entry, number, quota)
     version = await connection.fetchval(
@@ -94,7 +96,7 @@ async def _page(
 ) -> list[Restriction]:
     rows = await connection.fetch(
         "SELECT value FROM restrictions WHERE account = $1 AND ($2 = '' OR scope = $2)"
-        " AND CASE WHEN $3 = '' THEN latest = 1 ELSE user_id = $3 END"
+        " AND CASE WHEN $3 = '' THEN latest = 1 AND kind <> 'ROLES' ELSE user_id = $3 END"
         " AND ($4 = 0 OR version < $4) ORDER BY version DESC LIMIT $5",
         *(account, scope, user_id, before, limit),
     )
@@ -104,7 +106,9 @@ async def _page(
 async def _prune(connection: Connection, before: int) -> None:
     # The newest stays: its number must not come back.
     await connection.execute(
-        "DELETE FROM restrictions AS each WHERE ends < $1 AND version < (SELECT max(version)"
+        "DELETE FROM restrictions AS each WHERE (ends < $1 OR (kind = 'ROLES' AND ends < $2))"
+        " AND version < (SELECT max(version)"
         " FROM restrictions AS others WHERE others.account = each.account)",
         before,
+        before + KEPT_MS,
     )

@@ -5,7 +5,7 @@ from sqlite3 import Connection
 
 import msgspec
 
-from greenroom.model.restriction import Restriction
+from greenroom.model.restriction import KEPT_MS, Restriction
 from greenroom.storage import rules
 from greenroom.storage.rows import restriction_from, restriction_row
 from greenroom.storage.sqlite.worker import SqliteWorker
@@ -40,11 +40,12 @@ _KEY = "account = ? AND scope = ? AND user_id = ? AND kind = ? AND latest = 1"
 
 def _add(connection: Connection, entry: Restriction, quota: int) -> Restriction:
     key = (entry.account, *entry.key)
-    if entry.restricts and not _is_restricted(connection, key):
+    if entry.is_limited and not _is_restricted(connection, key):
         (number,) = connection.execute(
             "SELECT count(*) FROM restrictions"
-            " WHERE account = ? AND latest = 1 AND lifted = 0 AND ends > ?",
-            (entry.account, entry.at),
+            " WHERE account = ? AND latest = 1 AND lifted = 0 AND ends > ?"
+            " AND (kind = 'ROLES') = ?",
+            (entry.account, entry.at, entry.roles is not None),
         ).fetchone()
         rules.check_restrictions(entry, number, quota)
     (version,) = connection.execute(
@@ -91,7 +92,7 @@ def _page(
     if user_id:
         conditions, values = conditions + " AND user_id = ?", [*values, user_id]
     else:
-        conditions += " AND latest = 1"
+        conditions += " AND latest = 1 AND kind <> 'ROLES'"
     rows = connection.execute(
         f"SELECT value FROM restrictions WHERE account = ?{conditions}"
         " AND (? = 0 OR version < ?) ORDER BY version DESC LIMIT ?",
@@ -103,7 +104,8 @@ def _page(
 def _prune(connection: Connection, before: int) -> None:
     # The newest stays: its number must not come back.
     connection.execute(
-        "DELETE FROM restrictions AS each WHERE ends < ? AND version < (SELECT max(version)"
+        "DELETE FROM restrictions AS each WHERE (ends < ? OR (kind = 'ROLES' AND ends < ?))"
+        " AND version < (SELECT max(version)"
         " FROM restrictions AS others WHERE others.account = each.account)",
-        (before,),
+        (before, before + KEPT_MS),
     )
