@@ -7,9 +7,12 @@ Covers: greenroom.model.kept_frame, greenroom.storage.history, greenroom.storage
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from greenroom.model.kept_frame import KeptFrame
+from greenroom.model.message import REPLY_ROOT
+from greenroom.protocol import events
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.history import Extent, Kept, Newest, Query, Shown, StoredFrame
 from greenroom.storage.journal import StreamPosition
@@ -167,6 +170,36 @@ async def test_what_is_asked_for(store: Store) -> None:
         assert [each.number for each in await store.history.messages(room, query, 2)] == (
             expected[:2]
         )
+
+
+async def test_a_thread(store: Store) -> None:
+    """The message that begins it and its replies, in both orders; no text passes for one."""
+    room, root = room_of(), "Message00001"
+
+    def message(name: str, attributes: dict[str, str], content: str = "hi") -> KeptFrame:
+        payload = events.encode_message(name, "", attributes, content, 1, "bob", {})
+        return msgspec.structs.replace(frame(name), payload=payload)
+
+    reply = {REPLY_ROOT: root}
+    lie = f'"{REPLY_ROOT}":"{root}"'
+    await said(
+        store,
+        room,
+        message(root, {}),
+        message("Reply0000001", reply),
+        message("Lie000000001", {"greenroom:reply-to": root}, lie),
+        message("Lie000000002", {"a": lie}),
+        message("Other0000001", {REPLY_ROOT: "Message00002"}),
+        message("Reply0000002", {"a": "b", **reply}),
+    )
+    query = Query(root=root)
+    thread = [root, "Reply0000001", "Reply0000002"]
+    assert ids(await store.history.messages(room, query, 9)) == thread[::-1]
+    query = msgspec.structs.replace(query, oldest_first=True)
+    assert ids(await store.history.messages(room, query, 2)) == thread[:2]
+    assert ids(await store.history.messages(room, Query(root=root, author="eve"), 9)) == []
+    assert ids(await store.history.messages(room, Query(root="\x00"), 9)) == []
+    assert ids(await store.history.messages(room_of(), Query(root=root), 9)) == []
 
 
 async def test_what_is_removed(store: Store) -> None:

@@ -44,9 +44,18 @@ class KeptMessages:
         self._clock = clock
 
     async def page(
-        self, room: str, settings: RoomSettings, query: Query, since: str, limit: int
+        self,
+        room: str,
+        settings: RoomSettings,
+        query: Query,
+        limit: int,
+        *,
+        since: str = "",
+        before: str = "",
     ) -> Page:
-        """Return messages that a query asks for, with `since` those behind an id, oldest first.
+        """Return messages that a query asks for: with `since` those behind an id, oldest first.
+
+        With `before` those before an id, the newest first: none if nobody knows where that was.
 
         Raises:
             ServiceUnavailableException: what was shown last is not kept yet, or cannot be read.
@@ -60,6 +69,12 @@ class KeptMessages:
             from_ns=self._clock.wall_ns() - settings.history_hours * HOUR_NS,
         )
         recovered = None
+        if before:
+            number = await self._history.number(room, before)
+            if number <= 1:
+                return _NOTHING
+            most = number - 1 if not query.most else min(query.most, number - 1)
+            query = msgspec.structs.replace(query, most=most)
         if since:
             query, recovered = await self._since(room, query, since, window)
             if not recovered and not query.least:

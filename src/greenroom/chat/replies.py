@@ -14,12 +14,12 @@ from greenroom.chat.originals import Originals, said
 from greenroom.chat.outcome import Post, placed
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
-from greenroom.model.message import IdSource
+from greenroom.model.message import REPLY_ROOT, IdSource
 from greenroom.model.token_attributes import PREFIX
 from greenroom.protocol.actions import REPLY_TO, SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
 
-ROOT, USER = f"{PREFIX}reply-root", f"{PREFIX}reply-user"
+ROOT, USER = REPLY_ROOT, f"{PREFIX}reply-user"
 """Attributes of a reply that the service sets: the first message, and who is replied to."""
 
 GONE = "The message that this replies to cannot be found"

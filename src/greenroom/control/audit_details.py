@@ -46,7 +46,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     ),
     "EndSessions": ("UserName", "RoleName"),
     "KillTokenKey": ("keyId",),
-    "ListMessages": ("userId", "since", "from", "to", "includeDeleted"),
+    "ListMessages": (*("userId", "since", "before", "from", "to", "replyRoot", "includeDeleted"),),
     "PinMessage": ("messageId", "durationSeconds"),
     "SendEvent": ("eventName",),
     "SendMessage": ("userId", "skipChecks", "announcement"),

@@ -11,6 +11,9 @@ ID_LENGTH = 12
 ANNOUNCEMENT = "greenroom:announcement"
 """The attribute of an announcement: its style. No client sets it."""
 
+REPLY_ROOT = "greenroom:reply-root"
+"""The attribute of a reply that names the message which begins the thread. No client sets it."""
+
 STYLES = ("INFO", "SUCCESS", "WARNING")
 """The styles of announcements."""
 

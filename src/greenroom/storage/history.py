@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from greenroom.model.kept_frame import KeptFrame
+from greenroom.model.message import REPLY_ROOT
 
 TRIMMED_AT_ONCE = 5_000
 """Frames that one call removes at most: no other caller waits long for the store."""
@@ -89,7 +90,10 @@ class Extent(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which messages of a room: numbers and times are bounds that belong to them, 0 is none."""
+    """Which messages of a room: numbers and times are bounds that belong to them, 0 is none.
+
+    With `root` those of a thread: the message with that id, and the replies that name it.
+    """
 
     least: int = 0
     most: int = 0
@@ -98,6 +102,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     author: str = ""
     with_deleted: bool = False
     oldest_first: bool = False
+    root: str = ""
+
+    @property
+    def mark(self) -> bytes:
+        """Return the bytes that replies of the thread hold, as JSON, and no other message does.
+
+        No client sets the attribute, and in a text its quotation marks would be escaped.
+        """
+        return f'"{REPLY_ROOT}":"{self.root}"'.encode()
 
 
 class History(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from greenroom.model.kept_frame import KeptFrame
+from greenroom.model.message import REPLY_ROOT
 from greenroom.protocol import events
 from greenroom.storage.history import Kept, Query, StoredFrame
 from tests.stand_ins.caller import STRANGER, Caller
@@ -101,6 +102,53 @@ async def test_what_is_asked_for() -> None:
     again = KeptFrame("later0000000", api.time.wall_ns, "SendEvent", b"")
     await api.store.history.append([Kept(room, again, begins=True)])
     assert (await listed(api, room, since="one000000000"))["recovered"] is False
+
+
+async def test_before_a_message() -> None:
+    """What was before it, page by page, within other bounds; nothing before what is not known."""
+    api = Caller()
+    room = await kept(api, *"abcdefg")
+    found: list[str] = []
+    parameters: dict[str, Any] = {"before": "f00000000000"}
+    while True:
+        body = await listed(api, room, maxResults=2, **parameters)
+        assert "recovered" not in body
+        found += contents(body)
+        if "nextToken" not in body:
+            break
+        parameters["nextToken"] = body["nextToken"]
+    assert found == [*"edcba"]
+    for before in ("a00000000000", "none00000000"):
+        assert (await listed(api, room, before=before))["messages"] == []
+    assert contents(await listed(api, room, before="c00000000000", userId="bob")) == ["b", "a"]
+    assert contents(await listed(api, room, before="c00000000000", userId="eve")) == []
+    await api.store.history.trim(room, 3, 0)
+    assert contents(await listed(api, room, before="c00000000000")) == []
+    assert contents(await listed(api, room, before="e00000000000")) == ["d"]
+    both = await api.call(
+        "ListMessages", roomIdentifier=room, before="c00000000000", since="a00000000000"
+    )
+    assert both.fields() == ["before"]
+
+
+async def test_a_thread() -> None:
+    """The message that begins it, and its replies: by `SendMessage`, one level deep."""
+    api = Caller()
+    room = await kept(api, "root", "other")
+    reply = KeptFrame(
+        "Reply0000001",
+        api.time.wall_ns,
+        "SendMessage",
+        events.encode_message("Reply0000001", "", {REPLY_ROOT: "root00000000"}, "re", 1, "eve", {}),
+        author="eve",
+    )
+    await api.store.history.append([Kept(room, reply)])
+    thread = await listed(api, room, replyRoot="root00000000")
+    assert contents(thread) == ["re", "root"]
+    behind = await listed(api, room, replyRoot="root00000000", since="root00000000")
+    assert (contents(behind), behind["recovered"]) == (["re"], True)
+    assert contents(await listed(api, room, replyRoot="root00000000", userId="eve")) == ["re"]
+    assert contents(await listed(api, room, replyRoot="none00000000")) == []
 
 
 async def test_times_that_no_store_knows(monkeypatch: pytest.MonkeyPatch) -> None:

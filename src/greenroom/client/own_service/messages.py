@@ -50,14 +50,16 @@ class MessageOperations(Client):
             request_id=request_id or str(uuid4()),
         )
 
-    async def list_messages(
+    async def list_messages(  # noqa: PLR0913 - the members are the operation's
         self,
         *,
         room_identifier: str | None = None,
         since: str | None = None,
+        before: str | None = None,
         from_: datetime | str | None = None,
         to: datetime | str | None = None,
         user_id: str | None = None,
+        reply_root: str | None = None,
         include_deleted: bool | None = None,
         next_token: str | None = None,
         max_results: int | None = None,
@@ -72,21 +74,25 @@ class MessageOperations(Client):
             **{"from": _text(from_)},
             room_identifier=room_identifier,
             since=since,
+            before=before,
             to=_text(to),
             user_id=user_id,
+            reply_root=reply_root,
             include_deleted=include_deleted,
             next_token=next_token,
             max_results=max_results,
         )
 
-    def message_pages(
+    def message_pages(  # noqa: PLR0913 - the members are the operation's
         self,
         *,
         room_identifier: str | None = None,
         since: str | None = None,
+        before: str | None = None,
         from_: datetime | str | None = None,
         to: datetime | str | None = None,
         user_id: str | None = None,
+        reply_root: str | None = None,
         include_deleted: bool | None = None,
         next_token: str | None = None,
         max_results: int | None = None,
@@ -97,23 +103,27 @@ class MessageOperations(Client):
             lambda token: self.list_messages(
                 room_identifier=room_identifier,
                 since=since,
+                before=before,
                 from_=from_,
                 to=to,
                 user_id=user_id,
+                reply_root=reply_root,
                 include_deleted=include_deleted,
                 next_token=token,
                 max_results=max_results,
             ),
         )
 
-    async def messages(
+    async def messages(  # noqa: PLR0913 - the members are the operation's
         self,
         *,
         room_identifier: str | None = None,
         since: str | None = None,
+        before: str | None = None,
         from_: datetime | str | None = None,
         to: datetime | str | None = None,
         user_id: str | None = None,
+        reply_root: str | None = None,
         include_deleted: bool | None = None,
         max_results: int | None = None,
     ) -> AsyncIterator[KeptMessage]:
@@ -121,9 +131,11 @@ class MessageOperations(Client):
         async for page in self.message_pages(
             room_identifier=room_identifier,
             since=since,
+            before=before,
             from_=from_,
             to=to,
             user_id=user_id,
+            reply_root=reply_root,
             include_deleted=include_deleted,
             max_results=max_results,
         ):

@@ -17,7 +17,10 @@ _DIGITS = 18
 async def list_messages(call: GreenroomCall) -> Result:
     """ListMessages: the newest first, or with `since` what is behind it, the oldest first."""
     room = await call.services.rooms.get(call.room)
-    since, following = call.optional_text("since") or "", _number(call)
+    since, before = call.optional_text("since") or "", call.optional_text("before") or ""
+    if since and before:
+        raise ValidationException.of_fields(FieldError("before", "must not be given with since"))
+    following = _number(call)
     begin, end = _time_ns(call, "from"), _time_ns(call, "to")
     if begin and end and begin > end:
         raise ValidationException.of_fields(FieldError("to", "must not be before from"))
@@ -28,10 +31,13 @@ async def list_messages(call: GreenroomCall) -> Result:
         to_ns=end,
         author=call.optional_text("userId") or "",
         with_deleted=bool(call.optional("includeDeleted", bool)),
+        root=call.optional_text("replyRoot") or "",
     )
     limit = call.number("maxResults", DEFAULT_PAGE)
     settings = call.services.settings.in_force(room)
-    page = await call.services.kept_messages.page(str(call.room), settings, query, since, limit)
+    page = await call.services.kept_messages.page(
+        str(call.room), settings, query, limit, since=since, before=before
+    )
     result: Result = {"messages": [_described(each) for each in page.messages]}
     if page.next:
         result["nextToken"] = str(page.next)

@@ -134,4 +134,5 @@ def _matches(stored: StoredFrame, query: Query) -> bool:
         and (not query.to_ns or frame.time_ns <= query.to_ns)
         and (not query.author or frame.author == query.author)
         and (query.with_deleted or not stored.is_deleted)
+        and (not query.root or frame.id == query.root or query.mark in frame.payload)
     )

@@ -177,9 +177,11 @@ async def _messages(
         f"{_FOUND} AND action = 'SendMessage'"
         " AND ($2::bigint = 0 OR number >= $2) AND ($3::bigint = 0 OR number <= $3)"
         " AND ($4::bigint = 0 OR time_ns >= $4) AND ($5::bigint = 0 OR time_ns <= $5)"
-        f" AND ($6 = '' OR author = $6) AND ($7 OR deleted = 0) ORDER BY number {order} LIMIT $8",
+        " AND ($6 = '' OR author = $6) AND ($7 OR deleted = 0)"
+        " AND ($8 = '' OR id = $8 OR position($9::bytea in payload) > 0)"
+        f" ORDER BY number {order} LIMIT $10",
         *(room, query.least, query.most, query.from_ns, query.to_ns, query.author),
-        *(query.with_deleted, limit),
+        *(query.with_deleted, query.root, query.mark, limit),
     )
     return [_stored(*row) for row in rows]
 

@@ -119,15 +119,15 @@ def _newest(connection: Connection, room: str, count: int) -> Newest:
 def _messages(connection: Connection, room: str, query: Query, limit: int) -> Sequence[StoredFrame]:
     order = "ASC" if query.oldest_first else "DESC"
     conditions = list(_conditions(query))
-    where = "".join(f" AND {condition}" for condition, _ in conditions)
+    where = "".join(f" AND {condition}" for condition, *_ in conditions)
     rows = connection.execute(
         f"{_FOUND}{where} ORDER BY number {order} LIMIT ?",
-        (room, *(value for _, value in conditions), limit),
+        (room, *(value for _, *values in conditions for value in values), limit),
     )
     return [_stored(*row) for row in rows]
 
 
-def _conditions(query: Query) -> Iterator[tuple[str, object]]:
+def _conditions(query: Query) -> Iterator[tuple[str, *tuple[object, ...]]]:
     yield "action = ?", "SendMessage"
     bounds = {
         "number >= ?": query.least,
@@ -139,6 +139,8 @@ def _conditions(query: Query) -> Iterator[tuple[str, object]]:
     yield from ((condition, value) for condition, value in bounds.items() if value)
     if not query.with_deleted:
         yield "deleted = ?", 0
+    if query.root:
+        yield "(id = ? OR instr(payload, ?) > 0)", query.root, query.mark
 
 
 def _number(connection: Connection, room: str, frame_id: str) -> int:
