@@ -137,6 +137,9 @@ async def test_moderators_act_in_the_room(world: World) -> None:
     assert (await until(bob, DeleteMessagesEvent)).message_ids == (said.id,)
     announced = await ann.announce("Be kind", "WARNING")
     assert (await until(bob, ChatMessage)).id == announced
+    listed, more = await bob.list_messages(limit=1)
+    assert ([each.id for each in listed], more) == ([announced], False)
+    assert await bob.list_messages(before=announced) == ((), False)
     assert await bob.viewers() == Occupancy(2, 2)
     assert [each async for each in ann.users()] == ["ann", "bob"]
     with pytest.raises(ChatError) as refused:

@@ -36,6 +36,7 @@ MEMBERS = {
 MEMBERS_OF_ACTIONS = (
     *("UserId", "Kind", "DurationSeconds", "Reason", "Settings", "ExpiresInSeconds", "Content"),
     *("Style", "MessageId", "SinceSeconds", "DeleteMessagesSinceSeconds", "RequestId"),
+    *("Before", "Limit"),
 )
 
 BEHIND = {"Action": "SEND_MESSAGE", "Content": "behind"}

@@ -46,6 +46,7 @@ from greenroom.messaging.own_actions import OwnServices
 from greenroom.messaging.present_users import PresentUsers
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.replays import Replays
+from greenroom.messaging.room_messages import RoomMessages
 from greenroom.messaging.sweeper import Sweeper
 from greenroom.messaging.turns import Turns
 from greenroom.messaging.upgrading import Upgrades, Upgrading
@@ -257,6 +258,7 @@ class Stage:
             pins=self.pins,
             users=self.users,
             may_list=self.users_teller.is_open,
+            messages=RoomMessages(self.chat, History(self.bus, clock), self.settings, clock),
             names=RecentNames(self.users, clock, tasks),
             deletions=Deletions(self.chat, self.bus, clock),
         )

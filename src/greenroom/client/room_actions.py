@@ -13,6 +13,7 @@ import msgspec
 from greenroom.client.own_events import Occupancy, with_time
 from greenroom.client.setting_names import SettingValue, camel
 from greenroom.model.room_settings import RoomSettings
+from greenroom.protocol.received import ChatMessage
 
 T = TypeVar("T")
 
@@ -28,6 +29,11 @@ class Restricted(msgspec.Struct, frozen=True, rename="pascal"):
 class _Users(msgspec.Struct, frozen=True, rename="pascal"):
     users: tuple[str, ...]
     next_token: str | None = None
+
+
+class _Messages(msgspec.Struct, frozen=True, rename="pascal"):
+    messages: tuple[ChatMessage, ...]
+    more: bool
 
 
 class RoomActions(ABC):
@@ -99,6 +105,14 @@ class RoomActions(ABC):
     async def viewers(self) -> Occupancy:
         """Return how many are in the room."""
         return _result(await self.act("VIEWERS"), Occupancy)
+
+    async def list_messages(
+        self, *, before: str | None = None, limit: int | None = None
+    ) -> tuple[tuple[ChatMessage, ...], bool]:
+        """Return messages that the room keeps, oldest first, and whether there are earlier ones."""
+        answer = await self.act("LIST_MESSAGES", {"Before": before, "Limit": limit})
+        found = _result(answer, _Messages)
+        return found.messages, found.more
 
     async def users(self) -> AsyncIterator[str]:
         """Give the ids of the users in the room, in their order."""

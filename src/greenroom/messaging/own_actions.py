@@ -14,6 +14,7 @@ from greenroom.chat.recent_names import RecentNames
 from greenroom.chat.replies import Replies
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_lists import UserLists
+from greenroom.messaging.room_messages import RoomMessages, as_json
 from greenroom.messaging.users_teller import MOST_USERS
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import Capability, ChatTokenClaims
@@ -28,6 +29,7 @@ from greenroom.protocol.own_actions import (
     DeleteUserMessages,
     Help,
     Lift,
+    ListMessages,
     ListUsers,
     OwnAction,
     PinMessage,
@@ -43,6 +45,8 @@ USERS_AT_ONCE = 50
 """Users that one answer names: the longest ids, spelt as JSON in JSON, are below 64 KB then."""
 
 _NOT_LISTED = "Forbidden: the room does not tell which users are there"
+
+_NO_HISTORY = "Forbidden: the chat token has no history"
 
 Result = Mapping[str, object]
 """What an action is answered with."""
@@ -60,6 +64,7 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     users: UserLists
     may_list: Callable[[str], bool]
     """Whether everybody in a room may ask which users are there."""
+    messages: RoomMessages
     names: RecentNames
     """Answers them."""
     deletions: Deletions
@@ -144,6 +149,13 @@ async def _list_users(own: OwnServices, who: ChatTokenClaims, action: ListUsers)
     return {"Users": users, **more}
 
 
+async def _list_messages(own: OwnServices, who: ChatTokenClaims, action: ListMessages) -> Result:
+    if who.own.get("history") == "0":
+        raise ActionError(ErrorCode.FORBIDDEN, _NO_HISTORY, action.request_id)
+    found = await own.messages.page(who, action.before, action.limit)
+    return {"Messages": as_json(found), "More": found.more}
+
+
 async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -> Result:
     return {"Commands": [f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items()]}
 
@@ -177,6 +189,7 @@ OWN_PERFORMERS: Mapping[type[OwnAction], OwnPerformer] = {
     PinMessage: _pin,
     UnpinMessage: _unpin,
     ListUsers: _list_users,
+    ListMessages: _list_messages,
     Help: _help,
 }
 """Who does each action."""

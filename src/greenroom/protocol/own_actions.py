@@ -25,10 +25,13 @@ from greenroom.model.room_settings import (
     unknown,
 )
 from greenroom.model.token_attributes import PREFIX
-from greenroom.protocol.members import USER_ID_LENGTH, Frame
+from greenroom.protocol.members import USER_ID_LENGTH, Frame, is_message_id
 
 MODERATION_RATE = "moderation_rate"
 """The quota of what moderators and hosts do."""
+
+LISTED, MOST_LISTED = 50, 100
+"""Messages that one answer lists, and those that may be asked for."""
 
 
 class OwnAction(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,6 +314,33 @@ class ListUsers(OwnAction, frozen=True, kw_only=True):
         return _words(result["Users"], ", ") or "nobody"
 
 
+class ListMessages(OwnAction, frozen=True, kw_only=True):
+    """List messages that the room keeps, the oldest first: the newest, or those before one."""
+
+    name: ClassVar[str] = "greenroom:LIST_MESSAGES"
+    operation: ClassVar[str] = "ListMessages"
+    capability: ClassVar[Capability | None] = None
+
+    before: str
+    limit: int
+
+    @classmethod
+    def read(cls, frame: Frame, *, by_message: bool) -> Self:
+        before = frame.optional_text("Before") or ""
+        if before and not is_message_id(before):
+            frame.refuse("Before must be 12 letters or digits")
+        return cls(
+            before=before,
+            limit=frame.number("Limit", 1, MOST_LISTED) or LISTED,
+            request_id=frame.request_id(),
+            by_message=by_message,
+        )
+
+    def says(self, result: Mapping[str, object]) -> str:
+        messages = result["Messages"]
+        return f"messages: {len(messages)}" if isinstance(messages, list) else ""
+
+
 class Help(OwnAction, frozen=True, kw_only=True):
     """Say which commands there are; moderators type `/help`."""
 
@@ -357,6 +387,7 @@ OWN_ACTIONS: tuple[type[OwnAction], ...] = (
     UnpinMessage,
     CountViewers,
     ListUsers,
+    ListMessages,
     Help,
 )
 

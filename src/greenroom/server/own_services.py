@@ -3,6 +3,7 @@
 import asyncio
 
 from greenroom.chat.deletions import Deletions
+from greenroom.chat.history import History
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -15,6 +16,7 @@ from greenroom.control.ivschat.context import Services
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.own_actions import OwnServices
 from greenroom.messaging.present_users import PresentUsers
+from greenroom.messaging.room_messages import RoomMessages
 from greenroom.messaging.users_teller import UsersTeller
 from greenroom.server.adapters import Adapters
 
@@ -56,6 +58,9 @@ def build(
         presence=hub.elsewhere,
         users=users.users,
         may_list=users.is_open,
+        messages=RoomMessages(
+            chat, History(opened.bus, services.clock), services.settings, services.clock
+        ),
         names=RecentNames(users.users, services.clock, tasks),
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
         replies=replies,
