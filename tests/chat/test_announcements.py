@@ -45,3 +45,7 @@ def test_parts_of_a_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("greenroom.chat.announcements.USERS_AT_ONCE", 4)
     parts = [each for piece in in_pieces(iter([news(10)])) for each in piece]
     assert parts == [news(4), news(4, 4), news(2, 8)]
+    of_five = News("room", 5, 0, dict.fromkeys(range(5), 1), {1: 1}, {0: 1, 4: 1})
+    first, second = (each for piece in in_pieces(iter([of_five])) for each in piece)
+    assert (first.bots, first.moderators) == ({1: 1}, {0: 1})
+    assert (second.bots, second.moderators) == ({}, {4: 1})

@@ -137,6 +137,28 @@ def test_bots_are_among_a_rooms_connections_and_not_among_its_users(heard: Heard
     assert occupancies.of(ROOM) == Occupancy(0, 0)
 
 
+def test_who_may_moderate(heard: Heard) -> None:
+    """A user of whose connections on some node one may, until that ends or the node is gone."""
+    others = heard.others
+    heard.hear(1, News(ROOM, 3, 0, {1: 2, 2: 1}, {}, {1: 1}), whole=True, node="one")
+    heard.hear(1, News(ROOM, 2, 0, {1: 1, 3: 1}, {}, {1: 1, 3: 1}), whole=True, node="two")
+
+    def moderators() -> list[int]:
+        return [user for user in range(5) if others.is_moderator(ROOM, user)]
+
+    assert moderators() == [1, 3]
+    assert not others.is_moderator(OTHER_ROOM, 1)
+    heard.hear(2, News(ROOM, 2, 0, {1: -1}, {}, {1: -1}), node="one")
+    assert moderators() == [1, 3]
+    heard.others.forget("two")
+    assert moderators() == []
+    heard.hear(3, News(ROOM, 3, 0, {2: 1}, {}, {2: 1}), node="one")
+    assert moderators() == [2]
+    # A node of a version that tells nothing of moderators.
+    heard.hear(1, News(ROOM, 1, 0, {4: 1}), whole=True, node="old")
+    assert moderators() == [2]
+
+
 def test_a_room_that_is_empty_there_is_kept_no_more(heard: Heard) -> None:
     """It begins anew when somebody is in it again."""
     heard.hear(1, News(ROOM, 1, 0, {1: 1}), whole=True)

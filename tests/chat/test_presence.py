@@ -420,6 +420,27 @@ def test_users_are_distinct_over_nodes() -> None:
         assert node.presence.occupancies().of(ROOM) == Occupancy(4, 2)
 
 
+def test_moderators_are_known_to_all_nodes() -> None:
+    """A second later: while one of their connections may moderate, and to who asks for all."""
+    cluster = Cluster(2)
+    one, two = cluster.nodes
+    cluster.tick(2)
+    one.presence.joined(ROOM, "ann", may_moderate=True)
+    one.presence.joined(ROOM, "ann")
+    one.presence.joined(ROOM, "bob")
+    cluster.tick()
+    late = cluster.node()
+    cluster.tick(3)
+    for node, known in ((one, False), (two, True), (late, True)):
+        assert node.presence.is_moderator_elsewhere(ROOM, "ann") is known
+        assert not node.presence.is_moderator_elsewhere(ROOM, "bob")
+        assert not node.presence.is_moderator_elsewhere(OTHER_ROOM, "ann")
+    one.presence.left(ROOM, "ann", may_moderate=True)
+    cluster.tick()
+    assert not two.presence.is_moderator_elsewhere(ROOM, "ann")
+    assert not Alone().is_moderator_elsewhere(ROOM, "ann")
+
+
 def test_who_is_asked_about_joins() -> None:
     """How many there will be is told before it is so: one more, and perhaps a user more."""
     cluster = Cluster(2)

@@ -220,6 +220,22 @@ async def test_an_address_is_banned_on_all_nodes(two: list[Service]) -> None:
             pass
 
 
+async def test_a_moderator_on_another_node_is_for_the_api(two: list[Service]) -> None:
+    """Nobody restricts him from the room, as soon as it is known: that takes a second."""
+    room = two[0].boto3().create_room()["arn"]
+    async with viewers(two, room, capabilities=["SEND_MESSAGE", "greenroom:MODERATE"]) as watching:
+        await counted(two, room, 2, 2)
+        mute = {"Action": "greenroom:RESTRICT", "Kind": "MUTE", "UserId": "user-1"}
+        await watching[0].send(json.dumps(mute))
+        refused = await hear(watching[0])
+        assert (refused.error_code, refused.error_message) == (
+            403,
+            "Who may moderate is restricted by the API only",
+        )
+        await watching[0].send(json.dumps({**mute, "UserId": "bob"}))
+        assert (await hear(watching[0])).event_name == "greenroom:DONE"
+
+
 async def test_who_subscribes_may_write_on_all_nodes(two: list[Service]) -> None:
     """As soon as the API has said so on one of them; a reconnect with a token from before, too."""
     room = two[0].boto3().create_room(tags={"greenroom:writers": "subscriber"})["arn"]

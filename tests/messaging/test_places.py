@@ -119,10 +119,14 @@ class Others(Alone):
         super().__init__()
         self.here: Counter[str] = Counter()
 
-    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+    def joined(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
         self.here[user_id] += 1
 
-    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+    def left(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
         self.here[user_id] -= 1
 
     def connections_elsewhere(self, room_arn: str) -> int:

@@ -163,6 +163,27 @@ async def test_the_user_is_told_before_he_meets_it() -> None:
             assert took(scene.bob[1]) == took(scene.eve[1]) == []
 
 
+async def test_moderators_on_other_nodes_are_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may moderate on any node is not restricted from the room."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        asked: list[tuple[str, str]] = []
+
+        def elsewhere(room_arn: str, user_id: str) -> bool:
+            asked.append((room_arn, user_id))
+            return user_id == "mod"
+
+        monkeypatch.setattr(made.hub.elsewhere, "is_moderator_elsewhere", elsewhere)
+        for user, code in (("mod", 403), ("bob", 0)):
+            (answer,) = [
+                each
+                for each in await do(*ann, restrict("MUTE", user, RequestId="r"))
+                if each["RequestId"] == "r"
+            ]
+            assert answer.get("ErrorCode", 0) == code
+        assert asked == [(str(ROOM), "mod"), (str(ROOM), "bob")]
+
+
 async def test_what_the_user_is_told() -> None:
     """Of what, until when and why; and of its end; nothing else."""
     async with stage() as made:

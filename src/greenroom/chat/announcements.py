@@ -22,7 +22,8 @@ class News(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `connections` and `position` are what is true now. `users` are changes: how many connections
     more or fewer each has, by the number that stands for the user in that room. `bots` are the same
-    of those among them that are bots'; each is named in `users` as well.
+    of those among them that are bots', and `moderators` of those that may moderate; each is named
+    in `users` as well.
     """
 
     room: str
@@ -30,6 +31,7 @@ class News(msgspec.Struct, frozen=True, array_like=True, gc=False):
     position: Position
     users: dict[int, int] = {}
     bots: dict[int, int] = {}
+    moderators: dict[int, int] = {}
 
 
 class Announcement(msgspec.Struct, frozen=True, array_like=True):
@@ -92,4 +94,5 @@ def _parts(news: News) -> Iterator[News]:
     for start in range(0, len(users), USERS_AT_ONCE):
         some = dict(users[start : start + USERS_AT_ONCE])
         bots = {user: news.bots[user] for user in some if user in news.bots}
-        yield News(news.room, news.connections, news.position, some, bots)
+        moderators = {user: news.moderators[user] for user in some if user in news.moderators}
+        yield News(news.room, news.connections, news.position, some, bots, moderators)

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 class RoomThere(msgspec.Struct):
     """What one node has of a room; users by their numbers, with the connections of each.
 
-    `bots` are the connections of bots among them.
+    `bots` are the connections of bots among them, `moderators` those that may moderate.
     """
 
     owner: Owner
@@ -31,6 +31,7 @@ class RoomThere(msgspec.Struct):
     position: Position = 0
     users: dict[int, int] = {}
     bots: dict[int, int] = {}
+    moderators: dict[int, int] = {}
 
     def count(self, user: int, change: int) -> None:
         """Add connections of a user, or take some away."""
@@ -39,6 +40,10 @@ class RoomThere(msgspec.Struct):
     def count_bot(self, user: int, change: int) -> None:
         """Do the same of a bot, besides."""
         _count(self.bots, user, change)
+
+    def count_moderator(self, user: int, change: int) -> None:
+        """Do the same of who may moderate, besides."""
+        _count(self.moderators, user, change)
 
 
 def _count(numbers: dict[int, int], user: int, change: int) -> None:
@@ -98,6 +103,11 @@ class Others:
         """Return how many connections a user has in the room on other nodes."""
         rooms = (node.rooms.get(room_arn) for node in self._nodes.values())
         return sum(room.users.get(user, 0) for room in rooms if room is not None)
+
+    def is_moderator(self, room_arn: str, user: int) -> bool:
+        """Return whether a user has a connection in the room on another node that may moderate."""
+        rooms = (node.rooms.get(room_arn) for node in self._nodes.values())
+        return any(user in room.moderators for room in rooms if room is not None)
 
     def skew_ns(self) -> int:
         """Return by how many nanoseconds the wall clock of another node differs at most."""
@@ -170,6 +180,9 @@ class Others:
                 bots = news.bots.get(user, 0)
                 if bots:
                     room.count_bot(user, bots)
+                moderators = news.moderators.get(user, 0)
+                if moderators:
+                    room.count_moderator(user, moderators)
                 self._occupancies.change(news.room, user, change - bots)
             if not room.connections:
                 del node.rooms[news.room]

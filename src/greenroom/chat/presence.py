@@ -42,10 +42,14 @@ Behind = Callable[[str, Position], None]
 class Elsewhere(Protocol):
     """Is told of this node's connections, and tells how many there are on all nodes."""
 
-    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+    def joined(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
         """Count a connection of this node."""
 
-    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+    def left(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
         """Count a connection of this node no more."""
 
     def connections_elsewhere(self, room_arn: str) -> int:
@@ -56,6 +60,9 @@ class Elsewhere(Protocol):
 
     def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
         """Return how many connections a user has in the room on other nodes."""
+
+    def is_moderator_elsewhere(self, room_arn: str, user_id: str) -> bool:
+        """Return whether a user has a connection in a room there that may moderate."""
 
     def key_of(self, room_arn: str, user_id: str) -> User:
         """Return what stands for a user of a room there."""
@@ -73,11 +80,15 @@ class Alone:
     def __init__(self, clock: Clock | None = None) -> None:
         self._occupancies = Occupancies(clock or Clock())
 
-    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+    def joined(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
         if not is_bot:
             self._occupancies.change(room_arn, user_id, 1)
 
-    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+    def left(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
         if not is_bot:
             self._occupancies.change(room_arn, user_id, -1)
 
@@ -89,6 +100,9 @@ class Alone:
 
     def connections_of_user_elsewhere(self, room_arn: str, user_id: str) -> int:
         return 0
+
+    def is_moderator_elsewhere(self, room_arn: str, user_id: str) -> bool:
+        return False
 
     def key_of(self, room_arn: str, user_id: str) -> User:
         return user_id
@@ -156,14 +170,19 @@ class Presence:
         """By how much the wall clock of another node differs at most, in seconds."""
         return self._others.skew_ns() / 1e9
 
-    def joined(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
+    def joined(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
         room = self._here.get(room_arn)
         if room is None:
             room = self._here[room_arn] = RoomThere(owner_of(room_arn))
-        self._change(room_arn, room, user_id, 1, is_bot=is_bot)
+        self._change(room_arn, room, user_id, 1, is_bot=is_bot, may_moderate=may_moderate)
 
-    def left(self, room_arn: str, user_id: str, *, is_bot: bool = False) -> None:
-        self._change(room_arn, self._here[room_arn], user_id, -1, is_bot=is_bot)
+    def left(
+        self, room_arn: str, user_id: str, *, is_bot: bool = False, may_moderate: bool = False
+    ) -> None:
+        room = self._here[room_arn]
+        self._change(room_arn, room, user_id, -1, is_bot=is_bot, may_moderate=may_moderate)
 
     def connections_elsewhere(self, room_arn: str) -> int:
         return self._others.connections_in(room_arn)
@@ -175,6 +194,11 @@ class Presence:
         if not self._others.connections_in(room_arn):
             return 0
         return self._others.connections_of_user(room_arn, self._stands_for(room_arn, user_id))
+
+    def is_moderator_elsewhere(self, room_arn: str, user_id: str) -> bool:
+        if not self._others.connections_in(room_arn):
+            return False
+        return self._others.is_moderator(room_arn, self._stands_for(room_arn, user_id))
 
     def key_of(self, room_arn: str, user_id: str) -> User:
         return self._stands_for(room_arn, user_id)
@@ -256,7 +280,14 @@ class Presence:
                 self._changes[arrival.room] = _Changes()
 
     def _change(
-        self, room_arn: str, room: RoomThere, user_id: str, change: int, *, is_bot: bool
+        self,
+        room_arn: str,
+        room: RoomThere,
+        user_id: str,
+        change: int,
+        *,
+        is_bot: bool,
+        may_moderate: bool,
     ) -> None:
         user = self._stands_for(room_arn, user_id)
         room.connections += change
@@ -265,6 +296,9 @@ class Presence:
         if changes is None:
             changes = self._changes[room_arn] = _Changes()
         changes.users[user] = changes.users.get(user, 0) + change
+        if may_moderate:
+            room.count_moderator(user, change)
+            changes.moderators[user] = changes.moderators.get(user, 0) + change
         if is_bot:
             room.count_bot(user, change)
             changes.bots[user] = changes.bots.get(user, 0) + change
@@ -312,11 +346,12 @@ class Presence:
 
 
 class _Changes(msgspec.Struct):
-    """What is new of a room's users and bots, by their numbers."""
+    """What is new of a room's users, bots and moderators, by their numbers."""
 
     users: dict[int, int] = {}
     bots: dict[int, int] = {}
+    moderators: dict[int, int] = {}
 
 
 def _news(room_arn: str, room: RoomThere, told: _Changes | RoomThere) -> News:
-    return News(room_arn, room.connections, room.position, told.users, told.bots)
+    return News(room_arn, room.connections, room.position, told.users, told.bots, told.moderators)

@@ -144,7 +144,12 @@ class Hub:
             self._line.follow(room_arn)
         room.join(connection, straight)
         self._counts[room.owner] += 1
-        self.elsewhere.joined(room_arn, connection.user_id, is_bot=connection.is_bot)
+        self.elsewhere.joined(
+            room_arn,
+            connection.user_id,
+            is_bot=connection.is_bot,
+            may_moderate=connection.may_moderate,
+        )
 
     def write_to(self, room_arn: str, connection: Connection, straight: Way) -> None:
         """Write past the transport from now on, or through the transport, as `join` says."""
@@ -159,7 +164,12 @@ class Hub:
         if room is None or not room.leave(connection):
             return
         self._counts[room.owner] -= 1
-        self.elsewhere.left(room_arn, connection.user_id, is_bot=connection.is_bot)
+        self.elsewhere.left(
+            room_arn,
+            connection.user_id,
+            is_bot=connection.is_bot,
+            may_moderate=connection.may_moderate,
+        )
         if not room.connections:
             del self._rooms[room_arn]
             self._unfollow_empty(room_arn)
@@ -260,10 +270,13 @@ class Hub:
         return [arn for arn, room in self._rooms.items() if room.owner[0] == scope]
 
     def is_moderator(self, room_arn: str, user_id: str) -> bool:
-        """Return whether a user has a connection in a room here that may moderate."""
-        room = self._rooms.get(room_arn)
-        return room is not None and any(
-            each.may_moderate for each in room.connections if each.user_id == user_id
+        """Return whether a user has a connection in a room, on any node, that may moderate.
+
+        On another node it is known a second later.
+        """
+        here = (each for each in self.those_in(room_arn) if each.user_id == user_id)
+        return any(each.may_moderate for each in here) or (
+            self.elsewhere.is_moderator_elsewhere(room_arn, user_id)
         )
 
     def revoke(self, key_id: str) -> None:
