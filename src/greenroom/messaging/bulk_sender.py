@@ -56,6 +56,7 @@ _REQUEST_RING, _REQUEST_RING_AT = struct.Struct("=2I 16x I"), 40
 _RESULT_RING, _RESULT_RING_AT = struct.Struct("=2I 12x I"), 80
 # io_uring_sqe: operation, descriptor, address, length, the message's flags, the request's place.
 _REQUEST = struct.Struct("=B 3x i 8x Q I i Q 24x")
+_ADDRESS, _LENGTH = struct.Struct("=Q"), struct.Struct("=i")
 _DESCRIPTOR_AT, _ADDRESS_AT, _LENGTH_AT = 4, 16, 24
 # io_uring_cqe: the request's place, and the bytes sent or an error below zero.
 _RESULT_BYTES, _PLACE_AT, _SENT_AT = 16, 0, 8
@@ -147,15 +148,21 @@ class BulkSender:
         self, messages: Sequence[Message], first: int, end: int
     ) -> list[tuple[int, int, int]]:
         """Send some of the messages, as many as fit into one call."""
-        descriptors, addresses, lengths = array("i"), array("Q"), array("i")
-        size = 0
+        descriptors, begin = array("i"), self._data_at
+        # Of many small rooms each is a few bytes here: an array for each would be dearer.
+        addresses: list[bytes] = []
+        lengths: list[bytes] = []
         for each, data in messages[first:end]:
-            begin, size = size, size + len(data)
-            self._data[begin:size] = data
+            number, size = len(each), len(data)
             descriptors += each
-            addresses += array("Q", (self._data_at + begin,)) * len(each)
-            lengths += array("i", (len(data),)) * len(each)
-        short = self._ask(descriptors, addresses, lengths)
+            addresses.append(_ADDRESS.pack(begin) * number)
+            lengths.append(_LENGTH.pack(size) * number)
+            begin += size
+        together = b"".join([data for _, data in messages[first:end]])
+        self._data[: len(together)] = together
+        short = self._ask(
+            descriptors, array("Q", b"".join(addresses)), array("i", b"".join(lengths))
+        )
         if not short:
             return []
         owners = [(index, n) for index in range(first, end) for n in range(len(messages[index][0]))]
