@@ -35,6 +35,9 @@ class Viewer:
     def __init__(self, keys: Keys) -> None:
         self.pair = Pair(keys)
         self.pair.open()
+        # Nobody is written to before he was answered.
+        self.pair.transport.write(b"101")
+        assert self.pair.hear() == b"101"
         mine, self.theirs = socket.socketpair()
         self.mine = self.pair.lower.socket = mine
         mine.setblocking(False)
