@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.interop.answers import ACCOUNT
-from tests.interop.test_aws_cli import AWS, output, run, silent
+from tests.interop.test_aws_cli import copy_of_aws, output, silent
 from tests.running.service import Service
 
 Cli = Callable[..., Any]
@@ -24,8 +24,8 @@ def cli(service: Service, tmp_path: Path) -> Cli:
             "AWS_ACCESS_KEY_ID": service.ready["access_key_id"],
             "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"],
         }
-        return run(
-            [str(AWS), *arguments],
+        return copy_of_aws(
+            *arguments,
             HOME=str(tmp_path),
             AWS_DEFAULT_REGION="us-east-1",
             **(variables if "AWS_PROFILE" in variables else {**signed, **variables}),

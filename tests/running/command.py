@@ -1,4 +1,4 @@
-"""`greenroom`, run to its end as a shell does: with its output, its errors and its exit code."""
+"""A command, run to its end as a shell does: with its output, its errors and its exit code."""
 
 import os
 import subprocess
@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.running.service import COPIES, MODULE, environment
+from tests.running.copies import Copies
+from tests.running.service import COPIES, environment
 from tests.running.wire import PATIENCE
 
 
 def greenroom(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command in this process's directory; it has nothing to read.
+    """Run `greenroom` in this process's directory; it has nothing to read.
 
     Raises:
         subprocess.TimeoutExpired: it did not end; it was killed.
@@ -25,18 +26,19 @@ def ended(
     variables: Mapping[str, str],
     directory: Path | None = None,
     umask: int = -1,
+    copies: Copies = COPIES,
 ) -> "subprocess.CompletedProcess[str]":
-    """Do the same in another directory, or with another umask, where they are given."""
+    """Do the same in another directory, with another umask, or with another program's copies."""
     words, given = [*map(str, arguments)], environment(**variables)
-    if COPIES.are_as_started(given):
-        return _copied(words, given, directory, umask)
+    if copies.are_as_started(given):
+        return _copied(copies, words, given, directory, umask)
     return subprocess.run(
-        [sys.executable, *MODULE, *words],
+        [sys.executable, "-m", copies.program, *words],
         cwd=directory,
         env=given,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=PATIENCE,
         check=False,
         umask=umask,
@@ -44,15 +46,19 @@ def ended(
 
 
 def _copied(
-    words: list[str], given: dict[str, str], directory: Path | None, umask: int
+    copies: Copies,
+    words: list[str],
+    given: Mapping[str, str],
+    directory: Path | None,
+    umask: int,
 ) -> "subprocess.CompletedProcess[str]":
     with (
         Path(os.devnull).open("rb") as nothing,
-        tempfile.TemporaryFile("w+") as output,
-        tempfile.TemporaryFile("w+") as errors,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
     ):
         streams = [each.fileno() for each in (nothing, output, errors)]
-        process = COPIES.make(words, given, streams, directory=directory, umask=umask)
+        process = copies.make(words, given, streams, directory=directory, umask=umask)
         try:
             code = process.wait(PATIENCE)
         finally:

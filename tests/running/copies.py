@@ -1,4 +1,4 @@
-"""Processes of `greenroom` that begin as copies of one that has imported what services consist of.
+"""Processes of `greenroom` that begin as copies of one that has imported what it consists of.
 
 To import that takes several times as long as all else of a start, and tests start hundreds. Copies
 are processes like any other: environment, directory, streams, descriptors, limits, signals and exit
@@ -27,6 +27,19 @@ ROOT = Path(__file__).parents[2]
 
 FOR_PYTHON = ("LD_", "MALLOC_", "PYTHON")
 """How variables begin that count before a module is imported."""
+
+GREENROOM = (
+    "greenroom.cli.admin.command",
+    "greenroom.cli.backup.command",
+    "greenroom.cli.config",
+    "greenroom.cli.main",
+    "greenroom.cli.serve",
+    "greenroom.server.cluster",
+    "greenroom.server.serve",
+    "greenroom.storage.sqlite.store",
+    "uvloop",
+)
+"""Modules that import what services need, and what commands do that tests run often."""
 
 CHILD_SUBREAPER = 36
 """prctl(2), PR_SET_CHILD_SUBREAPER: who becomes the parent of those whose own has ended."""
@@ -91,10 +104,19 @@ class Copies:
 
     Args:
         environment: its variables; copies have their own, but for those that Python reads at first.
+        program: what the copies are: that of `python -m PROGRAM`.
+        imported: the modules that it has imported.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        program: str = "greenroom",
+        imported: Sequence[str] = GREENROOM,
+    ) -> None:
+        self.program = program
         self._environment = environment
+        self._imported = imported
         self._one_at_a_time = threading.Lock()
         self._asking: socket.socket | None = None
 
@@ -115,7 +137,7 @@ class Copies:
         directory: Path | None = None,
         umask: int = -1,
     ) -> Copy:
-        """Start `greenroom` with its three standard streams and the descriptors that it keeps."""
+        """Start the program with its three standard streams and the descriptors that it keeps."""
         limits = [resource.getrlimit(each) for each in LIMITS]
         place = str(directory or Path.cwd())
         wish = Wish(arguments, environment, place, [0, 1, 2, *kept], limits, umask)
@@ -129,8 +151,9 @@ class Copies:
         """Start the process that is copied; return the socket at which it is asked."""
         asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with asked:
+            told = (str(asked.fileno()), self.program, *self._imported)
             original = subprocess.Popen(
-                [sys.executable, "-m", "tests.running.original", str(asked.fileno())],
+                [sys.executable, "-m", "tests.running.original", *told],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The process of which copies are made: `python -m tests.running.original SOCKET`.
+"""The process that is copied: `python -m tests.running.original SOCKET PROGRAM MODULE...`.
 
 For each message on the socket, a `Wish` with descriptors, it answers the process id of a copy. A
 copy's parent is gone at once, so that it becomes the child of who asked.
@@ -18,19 +18,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 import msgspec
-
-IMPORTED = (
-    "greenroom.cli.admin.command",
-    "greenroom.cli.backup.command",
-    "greenroom.cli.config",
-    "greenroom.cli.main",
-    "greenroom.cli.serve",
-    "greenroom.server.cluster",
-    "greenroom.server.serve",
-    "greenroom.storage.sqlite.store",
-    "uvloop",
-)
-"""Modules that import what services need, and what commands do that tests run often."""
 
 LIMITS = [getattr(resource, name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")]
 """What a process hands down to those that it starts."""
@@ -56,16 +43,21 @@ class Wish(msgspec.Struct):
     """Negative: that of this process."""
 
 
-def main(number: int) -> None:
-    """Make copies until nobody is left who asks; in a copy, be `greenroom`."""
+def main(number: int, program: str, imported: Sequence[str]) -> None:
+    """Make copies until nobody is left who asks; in a copy, be `python -m PROGRAM`."""
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in IMPORTED:
+    before = dict(os.environ)
+    for name in imported:
         importlib.import_module(name)
+    brought = {name: each for name, each in os.environ.items() if before.get(name) != each}
     with socket.socket(fileno=number) as asked:
         found = _asked_for(asked)
     if found is not None:
         signal.signal(signal.SIGINT, interrupted)
-        _become(*found)
+        wish, descriptors = found
+        os.environ.clear()
+        os.environ.update({**wish.environment, **brought})
+        _become(program, wish, descriptors)
 
 
 def _asked_for(asked: socket.socket) -> tuple[Wish, Sequence[int]] | None:
@@ -89,7 +81,7 @@ def _asked_for(asked: socket.socket) -> tuple[Wish, Sequence[int]] | None:
             os.close(each)
 
 
-def _become(wish: Wish, descriptors: Sequence[int]) -> None:
+def _become(program: str, wish: Wish, descriptors: Sequence[int]) -> None:
     """Be a process that was started as wished."""
     # First out of the way of each other's numbers.
     spare = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, SPARE) for each in descriptors]
@@ -100,8 +92,6 @@ def _become(wish: Wish, descriptors: Sequence[int]) -> None:
         os.close(each)
     for limit, values in zip(LIMITS, wish.limits, strict=True):
         resource.setrlimit(limit, values)
-    os.environ.clear()
-    os.environ.update(wish.environment)
     time.tzset()
     if wish.umask >= 0:
         os.umask(wish.umask)
@@ -110,7 +100,7 @@ def _become(wish: Wish, descriptors: Sequence[int]) -> None:
     sys.path[0] = wish.directory
     sys.argv[1:] = wish.arguments
     try:
-        runpy.run_module("greenroom", run_name="__main__", alter_sys=True)
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
     except SystemExit as told:
         if isinstance(told.code, int):
             _end(told.code)
@@ -127,4 +117,4 @@ def _end(code: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -166,7 +166,7 @@ def _process(
     program: Sequence[str], given: Mapping[str, str], output: int, descriptors: Sequence[int]
 ) -> Process:
     """Start a Python program: as a copy, where that is the same."""
-    if tuple(program[:2]) == MODULE and COPIES.are_as_started(given):
+    if tuple(program[:2]) == ("-m", COPIES.program) and COPIES.are_as_started(given):
         with Path(os.devnull).open("rb") as nothing:
             streams = (nothing.fileno(), output, output)
             return COPIES.make(program[2:], given, streams, descriptors)
