@@ -137,7 +137,11 @@ class Copies:
         directory: Path | None = None,
         umask: int = -1,
     ) -> Copy:
-        """Start the program with its three standard streams and the descriptors that it keeps."""
+        """Start the program with its three standard streams and the descriptors that it keeps.
+
+        Raises:
+            RuntimeError: there is nothing to copy.
+        """
         limits = [resource.getrlimit(each) for each in LIMITS]
         place = str(directory or Path.cwd())
         wish = Wish(arguments, environment, place, [0, 1, 2, *kept], limits, umask)
@@ -145,7 +149,9 @@ class Copies:
             if self._asking is None:
                 self._asking = self._started()
             socket.send_fds(self._asking, [msgspec.json.encode(wish)], [*streams, *kept])
-            return Copy(int(self._asking.recv(64)))
+            if answer := self._asking.recv(64):
+                return Copy(int(answer))
+        raise RuntimeError("the process that is copied has ended: what it said is above")
 
     def _started(self) -> socket.socket:
         """Start the process that is copied; return the socket at which it is asked."""
