@@ -64,6 +64,7 @@ from greenroom.model.principal import AccessRequest
 from greenroom.model.principal import Outcome as Decided
 from greenroom.policies.decision import CompiledPolicies
 from scripts.servers.nats_server import NatsServer
+from tests.running.service import environment as of_a_service
 
 FRAME_BYTES = PAYLOAD_BYTES + 4
 SERVERS = {Reference.name, BarePython.name, Greenroom.name}
@@ -78,7 +79,11 @@ def _built() -> Iterator[None]:
         pytest.skip("needs make and a C compiler")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     build()
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        # Services start as they do where they are installed: without what only the tests brought.
+        for name in ("PYTHONPATH", "PYTHONPYCACHEPREFIX"):
+            patched.setenv(name, of_a_service()[name])
+        yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
