@@ -19,7 +19,7 @@ TOGETHER: Mapping[str, str] = {
     "tests/contracts/test_chat_over_nodes.py": "buses",
 }
 """What runs on one worker, by what its path begins with: each takes the machine to its limits,
-or needs three NATS servers, which cost as much idle as at work."""
+or needs three NATS servers."""
 
 APART = ("tests/docs/test_pages.py",)
 """Files whose tests share nothing and take long: each goes to whichever worker is free."""

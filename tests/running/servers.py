@@ -1,4 +1,7 @@
-"""PostgreSQL and NATS for tests: started once in each worker, fresh inside for each test."""
+"""PostgreSQL and NATS for tests: started once in each worker, fresh inside for each test.
+
+Three servers of NATS are started for each file that asks for them.
+"""
 
 import contextlib
 import itertools
@@ -27,9 +30,9 @@ def nats_r1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[NatsServe
         yield [server]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nats_r3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[NatsServer]]:
-    """Give three nats-servers that replicate."""
+    """Give three nats-servers that replicate; idle for half a minute they cost another start."""
     with nats_cluster(tmp_path_factory.mktemp("nats-r3"), extra=accounts(ACCOUNTS)) as servers:
         yield servers
 
