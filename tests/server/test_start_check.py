@@ -24,8 +24,8 @@ from greenroom.server import start_check
 from greenroom.settings.load import load
 from greenroom.storage.sqlite.inspection import Inspection
 from greenroom.telemetry import logs
+from tests.running.command import greenroom
 from tests.running.service import environment, running
-from tests.running.wire import PATIENCE
 
 DATA = "data"
 
@@ -249,13 +249,7 @@ def test_files_that_could_not_be_written(here: Path, name: str, place: str) -> N
     result = checked(**{name: str(here / place)})
     assert result.exit_code == ExitCode.DATA_UNWRITABLE
     assert str(here) in result.stderr
-    started = subprocess.run(
-        [sys.executable, "-m", "greenroom", "serve", "--port", "0", "--data-dir", DATA],
-        env=environment(**{name: str(here / place)}),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    started = greenroom("serve", "--port", "0", "--data-dir", DATA, **{name: str(here / place)})
     assert started.returncode == ExitCode.DATA_UNWRITABLE
 
 
