@@ -5,6 +5,7 @@ Covers: greenroom.chat.restrictions, greenroom.chat.marks
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -362,6 +363,54 @@ async def test_what_was_lifted_meanwhile_does_not_come_back() -> None:
     node.restrictions.hold(ban)
     assert node.kinds() == set()
     assert node.ended == []
+
+
+async def test_reads_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a ban and its lift the version decides, not which of them was read last."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node, since, slow = Node(kept, bus, clock), kept.since, asyncio.Event()
+
+    async def later(account: str, version: int) -> Sequence[Restriction]:
+        found = await since(account, version)
+        await slow.wait()
+        return found
+
+    ban = await kept.add(entry(Kind.BAN), 0)
+    monkeypatch.setattr(kept, "since", later)
+    bus.broadcast(RestrictionsChanged(ROOM.account, ban.version))
+    await settle()
+    monkeypatch.undo()
+    lift = await kept.add(entry(Kind.BAN, lifted=True), 0)
+    bus.broadcast(RestrictionsChanged(ROOM.account, lift.version))
+    await settle()
+    slow.set()
+    await settle()
+    assert node.kinds() == set()
+    assert node.ended == []
+
+
+async def test_own_words_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who bans tells the room before the ban is in force on all nodes; it may be lifted by then."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node = Node(kept, bus, clock)
+    monkeypatch.setattr(kept, "since", _away)
+    ban = await node.restrictions.keep(entry(Kind.BAN))
+    node.restrictions.learn(ban)
+    lift = await node.restrictions.keep(entry(Kind.BAN, lifted=True))
+    node.restrictions.hold(lift)
+    node.restrictions.hold(ban)
+    await settle()
+    assert node.kinds() == set()
+    assert node.ended == []
+    monkeypatch.undo()
+    node.restrictions.look()
+    await settle()
+    assert node.restrictions._ahead == {}
+    again = await node.restrictions.keep(entry(Kind.BAN))
+    node.restrictions.hold(again)
+    assert (node.kinds(), node.ended) == ({Kind.BAN}, ["bob"])
 
 
 async def test_what_is_over_is_forgotten() -> None:

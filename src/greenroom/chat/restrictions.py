@@ -78,6 +78,8 @@ class Restrictions:
         self._tasks = tasks
         self._of: dict[tuple[str, str], dict[Kind, Restriction]] = {}
         self._versions: dict[str, int] = defaultdict(int)
+        # What was learned before it was read, also what lifts: by scope, user and kind its version.
+        self._ahead: dict[tuple[str, str, Kind], int] = {}
         self._enforcers: list[Enforce] = []
         self._ticks = 0
         control.on(RestrictionsChanged, self._changed)
@@ -240,6 +242,8 @@ class Restrictions:
                     self._versions[account] = entry.version
                     if self._take(entry):
                         self._enforce(entry)
+                if self._ahead.get(_key(entry), entry.version + 1) <= entry.version:
+                    del self._ahead[_key(entry)]
 
     def learn(self, entry: Restriction) -> None:
         """Have an entry that is kept hold on this node from now on. Connections stay.
@@ -247,8 +251,8 @@ class Restrictions:
         Others below its version may still have to be read.
         """
         # What was read already holds, or something came behind it that need not be here any more.
-        if entry.version > self._versions[entry.account]:
-            self._take(entry)
+        if entry.version > self._versions[entry.account] and self._take(entry):
+            self._ahead[_key(entry)] = entry.version
 
     def _take(self, entry: Restriction) -> bool:
         """Have an entry hold; return whether it is new."""
@@ -257,6 +261,9 @@ class Restrictions:
         user = (entry.scope, entry.user_id)
         known = self._of.get(user, {}).get(entry.kind)
         if known is not None and known.version >= entry.version:
+            return False
+        # One that was replaced by something that need not be here any more.
+        if self._ahead.get(_key(entry), 0) > entry.version:
             return False
         # Also what is over or lifts: it replaces what was before it.
         held = {**self._of.get(user, NOTHING), entry.kind: entry}
@@ -269,3 +276,8 @@ class Restrictions:
         if entry.roles is not None or (meets and entry.holds(self._clock.now_ms())):
             for enforce in self._enforcers:
                 enforce(entry)
+
+
+def _key(entry: Restriction) -> tuple[str, str, Kind]:
+    """Return what an entry replaces the latest one of."""
+    return entry.scope, entry.user_id, entry.kind
