@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from scripts.servers.nats_server import NatsServer, nats_server
 from scripts.servers.postgresql import PostgreSQL, postgresql
 from scripts.servers.postgresql_installation import oldest
 from tests.running.cluster import hear, nodes, place, say, viewers
-from tests.running.said import assert_no_faults, entries, samples, until
+from tests.running.said import assert_no_faults, entries, failing, samples, until
 from tests.running.service import Service
 from tests.stand_ins.certificates import Authority, Files
 
@@ -73,6 +74,43 @@ async def test_postgresql(
             await asyncio.to_thread(until, lambda: _status(service) == 200, "calls are answered")
             assert entries(service, "store answers again")
         assert_no_faults(service)
+
+
+async def test_nats(tmp_path: Path, database: str, authority: Authority) -> None:
+    """The log says what it is, health and the alert's metric tell; a renewed one is enough."""
+    now = datetime.now(UTC)
+    files = authority.certificate("nats", now + timedelta(days=1))
+    tls = f'tls {{ cert_file: "{files.certificate}", key_file: "{files.key}" }}\n'
+    with nats_server(tmp_path / "nats", extra=tls) as server:
+        there = place(tmp_path, database, server.url.replace("nats://", "tls://"))
+        with nodes(there, 1, bus_tls_ca_file=str(authority.file)) as (service,):
+            room = service.boto3().create_room()["arn"]
+            async with viewers([service], room) as (viewer,):
+                expired = authority.certificate("expired", now - timedelta(minutes=1))
+                await asyncio.to_thread(show_anew, server, files, expired)
+                await asyncio.to_thread(until, lambda: _not_connected(service), "it is told why")
+                assert samples(service)["greenroom_bus_connected"] == 0
+                assert "bus" in failing(service)
+                assert _status(service) == 200
+                renewed = authority.certificate("renewed", now + timedelta(days=1))
+                await asyncio.to_thread(show_anew, server, files, renewed)
+                await asyncio.to_thread(until, lambda: not failing(service), "all is well again")
+                await say(viewer, "on")
+                assert (await hear(viewer)).content == "on"
+            assert_no_faults(service)
+
+
+def show_anew(server: NatsServer, shown: Files, files: Files) -> None:
+    """Have a server show another certificate, and everybody connect again."""
+    server.stop()
+    shown.certificate.write_bytes(files.certificate.read_bytes())
+    shown.key.write_bytes(files.key.read_bytes())
+    server.start()
+
+
+def _not_connected(service: Service) -> bool:
+    lines = entries(service, "NATS cannot be used: trying again")
+    return any("not accepted: certificate has expired" in each["reason"] for each in lines)
 
 
 def _status(service: Service) -> int:

@@ -33,6 +33,8 @@ class Client:
         self.servers = net.known
         self.sent: list[tuple[str, bytes, str, object]] = []
         self.listeners: dict[str, Listener] = {}
+        self.breaks: Exception | None = None
+        """What it raises as its connection just breaks, of which nobody has heard."""
         self.unlistened: list[object] = []
         self.abandoned = False
 
@@ -51,6 +53,7 @@ class Client:
 
     async def listen(self, subject: str, listener: Listener) -> object:
         """Note who listens."""
+        self._check_whole()
         if not self.is_connected:
             raise ConnectionClosedError
         self.listeners[subject] = listener
@@ -58,6 +61,7 @@ class Client:
 
     async def unlisten(self, subscribed: object) -> None:
         """Note who does no longer."""
+        self._check_whole()
         if not self.is_connected:
             raise ConnectionClosedError
         self.unlistened.append(subscribed)
@@ -68,8 +72,12 @@ class Client:
             raise RuntimeError
         self.sent.append((subject, data, reply, headers))
 
+    def _check_whole(self) -> None:
+        if self.breaks is not None:
+            raise self.breaks
+
     async def close(self) -> None:
-        """End it as its owner does."""
+        """End it as a server does."""
         self.is_connected = False
         await self.options["closed_cb"]()
 
@@ -142,6 +150,22 @@ async def test_what_is_prepared_comes_first(net: Net) -> None:
     assert (node.told[2:], client.abandoned) == (["down"], True)
     assert (node.connection.is_up, node.figures.connected) == (False, False)
     assert not node.connection._tasks
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), RuntimeError(), AttributeError()])
+async def test_a_connection_that_breaks_while_it_is_used(net: Net, error: Exception) -> None:
+    """Who listens, no longer listens or goes to another server meets no error but that it ended."""
+    node = Node(net, "nats://one", "nats://two")
+    await node.connection.open(5)
+    net.clients[0].breaks = error
+    with pytest.raises(NoAnswer, match="the connection ended"):
+        await node.connection.listen("subject", lambda *_: None)
+    subscribed: Any = "subject"
+    await node.connection.unlisten(subscribed)
+    await node.connection.move_on()
+    assert net.clients[0].abandoned
+    await until(lambda: len(net.clients) == 2 and node.connection.is_up)
+    await node.connection.close()
 
 
 async def test_servers_are_tried_in_turns(net: Net) -> None:

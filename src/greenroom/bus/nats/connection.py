@@ -46,6 +46,9 @@ LEAST_VERSION = (2, 11)
 
 log = structlog.get_logger()
 
+ENDED = (Error, OSError, RuntimeError, AttributeError)
+"""What nats-py raises where a connection just ends: it may write to what is left of that."""
+
 Answer = Callable[[bytes, bytes], None]
 """Takes an answer: its headers and its data."""
 
@@ -179,7 +182,9 @@ class Connection:
         """End this connection; the next one is made at once."""
         client = self._client
         if client is not None:
-            await client.close()
+            # Not `close`, which writes first what waits: to a server that takes nothing, or is
+            # gone, that fails or does not end.
+            await client.abandon()
 
     def send(
         self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None
@@ -250,13 +255,13 @@ class Connection:
             raise NoAnswer("there is no connection")
         try:
             return await self._client.listen(subject, guarded)
-        except Error:
+        except ENDED:
             raise NoAnswer("the connection ended") from None
 
     async def unlisten(self, subscribed: Subscribed) -> None:
         """Give no more messages of it to anybody; so it is already if its connection ended."""
         if self._client is not None:
-            with contextlib.suppress(Error):
+            with contextlib.suppress(*ENDED):
                 await self._client.unlisten(subscribed)
 
     async def _keep(self) -> None:
