@@ -73,6 +73,7 @@ ALONE = {
     "test_room_commands.py::test_tokens_are_for_pasting": PROCESS,
     "test_tls_records.py": OWN,
     "test_token_keys.py::test_a_killed_key": AT_ONCE,
+    "test_token_keys.py::test_killing_the_current_key": AT_ONCE,
 }
 """Parts of the names of tests that speak to one process whatever is asked for, and why."""
 
