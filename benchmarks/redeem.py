@@ -1,7 +1,7 @@
 """What using up chat tokens costs a node whose store is PostgreSQL: CPU, and tokens a second.
 
 The node's part runs in this process on the servers' core, as it does behind each connection that is
-opened: each token goes alone to the redeemer, which gathers those of two milliseconds, and what
+opened: each token goes alone to the redeemer, which gathers those that are to be expected, and what
 comes while a statement is under way is the next one. PostgreSQL waits for its disk, and runs on the
 other core. So many tokens are under way at once as the case says; none is used twice.
 """
