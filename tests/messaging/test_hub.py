@@ -25,6 +25,7 @@ from greenroom.messaging.hub import Hub
 from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import ChatTokenClaims
+from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room_settings import RoomSettings
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.wishes import View
@@ -614,6 +615,35 @@ async def test_whom_a_word_means(hub: Hub) -> None:
         Listener(hub, user).shown_names = names
     named = [hub.user_named(HERE, word) for word in ("ann", "Eve", "eve", "Max", "nobody")]
     assert named == ["ann", "bob", "eve", "Max", "nobody"]
+
+
+@pytest.mark.parametrize("reason", ["", "spam"])
+async def test_a_ban_ends_connections(hub: Hub, reason: str) -> None:
+    """Of one room, or of all rooms of the account; of that user alone; of a room nobody is in."""
+    strange = str(Arn("us-east-1", "210987654321", ResourceType.ROOM, "Room00000003"))
+    here, there, elsewhere = (Listener(hub, "bob", room) for room in (HERE, THERE, strange))
+    other = Listener(hub, "eve", THERE)
+
+    def ban(scope: str) -> Restriction:
+        return Restriction(
+            account=ROOM.account,
+            scope=scope,
+            user_id="bob",
+            kind=Kind.BAN,
+            by="ann",
+            at=1,
+            reason=reason,
+        )
+
+    ended = [f"closed: {reason or hub_module.BANNED}"]
+    hub.enforce(ban(str(Arn("us-east-1", ROOM.account, ResourceType.ROOM, "Room00000009"))))
+    hub.enforce(ban(HERE))
+    await settle()
+    assert [each.log for each in (here, there, elsewhere)] == [ended, [], []]
+    hub.enforce(ban(ROOM.account))
+    await settle()
+    assert [each.log for each in (here, there, elsewhere)] == [ended, ended, []]
+    assert other.log == []
 
 
 async def test_counts(hub: Hub) -> None:
