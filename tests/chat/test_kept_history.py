@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from unittest import mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.bus.base import Deliver, RoomEnvelope
 from greenroom.bus.base import History as Mark
@@ -294,6 +295,26 @@ async def test_a_store_that_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
         await now.kept.appended()
         assert now.kept.waiting_bytes == 0
         assert [each.id for each in (await now.store.newest(ROOM, 9)).in_order] == ["a"]
+
+
+async def test_what_the_log_says_of_a_store_that_cannot() -> None:
+    """When it begins, and when it is over: one line each, however often it is tried."""
+    async with life() as now:
+        with capture_logs() as lines:
+            for name in "abcd":
+                now.store.fails = True
+                now.say(name)
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                now.store.fails = False
+                await now.kept.appended()
+                now.say(f"{name}2")
+                await now.kept.appended()
+        begins, ends = (
+            "history waits in memory: the store cannot",
+            "history no longer waits in memory",
+        )
+        assert [line["event"] for line in lines] == [begins, ends] * 4
 
 
 async def test_how_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ async def test_logs_hold_no_content() -> None:
 
 
 async def test_requests_are_counted() -> None:
-    """Requests count by operation and status; what proved nothing counts as unknown."""
+    """By operation and status, with their seconds; what proved nothing counts as unknown."""
     api = Caller()
     room = await api.created()
     await api.call("GetRoom", identifier=room)
@@ -178,6 +178,9 @@ async def test_requests_are_counted() -> None:
     assert set(counts.values()) == {1.0}
     failed = {"operation": "ListRooms", "status": "500"}
     assert value("greenroom_control_requests_total", failed) == 0
+    asked = {"operation": "GetRoom"}
+    assert value("greenroom_control_seconds_count", asked) == 2
+    assert 0 < (value("greenroom_control_seconds_sum", asked) or 0) < 60
     timed = value("greenroom_control_seconds_count", {"operation": "GetRoom"})
     assert timed == 2
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from unittest import mock
 
+import msgspec
 import pytest
 
 from greenroom.bus.base import Arrival, Audience, Deliver, Disconnect
@@ -637,6 +638,9 @@ async def test_a_ban_ends_connections(hub: Hub, reason: str) -> None:
 
     ended = [f"closed: {reason or hub_module.BANNED}"]
     hub.enforce(ban(str(Arn("us-east-1", ROOM.account, ResourceType.ROOM, "Room00000009"))))
+    hub.enforce(msgspec.structs.replace(ban(HERE), kind=Kind.MUTE))
+    await settle()
+    assert here.log == []
     hub.enforce(ban(HERE))
     await settle()
     assert [each.log for each in (here, there, elsewhere)] == [ended, [], []]
