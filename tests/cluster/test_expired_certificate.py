@@ -4,6 +4,7 @@ What a server shows from then on is one that has expired; connections that there
 """
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,25 +88,28 @@ async def test_nats(tmp_path: Path, database: str, authority: Authority) -> None
             room = service.boto3().create_room()["arn"]
             async with viewers([service], room) as (viewer,):
                 expired = authority.certificate("expired", now - timedelta(minutes=1))
-                await asyncio.to_thread(show_anew, server, files, expired)
+                await asyncio.to_thread(show_anew, service, server, files, expired)
                 await asyncio.to_thread(until, lambda: _not_connected(service), "it is told why")
                 assert samples(service)["greenroom_bus_connected"] == 0
                 assert "bus" in failing(service)
                 assert _status(service) == 200
                 renewed = authority.certificate("renewed", now + timedelta(days=1))
-                await asyncio.to_thread(show_anew, server, files, renewed)
+                await asyncio.to_thread(show_anew, service, server, files, renewed)
                 await asyncio.to_thread(until, lambda: not failing(service), "all is well again")
                 await say(viewer, "on")
                 assert (await hear(viewer)).content == "on"
             assert_no_faults(service)
 
 
-def show_anew(server: NatsServer, shown: Files, files: Files) -> None:
-    """Have a server show another certificate, and everybody connect again."""
+def show_anew(service: Service, server: NatsServer, shown: Files, files: Files) -> None:
+    """Have a server show another certificate, and a node connect again when it is back."""
+    # It would tell first that the server is away, and for ten seconds nothing more of the kind.
+    service.process.send_signal(signal.SIGSTOP)
     server.stop()
     shown.certificate.write_bytes(files.certificate.read_bytes())
     shown.key.write_bytes(files.key.read_bytes())
     server.start()
+    service.process.send_signal(signal.SIGCONT)
 
 
 def _not_connected(service: Service) -> bool:
