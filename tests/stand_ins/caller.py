@@ -38,12 +38,17 @@ from greenroom.control.ivschat.context import Services
 from greenroom.control.pipeline import Pipeline
 from greenroom.identities.accounts import Accounts
 from greenroom.identities.callers import Callers, RootKey
+from greenroom.model.identity import IdentityKind
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.review.base import Allowed, Denied, Submission, Verdict
+from greenroom.review.recent import RecentReviews
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
+from greenroom.vault.sealing import Sealer
+from greenroom.vault.token_keys import TokenKeys
+from greenroom.vault.vault import Vault
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.listening import ListeningBus
 from tests.stand_ins.loose_tasks import LooseTasks
@@ -164,6 +169,8 @@ class Caller:
             metrics=Metrics(),
         )
         self.presence = Alone(self.time.clock)
+        self.reviews = RecentReviews(self.time.clock)
+        self.keys: Any = None
         self.plane = self.plane_of()
 
     async def _addresses(self, _scope: str, _user_id: str) -> frozenset[str]:
@@ -179,13 +186,12 @@ class Caller:
             self.services.metrics,
             audit_log,
         )
-        nothing: Any = None
         own = GreenroomServices(
-            keys=nothing,
+            keys=self.keys,
             accounts=self.accounts,
             identities=self.store.identities,
-            end_sessions=nothing,
-            reviews=nothing,
+            end_sessions=self._end_sessions,
+            reviews=self.reviews,
             rooms=self.store.rooms,
             tags=self.store.tags,
             settings=self.settings,
@@ -228,6 +234,17 @@ class Caller:
         """Let what is published reach the caches from now on."""
         await self.bus.start()
         return self
+
+    async def operating(self) -> "Caller":
+        """Have keys of chat tokens besides, which operators may list, rotate and kill."""
+        await self.listening()
+        vault = Vault(self.store.secrets, Sealer(bytes(32)))
+        self.keys = await TokenKeys.open(vault, self.bus, self.time.clock, LooseTasks())
+        self.plane = self.plane_of()
+        return self
+
+    async def _end_sessions(self, kind: IdentityKind | None, name: str) -> None:
+        await self.store.identities.end_sessions(ACCOUNT, kind, name)
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator["Caller"]:
