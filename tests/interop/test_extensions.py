@@ -4,6 +4,8 @@ Covers: greenroom.aws.own_service
 """
 
 import json
+import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ import pytest
 
 from greenroom.aws import own_service
 from tests.running.messaging_driver import Refused, Rooms
-from tests.running.service import Service
+from tests.running.service import Service, environment
 from tests.running.wire import WebSocket, token_line, upgrade_bytes
 
+ROOT = Path(__file__).resolve().parents[2]
 SEND = ["SEND_MESSAGE"]
 
 
@@ -189,6 +192,42 @@ async def test_threads_pins_and_announcements(rooms: Rooms, own: Any, service: S
     assert [(await eve.next("messageDelete"))["messageId"] for _ in deleted] == deleted
     assert own.unpin_message(roomIdentifier=arn, messageId=sent["id"])["pins"] == []
     assert eve.seen("event") == []
+
+
+JS_V3 = """
+const {ENDPOINT: endpoint, ARN: roomIdentifier, KEY, SECRET} = process.env;
+const credentials = {accessKeyId: KEY, secretAccessKey: SECRET};
+const options = {endpoint, region: "us-east-1", credentials};
+const settings = {slowModeSeconds: 5, writers: ["vip"]};
+const changed = await greenroom("UpdateRoomSettings", {roomIdentifier, settings}, options);
+console.log(changed.effective.slowModeSeconds, changed.version);
+for (const wrong of [{settings: {x: 1}}, {roomIdentifier: `${roomIdentifier}0`}]) {
+  const asked = greenroom("UpdateRoomSettings", {roomIdentifier, settings, ...wrong}, options);
+  await asked.catch(({name}) => console.log(name));
+}
+"""
+
+
+def test_the_way_of_the_javascript_sdk_v3(service: Service, arn: str) -> None:
+    """What the documentation shows signs with that SDK's own signer, and raises what is refused."""
+    page = (ROOT / "docs" / "reference" / "extensions.md").read_text()
+    (shown,) = re.findall(r"```js\n(import {SignatureV4}.*?)```", page, re.DOTALL)
+    variables = {
+        "ENDPOINT": service.api_url,
+        "ARN": arn,
+        "KEY": service.ready["access_key_id"],
+        "SECRET": service.ready["secret_access_key"],
+    }
+    done = subprocess.run(
+        ["node", "--input-type=module"],
+        input=shown + JS_V3,
+        env=environment(**variables),
+        cwd=ROOT / "tests" / "interop",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["5", "1", "ValidationException", "ResourceNotFoundException"]
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
