@@ -1,6 +1,8 @@
 """A chat room with what Greenroom has beside IVS Chat, against the real process."""
 
 import asyncio
+import inspect
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -21,6 +23,8 @@ from greenroom.client import (
     WelcomeEvent,
     YouEvent,
 )
+from greenroom.client.room_actions import RoomActions
+from greenroom.protocol.own_actions import OWN_ACTIONS
 from tests.running.links import Link
 from tests.running.service import Service, running
 
@@ -91,6 +95,12 @@ async def until(room: ChatRoom, kind: type[T]) -> T:
             if isinstance(each, kind):
                 return each
     raise AssertionError("the room is disconnected")
+
+
+def test_every_action_is_a_method() -> None:
+    """But for `HELP`, which is for who types."""
+    named = set(re.findall(r'\bact\("(\w+)"', inspect.getsource(RoomActions)))
+    assert named == {each.name.removeprefix("greenroom:") for each in OWN_ACTIONS} - {"HELP"}
 
 
 async def test_a_room_begins_with_what_was(world: World) -> None:
