@@ -91,7 +91,7 @@ def _services(plan: Plan) -> list[Callable[[Path], Greenroom]]:
     modes = {"writers": "vip", "duplicate-seconds": "5"}
     found: list[Callable[[Path], Greenroom]] = [
         make(Extended, name=NOTHING),
-        make(Extended, name="history", tags={**HISTORY, "resume-seconds": "60"}),
+        make(Extended, name="history", tags=HISTORY),
         make(Extended, name="events to everybody", own={"events": "on"}),
         make(Extended, name="writers and duplicates", tags=modes, own={"roles": "vip"}),
         make(Extended, name="others restricted", restricted=plan.connections(RESTRICTED)),
