@@ -45,10 +45,10 @@ async def delete_message(self, room_arn, message_id, reason, request_id=""):
 admit = Admission.admit
 
 async def admit_or_crash(self, token, *prepare):
-    claims = await admit(self, token, *prepare)
-    if "crash" in claims.attributes:
-        raise ValueError(token, claims)
-    return claims
+    admitted = await admit(self, token, *prepare)
+    if "crash" in admitted[0].attributes:
+        raise ValueError(token, admitted)
+    return admitted
 
 HANDLERS["ListRooms"] = list_rooms
 Chat.delete_message = delete_message
