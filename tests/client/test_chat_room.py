@@ -529,6 +529,18 @@ def test_when_a_session_is_replaced(remaining: float, seconds: float) -> None:
     assert keeping.refresh_in(remaining) == seconds
 
 
+async def test_a_room_that_is_gone(server: Server) -> None:
+    """Is told to those who listen to that, and to those who listen to events."""
+    heard: list[object] = []
+    async with room_of(server) as room:
+        for name in ("event", "room_deleted"):
+            room.add_listener(name, lambda told, name=name: heard.append((name, told.event_name)))
+        await server.show(event("greenroom:ROOM_DELETED"), event("poll", 2))
+        await until(lambda: len(heard) == 3)
+    gone = "greenroom:ROOM_DELETED"
+    assert heard == [("event", gone), ("room_deleted", gone), ("event", "poll")]
+
+
 async def test_defaults() -> None:
     """As the reference has them."""
     room = ChatRoom("ws://here", tokens())

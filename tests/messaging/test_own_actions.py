@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from greenroom.audit.log import AuditLog
+from greenroom.bus.base import RoomDeleted
 from greenroom.messaging.actions import Actions
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OWN_PERFORMERS
@@ -213,7 +214,7 @@ async def test_the_audit_log_has_what_was_set(tmp_path: Path) -> None:
 async def test_ends_one_after_the_other_are_told() -> None:
     """Each of them, with the tick behind it."""
     async with stage() as made:
-        teller = SettingsTeller(made.hub, made.settings, made.rooms, made.time.clock, made.ids)
+        teller = settings_teller(made)
         ann = await connected(made)
         _, watching = await connected(made, "eve", "/?events=on")
         slow = {"Action": "greenroom:SET", "Settings": {"slowModeSeconds": 7}}
@@ -231,10 +232,16 @@ async def test_ends_one_after_the_other_are_told() -> None:
             assert (shown["frozen"], shown["slowModeSeconds"]) == expected
 
 
+def settings_teller(made: Stage) -> SettingsTeller:
+    """Return what tells of ends."""
+    clock = made.time.clock
+    return SettingsTeller(made.hub, made.settings, made.rooms, clock, made.ids, made.bus)
+
+
 async def test_an_end_is_told() -> None:
     """Once, by the node itself, to those who asked; what somebody does is not told again."""
     async with stage() as made:
-        teller = SettingsTeller(made.hub, made.settings, made.rooms, made.time.clock, made.ids)
+        teller = settings_teller(made)
         edge, transport = await connected(made)
         _, watching = await connected(made, "eve", "/?events=on")
         _, plain = await connected(made, "bob")
@@ -259,3 +266,26 @@ async def test_an_end_is_told() -> None:
         teller.tick()
         assert made.rooms.peek(str(ROOM)).arn == ROOM
         made.rooms.note_deleted(str(ROOM))
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_deleted_room(heard: bool) -> None:
+    """Who asked for events is told once, at once, or when the room is found gone; nobody ends."""
+    async with stage() as made:
+        teller = settings_teller(made)
+        _, asked = await connected(made, "eve", "/?events=on")
+        _, plain = await connected(made, "bob")
+        took(asked), took(plain)
+        await made.store.rooms.delete(ROOM)
+        if heard:
+            made.bus.broadcast(RoomDeleted(str(ROOM)))
+        else:
+            made.rooms.forget(str(ROOM))
+        for _ in range(3):
+            teller.tick()
+            await settle()
+        (told,) = took(asked)
+        assert (told["EventName"], told["Attributes"]) == ("greenroom:ROOM_DELETED", None)
+        assert took(plain) == []
+        assert not asked.closed
+        made.bus.broadcast(RoomDeleted("arn:aws:ivschat:us-east-1:123456789012:room/nobodysRoom1"))

@@ -10,11 +10,10 @@ import pytest
 
 from greenroom.bus.base import RoomChanged
 from greenroom.chat.pins import GONE
-from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.model.chat_token import Capability
 from greenroom.model.pin import Pin
 from greenroom.model.room_settings import PinsChange
-from tests.messaging.test_own_actions import connected, do, took
+from tests.messaging.test_own_actions import connected, do, settings_teller, took
 from tests.messaging.test_replies import VIEWER, keep, say
 from tests.stand_ins.stage import ROOM, Stage, settle, stage
 
@@ -130,7 +129,7 @@ async def test_a_pin_expires() -> None:
         await keep(made)
         host = await connected(made, "host", **HOST)
         asked = await connected(made, "zoe", url="/?events=on", **VIEWER)
-        teller = SettingsTeller(made.hub, made.settings, made.rooms, made.time.clock, made.ids)
+        teller = settings_teller(made)
         message = await say(host)
         await do(*host, {"Action": "SEND_MESSAGE", "Content": f"/pin {message['Id']} 10s"})
         made.time.advance(9.999)
@@ -154,7 +153,7 @@ async def test_a_pin_expires_while_its_room_is_not_at_hand() -> None:
         await keep(made)
         host = await connected(made, "host", **HOST)
         asked = await connected(made, "zoe", url="/?events=on", **VIEWER)
-        teller = SettingsTeller(made.hub, made.settings, made.rooms, made.time.clock, made.ids)
+        teller = settings_teller(made)
         message = await say(host)
         await do(*host, {"Action": "SEND_MESSAGE", "Content": f"/pin {message['Id']} 10s"})
         took(asked[1])

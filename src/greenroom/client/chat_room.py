@@ -144,7 +144,8 @@ class ChatRoom(RoomActions):
         ChatMessage, `event` a ChatEvent, `message_delete` a DeleteMessageEvent, `user_disconnect` a
         DisconnectUserEvent. The names of the SDK for JavaScript are understood as well. With
         `events`, `recovered` and `gap` give the HistoryEvent of a connection that took up where
-        the one before ended, or could not.
+        the one before ended, or could not, and `room_deleted` the RoomDeletedEvent of a room that
+        is gone; `event` is called for these, too.
 
         Raises:
             ValueError: nothing has that name.
@@ -343,6 +344,8 @@ class ChatRoom(RoomActions):
         self._listeners.tell(name, entity)
         if isinstance(entity, own_events.HistoryEvent) and entity.recovered is not None:
             self._listeners.tell("recovered" if entity.recovered else "gap", entity)
+        elif isinstance(entity, own_events.RoomDeletedEvent):
+            self._listeners.tell("room_deleted", entity)
 
     def _settle(self, entity: Entity) -> None:
         """Answer the request that was for this; the service's own events explain others only."""

@@ -17,8 +17,9 @@ _NAMES = {
     "userDisconnect": "user_disconnect",
     "recovered": "recovered",
     "gap": "gap",
+    "room_deleted": "room_deleted",
 }
-"""Names of listeners, and what the SDK for JavaScript calls them."""
+"""Names of listeners, and what the SDK for JavaScript calls them where it has them."""
 
 _log = logging.getLogger(__name__)
 

@@ -131,6 +131,10 @@ class ModerationEvent(ChatEvent, frozen=True, kw_only=True, rename="pascal", tag
     item: ModeratedUser
 
 
+class RoomDeletedEvent(ChatEvent, frozen=True, rename="pascal", tag="EVENT"):
+    """The room is gone: writing is refused with 404, and no token is given any more."""
+
+
 class DoneEvent(ChatEvent, frozen=True, kw_only=True, rename="pascal", tag="EVENT"):
     """The answer to one of the service's own actions."""
 
@@ -149,6 +153,7 @@ OWN_EVENTS: Mapping[str, type[ChatEvent]] = MappingProxyType(
         events.PINS: PinsEvent,
         events.YOU: YouEvent,
         events.MODERATION: ModerationEvent,
+        events.ROOM_DELETED: RoomDeletedEvent,
         events.DONE: DoneEvent,
     }
 )

@@ -88,6 +88,10 @@ class Hub:
         """Return the rooms in which somebody asked for the service's own events."""
         return [(arn, room) for arn, room in self._rooms.items() if room.views]
 
+    def members(self, room_arn: str) -> Members | None:
+        """Return a room that has connections on this node."""
+        return self._rooms.get(room_arn)
+
     def note_told(self, room_arn: str, settings: RoomSettings) -> None:
         """Take note of the settings that somebody who came was told, if nobody knew them before."""
         room = self._rooms.get(room_arn)

@@ -68,6 +68,7 @@ class Members:
         "after_flush",
         "begun",
         "connections",
+        "deletion_told",
         "ending",
         "flushed",
         "loop",
@@ -105,6 +106,8 @@ class Members:
         self.settings_told: RoomSettings | None = None
         # Up to when they know of expired pins: a room that is not at hand is looked at later.
         self.pins_looked_ms: int | None = None
+        # Whether they know that the room was deleted.
+        self.deletion_told = False
         # How many are here as far as they were told, and when: see `viewers_teller`.
         self.viewers_told: Occupancy | None = None
         self.viewers_at = float("-inf")

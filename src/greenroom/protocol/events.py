@@ -48,6 +48,9 @@ YOU = "greenroom:YOU"
 MODERATION = "greenroom:MODERATION"
 """What was done to a user: to moderators."""
 
+ROOM_DELETED = "greenroom:ROOM_DELETED"
+"""The room is gone: nobody writes there any more, though connections stay."""
+
 DONE = "greenroom:DONE"
 """The answer to one of the service's own actions."""
 

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from greenroom.audit.log import AuditLog
-from greenroom.bus.base import RoomHistory
+from greenroom.bus.base import Control, RoomHistory
 from greenroom.chat.chat import Chat
 from greenroom.chat.history import History
 from greenroom.chat.restrictions import Restrictions
@@ -65,6 +65,7 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
     users_teller: UsersTeller
     rooms: RoomsCache
     history: RoomHistory
+    control: Control
     token_uses: TokenUses
     ring: KeyRing
     clock: Clock
@@ -113,7 +114,9 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
     return MessagingPlane(
         hub=hub,
         sweeper=edges.sweeper,
-        settings_teller=SettingsTeller(hub, below.settings, below.rooms, clock, new_id),
+        settings_teller=SettingsTeller(
+            hub, below.settings, below.rooms, clock, new_id, below.control
+        ),
         viewers_teller=ViewersTeller(hub, clock, new_id),
         users_teller=below.users_teller,
         memory=memory,

@@ -264,6 +264,7 @@ def _below(
         users_teller=users_teller,
         rooms=services.rooms,
         history=opened.bus,
+        control=opened.bus,
         token_uses=opened.store.token_uses,
         ring=services.ring,
         clock=opened.clock,

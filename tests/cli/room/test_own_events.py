@@ -13,6 +13,16 @@ from greenroom.protocol.events import json_text
 
 TIME = datetime(2026, 11, 29, 12, 0, 0, 0, UTC)
 SETTINGS = {"frozen": False, "commands": True}
+PINS = json_text(
+    [
+        {
+            "Message": {"Content": "hi", "Sender": {"UserId": "bob"}},
+            "By": "user:ann",
+            "Until": "then",
+        },
+        {"Message": {"Content": "yo", "Sender": {"UserId": "eve"}}, "By": "key", "Until": ""},
+    ]
+)
 BAN = {"Operation": "BanUser", "UserId": "bob", "Kind": "BAN", "By": "user:mod"}
 
 
@@ -50,6 +60,27 @@ def settings(name: str, **values: object) -> ChatEvent:
         ),
         (event(events.VIEWERS, {"Connections": "2", "Users": "1"}), ""),
         (event(events.MODERATION), ""),
+        (event(events.PINS, {"Pins": PINS}), "pinned by ann until then: bob: hi; pinned by key"),
+        (event(events.PINS, {"Pins": "[]"}), "nothing is pinned any more"),
+        (event(events.PINS, {"Pins": "[1]"}), ""),
+        (
+            event(events.WELCOME, {"Settings": json_text({"frozen": True}), "Pins": PINS}),
+            "this room has frozen true; pinned by ann until then: bob: hi; pinned by key: eve: yo",
+        ),
+        (event(events.DELETE_MESSAGES, {"UserId": "bob", "MessageIds": '["a"]'}), "a message of"),
+        (
+            event(
+                events.DELETE_MESSAGES,
+                {"UserId": "bob", "MessageIds": '["a", "b"]', "Reason": "spam"},
+            ),
+            "2 messages of bob were deleted: spam",
+        ),
+        (event(events.HISTORY, {"Count": "2", "More": "true"}), "what was said before:"),
+        (event(events.HISTORY, {"Count": "0", "More": "false"}), ""),
+        (event(events.HISTORY, {"Count": "2", "Recovered": "true"}), "what was said meanwhile:"),
+        (event(events.HISTORY, {"Count": "0", "Recovered": "true"}), ""),
+        (event(events.HISTORY, {"Count": "9", "Recovered": "false"}), "some of what was said"),
+        (event(events.ROOM_DELETED), "the room was deleted: nobody writes here any more"),
         (event(events.SETTINGS, {"Settings": "[]"}), ""),
     ],
 )

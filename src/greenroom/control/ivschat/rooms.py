@@ -79,7 +79,10 @@ async def update_room(call: Call) -> Result:
 
 
 async def delete_room(call: Call) -> Result:
-    """DeleteRoom: connections stay open, publishing on them answers 404 (Chat User Guide, FAQs)."""
+    """DeleteRoom: connections stay open, publishing on them answers 404 (Chat User Guide, FAQs).
+
+    Those that asked for events are told, by each node: `messaging.settings_teller`.
+    """
     arn = call.resource("identifier")
     await call.services.store.rooms.delete(arn)
     call.services.control.broadcast(RoomDeleted(str(arn)))
