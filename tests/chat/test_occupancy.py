@@ -98,6 +98,24 @@ def test_rooms_are_listed_from_a_place_on() -> None:
     assert counts.page("arn:", None, 1) == listed[:1]
 
 
+def test_rooms_are_listed_in_one_order_for_a_second() -> None:
+    """So pages go together, and 10,000 rooms are not put in order for each."""
+    time, counts = made()
+    counts.change("arn:a", "x", 1)
+    first = counts.page("arn:", None, 1)
+    counts.change("arn:b", "x", 2)
+    counts.change("o:c", "x", 1)
+    time.advance(0.999)
+    assert counts.page("arn:", None, 9) == first
+    assert [room for *_, room in counts.page("o:", None, 9)] == ["o:c"]
+    time.advance(0.001)
+    assert [room for *_, room in counts.page("arn:", None, 9)] == ["arn:b", "arn:a"]
+    assert counts._listed.keys() == {"arn:", "o:"}
+    time.advance(1)
+    counts.page("o:", None, 9)
+    assert counts._listed.keys() == {"o:"}
+
+
 @given(
     st.lists(
         st.tuples(

@@ -48,6 +48,7 @@ async def test_the_latest_counts(store: Store) -> None:
     everything = [elsewhere, lift, note, ban, first]
     assert list(await page(account, "", "bob", 0, 9)) == everything
     assert list(await page(account, "", "bob", lift.version, 2)) == [note, ban]
+    assert list(await page(account, "", "bob", 10**17, 9)) == everything
     assert list(await page(account, account, "", 0, 9)) == [lift, ban]
     assert list(await page(account, "room", "", 0, 9)) == [elsewhere]
     assert list(await page(account, "", "eve", 0, 9)) == []

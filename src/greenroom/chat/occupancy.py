@@ -7,13 +7,16 @@
 - A user is a key: the id on a node alone, in a cluster the number that stands for it.
 """
 
-import heapq
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from greenroom.clock import Clock
+
+LISTED_SECONDS = 1.0
+"""How long rooms that were put in order are listed so: page after page, and whoever asks."""
 
 GRACE_SECONDS = 1.5
 """Longer than a node waits until it tells of a connection, and what it tells travels."""
@@ -55,6 +58,8 @@ class Occupancies:
         # Who left, in that order; some may be back, and are then not looked at.
         self._left: deque[tuple[float, str, User]] = deque()
         self._version = 0
+        # By what the rooms' ARNs begin with: when they were put in order, and so they are.
+        self._listed: dict[str, tuple[float, Sequence[Place]]] = {}
 
     def change(self, room_arn: str, user: User, number: int, *, at_once: bool = False) -> None:
         """Count connections of a user, or with a negative number no longer.
@@ -127,10 +132,23 @@ class Occupancies:
     def page(self, prefix: str, after: "Place | None", most: int) -> list["Place"]:
         """Return the fullest rooms whose ARNs begin so, behind a place; empty ones are not there.
 
-        Those of most users first, then of most connections, then by ARN.
+        Those of most users first, then of most connections, then by ARN; as they were a second ago
+        at most.
         """
-        places = (place for place in self._places(prefix) if after is None or place > after)
-        return heapq.nsmallest(most, places)
+        places = self._in_order(prefix)
+        start = 0 if after is None else bisect_right(places, after)
+        return list(places[start : start + most])
+
+    def _in_order(self, prefix: str) -> Sequence["Place"]:
+        now = self._clock.monotonic()
+        if prefix not in self._listed or self._listed[prefix][0] + LISTED_SECONDS <= now:
+            fresh = {
+                each: listed
+                for each, listed in self._listed.items()
+                if now < listed[0] + LISTED_SECONDS
+            }
+            self._listed = {**fresh, prefix: (now, sorted(self._places(prefix)))}
+        return self._listed[prefix][1]
 
     def _places(self, prefix: str) -> Iterator["Place"]:
         for room_arn, room in self._rooms.items():

@@ -21,7 +21,8 @@ async def get_room_state(call: GreenroomCall) -> Result:
 async def list_room_states(call: GreenroomCall) -> Result:
     """ListRoomStates: rooms that somebody is in, the fullest first.
 
-    The order is that of the moment: on the next page a room may stand that has been on this one.
+    The order is a second old at most: behind that, a room may stand on the next page that has been
+    on this one.
     """
     prefix = f"arn:aws:ivschat:{call.facts.region}:{call.account}:room/"
     limit = call.number("maxResults", DEFAULT_PAGE)

@@ -97,7 +97,7 @@ async def _page(
     rows = await connection.fetch(
         "SELECT value FROM restrictions WHERE account = $1 AND ($2 = '' OR scope = $2)"
         " AND CASE WHEN $3 = '' THEN latest = 1 AND kind <> 'ROLES' ELSE user_id = $3 END"
-        " AND ($4 = 0 OR version < $4) ORDER BY version DESC LIMIT $5",
+        " AND ($4::bigint = 0 OR version < $4) ORDER BY version DESC LIMIT $5",
         *(account, scope, user_id, before, limit),
     )
     return [restriction_from(value) for (value,) in rows]
