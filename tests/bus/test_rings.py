@@ -1,5 +1,8 @@
 """What rooms keep in memory: contiguous, bounded, and honest about what is not there any more."""
 
+import pytest
+
+from greenroom.bus import rings as rings_module
 from greenroom.bus.base import MOST_KEPT, Deliver, Disconnect, History, Older, RoomEnvelope
 from greenroom.bus.rings import EACH_BYTES, RING_BYTES, Rings
 
@@ -86,6 +89,60 @@ def test_a_ring_is_bounded() -> None:
     assert len(ring.kept) == MOST_KEPT
     assert not ring.since("0", 1).complete
     assert rings.bytes == ring.bytes == RING_BYTES + MOST_KEPT * (EACH_BYTES + 2)
+
+
+def deletion(number: int) -> RoomEnvelope:
+    """Return an envelope that deletes."""
+    return Deliver(b"xx", "DeleteMessage", id=f"{number}", history=History.KEPT, deletes=("m",))
+
+
+def test_deletions_have_a_bound_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They push out nothing else until there are very many; what came before them goes then."""
+    monkeypatch.setattr(rings_module, "MOST_KEPT", 3)
+    monkeypatch.setattr(rings_module, "MOST_DELETIONS", 4)
+    rings = filled(1, 2)
+    rings.take(HERE, 9, [deletion(number) for number in range(10, 14)])
+    ring = rings.of(HERE, 9)
+    assert ids(rings) == ["1", "2", "10", "11", "12", "13"]
+    assert (ring.counted, ring.deletions) == (2, 4)
+    assert [each.id for each in ring.recent(1, 9).envelopes] == ["2", "10", "11", "12", "13"]
+    assert ring.recent(2, 9).complete
+    assert not ring.recent(3, 9).complete
+    rings.take(HERE, 9, [deletion(14)])
+    assert ids(rings) == ["11", "12", "13", "14"]
+    filled(20, 21, 22, 23, rings=rings)
+    assert ids(rings) == ["21", "22", "23"]
+    assert rings.bytes == ring.bytes == RING_BYTES + 3 * (EACH_BYTES + 2)
+    rings.take(HERE, 9, [deletion(24), deletion(24)])
+    assert (ids(rings)[3:], ring.deletions) == (["24"], 1)
+
+
+def test_what_was_before_has_the_same_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of envelopes, and of deletions among them."""
+    monkeypatch.setattr(rings_module, "MOST_KEPT", 3)
+    monkeypatch.setattr(rings_module, "MOST_DELETIONS", 2)
+    rings = filled(9)
+    older = [kept(1), deletion(2), kept(3), deletion(4), kept(5)]
+    rings.fill(HERE, rings.of(HERE, 9), Older(older))
+    assert ids(rings) == ["2", "3", "4", "5", "9"]
+    assert rings.here(HERE).more
+    rings = filled(9)
+    rings.fill(HERE, rings.of(HERE, 9), Older([deletion(number) for number in range(4)]))
+    assert ids(rings) == ["2", "3", "9"]
+
+
+def test_what_was_read_in_part() -> None:
+    """It is there, and the rest can be put in front of it; nothing is said of what is not known."""
+    rings = filled(5)
+    ring = rings.of(HERE, 9)
+    rings.fill(HERE, ring, Older([kept(4)], more=True, is_partial=True))
+    assert ids(rings) == ["4", "5"]
+    assert rings.here(HERE).origin == ""
+    assert ring.after_reading(ring.since("3", 9)).is_unread
+    rings.fill(HERE, ring, Older([kept(3), kept(4), kept(5)]))
+    assert ids(rings) == ["3", "4", "5"]
+    assert ring.filled
+    assert not rings.here(HERE).more
 
 
 def test_an_id_that_comes_again() -> None:

@@ -1,6 +1,6 @@
 """What can happen in a room: limits, errors, and what is published.
 
-Covers: greenroom.chat.gates
+Covers: greenroom.chat.gates, greenroom.chat.send_times
 """
 
 import asyncio

@@ -106,6 +106,28 @@ async def test_one_sweep_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (turn.taken, turn.ended, looked) == (3, 3, ["", ""])
 
 
+async def test_deletions_do_not_count() -> None:
+    """They push nothing out, and go with what is as old."""
+    time, store = HandClock(), MemoryStore()
+    now = time.wall_ns
+    room = await kept(store, room_arn(), 4, now, history_messages="3")
+    gone = KeptFrame("gone", now, "DeleteMessage", b"", deletes=("x",))
+    await store.history.append([Kept(room, gone)] * 4)
+    async with asyncio.TaskGroup() as tasks:
+        sweeper = HistorySweeper(store.history, store.rooms, time.clock, tasks)
+        await sweeper.sweep()
+        assert [each.number for each in (await store.history.newest(room, 9)).frames] == [
+            *range(2, 9)
+        ]
+        await store.history.append([Kept(room, KeptFrame("id", now, "SendMessage", b""))] * 4)
+        await sweeper.sweep()
+        assert [each.number for each in (await store.history.newest(room, 9)).frames] == [
+            10,
+            11,
+            12,
+        ]
+
+
 async def test_a_store_that_cannot() -> None:
     """It is tried again at the next time."""
     time, store = HandClock(), MemoryStore()

@@ -16,6 +16,9 @@ from greenroom.protocol import events
 from greenroom.storage.base import StorageUnavailable, Store
 from greenroom.storage.history import Extent, Kept, Newest, Query, Shown, StoredFrame
 from greenroom.storage.journal import StreamPosition
+from greenroom.storage.memory import history as memory_history
+from greenroom.storage.postgres import history as postgres_history
+from greenroom.storage.sqlite import history as sqlite_history
 from tests.contracts.shared import SharedStore
 from tests.stand_ins.values import new_account
 
@@ -53,7 +56,7 @@ async def test_what_was_kept_comes_back(store: Store) -> None:
     found = await store.history.newest(room, 9)
     assert [each.frame for each in found.frames] == [frame("a"), shadowed, event]
     assert [each.number for each in found.frames] == [1, 2, 3]
-    assert ids((await store.history.newest(room, 2)).frames) == ["b", "c"]
+    assert ids((await store.history.newest(room, 1)).frames) == ["b", "c"]
     assert ids((await store.history.newest(other, 9)).frames) == ["z"]
     assert await store.history.newest("nobody's", 9) == Newest()
     assert await store.history.number(room, "c") == 3
@@ -130,6 +133,31 @@ async def test_a_stream_that_was_ended_behind_one_frame(shared: SharedStore) -> 
     assert await append(3, first, second, [], shown)
     found = await shared.history.newest(room, 9)
     assert [each.begins for each in found.frames] == [False, True, False]
+
+
+async def test_deletions_do_not_count(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where so many of the newest are meant; of them there are so many more at most."""
+    room = room_of()
+    gone = [KeptFrame(f"d{number}", 9, "DeleteMessage", b"", deletes=("x",)) for number in range(4)]
+    await said(store, room, frame("a"), gone[0], frame("b"), frame("c"), *gone[1:3])
+    count = store.history.newest
+    for number, expected in (
+        (9, "a d0 b c d1 d2"),
+        (2, "d0 b c d1 d2"),
+        (1, "c d1 d2"),
+        (0, "d1 d2"),
+    ):
+        assert ids((await count(room, number)).frames) == expected.split()
+    for number, expected_number in ((9, 0), (3, 0), (2, 1), (1, 3), (0, 4)):
+        assert await store.history.beyond(room, number) == expected_number
+    assert await store.history.beyond("nobody's", 9) == 0
+    for adapter in (memory_history, postgres_history, sqlite_history):
+        monkeypatch.setattr(adapter, "MOST_DELETIONS", 2)
+    assert ids((await count(room, 1)).frames) == ["c", "d1", "d2"]
+    await said(store, room, gone[3])
+    assert ids((await count(room, 1)).frames) == ["d1", "d2", "d3"]
+    await store.history.trim(room, 99, 0)
+    assert not (await count(room, 9)).frames
 
 
 async def test_what_is_deleted(store: Store) -> None:
@@ -234,6 +262,7 @@ async def test_closed(store: Store) -> None:
         store.history.messages("room", Query(), 9),
         store.history.number("room", "a"),
         store.history.is_whole("room", 0),
+        store.history.beyond("room", 9),
         store.history.extents("", 9),
         store.history.trim("room", 1, 1),
         store.history.forget("room"),

@@ -15,6 +15,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch,
     watch_audit,
     watch_bus,
+    watch_history,
     watch_loop,
     watch_process,
     watch_restrictions,
@@ -174,7 +175,8 @@ def test_each_number_is_its_owners() -> None:
     lag: Any = Owner(stalls=43)
     audit: Any = Owner(lost=47, refusals=Owner(left_out=53))
     history: Any = Owner(bytes=59, dropped=61)
-    watch(metrics, hub, chat, rooms, control, history)
+    resumes: Any = Owner(dropped=67)
+    watch(metrics, hub, chat, rooms, control, history, resumes)
     watch_restrictions(metrics, restrictions)
     watch_process(metrics, memory, descriptors)
     watch_loop(metrics, lag)
@@ -206,12 +208,28 @@ def test_each_number_is_its_owners() -> None:
         "message_rates": 19,
         "callers": 23,
         "history": 61,
+        "places": 67,
     }
     for cache, number in evictions.items():
         assert value("greenroom_evictions_total", {"cache": cache}) == number
     for action, number in requests.items():
         assert value("ivschat_requests_total", {"action": action}) == number
         assert value("ivschat_deliveries_total", {"action": action}) == deliveries[action]
+
+
+def test_each_number_of_history_is_read() -> None:
+    """What waits and is lost where this node keeps it; what became of who came back on all."""
+    metrics = Metrics()
+    replays: Any = Owner(recoveries={"recovered": 3, "not_recovered": 5})
+    value = metrics.registry.get_sample_value
+    watch_history(metrics, replays, None)
+    assert value("greenroom_history_waiting_bytes") is None
+    kept: Any = Owner(waiting_bytes=7, dropped=11)
+    watch_history(metrics, replays, kept)
+    assert value("greenroom_history_waiting_bytes") == 7
+    assert value("greenroom_history_dropped_total") == 11
+    for outcome, number in replays.recoveries.items():
+        assert value("greenroom_history_recoveries_total", {"outcome": outcome}) == number
 
 
 def test_each_number_of_a_bus_is_read() -> None:

@@ -21,7 +21,8 @@ def value(made: Stage, name: str, **labels: str) -> float:
 
 def watched(made: Stage) -> Stage:
     """Connect the metrics with the stage, as the service does."""
-    watch(made.metrics, made.hub, made.chat, made.rooms, Caller().plane, Rings())
+    resumes = made.replays.resumes
+    watch(made.metrics, made.hub, made.chat, made.rooms, Caller().plane, Rings(), resumes)
     return made
 
 

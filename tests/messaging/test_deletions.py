@@ -10,7 +10,8 @@ from unittest import mock
 
 import pytest
 
-from greenroom.chat import deletions, kept_history
+from greenroom.chat import deletions, kept_history, kept_messages
+from greenroom.messaging import own_actions
 from greenroom.storage.base import StorageUnavailable
 from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replies import VIEWER, keep, replying, say
@@ -44,7 +45,8 @@ async def test_they_are_gone() -> None:
         for each in (eve, asked):
             took(each[1])
         frames = await do(*ann, {**CLEAR, "SinceSeconds": 10, "Reason": "spam"})
-        assert json.loads(frames[-1]["Attributes"]["Result"]) == {"MessageIds": [mine["Id"]]}
+        result = json.loads(frames[-1]["Attributes"]["Result"])
+        assert result == {"MessageIds": [mine["Id"]], "Count": 1}
         (told,) = plain = took(eve[1])
         assert deleted(plain) == [mine["Id"]]
         assert told["Attributes"]["Reason"] == "spam"
@@ -105,13 +107,84 @@ async def test_what_is_left_of_a_history_that_is_off() -> None:
         message = await say(bob)
         await do(*ann, {"Action": "greenroom:SET", "Settings": {"historyMessages": 0}})
         frames = await do(*ann, CLEAR)
-        assert json.loads(frames[-1]["Attributes"]["Result"]) == {"MessageIds": [message["Id"]]}
+        result = json.loads(frames[-1]["Attributes"]["Result"])
+        assert result["MessageIds"] == [message["Id"]]
         await keep(made)
         assert message["Id"] not in await history(made)
 
 
+async def test_what_is_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is deleted as well, however much there is, in events that are not too large."""
+    for module in (deletions, own_actions):
+        monkeypatch.setattr(module, "IDS_AT_ONCE", 2)
+    monkeypatch.setattr(kept_messages, "AT_ONCE", 2)
+    monkeypatch.setattr(deletions, "MOST_TOLD", 4)
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        eve = await connected(made, "eve", **VIEWER)
+        asked = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        ids = [(await say(bob))["Id"] for _ in range(5)]
+        other = await say(eve)
+        await made.history.appended()
+        made.bus.rings.clear()
+        ids.append((await say(bob))["Id"])
+        for each in (eve, asked):
+            took(each[1])
+        (done,) = (each for each in await do(*ann, CLEAR) if each["RequestId"] == "r")
+        assert json.loads(done["Attributes"]["Result"]) == {"MessageIds": ids[-2:], "Count": 6}
+        assert deleted(took(eve[1])) == [ids[5], *ids[2:5]]
+        told = [json.loads(each["Attributes"]["MessageIds"]) for each in took(asked[1])]
+        assert told == [ids[5:], ids[:2], ids[2:4], ids[4:5]]
+        assert await history(made) == [other["Id"]]
+
+
+async def test_a_look_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in memory is deleted, and the answer is that not everything was looked at."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        eve = await connected(made, "eve", **VIEWER)
+        message = await say(bob)
+        took(eve[1])
+        with monkeypatch.context() as patch:
+            fails = mock.AsyncMock(side_effect=StorageUnavailable("not now"))
+            patch.setattr(made.store.history, "messages", fails)
+            frames = await do(*ann, CLEAR)
+            assert [each["ErrorCode"] for each in frames if each["RequestId"] == "r"] == [500]
+        assert deleted(took(eve[1])) == [message["Id"]]
+        (done,) = (each for each in await do(*ann, CLEAR) if each["RequestId"] == "r")
+        assert json.loads(done["Attributes"]["Result"])["Count"] == 0
+
+
+async def test_what_a_shadowed_user_wrote() -> None:
+    """It goes as well; he and moderators are told, in their ways, and nobody else is."""
+    async with stage() as made:
+        ann = await keep(made)
+        moderator = await connected(made, "mod", url="/?events=on")
+        bob = await connected(made, "bob", **VIEWER)
+        bobs_other = await connected(made, "bob", url="/?events=on", **VIEWER)
+        eve = await connected(made, "eve", **VIEWER)
+        zoe = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        await do(*ann, {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": "SHADOW"})
+        hidden = await say(bob)
+        for each in (moderator, bob, bobs_other, eve, zoe):
+            took(each[1])
+        (done,) = (each for each in await do(*ann, CLEAR) if each["RequestId"] == "r")
+        assert json.loads(done["Attributes"]["Result"])["MessageIds"] == [hidden["Id"]]
+        assert took(eve[1]) == took(zoe[1]) == []
+        assert deleted(took(bob[1])) == [hidden["Id"]]
+        for each in (bobs_other, moderator):
+            (told,) = took(each[1])
+            assert told["EventName"] == "greenroom:DELETE_MESSAGES"
+            assert told["Attributes"]["MessageIds"] == json.dumps([hidden["Id"]])
+        for user in ("eve", "bob"):
+            _, transport = await connected(made, user, url="/?history=9", **VIEWER)
+            assert took(transport) == []
+
+
 async def test_with_a_restriction() -> None:
-    """He is banned, and what he said goes; his shadowed messages nobody is told of."""
+    """He is banned, and what he said goes; of his shadowed messages nobody else is told."""
     async with stage() as made:
         ann = await keep(made)
         bob = await connected(made, "bob", **VIEWER)
@@ -147,7 +220,9 @@ async def test_a_store_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> N
         await made.history.appended()
         made.bus.rings.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(made.store.history, "newest", mock.AsyncMock(side_effect=ValueError))
+            for name in ("newest", "messages"):
+                fails = mock.AsyncMock(side_effect=StorageUnavailable("not now"))
+                patch.setattr(made.store.history, name, fails)
             pin = {"Action": "greenroom:PIN", "MessageId": message["Id"], "RequestId": "r"}
             for asked in (CLEAR, pin):
                 assert [each.get("ErrorCode") for each in await do(*ann, asked)] == [500]
@@ -185,4 +260,4 @@ async def test_a_room_without_history() -> None:
         await say(await connected(made, "bob", **VIEWER))
         took(ann[1])
         (done,) = await do(*ann, CLEAR)
-        assert json.loads(done["Attributes"]["Result"]) == {"MessageIds": []}
+        assert json.loads(done["Attributes"]["Result"]) == {"MessageIds": [], "Count": 0}

@@ -5,6 +5,7 @@ Covers: greenroom.chat.history, greenroom.messaging.views
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -106,6 +107,20 @@ async def test_what_is_not_known_is_not_recovered() -> None:
         made.time.advance(24 * 3600 + 1)
         late = {"token_expires": 2**43, "session_expires": 2**43}
         assert await came(made, "eve", "/?history=50", **late) == []
+
+
+async def test_deletions_do_not_count() -> None:
+    """However much a moderator deletes, what others wrote stays, and is recovered over."""
+    async with stage() as made:
+        ann = await kept(made, historyMessages=3)
+        (one, *_) = await say(ann, "one", "two", "three")
+        for number in range(4):
+            await made.chat.delete_message(str(ROOM), f"Spam{number:08}", None)
+        assert contents(await came(made, "eve", "/?history=9")) == ["one", "two", "three"]
+        frames = await came(made, "eve", f"/?since={one}&events=on")
+        assert told(frames) == {"Count": "6", "More": "false", "Recovered": "true"}
+        await say(ann, "four")
+        assert contents(await came(made, "eve", "/?history=9")) == ["two", "three", "four"]
 
 
 async def test_too_much_is_not_recovered() -> None:
@@ -235,6 +250,36 @@ async def test_for_how_long_it_is_kept_for_others() -> None:
         for seconds, shown in ((0, ["one"]), (replays.FRESH_SECONDS - 0.1, ["one"]), (0.2, [])):
             made.time.advance(seconds)
             assert contents(await came(made, "eve", "/?history=9", **late)) == shown
+
+
+async def test_so_they_are_where_some_of_it_is_for_one_user() -> None:
+    """A shadowed user's message makes nobody's frames but his own anew."""
+    async with stage() as made:
+        ann = await kept(made)
+        restrict = {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": Kind.SHADOW}
+        await do(*ann, restrict)
+        await say(ann, "one")
+        await say(await connected(made, "bob", **VIEWER), "hidden")
+        find = mock.Mock(wraps=made.replays._history.find)
+        made.replays._history.find = find  # type: ignore[method-assign]
+        for user in ("eve", "zoe", "cay"):
+            assert contents(await came(made, user, "/?history=9")) == ["one"]
+        assert find.call_count == 1
+        for _ in range(2):
+            assert contents(await came(made, "bob", "/?history=9")) == ["one", "hidden"]
+        assert find.call_count == 3
+        assert contents(await came(made, "zoe", "/?history=9")) == ["one"]
+        assert find.call_count == 3
+
+
+async def test_who_came_back_is_counted() -> None:
+    """By whether all that was missed was there; who just begins is not."""
+    async with stage() as made:
+        ann = await kept(made)
+        (one, _) = await say(ann, "one", "two")
+        for wish in ("history=9", f"since={one}", f"since={one}&history=9", "since=aaaaaaaaaaaa"):
+            await came(made, "eve", f"/?{wish}")
+        assert made.replays.recoveries == {"recovered": 2, "not_recovered": 1}
 
 
 async def test_a_reader_gets_what_it_began_with() -> None:

@@ -5,9 +5,11 @@ Covers: greenroom.chat.originals, greenroom.chat.replies
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from greenroom.chat.originals import Originals
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 from tests.messaging.test_own_actions import connected, do, took
 from tests.stand_ins.stage import Stage, stage
@@ -72,6 +74,25 @@ async def test_what_is_not_there(what: str) -> None:
         assert (answer["Type"], answer["ErrorCode"]) == ("ERROR", 404)
         assert answer["ErrorMessage"] == "The message that this replies to cannot be found"
         assert (await say(eve))["Type"] == "MESSAGE"
+
+
+async def test_what_is_refused_anyway_is_not_looked_for() -> None:
+    """And what is not there counts for no rate: the next message is as if it had not been."""
+    async with stage(send_message_rate=2) as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        root = await say(bob)
+        find = mock.AsyncMock(return_value=None)
+        with mock.patch.object(Originals, "find", find):
+            for _ in range(3):
+                assert (await say(bob, **replying(root)))["ErrorCode"] == 404
+            assert find.call_count == 3
+            await do(*ann, {"Action": "greenroom:SET", "Settings": {"frozen": True}})
+            assert (await say(bob, **replying(root)))["ErrorCode"] == 403
+            await do(*ann, {"Action": "greenroom:SET", "Settings": {"frozen": None}})
+            assert (await say(bob))["Type"] == "MESSAGE"
+            assert (await say(bob, **replying(root)))["ErrorCode"] == 429
+            assert find.call_count == 3
 
 
 async def test_a_shadowed_user_replies_to_himself() -> None:

@@ -134,7 +134,7 @@ def test_two_devices() -> None:
     places.leave("room", "bob", Place("here", 60))
     time.advance(60.001)
     assert places.take("room", "bob") == ""
-    assert not places
+    assert not places._left
 
 
 def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +144,7 @@ def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     for user in ("ann", "bob", "eve"):
         places.leave("room", user, Place("here", 60))
     assert [places.take("room", user) for user in ("ann", "bob", "eve")] == ["", "here", "here"]
+    assert places.dropped == 1
 
 
 @pytest.mark.parametrize("pong", [b"", b"\xff" * 12, b"elsewhere000", b"-0"])

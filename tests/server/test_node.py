@@ -173,6 +173,35 @@ def test_the_base_path_of_the_application(base_path: str, monkeypatch: pytest.Mo
     assert made.call_args.args[3] == base_path
 
 
+STOOD_IN_FOR = (
+    "watch",
+    "watch_process",
+    "watch_loop",
+    "watch_audit",
+    "watch_store",
+    "Hub",
+    "RoomsCache",
+    "Fanout",
+    "_services",
+    "_below",
+    "_control_plane",
+    "_tickers",
+    "LoopLag",
+    "_publishing",
+    "_watching",
+    "_states",
+    "Node",
+    "_shared_rates",
+    "watch_history",
+    "watch_bus",
+    "watch_nodes",
+    "watch_restrictions",
+    "Alone",
+    "history_module",
+)
+"""What of the module a test puts its own in the place of."""
+
+
 @pytest.mark.parametrize("present", [True, False])
 async def test_what_a_node_starts_and_watches(
     present: bool, monkeypatch: pytest.MonkeyPatch
@@ -180,13 +209,9 @@ async def test_what_a_node_starts_and_watches(
     """Killed keys end connections, bus and identities run, and each figure has its owner."""
     all_ = Mock(history_module=Mock(keep_history=AsyncMock()))
     presence = all_.presence if present else None
-    for name in ("watch", "watch_process", "watch_loop", "watch_audit", "watch_store", "Hub"):
-        monkeypatch.setattr(node_module, name, getattr(all_, name))
-    for name in ("RoomsCache", "Fanout", "_services", "_below", "_control_plane", "_tickers"):
+    for name in STOOD_IN_FOR:
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     all_._tickers.return_value, all_._shared_rates.return_value = ["always"], ["shared"]
-    for name in ("LoopLag", "_publishing", "_watching", "_states", "Node", "_shared_rates"):
-        monkeypatch.setattr(node_module, name, getattr(all_, name))
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
     for module, name in ((node_module, "_start_chat_log"), (restricting, "restrictions")):
         monkeypatch.setattr(module, name, AsyncMock(return_value=all_.restrictions))
@@ -194,8 +219,6 @@ async def test_what_a_node_starts_and_watches(
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
     monkeypatch.setattr(node_module, "_presence", AsyncMock(return_value=presence))
     all_._states.return_value = states = all_.states if present else None
-    for name in ("watch_bus", "watch_nodes", "watch_restrictions", "Alone", "history_module"):
-        monkeypatch.setattr(node_module, name, getattr(all_, name))
     opened, tasks = all_.opened, Mock()
     opened.bus.start = AsyncMock()
     if not present:
@@ -208,7 +231,13 @@ async def test_what_a_node_starts_and_watches(
     opened.identity.start.assert_called_once_with(tasks)
     rooms, chat = all_.RoomsCache.return_value, all_._services.return_value.chat
     control = all_._control_plane.return_value
-    all_.watch.assert_called_once_with(metrics, hub, chat, rooms, control, opened.bus.rings)
+    rings = opened.bus.rings
+    all_.watch.assert_called_once_with(
+        metrics, hub, chat, rooms, control, rings, plane.replays.resumes
+    )
+    all_.watch_history.assert_called_once_with(
+        metrics, plane.replays, all_.history_module.keep_history.return_value
+    )
     all_.watch_restrictions.assert_called_once_with(metrics, all_.restrictions)
     all_.watch_process.assert_called_once_with(metrics, plane.memory, plane.descriptors)
     all_.watch_loop.assert_called_once_with(metrics, all_.LoopLag.return_value)

@@ -178,6 +178,7 @@ class Caller:
 
     def plane_of(self, audit_log: AuditLog | None = None) -> ControlPlane:
         """Return a control plane of the ivschat API, and of what Greenroom has for rooms."""
+        kept_messages = KeptMessages(self.store.history, _caught_up, self.time.clock)
         pipeline = Pipeline(
             Callers(*KEYS.values()),
             self.accounts,
@@ -205,8 +206,8 @@ class Caller:
                 Originals(self.bus),
                 self.time.clock,
             ),
-            deletions=Deletions(self.services.chat, self.bus, self.time.clock),
-            kept_messages=KeptMessages(self.store.history, _caught_up, self.time.clock),
+            deletions=Deletions(self.services.chat, self.bus, kept_messages, self.time.clock),
+            kept_messages=kept_messages,
             posting=Posting(
                 self.services.chat,
                 Replies(self.services.chat, Originals(self.bus), self.services.ids),

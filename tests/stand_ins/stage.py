@@ -16,6 +16,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.deletions import Deletions
 from greenroom.chat.history import History
 from greenroom.chat.kept_history import KeptHistory
+from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -239,6 +240,8 @@ class Stage:
         self.restrictions.when_met(self.hub.enforce)
         self.restrictions.when_met(by_address.enforce)
         self.restrictions.when_met(ChangedRoles(self.hub, self.restrictions.roles).enforce)
+        self.history = KeptHistory(self.store.history, lambda _: asyncio.sleep(0))
+        kept = KeptMessages(self.store.history, self.history.catch_up, clock)
         originals = Originals(self.bus)
         replies = Replies(self.chat, originals, self.ids)
         self.pins = Pins(self.chat, self.rooms, self.store.rooms, self.bus, originals, clock)
@@ -260,7 +263,7 @@ class Stage:
             may_list=self.users_teller.is_open,
             messages=RoomMessages(self.chat, History(self.bus, clock), self.settings, clock),
             names=RecentNames(self.users, clock, tasks),
-            deletions=Deletions(self.chat, self.bus, clock),
+            deletions=Deletions(self.chat, self.bus, kept, clock),
         )
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()
@@ -292,7 +295,6 @@ class Stage:
             ),
         )
         self.replays = Replays(History(self.bus, clock), self.settings, clock, self.ids)
-        self.history = KeptHistory(self.store.history, lambda _: asyncio.sleep(0))
         self.bus.keep_with(self.history, tasks)
         self._limits, self._tasks = limits, tasks
         self.deadlines, self.turns = Deadlines(), Turns()

@@ -93,6 +93,9 @@ class Audience(StrEnum):
     """Those of them that asked for the service's own events."""
     SHADOWED = "shadowed"
     """The same, and the moderators."""
+    SHADOWED_PLAIN = "shadowed_plain"
+    SHADOWED_EVENTS = "shadowed_events"
+    """Of these the connections that did not, and that did, ask for the service's own events."""
     MODERATORS = "moderators"
     """The connections that may moderate, and asked for events."""
     EVENTS = "events"
@@ -163,7 +166,10 @@ RoomEnvelope = Deliver | Disconnect
 """What has a place in a room's order."""
 
 MOST_KEPT = 1000
-"""Envelopes that are kept in memory of one room: who missed more is not told of each any more."""
+"""Envelopes that are kept in memory of one room: who missed more is not told of each any more.
+
+Those that delete do not count: there may be `MOST_DELETIONS` more.
+"""
 
 Position = int
 """A place in a room's order: it rises, with gaps, and means nothing in another room."""
@@ -228,11 +234,15 @@ class InMemory(msgspec.Struct, frozen=True, gc=False):
 
 
 class Older(msgspec.Struct, frozen=True, gc=False):
-    """What is kept of a room, oldest first, as `InMemory` has it."""
+    """What is kept of a room, oldest first, as `InMemory` has it.
+
+    `is_partial`: what is kept of it for longest is not among it, and is still to be read.
+    """
 
     envelopes: Sequence[RoomEnvelope] = ()
     before: Sequence[RoomEnvelope] = ()
     more: bool = False
+    is_partial: bool = False
 
 
 class Keeper(Protocol):
@@ -422,7 +432,7 @@ class RoomHistory(Protocol):
         """Return all behind the envelope with that id; if it is not known, all there is."""
 
     def recent(self, room: str, count: int) -> Recovered | Awaitable[Recovered]:
-        """Return so many of the newest; it is not complete if there are fewer."""
+        """Return so many of the newest that count; it is not complete if there are fewer."""
 
     def newest(self, room: str) -> RoomEnvelope | None:
         """Return the newest that is in memory, None if none is."""
@@ -452,6 +462,7 @@ class About(StrEnum):
     STATE = "state"
     ASKED = "asked"
     USERS = "users"
+    PLACES = "places"
 
 
 class Peers(Protocol):

@@ -117,7 +117,7 @@ class MemoryBus:
 
     def recent(self, room: str, count: int) -> Recovered | Awaitable[Recovered]:
         ring = self._ring(room)
-        if ring.filled or len(ring.kept) >= count or self._keeper is None:
+        if ring.filled or ring.counted >= count or self._keeper is None:
             return ring.recent(count, self._position)
         return self._later(room, lambda ring: ring.recent(count, self._position))
 

@@ -2,15 +2,15 @@
 
 Each room has a ring, which is contiguous: from where it begins on it holds all that its room keeps.
 
-- A ring holds `MOST_KEPT` envelopes; then the oldest go, and who asks for what was before them is
-  told that it is not complete.
+- A ring holds `MOST_KEPT` envelopes, and `MOST_DELETIONS` that delete beside them; then the oldest
+  go, and who asks for what was before them is told that it is not complete.
 - All rings together take so many bytes; then the one goes that was used longest ago, whole.
 - An envelope of a room that keeps no history ends what it kept: its ring begins anew behind that.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import count, islice
+from itertools import chain, count
 
 import msgspec
 
@@ -23,6 +23,7 @@ from greenroom.bus.base import (
     Recovered,
     RoomEnvelope,
 )
+from greenroom.model.kept_frame import MOST_DELETIONS
 
 MOST_BYTES = 64 << 20
 """What all rings of a node take at most."""
@@ -45,11 +46,15 @@ class Ring:
     more before all that, or may have been.
     """
 
-    __slots__ = ("before", "begin", "bytes", "filled", "kept", "more", "origin")
+    __slots__ = (
+        *("before", "begin", "bytes", "deletions", "filled", "kept", "more", "origin", "tried_at"),
+    )
 
     def __init__(self, begin: Position) -> None:
         self.begin = begin
         self.filled = False
+        # When it was last tried to fill it, by whoever does.
+        self.tried_at = float("-inf")
         self.more = True
         # Of this ring alone, in this process; no id has its first character.
         self.origin = f"-{next(_numbers)}"
@@ -57,6 +62,13 @@ class Ring:
         self.bytes = RING_BYTES
         # By their ids, oldest first.
         self.kept: OrderedDict[str, RoomEnvelope] = OrderedDict()
+        # How many of them delete others.
+        self.deletions = 0
+
+    @property
+    def counted(self) -> int:
+        """Return how many it holds that count."""
+        return len(self.kept) - self.deletions
 
     def since(self, message_id: str, position: Position) -> Recovered:
         """Return all behind an id, or all there is where that is not known."""
@@ -70,9 +82,10 @@ class Ring:
         return Recovered(tuple(reversed(behind)), position, complete=True)
 
     def recent(self, count: int, position: Position) -> Recovered:
-        """Return so many of the newest, or fewer: then it is not complete."""
-        found = tuple(islice(reversed(self.kept.values()), count))[::-1]
-        return Recovered(found, position, complete=len(found) == count)
+        """Return so many of the newest that count, or fewer: then it is not complete."""
+        kept = tuple(self.kept.values())
+        found = newest(kept, count) if self.counted > count else kept
+        return Recovered(found, position, complete=self.counted >= count)
 
     def after_reading(self, found: Recovered) -> Recovered:
         """Return what was found here when the ring was to be filled: perhaps it was not."""
@@ -139,18 +152,20 @@ class Rings:
         """
         if self._rings.get(room) is not ring:
             return
-        ring.filled, ring.more = True, older.more
-        kept, ring.kept = ring.kept, OrderedDict()
+        kept = ring.kept
         envelopes = [each for each in older.envelopes if each.id not in kept]
-        left = MOST_KEPT - len(kept)
-        for envelope in envelopes[-left:] if left else ():
-            self._append(ring, envelope)
-        ring.kept.update(kept)
-        if len(envelopes) <= left:
+        held = newest([*envelopes, *kept.values()], MOST_KEPT)
+        is_all = len(held) == len(envelopes) + len(kept)
+        ring.filled, ring.more = not (is_all and older.is_partial), older.more or not is_all
+        ring.kept = OrderedDict((each.id, each) for each in held)
+        ring.deletions = sum(bool(each.deletes) for each in held)
+        ring.before = ()
+        if is_all:
             before = [each for each in older.before if each.id not in ring.kept]
-            ring.before = before[max(0, len(envelopes) + len(before) - left) :]
-            self._weigh(ring, sum(map(_size, ring.before)))
-        ring.more = ring.more or len(envelopes) + len(older.before) > left
+            ring.before = newest(before, MOST_KEPT - ring.counted)
+            ring.more = ring.more or len(ring.before) < len(before)
+        size = RING_BYTES + sum(map(_size, chain(held, ring.before)))
+        self._weigh(ring, size - ring.bytes)
         self._shrink()
 
     def forget(self, room: str) -> None:
@@ -166,14 +181,21 @@ class Rings:
 
     def _append(self, ring: Ring, envelope: RoomEnvelope) -> None:
         former = ring.kept.pop(envelope.id, None)
+        if former is not None:
+            self._let_go(ring, former)
         ring.kept[envelope.id] = envelope
-        if len(ring.kept) > MOST_KEPT:
-            former = ring.kept.popitem(last=False)[1]
+        ring.deletions += bool(envelope.deletes)
+        self._weigh(ring, _size(envelope))
+        while ring.counted > MOST_KEPT or ring.deletions > MOST_DELETIONS:
+            self._let_go(ring, ring.kept.popitem(last=False)[1])
             ring.filled, ring.more, ring.origin = True, True, ""
             if ring.before:
                 self._weigh(ring, -sum(map(_size, ring.before)))
                 ring.before = ()
-        self._weigh(ring, _size(envelope) - (_size(former) if former is not None else 0))
+
+    def _let_go(self, ring: Ring, envelope: RoomEnvelope) -> None:
+        ring.deletions -= bool(envelope.deletes)
+        self._weigh(ring, -_size(envelope))
 
     def _weigh(self, ring: Ring, size: int) -> None:
         ring.bytes += size
@@ -183,6 +205,19 @@ class Rings:
         while self.bytes > self._most_bytes:
             self.forget(next(iter(self._rings)))
             self.dropped += 1
+
+
+def newest(envelopes: Sequence[RoomEnvelope], count: int) -> Sequence[RoomEnvelope]:
+    """Return the newest of envelopes, so many that count."""
+    deletions = MOST_DELETIONS
+    for end in range(len(envelopes), 0, -1):
+        if envelopes[end - 1].deletes:
+            deletions -= 1
+        else:
+            count -= 1
+        if count < 0 or deletions < 0:
+            return envelopes[end:]
+    return envelopes
 
 
 _NOTHING = InMemory()

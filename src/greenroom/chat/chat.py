@@ -7,9 +7,8 @@
   deleted meanwhile gets nothing.
 - What waits while this node is cut off from the others is judged once more when they are back:
   length and account by what holds then.
-- Send times strictly increase in a room's order, also when the clock is corrected by up to a
-  second, or when other nodes have others. They follow a clock that was set back further. The order
-  of a room never depends on the clock.
+- Send times strictly increase in a room's order, as far as `send_times` says; the order of a room
+  never depends on the clock.
 - What a message needs to know of those before it, the room's rate and the last send time, is
   decided when it gets its place: see `bus.base.Grant`.
 """
@@ -17,7 +16,6 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
-import structlog
 
 from greenroom.bus.base import (
     Arrival,
@@ -33,13 +31,14 @@ from greenroom.bus.base import (
 from greenroom.chat import gates
 from greenroom.chat.in_force import NONE, SettingsInForce
 from greenroom.chat.kicks import Kicks
-from greenroom.chat.marks import marked
+from greenroom.chat.marks import UNLOGGED, marked
 from greenroom.chat.modes import Modes
 from greenroom.chat.outcome import Placed, Post, done, placed
 from greenroom.chat.rates import Rates, is_reviewed
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
-from greenroom.clock import SMALL_STEP_NS, Clock, is_set_back
+from greenroom.chat.send_times import SendTimes
+from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
@@ -51,13 +50,11 @@ from greenroom.protocol import events
 from greenroom.protocol.actions import OPERATIONS, DeleteMessage, DisconnectUser, SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.protocol.own_actions import MODERATION_RATE
-from greenroom.review.base import Reviewer, Submission
+from greenroom.review.base import Reviewer
 
 DEFAULT_KICK_REASON = "Disconnected by a moderator"
 KICKED = "The user was disconnected from the room"
 """The close reason of a kicked connection when the moderator gave none."""
-
-log = structlog.get_logger()
 
 _NO_ATTRIBUTES: Mapping[str, str] = {}
 
@@ -85,6 +82,7 @@ class Chat:
         self._rooms = rooms
         self._line = line
         self._clock = clock or Clock()
+        self._send_time = SendTimes(self._clock, line).following
         self._ids = ids
         self._reviewer = reviewer
         self.rates = Rates(quotas, self._clock)
@@ -95,7 +93,7 @@ class Chat:
         self.settings = SettingsInForce(self._clock)
         self._restrictions = restrictions
         self._modes = modes = Modes(self.settings, self._clock)
-        # Asked once more behind a review, which takes its time.
+        # Asked once more behind what takes its time.
         self._still_may = None if restrictions is None else gates.restricted(restrictions)
         self._gates = gates.message_gates(check_account, restrictions, modes, self.rates)
         self.when_deleted: Callable[[Room, Collection[str]], Awaitable[None]] | None = None
@@ -272,7 +270,11 @@ class Chat:
             payload = events.encode_event(event_id, "", name, attributes, time_ns)
             shown = self._event(payload, operation, event_id, time_ns, room)
             return msgspec.structs.replace(
-                shown, audience=audience, user_id=user_id, deletes=deletes
+                shown,
+                audience=audience,
+                user_id=user_id,
+                deletes=deletes,
+                configurations=() if audience in UNLOGGED else shown.configurations,
             )
 
         await done(self._publish(operation, str(room.arn), grant))
@@ -326,15 +328,14 @@ class Chat:
             passes(room, sender, action)
         kicks = self._kicks.count
         post = post or Post(self._ids())
-        if self._reviewer is not None and is_reviewed(room):
-            return self._review(self._reviewer, room, sender, action, address, post, kicks)
+        if post.finds is not None or (self._reviewer is not None and is_reviewed(room)):
+            return self._accept_later(room, sender, action, address, post, kicks)
         return self._publish_message(
             room, post, sender, action, action.content, action.attributes, kicks
         )
 
-    async def _review(
+    async def _accept_later(
         self,
-        reviewer: Reviewer,
         room: Room,
         sender: ChatTokenClaims,
         action: SendMessage,
@@ -342,24 +343,25 @@ class Chat:
         post: Post,
         kicks: int,
     ) -> Awaitable[object] | None:
-        submission = Submission(
-            room_arn=sender.room_arn,
-            message_id=post.message_id,
-            content=action.content,
-            attributes=action.attributes,
-            user_id=sender.user_id,
-            sender_attributes=sender.attributes,
-            ip=address(),
-        )
-        verdict = await reviewer.review(room, submission)
-        allowed = gates.reviewed(verdict, action, post.message_id)
+        """Publish a message behind what takes its time: what it replies to, and its review."""
+        if post.finds is not None:
+            try:
+                post.own = {**post.own, **await post.finds()}
+            except (ServiceError, ActionError):
+                self._give_back(room.arn)
+                raise
+        content = action.content
+        attributes: Mapping[str, str] | None = action.attributes
+        if self._reviewer is not None and is_reviewed(room):
+            submission = gates.submitted(sender, action, post.message_id, address())
+            verdict = await self._reviewer.review(room, submission)
+            allowed = gates.reviewed(verdict, action, post.message_id)
+            content, attributes = allowed.content, allowed.attributes
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
         if self._still_may is not None:
             self._still_may(room, sender, action)
-        return self._publish_message(
-            room, post, sender, action, allowed.content, allowed.attributes, kicks
-        )
+        return self._publish_message(room, post, sender, action, content, attributes, kicks)
 
     def _publish_message(
         self,
@@ -482,13 +484,3 @@ class Chat:
     def _give_back(self, charged: Arn | None) -> None:
         if charged is not None:
             self.rates.give_back_message(charged)
-
-    def _send_time(self, before: Before) -> int:
-        now, last = self._clock.wall_ns(), before.time_ns
-        if now <= last:
-            if is_set_back(last, now, SMALL_STEP_NS + self._line.skew_ns):
-                seconds = round((last - now) / 1e9, 3)
-                log.warning("the clock was set back: send times follow it", seconds=seconds)
-            else:
-                now = last + 1
-        return now

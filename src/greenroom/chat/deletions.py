@@ -1,18 +1,24 @@
-"""Deletes what a user has written lately, for both planes: what the room has in its history.
+"""Deletes what a user has written lately, for both planes: all that the room has in its history.
 
-- Connections that asked for events are told by one event of all messages, others by IVS Chat's own
-  event for each: of the newest `MOST_TOLD`, since SDKs know no other way.
-- Messages that not everybody has seen stay: to tell of them would tell that they are there.
+- What is in memory is deleted at once, then what else the store has: nobody is told that nothing
+  was there unless both were looked at.
+- Connections that asked for events are told by one event of so many messages, others by IVS Chat's
+  own event for each: of the newest `MOST_TOLD`, since SDKs know no other way.
+- Messages that not everybody has seen are told of to those who have: what a shadowed user wrote, to
+  himself and to moderators.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 
-from greenroom.bus.base import MOST_KEPT, Audience, Deliver, Recovered, RoomHistory
+import msgspec
+
+from greenroom.bus.base import Audience, Deliver, RoomHistory
 from greenroom.chat.chat import Chat
-from greenroom.chat.originals import UNREAD
+from greenroom.chat.kept_messages import KeptMessages
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
-from greenroom.model.errors import ServiceUnavailableException
+from greenroom.model.room import Room
 from greenroom.protocol import events
 from greenroom.protocol.actions import DeleteMessage, SendMessage
 
@@ -21,13 +27,24 @@ OPERATION = "DeleteUserMessages"
 MOST_TOLD = 200
 """Messages of which who did not ask for events is told."""
 
+IDS_AT_ONCE = 1_000
+"""Messages that one event names: it has 64 KB at most."""
+
+
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """A message of a user; `is_shadowed`: he and moderators alone have seen it."""
+
+    id: str
+    is_shadowed: bool
+
 
 class Deletions:
     """Deletes messages of users."""
 
-    def __init__(self, chat: Chat, rooms: RoomHistory, clock: Clock) -> None:
+    def __init__(self, chat: Chat, rooms: RoomHistory, kept: KeptMessages, clock: Clock) -> None:
         self._chat = chat
         self._rooms = rooms
+        self._kept = kept
         self._clock = clock
 
     async def of_user(
@@ -54,47 +71,84 @@ class Deletions:
                 come back: see `Chat.forget`. Try again.
         """
         room = await self._chat.room(Arn.parse(room_arn))
-        found = await self._written(room_arn, user_id, seconds)
-        for message_id in found[-MOST_TOLD:]:
-            told = events.delete_message_attributes(message_id, reason)
-            await self._chat.tell(
-                room,
-                DeleteMessage.operation,
-                events.DELETE_MESSAGE,
-                told,
-                Audience.PLAIN,
-                deletes=(message_id,),
-            )
-        if found:
-            told = {"UserId": user_id, "MessageIds": events.json_text(found)}
-            if reason:
-                told["Reason"] = reason
-            await self._chat.tell(
-                room, OPERATION, events.DELETE_MESSAGES, told, Audience.EVENTS, deletes=tuple(found)
-            )
-        # Also of none: who tries again waits for what the attempt before has deleted.
-        await self._chat.forget(room, found)
-        return found
-
-    async def _written(self, room_arn: str, user_id: str, seconds: int) -> list[str]:
-        filling = self._rooms.recent(room_arn, MOST_KEPT)
-        if not isinstance(filling, Recovered):
-            filling = await filling
-            if filling.is_unread:
-                raise ServiceUnavailableException(UNREAD)
-        here = self._rooms.here(room_arn)
         since = self._clock.wall_ns() - seconds * 10**9 if seconds else 0
+        telling = _Telling(self._chat, room, user_id, reason)
+        newest = self._in_memory(room_arn, user_id, since)
+        await telling.tell(newest)
+        # Also of none: who tries again waits for what the attempt before has deleted.
+        newest_ids = [each.id for each in newest]
+        await self._chat.forget(room, newest_ids)
+        known = set(newest_ids)
+        older = [
+            Written(each.frame.id, each.frame.audience == Audience.SHADOWED)
+            for each in await self._kept.of_author(room_arn, user_id, since)
+            if each.frame.id not in known and each.frame.audience in _SEEN
+        ]
+        older_ids = [each.id for each in older]
+        if older:
+            await telling.tell(older)
+            await self._chat.forget(room, older_ids)
+        return [*older_ids, *newest_ids]
+
+    def _in_memory(self, room_arn: str, user_id: str, since: int) -> list[Written]:
+        """Return what is in memory of what he wrote, oldest first."""
+        here = self._rooms.here(room_arn)
         deleted: set[str] = set()
-        found: list[str] = []
+        found: list[Written] = []
         for envelope in reversed((*here.before, *here.envelopes)):
             deleted.update(envelope.deletes)
             if (
                 isinstance(envelope, Deliver)
                 and envelope.author == user_id
                 and envelope.action == SendMessage.operation
-                and envelope.audience is Audience.EVERYBODY
+                and envelope.audience in _SEEN
                 and envelope.time_ns >= since
                 and envelope.id not in deleted
             ):
-                found.append(envelope.id)
+                found.append(Written(envelope.id, envelope.audience is Audience.SHADOWED))
         return found[::-1]
+
+
+_SEEN = (Audience.EVERYBODY, Audience.SHADOWED)
+
+
+class _Telling:
+    """Tells a room of what of one user is deleted."""
+
+    def __init__(self, chat: Chat, room: Room, user_id: str, reason: str) -> None:
+        self._chat, self._room, self._user_id, self._reason = chat, room, user_id, reason
+        self._left = MOST_TOLD
+
+    async def tell(self, found: Sequence[Written]) -> None:
+        """Tell all who have seen messages that they are not to be shown any more."""
+        each_told = found[-self._left :] if self._left else ()
+        self._left -= len(each_told)
+        # All at once, in this order: where many nodes share a room they travel together.
+        await asyncio.gather(
+            *map(self._tell_of_one, each_told),
+            *self._tell_of_many([each.id for each in found if not each.is_shadowed]),
+            *self._tell_of_many([each.id for each in found if each.is_shadowed], shadowed=True),
+        )
+
+    def _tell_of_one(self, message: Written) -> Awaitable[str]:
+        told = events.delete_message_attributes(message.id, self._reason)
+        audience = Audience.SHADOWED_PLAIN if message.is_shadowed else Audience.PLAIN
+        return self._tell(
+            DeleteMessage.operation, events.DELETE_MESSAGE, told, audience, message.id
+        )
+
+    def _tell_of_many(self, ids: Sequence[str], *, shadowed: bool = False) -> list[Awaitable[str]]:
+        audience = Audience.SHADOWED_EVENTS if shadowed else Audience.EVENTS
+        reason = {"Reason": self._reason} if self._reason else {}
+        telling = []
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = ids[start : start + IDS_AT_ONCE]
+            told = {"UserId": self._user_id, "MessageIds": events.json_text(some), **reason}
+            telling.append(self._tell(OPERATION, events.DELETE_MESSAGES, told, audience, *some))
+        return telling
+
+    def _tell(
+        self, operation: str, name: str, told: dict[str, str], audience: Audience, *deletes: str
+    ) -> Awaitable[str]:
+        user_id = "" if audience in (Audience.PLAIN, Audience.EVENTS) else self._user_id
+        return self._chat.tell(self._room, operation, name, told, audience, user_id, deletes)

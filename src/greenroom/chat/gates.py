@@ -14,7 +14,7 @@ from greenroom.model.restriction import Kind
 from greenroom.model.room import Room
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import DESCRIPTIONS, MESSAGE_TOO_LONG, ActionError, ErrorCode
-from greenroom.review.base import Allowed, Verdict
+from greenroom.review.base import Allowed, Submission, Verdict
 
 Gate = Callable[[Room, ChatTokenClaims, SendMessage], None]
 """Lets a message to a room pass, or raises why not."""
@@ -82,6 +82,21 @@ def check_length(room: Room, content: str, request_id: str) -> None:
     """
     if len(content) > room.maximum_message_length:
         raise ActionError(413, MESSAGE_TOO_LONG, request_id)
+
+
+def submitted(
+    sender: ChatTokenClaims, message: SendMessage, message_id: str, ip: str
+) -> Submission:
+    """Return what a review is told of a message."""
+    return Submission(
+        room_arn=sender.room_arn,
+        message_id=message_id,
+        content=message.content,
+        attributes=message.attributes,
+        user_id=sender.user_id,
+        sender_attributes=sender.attributes,
+        ip=ip,
+    )
 
 
 def reviewed(verdict: Verdict, message: SendMessage, message_id: str) -> Allowed:

@@ -1,7 +1,7 @@
 """What was in a room before somebody came, and what he missed who comes back.
 
 - A room shows its last `historyMessages` frames, none older than `historyHours`: what is further
-  back is not there, whoever still has it in memory or on disk.
+  back is not there, whoever still has it in memory or on disk. Deletions do not count.
 - History are messages that are not deleted. A recovery is everything that was missed, deletions
   included, and without the messages that they are about: or it is none, and says so.
 - Settings and the like are told anew to who comes, and not as they once were.
@@ -141,7 +141,7 @@ class _Window:
                 self._left = 0
             if not self._left:
                 return
-            self._left -= 1
+            self._left -= not envelope.deletes
             yield envelope
 
 

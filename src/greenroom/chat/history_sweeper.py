@@ -90,7 +90,9 @@ class HistorySweeper:
         if not settings.history_messages:
             await self._history.forget(extent.room)
             return
-        up_to = extent.newest - settings.history_messages
+        up_to = 0
+        if extent.newest - extent.oldest >= settings.history_messages:
+            up_to = await self._history.beyond(extent.room, settings.history_messages)
         older_than_ns = self._clock.wall_ns() - settings.history_hours * HOUR_NS
         if extent.oldest <= up_to or extent.oldest_ns < older_than_ns:
             trim = self._history.trim

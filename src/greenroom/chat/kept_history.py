@@ -57,6 +57,7 @@ class KeptHistory:
         self.rooms: set[str] = set()
         """The rooms behind whose kept frames nothing is missing but what waits here."""
         self.waiting_bytes = 0
+        """What was taken and is not kept yet."""
         self.dropped = 0
         """How many frames are not kept because too many waited."""
         self._waiting: deque[_Waiting] = deque()

@@ -13,6 +13,9 @@ from greenroom.clock import Clock
 from greenroom.model.room_settings import RoomSettings
 from greenroom.storage.history import History, Query, StoredFrame
 
+AT_ONCE = 1_000
+"""Frames that are read at once."""
+
 CatchUp = Callable[[str], Awaitable[bool]]
 """Returns when all is in the store that was shown in a room before, and whether nothing is missing
 behind what is there.
@@ -61,11 +64,10 @@ class KeptMessages:
             ServiceUnavailableException: what was shown last is not kept yet, or cannot be read.
         """
         continues = await self._catch_up(room)
-        newest = (await self._history.newest(room, 1)).frames
-        if not newest or not settings.history_messages:
+        if not settings.history_messages:
             return msgspec.structs.replace(_NOTHING, recovered=False if since else None)
         window = Query(
-            least=newest[0].number - settings.history_messages + 1,
+            least=await self._history.beyond(room, settings.history_messages) + 1,
             from_ns=self._clock.wall_ns() - settings.history_hours * HOUR_NS,
         )
         recovered = None
@@ -87,6 +89,24 @@ class KeptMessages:
         found = await self._history.messages(room, query, limit + 1)
         following = found[limit].number if len(found) > limit else 0
         return Page(found[:limit], following, recovered and continues)
+
+    async def of_author(self, room: str, author: str, from_ns: int) -> list[StoredFrame]:
+        """Return all that a user wrote from a time on, oldest first; what is deleted is left out.
+
+        The room's limits leave out nothing: what was not removed yet may come back with others.
+
+        Raises:
+            ServiceUnavailableException: as for `page`.
+        """
+        await self._catch_up(room)
+        query = Query(author=author, from_ns=from_ns, oldest_first=True)
+        found: list[StoredFrame] = []
+        while True:
+            some = await self._history.messages(room, query, AT_ONCE)
+            found += some
+            if len(some) < AT_ONCE:
+                return found
+            query = msgspec.structs.replace(query, least=some[-1].number + 1)
 
     async def _since(
         self, room: str, query: Query, since: str, window: Query

@@ -1,6 +1,6 @@
 """What becomes of what was accepted: whoever waits for it, and for how much of it."""
 
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 
 import msgspec
 
@@ -10,12 +10,14 @@ _NO_ATTRIBUTES: Mapping[str, str] = {}
 class Post(msgspec.Struct, gc=False):
     """A message on its way: the id that it gets, and its SendTime once it has its place.
 
-    `own` are attributes of the service's own, which no client and no review sets.
+    `own` are attributes of the service's own, which no client and no review sets; `finds` returns
+    more of them, which have to be looked for: it is asked when nothing cheaper refuses the message.
     """
 
     message_id: str
     own: Mapping[str, str] = _NO_ATTRIBUTES
     time_ns: int = 0
+    finds: Callable[[], Awaitable[Mapping[str, str]]] | None = None
 
 
 class Placed:

@@ -7,6 +7,7 @@ on as it is.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from greenroom.bus.base import History
 from greenroom.chat.chat import Chat
@@ -51,12 +52,13 @@ class Replies:
             ActionError: 404 what it replies to is not there; and what `Chat.send_message` raises.
         """
         post = post or Post(self._ids())
-        room = await self._chat.room(Arn.parse(sender.room_arn))
-        if self._chat.settings.history(room) is not History.NONE:
-            post.own = {**post.own, **await self._thread(sender, action)}
+        post.finds = partial(self._thread, sender, action)
         return await placed(self._chat.send_message(sender, action, address, post))
 
     async def _thread(self, sender: ChatTokenClaims, action: SendMessage) -> dict[str, str]:
+        room = await self._chat.room(Arn.parse(sender.room_arn))
+        if self._chat.settings.history(room) is History.NONE:
+            return {}
         message_id = (action.attributes or {})[REPLY_TO]
         found = await self._originals.find(sender.room_arn, message_id, sender.user_id)
         if found is None:

@@ -41,7 +41,7 @@ class StreamedHistory:
             StorageUnavailable: that takes too long, or nobody can say.
         """
         await self._reach(room)
-        return not (await self._store.newest(room, 1)).is_ended
+        return not (await self._store.newest(room, 0)).is_ended
 
     async def older(self, room: str) -> Older:
         """Return what is kept of a room, when that is all that was published by now.

@@ -19,12 +19,15 @@ from greenroom import __version__
 from greenroom.audit.log import AuditLog
 from greenroom.bus.figures import Figures, HistoryFigures
 from greenroom.chat.chat import Chat
+from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.presence import Presence
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.control.app import ControlPlane
 from greenroom.control.asgi import Receive, Scope, Send, answer
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.replays import Replays
+from greenroom.messaging.resumes import Resumes
 from greenroom.network.this_machine import is_from_here
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.telemetry.descriptors import DescriptorWatch
@@ -112,6 +115,7 @@ def watch(
     rooms: RoomsCache,
     control: ControlPlane,
     history: HistoryFigures,
+    resumes: Resumes,
 ) -> None:
     """Tell the metrics where the numbers are that their owners keep."""
     metrics.build.labels(__version__).set(1)
@@ -126,6 +130,7 @@ def watch(
         **chat.rates.evicted,
         **control.evicted,
         "history": history.dropped,
+        "places": resumes.dropped,
     }
     metrics.history_bytes.read = lambda: history.bytes
     metrics.requests.read = lambda: chat.requests
@@ -139,6 +144,14 @@ def watch_restrictions(metrics: Metrics, restrictions: Restrictions) -> None:
     """Tell the metrics of how many users and addresses something holds."""
     metrics.restricted_users.read = lambda: len(restrictions)
     metrics.restricted_addresses.read = lambda: len(restrictions.addressed)
+
+
+def watch_history(metrics: Metrics, replays: Replays, kept: KeptHistory | None) -> None:
+    """Tell the metrics what became of who came back, and of what is to be kept here, if it is."""
+    metrics.history_recoveries.read = lambda: replays.recoveries
+    if kept is not None:
+        metrics.history_waiting_bytes.read = lambda: kept.waiting_bytes
+        metrics.history_dropped.read = lambda: kept.dropped
 
 
 def watch_process(metrics: Metrics, memory: MemoryWatch, descriptors: DescriptorWatch) -> None:

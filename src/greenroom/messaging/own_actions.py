@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from greenroom.chat.deletions import Deletions
+from greenroom.chat.deletions import IDS_AT_ONCE, Deletions
 from greenroom.chat.moderation import Asked, Moderation, by_user
 from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
@@ -110,7 +110,8 @@ async def _delete(
     deleted = await own.deletions.of_user(
         moderator.room_arn, action.user_id, action.since, action.reason
     )
-    return {"MessageIds": list(deleted)}
+    # An event has 64 KB at most.
+    return {"MessageIds": deleted[-IDS_AT_ONCE:], "Count": len(deleted)}
 
 
 async def _announce(own: OwnServices, host: ChatTokenClaims, action: Announce) -> Result:

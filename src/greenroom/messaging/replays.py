@@ -1,7 +1,7 @@
 """What a connection begins with beside its 101: what was in its room before.
 
 Many who come at once are given the same bytes: what was made for one is kept for the next, for as
-long as nothing new is in the room. It is not where some of it is for one user alone.
+long as nothing new is in the room. Users whom some of it is for alone are given their own.
 """
 
 from collections import OrderedDict
@@ -38,6 +38,8 @@ class Replay(msgspec.Struct, frozen=True):
     data: bytes
     count: int
     told: Mapping[str, str]
+    named: frozenset[str] = frozenset()
+    """The users who are shown others, because something of the room was for them by name."""
 
 
 class Replays:
@@ -49,6 +51,8 @@ class Replays:
         self._settings = settings
         self._clock = clock
         self._ids = ids
+        self.recoveries = {"recovered": 0, "not_recovered": 0}
+        """How many came back, by whether they were given all that they had missed."""
         self._made: OrderedDict[object, Replay] = OrderedDict()
         self._bytes = 0
 
@@ -74,7 +78,11 @@ class Replays:
                 wanted = Wanted(wishes.history, left, both=True)
         if not wanted.count and not wanted.since:
             return b"", place
-        return self._first(session, self._replay(session, wanted, settings)), place
+        made = self._replay(session, wanted, settings)
+        if wanted.since:
+            recovered = made.told["Recovered"] == "true"
+            self.recoveries["recovered" if recovered else "not_recovered"] += 1
+        return self._first(session, made), place
 
     def place(self, room_arn: str, to_come: Collection[str]) -> str:
         """Return the place of who has been shown all but what is `to_come`."""
@@ -95,19 +103,31 @@ class Replays:
         newest = self._history.newest(room)
         key = (room, newest, view, wanted, fresh, settings)
         made = self._made.get(key)
-        if made is not None:
-            return made
-        user_id, shared = session.claims.user_id, True
+        if made is None:
+            made = self._make(room, view, wanted, settings)
+            self._keep(key, made)
+        if session.claims.user_id in made.named:
+            return self._make(room, view, wanted, settings, session.claims.user_id)
+        return made
+
+    def _make(
+        self,
+        room: str,
+        view: View,
+        wanted: Wanted,
+        settings: RoomSettings,
+        user_id: str | None = None,
+    ) -> Replay:
+        """Make what a user is given, or everybody whom nothing of it is for by name."""
+        named: set[str] = set()
 
         def sees(envelope: RoomEnvelope) -> bytes | None:
-            nonlocal shared
-            shared = shared and envelope.audience not in BY_NAME
+            if envelope.audience in BY_NAME:
+                named.add(envelope.user_id)
             return payload_for(envelope, view, user_id)
 
         made = _joined(self._history.find(room, settings, wanted, sees))
-        if shared:
-            self._keep(key, made)
-        return made
+        return msgspec.structs.replace(made, named=frozenset(named))
 
     def _keep(self, key: object, made: Replay) -> None:
         self._made[key] = made

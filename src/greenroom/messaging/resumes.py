@@ -7,10 +7,12 @@ For applications that ask for nothing: in rooms with `resumeSeconds`.
   come in their order, behind the frames.
 - A clean end, and a token's renewal with it, leaves no place. Of several connections of a user that
   broke, each next one goes on from the oldest place.
+- In a cluster each node tells the others, which then know the places of all: `shared_places`.
 - **Bound.** `MOST_PLACES`; then the oldest go.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import msgspec
 
@@ -53,25 +55,41 @@ class Resumes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._left: OrderedDict[tuple[str, str], _Left] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._left)
+        self.dropped = 0
+        """How many have gone at the bound."""
+        self.when_changed: Callable[[str, str, str, int], None] | None = None
+        """Is told of a room and a user what `learn` takes, when he left here or came back here."""
 
     def leave(self, room: str, user_id: str, place: Place) -> None:
         """Note that a connection of a user broke."""
-        until, key = self._clock.monotonic() + place.seconds, (room, user_id)
-        left = self._find(key)
+        self.learn(room, user_id, place.since, place.seconds)
+        if self.when_changed is not None:
+            self.when_changed(room, user_id, place.since, place.seconds)
+
+    def take(self, room: str, user_id: str) -> str:
+        """Return where the next connection of a user goes on, "" if it just begins."""
+        since = self._take((room, user_id))
+        if since and self.when_changed is not None:
+            self.when_changed(room, user_id, "", 0)
+        return since
+
+    def learn(self, room: str, user_id: str, since: str, seconds: int) -> None:
+        """Note where a connection of a user stood that broke somewhere; "": one has come back."""
+        key = (room, user_id)
+        if not since:
+            self._take(key)
+            return
+        left, until = self._find(key), self._clock.monotonic() + seconds
         if left is not None:
             left.connections += 1
             left.until = until
             return
-        self._left[key] = _Left(place.since, 1, until)
+        self._left[key] = _Left(since, 1, until)
         if len(self._left) > MOST_PLACES:
             self._left.popitem(last=False)
+            self.dropped += 1
 
-    def take(self, room: str, user_id: str) -> str:
-        """Return where the next connection of a user goes on, "" if it just begins."""
-        key = (room, user_id)
+    def _take(self, key: tuple[str, str]) -> str:
         left = self._find(key) if self._left else None
         if left is None:
             return ""

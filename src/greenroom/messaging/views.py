@@ -7,6 +7,8 @@ BY_NAME = {
     Audience.SENDER: tuple(View),
     Audience.YOU: (View.EVENTS, View.MODERATORS),
     Audience.SHADOWED: tuple(View),
+    Audience.SHADOWED_PLAIN: (View.PLAIN,),
+    Audience.SHADOWED_EVENTS: (View.EVENTS, View.MODERATORS),
 }
 """The views of the user's own connections that are shown a frame, where its audience is by name."""
 
@@ -18,6 +20,8 @@ VIEWS = {
     Audience.SENDER: (),
     Audience.YOU: (),
     Audience.SHADOWED: (View.MODERATORS,),
+    Audience.SHADOWED_PLAIN: (),
+    Audience.SHADOWED_EVENTS: (View.MODERATORS,),
 }
 """The views that are shown a frame, whoever it is, by its audience."""
 

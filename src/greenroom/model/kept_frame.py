@@ -2,6 +2,12 @@
 
 import msgspec
 
+MOST_DELETIONS = 5_000
+"""A room keeps so many frames that count, and beside them so many more that delete messages.
+
+These do not count: else a moderator who clears a room would push out what others wrote.
+"""
+
 
 class KeptFrame(msgspec.Struct, frozen=True, gc=False):
     """A MESSAGE or an EVENT: its JSON, who was shown it, and who wrote it.

@@ -6,7 +6,7 @@ from functools import partial
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.history_sweeper import HistorySweeper
 from greenroom.chat.kept_history import KeptHistory
-from greenroom.chat.kept_messages import CatchUp
+from greenroom.chat.kept_messages import CatchUp, KeptMessages
 from greenroom.chatlog.streamed_history import StreamedHistory
 from greenroom.server.adapters import Adapters
 
@@ -30,6 +30,11 @@ def catching_up(opened: Adapters, history: KeptHistory | None) -> CatchUp:
     streamed = StreamedHistory(shared.streams, shared.journal, opened.store.history)
     shared.keep_with(streamed.older)
     return streamed.catch_up
+
+
+def kept_messages(opened: Adapters, history: KeptHistory | None) -> KeptMessages:
+    """Return what reads the messages that rooms keep."""
+    return KeptMessages(opened.store.history, catching_up(opened, history), opened.clock)
 
 
 def sweeper(opened: Adapters, tasks: asyncio.TaskGroup) -> HistorySweeper:

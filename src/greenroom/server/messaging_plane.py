@@ -49,6 +49,7 @@ class MessagingPlane(msgspec.Struct, frozen=True, kw_only=True):
     settings_teller: SettingsTeller
     viewers_teller: ViewersTeller
     users_teller: UsersTeller
+    replays: Replays
     memory: MemoryWatch
     descriptors: DescriptorWatch
     entrance: EntranceServices
@@ -119,6 +120,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
         ),
         viewers_teller=ViewersTeller(hub, clock, new_id),
         users_teller=below.users_teller,
+        replays=edges.replays,
         memory=memory,
         descriptors=descriptors,
         entrance=_entrance(settings, below, edges, admission),

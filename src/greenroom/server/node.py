@@ -15,7 +15,7 @@ from greenroom.chat import account_rates, history_sweeper
 from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.kept_history import KeptHistory
-from greenroom.chat.kept_messages import CatchUp, KeptMessages
+from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.role_changes import RoleChanges
@@ -45,6 +45,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch,
     watch_audit,
     watch_bus,
+    watch_history,
     watch_loop,
     watch_nodes,
     watch_process,
@@ -119,11 +120,11 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     services = _services(opened, rooms, keys, chat_log, restrictions)
     moderation = restricting.moderation(opened, services, hub, presence)
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
-    own = own_services.build(opened, services, moderation, users_teller, hub, tasks)
+    kept = history_module.kept_messages(opened, history)
+    own = own_services.build(opened, services, moderation, users_teller, hub, kept, tasks)
     below = _below(opened, services, own, users_teller)
     plane = messaging_plane.build(opened.settings, below, hub, tasks)
-    catch_up = history_module.catching_up(opened, history)
-    control = _control_plane(opened, services, keys, own, hub, catch_up)
+    control = _control_plane(opened, services, keys, own, hub, kept)
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
     tickers += _upkeep(opened, restrictions, tasks)
@@ -132,7 +133,8 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     await opened.bus.start()
     if presence is not None:
         presence.start()
-    watch(metrics, hub, services.chat, rooms, control, opened.bus.rings)
+    watch(metrics, hub, services.chat, rooms, control, opened.bus.rings, plane.replays.resumes)
+    watch_history(metrics, plane.replays, history)
     watch_restrictions(metrics, restrictions)
     watch_process(metrics, plane.memory, plane.descriptors)
     watch_loop(metrics, lag)
@@ -371,7 +373,7 @@ def _control_plane(
     keys: TokenKeys,
     own: OwnServices,
     hub: Hub,
-    catch_up: CatchUp,
+    kept_messages: KeptMessages,
 ) -> ControlPlane:
     settings, identity = opened.settings, opened.identity
     regions = settings.served_regions()
@@ -397,7 +399,7 @@ def _control_plane(
         settings=services.settings,
         moderation=own.moderation,
         role_changes=RoleChanges(services.chat, services.restrictions, services.clock),
-        kept_messages=KeptMessages(opened.store.history, catch_up, services.clock),
+        kept_messages=kept_messages,
         posting=own.posting,
         pins=own.pins,
         deletions=own.deletions,

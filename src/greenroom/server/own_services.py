@@ -4,6 +4,7 @@ import asyncio
 
 from greenroom.chat.deletions import Deletions
 from greenroom.chat.history import History
+from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -44,6 +45,7 @@ def build(
     moderation: Moderation,
     users: UsersTeller,
     hub: Hub,
+    kept_messages: KeptMessages,
     tasks: asyncio.TaskGroup,
 ) -> OwnServices:
     """Return what the actions and the operations of Greenroom's own work on."""
@@ -65,5 +67,5 @@ def build(
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
         replies=replies,
         pins=pins,
-        deletions=Deletions(chat, opened.bus, services.clock),
+        deletions=Deletions(chat, opened.bus, kept_messages, services.clock),
     )

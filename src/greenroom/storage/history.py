@@ -7,7 +7,7 @@
 - **One process.** Who has the store alone calls `resume` at its start and `settle` at its end: what
   was not settled, because it died, is ended in all rooms.
 - **Deletion.** A frame that deletes messages marks them; they keep their content until they are
-  trimmed, and are told apart.
+  trimmed, and are told apart. Where frames are counted it does not count, up to `MOST_DELETIONS`.
 """
 
 from collections.abc import Collection, Sequence
@@ -126,7 +126,10 @@ class History(Protocol):
         """Have nothing be missing behind the newest frames of these rooms."""
 
     async def newest(self, room: str, count: int) -> Newest:
-        """Return so many of the newest frames."""
+        """Return the newest frames, so many that count."""
+
+    async def beyond(self, room: str, count: int) -> int:
+        """Return the number of the newest frame that is not among these, 0 if there is none."""
 
     async def messages(self, room: str, query: Query, limit: int) -> Sequence[StoredFrame]:
         """Return so many of the messages that a query asks for, the newest first or the oldest."""

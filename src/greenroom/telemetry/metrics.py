@@ -82,6 +82,7 @@ class Metrics:
         self._add_connections()
         self._add_review()
         self._add_chat_logs()
+        self._add_history()
         self._add_control()
         self._add_bus()
         self._add_cluster()
@@ -224,6 +225,26 @@ class Metrics:
             "greenroom_chat_log_lag_seconds",
             "Age of the oldest message that may be missing in the journal, on the node of a cluster"
             " that reads its stream, or was the last to do so: at 3600 records are lost.",
+        )
+
+    def _add_history(self) -> None:
+        self.history_bytes = self._read_gauge(
+            "greenroom_history_bytes", "What rooms that keep a history have of it in memory."
+        )
+        self.history_waiting_bytes = self._read_gauge(
+            "greenroom_history_waiting_bytes",
+            "What was shown in such rooms and is not in the store yet, on a node that is alone; in"
+            " a cluster it is as late as chat logs are.",
+        )
+        self.history_dropped = self._read_counter(
+            "greenroom_history_dropped",
+            "Messages and events that are in no history: the store did not take them for too long.",
+        )
+        self.history_recoveries = self._read_counter(
+            "greenroom_history_recoveries",
+            "Connections of who came back, by outcome: recovered got all that was missed,"
+            " not_recovered was told that something may be missing, and given history.",
+            "outcome",
         )
 
     def _add_control(self) -> None:
@@ -375,15 +396,12 @@ class Metrics:
             "greenroom_restricted_addresses",
             "Addresses of which a restriction of a user holds as well, in a room or an account.",
         )
-        self.history_bytes = self._read_gauge(
-            "greenroom_history_bytes", "What rooms that keep a history have of it in memory."
-        )
         self.evictions = self._read_counter(
             "greenroom_evictions",
             "Entries that a full cache gave up, or had no place for: rooms, deleted_rooms that may"
             " have connections yet, message_rates of rooms, account_rates of actions,"
             " request_rates of callers, callers, unknown_keys that were asked for, key_uses that"
-            " wait to be written, and history of rooms.",
+            " wait to be written, history of rooms, and places of users whose connections broke.",
             "cache",
         )
         self.registry.register(Process())

@@ -9,13 +9,22 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from greenroom.bus.base import MOST_KEPT, Before, Deliver, History, Recovered, RoomEnvelope
+from greenroom.bus.base import (
+    MOST_KEPT,
+    Before,
+    Deliver,
+    History,
+    Older,
+    Recovered,
+    RoomEnvelope,
+)
 from greenroom.bus.nats import headers, history, lines, stored, subjects
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.codec import Batch, encode
 from greenroom.bus.nats.connection import Connection, NoAnswer
 from greenroom.bus.nats.history import KEPT_NS, SPANS, earlier
 from greenroom.bus.nats.stored import Message
+from greenroom.model.errors import ServiceUnavailableException
 from scripts.servers.nats_server import NatsServer, nats_server
 from tests.running.buses import buses_at, until
 
@@ -308,6 +317,27 @@ async def test_a_room_whose_last_message_is_too_old(nodes: list[NatsBus], reads:
     del reads[:]
     assert not (await since(second, 1)).complete
     assert reads == []
+
+
+async def test_what_is_kept_for_longer_is_tried_again(nodes: list[NatsBus]) -> None:
+    """While it cannot be read there is what the stream has, and not everybody asks for more."""
+    first, second = nodes
+    said = await say(first, range(5))
+    older = [kept(-2), kept(-1), *said]
+    keeper = AsyncMock(side_effect=ServiceUnavailableException("not now"))
+    second._history.keeper = keeper
+    for _ in range(3):
+        found = await since(second, -1)
+        assert (list(found.envelopes), found.complete, found.is_unread) == (said, False, True)
+    assert (await since(second, 2)).complete
+    assert keeper.call_count == 1
+    ring = second._lines.rings.of(ROOM, 0)
+    ring.tried_at -= history.AGAIN_SECONDS
+    keeper.side_effect, keeper.return_value = None, Older(older)
+    found = await since(second, -1)
+    assert (list(found.envelopes), found.complete, found.is_unread) == (said, True, False)
+    assert list((await since(second, -2)).envelopes) == older[1:]
+    assert keeper.call_count == 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """What rooms on NATS keep: the port `RoomHistory`, out of memory and, where that ends, the stream.
 
-A room is read at most once while it has a line here: what is found fills its ring. Of many rooms
-only so many are read at once, and who asks does not wait for longer than `FILL_SECONDS`.
+A room is read at most once while it has a line here: what is found fills its ring. What cannot be
+read then is tried again, at most every `AGAIN_SECONDS`. Of many rooms only so many are read at
+once, and who asks does not wait for longer than `FILL_SECONDS`.
 """
 
 import asyncio
@@ -21,9 +22,13 @@ from greenroom.bus.nats.stored import Reader, shown
 from greenroom.bus.rings import Ring, Rings
 from greenroom.bus.streams import KEPT_SECONDS
 from greenroom.model.errors import ServiceUnavailableException
+from greenroom.model.kept_frame import MOST_DELETIONS
 
 FILL_SECONDS = 3.0
 """How long somebody waits for what is not in memory."""
+
+AGAIN_SECONDS = 5.0
+"""How long after a room was read in part alone the rest is not tried again, however many ask."""
 
 READ_AT_ONCE = 8
 """Rooms that are read at once."""
@@ -54,6 +59,9 @@ class Rooms(Protocol):
 
     figures: Figures
     rings: Rings
+
+    def now(self) -> float:
+        """Return the time in seconds, on a clock that never steps."""
 
     def position(self, room: str) -> Position:
         """Return how far the room was seen."""
@@ -88,7 +96,7 @@ class StreamHistory:
 
     def recent(self, room: str, count: int) -> Recovered | Awaitable[Recovered]:
         ring = self._rooms.rings.find(room)
-        if ring is not None and (ring.filled or len(ring.kept) >= count):
+        if ring is not None and (ring.filled or ring.counted >= count):
             return ring.recent(count, self._rooms.position(room))
         return self._later(room, lambda ring, position: ring.recent(count, position))
 
@@ -97,7 +105,13 @@ class StreamHistory:
         return None if ring is None else ring.newest()
 
     async def _later(self, room: str, answer: Callable[[Ring, Position], Recovered]) -> Recovered:
-        filling = self._filling.get(room)
+        filling, ring = self._filling.get(room), self._rooms.rings.find(room)
+        if (
+            filling is None
+            and ring is not None
+            and self._rooms.now() < ring.tried_at + AGAIN_SECONDS
+        ):
+            return ring.after_reading(answer(ring, self._rooms.position(room)))
         if filling is None:
             filling = self._filling[room] = self._start(partial(self._fill, room))
             filling.add_done_callback(lambda _: self._filling.pop(room, None))
@@ -127,17 +141,16 @@ class StreamHistory:
         newest_ns = headers.stamp_ns(line.stamp) if line.stamp else 0
         if self._rooms.server_ns(line.stream) - newest_ns < KEPT_NS:
             found = await earlier(self._rooms.reader(line), newest_ns, ring.begin)
-        rings.fill(room, ring, await self._with_kept(room, found))
-
-    async def _with_kept(self, room: str, found: list[RoomEnvelope]) -> Older:
-        """Return what the stream has, or all that is kept, which has that, too."""
-        if self.keeper is None or len(found) >= MOST_KEPT:
-            return Older(found, more=True)
+        # Now, so that it is there if the rest cannot be read, or not in time.
+        is_partial = self.keeper is not None and not _suffices(found)
+        rings.fill(room, ring, Older(found, more=True, is_partial=is_partial))
+        if self.keeper is None or ring.filled:
+            return
+        ring.tried_at = self._rooms.now()
         try:
-            return await self.keeper(room)
+            rings.fill(room, ring, await self.keeper(room))
         except ServiceUnavailableException as error:
             self._rooms.figures.tell("kept history cannot be read now", reason=str(error))
-            return Older(found, more=True)
 
 
 async def earlier(reader: Reader, newest_ns: int, begin: Position) -> list[RoomEnvelope]:
@@ -154,10 +167,16 @@ async def earlier(reader: Reader, newest_ns: int, begin: Position) -> list[RoomE
         span = _Span(reader, begin)
         more = await span.read(newest_ns - seconds * headers.NANOSECONDS)
         found[:0] = span.kept
-        if not more or len(found) >= MOST_KEPT:
+        if not more or _suffices(found):
             break
         begin = span.first
     return found
+
+
+def _suffices(found: Sequence[RoomEnvelope]) -> bool:
+    """Return whether nothing earlier has a place in a ring."""
+    counted = sum(not each.deletes for each in found)
+    return counted >= MOST_KEPT or len(found) - counted >= MOST_DELETIONS
 
 
 class _Span:
@@ -167,7 +186,7 @@ class _Span:
         self._reader = reader
         self._begin = self.first = begin
         self._ended = False
-        self.kept: deque[RoomEnvelope] = deque(maxlen=MOST_KEPT)
+        self.kept: deque[RoomEnvelope] = deque(maxlen=MOST_KEPT + MOST_DELETIONS)
 
     async def read(self, start_ns: int) -> bool:
         """Read it; return whether what was before it may be asked for, too."""

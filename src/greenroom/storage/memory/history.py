@@ -5,6 +5,7 @@ from itertools import islice
 
 import msgspec
 
+from greenroom.model.kept_frame import MOST_DELETIONS
 from greenroom.storage.history import (
     TRIMMED_AT_ONCE,
     Extent,
@@ -75,8 +76,18 @@ class MemoryHistory:
         found = self._find(room)
         if not found.newest:
             return Newest()
-        frames = tuple(islice(reversed(found.frames.values()), count))[::-1]
+        beyond = await self.beyond(room, count)
+        frames = tuple(each for each in found.frames.values() if each.number > beyond)
         return Newest(frames, found.is_ended)
+
+    async def beyond(self, room: str, count: int) -> int:
+        frames = list(self._find(room).frames.values())
+        left = count
+        for index, each in enumerate(reversed(frames)):
+            left -= not each.frame.deletes
+            if left < 0 or index == count + MOST_DELETIONS:
+                return each.number
+        return frames[0].number - 1 if frames else 0
 
     async def messages(self, room: str, query: Query, limit: int) -> Sequence[StoredFrame]:
         frames = self._find(room).frames.values()

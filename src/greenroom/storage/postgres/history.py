@@ -7,6 +7,7 @@ nodes append what a stream brings together with their position in it: see `journ
 from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 
+from greenroom.model.kept_frame import MOST_DELETIONS
 from greenroom.storage.history import (
     TRIMMED_AT_ONCE,
     Extent,
@@ -39,6 +40,9 @@ class PostgresHistory:
 
     async def newest(self, room: str, count: int) -> Newest:
         return await self._database.read(_newest, room, count)
+
+    async def beyond(self, room: str, count: int) -> int:
+        return await self._database.read(_beyond, room, count)
 
     async def messages(self, room: str, query: Query, limit: int) -> Sequence[StoredFrame]:
         return await self._database.read(_messages, room, query, limit)
@@ -164,8 +168,29 @@ async def _newest(connection: Connection, room: str, count: int) -> Newest:
     ended = await connection.fetchval("SELECT ended FROM history_rooms WHERE room = $1", room)
     if ended is None:
         return Newest()
-    rows = await connection.fetch(f"{_FOUND} ORDER BY number DESC LIMIT $2", room, count)
-    return Newest([_stored(*row) for row in reversed(rows)], bool(ended))
+    beyond = await _beyond(connection, room, count)
+    rows = await connection.fetch(f"{_FOUND} AND number > $2 ORDER BY number", room, beyond)
+    return Newest([_stored(*row) for row in rows], bool(ended))
+
+
+async def _beyond(connection: Connection, room: str, count: int) -> int:
+    found = await connection.fetchrow(
+        "SELECT key, newest, (SELECT min(number) FROM history WHERE history.room = key)"
+        " FROM history_rooms WHERE room = $1",
+        room,
+    )
+    if found is None or found[2] is None:
+        return 0
+    key, newest, oldest = map(int, found)
+    if newest - oldest < count:
+        return oldest - 1
+    last = await connection.fetchval(
+        "SELECT number FROM history WHERE room = $1 AND deletes = ''"
+        " ORDER BY number DESC LIMIT 1 OFFSET $2",
+        key,
+        count,
+    )
+    return max(oldest - 1, newest - count - MOST_DELETIONS, int(last or 0))
 
 
 async def _messages(

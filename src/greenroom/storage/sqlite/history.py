@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from sqlite3 import Connection
 
+from greenroom.model.kept_frame import MOST_DELETIONS
 from greenroom.storage.history import (
     TRIMMED_AT_ONCE,
     Extent,
@@ -33,6 +34,9 @@ class SqliteHistory:
 
     async def newest(self, room: str, count: int) -> Newest:
         return await self._worker.read(_newest, room, count)
+
+    async def beyond(self, room: str, count: int) -> int:
+        return await self._worker.read(_beyond, room, count)
 
     async def messages(self, room: str, query: Query, limit: int) -> Sequence[StoredFrame]:
         return await self._worker.read(_messages, room, query, limit)
@@ -112,8 +116,29 @@ def _newest(connection: Connection, room: str, count: int) -> Newest:
     found = connection.execute("SELECT ended FROM history_rooms WHERE room = ?", (room,)).fetchone()
     if found is None:
         return Newest()
-    rows = connection.execute(f"{_FOUND} ORDER BY number DESC LIMIT ?", (room, count)).fetchall()
-    return Newest([_stored(*row) for row in reversed(rows)], bool(found[0]))
+    rows = connection.execute(
+        f"{_FOUND} AND number > ? ORDER BY number", (room, _beyond(connection, room, count))
+    )
+    return Newest([_stored(*row) for row in rows], bool(found[0]))
+
+
+def _beyond(connection: Connection, room: str, count: int) -> int:
+    found = connection.execute(
+        "SELECT key, newest, (SELECT min(number) FROM history WHERE history.room = key)"
+        " FROM history_rooms WHERE room = ?",
+        (room,),
+    ).fetchone()
+    if found is None or found[2] is None:
+        return 0
+    key, newest, oldest = map(int, found)
+    if newest - oldest < count:
+        return oldest - 1
+    last = connection.execute(
+        "SELECT number FROM history WHERE room = ? AND deletes = ''"
+        " ORDER BY number DESC LIMIT 1 OFFSET ?",
+        (key, count),
+    ).fetchone()
+    return max(oldest - 1, newest - count - MOST_DELETIONS, 0 if last is None else int(last[0]))
 
 
 def _messages(connection: Connection, room: str, query: Query, limit: int) -> Sequence[StoredFrame]:
