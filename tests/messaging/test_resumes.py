@@ -9,7 +9,7 @@ from greenroom.messaging.resumes import Place, Resumes
 from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replays import VIEWER, contents, kept, say, told
 from tests.stand_ins.hand_clock import HandClock
-from tests.stand_ins.stage import Stage, Transport, client_frame, frames_of, settle, stage
+from tests.stand_ins.stage import ROOM, Stage, Transport, client_frame, frames_of, settle, stage
 
 
 async def room(made: Stage) -> tuple[Any, Any]:
@@ -145,6 +145,26 @@ def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         places.leave("room", user, Place("here", 60))
     assert [places.take("room", user) for user in ("ann", "bob", "eve")] == ["", "here", "here"]
     assert places.dropped == 1
+
+
+async def test_who_stood_before_everything_on_another_node() -> None:
+    """He is given all there is, if that is all that there ever was."""
+    async with stage() as made:
+        ann = await room(made)
+        made.replays.resumes.learn(str(ROOM), "bob", "-", 60)
+        # Another word for it that this node does not know.
+        made.replays.resumes.learn(str(ROOM), "eve", "-x", 60)
+        await say(ann, "one")
+        assert (await viewer(made))[2] == ["one"]
+        bob, _, _ = await viewer(made)
+        await say(ann, "two")
+        bob.data_received(client_frame(b"-", 0x8A))
+        bob.connection_lost(None)
+        assert (await viewer(made))[2] == ["two"]
+        made.bus.rings.of(str(ROOM), 0).more = True
+        made.replays.resumes.learn(str(ROOM), "bob", "-", 60)
+        _, transport = await connected(made, "bob", "/?events=on", **VIEWER)
+        assert told(took(transport))["Recovered"] == "false"
 
 
 @pytest.mark.parametrize("pong", [b"", b"\xff" * 12, b"elsewhere000", b"-0"])

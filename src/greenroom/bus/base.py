@@ -233,6 +233,13 @@ class InMemory(msgspec.Struct, frozen=True, gc=False):
     origin: str = ""
 
 
+BEGINNING = "-"
+"""How `InMemory.origin` begins, which is known in one process: no id does.
+
+By itself it is like the id of something before all that a room has ever kept, for every process.
+"""
+
+
 class Older(msgspec.Struct, frozen=True, gc=False):
     """What is kept of a room, oldest first, as `InMemory` has it.
 

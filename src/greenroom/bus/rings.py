@@ -15,6 +15,7 @@ from itertools import chain, count
 import msgspec
 
 from greenroom.bus.base import (
+    BEGINNING,
     MOST_KEPT,
     History,
     InMemory,
@@ -56,8 +57,8 @@ class Ring:
         # When it was last tried to fill it, by whoever does.
         self.tried_at = float("-inf")
         self.more = True
-        # Of this ring alone, in this process; no id has its first character.
-        self.origin = f"-{next(_numbers)}"
+        # Of this ring alone, in this process.
+        self.origin = f"{BEGINNING}{next(_numbers)}"
         self.before: Sequence[RoomEnvelope] = ()
         self.bytes = RING_BYTES
         # By their ids, oldest first.

@@ -12,7 +12,7 @@ from itertools import chain
 
 import msgspec
 
-from greenroom.bus.base import MOST_KEPT, Recovered, RoomEnvelope, RoomHistory
+from greenroom.bus.base import BEGINNING, MOST_KEPT, InMemory, Recovered, RoomEnvelope, RoomHistory
 from greenroom.clock import Clock
 from greenroom.model.room_settings import RoomSettings
 from greenroom.protocol.actions import SendMessage
@@ -85,7 +85,7 @@ class History:
             window = self._window(settings)
             missed = _Missed(sees)
             if missed.reach(window.of(here.envelopes), wanted.since) or (
-                wanted.since == here.origin and not missed.is_too_much and not window.is_over
+                _is_before_all(wanted.since, here) and not missed.is_too_much and not window.is_over
             ):
                 behind = missed
                 if not wanted.both or wanted.count <= missed.messages:
@@ -120,6 +120,13 @@ class History:
 
     def _window(self, settings: RoomSettings) -> "_Window":
         return _Window(settings, self._clock.wall_ns())
+
+
+def _is_before_all(since: str, here: InMemory) -> bool:
+    """Return whether all that is in memory is behind a place, and all that was ever behind it."""
+    if since == BEGINNING:
+        return bool(here.origin) and not (here.before or here.more)
+    return since == here.origin
 
 
 class _Window:

@@ -17,6 +17,7 @@ import socket
 from collections.abc import Awaitable, Mapping, Sequence
 from enum import IntEnum
 
+from greenroom.bus.base import BEGINNING
 from greenroom.chat.outcome import Placed
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge_services import EdgeServices
@@ -333,8 +334,12 @@ class Edge(asyncio.Protocol):
 
     def _reached(self, place: bytes) -> None:
         """Take note that all before a ping has arrived."""
-        if self.place is not None and place and place.isascii():
-            self.place.since = place.decode()
+        if self.place is None or not place or not place.isascii():
+            return
+        since, before = place.decode(), self.place.since
+        # Nobody goes back to where there was nothing.
+        if not since.startswith(BEGINNING) or before[:1] in ("", BEGINNING):
+            self.place.since = since
 
     def drop_silent(self) -> None:
         """Let go of a peer that no longer answers."""

@@ -57,6 +57,7 @@ from greenroom.messaging import settings_teller, sweeper, users_teller, viewers_
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.own_actions import OwnServices
+from greenroom.messaging.shared_places import SharedPlaces
 from greenroom.messaging.users_teller import UsersTeller
 from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
@@ -132,6 +133,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     identity.start(tasks)
     await opened.bus.start()
     if presence is not None:
+        SharedPlaces(opened.bus, presence.node, plane.replays.resumes)
         presence.start()
     watch(metrics, hub, services.chat, rooms, control, opened.bus.rings, plane.replays.resumes)
     watch_history(metrics, plane.replays, history)

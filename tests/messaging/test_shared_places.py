@@ -1,0 +1,93 @@
+"""Where users stand whose connections broke is known on every node, and used once."""
+
+import asyncio
+
+import pytest
+
+from greenroom.bus.base import About
+from greenroom.messaging import shared_places
+from greenroom.messaging.resumes import Place, Resumes
+from greenroom.messaging.shared_places import SharedPlaces
+from tests.stand_ins.hand_clock import HandClock
+
+
+class Air:
+    """Carries what nodes announce to all of them, at once."""
+
+    def __init__(self) -> None:
+        self.nodes: list[SharedPlaces] = []
+        self.sent: list[bytes] = []
+
+    def announce(self, payload: bytes, about: About = About.PRESENCE) -> None:
+        assert about is About.PLACES
+        self.sent.append(payload)
+        for each in self.nodes:
+            each.receive(payload)
+
+    def on_announcement(self, receiver: object, about: About = About.PRESENCE) -> None:
+        assert about is About.PLACES
+
+    def node(self, time: HandClock) -> tuple[SharedPlaces, Resumes]:
+        """Return a new node, and the places that it knows."""
+        places = Resumes(time.clock)
+        shared = SharedPlaces(self, f"n{len(self.nodes)}", places)
+        self.nodes.append(shared)
+        return shared, places
+
+
+async def test_a_user_comes_back_to_another_node() -> None:
+    """Once, on whichever, from where he stood; his time runs there, too."""
+    time, air = HandClock(), Air()
+    (_, one), (_, two), (_, three) = (air.node(time) for _ in range(3))
+    one.leave("room", "bob", Place("here", 60))
+    assert two.take("room", "bob") == ""
+    await asyncio.sleep(0)
+    assert two.take("room", "bob") == "here"
+    await asyncio.sleep(0)
+    assert [each.take("room", "bob") for each in (one, two, three)] == [""] * 3
+    one.leave("room", "bob", Place("older", 60))
+    one.leave("room", "bob", Place("newer", 60))
+    await asyncio.sleep(0)
+    assert [three.take("room", "bob") for _ in range(3)] == ["older", "older", ""]
+    await asyncio.sleep(0)
+    assert one.take("room", "bob") == ""
+    one.leave("room", "bob", Place("here", 60))
+    await asyncio.sleep(0)
+    time.advance(61)
+    assert three.take("room", "bob") == ""
+
+
+async def test_who_stood_before_everything() -> None:
+    """He does so on all nodes, though each has its own word for it; nothing else is told."""
+    time, air = HandClock(), Air()
+    (_, one), (_, two) = (air.node(time) for _ in range(2))
+    one.take("room", "eve")
+    await asyncio.sleep(0)
+    assert air.sent == []
+    one.leave("room", "bob", Place("-7", 60))
+    await asyncio.sleep(0)
+    assert (one.take("room", "bob"), two.take("room", "bob")) == ("-7", "-")
+
+
+async def test_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They travel together, so many in each announcement."""
+    monkeypatch.setattr(shared_places, "AT_ONCE", 2)
+    time, air = HandClock(), Air()
+    (_, one), (_, two) = (air.node(time) for _ in range(2))
+    for number in range(5):
+        one.leave("room", f"user{number}", Place("here", 60))
+    await asyncio.sleep(0)
+    assert len(air.sent) == 3
+    assert [two.take("room", f"user{number}") for number in range(5)] == ["here"] * 5
+
+
+def test_what_strangers_say() -> None:
+    """It is passed over: no places come of it."""
+    time, air = HandClock(), Air()
+    shared, places = air.node(time)
+    shared.receive(b"\xff")
+    assert shared.unreadable == 1
+    for seconds in (-1, shared_places.LONGEST + 1):
+        told = shared_places.Told("other", [shared_places.Change("room", "bob", "x", seconds)])
+        shared.receive(shared_places._encode(told))
+    assert places.take("room", "bob") == ""
