@@ -49,6 +49,22 @@ async def test_all_that_was_published_is_there() -> None:
     await nodes.kill(0)
 
 
+async def test_a_stream_that_was_made_anew() -> None:
+    """As behind a restore: what is kept is there, and nothing is recovered over what is gone."""
+    nodes = Nodes()
+    history, room = history_of(nodes), str(nodes.room)
+    nodes.streams.store(nodes.room, said("a"))
+    nodes.start()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert await history.catch_up(room)
+    await nodes.kill(0)
+    nodes.streams.make_anew()
+    assert not await history.catch_up(room)
+    found = await history.older(room)
+    assert (found.envelopes, [each.id for each in found.before]) == ([], ["a"])
+
+
 def test_what_the_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames that are kept; of rooms without history once that they are ended."""
     marks = Marks()

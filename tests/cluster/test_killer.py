@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from greenroom.client import Greenroom
 from tests.cluster.killing import invariants
 from tests.cluster.killing.clients import (
     Clients,
@@ -102,12 +103,13 @@ async def _run(directory: Path, history: History, measured: Measured) -> None:
         invariants.all_serve(history.sends, well, [node.name for node in cluster.nodes])
         _check(history, stored, rooms)
         await _check_logs(cluster, stored)
+        await _check_history(cluster, rooms.plain, stored)
         for node in cluster.nodes:
             assert_no_faults(cluster.service(node))
 
 
 class Rooms(msgspec.Struct, frozen=True):
-    """One with chat logs, one without, one with a low rate, one with moderators."""
+    """One with chat logs, one with history, one with a low rate, one with moderators."""
 
     logged: str
     plain: str
@@ -129,9 +131,14 @@ async def _rooms(cluster: Cluster) -> Rooms:
     ]
     made = [
         await api.create_room(
-            maximum_message_rate_per_second=rate, logging_configuration_identifiers=logs
+            maximum_message_rate_per_second=rate, logging_configuration_identifiers=logs, tags=tags
         )
-        for rate, logs in ((100, configurations), (100, None), (RATE, None), (100, None))
+        for rate, logs, tags in (
+            (100, configurations, None),
+            (100, None, {"greenroom:history-messages": "10000"}),
+            (RATE, None, None),
+            (100, None, None),
+        )
     ]
     return Rooms(*(room.arn for room in made))
 
@@ -220,6 +227,18 @@ async def _check_logs(cluster: Cluster, stored: invariants.Stored) -> None:
         found = read_logs(cluster.chat_logs)
     recorded = {(names[name], room): ids for (name, room), ids in found.items()}
     invariants.logs_are_the_stream(recorded, by_id, sorted(arns))
+
+
+async def _check_history(cluster: Cluster, room: str, stored: invariants.Stored) -> None:
+    """Compare what the room keeps with its stream: each message once, in its order."""
+    node = cluster.nodes[0]
+    key, secret = node.credentials
+    async with Greenroom(
+        endpoint=node.api_url, region="us-east-1", access_key_id=key, secret_access_key=secret
+    ) as own:
+        kept = [each.id async for each in own.messages(room_identifier=room, max_results=100)]
+    shown = [each.id for each in stored[room] if each.envelope.action == "SendMessage"]
+    assert kept[::-1] == shown
 
 
 async def _names(cluster: Cluster, arns: Sequence[str]) -> dict[str, str]:

@@ -119,11 +119,11 @@ async def talk(service: Service, room: str, *contents: str) -> None:
 async def test_a_service_moves_to_a_cluster_and_back(
     tmp_path: Path, database: str, bus_url: str
 ) -> None:
-    """Keys, sessions, rooms, tokens and chat logs go along; each record reaches its log once."""
+    """Keys, sessions, rooms, tokens, chat logs and history go along; each record is logged once."""
     data, back, logs = tmp_path / "data", tmp_path / "back", tmp_path / "chat-logs"
     alone = {"GREENROOM_CHAT_LOG_DIR": str(logs)}
     with running(data, **alone) as service:
-        room = logged_room(service)
+        room, keeping = logged_room(service), keeping_room(service)
         key, session = await asyncio.to_thread(user_of, service)
         used, unused = service.token(room), service.token(room, "other")
         assert await status_of(service, used) == 101
@@ -137,10 +137,11 @@ async def test_a_service_moves_to_a_cluster_and_back(
     cluster = Place(tmp_path, database, bus_url, (data / "secrets.key").read_text().strip())
     with nodes(cluster, 1, chat_log_object_seconds="1") as (node,):
         for credentials in (key, session):
-            assert await asyncio.to_thread(names_seen, node, credentials) == ["kept"]
+            assert await asyncio.to_thread(names_seen, node, credentials) == ["history", "kept"]
         statuses = [await status_of(node, each) for each in (used, unused, unused)]
         assert statuses == [409, 101, 409]
         await talk(node, room, "three")
+        goes_on(node, keeping, "three")
         code, line = refusal("--to", back, "--from", database=database)
         assert (code, "in use by nodes on 127.0.0.1" in line) == (4, True)
         await until(lambda: len(recorded(logs)) == 3)
@@ -149,11 +150,39 @@ async def test_a_service_moves_to_a_cluster_and_back(
     done("--to", back, GREENROOM_SECRETS_KEY=cluster.secrets_key, **variables)
     shutil.copy(data / "secrets.key", back)
     with running(back, GREENROOM_CHAT_LOG_OBJECT_SECONDS="1", **alone) as service:
-        assert await asyncio.to_thread(names_seen, service, session) == ["kept"]
+        assert await asyncio.to_thread(names_seen, service, session) == ["history", "kept"]
         assert await status_of(service, unused) == 409
         await talk(service, room, "four")
+        goes_on(service, keeping, "four")
         await until(lambda: len(recorded(logs)) == 4)
     assert sorted(recorded(logs)) == ["four", "one", "three", "two"]
+
+
+SAID = [("one", "DELETED"), ("two", "SHOWN"), ("three", "SHOWN"), ("four", "SHOWN")]
+"""What is said in a room that keeps it, and what becomes of it."""
+
+
+def keeping_room(service: Service) -> str:
+    """Return the ARN of a new room that keeps its history, of which it has two messages."""
+    tags = {"greenroom:history-messages": "50"}
+    room = str(service.boto3().create_room(name="history", tags=tags)["arn"])
+    send = service.greenroom().send_message
+    first = send(roomIdentifier=room, userId="bob", content="one")["id"]
+    service.boto3().delete_message(roomIdentifier=room, id=first)
+    goes_on(service, room, "two")
+    return room
+
+
+def goes_on(service: Service, room: str, content: str) -> None:
+    """See that a room has all that was said before, say what comes next, and see that, too."""
+    # A node that has just begun to read the streams is behind for a moment.
+    own = service.greenroom(attempts=5)
+    place = [each for each, _ in SAID].index(content)
+    for number in (place, place + 1):
+        found = own.list_messages(roomIdentifier=room, includeDeleted=True)["messages"]
+        assert [(each["content"], each["state"]) for each in reversed(found)] == SAID[:number]
+        if number == place:
+            own.send_message(roomIdentifier=room, userId="bob", content=content)
 
 
 def logged_room(service: Service) -> str:

@@ -85,15 +85,21 @@ def test_a_backup_of_a_running_service_starts_elsewhere(tmp_path: Path) -> None:
     """Rooms, keys and used tokens are those of the moment; the key of the secrets goes along."""
     backup, elsewhere = tmp_path / "backup", tmp_path / "elsewhere"
     with running(tmp_path / "data") as service:
-        room = service.boto3().create_room(name="kept")["arn"]
+        tags = {"greenroom:history-messages": "50"}
+        room = service.boto3().create_room(name="kept", tags=tags)["arn"]
+        said = service.greenroom().send_message
+        kept_id = said(roomIdentifier=room, userId="bob", content="kept")["id"]
+        # A backup has what is in the store: this waits until that is.
+        assert history(service, room) == [kept_id]
         token, unused = service.token(room), service.token(room, "other")
         with WebSocket(service) as socket:
             socket.send(upgrade_bytes(token_line(token)))
             assert socket.read_answer().status == 101
-        said = done("backup", backup, "--data-dir", tmp_path / "data")
+        printed = done("backup", backup, "--data-dir", tmp_path / "data")
         service.boto3().create_room(name="later")
+        said(roomIdentifier=room, userId="bob", content="later")
         key = service.ready["access_key_id"], service.ready["secret_access_key"]
-    assert "rooms: 1" in said
+    assert "rooms: 1" in printed
     assert modes(backup) == {"700 d", "600 f"}
     assert done("restore", backup, "--check").startswith(f"{backup} is whole")
     done("restore", backup, "--data-dir", elsewhere)
@@ -101,8 +107,15 @@ def test_a_backup_of_a_running_service_starts_elsewhere(tmp_path: Path) -> None:
     with running(elsewhere) as service:
         assert (service.ready["access_key_id"], service.ready["secret_access_key"]) == key
         assert [each["name"] for each in service.boto3().list_rooms()["rooms"]] == ["kept"]
+        assert history(service, room) == [kept_id]
         assert is_redeemed(service, token)
         assert not is_redeemed(service, unused)
+
+
+def history(service: Service, room: str) -> list[str]:
+    """Return the Ids of the messages that a room keeps."""
+    found = service.greenroom().list_messages(roomIdentifier=room)["messages"]
+    return [each["id"] for each in found]
 
 
 @contextlib.contextmanager

@@ -468,3 +468,19 @@ def test_a_thousand_idle_connections(tmp_path: Path, measured: Measured) -> None
         assert each < 32 * 1024
         api.call("SendEvent", roomIdentifier=room, eventName="all")
         assert {client.read_json()["EventName"] for client in clients} == {"all"}
+
+
+def test_a_slow_reader_who_comes_back(service: Service, api: Api) -> None:
+    """He is given all that he missed, sixteen times what may wait for him otherwise, and stays."""
+    room = api.room(tags={"greenroom:history-messages": "1000"})
+    first = api.call("SendEvent", roomIdentifier=room, eventName="first")["id"]
+    missed = [f"missed-{number}" for number in range(160)]
+    for name in missed:
+        api.call("SendEvent", roomIdentifier=room, eventName=name, attributes=BIG)
+    token = api.token(room, "slow", attributes={"greenroom:since": first})
+    with WebSocket.connect(service, token, 4096) as slow:
+        live = [f"live-{number}" for number in range(5)]
+        for name in live:
+            api.call("SendEvent", roomIdentifier=room, eventName=name, attributes=BIG)
+        assert not gone(slow)
+        assert names_until(slow, live[-1]) == [*missed, *live]

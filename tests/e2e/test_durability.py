@@ -12,6 +12,7 @@ import itertools
 import os
 import random
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ import msgspec
 import pytest
 
 from tests.conftest import Measured
+from tests.running.said import until
 from tests.running.service import Service, start
 from tests.running.wire import PATIENCE, Answer, Api, Closed, WebSocket, api_of
 
@@ -411,3 +413,32 @@ def test_lost_writes_are_noticed(tmp_path: Path, lose: "Callable[[Path], None]")
         with pytest.raises(RuntimeError, match=r"greenroom\.db (lacks|would lose|is missing)"):
             start(data)
     assert service.log.read_text().count("\n") == 2
+
+
+def test_a_message_whose_answer_was_never_read(tmp_path: Path) -> None:
+    """A kill when it is stored, before anybody was answered: asked for again, it is there once."""
+    data = tmp_path / "data"
+    asked = {"userId": "bob", "content": "once", "requestId": "r1"}
+    service = start(data)
+    room = service.boto3().create_room(tags={"greenroom:history-messages": "9"})["arn"]
+    with sqlite3.connect(f"file:{data}/greenroom.db?mode=ro", uri=True) as seen:
+        stored = "SELECT count(*) FROM history WHERE action = 'SendMessage'"
+        with ThreadPoolExecutor(1) as threads:
+            send = service.greenroom().send_message
+            answer = threads.submit(send, roomIdentifier=room, **asked)
+            until(lambda: seen.execute(stored).fetchone()[0] == 1, "the message is stored")
+            service.kill()
+            first = answer.result()["id"] if answer.exception() is None else ""
+    seen.close()
+    service = start(data)
+    client = service.greenroom()
+    for _ in range(2):
+        try:
+            again = client.send_message(roomIdentifier=room, **asked)["id"]
+        except client.exceptions.ConflictException:
+            # "It is not known whether the message of this requestId was sent".
+            again = ""
+        assert again == first or not first
+        (message,) = client.list_messages(roomIdentifier=room)["messages"]
+        assert again in ("", message["id"])
+    service.kill()

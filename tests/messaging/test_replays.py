@@ -109,6 +109,36 @@ async def test_what_is_not_known_is_not_recovered() -> None:
         assert await came(made, "eve", "/?history=50", **late) == []
 
 
+async def test_a_room_that_keeps_less_than_before() -> None:
+    """What is beyond that is not given any more, though it is in memory yet."""
+    async with stage() as made:
+        ann = await kept(made)
+        (one, *_) = await say(ann, "one", "two", "three")
+        await do(*ann, {"Action": "greenroom:SET", "Settings": {"historyMessages": 3}})
+        # That this was changed is one of them.
+        frames = await came(made, "eve", f"/?since={one}&history=9&events=on")
+        assert contents(frames)[2:] == ["two", "three"]
+        assert told(frames) == {"Count": "2", "More": "false", "Recovered": "false"}
+
+
+async def test_how_long_is_as_long() -> None:
+    """To the very moment: what is as old as is kept is there, and a moment later it is not."""
+    async with stage() as made:
+        ann = await kept(made, historyHours=1)
+        (one,) = await say(ann, "one")
+        late = {"token_expires": 2**43, "session_expires": 2**43}
+        made.time.advance(3600)
+        assert contents(await came(made, "eve", "/?history=9", **late)) == ["one"]
+        since = await came(made, "eve", f"/?since={one}&events=on", **late)
+        assert told(since)["Recovered"] == "true"
+        made.time.advance(0.001)
+        # What was put together is given for some seconds more.
+        made.replays._made.clear()
+        assert await came(made, "eve", "/?history=9", **late) == []
+        since = await came(made, "eve", f"/?since={one}&events=on", **late)
+        assert told(since)["Recovered"] == "false"
+
+
 async def test_deletions_do_not_count() -> None:
     """However much a moderator deletes, what others wrote stays, and is recovered over."""
     async with stage() as made:

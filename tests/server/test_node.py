@@ -240,8 +240,9 @@ async def test_what_a_node_starts_and_watches(
         metrics, plane.replays, all_.history_module.keep_history.return_value
     )
     all_.watch_restrictions.assert_called_once_with(metrics, all_.restrictions)
-    shares = [call(opened.bus, presence and presence.node, plane.replays.resumes)] * present
-    assert all_.SharedPlaces.mock_calls == shares
+    assert all_.SharedPlaces.mock_calls == (
+        [call(opened.bus, presence and presence.node, plane.replays.resumes)] * present
+    )
     all_.watch_process.assert_called_once_with(metrics, plane.memory, plane.descriptors)
     all_.watch_loop.assert_called_once_with(metrics, all_.LoopLag.return_value)
     audit, store = all_.watch_audit.mock_calls, all_.watch_store.mock_calls

@@ -241,7 +241,6 @@ class Stage:
         self.restrictions.when_met(by_address.enforce)
         self.restrictions.when_met(ChangedRoles(self.hub, self.restrictions.roles).enforce)
         self.history = KeptHistory(self.store.history, lambda _: asyncio.sleep(0))
-        kept = KeptMessages(self.store.history, self.history.catch_up, clock)
         originals = Originals(self.bus)
         replies = Replies(self.chat, originals, self.ids)
         self.pins = Pins(self.chat, self.rooms, self.store.rooms, self.bus, originals, clock)
@@ -263,7 +262,12 @@ class Stage:
             may_list=self.users_teller.is_open,
             messages=RoomMessages(self.chat, History(self.bus, clock), self.settings, clock),
             names=RecentNames(self.users, clock, tasks),
-            deletions=Deletions(self.chat, self.bus, kept, clock),
+            deletions=Deletions(
+                self.chat,
+                self.bus,
+                KeptMessages(self.store.history, self.history.catch_up, clock),
+                clock,
+            ),
         )
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()

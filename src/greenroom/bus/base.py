@@ -234,10 +234,7 @@ class InMemory(msgspec.Struct, frozen=True, gc=False):
 
 
 BEGINNING = "-"
-"""How `InMemory.origin` begins, which is known in one process: no id does.
-
-By itself it is like the id of something before all that a room has ever kept, for every process.
-"""
+"""How `InMemory.origin` begins, as no id does; alone it is before all that a room ever kept."""
 
 
 class Older(msgspec.Struct, frozen=True, gc=False):

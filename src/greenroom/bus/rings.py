@@ -181,22 +181,21 @@ class Rings:
         self.bytes = 0
 
     def _append(self, ring: Ring, envelope: RoomEnvelope) -> None:
-        former = ring.kept.pop(envelope.id, None)
+        # For each message: what it weighs is added up here, and weighed once.
+        kept, size = ring.kept, _size(envelope)
+        former = kept.pop(envelope.id, None)
         if former is not None:
-            self._let_go(ring, former)
-        ring.kept[envelope.id] = envelope
-        ring.deletions += bool(envelope.deletes)
-        self._weigh(ring, _size(envelope))
-        while ring.counted > MOST_KEPT or ring.deletions > MOST_DELETIONS:
-            self._let_go(ring, ring.kept.popitem(last=False)[1])
-            ring.filled, ring.more, ring.origin = True, True, ""
-            if ring.before:
-                self._weigh(ring, -sum(map(_size, ring.before)))
-                ring.before = ()
-
-    def _let_go(self, ring: Ring, envelope: RoomEnvelope) -> None:
-        ring.deletions -= bool(envelope.deletes)
-        self._weigh(ring, -_size(envelope))
+            size -= _size(former)
+            ring.deletions -= bool(former.deletes)
+        kept[envelope.id] = envelope
+        if envelope.deletes:
+            ring.deletions += 1
+        while len(kept) - ring.deletions > MOST_KEPT or ring.deletions > MOST_DELETIONS:
+            _, gone = kept.popitem(last=False)
+            size -= _size(gone) + sum(map(_size, ring.before))
+            ring.deletions -= bool(gone.deletes)
+            ring.filled, ring.more, ring.origin, ring.before = True, True, "", ()
+        self._weigh(ring, size)
 
     def _weigh(self, ring: Ring, size: int) -> None:
         ring.bytes += size

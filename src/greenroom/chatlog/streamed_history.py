@@ -40,8 +40,8 @@ class StreamedHistory:
         Raises:
             StorageUnavailable: that takes too long, or nobody can say.
         """
-        await self._reach(room)
-        return not (await self._store.newest(room, 0)).is_ended
+        is_whole = await self._reach(room)
+        return is_whole and not (await self._store.newest(room, 0)).is_ended
 
     async def older(self, room: str) -> Older:
         """Return what is kept of a room, when that is all that was published by now.
@@ -49,11 +49,17 @@ class StreamedHistory:
         Raises:
             StorageUnavailable: it cannot be read now.
         """
-        await self._reach(room)
+        is_whole = await self._reach(room)
         found = await self._store.newest(room, MOST_KEPT)
-        return older_of(found.in_order, found.begin(ended=found.is_ended), more=found.more)
+        begin = found.begin(ended=found.is_ended or not is_whole)
+        return older_of(found.in_order, begin, more=found.more)
 
-    async def _reach(self, room: str) -> None:
+    async def _reach(self, room: str) -> bool:
+        """Wait until a tail has read a room's stream; return whether it has not lost any of it.
+
+        A stream that holds nothing that a tail has not read has nothing to wait for: the next
+        message will say what is missing before it.
+        """
         stream = self._streams.stream_of(room)
         try:
             state = await self._streams.state(stream)
@@ -62,13 +68,15 @@ class StreamedHistory:
         for _ in range(LOOKS):
             position = await self._journal.position(stream)
             if position is None and not state.last:
-                return
+                return True
             if (
                 position is not None
                 and position.created == state.created
                 and position.sequence >= state.last
             ):
-                return
+                return True
+            if state.first > state.last:
+                return False
             await self._sleep(LOOK_SECONDS)
         raise StorageUnavailable("what was shown last is not kept yet")
 

@@ -123,8 +123,9 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
     kept = history_module.kept_messages(opened, history)
     own = own_services.build(opened, services, moderation, users_teller, hub, kept, tasks)
-    below = _below(opened, services, own, users_teller)
-    plane = messaging_plane.build(opened.settings, below, hub, tasks)
+    plane = messaging_plane.build(
+        opened.settings, _below(opened, services, own, users_teller), hub, tasks
+    )
     control = _control_plane(opened, services, keys, own, hub, kept)
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
@@ -132,9 +133,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
-    if presence is not None:
-        SharedPlaces(opened.bus, presence.node, plane.replays.resumes)
-        presence.start()
+    _tell_others(opened, presence, plane)
     watch(metrics, hub, services.chat, rooms, control, opened.bus.rings, plane.replays.resumes)
     watch_history(metrics, plane.replays, history)
     watch_restrictions(metrics, restrictions)
@@ -164,6 +163,15 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         publishing=_publishing(opened, tasks),
         watching=_watching(opened, presence, tasks),
     )
+
+
+def _tell_others(
+    opened: Adapters, presence: Presence | None, plane: messaging_plane.MessagingPlane
+) -> None:
+    """Begin to tell the nodes of a cluster who is here, and where users stand who break off."""
+    if presence is not None:
+        SharedPlaces(opened.bus, presence.node, plane.replays.resumes)
+        presence.start()
 
 
 def application(node: Node, check: StoreCheck) -> asgi.Application:
