@@ -74,25 +74,19 @@ class StoreCheck:
     def __init__(self, write: Callable[[], Awaitable[None]], clock: Clock) -> None:
         self._write = write
         self._clock = clock
-        self._asked = float("-inf")
+        self._asked = 0.0
         self._asking: asyncio.Task[bool] | None = None
-        self._went_well = False
 
     async def fails(self) -> bool:
         """Return whether the store takes no writes; an answer takes `PATIENCE_SECONDS` at most."""
         now = self._clock.monotonic()
-        # An answer that nobody waited for is as old as its question: another one is asked.
-        idle = self._asking is None or self._asking.done()
-        if idle and now >= self._asked + FRESH_SECONDS:
-            self._asked = now
-            self._asking = asyncio.create_task(self._ask())
         asking = self._asking
-        if asking is not None:
-            await asyncio.wait((asking,), timeout=PATIENCE_SECONDS)
-            self._went_well = asking.done() and asking.result()
-            if asking.done() and self._asking is asking:
-                self._asking = None
-        return not self._went_well
+        # An answer that nobody waited for is as old as its question: another one is asked.
+        if asking is None or (asking.done() and now >= self._asked + FRESH_SECONDS):
+            self._asked = now
+            asking = self._asking = asyncio.create_task(self._ask())
+        await asyncio.wait((asking,), timeout=PATIENCE_SECONDS)
+        return not (asking.done() and asking.result())
 
     def close(self) -> None:
         """Ask no more."""

@@ -46,7 +46,7 @@ async def make_all(settings: Settings) -> Said:
         missing = [each for each in plan.steps if ".CREATE." in each.subject]
         for step in missing:
             await _perform(connection, options, step)
-        made += [each.words.replace("make", "made", 1) for each in missing]
+        made += [f"made{each.words.removeprefix('make')}" for each in missing]
         left = await _plan(connection, options)
     return made, [f"not as it must be: {each.words}" for each in left.steps] + list(left.left)
 

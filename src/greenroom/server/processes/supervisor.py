@@ -266,7 +266,7 @@ class Supervisor:
         self.ready = self.ready or ready
         entry.serves_since = self._clock.monotonic()
         self._turn(entry, Phase.SERVING)
-        if self.began and entry.restarts and entry.forked is not None:
+        if entry.restarts and entry.forked is not None:
             log.info("a process serves again", process=entry.number, pid=entry.forked.pid)
         if self.ending:
             # It was told to stop while it began.
