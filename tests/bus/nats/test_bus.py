@@ -4,10 +4,12 @@ from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.bus.base import About, BusRefused
+from greenroom.bus.figures import StreamsFound
 from greenroom.bus.nats import bus as module
-from greenroom.bus.nats import subjects
+from greenroom.bus.nats import provided, subjects
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import Options
 
@@ -63,3 +65,95 @@ async def test_who_is_told_what(connection: Any, monkeypatch: pytest.MonkeyPatch
     for about in About:
         bus._heard(about, b"", b"", b"late")
     assert heard == {about: [about.encode()] for about in About}
+
+
+@pytest.mark.parametrize(
+    ("copies", "servers", "warns"), [(3, 1, True), (2, 1, True), (1, 1, False), (3, 2, False)]
+)
+async def test_one_server_of_a_cluster(
+    connection: Any, copies: int, servers: int, warns: bool
+) -> None:
+    """A node that knows only one of several has none while that one is away: it is told."""
+    connection.copies = copies
+    with capture_logs() as logs:
+        await NatsBus.open(Options(servers=["nats://one", "nats://two"][:servers]))
+    assert [each["copies"] for each in logs] == [copies] * warns
+
+
+async def test_the_end_of_a_bus(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last news go out first; then nobody is told, what waits is failed, and it is closed."""
+    bus = await NatsBus.open(Options(servers=["nats://one"]))
+    await bus.start()
+    done: list[object] = []
+
+    async def flush(seconds: float) -> None:
+        done.append(("flush", seconds, bus._lines._told))
+
+    monkeypatch.setattr(bus._news, "flush", flush)
+    monkeypatch.setattr(bus._lines, "end", lambda: done.append(("end", bus._lines._told)))
+    connection.close.side_effect = lambda: done.append("close")
+    await bus.close()
+    assert done == [("flush", module.LAST_SECONDS, True), ("end", False), "close"]
+    assert not bus._news._told
+
+
+async def test_what_a_new_connection_begins_with(
+    connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leaders and announcements are listened to, the streams looked at, then news; then rooms.
+
+    The first one makes the streams that are missing; a later one knows what the clocks showed.
+    """
+    done: list[object] = []
+    clock = Mock(monotonic=lambda: 7.0, wall_ns=lambda: 1)
+
+    async def listen(subject: str, _listener: object) -> None:
+        done.append(subject)
+
+    async def provide(_connection: object, _options: object, now: Any, *before: object) -> Any:
+        done.append((now(), *before))
+        return [1, 2]
+
+    async def prepare(_connection: object) -> None:
+        done.append("news")
+
+    connection.listen = listen
+    monkeypatch.setattr(provided, "provide", provide)
+    monkeypatch.setattr(provided, "provide_again", provide)
+    bus = NatsBus(Options(servers=["nats://one"]), clock)
+    monkeypatch.setattr(bus._news, "prepare", prepare)
+    monkeypatch.setattr(bus._lines, "up", lambda ahead: done.append(("up", ahead)))
+    listened = [module.LEADERS, *(subjects.ANNOUNCEMENTS + about for about in About)]
+    for known in ((), ([1, 2],)):
+        done.clear()
+        await bus._prepare()
+        bus._up()
+        assert done == [*listened, (7 * 10**9, *known), "news", ("up", [1, 2])]
+
+
+async def test_looking_at_streams(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a connection nobody can, nor where that ended meanwhile."""
+    found = AsyncMock(return_value=[])
+    monkeypatch.setattr(module, "survey", found)
+    bus = NatsBus(Options(servers=["nats://one"]))
+    seen: list[StreamsFound | None] = []
+    for connection.is_up, bus.figures.connected in ((False, False), (True, False), (True, True)):
+        seen.append(await bus.look_at_streams())
+        assert found.called is connection.is_up
+    assert seen == [None, None, StreamsFound()]
+
+
+async def test_what_rooms_keep(connection: Any) -> None:
+    """Who keeps it for longer is asked by the history; what is in memory is that of the rooms."""
+    bus, keeper = NatsBus(Options(servers=["nats://one"])), AsyncMock()
+    bus.keep_with(keeper)
+    assert bus._history.keeper is keeper
+    assert bus.rings is bus._lines.rings
+    rings: Any = Mock()
+    bus._lines.rings = rings
+    assert bus.here("room") is rings.here.return_value
+    rings.here.assert_called_once_with("room")
+    assert bus.streams.stream_of("room") == subjects.stream_of("room")
+    assert bus.streams.count == subjects.STREAMS
+    assert bus.skew_ns == bus._lines.skew_ns
+    await bus._connection.close()

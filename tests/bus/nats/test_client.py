@@ -1,13 +1,17 @@
 """The client whose messages go straight to who listens, and the way around where they cannot."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from greenroom.bus.nats.client import DirectClient, is_direct
+from greenroom.bus.nats import client as module
+from greenroom.bus.nats.client import DirectClient, NotEncrypted, is_direct
 from tests.running.buses import until
 
 HEADERS = {"Nats-Sequence": "5", "Other": "value"}
@@ -43,6 +47,7 @@ async def test_what_a_listener_is_given(client: DirectClient) -> None:
     """The subject, the headers and the data of each message, in order, also of other clients."""
     heard: list[tuple[bytes, bytes, bytes]] = []
     subscribed = await client.listen("a.*", lambda *message: heard.append(message))
+    assert bool(client._listeners) is client._direct
     await client.publish("a.b", b"plain")
     await client.publish("a.c", b"more", headers=HEADERS)
     await client.publish("b.a", b"of nobody")
@@ -53,6 +58,7 @@ async def test_what_a_listener_is_given(client: DirectClient) -> None:
     assert headers.startswith(b"NATS/1.0\r\n")
     assert b"\r\nNats-Sequence: 5\r\nOther: value\r\n" in headers
     await client.unlisten(subscribed)
+    assert client._listeners == {}
     await client.publish("a.d", b"unheard")
     await client.flush()
     assert len(heard) == 2
@@ -78,3 +84,61 @@ async def test_the_rest_is_as_ever(client: DirectClient, bus_url: str) -> None:
     await client.subscribe("b", cb=receive)
     await client.publish("b", b"x")
     assert await heard.get() == b"x"
+
+
+# ------------------------------------------------------------------ step by step, without a server
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+async def test_a_client_that_is_left(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its socket is closed, whatever nats-py does, and nothing is said of what its tasks met."""
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    monkeypatch.setattr(module, "ABANDON_SECONDS", 0.01)
+    left: Any = DirectClient()
+    closed: list[int] = []
+
+    async def close() -> None:
+        closed.append(1)
+        if how == "fails":
+            raise RuntimeError
+        await asyncio.Event().wait()
+
+    async def end() -> None:
+        raise ConnectionResetError
+
+    left.close, left._transport = close, Mock()
+    left._reading_task, left._flusher_task = (asyncio.create_task(end()) for _ in range(2))
+    left._ping_interval_task = asyncio.create_task(asyncio.sleep(60))
+    left._ping_interval_task.cancel()
+    await asyncio.wait([left._reading_task, left._flusher_task, left._ping_interval_task])
+    await left.abandon()
+    left._transport.close.assert_called_once_with()
+    assert closed == [1]
+    del left
+    gc.collect()
+    assert faults == []
+
+
+async def test_a_client_that_never_connected_is_left() -> None:
+    """There is nothing to close."""
+    await DirectClient().abandon()
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "told", "good"),
+    [(True, {}, False), (True, {"tls_required": True}, True), (False, {}, True)],
+)
+def test_who_this_is_is_said_to_who_encrypts(
+    monkeypatch: pytest.MonkeyPatch, encrypted: bool, told: dict[str, object], good: bool
+) -> None:
+    """Where the URL asks for it."""
+    monkeypatch.setattr(Client, "_connect_command", lambda _: b"CONNECT")
+    client = DirectClient(encrypted=encrypted, public_nkey="U")
+    client._server_info = told
+    assert client._public_nkey == "U"
+    if good:
+        assert client._connect_command() == b"CONNECT"
+    else:
+        with pytest.raises(NotEncrypted, match="it does not encrypt"):
+            client._connect_command()

@@ -5,11 +5,13 @@ Covers: greenroom.bus.nats.publication
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.bus.base import Arrival, Before, BusUnavailable, Deliver, Position, RoomEnvelope
 from greenroom.bus.figures import STUCK_SECONDS, Figures, Repair
@@ -94,7 +96,16 @@ class Scene:
 
     def _grant(self, payload: bytes, before: Before) -> RoomEnvelope:
         self.asked.append(before)
+        if payload == b"refused":
+            raise LookupError
         return Deliver(payload, "SendMessage", time_ns=before.time_ns + 1, rate=5)
+
+    def holding(self, *sent: tuple[bytes, float]) -> list["asyncio.Future[Position]"]:
+        """Publish messages, each with its seconds, that go on only when the line does."""
+        self.line.ready = False
+        outcomes = [self.publish(payload, seconds=seconds)[0] for payload, seconds in sent]
+        self.line.ready = True
+        return outcomes
 
     def hear(self, sequence: int, previous: int, data: bytes, stamp_ns: int | None = None) -> None:
         """Have the stream tell of a message."""
@@ -266,7 +277,11 @@ async def test_each_refusal_is_waited_for_longer(
 async def test_a_refusal_that_may_pass(code: int, scene: Scene) -> None:
     """Another's attempt is in process, or nothing can be stored: it is made again in a moment."""
     scene.publish(b"1")
-    scene.refuse(code)
+    with capture_logs() as logs:
+        scene.refuse(code)
+    stream = f"ROOMS_{scene.line.stream:02}"
+    told = [] if code == 10164 else [("the stream of a room does not store", stream)]
+    assert [(each["event"], each["stream"]) for each in logs] == told
     await turn()
     assert scene.attempts == [[b"1"], [b"1"]]
     assert scene.around.repaired == 0
@@ -520,3 +535,176 @@ async def test_a_batch_is_bounded_by_its_bytes() -> None:
         scene.line.waiting.append(Publication(grant, future, scene.around.seconds + 10))
     granted, envelopes = scene.line._granted()
     assert (len(granted), len(envelopes), len(scene.line.waiting)) == (2, 2, 2)
+
+
+@pytest.fixture
+def kept(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, list[bytes]]]:
+    """Give what is kept in memory: of which room, up to where."""
+    found: list[tuple[str, int, list[bytes]]] = []
+
+    def take(room: str, sequence: int, envelopes: Sequence[RoomEnvelope]) -> None:
+        found.append((room, sequence, [each.payload for each in envelopes]))
+
+    monkeypatch.setattr(scene.around.rings, "take", take)
+    return found
+
+
+async def test_a_room_that_nobody_follows(
+    scene: Scene, kept: list[tuple[str, int, list[bytes]]]
+) -> None:
+    """Nobody is shown what arrives; it counts, and is kept for whoever comes, all the same."""
+    scene.line.followed = False
+    scene.hear(1, 0, scene.other(b"1", b"2"))
+    assert (scene.around.shown, scene.around.debited) == ([], [0.0, 0.0])
+    assert (kept, scene.around.figures.received) == ([("room", 1, [b"1", b"2"])], 1)
+
+
+async def test_what_is_only_known(scene: Scene, kept: list[tuple[str, int, list[bytes]]]) -> None:
+    """It is not shown; it is kept, counts for the rate from when it was, and others come behind."""
+    stamp = headers.written(scene.time_ns).encode()
+    envelopes = (
+        Deliver(b"1", "SendMessage", time_ns=70, rate=5),
+        Deliver(b"2", "SendMessage", time_ns=80, rate=0),
+    )
+    scene.line.note(4, stamp, encode(Batch("there", 1, ALWAYS, envelopes)), 0.5)
+    assert (scene.around.shown, scene.around.debited) == ([], [0.5])
+    assert (kept, scene.line.time_ns) == ([("room", 4, [b"1", b"2"])], 80)
+    for sequence, data in ((5, b"\xff not ours"), (6, encode(Batch("there", 2, ALWAYS, ())))):
+        scene.line.note(sequence, stamp, data, 0.5)
+        assert (scene.line.last, scene.line.time_ns) == (sequence, 80)
+    scene.publish(b"3")
+    assert (scene.around.sent[0].predecessor, scene.asked) == (6, [Before(80, 0)])
+
+
+async def test_what_cannot_be_granted_holds_up_nothing(scene: Scene) -> None:
+    """Nor does what has no time left: each is told, and what waits behind it goes with the rest."""
+    scene.around.seconds = 0.0
+    least = line.LEAST_SECONDS
+    late, refused, *good = scene.holding(
+        (b"late", least - 0.001), (b"refused", 9), (b"1", least), (b"2", 9)
+    )
+    scene.line.flush()
+    assert scene.attempts == [[b"1", b"2"]]
+    with pytest.raises(BusUnavailable):
+        await late
+    with pytest.raises(LookupError):
+        await refused
+    assert not any(each.done() for each in good)
+
+
+async def test_the_last_moment_is_one(scene: Scene) -> None:
+    """An attempt, and what waits behind it, are given up when the time is over, not before."""
+    sent, waiting = *scene.publish(b"1", seconds=2), *scene.publish(b"2", seconds=2)
+    for seconds, given_up in ((102.125, False), (102.25, True)):
+        scene.line.look_after(seconds, 100, 0.25)
+        assert (sent.done(), waiting.done()) == (given_up, given_up)
+    assert scene.around.figures.unavailable == 2
+    assert not scene.line.is_busy
+    with pytest.raises(BusUnavailable, match="It is not known whether this is published"):
+        await sent
+    with pytest.raises(BusUnavailable, match="This is not published"):
+        await waiting
+
+
+async def test_an_answer_that_comes_at_the_last_moment(scene: Scene) -> None:
+    """Until the time for it is over the room is not read."""
+    scene.publish(b"1")
+    for seconds, repaired in ((101.0, 0), (101.125, 1)):
+        scene.line.look_after(seconds, 1.0, 0.25)
+        assert scene.around.repaired == repaired
+
+
+async def test_who_left_takes_no_place(scene: Scene) -> None:
+    """What was cancelled is gone from what waits, though an attempt is under way."""
+    scene.publish(b"1")
+    left, stays = scene.publish(b"2", b"3")
+    left.cancel()
+    scene.line.look_after(scene.around.seconds, 100, 0.25)
+    assert [each.future for each in scene.line.waiting] == [stays]
+    assert scene.around.figures.unavailable == 0
+
+
+async def test_no_stream_is_blamed_without_a_connection(scene: Scene) -> None:
+    """That there is none is told by itself."""
+    scene.around.is_up = False
+    scene.publish(b"1", seconds=0.01)
+    assert (scene.around.figures.unavailable, scene.around.figures.stuck) == (1, [])
+
+
+async def test_what_was_read_meanwhile_is_held_back_for_nothing(scene: Scene) -> None:
+    """It is shown once; where more came than was held, the rest is read for all that."""
+    scene.hear(1, 0, scene.other(b"1"))
+    scene.hear(3, 2, scene.other(b"3"))
+    stamp = headers.written(scene.time_ns).encode()
+    scene.line.take(2, stamp, scene.other(b"2"))
+    scene.line.take(3, stamp, scene.other(b"3"))
+    assert scene.line.release()
+    assert scene.around.shown == [b"1", b"2", b"3"]
+
+
+async def test_what_was_not_held_is_missing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where all that was held has been read meanwhile."""
+    monkeypatch.setattr(line, "MOST_HELD", 1)
+    scene.hear(1, 0, scene.other(b"1"))
+    scene.hear(3, 2, scene.other(b"3"))
+    scene.line.take(3, headers.written(scene.time_ns).encode(), scene.other(b"3"))
+    assert not scene.line.release()
+
+
+async def test_what_a_repair_finds_out_about_an_attempt(scene: Scene) -> None:
+    """Nothing may be stored behind another predecessor: it is decided again."""
+    (outcome,) = scene.publish(b"1")
+    scene.line.repair(Repair.UNANSWERED)
+    scene.line.note(5, headers.written(scene.time_ns).encode(), scene.other(b"x"), 3.0)
+    scene.line.resume()
+    assert [each.predecessor for each in scene.around.sent] == [0, 5]
+    scene.hear(6, 5, scene.around.sent[-1].body)
+    assert await outcome == 6
+
+
+async def test_an_end_of_the_connection_forgets_what_was_held(scene: Scene) -> None:
+    """It is read again over the next one; and it is listened to anew."""
+    scene.line.repair(Repair.GAP)
+    scene.hear(5, 3, scene.other(b"4"))
+    subscribed: Any = "something"
+    scene.line.subscribed = subscribed
+    scene.line.lose()
+    left: Any = scene.line.subscribed
+    assert (left, scene.line.ready, scene.line.repairing) == (None, False, False)
+    assert scene.line.release()
+    assert scene.around.shown == []
+
+
+@pytest.mark.parametrize("code", [10071, 10164])
+async def test_a_refusal_that_is_over_when_its_time_comes(code: int, scene: Scene) -> None:
+    """What was faster has arrived meanwhile: nothing is read, and nothing is attempted again."""
+    scene.publish(b"1")
+    scene.refuse(code)
+    scene.hear(1, 0, scene.other(b"x"))
+    await turn()
+    assert (len(scene.around.sent), scene.around.repaired, scene.line.ready) == (2, 0, True)
+    assert not scene.around.sent[0].refused
+
+
+async def test_what_is_stored_too_late_is_no_conflict(scene: Scene) -> None:
+    """It shows nothing, and who still has time is decided again."""
+    (outcome,) = scene.publish(b"1", seconds=2)
+    until_ns = decode_batch(scene.around.sent[0].body).until_ns
+    scene.hear(1, 0, scene.around.sent[0].body, until_ns + 1)
+    assert (scene.around.shown, outcome.done()) == ([], False)
+    assert (scene.around.figures.void, scene.around.figures.conflicts) == (1, 0)
+    assert [each.predecessor for each in scene.around.sent] == [0, 1]
+
+
+async def test_a_conflict_counts_once(scene: Scene) -> None:
+    """An attempt that was refused, as another one was in process, has counted already."""
+    scene.publish(b"1")
+    scene.refuse(10164)
+    scene.around.sent[0].refused = True
+    scene.hear(1, 0, scene.other(b"x"))
+    assert scene.around.figures.conflicts == 1
+    scene.hear(2, 1, scene.around.sent[-1].body)
+    scene.publish(b"2")
+    scene.hear(3, 2, scene.other(b"y"))
+    assert scene.around.figures.conflicts == 2
+    assert scene.around.figures.published == 1

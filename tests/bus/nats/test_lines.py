@@ -85,6 +85,8 @@ class Node:
         self.lines.on_arrival(self.shown.append)
         self.lines.tell(told=True)
         monkeypatch.setattr(lines, "catch_up", self._catch_up)
+        self._sweep, self._swept = self.lines._sweep, asyncio.Event()
+        monkeypatch.setattr(self.lines, "_sweep", self._note_sweep)
         self.up()
 
     def up(self) -> None:
@@ -116,10 +118,16 @@ class Node:
     async def looked_after(self, seconds: float) -> None:
         """Let so much time pass at once, and be looked after."""
         self.time.advance(seconds)
+        self._swept.clear()
         task = asyncio.create_task(self.lines.look_after())
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            await self._swept.wait()
         task.cancel()
         await asyncio.wait([task])
+
+    async def _note_sweep(self, now: float) -> None:
+        await self._sweep(now)
+        self._swept.set()
 
 
 @pytest.fixture
@@ -145,6 +153,7 @@ async def test_a_room_is_followed_when_it_was_read(node: Node) -> None:
     assert node.wire.listened == [subjects.delivered(subjects.published(ROOM))]
     assert (node.figures.rooms, node.figures.repairs) == (1, {"opened": 1})
     assert node.lines._lines[ROOM].since_ns is None
+    assert node.lines._lines[ROOM].waiters == []
 
 
 async def test_nobody_waits_for_long_for_a_room(
@@ -207,9 +216,11 @@ async def test_publications_are_bounded(node: Node, monkeypatch: pytest.MonkeyPa
 async def test_the_end_fails_what_waits(node: Node) -> None:
     """And what comes afterwards; nobody is followed any more."""
     line = await node.followed()
+    node.lines.rings.of(ROOM, 1)
     sent, waiting = node.publish(), node.publish()
     assert line.attempt is not None
     node.lines.end()
+    assert ROOM not in node.lines.rings
     with pytest.raises(BusUnavailable, match=r"It is not known .*: the bus is closed"):
         await sent
     with pytest.raises(BusUnavailable, match="This is not published: the bus is closed"):
@@ -515,3 +526,118 @@ async def test_without_a_connection_there_is_nothing_to_end(node: Node) -> None:
     await node.looked_after(lines.LINGER_SECONDS + 1)
     assert not node.lines._lines
     assert not node.wire.unlistened
+
+
+@pytest.mark.parametrize("how", ["followed", "published", "read", "used"])
+async def test_whatever_a_room_is_needed_for_meanwhile(node: Node, how: str) -> None:
+    """It stays; the others that nobody needs are closed all the same."""
+    for room in ("first", "second", "third"):
+        await node.followed(room)
+        node.lines.unfollow(room)
+    line, begun = node.lines._lines["second"], node.time.clock.monotonic()
+    published: list[asyncio.Future[Position]] = []
+
+    def come_back() -> None:
+        if how == "followed":
+            node.lines.follow("second")
+        elif how == "published":
+            published.append(node.publish("second"))
+        elif how == "read":
+            node.gate.clear()
+            node.lines.seen_elsewhere("second", 7)
+        else:
+            line.used = begun + lines.LINGER_SECONDS + 2
+
+    node.wire.on_unlisten = come_back
+    await node.looked_after(lines.LINGER_SECONDS + 1)
+    assert set(node.lines._lines) == {"second"}
+    assert node.wire.unlistened == [
+        subjects.delivered(subjects.published(each)) for each in ("first", "third")
+    ]
+    node.gate.set()
+    node.lines.end()
+
+
+async def test_a_room_lingers_from_its_last_outcome(node: Node) -> None:
+    """Not from when it was published."""
+    await node.followed()
+    node.lines.unfollow(ROOM)
+    outcome = node.publish()
+    await node.looked_after(9)
+    outcome.cancel()
+    node.lines._lines[ROOM].attempt = None
+    await node.looked_after(0)
+    await node.looked_after(lines.LINGER_SECONDS - 1)
+    assert set(node.lines._lines) == {ROOM}
+    await node.looked_after(2)
+    assert not node.lines._lines
+
+
+async def test_a_room_that_was_never_listened_to_is_closed(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to end."""
+    monkeypatch.setattr(lines, "PAUSE", 60)
+    node.lines.follow(ROOM)
+    await until(lambda: node.lines._lines[ROOM].ready)
+    node.lines.unfollow(ROOM)
+    node.lines._lines[ROOM].subscribed = None
+    await node.looked_after(lines.LINGER_SECONDS + 1)
+    assert (node.lines._lines, node.wire.unlistened) == ({}, [])
+
+
+async def test_nothing_is_read_twice_over_a_new_connection(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited to be read over the old one waits no more."""
+    monkeypatch.setattr(lines, "READERS", 1)
+    rooms = [f"room-{number}" for number in range(300)]
+    of_one = [each for each in rooms if subjects.stream_of(each) == 3][:2]
+    node.gate.clear()
+    for room in of_one:
+        node.lines.follow(room)
+    await until(lambda: node.reads)
+    node.lines.down()
+    node.up()
+    node.gate.set()
+    await until(lambda: not node.wire.tasks)
+    assert [each.room for each in node.reads] == [of_one[0], *of_one]
+
+
+async def test_the_clocks_of_a_new_connection(node: Node) -> None:
+    """They are those that were looked at when it was made."""
+    node.lines.up([number * 10**9 for number in range(subjects.STREAMS)])
+    now = int(node.time.clock.monotonic() * 1e9)
+    assert [node.lines.server_ns(each) - now for each in (0, 3)] == [0, 3 * 10**9]
+
+
+async def test_the_line_of_who_reads_what_is_kept(node: Node) -> None:
+    """It has seen all there is; without a connection, or when it takes too long, there is none."""
+    assert node.lines.position(ROOM) == 0
+    line = await node.lines.ready(ROOM)
+    assert line is node.lines._lines[ROOM]
+    line.last = 7
+    assert (await node.lines.ready(ROOM), node.lines.position(ROOM)) == (line, 7)
+    assert len(node.reads) == 1
+    current = node.lines.reader(line)
+    current._check()
+    node.lines.down()
+    with pytest.raises(NoAnswer):
+        current._check()
+    assert await node.lines.ready("other") is None
+    assert "other" not in node.lines._lines
+    node.up()
+    with pytest.raises(NoAnswer):
+        current._check()
+    node.lines.end()
+    assert await node.lines.ready(ROOM) is None
+
+
+async def test_a_line_that_is_not_ready_in_time(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked goes on without it."""
+    monkeypatch.setattr(lines, "FOLLOW_SECONDS", 0.01)
+    node.gate.clear()
+    assert await node.lines.ready(ROOM) is None
+    node.gate.set()

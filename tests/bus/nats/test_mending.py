@@ -7,13 +7,14 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import nats
 import pytest
 from nats.aio.client import Client
 
 from greenroom.bus.figures import Figures
-from greenroom.bus.nats.connection import Connection, Options
+from greenroom.bus.nats.connection import Connection, NoAnswer, Options
 from greenroom.bus.nats.mending import MendingFailed, Plan, Step, perform, plan
 from greenroom.bus.nats.provided import streams
 from greenroom.bus.nats.survey import StreamFound, summary, survey
@@ -146,6 +147,14 @@ async def test_a_step_that_is_refused(connection: Connection, bus_url: str) -> N
     refused = Step("change the stream X: y", "STREAM.UPDATE.ROOMS_03", {"name": "ROOMS_03"})
     with pytest.raises(MendingFailed, match="change the stream X: y: stream not found"):
         await perform(connection, refused)
+
+
+async def test_a_step_without_an_answer() -> None:
+    """It says which, and why there is none."""
+    silent: Any = Mock(request=AsyncMock(side_effect=NoAnswer("no answer in 1 s")))
+    step = Step("make the stream X, copies: 1", "STREAM.CREATE.X", {})
+    with pytest.raises(MendingFailed, match="make the stream X, copies: 1: no answer in 1 s"):
+        await perform(silent, step)
 
 
 def test_a_stream_that_cannot_be_looked_at_is_left() -> None:

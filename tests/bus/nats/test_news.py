@@ -237,6 +237,16 @@ async def test_a_new_connection(node: Node, newest: int | None, next_one: tuple[
     assert (node.told, node.resets) == ([ONE], 1)
 
 
+@pytest.mark.parametrize(("newest", "resets"), [(7, 2), (None, 1)])
+async def test_a_gap_behind_a_new_connection(node: Node, newest: int | None, resets: int) -> None:
+    """It is one where the stream said what its last message was; else nobody knows."""
+    node.wire.newest = newest
+    wire: Any = node.wire
+    await node.news.prepare(wire)
+    node.hear(9, 8, ONE)
+    assert (node.told, node.resets) == ([ONE], resets)
+
+
 async def test_what_is_told_while_a_connection_begins(node: Node) -> None:
     """It may be newer than what the stream said was its last message."""
     node.wire.newest = 7

@@ -1,7 +1,8 @@
 """The streams: made once, looked at by every node, and told by name where they are others."""
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import nats
@@ -9,10 +10,11 @@ import pytest
 from nats.aio.client import Client
 
 from greenroom.bus.base import BusRefused
-from greenroom.bus.nats import headers
+from greenroom.bus.nats import headers, provided
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import Connection, NoAnswer, Options
 from greenroom.bus.nats.provided import differences, provide, provide_again, streams
+from greenroom.bus.nats.stored import NO_STREAM
 from scripts.servers.nats_server import NatsServer
 from tests.running.buses import SMALL, buses_at, until
 from tests.running.servers import fresh_account
@@ -161,3 +163,112 @@ async def test_a_later_connection_that_is_of_no_use() -> None:
     refused = BusRefused("made otherwise")
     with pytest.raises(BusRefused, match="otherwise"):
         await provide_again(Deaf(["ROOMS_00"], refused), OPTIONS, lambda: 0, [0] * 17)
+
+
+class Api(Connection):
+    """JetStream's API, which answers of each stream in turn what the test says, then that it is."""
+
+    def __init__(self, servers: int = 1, **answers: Sequence[Mapping[str, object]]) -> None:
+        self.servers, self.copies = servers, 0
+        self.answers = {name: list(given) for name, given in answers.items()}
+        self.asked: list[str] = []
+
+    async def request(self, subject: str, data: bytes, seconds: float) -> tuple[bytes, bytes]:
+        name = subject.rpartition(".")[2]
+        if self.answers.get(name):
+            self.asked.append(subject.removeprefix("$JS.API."))
+            return b"", msgspec.json.encode(self.answers[name].pop(0))
+        config = next(each for each in streams(OPTIONS, self.servers) if each["name"] == name)
+        return b"", msgspec.json.encode({"config": config, "ts": headers.written(5 * 10**9)})
+
+
+def failing(code: int, said: str = "said") -> dict[str, object]:
+    """Return an answer that is an error."""
+    return {"error": {"err_code": code, "description": said}}
+
+
+def steady(*times: int) -> Callable[[], int]:
+    """Return a clock that shows these times in turns."""
+    turns = itertools.cycle(times)
+    return lambda: next(turns)
+
+
+async def test_how_far_clocks_are_ahead() -> None:
+    """What a leader's showed was at some time while it was asked: the middle of that is taken."""
+    api = Api(ROOMS_01=[{"config": streams(OPTIONS, 1)[1]}])
+    found = await provide(api, OPTIONS, lambda: 10**9)
+    assert found == [4 * 10**9, -(10**9), *[4 * 10**9] * 15]
+    (want,) = (each for each in streams(OPTIONS, 1) if each["name"] == "ROOMS_02")
+    answer, ahead = await provided._info(Api(), str(want["name"]), steady(1 * 10**9, 4 * 10**9))
+    assert (answer.config, ahead) == (want, 25 * 10**8)
+
+
+@pytest.mark.parametrize("faster", [False, True])
+async def test_a_stream_that_is_missing_is_made(faster: bool) -> None:
+    """Or another node was faster; then it is looked at again."""
+    none, made = failing(NO_STREAM), failing(provided.NAME_TAKEN) if faster else {}
+    api = Api(ROOMS_05=[none, made])
+    assert len(await provide(api, OPTIONS, lambda: 0)) == 17
+    assert api.asked == ["STREAM.INFO.ROOMS_05", "STREAM.CREATE.ROOMS_05"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([failing(NO_STREAM), failing(1, "no room")], "ROOMS_05 is not made: no room"),
+        ([failing(NO_STREAM), {}, failing(1, "no leader")], "ROOMS_05 is not ready: no leader"),
+        ([failing(1, "no leader")], "ROOMS_05 is not ready: no leader"),
+    ],
+)
+async def test_a_stream_that_is_not_there_yet(
+    answers: Sequence[Mapping[str, object]], said: str
+) -> None:
+    """It is told which, and why: the start waits for it."""
+    with pytest.raises(NoAnswer, match=said):
+        await provide(Api(ROOMS_05=answers), OPTIONS, lambda: 0)
+
+
+@pytest.mark.parametrize("code", provided.FINAL)
+async def test_what_no_waiting_heals(code: int) -> None:
+    """It is refused at once, in our words."""
+    with pytest.raises(BusRefused) as refused:
+        await provide(Api(ROOMS_05=[failing(code)]), OPTIONS, lambda: 0)
+    assert str(refused.value) == provided.FINAL[code]
+
+
+async def test_looking_makes_nothing() -> None:
+    """Those that are missing are named; one that is otherwise is refused."""
+    api = Api(ROOMS_02=[failing(NO_STREAM)], CONTROL=[failing(NO_STREAM)])
+    assert await provided.look(api, OPTIONS) == ["ROOMS_02", "CONTROL"]
+    assert api.asked == ["STREAM.INFO.ROOMS_02", "STREAM.INFO.CONTROL"]
+    other = {"config": {**streams(OPTIONS, 1)[4], "storage": "memory"}}
+    with pytest.raises(BusRefused, match="ROOMS_04 was made otherwise: storage is"):
+        await provided.look(Api(ROOMS_04=[other]), OPTIONS)
+
+
+@pytest.mark.parametrize(("servers", "copies"), [(1, 1), (2, 1), (3, 3), (5, 3)])
+async def test_how_many_copies(servers: int, copies: int) -> None:
+    """As many as there are servers for, unless that is told; the most of any stream is known."""
+    assert {each["num_replicas"] for each in streams(OPTIONS, servers)} == {copies}
+    assert {each["num_replicas"] for each in streams(Options(servers=[], replicas=2), 5)} == {2}
+    api = Api(servers)
+    await provide(api, OPTIONS, lambda: 0)
+    assert api.copies == copies
+
+
+def test_what_must_be_as_it_is() -> None:
+    """A bound that is not named is none; what a server adds to a part is no difference."""
+    (want, *_) = streams(OPTIONS, 1)
+    without = {name: value for name, value in want.items() if name not in ("max_msgs", "name")}
+    assert differences(want, without, replicas=False) == []
+    republish = {"src": "gr.00.*", "dest": "gd.00.{{wildcard(1)}}", "headers_only": False}
+    assert differences(want, {**want, "republish": republish}, replicas=False) == []
+    told = differences(
+        want, {**want, "republish": {**republish, "headers_only": True}}, replicas=False
+    )
+    assert told[0].startswith("republish is ")
+    assert differences(want, {**want, "num_replicas": "x"}, replicas=True) == [
+        'num_replicas is "x", not 1'
+    ]
+    less = {name: value for name, value in want.items() if name != "max_age"}
+    assert differences(want, less, replicas=False) == ["max_age is missing, not 3600000000000"]

@@ -20,6 +20,9 @@ from greenroom.bus.nats.client import Listener, NotEncrypted
 from greenroom.bus.nats.connection import Connection, NoAnswer, NoJetStream, Options
 from tests.running.buses import until
 
+HANGS = object()
+"""In place of a failure: no answer at all."""
+
 
 class Client:
     """In place of nats-py's: connects, or fails as the test says."""
@@ -44,6 +47,8 @@ class Client:
         self.net.tried.append(servers[0])
         await asyncio.sleep(0)
         failure = self.net.failures.pop(0) if self.net.failures else None
+        if failure is HANGS:
+            await asyncio.Event().wait()
         if isinstance(failure, tuple):
             await options["error_cb"](failure[0])
             raise failure[1]
@@ -244,6 +249,133 @@ async def test_what_may_pass_is_waited_for(
         await node.connection.open(0.05)
     assert isinstance(refused.value, error)
     assert isinstance(refused.value, BusUnreachable) is (error is BusUnreachable)
+    await node.connection.close()
+
+
+async def test_a_start_that_waits_says_so(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What for, and without credentials; when it has begun nothing is said any more."""
+    loop = asyncio.get_running_loop()
+    later, telling = loop.call_later, list[tuple[asyncio.TimerHandle, Any, Any]]()
+
+    def noting(seconds: float, callback: Any, *arguments: Any) -> asyncio.TimerHandle:
+        handle = later(seconds, callback, *arguments)
+        if seconds == 3600:
+            telling.append((handle, callback, arguments))
+        return handle
+
+    async def prepare() -> None:
+        ((_, callback, arguments),) = telling
+        callback(*arguments)
+
+    monkeypatch.setattr(loop, "call_later", noting)
+    monkeypatch.setattr(connection, "TOLD_AFTER_SECONDS", 3600)
+    net.failures = [OSError("away")]
+    node = Node(net, "nats://name:secret@one", "nats://two")
+    node.connection._prepare = prepare
+    with capture_logs() as lines:
+        await node.connection.open(5)
+    assert lines == [
+        {
+            "event": "waiting for NATS",
+            "servers": "nats://one, nats://two",
+            "seconds": 5,
+            "reason": "nats://one: away",
+            "log_level": "warning",
+        }
+    ]
+    ((handle, _, _),) = telling
+    assert handle.cancelled()
+    await node.connection.close()
+
+
+async def test_a_start_tries_at_the_same_pace(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is bounded as a whole."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    node = Node(net)
+    net.failures = [OSError()] * 3
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    await node.connection.open(5)
+    assert [each for each in pauses if each] == [0.2, 0.2, 0.2]
+    await node.connection.close()
+
+
+async def test_how_a_server_is_met(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-py connects once, and watches; all else is decided here, where the time is bounded."""
+    bounds: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def bounded(seconds: float | None) -> asyncio.Timeout:
+        is_first = seconds == 5 and 5 not in bounds
+        bounds.append(seconds)
+        return timeout(0.01 if is_first else seconds)
+
+    monkeypatch.setattr(asyncio, "timeout", bounded)
+    net.failures = [HANGS]
+    node = Node(net)
+    await node.connection.open(60)
+    assert bounds[:3] == [60, 5, 5]
+    (hanging, client) = net.clients
+    assert hanging.abandoned
+    options = {name: value for name, value in client.options.items() if not callable(value)}
+    assert options == {
+        "name": "greenroom",
+        "allow_reconnect": False,
+        "max_reconnect_attempts": 1,
+        "reconnect_time_wait": 0,
+        "connect_timeout": 2,
+        "ping_interval": 1,
+        "max_outstanding_pings": 2,
+        "pending_size": connection.OUTGOING_BYTES,
+        "skip_subject_validation": True,
+        **dict.fromkeys(("tls", "user", "password", "token", "signature_cb", "user_jwt_cb")),
+    }
+    assert node.connection.version == "2.11.3"
+    await node.connection.close()
+
+
+async def test_what_a_server_refuses(net: Net) -> None:
+    """It is told, to the log and to whoever looks at rights; another fault is not."""
+    node = Node(net)
+    await node.connection.open(5)
+    failed = net.clients[0].options["error_cb"]
+    with capture_logs() as lines:
+        await failed(Exception('Permissions Violation for Publish to "a"'))
+        refused: list[str] = []
+        node.connection.on_refusal(refused.append)
+        await failed(Exception("slow consumer"))
+        await failed(Exception("nats: permissions violation"))
+    assert refused == ["nats: permissions violation"]
+    assert [line["event"] for line in lines] == ["NATS refuses a part of what is asked"]
+    await node.connection.close()
+    await failed(Exception("nats: permissions violation"))
+    assert len(refused) == 1
+
+
+async def test_the_end_of_an_old_connection_is_none_of_the_new_one(net: Net) -> None:
+    """nats-py may say so late."""
+    node = Node(net)
+    await node.connection.open(5)
+    await node.connection.end()
+    await until(lambda: node.connection.is_up and len(net.clients) == 2)
+    await net.clients[0].options["closed_cb"]()
+    assert node.connection.is_up
+    await node.connection.close()
+
+
+async def test_an_end_is_heard_at_once(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for the next look at the connection."""
+    monkeypatch.setattr(connection, "WATCH_SECONDS", 60)
+    node = Node(net)
+    await node.connection.open(5)
+    await node.connection.end()
+    await until(lambda: node.figures.reconnects == 1)
     await node.connection.close()
 
 
