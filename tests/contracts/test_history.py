@@ -251,6 +251,14 @@ async def test_what_is_removed(store: Store) -> None:
     assert room not in {each.room for each in await store.history.extents("", 10_000)}
 
 
+async def test_what_is_removed_is_the_beginning(store: Store) -> None:
+    """Where a clock went back, what is old behind something that stays, stays as well."""
+    room = room_of()
+    await said(store, room, frame("m1", 10), frame("m2", 90), frame("m3", 20))
+    assert await store.history.trim(room, 0, 50) == 1
+    assert ids((await store.history.newest(room, 9)).frames) == ["m2", "m3"]
+
+
 async def test_closed(store: Store) -> None:
     """A store that was closed says so, whatever is asked for."""
     await store.close()

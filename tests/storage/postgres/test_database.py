@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import Mock, call
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -306,12 +307,20 @@ class Lending:
 
     def __init__(self) -> None:
         self.waits: list[float] = []
+        self.executed: list[tuple[object, ...]] = []
 
     @asynccontextmanager
     async def connection(self, seconds: float) -> AsyncIterator[object]:
         """Lend it at once."""
         self.waits.append(seconds)
-        yield object()
+        yield self
+
+    async def execute(self, *statement: object) -> None:
+        """Note what is executed."""
+        self.executed.append(statement)
+
+    async def close(self) -> None:
+        """Do nothing: there is none."""
 
 
 class Conflicting:
@@ -357,7 +366,7 @@ async def test_each_pause_is_twice_as_long(pauses: list[tuple[float, float]]) ->
     assert await shared.begin("lane", call.attempt) == 7
     longest = [0.02, 0.04, 0.08, 0.16, 0.25, 0.25]
     assert pauses == [(each / 2, each) for each in longest]
-    assert all(59 < each <= 60 for each in pool.waits)
+    assert all(40 < each <= 60 for each in pool.waits)
     found = shared.statistics
     assert (found.calls, found.commits, found.failed_commits, found.repeated) == (1, 1, 0, 6)
 
@@ -387,3 +396,80 @@ async def test_numbers_of_commits_are_swept_now_and_then(monkeypatch: pytest.Mon
     for _ in range(7):
         await shared.begin("lane", Conflicting(0, LookupError()).attempt)
     assert swept == [(3, commit.SWEEP), (6, commit.SWEEP)]
+
+
+async def test_what_nobody_waits_for() -> None:
+    """It is done beside all else, or left where that is not possible, and nobody hears of it."""
+    shared, pool = lending()
+    shared.aside("DELETE", 1, 2)
+    assert shared.statistics.waiting == 1
+    await shared.close()
+    assert pool.executed == [("DELETE", 1, 2)]
+    with pytest.raises(StorageUnavailable):
+        shared.check_open()
+    shared.aside("DELETE", 3)
+    assert (len(pool.executed), shared.statistics.commits) == (1, 0)
+
+
+async def test_who_left_leaves_no_error_behind() -> None:
+    """What the call came to is no fault of anybody: the outage has said it."""
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    shared, _ = lending()
+    task = shared.begin("lane", Conflicting(1, asyncpg.UndefinedTableError("")).attempt)
+    cancelled = shared.begin("lane", Conflicting(0, LookupError()).attempt)
+    cancelled.cancel()
+    await asyncio.wait([task, cancelled])
+    del task, cancelled
+    gc.collect()
+    assert faults == []
+    await shared.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (None, ["answered"]),
+        (LookupError(), ["answered"]),
+        (asyncpg.SerializationError(""), ["reached"]),
+        (asyncpg.UndefinedTableError(""), ["reached"]),
+        (ConnectionResetError(), ["lost"]),
+        (TimeoutError(), ["lost"]),
+    ],
+)
+async def test_what_a_call_says_of_the_database(error: Exception | None, told: list[str]) -> None:
+    """That it is away, that it is there, or that it does what it is asked."""
+    shared, pool = lending()
+    outage: Any = Mock()
+
+    async def attempt(_connection: Connection) -> int:
+        if error is not None:
+            raise error
+        return 7
+
+    if error is None:
+        assert await shared._run(attempt, outage, 5) == 7
+    else:
+        with pytest.raises(type(error)):
+            await shared._run(attempt, outage, 5)
+    assert [name for name, *_ in outage.mock_calls] == told
+    assert told != ["lost"] or outage.lost.mock_calls == [call(error)]
+    assert pool.waits == [5]
+
+
+async def test_who_waits_too_long_for_its_turn() -> None:
+    """It is told so, and is never run; the one before it goes on."""
+    shared, _ = lending(seconds=0.02)
+    going_on = asyncio.Event()
+
+    async def slow(_connection: Connection) -> int:
+        await going_on.wait()
+        return 1
+
+    first, second = shared.begin("lane", slow), Conflicting(0, LookupError())
+    with pytest.raises(StorageUnavailable):
+        await shared.begin("lane", second.attempt)
+    assert (second.runs, first.done()) == (0, False)
+    going_on.set()
+    assert await first == 1
+    assert (shared.statistics.commits, shared.statistics.failed_commits) == (1, 1)

@@ -1,10 +1,12 @@
 """Leases of several nodes on one PostgreSQL: who is stopped, cut off, cancelled."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from unittest.mock import Mock
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -169,6 +171,8 @@ async def test_the_way_to_it_breaks_while_asking(nodes: list[PostgresLeases]) ->
 async def test_nobody_waits_for_an_attempt_that_fails(nodes: list[PostgresLeases]) -> None:
     """Its error is nobody's then, and the node can be closed meanwhile."""
     going_on = asyncio.Event()
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
 
     async def refuse() -> Connection:
         await going_on.wait()
@@ -189,6 +193,9 @@ async def test_nobody_waits_for_an_attempt_that_fails(nodes: list[PostgresLeases
     assert not closing.done()
     going_on.set()
     await closing
+    del asking, closing
+    gc.collect()
+    assert faults == []
 
 
 async def test_a_lease_ends_here_before_it_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +207,157 @@ async def test_a_lease_ends_here_before_it_ends_there(monkeypatch: pytest.Monkey
     for passed, alive in ((0.0, True), (here - 0.1, True), (here + 0.1, False), (10.0, False)):
         now = 100.0 + passed
         assert session._is_alive() is alive
+
+
+# ------------------------------------------------------------------ step by step, without a server
+
+
+class Wire:
+    """In place of a connection: notes what is asked, and answers what the test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.answers: dict[str, Any] = {"SELECT pg_try_advisory_lock($1)": True}
+        self.terminated = 0
+        self.closed: list[float] = []
+        self.on_end: Any = None
+
+    def add_termination_listener(self, listener: Any) -> None:
+        self.on_end = listener
+
+    async def fetchval(self, statement: str, *arguments: object) -> object:
+        self.asked.append((statement.partition("(")[0].removeprefix("SELECT "), *arguments))
+        await asyncio.sleep(0)
+        answer = self.answers.get(statement)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self, timeout: float) -> None:  # noqa: ASYNC109 - asyncpg calls it so
+        self.closed.append(timeout)
+
+    def terminate(self) -> None:
+        self.terminated += 1
+
+
+async def session_over(wire: Wire, seconds: float = 60.0) -> leases._Session:
+    """Return a session over such a connection."""
+    connection: Any = wire
+    return await leases._Session.begin(connection, seconds)
+
+
+async def test_a_session_that_cannot_begin_is_ended() -> None:
+    """The server would keep it for nobody."""
+    wire = Wire()
+    wire.answers["SELECT set_config('idle_session_timeout', $1, false)"] = TimeoutError()
+    with pytest.raises(TimeoutError):
+        await session_over(wire)
+    assert wire.terminated == 1
+
+
+async def test_what_a_session_asks() -> None:
+    """How long it may be silent; then for locks, and its own it asks for once."""
+    wire = Wire()
+    session = await session_over(wire, 10.0)
+    lease = await session.take(7)
+    again = await session.take(7)
+    assert (lease.held, again.held) == (True, False)
+    session.give_back(7, again)
+    assert session._held == {7: lease}
+    wire.answers["SELECT pg_try_advisory_lock($1)"] = False
+    assert not (await session.take(8)).held
+    session.give_back(7, lease)
+    while len(wire.asked) < 5:  # noqa: ASYNC110 - each turn of the loop counts
+        await asyncio.sleep(0)
+    assert wire.asked == [
+        ("set_config", "10000ms"),
+        ("pg_try_advisory_lock", 7),
+        ("pg_try_advisory_lock", 8),
+        ("pg_advisory_unlock", 7),
+        ("1",),
+    ]
+    await session.close()
+    assert (wire.closed, wire.terminated, session._given_back) == ([1], 1, set())
+
+
+async def test_an_answer_that_is_lost_is_given_back() -> None:
+    """The lock may be held there: it is given back before the next one is asked for."""
+    wire = Wire()
+    session = await session_over(wire)
+    wire.answers["SELECT pg_try_advisory_lock($1)"] = asyncio.CancelledError()
+    cancelled: Any = wire
+    cancelled.fetchval = AsyncMock(side_effect=asyncio.CancelledError)
+    with pytest.raises(asyncio.CancelledError):
+        await session.take(7)
+    assert session._given_back == {7}
+    del cancelled.fetchval
+    wire.answers["SELECT pg_try_advisory_lock($1)"] = True
+    assert (await session.take(8)).held
+    assert wire.asked[-2:] == [("pg_advisory_unlock", 7), ("pg_try_advisory_lock", 8)]
+    await session.close()
+
+
+async def test_a_session_that_ends_while_it_is_asked_holds_nothing() -> None:
+    """Nor is what it held before; that is told once."""
+    wire = Wire()
+    session = await session_over(wire)
+    before = await session.take(7)
+    taking = asyncio.create_task(session.take(8))
+    await asyncio.sleep(0)
+    wire.on_end(wire)
+    wire.on_end(wire)
+    assert not (await taking).held
+    assert before.lost.is_set()
+    assert (session._held, wire.terminated) == ({}, 1)
+    await session.close()
+
+
+async def test_a_sign_of_life_is_given_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So often that the server never waits for one; without an answer all leases are over."""
+    waits: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def hasty(seconds: float | None) -> asyncio.Timeout:
+        waits.append(seconds)
+        return timeout(0 if seconds == 5.0 else seconds)
+
+    monkeypatch.setattr(asyncio, "timeout", hasty)
+    wire = Wire()
+    session = await session_over(wire, 20.0)
+    lease = await session.take(7)
+    while ("1",) not in wire.asked:  # noqa: ASYNC110 - each turn of the loop counts
+        await asyncio.sleep(0)
+    assert set(waits) == {20.0 / leases.SIGNS}
+    assert lease.held
+    wire.answers["SELECT 1"] = ConnectionResetError()
+    async with timeout(20):
+        await lease.lost.wait()
+    assert session.ended
+    await session.close()
+
+
+def test_what_was_heard_counts_from_when_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server counts from later."""
+    now = 100.0
+    monkeypatch.setattr(leases, "time", Mock(monotonic=lambda: now))
+    connection: Any = Mock()
+
+    async def ask() -> leases._Session:
+        nonlocal now
+        session = leases._Session(connection, 10.0)
+
+        async def answered(*_: object) -> int:
+            nonlocal now
+            now += 9.0
+            return 1
+
+        connection.fetchval = answered
+        now = 200.0
+        await session._ask("SELECT 1")
+        return session
+
+    session = asyncio.run(ask())
+    assert session._heard == 200.0
+    assert session._is_alive()
+    now += 0.5
+    assert not session._is_alive()

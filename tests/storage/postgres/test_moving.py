@@ -6,6 +6,7 @@ import pytest
 
 from greenroom.storage.base import StoreInUse
 from greenroom.storage.postgres import moving
+from greenroom.storage.tables import COUNT_ADDED
 
 
 class Database:
@@ -41,3 +42,37 @@ async def test_nodes_that_stay_are_told() -> None:
     with pytest.raises(StoreInUse, match=told):
         await moving._without_nodes(database, "postgresql://db/r")
     assert database.looks == [[]]
+
+
+class Sequences:
+    """In place of a connection: the newest numbers that tables have, and what is set behind them.
+
+    A table without rows has none.
+    """
+
+    def __init__(self, **newest: int | None) -> None:
+        self.newest = newest
+        self.executed: list[tuple[object, ...]] = []
+
+    async def fetch(self, _statement: str, schema: str) -> list[tuple[str, str, str]]:
+        return [(table, "number", f"{schema}.{table}_seq") for table in self.newest]
+
+    async def fetchval(self, statement: str) -> int | None:
+        return self.newest[statement.rpartition(" ")[2]]
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        self.executed.append((statement, *arguments))
+
+
+@pytest.mark.parametrize(("numbers", "journal"), [(0, 9), (9, 9), (12, 12)])
+async def test_numbers_go_on_behind_those_that_were_used(numbers: int, journal: int) -> None:
+    """Also behind those of records that are gone; a table without rows begins with 1."""
+    database: Any = Sequences(journal=9, rooms=4, tokens=None)
+    await moving.PostgresSide(database, "here").finish(numbers)
+    counted, *settings = database.executed
+    assert counted == (COUNT_ADDED,)
+    assert [arguments for _, *arguments in settings] == [
+        ["greenroom.journal_seq", journal, True],
+        ["greenroom.rooms_seq", 4, True],
+        ["greenroom.tokens_seq", 1, False],
+    ]

@@ -4,6 +4,7 @@ Covers: greenroom.storage.postgres.upgrading
 """
 
 import asyncio
+import errno
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from greenroom.storage.base import (
 )
 from greenroom.storage.postgres import opening
 from greenroom.storage.postgres.outage import LOOK_SECONDS
+from greenroom.storage.postgres.session import ReadOnlyServer
 from greenroom.storage.postgres.store import PostgresStore
 from greenroom.storage.postgres.upgrading import LOCK
 from greenroom.storage.schema import POSTGRES, Step, steps
@@ -83,6 +85,48 @@ async def test_tables_of_others_are_left_alone(database: str) -> None:
     connection = await asyncpg.connect(database)
     assert await connection.fetchval("SELECT count(*) FROM public.rooms") == 0
     await connection.close()
+
+
+async def test_a_node_that_finds_all_steps_done_waits_for_nobody(
+    database: str, a_node: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the lock."""
+    await a_node()
+    holder = await asyncpg.connect(database)
+    await holder.execute("SELECT pg_advisory_lock($1)", LOCK)
+    with monkeypatch.context() as patched:
+        patched.setattr("greenroom.storage.postgres.upgrading.LOCK_SECONDS", 0.2)
+        await a_node()
+    await holder.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (asyncpg.ReadOnlySQLTransactionError("x"), StoreUnwritable, "here takes no writes: it is"),
+        (ReadOnlyServer(), StoreUnwritable, "here takes no writes: it is a read-only replica"),
+        (asyncpg.TargetServerAttributeNotMatched("x"), StoreUnwritable, "is the primary"),
+        (asyncpg.DiskFullError("no space"), StoreUnwritable, "here: no space"),
+        (asyncpg.InsufficientPrivilegeError("may not"), StoreUnwritable, "here: may not"),
+        (asyncpg.DuplicatePreparedStatementError("x"), StoreForeign, "set pool_mode to session"),
+        (asyncpg.InvalidSQLStatementNameError("x"), StoreForeign, "set pool_mode to session"),
+        (TimeoutError(), StoreUnreachable, "here does not answer"),
+        (asyncio.CancelledError(), StoreUnreachable, "here does not answer"),
+        (
+            ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)"),
+            *(StoreUnreachable, "here cannot be used: Connection refused"),
+        ),
+        (asyncpg.DataError("a secret"), StoreUnreachable, "here cannot be used: DataError"),
+    ],
+)
+def test_what_a_start_is_refused_with(
+    error: BaseException, kind: type[StoreRefused], said: str
+) -> None:
+    """A line that says what is wrong, in words, and nothing that was given."""
+    refused = opening.refused(error, "here")
+    assert type(refused) is kind
+    assert said in str(refused)
+    assert "a secret" not in str(refused)
 
 
 async def test_a_lock_that_is_held_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

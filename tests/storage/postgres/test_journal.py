@@ -1,0 +1,75 @@
+"""Queues of configurations that are gone: they go, too, when nothing is in them any more.
+
+Covers: greenroom.storage.postgres.journal
+"""
+
+import asyncpg
+import pytest
+
+from greenroom.model.logging_configuration import LoggingConfigurationState as State
+from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.journal import Backlog
+from tests.stand_ins.queues import PLENTY, START, Queues
+from tests.stand_ins.values import a_configuration, configuration_arn
+from tests.storage.postgres.conftest import Open
+
+
+async def queues_in(database: str) -> tuple[int, int]:
+    """Return how many queues there are, and how many counts of what was added to them."""
+    connection = await asyncpg.connect(database)
+    found = await connection.fetchrow(
+        "SELECT (SELECT count(*) FROM greenroom.journal_queues),"
+        " (SELECT count(*) FROM greenroom.journal_added)"
+    )
+    await connection.close()
+    assert found is not None
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "stays"), [(None, False), (State.DELETING, False), (State.ACTIVE, True)]
+)
+async def test_a_queue_that_is_empty(
+    database: str, a_node: Open, state: State | None, stays: bool
+) -> None:
+    """It goes where its configuration is gone or going, when its last record goes, not before."""
+    store = await a_node()
+    queues = Queues(store)
+    (arn,) = queues.arns
+    if state is not None:
+        await store.logging_configurations.create(a_configuration(state, arn=arn), PLENTY)
+    await queues.append(2)
+    assert await store.journal.backlog(arn) == Backlog(2, 8, START + 1)
+    assert await store.journal.backlog(configuration_arn()) == Backlog()
+    (first,) = await store.journal.batch(arn, 4)
+    await store.journal.delivered(arn, first.sequence)
+    assert await queues_in(database) == (1, 1)
+    removed = await store.journal.drop(arn, 0)
+    assert (removed.records, removed.size, removed.oldest_ns) == (1, 4, 0)
+    assert await queues_in(database) == (int(stays), int(stays))
+
+
+async def test_a_queue_that_cannot_be_removed_now(
+    database: str, a_node: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was delivered is delivered all the same: it is removed another time."""
+    store = await a_node()
+    queues = Queues(store)
+    (arn,) = queues.arns
+    await queues.append(1)
+    (first,) = await queues.batch()
+    write = store._database.write
+
+    async def failing(lane: str, function: object, *arguments: object) -> object:
+        if getattr(function, "__name__", "") == "_tidy":
+            raise StorageUnavailable("away")
+        return await write(lane, function, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._database, "write", failing)
+        assert (await store.journal.delivered(arn, first.sequence)).records == 1
+    assert await queues_in(database) == (1, 1)
+    await queues.append(1)
+    (second,) = await queues.batch()
+    assert (await store.journal.delivered(arn, second.sequence)).records == 1
+    assert await queues_in(database) == (0, 0)
