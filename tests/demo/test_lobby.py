@@ -22,7 +22,9 @@ class Api:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         operation = scope["raw_path"].decode()[1:]
-        parameters = json.loads((await receive())["body"])
+        whole = await receive()
+        parameters = json.loads(whole["body"])
+        assert (whole["type"], whole["more_body"]) == ("http.request", False)
         self.scopes.append(scope)
         self.calls.append((operation, parameters))
         await asyncio.sleep(0)
@@ -97,7 +99,12 @@ async def test_refusals_are_told() -> None:
     """What the API refuses is answered as it says it; another try may succeed."""
     api = Api("first")
     lobby = Lobby(api, Clock())
-    for refusal in ((400, "userId is too long"), (404, "gone"), (429, "too many")):
+    for refusal in (
+        (300, "elsewhere"),
+        (400, "userId is too long"),
+        (404, "gone"),
+        (429, "too many"),
+    ):
         api.refusal = refusal
         assert await token(lobby) == (refusal[0], {"message": refusal[1]})
     api.refusal = None

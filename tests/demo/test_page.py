@@ -113,7 +113,8 @@ async def test_the_demo_of_a_service() -> None:
 
 async def test_where_it_is() -> None:
     """Without the last slash the browser is sent on; below a base path it is, too."""
-    assert (await Browser().ask("/demo"))[:2][1]["location"] == "demo/"
+    status, headers, _ = await Browser().ask("/demo")
+    assert (status, headers["location"]) == (308, "demo/")
     browser = Browser("/chat")
     for path in ("/chat/demo/", "/demo/", "//demo/"):
         assert (await browser.ask(path))[0] == 200

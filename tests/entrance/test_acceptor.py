@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import msgspec
@@ -27,6 +28,7 @@ from greenroom.messaging.turns import Turns
 from greenroom.network.addresses import Networks, packed
 from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visit, VisitorLimits, Visitors
+from greenroom.process import steps
 from greenroom.protocol.errors import TLS_ONLY
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tls.keys import Times, TlsKeys
@@ -404,3 +406,30 @@ async def test_a_flood_waits_for_its_turn(
             acceptor.stop()
             for client in clients:
                 client.close()
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "behind", "in_a_task"),
+    [(False, False, True), (False, True, True), (True, False, False), (True, True, True)],
+)
+async def test_who_comes_in_without_a_task(
+    monkeypatch: pytest.MonkeyPatch, encrypted: bool, behind: bool, in_a_task: bool
+) -> None:
+    """Whoever is encrypted from the first byte on: nothing is waited for that has a limit."""
+    begun, tasks = mock.Mock(), mock.Mock()
+    keys: Any = mock.Mock() if encrypted else None
+    entrance = Entrance(keys=keys, proxy_protocol=behind, handshake_seconds=60)
+    async with stage() as made:
+        opened = Port(made, entrance)
+        opened.listening.close()
+        made.visitors.proxies = TrustedProxies(Networks(["127.0.0.1"]), proto=False)
+        opened.acceptor._visitors = made.visitors
+        monkeypatch.setattr(opened.acceptor, "_enter", mock.Mock(return_value="entering"))
+        monkeypatch.setattr(steps, "begin", begun)
+        monkeypatch.setattr(opened.acceptor, "_tasks", tasks)
+        visit = made.visitors.enter(HERE, 0)
+        opened.acceptor._begin(mock.Mock(), visit)
+        made.visitors.leave(visit)
+    expected = [mock.call("entering")]
+    assert begun.mock_calls == ([] if in_a_task else expected)
+    assert tasks.create_task.mock_calls[:1] == (expected if in_a_task else [])

@@ -38,9 +38,11 @@ def application_of(base_path: str = "") -> tuple[Application, dict[str, Part]]:
     return application, parts
 
 
-async def reached(application: Application, parts: dict[str, Part], path: bytes) -> set[str]:
+async def reached(
+    application: Application, parts: dict[str, Part], path: bytes, method: str = "GET"
+) -> set[str]:
     """Return which parts a request reaches."""
-    scope = {"raw_path": path, "method": "GET", "query_string": b"", "headers": []}
+    scope = {"raw_path": path, "method": method, "query_string": b"", "headers": []}
     await application(scope, None, None)  # type: ignore[arg-type]
     return {name for name, part in parts.items() if part.reached}
 
@@ -77,3 +79,22 @@ async def test_what_was_signed() -> None:
     await reached(application, parts, b"/chat/CreateRoom")
     scope = parts["control"].scope
     assert (scope["raw_path"], scope["signed_paths"]) == (b"/CreateRoom", (b"/chat/CreateRoom",))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+@pytest.mark.parametrize("path", [b"/health", b"/metrics", b"/front"])
+async def test_what_is_read(path: bytes, method: str) -> None:
+    """Health, figures and the page at the front are; all else is the control plane's."""
+    application, parts = application_of()
+    front: Any = Part(b"/front")
+    parts["front"] = application._front_page = front
+    place = {b"/health": "health", b"/metrics": "monitoring", b"/front": "front"}[path]
+    expected = place if method in ("GET", "HEAD") else "control"
+    assert await reached(application, parts, path, method) == {expected}
+
+
+async def test_figures_that_are_off() -> None:
+    """Their path is no other one than any."""
+    application, parts = application_of()
+    application._monitoring = None
+    assert await reached(application, parts, b"/metrics") == {"control"}

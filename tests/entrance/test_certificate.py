@@ -3,6 +3,7 @@
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -104,6 +105,20 @@ def test_one_that_has_expired(tmp_path: Path) -> None:
     ended = (NOW - timedelta(days=1)).isoformat()
     assert (line["event"], line["ended"]) == ("the certificate has expired", ended)
     assert not certificate.is_valid(NOW.timestamp())
+
+
+@pytest.mark.parametrize(("left", "told"), [(1.0, 0), (0.0, 1)])
+def test_the_moment_at_which_one_expires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float, told: int
+) -> None:
+    """From then on it has expired."""
+    certificate = Certificate(*written(tmp_path))
+    assert certificate._valid is not None
+    now = certificate._valid[1] - left
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now))
+    with capture_logs() as logs:
+        certificate._load()
+    assert len(logs) == told
 
 
 def test_a_certificate_whose_time_cannot_be_read(tmp_path: Path) -> None:

@@ -673,6 +673,18 @@ async def test_an_end_stops_every_timer() -> None:
         assert all(each is not None and each.cancelled() for each in timers)
 
 
+async def test_a_request_that_begins_ends_the_rest() -> None:
+    """However slowly it comes, the connection is not closed as one that nobody uses."""
+    async with port() as opened:
+        connection, _ = await begun(opened, REQUEST)
+        resting = connection.timeout_keep_alive_task
+        assert resting is not None
+        connection.data_received(b"GET / HTTP/1.1\r\n")
+        assert resting.cancelled()
+        assert connection.timeout_keep_alive_task is None
+        connection.connection_lost(None)
+
+
 async def test_an_end_with_requests_that_wait() -> None:
     """They are forgotten, and the answer to the one before them is told to nobody."""
     async with port() as opened:
@@ -748,7 +760,7 @@ async def test_as_much_as_may_wait(more: int) -> None:
             opened.hold.set()
             await settle()
             assert [each[:12] for each in transport.written] == [b"HTTP/1.1 200", b"HTTP/1.1 400"]
-            assert transport.ended
+            assert (transport.ended, transport.reading) == (True, True)
         connection.connection_lost(None)
 
 
@@ -760,6 +772,7 @@ async def test_the_largest_head_of_all(size: int, status: bytes) -> None:
         head = start + b"x" * (size - len(start) - 4) + b"\r\n\r\n"
         connection, transport = await begun(opened, head)
         assert transport.written[0].startswith(b"HTTP/1.1 " + status)
+        assert len(opened.seen) == (status == b"200")
         connection.connection_lost(None)
 
 
@@ -837,6 +850,21 @@ async def test_what_has_a_deadline() -> None:
         opened.hold.set()
         await settle()
         assert [path for _, path, _ in opened.seen] == [b"/", b"/path"]
+        connection.connection_lost(None)
+
+
+async def test_a_head_whose_rest_is_held() -> None:
+    """It is not late as long as its turn has not come; then it has its time once more."""
+    async with port() as opened:
+        opened.hold.clear()
+        connection, _ = await begun(opened, CHUNKED + b"0\r\n\r\nGET / HTTP/1.1\r\nhost")
+        before = connection._deadline
+        connection.data_received(b": h\r\n\r\n")
+        assert (connection._timed, connection._held) == ("headers", b": h\r\n\r\n")
+        connection.too_slow("headers")
+        assert not connection._refused
+        assert connection._deadline is not None
+        assert connection._deadline is not before
         connection.connection_lost(None)
 
 

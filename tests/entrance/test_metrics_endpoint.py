@@ -17,6 +17,7 @@ from greenroom.entrance.metrics_endpoint import (
     watch_bus,
     watch_history,
     watch_loop,
+    watch_nodes,
     watch_process,
     watch_restrictions,
     watch_store,
@@ -237,6 +238,7 @@ def test_each_number_of_a_bus_is_read() -> None:
     figures = mock.Mock()
     owners = {
         "connected": "connected",
+        "storing": "storing",
         "reconnects": "reconnects",
         "published": "published",
         "received": "received",
@@ -251,3 +253,12 @@ def test_each_number_of_a_bus_is_read() -> None:
     watch_bus(metrics, figures)
     read = {name: getattr(metrics, f"bus_{name}").read() for name in owners}
     assert read == {name: getattr(figures, kept) for name, kept in owners.items()}
+
+
+def test_each_number_of_the_nodes_is_read() -> None:
+    """Each is of who knows the others."""
+    metrics, presence, states = Metrics(), mock.Mock(), mock.Mock()
+    watch_nodes(metrics, presence, states)
+    read = [getattr(metrics, each).read() for each in ("node_versions", "nodes")]
+    assert read == [states.versions, presence.nodes]
+    assert metrics.clock_skew_seconds.read() is presence.skew_seconds

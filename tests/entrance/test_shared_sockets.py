@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from greenroom.entrance import shared_sockets
 from greenroom.entrance.shared_sockets import bound_for, enough, shares
 from greenroom.entrance.sockets import AddressRefused, Listening, bound
 
@@ -60,6 +61,24 @@ def test_a_port_that_is_taken(closing: ExitStack, processes: int) -> None:
         taken = [closing.enter_context(each) for each in bound_for("127.0.0.1", 0, number)]
         with pytest.raises(AddressRefused, match="cannot listen on"):
             bound_for("127.0.0.1", taken[0].getsockname()[1], processes)
+
+
+def test_what_was_bound_is_let_go(closing: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the next one is refused; those that were there before are not touched."""
+    made: list[socket.socket] = []
+
+    def refused_at_last(host: str, port: int, *, shared: bool) -> socket.socket:
+        if len(made) == 2:
+            raise AddressRefused("no more")
+        made.append(closing.enter_context(bound(host, port, shared=shared)))
+        return made[-1]
+
+    (first,) = bound_for("127.0.0.1", 0, 1)
+    closing.enter_context(first)
+    monkeypatch.setattr(shared_sockets, "bound", refused_at_last)
+    with pytest.raises(AddressRefused, match="no more"):
+        shared_sockets._more([first], "127.0.0.1", 0, 4)
+    assert [each.fileno() >= 0 for each in (first, *made)] == [True, False, False]
 
 
 @pytest.mark.parametrize(

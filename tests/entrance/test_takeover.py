@@ -4,6 +4,7 @@ Covers: greenroom.entrance.takeover_offer
 """
 
 import asyncio
+import errno
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -20,6 +22,9 @@ from greenroom.entrance.sockets import Listening
 from greenroom.entrance.takeover import Predecessor, TakeoverRefused
 from greenroom.entrance.takeover_channel import NAME, Channel, Packet, Step
 from greenroom.entrance.takeover_offer import Offer
+from greenroom.identities import declaration_file
+from greenroom.process.start_refused import FileUnwritable
+from greenroom.settings.load import load
 
 HALF_A_SUCCESSOR = """
 import asyncio, sys
@@ -326,3 +331,35 @@ async def test_where_it_cannot_be_offered(tmp_path: Path) -> None:
         async with offering(tmp_path):
             pass
     assert [line["event"] for line in lines] == ["cannot be taken over"]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_what_the_running_process_keeps(
+    given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key must fit, and the identities file must be of use with it, before it lets go."""
+    sealer, read = Mock(), Mock()
+    monkeypatch.setattr(takeover, "sealer_of", sealer)
+    monkeypatch.setattr(declaration_file, "read", read)
+    monkeypatch.setattr(declaration_file, "of_process", lambda *known: known)
+    file = {"identities_file": str(tmp_path / "identities.toml")} if given else {}
+    settings = load({"account": "123456789012", **file}, {}, None)
+    takeover.check_kept(settings, b"kept")
+    sealer.assert_called_once_with(settings, b"kept")
+    if given:
+        ((path, (account, _, opened)),) = [each.args for each in read.mock_calls]
+        assert (path, account) == (tmp_path / "identities.toml", "123456789012")
+        assert opened is sealer.return_value
+    else:
+        assert not read.called
+
+
+def test_where_nothing_can_be_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused, with what to do instead; so is a place that cannot be used."""
+    monkeypatch.setattr(takeover, "is_possible", lambda: False)
+    with pytest.raises(TakeoverRefused, match="--takeover needs Linux: stop the running process"):
+        takeover._connection(tmp_path)
+    monkeypatch.setattr(takeover, "is_possible", lambda: True)
+    monkeypatch.setattr(takeover, "met", Mock(side_effect=OSError(errno.ELOOP, "Too many links")))
+    with pytest.raises(FileUnwritable, match=f"{tmp_path}/.* cannot be used: Too many links"):
+        takeover._connection(tmp_path)

@@ -38,6 +38,11 @@ def pair() -> Iterator[tuple[Channel, Channel]]:
             each.close()
 
 
+def test_nobody_waits_for_the_other(pair: tuple[Channel, Channel]) -> None:
+    """All else is served meanwhile; what has no room is not waited for."""
+    assert [each._connection.getblocking() for each in pair] == [False, False]
+
+
 async def test_sockets_travel(pair: tuple[Channel, Channel]) -> None:
     """The other side gets the same sockets, which no child inherits, and no more than it takes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -29,6 +29,7 @@ def work():
 
 kept, other = other, kept
 print(end_of(os.waitpid(fork(work, [kept]), 0)[1]))
+assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "the parent's signals come to it"
 """
 
 

@@ -54,6 +54,14 @@ def test_several_sockets(listening: socket.socket) -> None:
             each.close()
 
 
+def test_fewer_names_than_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those behind the last one have none."""
+    taken: list[tuple[int, str]] = []
+    monkeypatch.setattr(systemd, "_listening", lambda *each: taken.append(each))
+    listening_sockets(given(3, LISTEN_FDNAMES="one:two"), 7)
+    assert taken == [(7, "one"), (8, "two"), (9, "")]
+
+
 def test_a_socket_without_a_name() -> None:
     """It is told of as unnamed."""
     with socket.socket() as deaf:

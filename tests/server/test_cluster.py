@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from greenroom.bus.base import About, BusRefused
 from greenroom.bus.nats import subjects
+from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import NoAnswer
+from greenroom.bus.nats.login import Login
 from greenroom.bus.nats.mending import MendingFailed
 from greenroom.process.start_refused import ClockRefused
 from greenroom.server import caring, cluster
@@ -72,6 +74,84 @@ def test_how_the_bus_is_met() -> None:
     assert cluster.options_of(settings(bus_replicas="3")).replicas == 3
 
 
+async def test_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers of the settings, for what a start does and for what changes nothing."""
+    asked = AsyncMock()
+    options: Any = Mock()
+    monkeypatch.setattr(cluster, "options_of", Mock(return_value=options))
+    monkeypatch.setattr("greenroom.bus.nats.inspection.inspect", asked.looked_at)
+    monkeypatch.setattr("greenroom.bus.nats.states.states", asked.states)
+    monkeypatch.setattr(NatsBus, "open", asked.opened)
+    given, clock = settings(), Mock()
+    found: list[object] = [
+        await cluster.look_at_bus(given),
+        await cluster.states_of_streams(given),
+        await cluster.open_bus(given, clock),
+    ]
+    answers = (asked.looked_at, asked.states, asked.opened)
+    assert found == [each.return_value for each in answers]
+    assert asked.mock_calls == [
+        call.looked_at(options),
+        call.states(options),
+        call.opened(options, clock),
+    ]
+
+
+async def test_the_database_is_looked_at_before_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its clock first; then who may read along is warned of."""
+    asked = AsyncMock(warn_of_readers=Mock())
+    for name in ("look_at_store", "warn_of_readers"):
+        monkeypatch.setattr(cluster, name, getattr(asked, name))
+    monkeypatch.setattr(cluster.PostgresStore, "open", asked.opened)  # type: ignore[attr-defined]
+    given, clock = settings(), Mock()
+    assert await cluster.open_store(given, clock) is asked.opened.return_value
+    assert asked.mock_calls == [
+        call.look_at_store(given, clock),
+        call.warn_of_readers("postgresql://127.0.0.1:1/none"),
+        call.opened("postgresql://127.0.0.1:1/none", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "way"),
+    [
+        ({"bus_user": "ann", "bus_password_file": "/f"}, call.by_password("ann", Path("/f"))),
+        ({"bus_token_file": "/f"}, call.by_token(Path("/f"))),
+        ({"bus_nkey_file": "/f"}, call.by_nkey(Path("/f"))),
+        ({"bus_credentials_file": "/f"}, call.by_credentials(Path("/f"))),
+        ({}, None),
+    ],
+)
+def test_how_a_node_logs_in(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], way: Any
+) -> None:
+    """By what the settings name, or not at all."""
+    login: Any = Mock()
+    monkeypatch.setattr("greenroom.bus.nats.login.by_password", login.by_password)
+    for name, by in (("token", "by_token"), ("nkey", "by_nkey"), ("credentials", "by_credentials")):
+        monkeypatch.setitem(cluster._LOGINS, f"bus_{name}_file", getattr(login, by))
+    found: Any = cluster.options_of(settings(**given)).login
+    assert login.mock_calls == ([] if way is None else [way])
+    if way is None:
+        assert found == Login()
+    else:
+        assert found is getattr(login, way[0]).return_value
+
+
+def test_the_password_of_the_database(tmp_path: Path) -> None:
+    """It is read when it is asked for, from its file where there is one."""
+    assert cluster.database_of(settings())[1] is None
+    file = tmp_path / "password"
+    file.write_text("open sesame\n")
+    file.chmod(0o600)
+    url, password = cluster.database_of(settings(storage_password_file=str(file)))
+    assert url == "postgresql://127.0.0.1:1/none"
+    assert password is not None
+    assert password() == "open sesame"
+
+
 def test_certificates_that_cannot_be_used(tmp_path: Path) -> None:
     """All that were given are named at the start; later what they held last is used on."""
     (tmp_path / "ca").write_text("nothing")
@@ -87,6 +167,23 @@ def test_certificates_that_cannot_be_used(tmp_path: Path) -> None:
     ]
     renewed._read = Mock(return_value="after")
     assert cluster.RenewedTls.get(renewed) == renewed._last == "after"
+
+
+@pytest.mark.parametrize("certificate", [False, True])
+def test_what_servers_are_met_with(monkeypatch: pytest.MonkeyPatch, certificate: bool) -> None:
+    """Whom to trust, and who this node is where it has a certificate."""
+    made: Any = Mock()
+    monkeypatch.setattr(cluster.ssl, "create_default_context", made)  # type: ignore[attr-defined]
+    own = {"bus_tls_certificate_file": "/c", "bus_tls_key_file": "/k"} if certificate else {}
+    tls: Any = cluster.options_of(settings(bus_tls_ca_file="/ca", **own)).tls
+    assert tls() is made.return_value
+    assert made.mock_calls[0] == call(cafile=Path("/ca"))
+    loaded = [call(Path("/c"), Path("/k"))] * (2 * certificate)
+    context: Any = made.return_value
+    assert context.load_cert_chain.mock_calls == loaded
+    assert cluster.options_of(settings()).tls is None
+    alone = {"bus_tls_certificate_file": "/c", "bus_tls_key_file": "/k"}
+    assert cluster.options_of(settings(**alone)).tls is not None
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import pytest
 from greenroom.bus.base import IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.recorded_line import RecordedLine
+from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
-from greenroom.server import messaging_plane, restricting
+from greenroom.server import history, messaging_plane, node_states, restricting
 from greenroom.server import node as node_module
 from greenroom.server.node import (
     _health,
@@ -271,6 +272,134 @@ def test_rates_are_shared_in_a_cluster() -> None:
     assert ticker._tick == call_of_chat.args[0].tick
     opened.shared = None
     assert _shared_rates(opened, Mock(), Mock()) == []
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_who_keeps_what_rooms_show(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+    """A node alone does, for its bus; in a cluster what is kept is read with the streams' help."""
+    made, streamed = Mock(), Mock()
+    made.return_value.start = AsyncMock()
+    monkeypatch.setattr(history, "KeptHistory", made)
+    monkeypatch.setattr(history, "StreamedHistory", streamed)
+    opened, tasks = Mock(), Mock()
+    if alone:
+        opened.bus, opened.shared = Mock(spec=MemoryBus), None
+    kept: Any = await history.keep_history(opened, tasks)
+    catch_up = history.catching_up(opened, kept)
+    if alone:
+        assert kept is made.return_value
+        made.return_value.start.assert_awaited_once_with(tasks)
+        opened.bus.keep_with.assert_called_once_with(kept, tasks)
+        assert catch_up == made.return_value.catch_up
+    else:
+        assert (kept, made.called) == (None, False)
+        opened.shared.keep_with.assert_called_once_with(streamed.return_value.older)
+        assert catch_up == streamed.return_value.catch_up
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_of_several_nodes_one_removes_history(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+    """The one that has the lease."""
+    made = Mock()
+    monkeypatch.setattr(history, "HistorySweeper", made)
+    opened, tasks = Mock(), Mock()
+    if alone:
+        opened.shared = None
+    assert history.sweeper(opened, tasks) is made.return_value
+    *first, turn = (*made.call_args.args, None)[:5]
+    assert first == [opened.store.history, opened.store.rooms, opened.clock, tasks]
+    if alone:
+        assert turn is None
+    else:
+        assert turn() is opened.shared.journal.lease.return_value
+        opened.shared.journal.lease.assert_called_once_with("history")
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_how_old_what_is_known_may_be(alone: bool) -> None:
+    """For ever, where nobody else changes it."""
+    opened: Any = Mock(bus=Mock(figures=None if alone else Mock()))
+    assert node_module._backstop_seconds(opened) == (0 if alone else 60)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_who_counts_over_all_nodes(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+    """A node of a cluster, with a key that all have."""
+    made = Mock()
+    monkeypatch.setattr(node_module, "Presence", made)
+    opened = Mock(shared=None) if alone else Mock()
+    opened.identity.vault.secret = AsyncMock(return_value=b"key")
+    presence = await node_module._presence(opened)
+    if alone:
+        assert (presence, made.called) == (None, False)
+    else:
+        assert presence is made.return_value
+        assert made.call_args.args[3:] == (b"key", opened.shared.behind)
+        name, new = opened.identity.vault.secret.await_args.args
+        assert (name, len(new(32) if callable(new) else new)) == ("presence-key", 32)
+
+
+async def test_what_restricts_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It meets connections from the start on, by a key of addresses that all nodes have."""
+    made, hashes, opened, hub = Mock(), Mock(), Mock(), Mock()
+    made.return_value.start = AsyncMock()
+    monkeypatch.setattr(restricting, "Restrictions", made)
+    monkeypatch.setattr(restricting, "AddressHashes", hashes)
+    opened.identity.vault.secret = AsyncMock(return_value=b"key")
+    found: Any = await restricting.restrictions(opened, hub, Mock(), 60)
+    assert found is made.return_value
+    assert made.call_args.args[4:] == (60, hashes.return_value)
+    assert len(found.when_met.mock_calls) == 3
+    assert found.when_met.mock_calls[0] == call(hub.enforce)
+    found.start.assert_awaited_once_with()
+    name, new = opened.identity.vault.secret.await_args.args
+    assert (name, len(new)) == ("address-key", 32)
+    hashes.assert_called_once_with(b"key")
+
+
+@pytest.mark.parametrize("number", [None, 3])
+@pytest.mark.parametrize("has", ["both", "presence", "streams"])
+def test_who_tells_what_the_nodes_are(
+    monkeypatch: pytest.MonkeyPatch, has: str, number: int | None
+) -> None:
+    """A node that counts with others and reads streams; under the number of its process."""
+    made, read = Mock(), Mock()
+    monkeypatch.setattr(node_module, "NodeStates", made)
+    monkeypatch.setattr(node_states, "reader", read)
+    presence: Any = None if has == "streams" else Mock()
+    chat_log: Any = Mock(spec=object if has == "presence" else StreamedChatLog)
+    opened = Mock()
+    opened.parts.link = None if number is None else Mock(number=number)
+    states = node_module._states(opened, presence, Mock(), chat_log, Mock())
+    assert (states is made.return_value) is (has == "both")
+    if has == "both":
+        assert made.call_args.args[3] is read.return_value
+        assert read.call_args.args[0] is presence.node
+        assert read.call_args.args[-1] == (number or 0)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("states", [True, False])
+async def test_who_answers_for_others(
+    monkeypatch: pytest.MonkeyPatch, linked: bool, states: bool
+) -> None:
+    """Of several processes each for all; a node of a cluster tells the others what fails."""
+    together, health = Mock(), Mock()
+    health.return_value.report = AsyncMock(return_value=Mock(failing={"memory": "too much"}))
+    monkeypatch.setattr(node_module, "Together", together)
+    monkeypatch.setattr(node_module, "_health", health)
+    monkeypatch.setattr(node_module, "_monitoring", Mock())
+    node = a_node({}, "127.0.0.1", certificate=None, clock=Mock())
+    node.opened.parts = Mock()
+    node.opened.parts.link = link = Mock() if linked else None
+    if not states:
+        node.states = None
+    made = application(node, Mock(spec=StoreCheck))
+    assert made is node.opened.parts.application.return_value
+    if states:
+        assert await node.states.failing() == ["memory"]
+    wanted = (link, health.return_value, node_module._monitoring.return_value)  # type: ignore[attr-defined]
+    assert [each.args[:3] for each in together.mock_calls] == [wanted] * linked
 
 
 @pytest.mark.parametrize("kind", ["JournaledChatLog", "StreamedChatLog"])

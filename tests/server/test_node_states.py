@@ -7,12 +7,14 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import pytest
 from structlog.testing import capture_logs
 
 from greenroom import __version__
 from greenroom.bus.base import About
 from greenroom.chatlog.measures import Depth
 from greenroom.model.arn import Arn
+from greenroom.server import node_states
 from greenroom.server.node_states import (
     MOST_DELIVERIES,
     SILENT_SECONDS,
@@ -120,3 +122,22 @@ def test_fields_that_a_later_version_adds_are_passed_over() -> None:
     """And those that an earlier one does not know have defaults."""
     payload = msgspec.msgpack.encode({"node": "n", "later": 1})
     assert decode(payload) == NodeState(node="n")
+
+
+def test_of_how_many_others_something_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of so many; those that are known are heard all the same."""
+    monkeypatch.setattr(node_states, "MOST_NODES", 2)
+    peers, tasks = Peers(), mock.Mock()
+    states = NodeStates(peers, HandClock().clock, tasks, lambda: NodeState(node="me"))
+    for node, version in (("a", "1"), ("b", "2"), ("c", "3"), ("a", "4")):
+        peers.hear(About.STATE, encode(NodeState(node=node, version=version)))
+    assert {node: version for node, (version, _) in states._others.items()} == {"a": "4", "b": "2"}
+
+
+async def test_a_question_is_short() -> None:
+    """Of a longer one the beginning comes back; so does what is no text."""
+    peers, clock = Peers(), HandClock()
+    async with asyncio.TaskGroup() as tasks:
+        NodeStates(peers, clock.clock, tasks, lambda: NodeState(node="me"))
+        peers.hear(About.ASKED, b"\xff" + b"q" * 100)
+    assert [each.answers for each in peers.told] == ["\ufffd" + "q" * 63]

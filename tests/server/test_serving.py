@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from greenroom.process import address_file, signals, systemd
 from greenroom.process.address_file import Address
 from greenroom.server import serve
+from greenroom.server.processes.link import ALIVE_SECONDS
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry.bounded_log import BoundedLog
@@ -274,3 +275,58 @@ async def test_a_service_that_serves_again(monkeypatch: pytest.MonkeyPatch) -> N
         *[mock.call(settings, parts, found, lines, None, serve._say_nothing)] * 2,
     ]
     assert [each["event"] for each in logs] == ["a fault", "a fault", "stopped"]
+
+
+@pytest.mark.parametrize("taking_over", [False, True])
+async def test_one_of_several_serves_again(
+    monkeypatch: pytest.MonkeyPatch, taking_over: bool
+) -> None:
+    """When who was to take over failed: then it takes nobody's place. It says that it lives."""
+    running = mock.AsyncMock(side_effect=[True, True, False])
+    ticker = mock.Mock()
+    monkeypatch.setattr(serve, "_run", running)
+    monkeypatch.setattr(serve, "Ticker", ticker)
+    lines = mock.Mock()
+    monkeypatch.setattr(serve, "BoundedLog", lambda: lines)
+    link: Any = mock.Mock()
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    settings = load({}, {}, None)
+    await serve.run_one_of(settings, link, taking_over=taking_over)
+    faults = loop.get_exception_handler()
+    loop.set_exception_handler(handler)
+    assert isinstance(faults, FaultHandler)
+    parts = running.await_args_list[0].args[1]
+    assert parts.link is link
+    first = link if taking_over else None
+    assert running.await_args_list == [
+        mock.call(settings, parts, link.listening, lines, each, link.announce)
+        for each in (first, None, None)
+    ]
+    ticker.assert_called_once_with(ALIVE_SECONDS, link.alive)
+    assert [name for name, *_ in ticker.return_value.mock_calls] == ["start", "stop"]
+    assert link.mock_calls == [mock.call.open()]
+    lines.close.assert_called_once_with()
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "memory"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_who_may_take_over(monkeypatch: pytest.MonkeyPatch, storage: str, linked: bool) -> None:
+    """Of several processes the supervisor says it; memory nobody can, nor a log that waits."""
+    made = mock.Mock()
+    monkeypatch.setattr(serve, "Offer", made)
+    node: Any = mock.Mock()
+    node.opened.settings = settings = load({"storage": storage}, {}, None)
+    if not linked:
+        node.opened.parts.link = None
+    offer: Any = serve._offer(node)
+    if linked:
+        assert offer is node.opened.parts.link
+        return
+    assert offer is made.return_value
+    directory = None if storage == "memory" else settings.path("data_dir")
+    made.assert_called_once_with(directory, node.opened.listening, node.tasks)
+    node.chat_log.is_behind = True
+    assert offer.unfit() == "chat logs wait in memory for the disk"
+    node.chat_log.is_behind = False
+    assert offer.unfit() == ""

@@ -38,6 +38,7 @@ from greenroom.server.several import _Child, _Service
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
 from greenroom.storage.base import StorageUnavailable
+from greenroom.telemetry.logs import FaultHandler
 from tests.running.buses import until
 
 READY = msgspec.convert(
@@ -212,6 +213,25 @@ async def test_a_life_that_fails(service: _Service, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyError, match="fault"):
         await served(service, monkeypatch, serve=fail)
     assert seen == [1]
+
+
+async def test_a_life_that_fails_waits_for_its_processes(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that they use is let go before."""
+
+    def fail() -> None:
+        raise KeyError("fault")
+
+    monkeypatch.setattr(Running, "kill", lambda _: None)
+    running = asyncio.create_task(served(service, monkeypatch, serve=fail))
+    await asyncio.sleep(0.01)
+    assert not running.done()
+    supervisor: Any = service._supervisor
+    supervisor.running = ()
+    service._changes.set()
+    with pytest.raises(KeyError, match="fault"):
+        await running
 
 
 def test_a_second_signal(service: _Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -653,6 +673,28 @@ async def test_all_are_looked_at(service: _Service, monkeypatch: pytest.MonkeyPa
     scene.child.close()
 
 
+def test_what_all_need_is_imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before there are copies: the cluster's parts, and the event loop."""
+    imported, made = Mock(), Mock()
+    monkeypatch.setattr("importlib.import_module", imported)
+    monkeypatch.setattr(several, "loop_factory", made)
+    several._import_once()
+    imported.assert_called_once_with("greenroom.server.cluster")
+    made.assert_called_once_with()
+
+
+async def test_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes over its pipe."""
+    scene = Child(monkeypatch)
+    scene.child.tell(Stop())
+    scene.there.settimeout(20)
+    body = messages.encode(Stop())
+    assert scene.there.recv(100) == len(body).to_bytes(4, "big") + body
+    scene.child.close()
+    assert scene.there.recv(100) == b""
+    scene.there.close()
+
+
 async def test_the_whole_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What no process could use is refused before there is one; the last word is that it stopped.
 
@@ -683,10 +725,15 @@ async def test_the_whole_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(several, "enough", lambda found, number: (found, number))
     monkeypatch.setattr(several, "_Service", lambda *_: service)
     given, announce = settings_of(tmp_path), Mock()
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
     for taking_over in (False, True):
         done.clear()
         with capture_logs() as logs:
             await several.run_processes(given, announce, taking_over=taking_over)
+        faults = loop.get_exception_handler()
+        loop.set_exception_handler(handler)
+        assert isinstance(faults, FaultHandler)
         assert done == [
             *("check_given", "check_installed", "_import_once", ("met", taking_over)),
             ("listen", ("theirs", 3) if taking_over else None, {"processes": 3}),

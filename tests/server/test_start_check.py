@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock, call
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,8 +20,10 @@ from click.testing import CliRunner, Result
 from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.entrance.dev_certificate import dev_certificate
-from greenroom.server import start_check
+from greenroom.process.start_refused import FileUnwritable
+from greenroom.server import cluster, start_check
 from greenroom.settings.load import load
+from greenroom.storage.schema import POSTGRES, SQLITE, steps
 from greenroom.storage.sqlite.inspection import Inspection
 from greenroom.telemetry import logs
 from tests.running.command import greenroom
@@ -350,3 +352,145 @@ async def test_a_certificate_that_is_not_valid_now(
     monkeypatch.setattr(start_check, "certificate_of", lambda _: certificate)
     told = await start_check._Check(load({}, {}, None))._certificate()
     assert told.removesuffix(" now") == said
+
+
+# ------------------------------------------------------------------------------- part by part
+
+
+def check_of(**given: str) -> start_check._Check:
+    """Return a check of these settings."""
+    return start_check._Check(load(given, {}, None))
+
+
+CLUSTER = {"storage": "postgresql://db/rooms", "bus": "nats://nats", "data_dir": DATA}
+
+
+@pytest.mark.parametrize(("holder", "runs"), [("", ""), ("7", ": process 7 runs on it")])
+async def test_the_directory_of_a_node_of_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, holder: str, runs: str
+) -> None:
+    """It holds nothing that is shared, and another process may run on it; its port is taken."""
+    monkeypatch.setattr(start_check, "inspect_directory", lambda _: holder)
+    bound = Mock()
+    monkeypatch.setattr(start_check, "bound", bound)
+    check = check_of(**CLUSTER, port="8470")
+    assert await check._data_dir() == f"{DATA}, for what is this node's own{runs}"
+    tried = ": not tried, since process 7 runs" if holder else ""
+    assert await check._address() == f"127.0.0.1 port 8470{tried}"
+    assert bound.mock_calls == ([] if holder else [call("127.0.0.1", 8470), call().close()])
+
+
+@pytest.mark.parametrize(("exists", "behind"), [(False, 0), (True, 0), (True, 2)])
+async def test_what_nodes_share(monkeypatch: pytest.MonkeyPatch, exists: bool, behind: int) -> None:
+    """The database and the bus are looked at as a start would; what is kept there counts."""
+    newest = steps(POSTGRES)[-1].number
+    found = Mock(
+        where="PostgreSQL at db",
+        version="18.1",
+        exists=exists,
+        kept=b"kept",
+        regions=frozenset({"xx-1"}),
+        schema=newest - behind,
+    )
+    monkeypatch.setattr(cluster, "look_at_store", AsyncMock(return_value=found))
+    monkeypatch.setattr(cluster, "look_at_bus", AsyncMock(return_value="NATS, servers: 3"))
+    looked = Mock()
+    monkeypatch.setattr(start_check, "check_given", looked.given)
+    monkeypatch.setattr(start_check, "check_installed", looked.installed)
+    check = check_of(**CLUSTER)
+    said = await check._storage()
+    first, _, rest = said.partition("; ")
+    assert first == "PostgreSQL at db, version 18.1"
+    if not exists:
+        assert rest == "there is no schema of ours yet"
+    elif behind:
+        assert rest.startswith(f"a start brings schema {newest - 2} to {newest}, ")
+    else:
+        assert rest == ""
+    assert (check._store.exists, check._store.kept) == (exists, b"kept")
+    assert await check._regions() == "rooms in regions that are not served: xx-1"
+    assert await check._bus() == "NATS, servers: 3"
+    assert [name for name, *_ in looked.mock_calls] == ["given", "installed", "installed"]
+    alone = check_of()
+    assert (await alone._storage(), await alone._bus()) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "at_hand", "said"),
+    [
+        ({}, None, False, ""),
+        ({}, None, True, "can be used"),
+        ({}, b"kept", False, "opens what is kept"),
+        (CLUSTER, None, False, "can be used"),
+    ],
+)
+async def test_the_key_of_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, str],
+    kept: bytes | None,
+    at_hand: bool,
+    said: str,
+) -> None:
+    """It must open what is kept; a start of a node alone makes one where there is none."""
+    monkeypatch.setattr(start_check, "is_at_hand", lambda _: at_hand)
+    sealer = Mock()
+    monkeypatch.setattr(start_check, "sealer_of", sealer)
+    check = check_of(**given)
+    check._store = Inspection(kept=kept)
+    assert await check._secrets_key() == said
+    assert (check._sealer is sealer.return_value) is bool(said)
+    assert check._sealer is not None
+
+
+async def test_where_chat_logs_go(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their directory first, then what is lacking; one that cannot be written is refused."""
+    monkeypatch.setattr(start_check, "lacking", lambda *_: ["no credentials", "no region"])
+    monkeypatch.setattr(os, "access", lambda place, mode: (place, mode) == (here, 3))
+    said = "no credentials; no region"
+    assert await check_of(data_dir=DATA)._chat_logs() == said
+    logs = check_of(data_dir=DATA, chat_log_dir=str(here / "logs"))
+    assert await logs._chat_logs() == f"{here}/logs; {said}"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(FileUnwritable, match=f"chat_log_dir {here}/logs cannot be written"):
+        await logs._chat_logs()
+
+
+@pytest.mark.parametrize(
+    ("exists", "replaced", "writable", "refused"),
+    [
+        (False, False, "folder", None),
+        (False, False, "", "lies in .*, which cannot be written"),
+        (True, False, "file", None),
+        (True, False, "folder", "cannot be written"),
+        (True, True, "folder", None),
+        (True, True, "file", "lies in .*, which cannot be written"),
+    ],
+)
+def test_where_a_file_may_be_written(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exists: bool,
+    replaced: bool,
+    writable: str,
+    refused: str | None,
+) -> None:
+    """Where there is one that is replaced, or none, its folder counts; else the file itself."""
+    file = here / "file"
+    if exists:
+        file.touch()
+    allowed = {"file": (file, os.W_OK), "folder": (here, os.W_OK | os.X_OK), "": None}[writable]
+    monkeypatch.setattr(os, "access", lambda *asked: asked == allowed)
+    if refused is None:
+        assert start_check._place(file, "the file", replaced=replaced) == str(file)
+    else:
+        with pytest.raises(FileUnwritable, match=f"the file {file} {refused}"):
+            start_check._place(file, "the file", replaced=replaced)
+
+
+def test_steps_from_which_no_way_leads_back() -> None:
+    """Only where a start would run some."""
+    newest = steps(SQLITE)[-1].number
+    assert start_check._forward(newest, SQLITE) == []
+    assert start_check._forward(newest + 1, SQLITE) == []
+    (said,) = start_check._forward(newest - 1, SQLITE)
+    assert said.startswith(f"a start brings schema {newest - 1} to {newest}, from which only a")

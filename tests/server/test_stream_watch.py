@@ -11,6 +11,7 @@ from greenroom.server.stream_watch import LOOK_SECONDS, StreamWatch
 from greenroom.telemetry.metrics import Metrics
 
 LACKING = StreamsFound(copies_behind=17, servers_behind=("n3",), fullest=0.5)
+WELL = StreamsFound()
 LEADERLESS = StreamsFound(leaderless=tuple(f"ROOMS_{each:02}" for each in range(6)))
 
 
@@ -27,8 +28,11 @@ def test_copies_that_lack() -> None:
     metrics = Metrics()
     watch = StreamWatch(_never, metrics, lambda: 1)
     with capture_logs() as logs:
-        for found in (LACKING, StreamsFound(), LACKING, LACKING, LACKING, StreamsFound()):
+        told = []
+        for found in (LACKING, WELL, LACKING, LACKING, LACKING, WELL, WELL):
             watch.take(found)
+            told.append(len(logs))
+    assert told == [0, 0, 0, 1, 1, 2, 2]
     assert [(line["log_level"], line["event"]) for line in logs] == [
         ("warning", "streams lack copies: a NATS server is away, or catches up"),
         ("info", "streams have all copies again"),

@@ -90,6 +90,28 @@ def test_a_cluster_that_is_well() -> None:
     ]
 
 
+def test_a_cluster_at_every_bound() -> None:
+    """What is just allowed is well."""
+    at_bounds = overview(
+        [stream(0, bytes=900, most_bytes=0), stream(0, bytes=900), stream(1)],
+        [node(pid=8, ahead=-1.0, lags={0: 300.0}), *(node(node=str(each)) for each in range(3))],
+        settings=GOOD | {"max_connections": "100", "superuser_reserved_connections": "20"},
+        nats="2.15",
+        ahead=1.0,
+    )
+    assert worse(at_bounds) == []
+    assert verdicts(at_bounds)[-1].said == "within 2.00 s"
+
+
+def test_clocks_that_are_apart() -> None:
+    """Those are named that are far from this machine's, and on which side."""
+    seen = overview(nodes=[node(ahead=1.0), node(node="m", pid=8, ahead=-1.5)], ahead=1.25)
+    assert [said for _, _, said in worse(seen)] == [
+        "node h 8 is 1.5 s behind this machine: have NTP set both",
+        "PostgreSQL is 1.2 s ahead of this machine: have NTP set both",
+    ]
+
+
 def odd(**changes: Any) -> list[StreamFound]:
     """Return streams of which the first is otherwise."""
     return [stream(0, **changes), *(stream(each) for each in range(1, 17))]
@@ -161,5 +183,7 @@ def test_messages_that_are_not_read() -> None:
     anew = msgspec.structs.replace(stream(1), created="later")
     seen = overview([moved, anew, stream(2, last=12)])
     assert seen.unread == {"ROOMS_00": 2, "ROOMS_01": 5, "ROOMS_02": 2}
+    assert worse(seen) == [], "they are being read"
+    assert worse(overview(nodes=[node(lags={})])) == [], "there are none"
     nobody = overview([stream(2, last=12)], nodes=[node(lags={})])
     assert ("NO", "chat logs") in [each[:2] for each in worse(nobody)]

@@ -66,6 +66,8 @@ def test_refused_databases(url: object, rule: str) -> None:
         (["tls://a", "tls://[::1]:5"], "tls://a,tls://[::1]:5"),
         ("nats://u:w@a,nats://u:w@b", "nats://u:w@a,nats://u:w@b"),
         ("nats://token@a", "nats://token@a"),
+        ("nats://a:1,nats://a:65535", "nats://a:1,nats://a:65535"),
+        (",".join(["nats://a"] * 16), ",".join(["nats://a"] * 16)),
     ],
 )
 def test_buses(given: object, expected: str) -> None:
@@ -80,6 +82,8 @@ def test_buses(given: object, expected: str) -> None:
         ("", "must be memory, or URLs of NATS"),
         ([], "must be memory, or URLs of NATS"),
         ([1], "must be memory, or URLs of NATS"),
+        (["nats://a", 1], "must be memory, or URLs of NATS"),
+        (["nats://a,nats://b"], "must end behind the port"),
         (True, "must be memory, or URLs of NATS"),
         (",".join(f"nats://h{n}" for n in range(17)), ".*; 1 to 16"),
         ("nats://a,tls://b", "must have one scheme for all"),

@@ -5,13 +5,14 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
 
 from greenroom.aws_access.clients import AwsAccess, Service
 from greenroom.telemetry import cloudwatch
-from greenroom.telemetry.cloudwatch import PUBLISHED, Publisher
+from greenroom.telemetry.cloudwatch import PUBLISHED, Growth, Publisher
 from greenroom.telemetry.metrics import Metrics
 from tests.stand_ins import answering
 from tests.stand_ins.kept import access_to
@@ -102,6 +103,22 @@ async def test_growth_and_not_totals(access: AwsAccess, namespace: str) -> None:
     for _ in range(3):
         await publisher.publish()
     assert (await published(access, namespace))["MessagingRequests", ""] == (7, 5)
+
+
+def test_what_has_grown() -> None:
+    """Of the published counters, neither when they began nor what is as it was."""
+    metrics = Metrics()
+    publisher = Publisher(metrics, Mock(), "us-east-1", "namespace")
+    metrics.requests.read = lambda: {"SendMessage": 3, "SendEvent": 0}
+    metrics.invocation_errors.labels("arn:x").inc(2)
+    metrics.response_validation_errors.labels("arn:x")
+    metrics.bus_reconnects.read = lambda: 9
+    assert list(publisher._grown()) == [
+        Growth("ivschat_requests", "SendMessage", 3, 3),
+        Growth("ivschat_invocation_errors", "arn:x", 2, 2),
+    ]
+    publisher._published["ivschat_requests", "SendMessage"] = 3
+    assert [each.name for each in publisher._grown()] == ["ivschat_invocation_errors"]
 
 
 async def test_connections_at_their_most(access: AwsAccess, namespace: str) -> None:

@@ -226,3 +226,13 @@ class Terminal:
     def flush(self) -> None:
         """Have it written."""
         self._file.flush()
+
+
+def test_how_the_lines_of_libraries_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From warnings on, seldom; of uvicorn only what is critical."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logs.configure("info", "json")
+    (handler,) = logging.getLogger().handlers
+    assert [type(each) for each in handler.filters] == [logs.Seldom]
+    assert logging.getLogger().level == logging.WARNING
+    assert logging.getLogger("uvicorn").level == logging.CRITICAL

@@ -4,6 +4,7 @@ import os
 import resource
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,29 @@ def test_a_number_for_each_value() -> None:
     registry.register(reading)
     reading.read = lambda: {"a": 1, "b": 2}
     assert registry.get_sample_value("sent_total", {"kind": "b"}) == 2
+
+
+class Descriptors:
+    """In place of the directory of descriptors: what its size says, and what is in it."""
+
+    def __init__(self, size: int, listed: int) -> None:
+        self.size, self.listed = size, listed
+
+    def stat(self) -> SimpleNamespace:
+        return SimpleNamespace(st_size=self.size)
+
+    def iterdir(self) -> range:
+        assert not self.size, "it takes long where there are many"
+        return range(self.listed)
+
+
+@pytest.mark.parametrize(("size", "listed", "told"), [(123, 9, 123), (0, 9, 9)])
+def test_how_many_descriptors_are_open(
+    monkeypatch: pytest.MonkeyPatch, size: int, listed: int, told: int
+) -> None:
+    """The size of the directory says it, where the system does so; else they are counted."""
+    monkeypatch.setattr(readings, "Path", lambda _: Descriptors(size, listed))
+    assert readings._descriptors() == told
 
 
 def test_names_are_taken_once() -> None:

@@ -389,7 +389,9 @@ def test_closing_at_rest(pair: Pair, keys: Keys) -> None:
     assert pair.hear() == b"last"
     assert pair.client.read(1) == b""
     pair.transport.close_at_rest()
-    assert pair.lower.written == []
+    assert (pair.lower.written, keys.due) == ([], [2])
+    keys.deadlines[-1].pass_by()
+    assert pair.lower.aborted, "it does not read"
 
 
 def test_a_peer_that_reads_slowly(pair: Pair, keys: Keys) -> None:
@@ -452,6 +454,7 @@ def test_a_peer_that_ends(pair: Pair, stays_open: bool, said: bool) -> None:
         pair.transport.data_received(pair.say(b"last"))
         assert pair.transport.eof_received() is stays_open
     assert pair.above.log == ["made", b"last", "eof"]
+    assert pair.keys.due == ([] if stays_open else [2])
     pair.transport.write(b"answer")
     assert pair.hear() == (b"answer" if stays_open else b"")
 
@@ -491,8 +494,12 @@ def test_records_that_are_pushed(pair: Pair) -> None:
 def test_a_ticket_goes_with_what_is_written_first(keys: Keys) -> None:
     """Nobody waits for it; with the version before, the client does for what comes in its place."""
     pair = Pair(keys)
-    pair.open()
-    assert pair.lower.take() == []
+    pair.transport.data_received(pair.shake())
+    keys.take_turns()
+    pair._incoming.write(b"".join(pair.lower.take()))
+    pair.transport.data_received(pair.shake())
+    keys.take_turns()
+    assert (pair.begun, pair.lower.written) == ([None], [])
     pair.transport.write(b"hi")
     (written,) = pair.lower.take()
     assert pair.hear(written) == b"hi"

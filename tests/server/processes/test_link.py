@@ -88,7 +88,8 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setattr(module, "Pipe", Pipe)
     made = Scene()
     yield made
-    assert all(task.done() for task in made.link._tasks)
+    await settle()
+    assert made.link._tasks == set()
 
 
 async def settle() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -79,6 +80,32 @@ async def test_what_was_said_last_is_heard_though_nothing_can_be_said() -> None:
         await end.ended.wait()
 
 
+async def test_what_cannot_be_sent_now_is_sent_later(ends: tuple[End, End]) -> None:
+    """The kernel may have no room for the first byte of a message."""
+    here, there = ends
+    connection = here.pipe._connection
+    full = Mock(wraps=connection, send=Mock(side_effect=BlockingIOError))
+    here.pipe._connection = full
+    here.pipe.send(b"one")
+    here.pipe.send(b"two")
+    assert full.send.call_count == 1
+    here.pipe._connection = connection
+    async with asyncio.timeout(10):
+        assert [await there.got.get() for _ in range(2)] == [b"one", b"two"]
+    assert not asyncio.get_running_loop().remove_writer(connection.fileno())
+
+
+async def test_a_pipe_that_is_closed_is_not_looked_at(ends: tuple[End, End]) -> None:
+    """Whatever waited to be sent."""
+    here, _ = ends
+    loop, number = asyncio.get_running_loop(), here.pipe._connection.fileno()
+    here.pipe.send(bytes(3_000_000))
+    here.pipe.close()
+    assert not loop.remove_writer(number)
+    assert not loop.remove_reader(number)
+    here.pipe.close()
+
+
 async def test_what_nobody_reads_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound the pipe ends, as if the other one was gone."""
     monkeypatch.setattr(module, "MOST_WAITING", 1_000_000)
@@ -89,3 +116,17 @@ async def test_what_nobody_reads_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
         for _ in range(30):
             end.pipe.send(bytes(100_000))
         assert end.ended.is_set()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_how_much_may_wait(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
+    """So many bytes, with their lengths; one more ends the pipe."""
+    monkeypatch.setattr(module, "MOST_WAITING", 100)
+    here, there = socket.socketpair()
+    end = End(here)
+    end.pipe.start()
+    with there:
+        end.pipe._outgoing += b"x"  # something waits already
+        end.pipe.send(bytes(95 + more))
+        assert end.ended.is_set() is bool(more)
+    end.pipe.close()
