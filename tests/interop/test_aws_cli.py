@@ -40,8 +40,13 @@ def aws(service: Service, region: str, tmp_path: Path) -> Aws:
 
 SET = {"AWS_MAX_ATTEMPTS": "1", "PYTHONUTF8": "1"}
 
-COPIES = Copies(environment(**SET), "awscli", ["awscli.clidriver", "awscli.handlers"])
-"""What starts the AWS CLI: Python takes nine tenths of a call to import it."""
+COPIES = Copies(
+    environment(**SET, HOME="/nonexistent"), "awscli", ["awscli.clidriver", "awscli.handlers"]
+)
+"""What starts the AWS CLI: Python takes nine tenths of a call to import it.
+
+Where it keeps what roles were given is decided then, by `HOME`: roles are not for copies.
+"""
 
 
 def copy_of_aws(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.interop.answers import ACCOUNT
-from tests.interop.test_aws_cli import copy_of_aws, output, silent
+from tests.interop.test_aws_cli import AWS, copy_of_aws, output, run, silent
 from tests.running.service import Service
 
 Cli = Callable[..., Any]
@@ -24,12 +24,10 @@ def cli(service: Service, tmp_path: Path) -> Cli:
             "AWS_ACCESS_KEY_ID": service.ready["access_key_id"],
             "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"],
         }
-        return copy_of_aws(
-            *arguments,
-            HOME=str(tmp_path),
-            AWS_DEFAULT_REGION="us-east-1",
-            **(variables if "AWS_PROFILE" in variables else {**signed, **variables}),
-        )
+        place = {"HOME": str(tmp_path), "AWS_DEFAULT_REGION": "us-east-1"}
+        if "AWS_PROFILE" in variables:
+            return run([str(AWS), *arguments], **place, **variables)
+        return copy_of_aws(*arguments, **place, **{**signed, **variables})
 
     return call
 
