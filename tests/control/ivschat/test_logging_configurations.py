@@ -190,6 +190,9 @@ async def test_finish_interrupted_on_a_full_disk(monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as full:
         full.setattr(api.store.logging_configurations, "move", refuse)
         await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
+        full.setattr(api.store.logging_configurations, "unfinished", refuse)
+        with pytest.raises(StorageUnavailable):
+            await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
     await finish_interrupted(api.store.logging_configurations, api.chat_log, api.time.clock)
     assert (await api.store.logging_configurations.get(kept.arn)).state is State.ACTIVE
 

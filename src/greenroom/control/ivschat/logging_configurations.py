@@ -131,10 +131,15 @@ async def finish_interrupted(
     """End the creations, updates and deletions that a stop of the process interrupted.
 
     Others may be performing some: those are left alone that changed in the last `idle_seconds`.
+
+    Raises:
+        StorageUnavailable: which they are cannot be read now.
     """
     until = clock.now_ms() - 1000 * idle_seconds
+    # Before the group of tasks, which would make a group of the error.
+    unfinished = await kept.unfinished()
     async with asyncio.TaskGroup() as tasks:
-        for configuration in await kept.unfinished():
+        for configuration in unfinished:
             if configuration.update_time <= until or not idle_seconds:
                 tasks.create_task(_finish(kept, chat_log, clock, configuration))
 
