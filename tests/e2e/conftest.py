@@ -67,7 +67,7 @@ ALONE = {
     "test_operator_commands.py::test_doctor": FILES,
     "test_operator_commands.py::test_examples_work": FILES,
     "test_operator_permissions.py::test_who_did_it_is_audited": OWN,
-    "test_operator_permissions.py::test_every_operation_is_tried": AT_ONCE,
+    "test_operator_permissions.py": AT_ONCE,
     "test_regions.py::test_rooms_that_are_no_longer_served": PROCESS,
     "test_review.py::test_a_review_under_way_at_the_end": PROCESS,
     "test_room_commands.py::test_tokens_are_for_pasting": PROCESS,
