@@ -90,11 +90,15 @@ async def test_every_answer_says_something() -> None:
     """It is shown as a message: an empty one would look like a fault."""
     async with stage() as made:
         ann = await connected(made, "ann")
+        await do(*ann, {"Action": "greenroom:SET", "Settings": {"historyMessages": 10}})
+        bob = await connected(made, "bob", **VIEWER)
+        await answer(bob, "hello")
+        took(ann[1])
         for command, said in {
-            "/clear bob": "bob: deleted messages: 0",
+            "/clear bob": "bob: deleted messages: 1",
             "/announce hi": "announced",
             "/unpin Message00001": "taken down, pins: 0",
-            "/viewers": "users: 0, connections: 0",
+            "/viewers": "users: 1, connections: 1",
             "/freeze off": "frozen as by default",
         }.items():
             assert (await answer(ann, command))["Content"] == said

@@ -262,7 +262,7 @@ class DeleteUserMessages(OwnAction, frozen=True, kw_only=True):
         )
 
     def says(self, result: Mapping[str, object]) -> str:
-        return f"{self.user_id}: deleted messages: {_number(result['MessageIds'])}"
+        return f"{self.user_id}: deleted messages: {result['Count']}"
 
 
 class Announce(OwnAction, frozen=True, kw_only=True):
