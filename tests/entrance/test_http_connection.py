@@ -22,6 +22,7 @@ from greenroom.network.forwarded import TrustedProxies
 from greenroom.network.visitors import Visitors
 from greenroom.protocol.pieces import CHUNKED_BYTES
 from greenroom.telemetry.metrics import UNREAD
+from greenroom.tls.transport import TlsTransport
 from tests.running.wire import token_line, upgrade_bytes
 from tests.stand_ins.stage import Stage, Transport, action, frames_of, settle, stage, token
 
@@ -949,6 +950,23 @@ async def test_an_answer_that_is_not_taken() -> None:
         assert connection._unread is waiting
         connection.on_response_complete()
         assert connection._unread is waiting
+        connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("answered", [False, True])
+async def test_the_end_of_the_service(encrypted: bool, answered: bool) -> None:
+    """A connection at rest ends at once; one whose answer is under way ends behind that."""
+    async with port() as opened:
+        if not answered:
+            opened.hold.clear()
+        connection, transport = await begun(opened, REQUEST)
+        whole: Any = mock.Mock(spec=TlsTransport, is_closing=lambda: False)
+        connection.transport = whole if encrypted else transport
+        connection.shutdown()
+        assert whole.close_at_rest.called is (encrypted and answered)
+        assert transport.closed is (answered and not encrypted)
+        assert answered or not connection.cycle.keep_alive
         connection.connection_lost(None)
 
 

@@ -264,3 +264,10 @@ def test_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     for error in (OSError, AttributeError):
         library.side_effect = error
         memory_pressure.give_back()
+
+
+def test_no_bound_is_the_default() -> None:
+    """A process that was told none is never short of memory."""
+    watch = MemoryWatch(resident=lambda: 1 << 50, release=lambda: None)
+    watch.look()
+    assert not watch.pressed

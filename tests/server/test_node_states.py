@@ -116,6 +116,7 @@ def test_what_is_read_of_a_node() -> None:
     assert len(state.deliveries) == MOST_DELIVERIES
     assert state.deliveries[0] == Delivering(arn, 29, 29.0)
     assert decode(encode(state)) == state
+    assert reader("node", clock.clock, hub, chat_log)().process == 0
 
 
 def test_fields_that_a_later_version_adds_are_passed_over() -> None:

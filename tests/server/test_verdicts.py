@@ -138,6 +138,10 @@ def odd(**changes: Any) -> list[StreamFound]:
             overview([stream(3 * each) for each in range(17)]),
             *("NOTE", "streams", "n0 leads 17 of 17"),
         ),
+        (
+            overview([stream(0 if each < 12 else 1) for each in range(17)]),
+            *("NOTE", "streams", "n0 leads 12 of 17"),
+        ),
         (overview(servers=1), "NOTE", "nats", "1 of 3 servers"),
         (overview(nats="2.11.11"), "NOTE", "nats", "before 2.15"),
         (overview(schema=0), "NO", "postgresql", "no schema of ours"),

@@ -37,6 +37,7 @@ class Around:
         self.rings = Rings()
         self.seconds = 100.0
         self.sent: list[Attempt] = []
+        self.forgotten: list[Attempt] = []
         self.repaired = 0
         self.debited: list[float] = []
         self.shown: list[bytes] = []
@@ -61,7 +62,7 @@ class Around:
         self.sent.append(attempt)
 
     def forget(self, attempt: Attempt) -> None:
-        """Do nothing."""
+        self.forgotten.append(attempt)
 
     def repair(self, line: Line) -> None:
         self.repaired += 1
@@ -163,6 +164,7 @@ async def test_one_attempt_at_a_time(scene: Scene) -> None:
     assert [await each for each in more] == [9, 9]
     assert scene.around.shown == [b"1", b"2", b"3"]
     assert scene.around.debited == [0.0] * 3
+    assert scene.around.forgotten == scene.around.sent
     assert not scene.line.is_busy
 
 
@@ -491,7 +493,9 @@ async def test_too_much_is_held_back(scene: Scene, monkeypatch: pytest.MonkeyPat
 async def test_foreign_bytes_have_a_place(scene: Scene) -> None:
     """They show nothing, count for nothing, and others go on behind them."""
     (outcome,) = scene.publish(b"1")
-    scene.hear(1, 0, b"\xff not ours")
+    with capture_logs() as logs:
+        scene.hear(1, 0, b"\xff not ours")
+    assert [each["event"] for each in logs] == ["a message on the bus is not of this service"]
     assert scene.around.figures.undecodable == 1
     scene.hear(2, 1, scene.around.sent[-1].body)
     assert await outcome == 2

@@ -7,6 +7,7 @@ import pytest
 from greenroom.storage.base import StoreInUse
 from greenroom.storage.postgres import moving
 from greenroom.storage.tables import COUNT_ADDED
+from tests.storage.postgres.conftest import Open
 
 
 class Database:
@@ -76,3 +77,15 @@ async def test_numbers_go_on_behind_those_that_were_used(numbers: int, journal: 
         ["greenroom.rooms_seq", 4, True],
         ["greenroom.tokens_seq", 1, False],
     ]
+
+
+async def test_who_moves_waits_for_nobody_long(database: str, a_node: Open) -> None:
+    """But may take minutes itself between two statements: the other side may be slow."""
+    await (await a_node()).close()
+
+    async def look(side: moving.PostgresSide) -> list[str]:
+        names = ("lock_timeout", "idle_in_transaction_session_timeout", "transaction_isolation")
+        return [await side._connection.fetchval(f"SHOW {name}") for name in names]
+
+    assert await moving.reading(database, None, look) == ["3s", "5min", "repeatable read"]
+    assert await moving.filling(database, None, look) == ["3s", "5min", "read committed"]
