@@ -4,7 +4,7 @@ A commit to the disk costs more CPU than everything else about accepting several
 token waits for others, but only for those that are to be expected: as many as the last batch had,
 if nobody came while that was under way. Then whoever will come has been answered or is here, and
 one who comes alone waits for nobody. If somebody did come, more are on their way, and twice as many
-are expected. Who is not joined by as many waits for five milliseconds: two hundred commits a second
+are expected. Who is not joined by as many waits for ten milliseconds: a hundred commits a second
 are enough for any storm.
 """
 
@@ -13,7 +13,7 @@ import asyncio
 from greenroom.clock import Clock
 from greenroom.storage.token_uses import TokenUse, TokenUses
 
-PATIENCE_SECONDS = 0.005
+PATIENCE_SECONDS = 0.01
 """How long the first token of a batch waits for others at most."""
 
 _Batch = list[tuple[TokenUse, "asyncio.Future[bool]"]]
