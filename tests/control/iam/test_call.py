@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from greenroom.control.long_work import Budget
 from tests.control.iam_caller import IamCaller, Refused, policy, trust
 
 SIMULATED: dict[str, Any] = {"PolicyInputList": [policy("a:b")], "ActionNames": ["a:b"] * 3}
@@ -63,6 +64,22 @@ async def test_a_marker_that_is_a_number(text: str, left: int) -> None:
     answer = await IamCaller()("SimulateCustomPolicy", Marker=marker(text), **SIMULATED)
     assert len(answer["EvaluationResults"]) == left
     assert not answer["IsTruncated"]
+
+
+async def test_a_simulation_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind each document that is read, each that is compiled, and before each pair."""
+    rested = 0
+    rest = Budget.rest
+
+    async def counted(budget: Budget) -> None:
+        nonlocal rested
+        rested += 1
+        await rest(budget)
+
+    monkeypatch.setattr(Budget, "rest", counted)
+    rooms = {"ResourceArns": ["arn:aws:ivschat:us-east-1:123456789012:room/a", "*"]}
+    answer = await IamCaller()("SimulateCustomPolicy", **SIMULATED, **rooms)
+    assert (len(answer["EvaluationResults"]), rested) == (6, 2 + 6)
 
 
 async def test_a_page_has_a_hundred_items() -> None:
