@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -25,6 +25,7 @@ from greenroom.entrance.takeover_offer import Offer
 from greenroom.identities import declaration_file
 from greenroom.process.start_refused import FileUnwritable
 from greenroom.settings.load import load
+from greenroom.storage.sqlite import lock
 
 HALF_A_SUCCESSOR = """
 import asyncio, sys
@@ -363,3 +364,18 @@ def test_where_nothing_can_be_taken_over(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(takeover, "met", Mock(side_effect=OSError(errno.ELOOP, "Too many links")))
     with pytest.raises(FileUnwritable, match=f"{tmp_path}/.* cannot be used: Too many links"):
         takeover._connection(tmp_path)
+
+
+@pytest.mark.parametrize("holder", ["", "123"])
+async def test_who_runs_and_cannot_be_met(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, holder: str
+) -> None:
+    """A process that made no meeting place is named, and serves on; none is no hindrance."""
+    monkeypatch.setattr(lock, "look", lambda _: (holder, None))
+    async with AsyncExitStack() as stack:
+        entering = stack.enter_async_context(takeover.predecessor(tmp_path))
+        if not holder:
+            assert await entering is None
+            return
+        with pytest.raises(TakeoverRefused, match=f"process 123 runs on {tmp_path} and cannot"):
+            await entering

@@ -77,7 +77,7 @@ async def test_a_simulation_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
         await rest(budget)
 
     monkeypatch.setattr(Budget, "rest", counted)
-    rooms = {"ResourceArns": ["arn:aws:ivschat:us-east-1:123456789012:room/a", "*"]}
+    rooms: dict[str, Any] = {"ResourceArns": ["arn:aws:ivschat:us-east-1:123456789012:room/a", "*"]}
     answer = await IamCaller()("SimulateCustomPolicy", **SIMULATED, **rooms)
     assert (len(answer["EvaluationResults"]), rested) == (6, 2 + 6)
 
