@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from greenroom.bus.base import Arrival, BusUnavailable, Deliver, Disconnect, Grant, Position
-from greenroom.chat.chat import DEFAULT_KICK_REASON, Chat
-from greenroom.chat.outcome import Placed
+from greenroom.chat.chat import DEFAULT_KICK_REASON, KICKED, Chat
+from greenroom.chat.outcome import Placed, done
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chatlog.recorded_line import RecordedLine
@@ -449,6 +449,25 @@ async def logged() -> AsyncIterator[tuple[LoggedScene, FullJournal]]:
         stage = LoggedScene(logs, await logs.configuration())
         yield await stage.begin(), store.disk  # type: ignore[misc]
         await logs.log.stop(5)
+
+
+@pytest.mark.parametrize("user", ["bob", "eve"])
+async def test_what_waits_behind_a_kick(user: str) -> None:
+    """Is refused from the moment that the kick has its place, before anybody has heard of it."""
+    stage = await Scene(a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:f")).begin()
+    sender = claims_of(room_arn=stage.arn, user_id=user)
+    waiting = stage.chat.send_message(sender, SendMessage("hi"), address)
+    sending = asyncio.create_task(done(waiting))
+    await settle()
+    await stage.chat.disconnect_user(stage.arn, "bob", None)
+    stage.reviewer.gate.set()
+    if user == "bob":
+        with pytest.raises(ActionError, match=KICKED):
+            await sending
+    else:
+        await sending
+    kinds = [type(each) for each in stage.published if isinstance(each, Deliver | Disconnect)]
+    assert kinds == ([Disconnect] if user == "bob" else [Disconnect, Deliver])
 
 
 async def test_everything_is_recorded() -> None:
