@@ -2,6 +2,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -473,3 +474,13 @@ def test_the_body_of_an_error_is_one_line_of_json() -> None:
     body = serialize_error(ValidationException('a"\n\x00\u2028')).body
     assert b"\n" not in body
     assert json.loads(body)["message"] == 'a"\n\x00\u2028'
+
+
+@pytest.mark.parametrize("location", ["header", "uri"])
+def test_what_a_model_may_not_have(location: str) -> None:
+    """A member in a place that is not read from is told by its name, at the first request."""
+    member = Mock(serialization={"location": location, "name": "other"})
+    operation = Mock(input=Mock(members={"token": member}))
+    operation.name = "DoIt"
+    with pytest.raises(NotImplementedError, match=f"DoIt.token in {location}"):
+        parse(operation, {}, b"", None, b"")

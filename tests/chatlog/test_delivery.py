@@ -15,7 +15,7 @@ from greenroom.model.arn import Arn
 from greenroom.model.log_record import Record
 from greenroom.model.logging_configuration import LoggingConfiguration, State
 from greenroom.storage.base import StorageUnavailable
-from greenroom.storage.journal import Entry
+from greenroom.storage.journal import Entry, Removed
 from greenroom.storage.memory.logging_configurations import MemoryLoggingConfigurations
 from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
@@ -202,6 +202,14 @@ class TestEnd:
             payloads = await scene.records(room_of(configuration), 1)
             await scene.advance(INTERVAL + 1)
             assert scene.destination().payloads() == payloads
+
+    async def test_more_is_removed_than_was_counted(self) -> None:
+        """Others have added it: nothing is left, and what comes counts from there."""
+        delivery = Delivery(configuration_arn(), Mock(random=lambda: 1.0))
+        delivery.records, delivery.size = 2, 2 * SIZE
+        for records in (2, 1):
+            delivery._removed(Removed(records, records * SIZE))
+            assert (delivery.records, delivery.size) == (0, 0)
 
     async def test_a_queue_that_another_has_emptied_at_its_bound(self) -> None:
         """What cannot be dropped because it is not there is not dropped for ever."""
