@@ -4,11 +4,15 @@ Covers: greenroom.storage.sqlite.token_uses, greenroom.storage.token_uses
 """
 
 import asyncio
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 from greenroom.model.logging_configuration import (
     LoggingConfigurationState,
 )
 from greenroom.storage.base import Store
+from greenroom.storage.rules import PRUNE_EVERY, REDEEMED_KEPT_MS
+from greenroom.storage.sqlite.token_uses import SqliteTokenUses
 from tests.stand_ins.redeeming import redeem
 from tests.stand_ins.values import (
     NOW,
@@ -47,3 +51,15 @@ class TestRedeem:
             assert await redeem(store, f"{number}", hour_later + 9, hour_later + 1)
         for number in range(300, 1_000):
             assert not await redeem(store, f"{number}", hour_later + 9, hour_later + 1)
+
+
+async def test_how_often_sqlite_removes_marks() -> None:
+    """At each so many uses, up to twice as many."""
+    worker: Any = Mock(write=AsyncMock(return_value=[True]))
+    uses = SqliteTokenUses(worker)
+    for number in range(2 * PRUNE_EVERY):
+        await uses.redeem([(f"{number}", NOW)], NOW)
+    removed = [each.args[2:] for each in worker.write.mock_calls]
+    before = NOW - REDEEMED_KEPT_MS
+    nothing = [(0, before)] * (PRUNE_EVERY - 1)
+    assert removed == [*nothing, (2 * PRUNE_EVERY, before)] * 2

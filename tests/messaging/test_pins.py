@@ -52,7 +52,8 @@ async def test_a_message_is_pinned() -> None:
         ]
         assert took(eve[1]) == []
         assert await pins_of(made) == [message["Id"]]
-        await do(*host, {**UNPIN, "MessageId": message["Id"]})
+        (done,) = await do(*host, {**UNPIN, "MessageId": message["Id"]})
+        assert json.loads(done["Attributes"]["Result"]) == {"Pins": []}
         assert pinned(took(asked[1])[0]) == []
         assert await pins_of(made) == []
 
