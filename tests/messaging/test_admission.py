@@ -1,6 +1,7 @@
 """Who may become a connection: the order of refusals, and what each leaves of the token."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -59,6 +60,27 @@ async def test_a_place_in_the_room_comes_first(monkeypatch: pytest.MonkeyPatch) 
         assert not made.admission.admitting.total()
         following.set_result(None)
         await made.admission.admit(text)
+
+
+async def test_a_room_that_is_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a token is used up the store may go away: it has opened a connection all the same."""
+    async with stage() as made:
+        redeem = made.admission.redeemer.redeem
+
+        async def redeem_and_forget(*token: Any) -> bool:
+            first = await redeem(*token)
+            made.rooms.clear()
+            monkeypatch.setattr(made.rooms, "get", _away)
+            return first
+
+        monkeypatch.setattr(made.admission.redeemer, "redeem", redeem_and_forget)
+        made.begin(token())
+        await settle()
+        assert made.hub.connections == 1
+
+
+async def _away(*_: object) -> None:
+    raise StorageUnavailable("away")
 
 
 async def test_expiry_is_exact() -> None:

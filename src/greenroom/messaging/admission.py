@@ -25,6 +25,7 @@ from greenroom.messaging.redeemer import Redeemer
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException
+from greenroom.model.room import Room
 from greenroom.network.addresses import UNKNOWN
 from greenroom.process.memory_pressure import MemoryWatch
 from greenroom.protocol.handshake import HandshakeRefused, Refusal
@@ -36,11 +37,14 @@ from greenroom.tokens.key_ring import (
     open_claims_and_key,
 )
 
-Prepare = Callable[[ChatTokenClaims], Awaitable[None]]
-"""Does what takes time before somebody who is admitted is in his room."""
+Prepare = Callable[[ChatTokenClaims, Room], Awaitable[None]]
+"""Does what takes time before somebody who is admitted is in his room.
+
+His token is used up by then: it must not fail for a reason that passes.
+"""
 
 
-async def _prepare_nothing(_claims: ChatTokenClaims) -> None:
+async def _prepare_nothing(_claims: ChatTokenClaims, _room: Room) -> None:
     """Have nothing to do before."""
 
 
@@ -109,7 +113,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
                     await following
                 first = await self.redeemer.redeem(claims.token_id, claims.token_expires)
                 if first:
-                    await prepare(claims)
+                    await prepare(claims, room)
             finally:
                 # The connection joins the hub right afterwards, in the same turn of the loop.
                 self._leave_place(room.arn, claims)

@@ -149,9 +149,9 @@ class Upgrading(asyncio.Protocol):
                 raise handshake.Refusal.ADDRESS_FULL.error() from None
         self._address = address
 
-    async def _prepare(self, asked: Mapping[str, str], claims: ChatTokenClaims) -> None:
+    async def _prepare(self, asked: Mapping[str, str], claims: ChatTokenClaims, room: Room) -> None:
         wishes = wishes_of(claims, asked)
-        self._known = room = await self._upgrades.rooms.get(claims.room_arn)
+        self._known = room
         await self._upgrades.replays.prepare(room, claims, wishes)
 
     def _open(
