@@ -146,8 +146,9 @@ def tokens_open_once(redeems: Iterable[Redeem]) -> None:
     for calls in by_token.values():
         opened = [each for each in calls if each.status == 101]
         assert len(opened) <= 1, f"a token opened {len(opened)} connections: {calls}"
-        # One that had no answer has used it only if nobody else has.
-        users = opened or [each for each in calls if each.status == 0]
+        # One that had no answer has used it only if nobody else has; so has one that got 503, where
+        # the database committed and its answer was lost.
+        users = opened or [each for each in calls if each.status in (0, 503)]
         told = [each.ended for each in calls if each.status == 409]
         if told:
             used = any(each.started < min(told) for each in users)
