@@ -272,14 +272,14 @@ async def test_a_joining_connection_misses_nothing(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("view", [View.PLAIN, View.EVENTS])
-async def test_who_joins_is_not_shown_what_waits(hub: Hub, view: View) -> None:
-    """Another node may have shown it that over its former connection; nor is it counted for it."""
+async def test_who_joins_with_history_is_not_shown_what_waits(hub: Hub, view: View) -> None:
+    """It has it from there; nor is it counted for it."""
     early = Listener(hub)
     deliver(hub, b"waits")
-    late, later = Listener(hub, "bob", view=view), Listener(hub, "eve", view=view)
+    late, later = _with_history(hub, "bob", view), _with_history(hub, "eve", view)
     deliver(hub, b"new")
     hub.receive(Arrival(HERE, 1, [Deliver(b"own", "SendMessage", Audience.SENDER, "bob")]))
-    latest, gone = Listener(hub, "tim"), Listener(hub, "zoe")
+    latest, gone = _with_history(hub, "tim"), _with_history(hub, "zoe")
     gone.leave()
     await settle()
     waits, new, own = (text_frame(each) for each in (b"waits", b"new", b"own"))
@@ -293,11 +293,30 @@ async def test_who_joins_is_not_shown_what_waits(hub: Hub, view: View) -> None:
     assert {each.log[-1] for each in (early, late, later, latest)} == {text_frame(b"next")}
 
 
+def _with_history(hub: Hub, user: str = "ann", view: View = View.PLAIN) -> Listener:
+    """Join as somebody who was shown all that has arrived so far."""
+    listener = Listener(hub, user, view=view)
+    hub.note_replayed(HERE, listener)
+    return listener
+
+
+async def test_who_renews_his_connection_misses_nothing(hub: Hub) -> None:
+    """The former one may end as soon as the new one is there: SDKs do so, and drop what repeats."""
+    Listener(hub)
+    old = Listener(hub, "bob")
+    deliver(hub, b"waits")
+    new = Listener(hub, "bob")
+    old.leave()
+    await settle()
+    assert (written(old), written(new)) == (b"", text_frame(b"waits"))
+    assert hub.fanout.deliveries["SendMessage"] == 2
+
+
 async def test_who_joins_is_told_of_settings_that_wait(hub: Hub) -> None:
     """What it was told when it joined may be older than they are."""
     Listener(hub)
     hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendMessage"), Deliver(b"s", "PinMessage")]))
-    late = Listener(hub)
+    late = _with_history(hub)
     await settle()
     assert written(late) == text_frame(b"s")
 

@@ -18,9 +18,10 @@
   follows until that is written.
 - Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
-- A connection sees every frame that arrived after it joined, and none that waited by then: another
-  node may have shown it that over its former connection. Only events of what it is told when it
-  joins are shown all the same: what it was told may be older.
+- A connection sees every frame published after it joined, and those that waited by then: its user's
+  former connection may be gone before it is shown them, as when an SDK renews its token. Who was
+  shown them already, in a room's history, is not shown them again, but for events of what
+  connections are told when they join: what it was told may be older.
 - What is counted is counted once per flush, for all connections together.
 """
 
@@ -195,7 +196,7 @@ class Fanout:
         """Leave out of the parts who is not shown what others are, and write to them at the end.
 
         To those who are addressed by name what the others are shown with their own frames in
-        between, in the room's order; to those who came meanwhile what arrived since.
+        between, in the room's order; to those who came with history meanwhile what arrived since.
         """
         named = frozenset(
             envelope.user_id
@@ -299,7 +300,7 @@ class Fanout:
         room.begun = perf_counter() if size else 0.0
 
     def _uncount(self, room: Members) -> None:
-        """Take off what was counted for who came when it was there, and is not shown it."""
+        """Take off what was counted for who was shown it when he came."""
         for connection, before in room.newcomers.items():
             for envelope in room.pending[:before]:
                 payload = payload_for(envelope, connection.view)
@@ -313,7 +314,7 @@ class Fanout:
 
 
 def _new_to(envelopes: Sequence[RoomEnvelope], before: int) -> Sequence[RoomEnvelope]:
-    """Return what is shown to who came when so many of the envelopes were there."""
+    """Return what is shown to who was shown history when so many of the envelopes were there."""
     if not before:
         return envelopes
     told = [each for each in envelopes[:before] if each.action in NOT_REPLAYED]

@@ -98,6 +98,12 @@ class Hub:
         if room is not None and room.settings_told is None:
             room.settings_told = settings
 
+    def note_replayed(self, room_arn: str, connection: Connection) -> None:
+        """Take note that who has just joined was shown all that has arrived in the room."""
+        room = self._rooms.get(room_arn)
+        if room is not None:
+            room.note_replayed(connection)
+
     def is_writing(self, room_arn: str) -> bool:
         """Return whether a room is being written to, and some may have what others have not."""
         room = self._rooms.get(room_arn)

@@ -114,7 +114,7 @@ class Members:
         self.pending: list[RoomEnvelope] = []
         # Whether something of that is not the same for all.
         self.narrow = False
-        # Who came while it waited, and how much of it was there before.
+        # Who came while it waited and was shown it, and how much of it was there before.
         self.newcomers: dict[Connection, int] = {}
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
@@ -133,12 +133,15 @@ class Members:
         """Take a connection in; `straight` is where its frames are written to."""
         self.connections[connection] = straight
         self.parts = None
-        if self.pending:
-            self.newcomers[connection] = len(self.pending)
         if connection.view:
             self.views[connection.view] += 1
         if self.users is not None:
             self.users[connection.user_id] += 1
+
+    def note_replayed(self, connection: Connection) -> None:
+        """Take note that who has just come was shown what waits, among what was before it."""
+        if self.pending:
+            self.newcomers[connection] = len(self.pending)
 
     def write_to(self, connection: Connection, straight: Way) -> None:
         """Write elsewhere from now on, if the connection is still there."""

@@ -66,18 +66,25 @@ class Replays:
         if waiting is not None:
             await waiting
 
-    def first(self, session: Session, wishes: Wishes, room: Room) -> tuple[bytes, Place | None]:
-        """Return the frames that somebody begins with, and his place if it is to be kept."""
+    def first(
+        self, session: Session, wishes: Wishes, room: Room, to_come: Collection[str]
+    ) -> tuple[bytes | None, Place | None]:
+        """Return the frames that somebody begins with, and his place if it is to be kept.
+
+        They include those `to_come`, which he is not to be shown again. Who asked for none, and
+        is not resumed, has None instead: he is shown what is to come as everybody is.
+        """
         settings, claims = self._settings.in_force(room), session.claims
         place, wanted = None, Wanted(wishes.history, wishes.since)
         if settings.resume_seconds and settings.history_messages:
             left = self.resumes.take(claims.room_arn, claims.user_id)
-            place = Place(left or self._history.place(claims.room_arn, ()), 0)
-            place.seconds = settings.resume_seconds
             if left and not wishes.since:
                 wanted = Wanted(wishes.history, left, both=True)
+            asks = wanted.count or wanted.since
+            place = Place(left or self._history.place(claims.room_arn, () if asks else to_come), 0)
+            place.seconds = settings.resume_seconds
         if not wanted.count and not wanted.since:
-            return b"", place
+            return None, place
         made = self._replay(session, wanted, settings)
         if wanted.since:
             recovered = made.told["Recovered"] == "true"

@@ -174,10 +174,13 @@ class Upgrading(asyncio.Protocol):
         viewers = None if session.view is View.PLAIN else self._viewers(edge)
         if viewers is not None:
             answer += self._welcome(session.claims, room, viewers)
+        first = None
         if room is not None:
-            first, edge.place = self._upgrades.replays.first(session, wishes, room)
-            answer += first
-        edge.open(answer, self._early)
+            to_come = self._edges.hub.to_come(session.claims.room_arn)
+            first, edge.place = self._upgrades.replays.first(session, wishes, room, to_come)
+        edge.open(answer + (first or b""), self._early)
+        if first is not None:
+            self._edges.hub.note_replayed(session.claims.room_arn, edge)
         if edge.place is not None:
             self._edges.deadlines.after(FIRST_PING_SECONDS, edge.ping)
         if viewers is None:
