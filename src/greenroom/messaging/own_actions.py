@@ -151,7 +151,8 @@ async def _list_users(own: OwnServices, who: ChatTokenClaims, action: ListUsers)
 
 
 async def _list_messages(own: OwnServices, who: ChatTokenClaims, action: ListMessages) -> Result:
-    if who.own.get("history") == "0":
+    # "00" is a number, too.
+    if int(who.own.get("history", "1")) == 0:
         raise ActionError(ErrorCode.FORBIDDEN, _NO_HISTORY, action.request_id)
     found = await own.messages.page(who, action.before, action.limit)
     return {"Messages": as_json(found), "More": found.more}
