@@ -147,6 +147,22 @@ async def test_who_asks_again_takes_nothing_back() -> None:
         assert late.addresses == {}
 
 
+async def test_a_moderator_in_the_room_frees_no_address_by_replacing() -> None:
+    """What the API restricted is held on to its own end, or to that of what replaces it."""
+    async with stage() as made:
+        await came(made, "bob", HOME)
+        mod = await came(made, "mod", AWAY, Capability.MODERATE)
+        first = await restricted(made)
+        for members, seconds in (({}, ADDRESSES_MS // 1000), ({"DurationSeconds": 600}, 600)):
+            ban = {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": "BAN", **members}
+            await do(mod[0], mod[1], ban)
+            (held,) = made.restrictions.held(str(ROOM), ROOM.account, "bob").values()
+            assert held.addresses == dict.fromkeys(first.addresses, first.at + seconds * 1000) != {}
+            assert await came(made, "other", HOME) == 403
+        made.time.advance(600)
+        assert await came(made, "other", HOME) != 403
+
+
 async def test_who_shares_an_address_is_free_when_all_are() -> None:
     """Of two users who were banned there, one is pardoned."""
     async with stage() as made:

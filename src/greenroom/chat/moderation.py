@@ -7,7 +7,8 @@
   by `aws:DISCONNECT_USER`, with its end: applications for IVS Chat show that.
 - Moderators are told of each.
 - What holds of a user's addresses, too, holds of those that he has now, on all nodes, and of those
-  of which it held before: who asks again, because an answer was lost, finds him gone.
+  of which it held before: who asks again, because an answer was lost, finds him gone. A moderator
+  in the room frees none of them by replacing it.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -90,21 +91,12 @@ class Moderation:
             ServiceUnavailableException: another node does not say the user's addresses: nothing
                 was done.
         """
-        await self._check(asked)
-        found = (
-            await self._addresses(asked.scope, asked.user_id)
-            if asked.also_addresses
-            else frozenset()
-        )
-        now = self._clock.now_ms()
-        expires = now + asked.seconds * 1000 if asked.seconds else 0
-        entry = self._entry(asked, now, expires)
-        if asked.also_addresses:
-            entry = msgspec.structs.replace(entry, addresses=self._held_of(found, entry))
-        return await self._enter(asked, entry)
+        return await self._restrict(asked, frees_addresses=not asked.also_addresses)
 
     async def restrict_from_room(self, asked: Asked) -> Restriction:
-        """Restrict a user as a moderator in a room does.
+        """Restrict a user as a moderator in a room does, who has no say about addresses.
+
+        Those of which what is replaced holds are held on, none for longer than it was.
 
         Raises:
             AccessDeniedException: the user may moderate as well: only the API restricts him.
@@ -112,7 +104,7 @@ class Moderation:
         """
         if self._is_moderator_there(asked):
             raise AccessDeniedException("Who may moderate is restricted by the API only")
-        return await self.restrict(asked)
+        return await self._restrict(asked, frees_addresses=False)
 
     async def lift(self, asked: Asked) -> Restriction:
         """End what of a kind holds of a user; it is no error if nothing does.
@@ -136,6 +128,20 @@ class Moderation:
                 "Restrictions of who may moderate are lifted by the API only"
             )
         return await self.lift(asked)
+
+    async def _restrict(self, asked: Asked, *, frees_addresses: bool) -> Restriction:
+        await self._check(asked)
+        found = (
+            await self._addresses(asked.scope, asked.user_id)
+            if asked.also_addresses
+            else frozenset()
+        )
+        now = self._clock.now_ms()
+        expires = now + asked.seconds * 1000 if asked.seconds else 0
+        entry = self._entry(asked, now, expires)
+        if not frees_addresses:
+            entry = msgspec.structs.replace(entry, addresses=self._held_of(found, entry))
+        return await self._enter(asked, entry)
 
     def _is_moderator_there(self, asked: Asked) -> bool:
         return asked.room is not None and self._is_moderator(str(asked.room), asked.user_id)
