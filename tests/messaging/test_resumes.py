@@ -1,5 +1,6 @@
 """Users of untouched applications go on where their connections broke."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,11 @@ from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replays import VIEWER, contents, kept, say, told
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.stage import ROOM, Stage, Transport, client_frame, frames_of, settle, stage
+
+
+def least(_room: str, places: Collection[str]) -> str:
+    """Return the oldest place in a room whose ids ascend."""
+    return min(places)
 
 
 async def room(made: Stage) -> tuple[Any, Any]:
@@ -120,14 +126,15 @@ async def test_since_goes_before() -> None:
         assert (await viewer(made))[2] == []
 
 
-def test_two_devices() -> None:
-    """Each goes on from the older place; when both have, there is none left."""
+@pytest.mark.parametrize("order", [("1 older", "2 newer"), ("2 newer", "1 older")])
+def test_two_devices(order: Sequence[str]) -> None:
+    """Each goes on from the older place, whichever broke first; then there is none left."""
     time = HandClock()
-    places = Resumes(time.clock)
-    places.leave("room", "bob", Place("older", 60))
-    places.leave("room", "bob", Place("newer", 60))
+    places = Resumes(time.clock, least)
+    for each in order:
+        places.leave("room", "bob", Place(each, 60))
     assert places.take("other", "bob") == places.take("room", "eve") == ""
-    assert [places.take("room", "bob") for _ in range(3)] == ["older", "older", ""]
+    assert [places.take("room", "bob") for _ in range(3)] == ["1 older", "1 older", ""]
     places.leave("room", "bob", Place("here", 60))
     time.advance(60)
     assert places.take("room", "bob") == "here"
@@ -137,10 +144,44 @@ def test_two_devices() -> None:
     assert not places._left
 
 
+async def test_the_oldest_place_is_that_of_the_room() -> None:
+    """Not of what its name is: both devices are given what the one behind missed."""
+    async with stage() as made:
+        ann = await room(made)
+        ids = await say(ann, "one", "two", "three")
+        for older, newer in ((ids[0], ids[1]), (ids[1], ids[0])):
+            for each in (older, newer):
+                made.replays.resumes.learn(str(ROOM), "bob", each, 60)
+            assert [(await viewer(made))[2] for _ in range(2)] == [["two", "three"]] * 2
+        for each in (ids[0], "-"):
+            made.replays.resumes.learn(str(ROOM), "bob", each, 60)
+        assert [(await viewer(made))[2] for _ in range(2)] == [["one", "two", "three"]] * 2
+        # What nobody has any more is further back: nothing is said to be all that he missed.
+        for each in (ids[0], "-", "elsewhere000"):
+            made.replays.resumes.learn(str(ROOM), "bob", each, 60)
+        _, transport = await connected(made, "bob", "/?events=on", **VIEWER)
+        assert told(took(transport))["Recovered"] == "false"
+
+
+def test_a_connection_that_stood_nowhere() -> None:
+    """It leaves no place, takes nobody's away, and nobody is told of it."""
+    places = Resumes(HandClock().clock, least)
+    told: list[str] = []
+    places.when_changed = lambda _room, _user, since, _seconds: told.append(since)
+    places.leave("room", "bob", Place("here", 60))
+    places.leave("room", "bob", Place("", 60))
+    assert told == ["here"]
+    assert [places.take("room", "bob") for _ in range(2)] == ["here", ""]
+
+
 def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many places are kept; then the oldest go."""
+    """So many users' places are kept; then the oldest go. Of one user the first are."""
     monkeypatch.setattr(resumes, "MOST_PLACES", 2)
-    places = Resumes(HandClock().clock)
+    monkeypatch.setattr(resumes, "MOST_OF_ONE", 2)
+    places = Resumes(HandClock().clock, least)
+    for place in ("3", "2", "2", "1"):
+        places.leave("room", "bob", Place(place, 60))
+    assert [places.take("room", "bob") for _ in range(5)] == [*["2"] * 4, ""]
     for user in ("ann", "bob", "eve"):
         places.leave("room", user, Place("here", 60))
     assert [places.take("room", user) for user in ("ann", "bob", "eve")] == ["", "here", "here"]

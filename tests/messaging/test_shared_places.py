@@ -8,6 +8,7 @@ from greenroom.bus.base import About
 from greenroom.messaging import shared_places
 from greenroom.messaging.resumes import Place, Resumes
 from greenroom.messaging.shared_places import SharedPlaces
+from tests.messaging.test_resumes import least
 from tests.stand_ins.hand_clock import HandClock
 
 
@@ -29,7 +30,7 @@ class Air:
 
     def node(self, time: HandClock) -> tuple[SharedPlaces, Resumes]:
         """Return a new node, and the places that it knows."""
-        places = Resumes(time.clock)
+        places = Resumes(time.clock, least)
         shared = SharedPlaces(self, f"n{len(self.nodes)}", places)
         self.nodes.append(shared)
         return shared, places
@@ -45,16 +46,34 @@ async def test_a_user_comes_back_to_another_node() -> None:
     assert two.take("room", "bob") == "here"
     await asyncio.sleep(0)
     assert [each.take("room", "bob") for each in (one, two, three)] == [""] * 3
-    one.leave("room", "bob", Place("older", 60))
-    one.leave("room", "bob", Place("newer", 60))
-    await asyncio.sleep(0)
-    assert [three.take("room", "bob") for _ in range(3)] == ["older", "older", ""]
-    await asyncio.sleep(0)
-    assert one.take("room", "bob") == ""
     one.leave("room", "bob", Place("here", 60))
     await asyncio.sleep(0)
     time.advance(61)
     assert three.take("room", "bob") == ""
+
+
+@pytest.mark.parametrize("order", [("1 older", "2 newer"), ("2 newer", "1 older")])
+async def test_two_devices_of_two_nodes(order: tuple[str, str]) -> None:
+    """Wherever both come back to, each goes on from the older place, once."""
+    time, air = HandClock(), Air()
+    nodes = [air.node(time)[1] for _ in range(3)]
+    for back in nodes:
+        nodes[0].leave("room", "bob", Place(order[0], 60))
+        nodes[1].leave("room", "bob", Place(order[1], 60))
+        await asyncio.sleep(0)
+        assert [back.take("room", "bob") for _ in range(3)] == ["1 older", "1 older", ""]
+        await asyncio.sleep(0)
+        assert [each.take("room", "bob") for each in nodes] == [""] * 3
+
+
+async def test_nothing_is_told_of_who_stood_nowhere() -> None:
+    """The other nodes would take it for somebody who came back."""
+    time, air = HandClock(), Air()
+    (_, one), (_, two) = (air.node(time) for _ in range(2))
+    one.leave("room", "bob", Place("here", 60))
+    one.leave("room", "bob", Place("", 60))
+    await asyncio.sleep(0)
+    assert two.take("room", "bob") == "here"
 
 
 async def test_who_stood_before_everything() -> None:

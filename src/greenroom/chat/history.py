@@ -7,7 +7,7 @@
 - Settings and the like are told anew to who comes, and not as they once were.
 """
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Sequence
 from itertools import chain
 
 import msgspec
@@ -71,6 +71,18 @@ class History:
         here = self._rooms.here(room)
         shown = (each.id for each in reversed(here.envelopes) if each.id not in to_come)
         return next(shown, here.origin)
+
+    def oldest(self, room: str, places: Collection[str]) -> str:
+        """Return the place that is furthest back: one that nobody can go on from, if there is any.
+
+        So nobody is told that he was given everything while one of his devices missed something.
+        """
+        here, left = self._rooms.here(room), set(places)
+        for envelope in reversed(here.envelopes):
+            if len(left) == 1:
+                break
+            left.discard(envelope.id)
+        return min(left, key=lambda each: (_is_before_all(each, here), each))
 
     def newest(self, room: str) -> str:
         """Return the id of the newest frame that is in memory of a room, "" if there is none."""

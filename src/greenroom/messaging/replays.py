@@ -46,7 +46,7 @@ class Replays:
     """Makes them."""
 
     def __init__(self, history: History, settings: Settings, clock: Clock, ids: IdSource) -> None:
-        self.resumes = Resumes(clock)
+        self.resumes = Resumes(clock, history.oldest)
         self._history = history
         self._settings = settings
         self._clock = clock
