@@ -28,7 +28,7 @@ import uvloop
 
 from benchmarks.calibration import Calibration
 from benchmarks.plot import Bar
-from benchmarks.processes import LOAD_CORE, SERVER_CORE
+from benchmarks.processes import LOAD_CORE, SERVER_CORE, cpu_seconds
 from benchmarks.report import Table
 from benchmarks.runs import Plan
 from benchmarks.series import Series, progress
@@ -261,9 +261,7 @@ def _hear(running: Event, url: str, rooms: int, number: int) -> None:
 
 
 def _cpu_of(server: NatsServer) -> float:
-    return sum(
-        process.cpu_times().user + process.cpu_times().system for process in _processes(server)
-    )
+    return sum(cpu_seconds(process.pid) for process in _processes(server))
 
 
 @functools.cache

@@ -27,6 +27,15 @@ BESIDE_CORE = _ALL_CORES[len(_ALL_CORES) // 2]
 """Where what is neither measured nor measures runs: with two cores that is the load's."""
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return what a process has used of cores so far, to the nanosecond: the kernel's own account.
+
+    What it says of itself elsewhere is counted in ticks of 10 ms.
+    """
+    # The clock of a process's CPU time, as clock_getcpuclockid(3) puts it together from the number.
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 class NotHere(Exception):
     """A program that a measurement needs is not installed; the message says which."""
 

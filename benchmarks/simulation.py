@@ -19,6 +19,7 @@ import psutil
 import structlog
 
 from benchmarks.over_nats import Node
+from benchmarks.processes import cpu_seconds
 from greenroom.bus.base import About, Arrival, Position, RoomLine
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import Options
@@ -181,7 +182,7 @@ async def _hearing(servers: Sequence[NatsServer], spread: Spread, seconds: float
         node.arrived = 0
     processes = [psutil.Process(each.pid) for each in servers]
     family = [one for each in processes for one in (each, *each.children(recursive=True))]
-    before = sum(sum(each.cpu_times()[:2]) for each in family)
+    before = sum(cpu_seconds(each.pid) for each in family)
     theirs: dict[int, list[str]] = {}
     for room in {room for rooms in there for room in rooms}:
         theirs.setdefault(next(n for n, rooms in enumerate(there) if room in rooms), []).append(
@@ -190,7 +191,7 @@ async def _hearing(servers: Sequence[NatsServer], spread: Spread, seconds: float
     await asyncio.gather(*(nodes[number].speak(own, seconds) for number, own in theirs.items()))
     published = sum(len(node.times) for node in nodes)
     await asyncio.sleep(0.2)
-    cpu = sum(sum(each.cpu_times()[:2]) for each in family) - before
+    cpu = sum(cpu_seconds(each.pid) for each in family) - before
     heard = sum(node.arrived for node in nodes)
     for node in nodes:
         await node.bus.close()

@@ -54,7 +54,7 @@ from benchmarks.calibration import LEAST, MOVED, PAUSE_SECONDS, Calibration, wat
 from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
 from benchmarks.fanout import OneByOne
 from benchmarks.plot import Bar, plot
-from benchmarks.processes import ROOT, NotHere, build, environment
+from benchmarks.processes import ROOT, NotHere, build, cpu_seconds, environment
 from benchmarks.reference import Reference
 from benchmarks.report import README, Table, publish, write
 from benchmarks.runs import Plan, running
@@ -255,6 +255,16 @@ def test_chatroom(tiny: Plan) -> None:
     assert many.received > 0
     assert many.connect_ms > 0
     _assert_written(chatroom.table(outcomes), tiny, outcomes)
+
+
+def test_the_cpu_of_a_process() -> None:
+    """It is the kernel's own account, finer than the ticks of /proc, of other processes as well."""
+    before, own = cpu_seconds(os.getpid()), time.process_time()
+    for _ in range(20_000):
+        pass
+    after = cpu_seconds(os.getpid())
+    assert 0 <= own - before < after - before < 1
+    assert cpu_seconds(os.getppid()) > 0
 
 
 def test_over_nats(tiny: Plan) -> None:

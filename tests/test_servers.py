@@ -47,7 +47,9 @@ async def _publish_in_three(url: str) -> None:
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(
-                nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError
+                nats.errors.TimeoutError,
+                nats.js.errors.ServiceUnavailableError,
+                nats.js.errors.NoStreamResponseError,
             ):
                 await _publish(url, replicas=3)
                 return
@@ -191,9 +193,11 @@ def test_servers_end_with_who_started_them(tmp_path: Path) -> None:
 
 async def _publish(url: str, replicas: int = 1) -> None:
     client = await nats.connect(url.split(","))
-    await client.jetstream().add_stream(name="S", subjects=[SUBJECT], num_replicas=replicas)
-    await client.jetstream().publish(SUBJECT, b"one")
-    await client.close()
+    try:
+        await client.jetstream().add_stream(name="S", subjects=[SUBJECT], num_replicas=replicas)
+        await client.jetstream().publish(SUBJECT, b"one")
+    finally:
+        await client.close()
 
 
 async def _stored(url: str) -> int:

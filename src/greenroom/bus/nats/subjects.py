@@ -8,6 +8,7 @@
 | `gp.news`, `gp.rates` | what nodes announce of themselves, of what accounts do; it is not stored |
 | `gp.state`, `gp.asked` | what a node tells people of itself, and that somebody asks for it |
 | `gp.users` | which users are in a room by name: what nodes ask each other, and answer |
+| `gp.places` | where users' connections broke, for who comes back to another node |
 | `_GR.<node>.<token>` | answers to one node |
 """
 
