@@ -1,4 +1,7 @@
-"""What a node alone keeps of rooms in the store, and that nothing is ever recovered in part."""
+"""What a node alone keeps of rooms in the store, and that nothing is ever recovered in part.
+
+Covers: greenroom.bus.kept
+"""
 
 import asyncio
 import random
@@ -6,15 +9,18 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from unittest import mock
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from greenroom.bus.base import Deliver, RoomEnvelope
 from greenroom.bus.base import History as Mark
+from greenroom.bus.kept import older_of
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import kept_history
 from greenroom.chat.history import Found, History, Wanted
 from greenroom.chat.kept_history import KeptHistory
+from greenroom.model.kept_frame import KeptFrame
 from greenroom.model.room_settings import RoomSettings
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.history import Kept, Newest
@@ -195,6 +201,19 @@ async def test_who_waits_for_what_is_not_kept(monkeypatch: pytest.MonkeyPatch) -
         now.say("b", "c", "d")
         with pytest.raises(StorageUnavailable, match="cannot be kept"):
             await waits
+
+
+async def test_what_a_newer_version_kept() -> None:
+    """A frame for whom nobody here knows is passed over, the others come, and one line says so."""
+    frames = [KeptFrame(str(number), number, "SendMessage", b"") for number in range(4)]
+    for number in (0, 2):
+        frames[number] = msgspec.structs.replace(frames[number], audience="some_day")
+    with capture_logs() as logs:
+        for _ in range(2):
+            found = older_of(frames, 2, more=True)
+            assert [each.id for each in found.before] == ["1"]
+            assert [each.id for each in found.envelopes] == ["3"]
+    assert [each["audience"] for each in logs] == ["some_day"]
 
 
 async def test_a_room_that_kept_nothing_in_between() -> None:

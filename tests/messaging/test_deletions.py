@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 
+from greenroom.bus.base import Audience
 from greenroom.chat import deletions, kept_history, kept_messages
 from greenroom.messaging import own_actions
 from greenroom.storage.base import StorageUnavailable
@@ -181,6 +182,39 @@ async def test_what_a_shadowed_user_wrote() -> None:
         for user in ("eve", "bob"):
             _, transport = await connected(made, user, url="/?history=9", **VIEWER)
             assert took(transport) == []
+
+
+async def test_what_one_wrote_before_he_was_shadowed() -> None:
+    """He is told of all by one event, as of anybody's: two would tell him where it began."""
+    async with stage() as made:
+        ann = await keep(made)
+        moderator = await connected(made, "mod", url="/?events=on")
+        bob = await connected(made, "bob", **VIEWER)
+        bobs_other = await connected(made, "bob", url="/?events=on", **VIEWER)
+        zoe = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        shown = [(await say(bob))["Id"] for _ in range(2)]
+        restrict = {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": "SHADOW"}
+        await do(*ann, restrict)
+        ids = [*shown, (await say(bob))["Id"]]
+        for each in (moderator, bob, bobs_other, zoe):
+            took(each[1])
+        await do(*ann, CLEAR)
+        for each, told in ((moderator, ids), (bobs_other, ids), (zoe, shown)):
+            (event,) = took(each[1])
+            assert event["EventName"] == "greenroom:DELETE_MESSAGES"
+            assert json.loads(event["Attributes"]["MessageIds"]) == told
+        assert deleted(took(bob[1])) == ids
+        for user, found in (("bob", ids), ("zoe", shown)):
+            back = await connected(made, user, url=f"/?events=on&since={ids[0]}", **VIEWER)
+            told = [each for each in took(back[1]) if "DELETE_MESSAGES" in str(each)]
+            assert [json.loads(each["Attributes"]["MessageIds"]) for each in told] == [found]
+
+
+async def test_a_version_before_knows_for_whom_it_is() -> None:
+    """It would not show what it does not know, nor give a room's history, and delete nothing."""
+    assert {*Audience} == {
+        *("everybody", "sender", "you", "shadowed", "moderators", "events", "plain")
+    }
 
 
 async def test_with_a_restriction() -> None:

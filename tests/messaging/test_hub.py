@@ -131,8 +131,6 @@ SHOWN = {
     Audience.SENDER: {"ann"},
     Audience.YOU: set(),
     Audience.SHADOWED: {"ann", "moderator"},
-    Audience.SHADOWED_PLAIN: {"ann"},
-    Audience.SHADOWED_EVENTS: {"moderator"},
 }
 """Who of `audiences` is shown what is for whom."""
 

@@ -56,7 +56,6 @@ import msgspec
 
 from greenroom.bus.figures import Figures, HistoryFigures
 from greenroom.model.errors import ServiceUnavailableException
-from greenroom.model.kept_frame import KeptFrame
 from greenroom.process.start_refused import StartRefused
 
 
@@ -84,7 +83,11 @@ class BusUnreachable(BusRefused):
 
 
 class Audience(StrEnum):
-    """Who in a room is shown a frame."""
+    """Who in a room is shown a frame: stored, and read by nodes of other versions.
+
+    One that does not know an audience leaves its frames out, and 0.2.0 cannot read a history that
+    has any: say by other members what is new.
+    """
 
     EVERYBODY = "everybody"
     SENDER = "sender"
@@ -92,14 +95,14 @@ class Audience(StrEnum):
     YOU = "you"
     """Those of them that asked for the service's own events."""
     SHADOWED = "shadowed"
-    """The same, and the moderators."""
-    SHADOWED_PLAIN = "shadowed_plain"
-    SHADOWED_EVENTS = "shadowed_events"
-    """Of these the connections that did not, and that did, ask for the service's own events."""
+    """The same, and the moderators: of a deletion those alone whom its `action` is for."""
     MODERATORS = "moderators"
     """The connections that may moderate, and asked for events."""
     EVENTS = "events"
-    """The connections that asked for the service's own events."""
+    """The connections that asked for the service's own events.
+
+    With `Deliver.user_id` that user's are shown what moderators are.
+    """
     PLAIN = "plain"
     """The connections that did not."""
 
@@ -272,43 +275,6 @@ class Keeper(Protocol):
         Raises:
             ServiceUnavailableException: it cannot be read now.
         """
-
-
-def kept_of(envelope: RoomEnvelope) -> KeptFrame:
-    """Return an envelope as it is kept."""
-    return KeptFrame(
-        envelope.id,
-        envelope.time_ns,
-        envelope.action,
-        envelope.payload,
-        envelope.audience,
-        envelope.user_id,
-        envelope.author,
-        envelope.marked,
-        envelope.deletes,
-    )
-
-
-def envelope_of(frame: KeptFrame) -> Deliver:
-    """Return what was kept, to be shown again: what else it did is done."""
-    return Deliver(
-        frame.payload,
-        frame.action,
-        Audience(frame.audience),
-        frame.user_id,
-        id=frame.id,
-        time_ns=frame.time_ns,
-        history=History.KEPT,
-        marked=frame.marked,
-        author=frame.author,
-        deletes=frame.deletes,
-    )
-
-
-def older_of(frames: Sequence[KeptFrame], begin: int, *, more: bool) -> Older:
-    """Return what is kept as memory takes it: something may be missing before index `begin`."""
-    envelopes = [envelope_of(each) for each in frames]
-    return Older(envelopes[begin:], envelopes[:begin], more)
 
 
 class RoomChanged(msgspec.Struct, frozen=True, tag=True, array_like=True):

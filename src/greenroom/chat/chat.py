@@ -31,7 +31,7 @@ from greenroom.bus.base import (
 from greenroom.chat import gates
 from greenroom.chat.in_force import NONE, SettingsInForce
 from greenroom.chat.kicks import Kicks
-from greenroom.chat.marks import UNLOGGED, marked
+from greenroom.chat.marks import marked
 from greenroom.chat.modes import Modes
 from greenroom.chat.outcome import Placed, Post, done, placed
 from greenroom.chat.rates import Rates, is_reviewed
@@ -261,20 +261,28 @@ class Chat:
         audience: Audience,
         user_id: str = "",
         deletes: tuple[str, ...] = (),
+        for_moderators: Mapping[str, str] | None = None,
     ) -> str:
-        """Publish one of the service's own events in a room, for an audience; return its id."""
+        """Publish one of the service's own events in a room, for an audience; return its id.
+
+        `for_moderators` are the attributes of their frame, where it differs: see `Deliver.marked`.
+        """
         event_id = self._ids()
 
         def grant(before: Before) -> Deliver:
             time_ns = self._send_time(before)
             payload = events.encode_event(event_id, "", name, attributes, time_ns)
             shown = self._event(payload, operation, event_id, time_ns, room)
+            theirs = b""
+            if for_moderators is not None:
+                theirs = events.encode_event(event_id, "", name, for_moderators, time_ns)
             return msgspec.structs.replace(
                 shown,
+                marked=theirs,
                 audience=audience,
                 user_id=user_id,
                 deletes=deletes,
-                configurations=() if audience in UNLOGGED else shown.configurations,
+                configurations=() if audience is Audience.SHADOWED else shown.configurations,
             )
 
         await done(self._publish(operation, str(room.arn), grant))

@@ -5,7 +5,7 @@
 - Connections that asked for events are told by one event of so many messages, others by IVS Chat's
   own event for each: of the newest `MOST_TOLD`, since SDKs know no other way.
 - Messages that not everybody has seen are told of to those who have: what a shadowed user wrote, to
-  himself and to moderators.
+  himself and to moderators. He is told of them and of the others by the same event.
 """
 
 import asyncio
@@ -123,32 +123,35 @@ class _Telling:
         """Tell all who have seen messages that they are not to be shown any more."""
         each_told = found[-self._left :] if self._left else ()
         self._left -= len(each_told)
+        chunks = [found[at : at + IDS_AT_ONCE] for at in range(0, len(found), IDS_AT_ONCE)]
         # All at once, in this order: where many nodes share a room they travel together.
-        await asyncio.gather(
-            *map(self._tell_of_one, each_told),
-            *self._tell_of_many([each.id for each in found if not each.is_shadowed]),
-            *self._tell_of_many([each.id for each in found if each.is_shadowed], shadowed=True),
-        )
+        await asyncio.gather(*map(self._tell_of_one, each_told), *map(self._tell_of_many, chunks))
 
     def _tell_of_one(self, message: Written) -> Awaitable[str]:
         told = events.delete_message_attributes(message.id, self._reason)
-        audience = Audience.SHADOWED_PLAIN if message.is_shadowed else Audience.PLAIN
-        return self._tell(
-            DeleteMessage.operation, events.DELETE_MESSAGE, told, audience, message.id
+        audience = Audience.SHADOWED if message.is_shadowed else Audience.PLAIN
+        user_id = self._user_id if message.is_shadowed else ""
+        operation, name = DeleteMessage.operation, events.DELETE_MESSAGE
+        return self._chat.tell(
+            self._room, operation, name, told, audience, user_id, deletes=(message.id,)
         )
 
-    def _tell_of_many(self, ids: Sequence[str], *, shadowed: bool = False) -> list[Awaitable[str]]:
-        audience = Audience.SHADOWED_EVENTS if shadowed else Audience.EVENTS
-        reason = {"Reason": self._reason} if self._reason else {}
-        telling = []
-        for start in range(0, len(ids), IDS_AT_ONCE):
-            some = ids[start : start + IDS_AT_ONCE]
-            told = {"UserId": self._user_id, "MessageIds": events.json_text(some), **reason}
-            telling.append(self._tell(OPERATION, events.DELETE_MESSAGES, told, audience, *some))
-        return telling
+    def _tell_of_many(self, some: Sequence[Written]) -> Awaitable[str]:
+        """Tell it in one event, whoever is told: a second would tell the user what was shadowed."""
+        ids = tuple(each.id for each in some)
+        seen = tuple(each.id for each in some if not each.is_shadowed)
+        is_for_all = seen == ids
+        return self._chat.tell(
+            self._room,
+            OPERATION,
+            events.DELETE_MESSAGES,
+            self._told(seen or ids),
+            Audience.EVENTS if seen else Audience.SHADOWED,
+            "" if is_for_all else self._user_id,
+            deletes=ids,
+            for_moderators=self._told(ids) if seen and not is_for_all else None,
+        )
 
-    def _tell(
-        self, operation: str, name: str, told: dict[str, str], audience: Audience, *deletes: str
-    ) -> Awaitable[str]:
-        user_id = "" if audience in (Audience.PLAIN, Audience.EVENTS) else self._user_id
-        return self._chat.tell(self._room, operation, name, told, audience, user_id, deletes)
+    def _told(self, ids: Sequence[str]) -> dict[str, str]:
+        reason = {"Reason": self._reason} if self._reason else {}
+        return {"UserId": self._user_id, "MessageIds": events.json_text(ids), **reason}

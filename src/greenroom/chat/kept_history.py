@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
-from greenroom.bus.base import MOST_KEPT, History, Older, RoomEnvelope, kept_of, older_of
+from greenroom.bus.base import MOST_KEPT, History, Older, RoomEnvelope
+from greenroom.bus.kept import kept_of, older_of
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.history import History as Store
 from greenroom.storage.history import Kept

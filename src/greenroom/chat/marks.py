@@ -15,9 +15,6 @@ from greenroom.protocol import events
 MARK = "greenroom:mark"
 """The attribute that only moderators see: what holds of the sender."""
 
-UNLOGGED = frozenset({Audience.SHADOWED, Audience.SHADOWED_PLAIN, Audience.SHADOWED_EVENTS})
-"""The audiences whose frames are in no chat log."""
-
 _MARKED = (Kind.SHADOW, Kind.MONITOR)
 
 

@@ -7,7 +7,8 @@ shown before that place: who wants everything waits until the tail has been ther
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from greenroom.bus.base import MOST_KEPT, History, Older, kept_of, older_of
+from greenroom.bus.base import MOST_KEPT, History, Older
+from greenroom.bus.kept import kept_of, older_of
 from greenroom.bus.streams import Stored, Streams, StreamUnavailable
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.history import History as Store

@@ -37,7 +37,7 @@ from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.messaging.members import Members, Part, SealedPart
 from greenroom.messaging.sealed import SealedSender
 from greenroom.messaging.sockets import write_all
-from greenroom.messaging.views import BY_NAME, VIEWS, payload_for
+from greenroom.messaging.views import BY_NAME, VIEWS, is_by_name, payload_for
 from greenroom.protocol.actions import OPERATIONS
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.wishes import View
@@ -201,7 +201,7 @@ class Fanout:
         named = frozenset(
             envelope.user_id
             for envelope in room.pending
-            if isinstance(envelope, Deliver) and envelope.audience in BY_NAME
+            if isinstance(envelope, Deliver) and is_by_name(envelope)
         )
         apart = dict.fromkeys(room.of_users(named) if named else (), 0) | room.newcomers
         if not apart:

@@ -14,7 +14,7 @@ from greenroom.chat.history import Found, History, Wanted
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
 from greenroom.messaging.resumes import Place, Resumes
-from greenroom.messaging.views import BY_NAME, payload_for
+from greenroom.messaging.views import is_by_name, payload_for
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.message import IdSource
 from greenroom.model.room import Room
@@ -129,7 +129,7 @@ class Replays:
         named: set[str] = set()
 
         def sees(envelope: RoomEnvelope) -> bytes | None:
-            if envelope.audience in BY_NAME:
+            if is_by_name(envelope):
                 named.add(envelope.user_id)
             return payload_for(envelope, view, user_id)
 
