@@ -225,3 +225,17 @@ def test_nothing_is_kept_any_more() -> None:
     assert rings.bytes == RING_BYTES + 2 * (EACH_BYTES + 2)
     rings.clear()
     assert (rings.bytes, ids(rings)) == (0, [])
+
+
+def test_what_is_here_is_the_same_until_something_else_is() -> None:
+    """Who made something of it knows whether that still holds."""
+    rings = filled(1)
+    ring = rings.of(HERE, 9)
+    seen = [rings.here(HERE)]
+    assert rings.here(HERE) is seen[0]
+    filled(3, rings=rings)
+    seen.append(rings.here(HERE))
+    rings.fill(HERE, ring, Older([kept(0)]))
+    seen.append(rings.here(HERE))
+    assert [len(each.envelopes) for each in seen] == [1, 2, 3]
+    assert rings.here(HERE) is seen[2]

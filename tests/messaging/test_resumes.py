@@ -202,7 +202,9 @@ async def test_who_stood_before_everything_on_another_node() -> None:
         bob.data_received(client_frame(b"-", 0x8A))
         bob.connection_lost(None)
         assert (await viewer(made))[2] == ["two"]
-        made.bus.rings.of(str(ROOM), 0).more = True
+        ring = made.bus.rings.of(str(ROOM), 0)
+        ring.more = True
+        ring.changed()
         made.replays.resumes.learn(str(ROOM), "bob", "-", 60)
         _, transport = await connected(made, "bob", "/?events=on", **VIEWER)
         assert told(took(transport))["Recovered"] == "false"

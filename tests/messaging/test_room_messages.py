@@ -1,16 +1,21 @@
 """LIST_MESSAGES: what a room keeps, for who is in it, page by page, and nothing else."""
 
 import json
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from greenroom.messaging import room_messages
 from greenroom.model.restriction import Kind
 from tests.messaging.test_own_actions import connected, do
 from tests.messaging.test_replays import VIEWER, kept, say
 from tests.messaging.test_restricted import restrict
 from tests.stand_ins.stage import Stage, stage
+
+
+def unhurried() -> AbstractAsyncContextManager[Stage]:
+    """Give a plane where one may ask as often as he likes."""
+    return stage(messaging_requests_per_connection=0)
 
 
 async def listed(who: tuple[Any, Any], **members: Any) -> Any:
@@ -31,7 +36,7 @@ def contents(found: Any) -> tuple[list[str], bool]:
 
 async def test_pages() -> None:
     """The newest, the oldest of them first, as all were shown them; then those before."""
-    async with stage() as made:
+    async with unhurried() as made:
         ann = await kept(made)
         ids = await say(ann, *"abcde")
         bob = await connected(made, "bob", **VIEWER)
@@ -55,7 +60,7 @@ async def test_pages() -> None:
 
 async def test_what_is_not_there() -> None:
     """What was deleted, is too old, or is kept no more, and rooms that keep nothing."""
-    async with stage() as made:
+    async with unhurried() as made:
         bob = await connected(made, "bob", **VIEWER)
         await say(bob, "x")
         assert contents(await listed(bob)) == ([], False)
@@ -84,7 +89,7 @@ async def test_what_is_not_there() -> None:
 
 async def test_nobody_sees_more_than_he_was_shown() -> None:
     """What a shadowed user wrote is told to him and to moderators, who see the mark."""
-    async with stage() as made:
+    async with unhurried() as made:
         ann = await kept(made)
         bob = await connected(made, "bob", **VIEWER)
         eve = await connected(made, "eve", **VIEWER)
@@ -105,7 +110,7 @@ async def test_nobody_sees_more_than_he_was_shown() -> None:
 
 async def test_an_answer_is_an_event_that_clients_take() -> None:
     """However long messages are, and whatever is in them; what has no room comes with the next."""
-    async with stage() as made:
+    async with unhurried() as made:
         ann = await kept(made)
         content = '"\\' * 250
         ids = []
@@ -124,7 +129,7 @@ async def test_an_answer_is_an_event_that_clients_take() -> None:
 
 async def test_an_official_sdk_asks_by_a_message() -> None:
     """The promise is fulfilled by a message to it alone, which says how many there are."""
-    async with stage() as made:
+    async with unhurried() as made:
         ann = await kept(made)
         await say(ann, *"ab")
         bob = await connected(made, "bob", **VIEWER)
@@ -148,40 +153,19 @@ async def test_an_official_sdk_asks_by_a_message() -> None:
 )
 async def test_wrong_members(members: dict[str, Any], said: str) -> None:
     """The member and the rule."""
-    async with stage() as made:
+    async with unhurried() as made:
         await kept(made)
         assert await listed(await connected(made, "bob", **VIEWER), **members) == (400, said)
 
 
-async def reads(made: Stage) -> list[str]:
-    """Return a list of the rooms that are looked through from now on."""
-    found: list[str] = []
-    page = made.own.messages._history.page
-
-    def counted(room: str, *rest: Any, **more: Any) -> Any:
-        found.append(room)
-        return page(room, *rest, **more)
-
-    made.own.messages._history.page = counted  # type: ignore[method-assign]  # counts
-    return found
-
-
-async def test_who_asks_for_the_same_gets_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until something new comes, or ten seconds are over; so many answers are kept."""
-    monkeypatch.setattr(room_messages, "MOST_ANSWERS", 2)
+async def test_a_page_is_dear() -> None:
+    """Four of them are a second's actions: those who only ask cannot fill a node."""
     async with stage() as made:
         ann = await kept(made)
-        await say(ann, *"ab")
+        await say(ann, "a")
         bob = await connected(made, "bob", **VIEWER)
-        looked = await reads(made)
-        for _ in range(3):
-            await listed(bob)
-        assert len(looked) == 1
-        await say(ann, "c")
-        assert contents(await listed(bob))[0] == [*"abc"]
-        made.time.advance(10)
-        await listed(bob)
-        assert len(looked) == 3
-        for limit in (1, 2, 3):
-            await listed(bob, Limit=limit)
-        assert len(made.own.messages._made) == 2
+        for _ in range(4):
+            assert contents(await listed(bob)) == (["a"], False)
+        assert (await listed(bob))[0] == 429
+        made.time.advance(0.5)
+        assert contents(await listed(bob)) == (["a"], False)

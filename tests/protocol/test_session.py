@@ -18,6 +18,8 @@ TOO_LARGE = b'{"Action":"DELETE_MESSAGE","Id":"M2YcHkgffEvU","RequestId":"r","Re
     b"x" * 257
 )
 
+LIST = b'{"Action":"greenroom:LIST_MESSAGES","RequestId":"r"}'
+
 
 def session(*capabilities: Capability, rate: float = 10, seconds: float = 3600) -> Session:
     """Return a session that begins at START."""
@@ -128,3 +130,18 @@ def test_only_action_errors(texts: list[bytes]) -> None:
             continue
         passed += 1
     assert passed <= 5
+
+
+def test_what_costs_several() -> None:
+    """It is done where one is left, at any rate, and what it costs beyond that is owed."""
+    for rate, at_once in ((10, 4), (6, 2), (3, 1), (1, 1)):
+        one = session(rate=rate)
+        for _ in range(at_once):
+            one.receive(LIST, START)
+        assert refused(one, LIST, START).code == 429
+    slow = session(rate=1)
+    slow.receive(LIST, START)
+    assert refused(slow, LIST, START + 2.9).code == 429
+    slow.receive(LIST, START + 3.1)
+    for _ in range(100):
+        session(rate=0).receive(LIST, START)

@@ -17,6 +17,7 @@ from greenroom.chat.deletions import Deletions
 from greenroom.chat.history import History
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.kept_messages import KeptMessages
+from greenroom.chat.listings import Listings
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -260,7 +261,9 @@ class Stage:
             pins=self.pins,
             users=self.users,
             may_list=self.users_teller.is_open,
-            messages=RoomMessages(self.chat, History(self.bus, clock), self.settings, clock),
+            messages=RoomMessages(
+                self.chat, History(self.bus, clock), Listings(self.bus, clock), self.settings
+            ),
             names=RecentNames(self.users, clock, tasks),
             deletions=Deletions(
                 self.chat,

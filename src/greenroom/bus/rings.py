@@ -48,7 +48,8 @@ class Ring:
     """
 
     __slots__ = (
-        *("before", "begin", "bytes", "deletions", "filled", "kept", "more", "origin", "tried_at"),
+        *("_all", "before", "begin", "bytes", "deletions", "filled", "kept", "more", "origin"),
+        "tried_at",
     )
 
     def __init__(self, begin: Position) -> None:
@@ -65,6 +66,7 @@ class Ring:
         self.kept: OrderedDict[str, RoomEnvelope] = OrderedDict()
         # How many of them delete others.
         self.deletions = 0
+        self._all: InMemory | None = None
 
     @property
     def counted(self) -> int:
@@ -97,9 +99,15 @@ class Ring:
         return next(reversed(self.kept.values()), None)
 
     def all(self) -> InMemory:
-        """Return all there is."""
-        origin = self.origin if self.filled else ""
-        return InMemory(tuple(self.kept.values()), self.before, self.more, origin)
+        """Return all there is: the same object until something else is."""
+        if self._all is None:
+            origin = self.origin if self.filled else ""
+            self._all = InMemory(tuple(self.kept.values()), self.before, self.more, origin)
+        return self._all
+
+    def changed(self) -> None:
+        """Take note that something else is there than before."""
+        self._all = None
 
 
 class Rings:
@@ -165,6 +173,7 @@ class Rings:
             before = [each for each in older.before if each.id not in ring.kept]
             ring.before = newest(before, MOST_KEPT - ring.counted)
             ring.more = ring.more or len(ring.before) < len(before)
+        ring.changed()
         size = RING_BYTES + sum(map(_size, chain(held, ring.before)))
         self._weigh(ring, size - ring.bytes)
         self._shrink()
@@ -188,6 +197,7 @@ class Rings:
             size -= _size(former)
             ring.deletions -= bool(former.deletes)
         kept[envelope.id] = envelope
+        ring.changed()
         if envelope.deletes:
             ring.deletions += 1
         while len(kept) - ring.deletions > MOST_KEPT or ring.deletions > MOST_DELETIONS:

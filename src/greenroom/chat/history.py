@@ -111,25 +111,6 @@ class History:
             return Found(frames, more, recovered=True)
         return Found(frames, more, False if wanted.since else None)
 
-    def page(
-        self,
-        room: str,
-        settings: RoomSettings,
-        sees: Sees,
-        *,
-        before: str,
-        count: int,
-        most_bytes: int,
-    ) -> Found:
-        """Return so many messages before an id, "": the newest; none if nobody knows the id."""
-        here = self._rooms.here(room)
-        kept = (*here.before, *here.envelopes)
-        if before and all(each.id != before for each in kept):
-            return Found((), more=False)
-        window = self._window(settings)
-        frames, more = _messages(window.of(kept), count, sees, before, most_bytes)
-        return Found(frames, more or (here.more and not window.is_over))
-
     def _window(self, settings: RoomSettings) -> "_Window":
         return _Window(settings, self._clock.wall_ns())
 
@@ -201,32 +182,21 @@ class _Missed:
         return False
 
 
-def _messages(
-    kept: Iterable[RoomEnvelope],
-    count: int,
-    sees: Sees,
-    before: str = "",
-    most_bytes: int = 0,
-) -> tuple[list[bytes], bool]:
-    """Return so many of the newest messages, oldest first, and whether there are more.
-
-    With `before` those before an id; of so many bytes together, 0: `MOST_BYTES`.
-    """
+def _messages(kept: Iterable[RoomEnvelope], count: int, sees: Sees) -> tuple[list[bytes], bool]:
+    """Return so many of the newest messages, oldest first, and whether there are more."""
     frames: list[bytes] = []
     deleted: set[str] = set()
-    size, more, most = 0, False, most_bytes or MOST_BYTES
+    size, more = 0, False
     for envelope in kept:
         if envelope.deletes:
             deleted.update(envelope.deletes)
-        elif not before and envelope.action == SendMessage.operation and envelope.id not in deleted:
+        elif envelope.action == SendMessage.operation and envelope.id not in deleted:
             frame = sees(envelope)
             if frame is not None:
                 size += len(frame)
-                if len(frames) == count or size > most:
+                if len(frames) == count or size > MOST_BYTES:
                     more = True
                     break
                 frames.append(frame)
-        if envelope.id == before:
-            before = ""
     frames.reverse()
     return frames, more

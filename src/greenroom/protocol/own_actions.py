@@ -42,6 +42,8 @@ class OwnAction(msgspec.Struct, frozen=True, kw_only=True):
     capability: ClassVar[Capability | None] = Capability.MODERATE
     quota: ClassVar[str] = MODERATION_RATE
     audited: ClassVar[Mapping[str, str]] = {}
+    costs: ClassVar[int] = 1
+    """What one takes of the connection's rate: more where an answer is long."""
 
     request_id: str
     by_message: bool
@@ -320,6 +322,7 @@ class ListMessages(OwnAction, frozen=True, kw_only=True):
     name: ClassVar[str] = "greenroom:LIST_MESSAGES"
     operation: ClassVar[str] = "ListMessages"
     capability: ClassVar[Capability | None] = None
+    costs: ClassVar[int] = 3
 
     before: str
     limit: int

@@ -3,7 +3,8 @@
 An action is refused by the first of these that applies:
 
 1. the session is over: 401. The connection is closed in any case.
-2. the connection's rate is exceeded: 429. Every action counts, refused ones too.
+2. the connection's rate is exceeded: 429. Every action counts, refused ones too, and
+   some for several.
 3. the action is malformed: 400, or too large: 413.
 4. the token lacks the action's capability: 403.
 
@@ -52,6 +53,9 @@ class Session:
             self._check(error.request_id, within_rate, now)
             raise
         self._check(action.request_id, within_rate, now)
+        if isinstance(action, OwnAction) and action.costs > 1:
+            # Owed: so any rate allows it, and waits for longer behind it.
+            self._bucket.owe(now, action.costs - 1)
         check_capability(action, self.claims)
         return action
 

@@ -5,6 +5,7 @@ import asyncio
 from greenroom.chat.deletions import Deletions
 from greenroom.chat.history import History
 from greenroom.chat.kept_messages import KeptMessages
+from greenroom.chat.listings import Listings
 from greenroom.chat.moderation import Moderation
 from greenroom.chat.originals import Originals
 from greenroom.chat.pins import Pins
@@ -61,7 +62,10 @@ def build(
         users=users.users,
         may_list=users.is_open,
         messages=RoomMessages(
-            chat, History(opened.bus, services.clock), services.settings, services.clock
+            chat,
+            History(opened.bus, services.clock),
+            Listings(opened.bus, services.clock),
+            services.settings,
         ),
         names=RecentNames(users.users, services.clock, tasks),
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
