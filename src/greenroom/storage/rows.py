@@ -110,11 +110,20 @@ def restriction_from(text: str) -> Restriction:
     return _restriction.decode(text)
 
 
+def latest_of(entry: Restriction) -> int:
+    """Return what `latest` is of an entry until another replaces it, which makes it 0.
+
+    Of one that says roles 2: a node of 0.2.0, to which 1 is a restriction in force, neither lists
+    nor counts it.
+    """
+    return int(entry.replaces) if entry.roles is None else 2
+
+
 def restriction_row(entry: Restriction) -> Row:
     """Return the values of an entry's row, in the order of the schema."""
     return (
         *(entry.account, entry.version, entry.scope, entry.user_id, entry.listed_kind),
-        *(int(entry.replaces), int(entry.lifted), entry.ends),
+        *(latest_of(entry), int(entry.lifted), entry.ends),
         msgspec.json.encode(entry).decode(),
     )
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from greenroom.model.arn import Arn
@@ -17,6 +18,7 @@ from greenroom.model.logging_configuration import (
     LoggingConfigurationChange,
     LoggingConfigurationState,
 )
+from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage import rules
 from greenroom.storage.base import StorageUnavailable, StoreForeign, StoreInUse, StoreUnwritable
@@ -118,6 +120,22 @@ async def test_queue_is_bounded(tmp_path: Path) -> None:
     assert len(refused) == store.statistics.refused
     assert len(await rooms_of(store)) == len(created)
     await store.close()
+
+
+async def test_a_node_of_0_2_0_passes_over_what_says_roles(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """What is in force it knows by `latest = 1`: it lists none as a note, and counts none."""
+    ban = Restriction(
+        account=ACCOUNT, scope=ACCOUNT, user_id="bob", kind=Kind.BAN, by="ann", at=NOW
+    )
+    roles = msgspec.structs.replace(ban, kind=Kind.NOTE, roles=("vip",))
+    for entry in (roles, ban, roles):
+        await store.restrictions.add(entry, PLENTY)
+    with closing(sqlite3.connect(tmp_path / "greenroom.db")) as old:
+        found = old.execute("SELECT kind FROM restrictions WHERE latest = 1").fetchall()
+    assert found == [("BAN",)]
+    assert [each.kind for each in await store.restrictions.since(ACCOUNT, 0)] == ["BAN", "NOTE"]
 
 
 async def test_reads_while_another_process_holds_the_lock(

@@ -11,7 +11,7 @@ from greenroom.model.restriction import KEPT_MS, Restriction
 from greenroom.storage import rules
 from greenroom.storage.postgres.database import Database
 from greenroom.storage.postgres.session import Connection
-from greenroom.storage.rows import restriction_from, restriction_row
+from greenroom.storage.rows import latest_of, restriction_from, restriction_row
 
 _LANE = "restrictions"
 
@@ -40,7 +40,7 @@ class PostgresRestrictions:
         await self._database.write(_LANE, _prune, before)
 
 
-_KEY = "account = $1 AND scope = $2 AND user_id = $3 AND kind = $4 AND latest = 1"
+_KEY = "account = $1 AND scope = $2 AND user_id = $3 AND kind = $4 AND latest > 0"
 
 
 async def _add(connection: Connection, entry: Restriction, quota: int) -> Restriction:
@@ -53,11 +53,10 @@ async def _add(connection: Connection, entry: Restriction, quota: int) -> Restri
     ):
         number = await connection.fetchval(
             "SELECT count(*) FROM restrictions"
-            " WHERE account = $1 AND latest = 1 AND lifted = 0 AND ends > $2"
-            " AND (kind = 'ROLES') = $3",
+            " WHERE account = $1 AND latest = $2 AND lifted = 0 AND ends > $3",
             entry.account,
+            latest_of(entry),
             entry.at,
-            entry.roles is not None,
         )
         rules.check_restrictions(entry, number, quota)
     version = await connection.fetchval(
@@ -78,7 +77,7 @@ async def _add(connection: Connection, entry: Restriction, quota: int) -> Restri
 
 async def _since(connection: Connection, account: str, version: int) -> list[Restriction]:
     rows = await connection.fetch(
-        "SELECT value FROM restrictions WHERE account = $1 AND latest = 1 AND version > $2"
+        "SELECT value FROM restrictions WHERE account = $1 AND latest > 0 AND version > $2"
         " ORDER BY version",
         account,
         version,
@@ -96,7 +95,7 @@ async def _page(
 ) -> list[Restriction]:
     rows = await connection.fetch(
         "SELECT value FROM restrictions WHERE account = $1 AND ($2 = '' OR scope = $2)"
-        " AND CASE WHEN $3 = '' THEN latest = 1 AND kind <> 'ROLES' ELSE user_id = $3 END"
+        " AND CASE WHEN $3 = '' THEN latest = 1 ELSE user_id = $3 END"
         " AND ($4::bigint = 0 OR version < $4) ORDER BY version DESC LIMIT $5",
         *(account, scope, user_id, before, limit),
     )

@@ -7,7 +7,7 @@ import msgspec
 
 from greenroom.model.restriction import KEPT_MS, Restriction
 from greenroom.storage import rules
-from greenroom.storage.rows import restriction_from, restriction_row
+from greenroom.storage.rows import latest_of, restriction_from, restriction_row
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 
@@ -35,7 +35,7 @@ class SqliteRestrictions:
         await self._worker.write(_prune, before)
 
 
-_KEY = "account = ? AND scope = ? AND user_id = ? AND kind = ? AND latest = 1"
+_KEY = "account = ? AND scope = ? AND user_id = ? AND kind = ? AND latest > 0"
 
 
 def _add(connection: Connection, entry: Restriction, quota: int) -> Restriction:
@@ -43,9 +43,8 @@ def _add(connection: Connection, entry: Restriction, quota: int) -> Restriction:
     if entry.is_limited and not _is_restricted(connection, key):
         (number,) = connection.execute(
             "SELECT count(*) FROM restrictions"
-            " WHERE account = ? AND latest = 1 AND lifted = 0 AND ends > ?"
-            " AND (kind = 'ROLES') = ?",
-            (entry.account, entry.at, entry.roles is not None),
+            " WHERE account = ? AND latest = ? AND lifted = 0 AND ends > ?",
+            (entry.account, latest_of(entry), entry.at),
         ).fetchone()
         rules.check_restrictions(entry, number, quota)
     (version,) = connection.execute(
@@ -71,7 +70,7 @@ def _is_restricted(connection: Connection, key: tuple[str, ...]) -> bool:
 
 def _since(connection: Connection, account: str, version: int) -> list[Restriction]:
     rows = connection.execute(
-        "SELECT value FROM restrictions WHERE account = ? AND latest = 1 AND version > ?"
+        "SELECT value FROM restrictions WHERE account = ? AND latest > 0 AND version > ?"
         " ORDER BY version",
         (account, version),
     )
@@ -92,7 +91,7 @@ def _page(
     if user_id:
         conditions, values = conditions + " AND user_id = ?", [*values, user_id]
     else:
-        conditions += " AND latest = 1 AND kind <> 'ROLES'"
+        conditions += " AND latest = 1"
     rows = connection.execute(
         f"SELECT value FROM restrictions WHERE account = ?{conditions}"
         " AND (? = 0 OR version < ?) ORDER BY version DESC LIMIT ?",
