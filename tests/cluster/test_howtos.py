@@ -48,12 +48,14 @@ def test_from_one_node_to_three(tmp_path: Path) -> None:
         pytest.skip("needs curl")
     programs = Path(sys.executable).parent
     shared = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    alone, first, servers, *nodes = map(_of_this_test, blocks(HOWTO / "from-one-node-to-three.md"))
+    alone, first, servers, *nodes, back = map(
+        _of_this_test, blocks(HOWTO / "from-one-node-to-three.md")
+    )
     with terminal(alone, tmp_path, tmp_path / "one" / "address.json", **shared):
         subprocess.run(["bash", "-ec", first], cwd=tmp_path, env=environment(**shared), check=True)
     with terminal(servers, tmp_path, tmp_path / "servers.env", **shared):
         ended = subprocess.run(
-            ["bash", "-ec", "\n".join([*nodes, "kill %2 %3; wait"])],
+            ["bash", "-ec", "\n".join([*nodes, back.rstrip() + " --port 0 &", _SERVED_AGAIN])],
             cwd=tmp_path,
             env=environment(**shared),
             stdout=subprocess.PIPE,
@@ -64,7 +66,14 @@ def test_from_one_node_to_three(tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stdout
     assert "read back and equal" in ended.stdout
     assert re.search(r"^stage\b", ended.stdout, re.MULTILINE), ended.stdout
+    assert re.search(r"^again stage\b", ended.stdout, re.MULTILINE), ended.stdout
 
+
+_SERVED_AGAIN = """
+until greenroom rooms --data-dir back > again 2> /dev/null; do sleep 0.2; done
+kill %%; wait
+sed 's/^/again /' again
+"""
 
 _PORTS = {str(port): str(free_port()) for port in (8471, 8472, 8473)}
 
