@@ -106,6 +106,7 @@ def _until_leaderless(service: Service) -> str:
     """Wait until the log tells of it; return the line about what is not stored."""
     until(logged(service, "streams have no leader"), "it is noticed")
     lines = ("NATS stores nothing: what is sent gets 503", "NATS cannot be used: trying again")
+    until(lambda: any(entries(service, line) for line in lines), "that it stores nothing is told")
     (found, *_) = (line for line in lines if entries(service, line))
     assert samples(service)["greenroom_streams_without_leader"] > 0
     return found
@@ -122,7 +123,7 @@ async def _replaced(
     servers: list[NatsServer], directory: Path, service: Service, viewer: ClientConnection
 ) -> None:
     """Do what the page about other machines says of a NATS server: the new one has its copies."""
-    assert "nats server cluster peer-remove nats-1" in page("move-to-other-machines")
+    assert " server cluster peer-remove nats-1" in page("move-to-other-machines")
     peers = tuple(each.routes.port for each in servers if each.routes is not None)
     new = NatsServer(
         directory / "nats-4", "nats-4", routes=Routes(free_port(), peers), extra=ACCOUNTS

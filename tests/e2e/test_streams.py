@@ -72,7 +72,7 @@ def test_a_refused_start(tmp_path: Path, streams: str) -> None:
 def test_a_refused_start_that_cannot_be_told(tmp_path: Path) -> None:
     """Also an error that cannot be written leaves the documented exit code."""
     (tmp_path / "file").touch()
-    for data, code in ((tmp_path / "file", 5), ("x --port y", 2)):
+    for data, code in ((f"{tmp_path}/file --port 0", 5), ("x --port y", 2)):
         ended = shell(f"{GREENROOM} serve --data-dir {data} 2>/dev/full")
         assert (ended.returncode, ended.stdout) == (code, "")
 
