@@ -1,6 +1,7 @@
 """What the audit log says of requests: which ones, and what never."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,24 @@ class Audited(Caller):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path, self.log = path, AuditLog(path)
+        self.is_open = True
         self.log.start()
         self.plane = self.plane_of(self.log)
 
     async def lines(self) -> list[dict[str, Any]]:
         """End the log and return what it says."""
         await self.log.close()
+        self.is_open = False
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> Audited:
-    """Give an audited service."""
-    return Audited(tmp_path / "audit.log")
+async def api(tmp_path: Path) -> AsyncIterator[Audited]:
+    """Give an audited service, whose log ends with the test."""
+    audited = Audited(tmp_path / "audit.log")
+    yield audited
+    if audited.is_open:
+        await audited.log.close()
 
 
 async def test_changes_are_written_and_reading_is_not(api: Audited) -> None:
