@@ -42,8 +42,6 @@ async def rooms(page: Sdk, service: Service) -> AsyncIterator[Rooms]:
 @pytest.mark.parametrize("way", WAYS)
 async def test_killed_under_load(rooms: Rooms, service: Service, way: str) -> None:
     """Every message exactly once, in its order, however often its connection broke."""
-    if way == "untouched" and os.environ.get("CLUSTER_NODES", "1") != "1":
-        pytest.skip("the place of a connection is known to the node on which it broke")
     port = int(service.websocket_url.rpartition(":")[2].partition("/")[0])
     arn = remembering_room(service)
     async with Link(port).open() as link:

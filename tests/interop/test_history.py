@@ -40,8 +40,6 @@ async def test_killed_under_load(
     rooms: Rooms, service: Service, link: Link, remembering: str, way: str
 ) -> None:
     """Every message exactly once, in its order, however often its connection broke."""
-    if way == "untouched" and os.environ.get("CLUSTER_NODES", "1") != "1":
-        pytest.skip("the place of a connection is known to the node on which it broke")
     await kill_under_load(rooms, service, link, remembering, way, kills=KILLS, seed=SEED)
 
 

@@ -7,7 +7,7 @@
 | `gc.news`, stored in `CONTROL`; `gcd.news` | what every node is to forget or to learn |
 | `gp.news`, `gp.rates` | what nodes announce of themselves, of what accounts do; it is not stored |
 | `gp.state`, `gp.asked` | what a node tells people of itself, and that somebody asks for it |
-| `gp.users` | which users are in a room by name: what nodes ask each other, and answer |
+| `gp.users` | which users are in a room, and hashes of where one is: nodes ask, and answer |
 | `gp.places` | where users' connections broke, for who comes back to another node |
 | `_GR.<node>.<token>` | answers to one node |
 """
