@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
 import psutil
 import structlog
 
 from benchmarks.over_nats import Node
 from benchmarks.processes import cpu_seconds
+from benchmarks.simulated import Heard, Spread, Told
 from greenroom.bus.base import About, Arrival, Position, RoomLine
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import Options
@@ -29,35 +29,6 @@ from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster
 
 SETTLING = 8
 """Seconds after which all nodes know everything of each other."""
-
-
-class Spread(msgspec.Struct, frozen=True):
-    """Nodes, and viewers of rooms that are anywhere on them."""
-
-    nodes: int
-    rooms: int
-    viewers: int
-
-
-class Told(msgspec.Struct, frozen=True):
-    """What nodes told each other in a second, for one of them.
-
-    `rooms` that it has a viewer of, `news` that it heard, its CPU for one of them in microseconds,
-    bytes that it said, and bytes of memory for each viewer that others have.
-    """
-
-    rooms: float
-    news: float
-    cpu: float
-    said: float
-    kept: float
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """What NATS carried: nodes that heard a message, and CPU of the servers for it."""
-
-    nodes: float
-    servers: float
 
 
 class _Air:

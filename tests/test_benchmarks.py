@@ -6,6 +6,7 @@ No absolute time is asserted. Ratios have wide margins: the machine may be busy 
 import asyncio
 import contextlib
 import functools
+import importlib.metadata
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from xml.parsers.expat import ParserCreate
 
 import msgspec
 import pytest
+from packaging.utils import canonicalize_name
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks import (
@@ -60,12 +62,15 @@ from benchmarks.report import README, Table, publish, write
 from benchmarks.runs import Plan, running
 from benchmarks.series import Series
 from benchmarks.service import Greenroom
+from benchmarks.simulated import Spread
 from greenroom.model.principal import AccessRequest
 from greenroom.model.principal import Outcome as Decided
 from greenroom.policies.decision import CompiledPolicies
 from scripts.servers.nats_server import NatsServer
 from tests.running.service import environment as of_a_service
 
+BENCH = ROOT / "scripts" / "bench"
+LOCKED = re.compile(r"^([a-z0-9.-]+)(?:\[.*\])?==", re.MULTILINE)
 FRAME_BYTES = PAYLOAD_BYTES + 4
 SERVERS = {Reference.name, BarePython.name, Greenroom.name}
 
@@ -305,9 +310,34 @@ def test_capacity_is_what_the_results_say() -> None:
         assert written < best.load < written + best.hearing + best.telling + 0.3
 
 
+def test_each_table_needs_only_what_is_installed_for_it() -> None:
+    """On a fresh machine, `scripts/bench` installs no more for a table of one node than a node's.
+
+    What writes a table also writes the page that is reckoned from all tables, so it counts as well.
+    """
+    installed = set(LOCKED.findall((ROOT / "requirements" / "runtime.txt").read_text()))
+    missing = [
+        module
+        for module, distributions in importlib.metadata.packages_distributions().items()
+        if "greenroom" not in distributions
+        and installed.isdisjoint(map(canonicalize_name, distributions))
+    ]
+    with_more = re.search(r"case \$name in (.*)\) scripts/install cluster", BENCH.read_text())
+    assert with_more is not None
+    names = set(re.findall(r"scripts/bench (\w+)", (ROOT / "Makefile").read_text()))
+    alone = names - set(with_more[1].split(" | "))
+    assert {"fanout", "connect", "storm"} <= alone
+    modules = ["capacity", *sorted(alone)]
+    code = f"""import importlib, sys
+sys.modules.update(dict.fromkeys({missing}))
+for module in {modules}: importlib.import_module("benchmarks." + module)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_simulated_nodes(tmp_path: Path, nats_r1: list[NatsServer]) -> None:
     """A message is heard where a room's viewers are, and each other node is told of each room."""
-    spread = simulation.Spread(3, 6, 12)
+    spread = Spread(3, 6, 12)
     there = simulation.placed(spread)
     told, heard = simulation.telling(spread), simulation.heard_by(nats_r1, spread, 0.2)
     capacity.keep(tmp_path, [told], [heard])
