@@ -505,9 +505,60 @@ async def test_who_leaves_between_slices_is_written_to_no_more(
     deliver(hub, b"2")
     await settle(20)
     assert [each.log for each in gone] == [[], []]
-    assert late.log == [text_frame(b"2")]
+    assert late.log == [text_frame(b"1"), text_frame(b"2")]
     stayed = [each for each in room.listeners if each not in gone]
     assert all(each.log == [text_frame(b"1"), text_frame(b"2")] for each in stayed)
+
+
+async def test_who_renews_between_slices_misses_nothing(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His new connection is shown what the former one has not got, once, and before what follows.
+
+    It is counted; until it is shown, it is what a connection that breaks goes on from.
+    """
+    room = Sliced(hub, monkeypatch)
+    hub.receive(Arrival(HERE, 1, [Deliver(b"1", "SendMessage", id="first")]))
+    await settle(1)
+    old = next(each for each in room.listeners if not each.log)
+    new = Listener(hub, old.user_id)
+    old.leave()
+    hub.receive(Arrival(HERE, 2, [Deliver(b"2", "SendMessage", id="second")]))
+    assert new.log == []
+    assert hub.to_come(HERE) == {"first", "second"}
+    await settle(20)
+    assert (old.log, new.log) == ([], [text_frame(b"1"), text_frame(b"2")])
+    assert hub.to_come(HERE) == frozenset()
+    assert hub.fanout.deliveries["SendMessage"] == 7 + 1 + 7
+    assert hub.fanout.delivered_bytes == len(text_frame(b"1")) * (7 + 1 + 7)
+
+
+async def test_who_joins_between_slices_is_shown_his_own(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in his view, with what is for him by name; a kick under way ends him behind its event.
+
+    Who has history is shown of it only what he may have been told otherwise.
+    """
+    Sliced(hub, monkeypatch)
+    Listener(hub, "bob")
+    Listener(hub, "m", view=View.MODERATORS)
+    frames: list[Deliver | Disconnect] = [
+        Deliver(b"1", "SendMessage"),
+        Deliver(b"2", "SendEvent", Audience.MODERATORS),
+        Deliver(b"3", "SendMessage", Audience.SENDER, "bob"),
+        Deliver(b"4", "PinMessage"),
+        Disconnect(b"5", "bob", "bye"),
+    ]
+    hub.receive(Arrival(HERE, 1, frames))
+    bob, moderator = Listener(hub, "bob"), Listener(hub, "m", view=View.MODERATORS)
+    ann, gone = _with_history(hub), Listener(hub)
+    gone.leave()
+    await settle(20)
+    one, two, three, four, five = (text_frame(b"%d" % number) for number in range(1, 6))
+    assert bob.log == [one + three + four + five, "closed: bye"]
+    assert moderator.log == [one + two + four + five]
+    assert (ann.log, gone.log) == ([four], [])
 
 
 async def test_a_kick_is_not_delayed_by_a_busy_room(

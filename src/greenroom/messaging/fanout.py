@@ -18,15 +18,16 @@
   follows until that is written.
 - Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
-- A connection sees every frame published after it joined, and those that waited by then: its user's
-  former connection may be gone before it is shown them, as when an SDK renews its token. Who was
-  shown them already, in a room's history, is not shown them again, but for events of what
-  connections are told when they join: what it was told may be older.
+- A connection sees every frame published after it joined, and those that waited or were being
+  written by then: its user's former connection may be gone before it is shown them, as when an SDK
+  renews its token. What was being written it is shown when the others have it. Who was shown them
+  already, in a room's history, is not shown them again, but for events of what connections are told
+  when they join: what it was told may be older.
 - What is counted is counted once per flush, for all connections together.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -36,7 +37,7 @@ from greenroom.chat.settings import OPERATION as SETTINGS
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
 from greenroom.messaging.members import Members, Part, SealedPart
 from greenroom.messaging.sealed import SealedSender
-from greenroom.messaging.sockets import write_all
+from greenroom.messaging.sockets import Connection, write_all
 from greenroom.messaging.views import BY_NAME, VIEWS, is_by_name, payload_for
 from greenroom.protocol.actions import OPERATIONS
 from greenroom.protocol.frames import text_frame
@@ -184,12 +185,12 @@ class Fanout:
         room.after_flush, room.actions = room.actions, []
         if room.narrow or room.newcomers:
             parts = self._set_apart(room, parts)
-        room.pending.clear()
+        # Who joins while the parts are written to is in none of them: see `_tell_late`.
+        room.flushing, room.pending = room.pending, room.flushing
         room.newcomers.clear()
         room.narrow = False
         room.ending = self.ending
-        # Who joins while the parts are written to is in none of them: "every frame published after
-        # it joined" is in the next flush. Without data there are actions only.
+        # Without data there are actions only.
         return _Write(room, parts, data)
 
     def _set_apart(self, room: Members, parts: tuple[AnyPart, ...]) -> tuple[AnyPart, ...]:
@@ -198,25 +199,26 @@ class Fanout:
         To those who are addressed by name what the others are shown with their own frames in
         between, in the room's order; to those who came with history meanwhile what arrived since.
         """
-        named = frozenset(
-            envelope.user_id
-            for envelope in room.pending
-            if isinstance(envelope, Deliver) and is_by_name(envelope)
-        )
+        named = _named(room.pending)
         apart = dict.fromkeys(room.of_users(named) if named else (), 0) | room.newcomers
         if not apart:
             return parts
-        data: dict[tuple[str | None, View, int], bytes] = {}
-        tells: list[Callable[[], None]] = []
-        for each, before in apart.items():
-            user_id = each.user_id if each.user_id in named else None
-            key = user_id, each.view, before
-            if key not in data:
-                data[key] = _shown(_new_to(room.pending, before), each.view, user_id)
-            tells.append(partial(room.tell, each, data[key]))
         # Before what else has to wait: that may be the end of their connections.
+        tells = [partial(room.tell, *each) for each in _own(room.pending, apart, named)]
         room.after_flush = tells + room.after_flush
         return room.without(parts, tuple(apart))
+
+    def _tell_late(self, room: Members) -> None:
+        """Show what was written to those who came meanwhile: of that alone they have nothing."""
+        late, room.late = room.late, {}
+        for connection, data in _own(room.flushing, late, _named(room.flushing)):
+            if data:
+                self.delivered_bytes += len(data)
+                room.tell(connection, data)
+        for connection, before in late.items():
+            for envelope in _new_to(room.flushing, before):
+                if payload_for(envelope, connection.view) is not None:
+                    self.deliveries[envelope.action] += 1
 
     def _write(self, writes: list[_Write]) -> None:
         """Write to about a slice of connections, to the others after what else the loop has."""
@@ -272,6 +274,9 @@ class Fanout:
     def _flushed(self, room: Members) -> None:
         """Do what had to wait until everybody was written to."""
         self._measure(room)
+        if room.late:
+            self._tell_late(room)
+        room.flushing.clear()
         # Each may flush the room again, or make somebody leave it: they are taken out before.
         actions, room.after_flush = room.after_flush, []
         for action in actions:
@@ -311,6 +316,28 @@ class Fanout:
     def _measure(self, room: Members) -> None:
         if room.begun:
             self._fanout_seconds.observe(perf_counter() - room.begun)
+
+
+def _named(envelopes: Sequence[RoomEnvelope]) -> frozenset[str]:
+    """Return the users who are shown some envelope by their name."""
+    return frozenset(
+        envelope.user_id
+        for envelope in envelopes
+        if isinstance(envelope, Deliver) and is_by_name(envelope)
+    )
+
+
+def _own(
+    envelopes: Sequence[RoomEnvelope], shown: Mapping[Connection, int], named: frozenset[str]
+) -> Iterator[tuple[Connection, bytes]]:
+    """Give for each connection what it is to be shown, if it was shown so many of them before."""
+    data: dict[tuple[str | None, View, int], bytes] = {}
+    for each, before in shown.items():
+        user_id = each.user_id if each.user_id in named else None
+        key = user_id, each.view, before
+        if key not in data:
+            data[key] = _shown(_new_to(envelopes, before), each.view, user_id)
+        yield each, data[key]
 
 
 def _new_to(envelopes: Sequence[RoomEnvelope], before: int) -> Sequence[RoomEnvelope]:

@@ -110,11 +110,11 @@ class Hub:
         return room is not None and room.writing
 
     def to_come(self, room_arn: str) -> frozenset[str]:
-        """Return the ids of what has arrived in a room, and nobody was shown yet."""
+        """Return the ids of what has arrived in a room, and who comes now is yet to be shown."""
         room = self._rooms.get(room_arn)
-        if room is None or not room.pending:
+        if room is None or not (room.pending or room.flushing):
             return _NOTHING
-        return frozenset(envelope.id for envelope in room.pending)
+        return frozenset(envelope.id for envelope in (*room.flushing, *room.pending))
 
     def note_viewers(self, room_arn: str, told: Occupancy) -> None:
         """Take note of how many are here as somebody who came was told, if nobody was before."""

@@ -71,6 +71,8 @@ class Members:
         "deletion_told",
         "ending",
         "flushed",
+        "flushing",
+        "late",
         "loop",
         "narrow",
         "newcomers",
@@ -116,6 +118,9 @@ class Members:
         self.narrow = False
         # Who came while it waited and was shown it, and how much of it was there before.
         self.newcomers: dict[Connection, int] = {}
+        # What the flush under way shows, who came meanwhile, and how much of it he was shown then.
+        self.flushing: list[RoomEnvelope] = []
+        self.late: dict[Connection, int] = {}
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
         self.after_flush: list[Callable[[], None]] = []
@@ -133,6 +138,8 @@ class Members:
         """Take a connection in; `straight` is where its frames are written to."""
         self.connections[connection] = straight
         self.parts = None
+        if self.writing:
+            self.late[connection] = 0
         if connection.view:
             self.views[connection.view] += 1
         if self.users is not None:
@@ -142,6 +149,8 @@ class Members:
         """Take note that who has just come was shown what waits, among what was before it."""
         if self.pending:
             self.newcomers[connection] = len(self.pending)
+        if self.writing:
+            self.late[connection] = len(self.flushing)
 
     def write_to(self, connection: Connection, straight: Way) -> None:
         """Write elsewhere from now on, if the connection is still there."""
@@ -155,6 +164,7 @@ class Members:
             return False
         del self.connections[connection]
         self.newcomers.pop(connection, None)
+        self.late.pop(connection, None)
         self.parts = None
         if connection.view:
             self.views -= Counter((connection.view,))
