@@ -131,6 +131,10 @@ async def test_what_was_decided_meanwhile(tmp_path: Path) -> None:
             link.reset()
         await _has_noticed(cluster, 1)
         keys = (await admin(cluster, 0, "token-keys", "list")).splitlines()[1].split()
+        # Of a key that it has not heard of it reads, for a token that it is shown.
+        await admin(cluster, 0, "token-keys", "rotate")
+        given = await api.create_chat_token(room_identifier=rooms[2], user_id="late")
+        assert await clients.redeem(given.token, clients.doors[1]) is not None
         await admin(cluster, 0, "account", "suspend")
         for link in cut_off.bus:
             link.mend()

@@ -11,7 +11,7 @@ from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.storage.base import StorageUnavailable
 from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.stand_ins.hand_clock import START_MS
-from tests.stand_ins.stage import ROOM, Stage, claims_of, settle, stage, token
+from tests.stand_ins.stage import RING, ROOM, Stage, claims_of, settle, stage, token
 
 ELSEWHERE = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Nowhere00001")
 
@@ -103,6 +103,50 @@ async def test_not_ours(text: str | None, expected: Refusal | None) -> None:
     async with stage() as made:
         wanted = expected or Refusal.TOKEN_FOREIGN
         assert await refusal(made, foreign if text is None else text) == wanted.error().message
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [(True, None), (False, Refusal.TOKEN_FOREIGN), (None, Refusal.UNAVAILABLE)],
+    ids=["made elsewhere", "made by nobody", "nobody can say"],
+)
+async def test_a_key_that_is_not_known(
+    found: bool | None, expected: Refusal | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys are read: another node may have made it, and sealed the token, a moment ago."""
+    newer = RING.rotated("new", b"n" * 32, 0)
+    claims = claims_of()
+    text = seal_claims(newer, claims, b"n" * 12)
+    ring = KeyRing({"k": bytes(32)}, "k")
+
+    async def read() -> None:
+        if found is None:
+            raise StorageUnavailable("away")
+        if found:
+            ring.adopt(newer)
+
+    async with stage() as made:
+        admission = msgspec.structs.replace(made.admission, ring=ring, read_keys=read)
+        if expected is None:
+            assert await admission.admit(text) == (claims, "new")
+        else:
+            with pytest.raises(HandshakeRefused) as refused:
+                await admission.admit(text)
+            assert refused.value.message == expected.error().message
+
+
+async def test_a_key_is_not_read_for_a_token_that_was_changed() -> None:
+    """Its key is known here: nothing that is kept elsewhere makes it good."""
+    text = seal_claims(KeyRing({"k": b"\1" * 32}, "k"), claims_of(), bytes(12))
+
+    async def read() -> None:
+        raise AssertionError("the keys were read")
+
+    async with stage() as made:
+        admission = msgspec.structs.replace(made.admission, read_keys=read)
+        for each in (text, "no-token"):
+            with pytest.raises(HandshakeRefused):
+                await admission.admit(each)
 
 
 async def test_expired_before_anything_else() -> None:

@@ -119,6 +119,8 @@ class Caller:
         self.time, self.store, bus = HandClock(), MemoryStore(), ListeningBus()
         self.rooms, self.bus = RoomsCache(self.store.rooms, bus, LooseTasks()), bus
         self.ring = KeyRing({"k": bytes(32)}, "k")
+        self.ring_kept = self.ring
+        """What another node has made of it."""
         self.published = bus.published
         self.reviewer = CheckedReviewer()
         ids, nonces = itertools.count(1), itertools.count(1)
@@ -162,6 +164,7 @@ class Caller:
             rooms=self.rooms,
             reviewer=self.reviewer,
             ring=self.ring,
+            read_keys=self._read_keys,
             quotas=settled,
             clock=self.time.clock,
             ids=lambda: f"Id{next(ids):010}",
@@ -172,6 +175,9 @@ class Caller:
         self.reviews = RecentReviews(self.time.clock)
         self.keys: Any = None
         self.plane = self.plane_of()
+
+    async def _read_keys(self) -> None:
+        self.ring.adopt(self.ring_kept)
 
     async def _addresses(self, _scope: str, _user_id: str) -> frozenset[str]:
         return self.addresses

@@ -157,6 +157,75 @@ async def test_the_current_one_of_several_keys_is_killed() -> None:
         assert killed not in (current, *others)
 
 
+async def test_a_token_that_comes_before_the_news_of_its_key() -> None:
+    """A node that is asked to reads the keys, and the token is good; so is a killed key gone."""
+    async with cluster() as made:
+        old, killed = made.first.seal(), made.first.keys.describe()[0].id
+        await made.first.keys.kill(killed)
+        token = made.first.seal()
+        assert not made.second.opens(token)
+        await made.second.keys.read_again()
+        assert made.second.opens(token)
+        assert not made.second.opens(old)
+        assert made.second.ended == [(killed, True)]
+
+
+async def test_forged_keys_have_the_store_read_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One reading is under way, however many ask, and the next one waits for its time.
+
+    Who comes while it is under way may have a newer key: he is answered by the next.
+    """
+    monkeypatch.setattr(token_keys, "UNKNOWN_SECONDS", 0.05)
+    async with cluster() as made:
+        keep, begun = made.store.secrets.keep, list[float]()
+        reads, gate = asyncio.Event(), asyncio.Event()
+
+        async def slowly(name: str, candidate: bytes) -> bytes:
+            begun.append(asyncio.get_running_loop().time())
+            kept = await keep(name, candidate)
+            reads.set()
+            await gate.wait()
+            return kept
+
+        monkeypatch.setattr(made.store.secrets, "keep", slowly)
+
+        def ask() -> "asyncio.Future[list[None]]":
+            return asyncio.gather(*(made.second.keys.read_again() for _ in range(100)))
+
+        first = ask()
+        await asyncio.wait_for(reads.wait(), 10)
+        await made.first.keys.rotate()
+        second = ask()
+        token = made.first.seal()
+        await asyncio.sleep(0.1)
+        assert (len(begun), first.done(), second.done()) == (1, False, False)
+        gate.set()
+        await first
+        assert not made.second.opens(token)
+        await second
+        assert made.second.opens(token)
+        third = ask()
+        await third
+        assert len(begun) == 3
+        assert begun[2] - begun[1] >= token_keys.UNKNOWN_SECONDS
+
+
+async def test_nobody_can_say_whether_there_is_such_a_key() -> None:
+    """Whoever asks is told; when the node ends, who waits for his turn is let go."""
+    async with cluster() as made:
+        await made.store.close()
+        asked = [made.second.keys.read_again() for _ in range(2)]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in outcomes] == [StorageUnavailable] * 2
+        waiting = asyncio.ensure_future(made.second.keys.read_again())
+        for _ in range(3):
+            await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_too_many_keys() -> None:
     """A rotation is refused while all keys that the ring may have are still needed."""
     async with cluster() as made:

@@ -3,7 +3,8 @@
 A token is refused by the first of these that applies. "Each token can be used only once", and only
 what stands last uses it up: who is refused for a reason that passes comes in with the same token.
 
-1. it is no token, or not of this service: 400 or 403.
+1. it is no token, or not of this service: 400 or 403. Of a key that is not known here the keys are
+   read first, where other nodes make some: 503 if they cannot be.
 2. its time to connect is over: 410.
 3. the node drains or is short of memory: 503.
 4. its room is gone: 404; its user, or his address, is banned there: 403.
@@ -32,8 +33,9 @@ from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.storage.base import StorageUnavailable
 from greenroom.tokens.key_ring import (
     KeyRing,
-    TokenForeign,
+    KeyUnknown,
     TokenMalformed,
+    TokenRejected,
     open_claims_and_key,
 )
 
@@ -42,6 +44,10 @@ Prepare = Callable[[ChatTokenClaims, Room], Awaitable[None]]
 
 His token is used up by then: it must not fail for a reason that passes.
 """
+
+
+async def read_no_keys() -> None:
+    """Know all keys: no other node makes some."""
 
 
 async def _prepare_nothing(_claims: ChatTokenClaims, _room: Room) -> None:
@@ -61,6 +67,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """Admits the bearers of tokens."""
 
     ring: KeyRing
+    read_keys: Callable[[], Awaitable[None]] = read_no_keys
+    """Has in the ring what other nodes made; raises StorageUnavailable."""
     rooms: RoomsCache
     redeemer: Redeemer
     hub: Hub
@@ -86,7 +94,10 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             HandshakeRefused: with the status and the reason.
         """
-        claims, key_id = self._open(token)
+        try:
+            claims, key_id = open_claims_and_key(self.ring, token)
+        except TokenRejected as rejected:
+            claims, key_id = await self._open_again(token, rejected)
         try:
             await self._use_up(claims, prepare, address)
         except HandshakeRefused as refused:
@@ -145,12 +156,18 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
         if key_id not in self.ring:
             raise Refusal.TOKEN_FOREIGN.error()
 
-    def _open(self, token: str) -> tuple[ChatTokenClaims, str]:
+    async def _open_again(self, token: str, rejected: TokenRejected) -> tuple[ChatTokenClaims, str]:
+        """Open a token whose key was made elsewhere meanwhile; refuse any other."""
         try:
+            if not isinstance(rejected, KeyUnknown):
+                raise rejected
+            await self.read_keys()
             return open_claims_and_key(self.ring, token)
+        except StorageUnavailable:
+            raise Refusal.UNAVAILABLE.error() from None
         except TokenMalformed:
             raise Refusal.TOKEN_MALFORMED.error() from None
-        except TokenForeign:
+        except TokenRejected:
             raise Refusal.TOKEN_FOREIGN.error() from None
 
     def _take_place(self, arn: Arn, claims: ChatTokenClaims) -> None:

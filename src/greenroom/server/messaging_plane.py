@@ -1,6 +1,7 @@
 """Builds the messaging plane: who may connect, and what its connections and the entrance share."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -69,6 +70,7 @@ class Below(msgspec.Struct, frozen=True, kw_only=True):
     control: Control
     token_uses: TokenUses
     ring: KeyRing
+    read_keys: Callable[[], Awaitable[None]]
     clock: Clock
     metrics: Metrics
     lines: BoundedLog
@@ -104,6 +106,7 @@ def build(settings: Settings, below: Below, hub: Hub, tasks: asyncio.TaskGroup) 
     )
     admission = Admission(
         ring=below.ring,
+        read_keys=below.read_keys,
         rooms=below.rooms,
         redeemer=Redeemer(below.token_uses, clock, tasks),
         hub=hub,

@@ -54,6 +54,7 @@ from greenroom.entrance.metrics_endpoint import (
 )
 from greenroom.identities.service import IdentityService
 from greenroom.messaging import settings_teller, sweeper, users_teller, viewers_teller
+from greenroom.messaging.admission import read_no_keys
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.own_actions import OwnServices
@@ -252,6 +253,8 @@ def _services(
         rooms=rooms,
         reviewer=opened.reviewer,
         ring=keys.ring,
+        # Nobody else makes keys of a single node.
+        read_keys=read_no_keys if isinstance(opened.bus, MemoryBus) else keys.read_again,
         quotas=quotas,
         clock=opened.clock,
         ids=new_id,
@@ -279,6 +282,7 @@ def _below(
         control=opened.bus,
         token_uses=opened.store.token_uses,
         ring=services.ring,
+        read_keys=services.read_keys,
         clock=opened.clock,
         metrics=opened.metrics,
         lines=opened.lines,

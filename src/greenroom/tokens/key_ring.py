@@ -64,6 +64,10 @@ class TokenForeign(TokenRejected):
     """The text has a token's shape, but no key of the ring sealed it for this purpose."""
 
 
+class KeyUnknown(TokenForeign):
+    """The text has a token's shape, and names a key that is not in the ring."""
+
+
 class KeyInfo(msgspec.Struct, frozen=True):
     """What may be told of a key. Times are milliseconds since the epoch; 0 is not known."""
 
@@ -179,8 +183,8 @@ class KeyRing:
 
         Raises:
             TokenMalformed: the text is too long, of other characters, parts or version.
-            TokenForeign: it names a key that is not in the ring, or was sealed with another
-                key, for another purpose, or changed since.
+            KeyUnknown: it names a key that is not in the ring.
+            TokenForeign: it was sealed with another key, for another purpose, or changed since.
         """
         return self.open_with_key(purpose, text)[0]
 
@@ -194,7 +198,7 @@ class KeyRing:
         key_id = plain_head[1:-NONCE_BYTES]
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            raise TokenForeign("the token's key is not known")
+            raise KeyUnknown("the token's key is not known")
         try:
             opened = cipher.decrypt(plain_head[-NONCE_BYTES:], sealed, _bound(purpose, head))
         except InvalidTag:

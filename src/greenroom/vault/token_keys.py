@@ -4,6 +4,8 @@
 - A rotation keeps the old keys: what they sealed is good until it expires.
 - What may be out of date is read until that succeeds: a node that is cut off from the store for a
   while does not go on with a killed key when it is back.
+- A token may be here before the news of its key: for one that is not known the keys are read, once
+  in `UNKNOWN_SECONDS` for all who ask. Whose token names which key anybody can make up.
 - A killed key is gone: what it sealed is refused at once, also the pages of listings, and the
   connections that it has let in are ended. Clients with a right to be there come back with new
   tokens.
@@ -28,6 +30,9 @@ NAME = "token-keys"
 RETRY_SECONDS = 0.5
 """How long until keys that could not be read are read again."""
 
+UNKNOWN_SECONDS = 1.0
+"""How far apart the keys are read for tokens whose key is not known, at least."""
+
 log = structlog.get_logger()
 
 
@@ -45,6 +50,10 @@ class TokenKeys:
         self._tasks = tasks
         self._when_killed: list[Callable[[str], None]] = []
         self._retrying: asyncio.Task[None] | None = None
+        # Reads for those who wait for unknown keys, and when that was begun the last time.
+        self._asked: asyncio.Task[ServiceError | None] | None = None
+        self._asking = asyncio.Lock()
+        self._asked_at = float("-inf")
         control.on(TokenKeysChanged, self._hear)
         # Who waits for it no longer leaves it to end by itself.
         control.on_reset(lambda: asyncio.shield(tasks.create_task(self._read(""))))
@@ -60,8 +69,31 @@ class TokenKeys:
 
     def close(self) -> None:
         """Read no more: the store is about to be closed."""
-        if self._retrying is not None:
-            self._retrying.cancel()
+        for task in (self._retrying, self._asked):
+            if task is not None:
+                task.cancel()
+
+    async def read_again(self) -> None:
+        """Read the keys: one is not known, and another node may have just made it.
+
+        It may take `UNKNOWN_SECONDS`: of those who come meanwhile nobody has them read sooner.
+
+        Raises:
+            StorageUnavailable: nobody can say whether there is such a key.
+        """
+        if self._asked is None:
+            self._asked = self._tasks.create_task(self._read_for_all())
+        # Who no longer waits ends nothing.
+        error = await asyncio.shield(self._asked)
+        if error is not None:
+            raise error
+
+    async def _read_for_all(self) -> ServiceError | None:
+        async with self._asking:
+            await asyncio.sleep(self._asked_at + UNKNOWN_SECONDS - self._clock.monotonic())
+            # Who comes from now on may have the key of a change that this no longer sees.
+            self._asked, self._asked_at = None, self._clock.monotonic()
+            return await self._try_to_read("")
 
     def describe(self) -> list[KeyInfo]:
         """Return what may be told of the keys, the current one first."""

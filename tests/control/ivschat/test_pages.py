@@ -45,6 +45,17 @@ async def test_pages_cover_the_listing() -> None:
     assert "nextToken" not in (await api.call("ListRooms", maxResults=3)).body
 
 
+async def test_a_page_of_a_key_that_another_node_just_made() -> None:
+    """It is good before anybody told this node of the key; one of no key at all is refused."""
+    api, elsewhere = await three_rooms(), await three_rooms()
+    elsewhere.ring.adopt(elsewhere.ring.rotated("new", b"n" * 32, 0))
+    token = await paged(elsewhere)
+    assert "this service" in await refused(api, token)
+    api.ring_kept = elsewhere.ring
+    rest = await api.call("ListRooms", maxResults=50, nextToken=token)
+    assert len(rest.body["rooms"]) == 2
+
+
 async def test_a_page_size_may_change() -> None:
     """The token holds the position, not the size of the page."""
     api = await three_rooms()

@@ -37,6 +37,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     rooms: RoomsCache
     reviewer: Reviewer
     ring: KeyRing
+    read_keys: Callable[[], Awaitable[None]]
+    """Has in the ring what other nodes made."""
     quotas: Quotas
     clock: Clock
     ids: IdSource

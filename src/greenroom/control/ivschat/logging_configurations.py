@@ -117,7 +117,10 @@ async def list_logging_configurations(call: Call) -> Result:
     """ListLoggingConfigurations: newest first."""
     token = PageToken(call, "ListLoggingConfigurations")
     page = await call.services.store.logging_configurations.page(
-        call.account, call.region, call.number("maxResults", DEFAULT_PAGE), token.after(int)
+        call.account,
+        call.region,
+        call.number("maxResults", DEFAULT_PAGE),
+        await token.after(int),
     )
     result: Result = {"loggingConfigurations": [_described(each) for each in page.configurations]}
     if page.next is not None:

@@ -9,7 +9,7 @@ from greenroom.clock import SMALL_STEP_MS, is_set_back
 from greenroom.control.ivschat.context import Call
 from greenroom.model.errors import FieldError, ValidationException
 from greenroom.storage.rooms import LIST_LIFETIME_MS
-from greenroom.tokens.key_ring import NONCE_BYTES, PAGE_PURPOSE, TokenRejected
+from greenroom.tokens.key_ring import NONCE_BYTES, PAGE_PURPOSE, KeyUnknown, TokenRejected
 
 Cursor = TypeVar("Cursor")
 
@@ -29,17 +29,18 @@ class PageToken:
         self._listing = sha256(msgspec.msgpack.encode(listing)).digest()
         self._started = call.services.clock.now_ms()
 
-    def after(self, cursor_type: type[Cursor]) -> Cursor | None:
+    async def after(self, cursor_type: type[Cursor]) -> Cursor | None:
         """Return where the request's token continues; None for a first page.
 
         Raises:
             ValidationException: the token is not of this listing, or too old.
+            StorageUnavailable: its key is not known, and cannot be looked for.
         """
         text = self._call.optional_text("nextToken")
         if not text:
             return None
         try:
-            payload = self._call.services.ring.open(PAGE_PURPOSE, text)
+            payload = await self._opened(text)
             sealed = msgspec.msgpack.decode(payload, type=_Sealed)
         except (TokenRejected, msgspec.DecodeError):
             raise _refused("is not a token that this service gave") from None
@@ -53,6 +54,14 @@ class PageToken:
             raise _refused("was given before the clock was set back; begin the listing again")
         self._started = sealed.started
         return msgspec.msgpack.decode(sealed.cursor, type=cursor_type)
+
+    async def _opened(self, text: str) -> bytes:
+        services = self._call.services
+        try:
+            return services.ring.open(PAGE_PURPOSE, text)
+        except KeyUnknown:
+            await services.read_keys()
+            return services.ring.open(PAGE_PURPOSE, text)
 
     def following(self, cursor: object) -> str:
         """Return the token of the page after this one."""

@@ -105,7 +105,7 @@ async def list_rooms(call: Call) -> Result:
         call.region,
         filters,
         call.number("maxResults", DEFAULT_PAGE),
-        token.after(RoomCursor),
+        await token.after(RoomCursor),
     )
     result: Result = {"rooms": [_summary(room) for room in page.rooms]}
     if page.next is not None:
