@@ -103,6 +103,17 @@ def test_the_number_of_files_is_bounded(made: Made, path: Path) -> None:
     assert set(names(path)) - set(strange) == {"audit.log", "audit.log.000030"}
 
 
+def test_a_file_that_somebody_else_removes(
+    made: Made, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever tidies up may do so at any moment: the next file is begun all the same."""
+    file = made(bytes=10, files=1)
+    monkeypatch.setattr(file, "_numbers", lambda: [1, 2])
+    for _ in range(2):
+        assert append(file, b"123456789\n") is None
+    assert names(path) == ["audit.log", "audit.log.000003"]
+
+
 def test_an_empty_file_has_no_age(made: Made, path: Path, clocks: Clocks) -> None:
     """Nothing is put aside that holds nothing."""
     file = made(hours=2)

@@ -37,6 +37,8 @@ async def test_lines_are_appended_in_order(tmp_path: Path) -> None:
     for start in (0, 100):
         log = AuditLog(path)
         log.start()
+        (thread,) = (each for each in threading.enumerate() if each.name == "audit")
+        assert thread.daemon, "a process that ends does not wait for it"
         for number in range(100):
             await log.record(entry(start + number))
         await log.close()

@@ -37,6 +37,9 @@ async def test_calls_run_in_threads(aws_credentials: None) -> None:
         ]
         for _ in calls:
             await asyncio.to_thread(arrived.acquire)
+        threads = [each for each in threading.enumerate() if each.name == "aws"]
+        assert len(threads) == 3
+        assert all(each.daemon for each in threads), "a process that ends does not wait for them"
         assert not any(call.done() for call in calls)
         go_on.set()
         await asyncio.gather(*calls)

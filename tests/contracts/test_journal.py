@@ -1,7 +1,7 @@
 """What every adapter of the journal guarantees.
 
 Covers: greenroom.model.log_record, greenroom.storage.journal, greenroom.storage.memory.journal,
-greenroom.storage.postgres.journal
+greenroom.storage.postgres.journal, greenroom.storage.sqlite.journal
 """
 
 import pytest

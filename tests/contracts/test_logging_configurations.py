@@ -1,7 +1,8 @@
 """Every `LoggingConfigurations`: what is kept, and which state follows which.
 
 Covers: greenroom.storage.logging_configurations, greenroom.storage.memory.logging_configurations,
-    greenroom.storage.rules, greenroom.storage.sqlite.logging_configurations
+    greenroom.storage.postgres.logging_configurations, greenroom.storage.rules,
+    greenroom.storage.sqlite.logging_configurations
 """
 
 import asyncio

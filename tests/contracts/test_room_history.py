@@ -1,4 +1,7 @@
-"""What every adapter of the bus gives again of what rooms have shown: the port `RoomHistory`."""
+"""What every adapter of the bus gives again of what rooms have shown: the port `RoomHistory`.
+
+Covers: greenroom.bus.nats.history
+"""
 
 import asyncio
 from functools import partial

@@ -1,6 +1,7 @@
 """What every adapter of the store guarantees of ListRooms.
 
-Covers: greenroom.storage.sqlite.rooms
+Covers: greenroom.storage.memory.rooms, greenroom.storage.postgres.rooms,
+    greenroom.storage.sqlite.rooms
 """
 
 from random import Random

@@ -1,7 +1,8 @@
 """Every `Rooms`: what is kept, in which order, for whom, and what may be attached.
 
-Covers: greenroom.storage.memory.rooms, greenroom.storage.regions, greenroom.storage.rooms,
-    greenroom.storage.rows, greenroom.storage.sqlite.regions
+Covers: greenroom.storage.memory.rooms, greenroom.storage.postgres.regions,
+    greenroom.storage.postgres.rooms, greenroom.storage.regions, greenroom.storage.rooms,
+    greenroom.storage.rows, greenroom.storage.sqlite.regions, greenroom.storage.sqlite.rooms
 """
 
 import asyncio

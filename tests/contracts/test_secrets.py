@@ -1,7 +1,7 @@
 """Every `Secrets`: the first one is kept, and replaced by who knows it.
 
-Covers: greenroom.storage.memory.secrets, greenroom.storage.secrets,
-    greenroom.storage.sqlite.secrets
+Covers: greenroom.storage.memory.secrets, greenroom.storage.postgres.secrets,
+    greenroom.storage.secrets, greenroom.storage.sqlite.secrets
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """What every adapter of a journal guarantees that several nodes share.
 
-Covers: greenroom.storage.leases
+Covers: greenroom.storage.leases, greenroom.storage.postgres.journal,
+    greenroom.storage.postgres.leases
 """
 
 import asyncio

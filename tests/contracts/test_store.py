@@ -1,6 +1,7 @@
 """What every adapter of the store guarantees about all of its ports: writing, and the end.
 
-Covers: greenroom.storage.base, greenroom.storage.memory.opened, greenroom.storage.memory.store
+Covers: greenroom.storage.base, greenroom.storage.memory.opened, greenroom.storage.memory.store,
+    greenroom.storage.postgres.store, greenroom.storage.sqlite.store
 """
 
 import asyncio

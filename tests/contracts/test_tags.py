@@ -1,6 +1,7 @@
 """Every `Tags`: of rooms and of logging configurations.
 
-Covers: greenroom.storage.memory.tags, greenroom.storage.sqlite.tags, greenroom.storage.tags
+Covers: greenroom.storage.memory.tags, greenroom.storage.postgres.tags,
+    greenroom.storage.sqlite.tags, greenroom.storage.tags
 """
 
 import msgspec

@@ -1,6 +1,7 @@
 """Every `TokenUses`: exactly one use of a token is the first.
 
-Covers: greenroom.storage.sqlite.token_uses, greenroom.storage.token_uses
+Covers: greenroom.storage.memory.token_uses, greenroom.storage.postgres.token_uses,
+    greenroom.storage.sqlite.token_uses, greenroom.storage.token_uses
 """
 
 import asyncio

@@ -467,6 +467,19 @@ async def test_what_stands_around_chunks(end: bytes) -> None:
         assert refusal(body)
 
 
+@pytest.mark.parametrize(
+    "codings", [b"gzip, chunked", b"gzip\r\ntransfer-encoding: chunked", b"x,Chunked"]
+)
+async def test_a_coding_that_is_not_known(codings: bytes) -> None:
+    """A body is never taken for plain that is coded otherwise; in chunks it may come."""
+    async with port() as opened:
+        head = CHUNKED.replace(b"chunked", codings)
+        status, body = await opened.exchange(head + b"2\r\n{}\r\n0\r\n\r\n")
+        assert status == 501
+        assert refusal(body) == "Transfer-Encoding may be chunked, and no other coding"
+        assert opened.seen == []
+
+
 async def test_a_body_of_small_chunks() -> None:
     """Its frame is larger than the bound, and between two parts of the content it is not."""
     async with port() as opened:

@@ -241,6 +241,16 @@ async def test_what_is_said_again_behind_something_newer(stage: Stage) -> None:
         await until(lambda: not service.accounts.is_suspended(ACCOUNT))
 
 
+async def test_what_is_said_writes_no_last_uses(stage: Stage) -> None:
+    """However often something is said of accounts: those are written once a minute."""
+    stage.file.write_text(FILE)
+    async with stage.running(identities_file=str(stage.file)) as service:
+        service.callers.note_use(await service.callers.find(KEY, None), "sts", "us-east-1")
+        stage.bus.broadcast(AccountSuspended(ACCOUNT, True))
+        await until(lambda: not service.accounts.is_suspended(ACCOUNT))
+        assert await stage.last_service() is None
+
+
 async def test_closing_writes_the_last_uses(stage: Stage) -> None:
     """Nothing runs on then, and the audit log is whole."""
     stage.file.write_text(FILE)

@@ -20,8 +20,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.entrance.ready import Ready
+from greenroom.entrance.sockets import AddressRefused, Listening
 from greenroom.process import address_file, systemd
 from greenroom.server import serve
+from greenroom.server.parts import Parts
 from greenroom.server.serve import _warn, run_service, task_group
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
@@ -68,6 +70,21 @@ async def test_serves_until_it_is_told_to_stop(tmp_path: Path, storage: str) -> 
             assert logs[-1]["event"] == "stopped"
     assert not any(secret in str(logs) for secret in secrets)
     assert (tmp_path / "data").exists() is (storage == "sqlite")
+
+
+async def test_who_embeds_the_service_may_refuse_an_address(tmp_path: Path) -> None:
+    """It is asked once the addresses are known, and nothing is opened then."""
+    given = settings(tmp_path)
+    asked: list[list[str]] = []
+
+    def refuse(listening: Listening) -> None:
+        asked.append(listening.hosts)
+        raise AddressRefused("not here")
+
+    with pytest.raises(AddressRefused, match="not here"):
+        await run_service(given, Mock(), parts=Parts(admits=refuse))
+    assert asked == [["127.0.0.1"]]
+    assert not (tmp_path / "data" / "greenroom.db").exists()
 
 
 async def test_a_lone_error_of_a_task_is_raised_as_itself() -> None:

@@ -104,6 +104,14 @@ def test_the_process() -> None:
         assert 1_000_000 < resident < mapped
 
 
+def test_how_many_descriptors_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the limit that holds, not the one that it may be raised to."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_000, 2_000))
+    registry = CollectorRegistry()
+    registry.register(Process())
+    assert registry.get_sample_value("process_max_fds") == 1_000
+
+
 def test_a_system_that_tells_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Linux's files there are no memory and no descriptors, and it began just now."""
     monkeypatch.setattr(readings, "Path", lambda _: tmp_path / "none")

@@ -124,6 +124,47 @@ def test_every_step_waits_for_its_turn(keys: Keys, first: int) -> None:
     pair.open()
 
 
+def test_a_hello_in_many_records(keys: Keys) -> None:
+    """A few are taken in each turn, and the rest of it waits for another one."""
+    pair = Pair(keys)
+    hello = pair.shake()[5:]
+    parts = [hello[at : at + 4] for at in range(0, len(hello), 4)]
+    pair.transport.data_received(
+        b"".join(b"\x16\3\1" + len(each).to_bytes(2, "big") + each for each in parts)
+    )
+    for _ in range((len(parts) - 1) // FEW_RECORDS):
+        keys.waiting.popleft()()
+        assert (len(keys.waiting), pair.lower.written) == (1, [])
+    keys.take_turns()
+    pair.open()
+
+
+def test_the_version_before(keys: Keys) -> None:
+    """With it the client waits for our last step, which goes out at once."""
+    pair = Pair(keys)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    pair.client = context.wrap_bio(pair._incoming, pair._outgoing)
+    pair.open()
+    pair.client.do_handshake()
+    assert pair.client.version() == "TLSv1.2"
+
+
+def test_who_begins_without_reading(keys: Keys) -> None:
+    """Behind the handshake nothing is read either, until that is wanted."""
+    pair = Pair(keys)
+    with mock.patch.object(pair.above, "connection_made", lambda made: made.pause_reading()):
+        pair.transport.data_received(pair.shake())
+        keys.take_turns()
+        pair._incoming.write(b"".join(pair.lower.take()))
+        pair.transport.data_received(pair.shake() + pair.say(b"early"))
+        keys.take_turns()
+    assert not pair.lower.reading
+    pair.transport.resume_reading()
+    assert pair.lower.reading
+
+
 @pytest.mark.parametrize("number", [1, 50_000])
 def test_much_behind_the_handshake(keys: Keys, number: int) -> None:
     """What comes with its last step is taken in turns, too, and nothing of it is lost."""
@@ -363,6 +404,7 @@ def test_closing(pair: Pair, keys: Keys) -> None:
     pair.transport.close()
     pair.transport.write(b"late")
     assert (pair.lower.ended, pair.lower.closed, pair.lower.reading) == (True, False, True)
+    assert not pair.lower.aborted
     assert pair.transport.is_closing()
     assert pair.hear() == b"last"
     assert pair.client.read(1) == b""
@@ -372,6 +414,16 @@ def test_closing(pair: Pair, keys: Keys) -> None:
     assert pair.lower.closed
     pair.transport.connection_lost(None)
     assert (pair.above.log, keys.due) == (["made", "lost"], [])
+
+
+@pytest.mark.parametrize("first", [b"", b"\x16", b"GET / HTTP/1.1\r\n\r\n"])
+def test_closing_before_the_handshake_is_complete(keys: Keys, first: bytes) -> None:
+    """Nothing was written, and nobody is waited for."""
+    pair = Pair(keys)
+    if first:
+        pair.transport.data_received(first)
+    pair.transport.close()
+    assert pair.lower.aborted
 
 
 def test_a_peer_that_does_not_end(pair: Pair, keys: Keys) -> None:

@@ -3,7 +3,7 @@
 Covers: greenroom.storage.identity_rules.declaration,
     greenroom.storage.identity_rules.declared_changes,
     greenroom.storage.identity_rules.trusted_principals, greenroom.storage.memory.identities,
-    greenroom.storage.sqlite.identities
+    greenroom.storage.postgres.identities, greenroom.storage.sqlite.identities
 """
 
 import asyncio

@@ -5,7 +5,9 @@ Covers: greenroom.storage.identities, greenroom.storage.identity_rules.access_ke
     greenroom.storage.identity_rules.managed_policies,
     greenroom.storage.identity_rules.policies_of_identities,
     greenroom.storage.identity_rules.resolution, greenroom.storage.identity_rules.users_and_roles,
-    greenroom.storage.identity_tables, greenroom.storage.identity_values
+    greenroom.storage.identity_tables, greenroom.storage.identity_values,
+    greenroom.storage.memory.identities, greenroom.storage.postgres.identities,
+    greenroom.storage.sqlite.identities
 """
 
 import asyncio

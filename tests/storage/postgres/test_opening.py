@@ -4,10 +4,13 @@ Covers: greenroom.storage.postgres.upgrading
 """
 
 import asyncio
+import contextlib
 import errno
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -365,6 +368,51 @@ async def test_a_pooler_that_lends_nothing_more_is_refused() -> None:
 async def test_a_pooler_with_a_session_each_is_fine() -> None:
     """A pooler in the mode session keeps each connection's own."""
     await opening.check_pooler(Pooled(1, 1, 1), Pooled(2), "here")  # type: ignore[arg-type]
+
+
+class Looked:
+    """A connection that says what is looked at first: the encoding, and whose connection it is."""
+
+    def __init__(self, encoding: str, backend: int) -> None:
+        self._row = {"encoding": encoding, "backend": backend}
+        self.terminated = False
+
+    def get_server_version(self) -> asyncpg.ServerVersion:
+        return asyncpg.ServerVersion(15, 0, 0, "final", 0)
+
+    def get_server_pid(self) -> int:
+        return 7
+
+    async def fetchrow(self, _statement: str) -> dict[str, object]:
+        return self._row
+
+    def terminate(self) -> None:
+        self.terminated = True
+
+
+@pytest.mark.parametrize(
+    ("backend", "lends", "connections"), [(7, False, 0), (8, False, 1), (8, True, 1)]
+)
+async def test_when_a_pooler_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, backend: int, lends: bool, connections: int
+) -> None:
+    """Only where the server's process is not the one that the connection began with.
+
+    It takes a connection more, which is given back whatever is found.
+    """
+    others: list[Looked] = []
+
+    async def another() -> Any:
+        others.append(Looked("UTF8", backend))
+        return others[-1]
+
+    monkeypatch.setattr(opening, "_are_lent", AsyncMock(return_value=lends))
+    first: Any = Looked("UTF8", backend)
+    with pytest.raises(StoreForeign, match="pgbouncer") if lends else contextlib.nullcontext():
+        await opening._check(first, another, "here")
+    assert len(others) == connections
+    assert all(each.terminated for each in others)
+    assert not first.terminated
 
 
 async def execute(url: str, statements: str) -> None:

@@ -347,6 +347,7 @@ async def test_cancelled_start_closes_the_database(database: Database) -> None:
     starting = asyncio.ensure_future(SqliteWorker.start(slow, database.reading))
     await asyncio.to_thread(opening.wait)
     (thread,) = sqlite_threads() - before
+    assert thread.daemon, "a process that ends does not wait for it"
     starting.cancel()
     await asyncio.sleep(0)
     opened.set()
