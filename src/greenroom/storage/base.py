@@ -23,6 +23,7 @@ from typing import Protocol
 
 from greenroom.model.errors import ServiceUnavailableException
 from greenroom.process.start_refused import StartRefused
+from greenroom.storage.held_messages import HeldMessages
 from greenroom.storage.history import History
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.journal import Journal
@@ -93,6 +94,10 @@ class Store(Protocol):
     @property
     def sent_messages(self) -> SentMessages:
         """Return the messages that were sent over HTTP."""
+
+    @property
+    def held_messages(self) -> HeldMessages:
+        """Return the messages that wait until viewers may see them."""
 
     @property
     def history(self) -> History:

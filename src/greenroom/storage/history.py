@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from greenroom.model.held_message import HeldMessage
 from greenroom.model.kept_frame import KeptFrame
 from greenroom.model.message import REPLY_ROOT
 
@@ -69,12 +70,15 @@ class Newest(msgspec.Struct, frozen=True):
 class Shown(msgspec.Struct, frozen=True):
     """What a stream has shown: frames to keep, and rooms that are ended behind them.
 
-    `is_broken`: all rooms are ended before them, because some of the stream was lost.
+    `is_broken`: all rooms are ended before them, because some of the stream was lost. `held` are
+    messages that wait from now on, `released` those that no longer do, by their rooms and ids.
     """
 
     kept: Sequence[Kept] = ()
     ended: Sequence[str] = ()
     is_broken: bool = False
+    held: Sequence[HeldMessage] = ()
+    released: Sequence[tuple[str, str]] = ()
 
 
 NOTHING_SHOWN = Shown()

@@ -32,13 +32,15 @@ class Entry(msgspec.Struct, frozen=True):
     """What one accepted frame adds: a record for each configuration.
 
     The configurations are of the room's account and region. `time_ns` is the frame's SendTime in
-    nanoseconds since the epoch.
+    nanoseconds since the epoch. `held_id` is that of the message that had waited and is shown now:
+    that chat logs have it is kept with its record.
     """
 
     room: Arn
     configurations: tuple[Arn, ...]
     time_ns: int
     payload: bytes
+    held_id: str = ""
 
 
 class Backlog(msgspec.Struct, frozen=True):
@@ -130,8 +132,8 @@ class SharedJournal(Journal, Leases, Protocol):
     ) -> bool:
         """Move the stream's position from `expected` to `last`, and add records and history.
 
-        All or none. The first frame of a room that is ended begins, and the room is not ended any
-        more.
+        What is to wait is added to the messages that do, and what no longer does is removed. All or
+        none. The first frame of a room that is ended begins, and the room is not ended any more.
 
         Return False, and change nothing, when the position is another one.
         """

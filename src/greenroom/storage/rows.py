@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from greenroom.model.arn import Arn
+from greenroom.model.held_message import HeldMessage
 from greenroom.model.kept_frame import KeptFrame
 from greenroom.model.logging_configuration import (
     DestinationConfiguration,
@@ -143,6 +144,24 @@ def sent_from(row: Row) -> SentMessage:
 def sent_row(sent: SentMessage) -> Row:
     """Return the values of `SENT_COLUMNS`."""
     return sent.key, sent.fingerprint, sent.message_id, sent.asked_at, sent.time_ns
+
+
+HELD_COLUMNS = "room, id, author, time_ns, shadowed, recorded, payload, marked"
+
+
+def held_from(row: Row) -> HeldMessage:
+    """Return the message that waits of `HELD_COLUMNS`."""
+    room, message_id, author, time_ns, shadowed, recorded, payload, marked = row
+    flags = bool(shadowed), bool(recorded)
+    return HeldMessage(room, message_id, author, time_ns, payload, marked, *flags)
+
+
+def held_row(message: HeldMessage) -> Row:
+    """Return the values of `HELD_COLUMNS`."""
+    return (
+        *(message.room, message.id, message.author, message.time_ns),
+        *(int(message.is_shadowed), int(message.is_recorded), message.payload, message.marked),
+    )
 
 
 FRAME_COLUMNS = "id, time_ns, action, audience, user_id, author, deletes, payload, marked"

@@ -146,6 +146,14 @@ TABLES = (
         ("key", "fingerprint", "message_id", "asked_at", "time_ns"),
         "key",
     ),
+    Table(
+        "held_messages",
+        (
+            *("number", "room", "id", "author", "time_ns", "shadowed", "recorded"),
+            *("payload", "marked"),
+        ),
+        "number",
+    ),
     Table("history_rooms", ("key", "room", "newest", "ended"), "key"),
     Table(
         "history",

@@ -18,6 +18,7 @@ from greenroom.storage.journal import (
     StreamPosition,
 )
 from greenroom.storage.leases import Lease
+from greenroom.storage.memory.held_messages import MemoryHeldMessages
 from greenroom.storage.memory.history import MemoryHistory
 from greenroom.storage.memory.opened import Opened
 
@@ -27,10 +28,16 @@ class MemoryJournal:
 
     durable = False
 
-    def __init__(self, opened: Opened, history: MemoryHistory | None = None) -> None:
-        """Make it empty; `history` is that of its store, where nodes share it."""
+    def __init__(
+        self,
+        opened: Opened,
+        history: MemoryHistory | None = None,
+        held: MemoryHeldMessages | None = None,
+    ) -> None:
+        """Make it empty; `history` and `held` are those of its store."""
         self._opened = opened
         self._history = history
+        self._held = held
         self._queues: dict[Arn, _Queue] = {}
         self._sequence = 0
         self._positions: dict[int, StreamPosition] = {}
@@ -43,6 +50,8 @@ class MemoryJournal:
                 self._sequence += 1
                 record = Record(self._sequence, entry.room, entry.time_ns, entry.payload)
                 self._queues.setdefault(configuration, _Queue()).add(record)
+            if entry.held_id and self._held is not None:
+                self._held.note_recorded(str(entry.room), entry.held_id)
 
     async def backlogs(self) -> dict[Arn, Backlog]:
         self._opened.check()
@@ -87,6 +96,10 @@ class MemoryJournal:
         await self.append(entries)
         if self._history is not None:
             await self._history.take(shown)
+        if self._held is not None:
+            await self._held.add(shown.held)
+            for room, message_id in shown.released:
+                await self._held.remove(room, (message_id,))
         return True
 
     async def backlog(self, configuration: Arn) -> Backlog:

@@ -4,6 +4,7 @@ It gives every guarantee of the ports but durability. No call waits, so each one
 """
 
 from greenroom.storage.identities import IdentityStore
+from greenroom.storage.memory.held_messages import MemoryHeldMessages
 from greenroom.storage.memory.history import MemoryHistory
 from greenroom.storage.memory.identities import MemoryTransactions
 from greenroom.storage.memory.journal import MemoryJournal
@@ -31,10 +32,11 @@ class MemoryStore:
         self.token_uses = MemoryTokenUses(self._opened)
         self.restrictions = MemoryRestrictions(self._opened)
         self.sent_messages = MemorySentMessages(self._opened)
+        self.held_messages = MemoryHeldMessages(self._opened)
         self.history = MemoryHistory(self._opened)
         self.secrets = MemorySecrets(self._opened)
         self.identities = IdentityStore(MemoryTransactions(self._opened))
-        self.journal = MemoryJournal(self._opened, self.history)
+        self.journal = MemoryJournal(self._opened, self.history, self.held_messages)
 
     async def check_writable(self) -> None:
         self._opened.check()

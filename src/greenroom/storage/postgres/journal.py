@@ -29,7 +29,7 @@ from greenroom.storage.journal import (
     StreamPosition,
 )
 from greenroom.storage.leases import Lease
-from greenroom.storage.postgres import history
+from greenroom.storage.postgres import held_messages, history
 from greenroom.storage.postgres.database import Database
 from greenroom.storage.postgres.leases import PostgresLeases
 from greenroom.storage.postgres.session import Connection
@@ -122,6 +122,11 @@ async def _append_from(
     await history.append(connection, shown.kept)
     if shown.ended:
         await history.end(connection, shown.ended)
+    if shown.held:
+        await held_messages.add(connection, shown.held)
+    if shown.released:
+        # Behind them: what waits and no longer does may come at once.
+        await held_messages.remove(connection, shown.released)
     return True
 
 
@@ -171,6 +176,9 @@ async def _append(connection: Connection, stream: int, entries: Sequence[Entry])
         [entry.payload for _, entry in rows],
         stream,
     )
+    noted = [(str(entry.room), entry.held_id) for entry in entries if entry.held_id]
+    if noted:
+        await held_messages.note_recorded(connection, noted)
 
 
 _ADD = """

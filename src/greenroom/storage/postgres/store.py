@@ -15,6 +15,7 @@ from greenroom.storage.identities import IdentityStore
 from greenroom.storage.leases import LEASE_SECONDS
 from greenroom.storage.postgres import opening
 from greenroom.storage.postgres.database import Bounds, Database, Statistics
+from greenroom.storage.postgres.held_messages import PostgresHeldMessages
 from greenroom.storage.postgres.history import PostgresHistory
 from greenroom.storage.postgres.identities import PostgresTransactions
 from greenroom.storage.postgres.journal import PostgresJournal
@@ -42,6 +43,7 @@ class PostgresStore:
         self.token_uses = PostgresTokenUses(database)
         self.restrictions = PostgresRestrictions(database)
         self.sent_messages = PostgresSentMessages(database)
+        self.held_messages = PostgresHeldMessages(database)
         self.history = PostgresHistory(database)
         self.secrets = PostgresSecrets(database)
         self.identities = IdentityStore(PostgresTransactions(database))

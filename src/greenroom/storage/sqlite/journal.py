@@ -7,6 +7,7 @@ from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.log_record import Record
 from greenroom.storage.journal import MAXIMUM_RECORDS, Backlog, Entry, Removed
 from greenroom.storage.rows import Row
+from greenroom.storage.sqlite import held_messages
 from greenroom.storage.sqlite.worker import SqliteWorker
 
 _Queue = tuple[int, int, int, int | None]
@@ -51,6 +52,9 @@ def _append(connection: Connection, entries: Sequence[Entry]) -> None:
             "INSERT INTO journal (queue, room, time_ns, payload) VALUES (?, ?, ?, ?)",
             [(key, *row) for row in its_rows],
         )
+    for entry in entries:
+        if entry.held_id:
+            held_messages.note_recorded(connection, str(entry.room), entry.held_id)
 
 
 def _add(connection: Connection, configuration: Arn, rows: list[tuple[str, int, bytes]]) -> int:

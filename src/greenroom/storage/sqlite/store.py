@@ -15,6 +15,7 @@ from typing import Self
 from greenroom.storage.identities import IdentityStore
 from greenroom.storage.sqlite import database_file, secrets
 from greenroom.storage.sqlite.database_file import DatabaseFile
+from greenroom.storage.sqlite.held_messages import SqliteHeldMessages
 from greenroom.storage.sqlite.history import SqliteHistory
 from greenroom.storage.sqlite.identities import SqliteTransactions
 from greenroom.storage.sqlite.journal import SqliteJournal
@@ -40,6 +41,7 @@ class SqliteStore:
         self.token_uses = SqliteTokenUses(worker)
         self.restrictions = SqliteRestrictions(worker)
         self.sent_messages = SqliteSentMessages(worker)
+        self.held_messages = SqliteHeldMessages(worker)
         self.history = SqliteHistory(worker)
         self.secrets = SqliteSecrets(worker)
         self.identities = IdentityStore(SqliteTransactions(worker))
