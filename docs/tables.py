@@ -231,7 +231,7 @@ def _room_settings() -> str:
         (
             (
                 f"`{each.name}`",
-                f"`{each.tag}`",
+                "none" if each.longest else f"`{each.tag}`",
                 each.rule.removeprefix("must be "),
                 f"`{each.text(each.default)}`" if each.default != () else "none",
                 each.meaning,

@@ -21,6 +21,7 @@ class HandLog:
 
     def __init__(self) -> None:
         self.records: list[tuple[Arn, tuple[str, ...], bytes, int]] = []
+        self.held_ids: list[str] = []
         self.waiting: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
 
     def record(
@@ -30,7 +31,9 @@ class HandLog:
         payload: bytes,
         time_ns: int,
         publish: Callable[[], object],
+        held_id: str = "",
     ) -> Awaitable[None]:
+        self.held_ids.append(held_id)
         self.records.append((room, configurations, payload, time_ns))
         done = asyncio.get_running_loop().create_future()
         self.waiting.append((publish, done))

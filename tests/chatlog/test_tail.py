@@ -492,6 +492,7 @@ async def test_pauses_grow_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tail_module, "entries_of", Mock(return_value=()))
     tail: Any = Mock(_pause=AsyncMock())
     tail._share.gives_back.return_value = False
+    tail._around.held = None
     tail._around.journal.position = AsyncMock(return_value=None)
     tail._around.journal.append_from = AsyncMock(return_value=True)
     tail._around.clock.wall_ns.return_value = 1

@@ -38,6 +38,7 @@ ALONE = {
     "test_full_disk_start.py": FILES,
     "test_full_log.py": PROCESS,
     "test_health.py": PROCESS,
+    "test_held.py": PROCESS,
     "test_limits.py": OWN,
     "test_log_bounds.py": PROCESS,
     "test_log_secrets.py": PROCESS,

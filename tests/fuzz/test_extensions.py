@@ -65,7 +65,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-OWN_TAGS = [each.tag for each in ROOM_SETTINGS]
+OWN_TAGS = [each.tag for each in ROOM_SETTINGS if not each.longest]
 OWN_ATTRIBUTES = [f"greenroom:{name}" for name in ATTRIBUTES]
 
 

@@ -145,7 +145,7 @@ async def test_a_bus_that_cannot_publish(
             return refuse_later()
 
         with monkeypatch.context() as patched:
-            patched.setattr(made.bus, "publish", refuse)
+            patched.setattr(made.line, "publish", refuse)
             for _ in range(3):
                 edge.data_received(action(name, **MEMBERS[name], RequestId="r"))
                 await settle()
@@ -172,7 +172,7 @@ async def test_messages_whose_outcome_is_open_hold_up_nothing(
             outcomes.append(asyncio.get_running_loop().create_future())
             return outcomes[-1]
 
-        monkeypatch.setattr(made.bus, "publish", publish)
+        monkeypatch.setattr(made.line, "publish", publish)
         for number in range(5):
             edge.data_received(action("SEND_MESSAGE", RequestId=f"{number}"))
             await settle()

@@ -15,8 +15,9 @@ from unittest import mock
 import msgspec
 import pytest
 
-from greenroom.bus.base import Arrival, Audience, Deliver, Disconnect
+from greenroom.bus.base import Arrival, Audience, Deliver, Disconnect, Stage
 from greenroom.bus.memory import MemoryBus
+from greenroom.chat.held_queues import held
 from greenroom.chat.occupancy import Occupancy
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
@@ -559,6 +560,45 @@ async def test_who_joins_between_slices_is_shown_his_own(
     assert bob.log == [one + three + four + five, "closed: bye"]
     assert moderator.log == [one + two + four + five]
     assert (ann.log, gone.log) == ([four], [])
+
+
+async def test_who_was_shown_what_waits_is_not_shown_it_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He who wrote it and moderators, also who came while they were written to; others are."""
+    Sliced(hub, monkeypatch)
+    bob, eve = Listener(hub, "bob"), Listener(hub, "eve")
+    moderator = Listener(hub, "m", view=View.MODERATORS)
+    sent = Deliver(b"1", "SendMessage", id="first")
+    hub.receive(Arrival(HERE, 1, [held(sent, "bob"), Deliver(b"2", "SendMessage")]))
+    await settle(1)
+    late, behind = Listener(hub, "bob"), _with_history(hub, "bob")
+    await settle(20)
+    after = Listener(hub, "bob")
+    gone = Listener(hub, "m", view=View.MODERATORS)
+    gone.leave()
+    released = msgspec.structs.replace(sent, stage=Stage.RELEASED)
+    hub.receive(Arrival(HERE, 2, [released, Deliver(b"3", "SendMessage")]))
+    await settle(20)
+    one, two, three = (text_frame(b"%d" % number) for number in range(1, 4))
+    assert [each.log for each in (bob, moderator, late)] == [[one + two, three]] * 3
+    assert eve.log == [two, one + three]
+    assert [each.log for each in (behind, after)] == [[one + three]] * 2
+    assert hub.members(HERE).early == {}  # type: ignore[union-attr]  # they are there
+
+
+async def test_what_waits_and_is_released_at_once(hub: Hub) -> None:
+    """It is shown once, to whoever it is; of what is deleted nothing is remembered."""
+    listeners = [Listener(hub, "bob"), Listener(hub, "m", view=View.MODERATORS), Listener(hub)]
+    sent = Deliver(b"1", "SendMessage", id="first")
+    other = held(Deliver(b"2", "SendMessage", id="other"), "nobody")
+    released = msgspec.structs.replace(sent, stage=Stage.RELEASED)
+    deletion = Deliver(b"3", "DeleteMessage", deletes=("other",))
+    hub.receive(Arrival(HERE, 1, [held(sent, "bob"), released, other, deletion]))
+    await settle(20)
+    one, two, three = (text_frame(b"%d" % number) for number in range(1, 4))
+    assert [each.log for each in listeners] == [[one + three], [one + two + three], [one + three]]
+    assert hub.members(HERE).early == {}  # type: ignore[union-attr]  # likewise
 
 
 async def test_a_kick_is_not_delayed_by_a_busy_room(

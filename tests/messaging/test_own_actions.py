@@ -208,6 +208,7 @@ async def test_the_audit_log_has_what_was_set(tmp_path: Path) -> None:
         "settings": {"frozen": True},
         "reset": [],
         "expiresInSeconds": 5,
+        "discardWaiting": False,
     }
 
 

@@ -18,7 +18,9 @@ from greenroom.model.room_settings import (
     checked,
     effective,
     of_tags,
+    seconds_of,
     tag_errors,
+    time_errors,
     unknown,
 )
 from greenroom.model.tags import tag_errors as general_tag_errors
@@ -32,7 +34,7 @@ VALUES = {
     Kind.SETTINGS: st.sampled_from(["", "frozen=true", "writers=vip+mod slow-mode-seconds=5"]),
 }
 SETTINGS = st.fixed_dictionaries(
-    {}, optional={each.name: VALUES[each.kind] for each in ROOM_SETTINGS}
+    {}, optional={each.name: VALUES[each.kind] for each in ROOM_SETTINGS if not each.longest}
 )
 
 
@@ -73,7 +75,27 @@ def test_a_wrong_value_is_refused(name: str, value: object) -> None:
     assert (error.name, error.message) == (f"settings.{name}", BY_NAME[name].rule)
 
 
-@pytest.mark.parametrize("text", ["x=1", "frozen", "frozen=2", "shield=true", "x" * 257, "a=b=c"])
+def test_what_is_set_for_a_time_only() -> None:
+    """It is no tag, which would set it for ever, and ends by itself."""
+    (error,) = tag_errors({"greenroom:paused": "true"})
+    assert (error.name, error.message[:10]) == ("tags.greenroom:paused", "is none of")
+    assert of_tags({"greenroom:paused": "true"}) == {}
+    (error,) = time_errors({"paused": True, "frozen": True}, 301, "seconds")
+    assert (error.name, error.message) == ("seconds", "must be at most 300 where paused is set")
+    assert time_errors({"paused": True, "frozen": True}, 300, "seconds") == []
+    assert time_errors({"paused": False, "frozen": True}, 301, "seconds") == []
+    for name, value, seconds, expected in (
+        ("paused", True, 0, 300),
+        ("paused", True, 7, 7),
+        ("paused", False, 0, 0),
+        ("frozen", True, 0, 0),
+    ):
+        assert seconds_of(name, value, seconds) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["x=1", "frozen", "paused=true", "frozen=2", "shield=true", "x" * 257, "a=b=c"]
+)
 def test_what_a_shield_cannot_hold(text: str) -> None:
     """Other settings only, each with a value of its own; a shield holds no shield."""
     with pytest.raises(SettingsWrong):

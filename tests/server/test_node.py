@@ -1,6 +1,7 @@
 """What is built of what is open: who may read the metrics, what fails a probe, what publishes.
 
-Covers: greenroom.server.history, greenroom.server.own_services
+Covers: greenroom.server.chat_logs, greenroom.server.held, greenroom.server.history,
+    greenroom.server.own_services
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
-from greenroom.server import history, messaging_plane, node_states, restricting
+from greenroom.server import chat_logs, history, messaging_plane, node_states, restricting
 from greenroom.server import node as node_module
 from greenroom.server.node import (
     _health,
@@ -147,8 +148,8 @@ def test_what_ticks(has_certificate: bool) -> None:
 def test_where_rooms_publish() -> None:
     """A single node records before it shows; a bus of many nodes is the record itself."""
     other = Mock()
-    assert isinstance(_line(MemoryBus(), Mock()), RecordedLine)
-    assert _line(other, Mock()) is other
+    assert isinstance(_line(MemoryBus(), Mock(), Mock()), RecordedLine)
+    assert _line(other, Mock(), Mock()) is other
 
 
 def test_a_change_of_identities_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +201,7 @@ STOOD_IN_FOR = (
     "watch_restrictions",
     "Alone",
     "history_module",
+    "held_module",
 )
 """What of the module a test puts its own in the place of."""
 
@@ -209,13 +211,15 @@ async def test_what_a_node_starts_and_watches(
     present: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed keys end connections, bus and identities run, and each figure has its owner."""
-    all_ = Mock(history_module=Mock(keep_history=AsyncMock()))
+    all_ = Mock(
+        history_module=Mock(keep_history=AsyncMock()), held_module=Mock(open_held=AsyncMock())
+    )
     presence = all_.presence if present else None
     for name in STOOD_IN_FOR:
         monkeypatch.setattr(node_module, name, getattr(all_, name))
     all_._tickers.return_value, all_._shared_rates.return_value = ["always"], ["shared"]
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
-    for module, name in ((node_module, "_start_chat_log"), (restricting, "restrictions")):
+    for module, name in ((chat_logs, "start"), (restricting, "restrictions")):
         monkeypatch.setattr(module, name, AsyncMock(return_value=all_.restrictions))
     keys = Mock()
     monkeypatch.setattr(TokenKeys, "open", AsyncMock(return_value=keys))
@@ -258,6 +262,7 @@ async def test_what_a_node_starts_and_watches(
     assert ticks == [
         *("always", "shared", all_.restrictions.tick, all_.restrictions.look),
         all_.history_module.sweeper.return_value.tick,
+        all_.held_module.releases.return_value.tick,
         *[all_.states.tick] * present,
     ]
 
@@ -415,9 +420,9 @@ async def test_a_chat_log_begins_where_the_last_one_ended(
     opened.settings = load({"journal_bytes": "1048576"}, {}, None)
     if kind == "JournaledChatLog":
         opened.shared = None
-    monkeypatch.setattr(node_module, kind, made)
-    monkeypatch.setattr(node_module, "finish_interrupted", finishing)
-    chat_log = await node_module._start_chat_log(opened, Mock(), Mock(nodes=3))
+    monkeypatch.setattr(chat_logs, kind, made)
+    monkeypatch.setattr(chat_logs, "finish_interrupted", finishing)
+    chat_log = await chat_logs.start(opened, Mock(), Mock(nodes=3), Mock())
     assert chat_log is made.return_value
     assert made.call_args.kwargs["bounds"].size == 1_048_576
     wanted: tuple[object, ...] = (opened.store.logging_configurations, chat_log, opened.clock)

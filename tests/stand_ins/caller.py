@@ -212,7 +212,13 @@ class Caller:
                 Originals(self.bus),
                 self.time.clock,
             ),
-            deletions=Deletions(self.services.chat, self.bus, kept_messages, self.time.clock),
+            deletions=Deletions(
+                self.services.chat,
+                self.bus,
+                kept_messages,
+                self.time.clock,
+                self.store.held_messages,
+            ),
             kept_messages=kept_messages,
             posting=Posting(
                 self.services.chat,

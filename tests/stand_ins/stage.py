@@ -14,7 +14,10 @@ from greenroom.bus.base import Deliver
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.chat import Chat
 from greenroom.chat.deletions import Deletions
+from greenroom.chat.held_alone import HeldAlone
+from greenroom.chat.held_queues import HeldQueues
 from greenroom.chat.history import History
+from greenroom.chat.holding import Holding
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.listings import Listings
@@ -24,12 +27,14 @@ from greenroom.chat.pins import Pins
 from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Alone
 from greenroom.chat.recent_names import RecentNames
+from greenroom.chat.releases import Releases
 from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_addresses import AddressesHere
 from greenroom.chat.user_lists import UsersHere
+from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.entrance.acceptor import AcceptorServices
 from greenroom.entrance.http_connection import EntranceServices
 from greenroom.messaging import deadlines as deadlines_module
@@ -221,7 +226,7 @@ class Stage:
         self.restrictions = Restrictions(self.store.restrictions, self.bus, clock, tasks)
         self.chat = Chat(
             self.rooms,
-            self.bus,
+            self._held_line(tasks),
             self.quotas,
             clock,
             self.ids,
@@ -270,8 +275,10 @@ class Stage:
                 self.bus,
                 KeptMessages(self.store.history, self.history.catch_up, clock),
                 clock,
+                self.store.held_messages,
             ),
         )
+        self._hold(tasks)
         self.sweeper = Sweeper(clock, 3)
         self.memory = MemoryWatch()
         self.descriptors = DescriptorWatch()
@@ -303,8 +310,35 @@ class Stage:
         )
         self.replays = Replays(History(self.bus, clock), self.settings, clock, self.ids)
         self.bus.keep_with(self.history, tasks)
-        self._limits, self._tasks = limits, tasks
-        self.deadlines, self.turns = Deadlines(), Turns()
+        self._limits, self._tasks, self.deadlines, self.turns = limits, tasks, Deadlines(), Turns()
+
+    def _held_line(self, tasks: asyncio.TaskGroup) -> RecordedLine:
+        """Return where rooms publish; no room of a stage has chat logs."""
+        clock = self.time.clock
+        self.queues = HeldQueues(clock)
+        self.held = HeldAlone(
+            self.queues,
+            self.store.held_messages,
+            self.store.history,
+            self.bus.kept,
+            clock,
+            tasks,
+        )
+        self.line = RecordedLine(self.bus, mock.Mock(), self.held)
+        return self.line
+
+    def _hold(self, tasks: asyncio.TaskGroup) -> None:
+        """Let messages wait."""
+        self.chat.holding = Holding(self.queues, self.chat.settings)
+        self.releases = Releases(
+            self.queues,
+            self.held,
+            self.rooms,
+            self.line,
+            self.chat.settings,
+            self.time.clock,
+            tasks,
+        )
 
     @property
     def edges(self) -> EdgeServices:

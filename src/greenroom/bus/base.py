@@ -118,6 +118,25 @@ class History(StrEnum):
     """It is soon untrue: nobody is shown it later, and nothing is missing without it."""
 
 
+class Stage(StrEnum):
+    """Where a message stands that viewers see later than others."""
+
+    NONE = ""
+    """It does not wait, and did not."""
+    WAITS = "waits"
+    """It was accepted: its author and moderators are shown it, and it is kept until it is released,
+    or deleted. Its audience is SHADOWED, and in history it is PASSING."""
+    APART = "apart"
+    """It waits as others do, and is for its author and moderators alone then, too."""
+    RELEASED = "released"
+    """It has waited: now it has its place in the room, byte for byte the same."""
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it waits now."""
+        return self is Stage.WAITS or self is Stage.APART
+
+
 class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     """Give a frame's JSON text to its audience in the room. `action` labels it in metrics.
 
@@ -126,7 +145,7 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     the room's rate, a second, that it was counted against; 0: it counts for none. `marked` is the
     frame for moderators where theirs differs, as by a mark on its sender. `author` is the user who
     wrote a message that is kept; `deletes` are the ids of the messages that are no longer shown
-    when this has been.
+    when this has been. `stage`: it is one of the messages that viewers see later than others.
     """
 
     payload: bytes
@@ -141,6 +160,7 @@ class Deliver(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     marked: bytes = b""
     author: str = ""
     deletes: tuple[str, ...] = ()
+    stage: Stage = Stage.NONE
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -155,6 +175,7 @@ class Disconnect(msgspec.Struct, frozen=True, tag=True, array_like=True):
     marked: ClassVar[bytes] = b""
     author: ClassVar[str] = ""
     deletes: ClassVar[tuple[str, ...]] = ()
+    stage: ClassVar[Stage] = Stage.NONE
 
     payload: bytes
     user_id: str

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import structlog
 
-from greenroom.bus.base import Audience, Deliver, History, Older, RoomEnvelope
+from greenroom.bus.base import Audience, Deliver, History, Older, RoomEnvelope, Stage
+from greenroom.model.held_message import HeldMessage
 from greenroom.model.kept_frame import KeptFrame
 
 log = structlog.get_logger()
@@ -23,6 +24,19 @@ def kept_of(envelope: RoomEnvelope) -> KeptFrame:
         envelope.author,
         envelope.marked,
         envelope.deletes,
+    )
+
+
+def held_of(room: str, envelope: RoomEnvelope) -> HeldMessage:
+    """Return what is kept of a message that waits until viewers may see it."""
+    return HeldMessage(
+        room,
+        envelope.id,
+        envelope.author,
+        envelope.time_ns,
+        envelope.payload,
+        envelope.marked,
+        is_shadowed=envelope.stage is Stage.APART,
     )
 
 

@@ -27,11 +27,15 @@ from greenroom.bus.base import (
     Grant,
     History,
     RoomLine,
+    Stage,
 )
 from greenroom.chat import gates
-from greenroom.chat.in_force import NONE, SettingsInForce
+from greenroom.chat.held_queues import held as waiting
+from greenroom.chat.holding import Holding
+from greenroom.chat.in_force import SettingsInForce
 from greenroom.chat.kicks import Kicks
 from greenroom.chat.marks import marked
+from greenroom.chat.messages import message
 from greenroom.chat.modes import Modes
 from greenroom.chat.outcome import Placed, Post, done, placed
 from greenroom.chat.rates import Rates, is_reviewed
@@ -57,6 +61,8 @@ KICKED = "The user was disconnected from the room"
 """The close reason of a kicked connection when the moderator gave none."""
 
 _NO_ATTRIBUTES: Mapping[str, str] = {}
+
+RELEASED = Stage.RELEASED
 
 
 def _allow(_account: str) -> None:
@@ -98,6 +104,8 @@ class Chat:
         self._gates = gates.message_gates(check_account, restrictions, modes, self.rates)
         self.when_deleted: Callable[[Room, Collection[str]], Awaitable[None]] | None = None
         """Is told of messages that were deleted, when everybody has been."""
+        self.holding: Holding | None = None
+        """Decides which messages viewers see later; without it none are."""
         self.requests = dict.fromkeys(OPERATIONS, 0)
 
     def send_message(
@@ -390,6 +398,7 @@ class Chat:
         held = None
         if self._restrictions is not None:
             held = self._restrictions.of_sender(room, sender)
+        waits = self.holding is not None and self.holding.holds(room, sender, request_id)
 
         def grant(before: Before) -> Deliver:
             if self._kicks.have_met(sender.room_arn, sender.user_id, kicks):
@@ -399,29 +408,13 @@ class Chat:
             rate = self.rates.check_message(room, sender.room_arn, before.undebited)
             if pace is not None:
                 pace.place(request_id, message_id, self._clock.monotonic())
-            time_ns = post.time_ns = self._send_time(before)
-            payload = events.encode_message(
-                message_id,
-                request_id,
-                attributes,
-                content,
-                time_ns,
-                sender.user_id,
-                sender.attributes,
+            post.time_ns = self._send_time(before)
+            paced = pace is not None
+            shown = message(
+                room, post, sender, request_id, content, attributes, rate, history, is_paced=paced
             )
-            shown = Deliver(
-                payload,
-                SendMessage.operation,
-                id=message_id,
-                time_ns=time_ns,
-                configurations=room.logging_configuration_identifiers,
-                rate=rate,
-                # Where it counts, other nodes are to know who has sent something.
-                user_id="" if pace is None else sender.user_id,
-                history=history,
-                author="" if history is NONE else sender.user_id,
-            )
-            return marked(shown, held, sender.user_id) if held else shown
+            shown = marked(shown, held, sender.user_id) if held else shown
+            return waiting(shown, sender.user_id) if waits else shown
 
         return self._publish(SendMessage.operation, sender.room_arn, grant, room.arn)
 
@@ -446,6 +439,8 @@ class Chat:
         """Note who has sent something, on whichever node, in rooms with slow mode."""
         for envelope in arrival.envelopes:
             if envelope.user_id and envelope.action == SendMessage.operation:
+                if envelope.stage is RELEASED:
+                    continue  # it counted when it was accepted
                 user = (arrival.room, envelope.user_id)
                 self._modes.recent.note(user, envelope.id, self._clock.monotonic())
 

@@ -6,6 +6,8 @@
   own event for each: of the newest `MOST_TOLD`, since SDKs know no other way.
 - Messages that not everybody has seen are told of to those who have: what a shadowed user wrote, to
   himself and to moderators. He is told of them and of the others by the same event.
+- Messages that wait until viewers may see them are deleted as those that everybody has seen: one
+  may have been released meanwhile.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from greenroom.model.arn import Arn
 from greenroom.model.room import Room
 from greenroom.protocol import events
 from greenroom.protocol.actions import DeleteMessage, SendMessage
+from greenroom.storage.held_messages import HeldMessages
 
 OPERATION = "DeleteUserMessages"
 
@@ -41,11 +44,19 @@ class Written(msgspec.Struct, frozen=True, gc=False):
 class Deletions:
     """Deletes messages of users."""
 
-    def __init__(self, chat: Chat, rooms: RoomHistory, kept: KeptMessages, clock: Clock) -> None:
+    def __init__(
+        self,
+        chat: Chat,
+        rooms: RoomHistory,
+        kept: KeptMessages,
+        clock: Clock,
+        held: HeldMessages,
+    ) -> None:
         self._chat = chat
         self._rooms = rooms
         self._kept = kept
         self._clock = clock
+        self._held = held
 
     async def of_user(
         self, room_arn: str, user_id: str, seconds: int, reason: str = ""
@@ -84,11 +95,38 @@ class Deletions:
             for each in await self._kept.of_author(room_arn, user_id, since)
             if each.frame.id not in known and each.frame.audience in _SEEN
         ]
+        known.update(each.id for each in older)
+        # Behind what was kept: by then all that waits is among it.
+        waiting = [
+            Written(each.id, each.is_shadowed)
+            for each in await self._held.of_room(room_arn, user_id)
+            if each.id not in known and each.time_ns >= since
+        ]
         older_ids = [each.id for each in older]
-        if older:
-            await telling.tell(older)
-            await self._chat.forget(room, older_ids)
-        return [*older_ids, *newest_ids]
+        if older or waiting:
+            await telling.tell([*older, *waiting])
+            await self._chat.forget(room, [*older_ids, *(each.id for each in waiting)])
+        return [*older_ids, *newest_ids, *(each.id for each in waiting)]
+
+    async def of_waiting(self, room_arn: str) -> None:
+        """Delete all that waits in a room; those are told of it who have seen some.
+
+        Raises:
+            ResourceNotFoundException: there is no such room.
+            PendingVerification: the account is suspended.
+            ThrottlingException: the account's moderators do too much.
+            ServiceUnavailableException: as for `with_restriction`.
+        """
+        self._chat.check_may_change(Arn.parse(room_arn))
+        room = await self._chat.room(Arn.parse(room_arn))
+        await self._kept.catch_up(room_arn)
+        found = await self._held.of_room(room_arn)
+        by_author: dict[str, list[Written]] = {}
+        for each in found:
+            by_author.setdefault(each.author, []).append(Written(each.id, True))
+        for author, written in by_author.items():
+            await _Telling(self._chat, room, author, "").tell(written)
+        await self._chat.forget(room, [each.id for each in found])
 
     def _in_memory(self, room_arn: str, user_id: str, since: int) -> list[Written]:
         """Return what is in memory of what he wrote, oldest first."""

@@ -5,6 +5,8 @@
 - History are messages that are not deleted. A recovery is everything that was missed, deletions
   included, and without the messages that they are about: or it is none, and says so.
 - Settings and the like are told anew to who comes, and not as they once were.
+- Who was shown a message before it was released cannot come back behind it: what was released in
+  between he has not seen, and nobody knows which that was.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Sequence
@@ -16,6 +18,7 @@ from greenroom.bus.base import BEGINNING, MOST_KEPT, InMemory, Recovered, RoomEn
 from greenroom.clock import Clock
 from greenroom.model.room_settings import RoomSettings
 from greenroom.protocol.actions import SendMessage
+from greenroom.protocol.events import send_time
 
 HOUR_NS = 3600 * 10**9
 
@@ -27,6 +30,24 @@ NOT_REPLAYED = frozenset({"UpdateRoomSettings", "PinMessage", "UnpinMessage"})
 
 Sees = Callable[[RoomEnvelope], bytes | None]
 """Returns the JSON text that somebody is shown of an envelope, or None."""
+
+SawBefore = Callable[[RoomEnvelope], bool]
+"""Returns whether somebody may have been shown an envelope before it had its place."""
+
+
+def _nobody(_envelope: RoomEnvelope) -> bool:
+    """Say that he was not."""
+    return False
+
+
+def has_waited(envelope: RoomEnvelope) -> bool:
+    """Return whether a message was shown to its author and to moderators before it was released.
+
+    Its frame has the SendTime that it had then.
+    """
+    if envelope.action != SendMessage.operation:
+        return False
+    return f'"SendTime":"{send_time(envelope.time_ns)}"'.encode() not in envelope.payload
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -89,13 +110,20 @@ class History:
         newest = self._rooms.newest(room)
         return "" if newest is None else newest.id
 
-    def find(self, room: str, settings: RoomSettings, wanted: Wanted, sees: Sees) -> Found:
+    def find(
+        self,
+        room: str,
+        settings: RoomSettings,
+        wanted: Wanted,
+        sees: Sees,
+        saw_before: SawBefore = _nobody,
+    ) -> Found:
         """Return what somebody is to be shown first."""
         here = self._rooms.here(room)
         behind = None
         if wanted.since:
             window = self._window(settings)
-            missed = _Missed(sees)
+            missed = _Missed(sees, saw_before)
             if missed.reach(window.of(here.envelopes), wanted.since) or (
                 _is_before_all(wanted.since, here) and not missed.is_too_much and not window.is_over
             ):
@@ -148,8 +176,9 @@ class _Window:
 class _Missed:
     """What somebody missed, collected from the newest on."""
 
-    def __init__(self, sees: Sees) -> None:
+    def __init__(self, sees: Sees, saw_before: SawBefore) -> None:
         self._sees = sees
+        self._saw_before = saw_before
         self._frames: list[bytes] = []
         self._size = self.messages = 0
 
@@ -168,7 +197,7 @@ class _Missed:
         deleted: set[str] = set()
         for envelope in kept:
             if envelope.id == since:
-                return True
+                return not self._saw_before(envelope)
             deleted.update(envelope.deletes)
             if envelope.id in deleted or envelope.action in NOT_REPLAYED:
                 continue

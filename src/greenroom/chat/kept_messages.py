@@ -46,6 +46,10 @@ class KeptMessages:
         self._catch_up = catch_up
         self._clock = clock
 
+    async def catch_up(self, room: str) -> bool:
+        """Wait until all is in the store that was shown in a room before: see `CatchUp`."""
+        return await self._catch_up(room)
+
     async def page(
         self,
         room: str,

@@ -13,7 +13,13 @@ from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.errors import ResourceNotFoundException
 from greenroom.model.room import Room
-from greenroom.model.room_settings import Override, RoomSettings, SettingsChange, Value
+from greenroom.model.room_settings import (
+    Override,
+    RoomSettings,
+    SettingsChange,
+    Value,
+    seconds_of,
+)
 from greenroom.protocol import events
 from greenroom.storage.rooms import Rooms
 
@@ -51,11 +57,16 @@ class Settings:
             ResourceNotFoundException: there is no such room.
             PendingVerification: the account is suspended.
             ThrottlingException: the account's moderators do too much.
+            ConflictException: a node is of a version that does not know what is set.
         """
         arn, now = Arn.parse(room_arn), self._clock.now_ms()
         self._chat.check_may_change(arn)
-        expires = now + seconds * 1000 if seconds else 0
-        overrides = {name: Override(value, by, expires) for name, value in values.items()}
+        if self._chat.holding is not None:
+            self._chat.holding.check_possible(values, arn)
+        overrides = {
+            name: Override(value, by, _expires(now, seconds_of(name, value, seconds)))
+            for name, value in values.items()
+        }
         change = SettingsChange(overrides, reset, now)
         room = await self._kept.set(arn, change)
         await self.tell(room_arn)
@@ -101,3 +112,8 @@ class Settings:
         }
         told = {"Settings": events.json_text(self.in_force(room))}
         return {**told, "Expires": events.json_text(expiring)} if expiring else told
+
+
+def _expires(now: int, seconds: int) -> int:
+    """Return when something ends that holds for so long, 0 for never."""
+    return now + seconds * 1000 if seconds else 0

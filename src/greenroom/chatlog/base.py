@@ -99,8 +99,12 @@ class ChatLog(Protocol):
         payload: bytes,
         time_ns: int,
         publish: Callable[[], object],
+        held_id: str = "",
     ) -> Awaitable[None]:
         """Keep a frame of the room for each configuration, by its ARN, then call `publish`.
+
+        `held_id` is the id of a message that has waited until now: that it is on record is kept
+        with its record.
 
         What is returned is done when `publish` was called; whether it is awaited changes nothing.
         Never raises, but passes on what `publish` raises.

@@ -112,8 +112,9 @@ class JournaledChatLog:
         payload: bytes,
         time_ns: int,
         publish: Callable[[], object],
+        held_id: str = "",
     ) -> Awaitable[None]:
-        entry = Entry(room, _arns(configurations), time_ns, payload)
+        entry = Entry(room, _arns(configurations), time_ns, payload, held_id)
         return self._intake.put(entry, publish)
 
     async def check(self, configuration: LoggingConfiguration) -> str | None:

@@ -19,7 +19,7 @@ from greenroom.chatlog.delivery import DestinationFor, Surroundings, target_of
 from greenroom.chatlog.growth import Growth
 from greenroom.chatlog.leased import LeasedDeliveries
 from greenroom.chatlog.measures import Depth, Measures
-from greenroom.chatlog.tail import TailSurroundings, arn_of
+from greenroom.chatlog.tail import ReadsHeld, TailSurroundings, arn_of
 from greenroom.chatlog.tails import Tails
 from greenroom.chatlog.waiting import Wait, event_or_time
 from greenroom.clock import Clock
@@ -54,6 +54,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     streams: Streams
     control: Control
     nodes: Callable[[], int] = lambda: 1
+    held: ReadsHeld | None = None
 
 
 class StreamedChatLog:
@@ -88,6 +89,7 @@ class StreamedChatLog:
                 grown=self._growth.add,
                 missed=self._measures.missed,
                 nodes=shared.nodes,
+                held=shared.held,
                 wait=wait,
             )
         )
@@ -141,6 +143,7 @@ class StreamedChatLog:
         payload: bytes,
         time_ns: int,
         publish: Callable[[], object],
+        held_id: str = "",
     ) -> Awaitable[None]:
         """Publish: the message itself says for which configurations it is to be on record."""
         published: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -7,9 +7,10 @@ shown before that place: who wants everything waits until the tail has been ther
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from greenroom.bus.base import MOST_KEPT, History, Older
-from greenroom.bus.kept import kept_of, older_of
+from greenroom.bus.base import MOST_KEPT, History, Older, Stage
+from greenroom.bus.kept import held_of, kept_of, older_of
 from greenroom.bus.streams import Stored, Streams, StreamUnavailable
+from greenroom.model.held_message import HeldMessage
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.history import History as Store
 from greenroom.storage.history import Kept, Shown
@@ -92,8 +93,15 @@ class Marks:
         """Return what the store is to know of messages; `is_broken`: some before are missing."""
         kept: list[Kept] = []
         ended: set[str] = set()
+        held: list[HeldMessage] = []
+        released: list[tuple[str, str]] = []
         for message in messages:
             for envelope in message.envelopes:
+                if envelope.stage.waits:
+                    held.append(held_of(message.room, envelope))
+                elif envelope.stage is Stage.RELEASED:
+                    released.append((message.room, envelope.id))
+                released += [(message.room, each) for each in envelope.deletes]
                 if envelope.history is History.KEPT:
                     begins = message.room in ended
                     kept.append(Kept(message.room, kept_of(envelope), begins))
@@ -105,7 +113,8 @@ class Marks:
                         deletion = Kept(message.room, kept_of(envelope), True, only_if_any=True)
                         kept.append(deletion)
         last = {each.room for each in kept}
-        return Shown(kept, tuple(room for room in ended if self._is_news(room, last)), is_broken)
+        news = tuple(room for room in ended if self._is_news(room, last))
+        return Shown(kept, news, is_broken, held, released)
 
     def _is_news(self, room: str, kept: set[str]) -> bool:
         return room in kept or room not in self._told

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -28,6 +29,7 @@ from greenroom.chatlog.waiting import Wait, event_or_time
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.storage.base import StorageUnavailable
+from greenroom.storage.history import Shown
 from greenroom.storage.journal import Entry, SharedJournal, StreamPosition
 from greenroom.storage.leases import Lease
 
@@ -61,6 +63,19 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ReadsHeld(Protocol):
+    """Is told of the messages that wait until viewers may see them, by who reads their stream."""
+
+    async def begin(self, stream: int, position: StreamPosition | None) -> None:
+        """Begin with what the store has of a stream that is read from a place on."""
+
+    def read(self, stream: int, last: StreamPosition, shown: Shown) -> None:
+        """Take note of what was read, up to a place, and is kept."""
+
+    def end(self, stream: int) -> None:
+        """Take note that a stream is read no longer."""
+
+
 class TailSurroundings(msgspec.Struct, kw_only=True):
     """What the tails of a node share.
 
@@ -77,6 +92,7 @@ class TailSurroundings(msgspec.Struct, kw_only=True):
     missed: Callable[[int], None]
     nodes: Callable[[], int] = lambda: 1
     failed: Callable[[int, Failure | None], None] = lambda _, __: None
+    held: ReadsHeld | None = None
     wait: Wait = event_or_time
 
 
@@ -144,14 +160,18 @@ class Tail:
                 await lease.run(self._follow(lease))
             finally:
                 self._share.leave(self._stream)
+                if self._around.held is not None:
+                    self._around.held.end(self._stream)
 
     def _fail(self, cause: Cause, reason: str) -> None:
         self._around.failed(self._stream, Failure(cause, reason))
 
     async def _follow(self, lease: Lease) -> None:
         """Read until the lease is lost or given back, or another was faster: it reads as well."""
-        journal, clock = self._around.journal, self._around.clock
+        journal, clock, held = self._around.journal, self._around.clock, self._around.held
         position = await journal.position(self._stream)
+        if held is not None:
+            await held.begin(self._stream, position)
         if not self._complete_until_ns and position is not None:
             self._complete_until_ns = position.stamp_ns
         pause, streams, marks = FIRST_PAUSE, self._around.streams.count, Marks()
@@ -171,6 +191,8 @@ class Tail:
             if not await journal.append_from(self._stream, position, last, entries, shown):
                 return
             marks.learn(shown)
+            if held is not None:
+                held.read(self._stream, last, shown)
             self._appended(unread, entries)
             position, pause = unread.last, FIRST_PAUSE
 

@@ -50,10 +50,18 @@ class RoomActions(ABC):
         settings: Mapping[str, SettingValue | None],
         *,
         expires_in_seconds: int | None = None,
+        discard_waiting: bool = False,
     ) -> RoomSettings:
-        """Set settings of the room, `{"emoji_only": True}`, and reset those that are None."""
+        """Set settings of the room, `{"emoji_only": True}`, and reset those that are None.
+
+        `discard_waiting` deletes the messages that wait by then, as in a room that is `paused`.
+        """
         given = {camel(name): value for name, value in settings.items()}
-        members = {"Settings": given, "ExpiresInSeconds": expires_in_seconds}
+        members = {
+            "Settings": given,
+            "ExpiresInSeconds": expires_in_seconds,
+            "DiscardWaiting": True if discard_waiting else None,
+        }
         return _member(await self.act("SET", members), "Settings", RoomSettings)
 
     async def restrict(

@@ -69,6 +69,7 @@ class Members:
         "begun",
         "connections",
         "deletion_told",
+        "early",
         "ending",
         "flushed",
         "flushing",
@@ -116,6 +117,8 @@ class Members:
         self.pending: list[RoomEnvelope] = []
         # Whether something of that is not the same for all.
         self.narrow = False
+        # Of messages that viewers see later: who was shown each already.
+        self.early: dict[str, frozenset[Connection]] = {}
         # Who came while it waited and was shown it, and how much of it was there before.
         self.newcomers: dict[Connection, int] = {}
         # What the flush under way shows, who came meanwhile, and how much of it he was shown then.

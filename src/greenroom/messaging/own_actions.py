@@ -80,6 +80,8 @@ OwnPerformer = Callable[[OwnServices, ChatTokenClaims, Any], Awaitable[Result]]
 async def _set(own: OwnServices, moderator: ChatTokenClaims, action: SetSettings) -> Result:
     by = by_user(moderator.user_id)
     room_arn = moderator.room_arn
+    if action.discards:
+        await own.deletions.of_waiting(room_arn)
     room = await own.settings.change(room_arn, action.settings, action.reset, action.seconds, by)
     return {"Settings": own.settings.in_force(room), "Version": room.overrides.version}
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from greenroom.bus.base import RoomEnvelope
-from greenroom.chat.history import Found, History, Wanted
+from greenroom.chat.history import Found, History, Wanted, has_waited
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
 from greenroom.messaging.resumes import Place, Resumes
@@ -133,7 +133,13 @@ class Replays:
                 named.add(envelope.user_id)
             return payload_for(envelope, view, user_id)
 
-        made = _joined(self._history.find(room, settings, wanted, sees))
+        def saw_before(envelope: RoomEnvelope) -> bool:
+            if not has_waited(envelope):
+                return False
+            named.add(envelope.author)
+            return view is View.MODERATORS or user_id == envelope.author
+
+        made = _joined(self._history.find(room, settings, wanted, sees, saw_before))
         return msgspec.structs.replace(made, named=frozenset(named))
 
     def _keep(self, key: object, made: Replay) -> None:

@@ -37,7 +37,11 @@ class Kind(StrEnum):
 
 
 class RoomSetting(msgspec.Struct, frozen=True):
-    """A row of the table: `least` and `most` are the smallest and the largest number."""
+    """A row of the table: `least` and `most` are the smallest and the largest number.
+
+    What is on for `longest` seconds at most is set by moderators alone: no tag is, which would set
+    it for ever, nor is it a part of a shield.
+    """
 
     name: str
     kind: Kind
@@ -46,10 +50,11 @@ class RoomSetting(msgspec.Struct, frozen=True):
     meaning: str
     most: int = 0
     least: int = 0
+    longest: int = 0
 
     @property
     def tag(self) -> str:
-        """Return the key of the tag that sets the room's default."""
+        """Return the key of the tag that sets the room's default, where there is one."""
         return PREFIX + re.sub("([A-Z])", r"-\1", self.name).lower()
 
     @property
@@ -180,6 +185,22 @@ ROOM_SETTINGS: tuple[RoomSetting, ...] = (
         most=3_600,
     ),
     RoomSetting(
+        "delaySeconds",
+        Kind.NUMBER,
+        0,
+        MODES,
+        "how much later viewers see messages than moderators and who wrote them",
+        most=30,
+    ),
+    RoomSetting(
+        "paused",
+        Kind.SWITCH,
+        False,
+        MODES,
+        "messages wait until it ends: moderators and who wrote them see them before",
+        longest=300,
+    ),
+    RoomSetting(
         "historyMessages",
         Kind.NUMBER,
         0,
@@ -228,7 +249,7 @@ ROOM_SETTINGS: tuple[RoomSetting, ...] = (
 
 BY_NAME: Mapping[str, RoomSetting] = MappingProxyType({each.name: each for each in ROOM_SETTINGS})
 
-_BY_TAG = {each.tag: each for each in ROOM_SETTINGS}
+_BY_TAG = {each.tag: each for each in ROOM_SETTINGS if not each.longest}
 
 
 class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -241,6 +262,8 @@ class RoomSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     slow_mode_seconds: int = 0
     emoji_only: bool = False
     duplicate_seconds: int = 0
+    delay_seconds: int = 0
+    paused: bool = False
     history_messages: int = 0
     history_hours: int = 24
     resume_seconds: int = 0
@@ -420,6 +443,24 @@ def checked(values: Mapping[str, object], path: str = "settings") -> dict[str, V
     if errors:
         raise SettingsWrong(tuple(errors))
     return found
+
+
+def seconds_of(name: str, value: Value, seconds: int) -> int:
+    """Return for how long a setting holds that is set for so long; 0 is for ever.
+
+    What may not be is set for as long as it may, where nobody says for how long.
+    """
+    longest = BY_NAME[name].longest
+    return longest if longest and value and not seconds else seconds
+
+
+def time_errors(values: Mapping[str, Value], seconds: int, path: str) -> list[FieldError]:
+    """Return what is wrong with setting these for so many seconds."""
+    return [
+        FieldError(path, f"must be at most {BY_NAME[name].longest} where {name} is set")
+        for name, value in values.items()
+        if value and 0 < BY_NAME[name].longest < seconds
+    ]
 
 
 def unknown(names: Iterable[str], path: str) -> list[FieldError]:

@@ -11,7 +11,13 @@ import msgspec
 
 from greenroom.model.message import STYLES
 from greenroom.model.restriction import Kind
-from greenroom.model.room_settings import LONGEST_SECONDS, SettingsWrong, Value, checked
+from greenroom.model.room_settings import (
+    LONGEST_SECONDS,
+    SettingsWrong,
+    Value,
+    checked,
+    time_errors,
+)
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.protocol.members import REASON_LENGTH, USER_ID_LENGTH, is_message_id
@@ -123,16 +129,42 @@ def _set(name: str, on: Value) -> Make:
     return make
 
 
-def _slow(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
-    name = "slowModeSeconds"
-    if len(words) != 1:
+def _set_seconds(name: str) -> Make:
+    """Return what sets a setting to a number of seconds, or back to the default."""
+
+    def make(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
+        if len(words) != 1:
+            raise _Wrong
+        if words == ["off"]:
+            return _settings({}, name, 0, request_id)
+        try:
+            return _settings(checked({name: _seconds(words[0])}), name, 0, request_id)
+        except SettingsWrong:
+            raise _Wrong from None
+
+    return make
+
+
+def _pause(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
+    if len(words) > 1:
         raise _Wrong
-    if words == ["off"]:
-        return _settings({}, name, 0, request_id)
-    try:
-        return _settings(checked({name: _seconds(words[0])}), name, 0, request_id)
-    except SettingsWrong:
-        raise _Wrong from None
+    seconds = _seconds(words[0]) if words else 0
+    if words and (not seconds or time_errors({"paused": True}, seconds, "")):
+        raise _Wrong
+    return _settings({"paused": True}, "paused", seconds, request_id)
+
+
+def _resume(words: list[str], _find: FindUser, request_id: str) -> OwnAction:
+    if words not in ([], ["discard"]):
+        raise _Wrong
+    return SetSettings(
+        settings={},
+        reset=("paused",),
+        seconds=0,
+        discards=bool(words),
+        request_id=request_id,
+        by_message=True,
+    )
 
 
 def _settings(values: Mapping[str, Value], name: str, seconds: int, request_id: str) -> OwnAction:
@@ -205,7 +237,10 @@ COMMANDS: Mapping[str, Command] = {
     "unshadow": Command("USER", _lift(Kind.SHADOW)),
     "monitor": Command("USER [REASON]", _restrict(Kind.MONITOR)),
     "unmonitor": Command("USER", _lift(Kind.MONITOR)),
-    "slow": Command("30s | off", _slow),
+    "slow": Command("30s | off", _set_seconds("slowModeSeconds")),
+    "delay": Command("10s | off", _set_seconds("delaySeconds")),
+    "pause": Command("[60s]", _pause),
+    "resume": Command("[discard]", _resume),
     "freeze": Command("[on | off]", _set("frozen", on=True)),
     "subscribers": Command("[on | off]", _set("writers", on=("subscriber",))),
     "emoji": Command("[on | off]", _set("emojiOnly", on=True)),

@@ -102,6 +102,13 @@ class Frame:
             self.refuse(f"{name} must be from {least} to {most}")
         return int(value)
 
+    def switch(self, name: str) -> bool:
+        """Return whether something is asked for, true or false, which may be spelt as text."""
+        value = self._members.get(name.lower())
+        if value not in (None, True, False, "true", "false"):
+            self.refuse(f"{name} must be true or false")
+        return value in (True, "true")
+
     def mapping(self, name: str) -> dict[str, object] | None:
         """Return an object, which may be spelt as JSON text."""
         value = self._members.get(name.lower())

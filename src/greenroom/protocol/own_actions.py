@@ -22,6 +22,7 @@ from greenroom.model.room_settings import (
     SettingsWrong,
     Value,
     checked,
+    time_errors,
     unknown,
 )
 from greenroom.model.token_attributes import PREFIX
@@ -81,11 +82,14 @@ class SetSettings(OwnAction, frozen=True, kw_only=True):
         "settings": "settings",
         "reset": "reset",
         "expiresInSeconds": "seconds",
+        "discardWaiting": "discards",
     }
 
     settings: dict[str, Value]
     reset: tuple[str, ...]
     seconds: int
+    discards: bool = False
+    """Whether messages that wait until now are deleted, before the settings change."""
 
     @classmethod
     def read(cls, frame: Frame, *, by_message: bool) -> Self:
@@ -100,10 +104,13 @@ class SetSettings(OwnAction, frozen=True, kw_only=True):
         for error in unknown(reset, "Settings"):
             frame.refuse(f"{error.name} {error.message}")
         seconds = frame.number("ExpiresInSeconds", 1, LONGEST_SECONDS) or 0
+        for error in time_errors(settings, seconds, "ExpiresInSeconds"):
+            frame.refuse(f"{error.name} {error.message}")
         return cls(
             settings=settings,
             reset=reset,
             seconds=seconds,
+            discards=frame.switch("DiscardWaiting"),
             request_id=frame.request_id(),
             by_message=by_message,
         )
@@ -111,7 +118,8 @@ class SetSettings(OwnAction, frozen=True, kw_only=True):
     @property
     def said(self) -> str:
         values = [f"{name} {BY_NAME[name].text(each)}" for name, each in self.settings.items()]
-        return ", ".join([*values, *(f"{name} as by default" for name in self.reset)])
+        values += [f"{name} as by default" for name in self.reset]
+        return ", ".join([*values, *(["what waited is deleted"] if self.discards else [])])
 
 
 class Restrict(OwnAction, frozen=True, kw_only=True):

@@ -1,9 +1,8 @@
 """Builds what runs of what is open: the two planes, what they share, and what watches them."""
 
 import asyncio
-import random
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -17,6 +16,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.presence import Alone, Presence
+from greenroom.chat.releases import TICK_SECONDS as RELEASE_SECONDS
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.rooms_cache import RoomsCache
@@ -24,7 +24,6 @@ from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
 from greenroom.chatlog.log import JournaledChatLog
 from greenroom.chatlog.recorded_line import RecordedLine
-from greenroom.chatlog.streamed import Shared as SharedByAll
 from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.control import asgi
 from greenroom.control.app import ControlPlane
@@ -34,7 +33,6 @@ from greenroom.control.iam.api import IamApi, iam_apis
 from greenroom.control.iam.call import IamServices
 from greenroom.control.ivschat.api import ivschat_api
 from greenroom.control.ivschat.context import Services
-from greenroom.control.ivschat.logging_configurations import finish_interrupted
 from greenroom.control.pipeline import Pipeline
 from greenroom.control.request_body import Bodies
 from greenroom.entrance import certificate
@@ -64,10 +62,11 @@ from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
+from greenroom.server import chat_logs, messaging_plane, node_states, own_services, restricting
+from greenroom.server import held as held_module
 from greenroom.server import history as history_module
-from greenroom.server import limits, messaging_plane, node_states, own_services, restricting
 from greenroom.server.adapters import Adapters
-from greenroom.server.kept import Shared
+from greenroom.server.held import Held
 from greenroom.server.node_states import NodeStates
 from greenroom.server.processes.together import Together
 from greenroom.server.stream_watch import StreamWatch
@@ -78,9 +77,6 @@ from greenroom.vault.token_keys import TokenKeys
 
 BACKSTOP_SECONDS = 60
 """How old what is known of rooms and restrictions may be where others change them, too."""
-
-ABANDONED_SECONDS = 60
-"""After this time an operation on a logging configuration is another node's, which died in it."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +114,10 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     keys.when_killed(hub.revoke)
     restrictions = await restricting.restrictions(opened, hub, tasks, _backstop_seconds(opened))
     history = await history_module.keep_history(opened, tasks)
-    chat_log = await _start_chat_log(opened, tasks, presence)
-    services = _services(opened, rooms, keys, chat_log, restrictions)
+    held = await held_module.open_held(opened, hub, tasks)
+    chat_log = await chat_logs.start(opened, tasks, presence, held)
+    line = opened.parts.line(_line(opened.bus, chat_log, held))
+    services = _services(opened, rooms, line, keys, chat_log, restrictions)
     moderation = restricting.moderation(opened, services, hub, presence)
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
     kept = history_module.kept_messages(opened, history)
@@ -140,13 +138,10 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     watch_restrictions(metrics, restrictions)
     watch_process(metrics, plane.memory, plane.descriptors)
     watch_loop(metrics, lag)
-    if opened.bus.figures is not None:
-        watch_bus(metrics, opened.bus.figures)
-    if identity.audit_log is not None:
-        watch_audit(metrics, identity.audit_log)
-    if opened.statistics is not None:
-        watch_store(metrics, opened.statistics)
+    _watch_others(opened)
     states = _states(opened, presence, hub, chat_log, tasks)
+    releases = held_module.releases(opened, services, line, held, tasks, _may_hold(states))
+    tickers.append(Ticker(RELEASE_SECONDS, releases.tick))
     if presence is not None and states is not None:
         watch_nodes(metrics, presence, states)
         tickers.append(Ticker(node_states.TELL_SECONDS, states.tick))
@@ -164,6 +159,22 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         publishing=_publishing(opened, tasks),
         watching=_watching(opened, presence, tasks),
     )
+
+
+def _watch_others(opened: Adapters) -> None:
+    """Tell the metrics of what not every node has."""
+    metrics, audit_log = opened.metrics, opened.identity.audit_log
+    if opened.bus.figures is not None:
+        watch_bus(metrics, opened.bus.figures)
+    if audit_log is not None:
+        watch_audit(metrics, audit_log)
+    if opened.statistics is not None:
+        watch_store(metrics, opened.statistics)
+
+
+def _may_hold(states: NodeStates | None) -> Callable[[], bool]:
+    """Return what says whether all nodes know of messages that wait."""
+    return lambda: states is None or states.all_hold
 
 
 def _tell_others(
@@ -229,6 +240,7 @@ def _shared_rates(opened: Adapters, services: Services, control: ControlPlane) -
 def _services(
     opened: Adapters,
     rooms: RoomsCache,
+    line: RoomLine,
     keys: TokenKeys,
     chat_log: ChatLog,
     restrictions: Restrictions,
@@ -236,7 +248,7 @@ def _services(
     quotas = opened.settings.quotas()
     chat = Chat(
         rooms,
-        opened.parts.line(_line(opened.bus, chat_log)),
+        line,
         quotas,
         opened.clock,
         check_account=opened.identity.accounts.check,
@@ -263,9 +275,9 @@ def _services(
     )
 
 
-def _line(bus: Bus, chat_log: ChatLog) -> RoomLine:
+def _line(bus: Bus, chat_log: ChatLog, held: Held) -> RoomLine:
     """Return where rooms publish: a single node records what logs before it is seen."""
-    return RecordedLine(bus, chat_log) if isinstance(bus, MemoryBus) else bus
+    return RecordedLine(bus, chat_log, held.alone) if isinstance(bus, MemoryBus) else bus
 
 
 def _below(
@@ -315,53 +327,6 @@ async def _presence(opened: Adapters) -> Presence | None:
         return None
     key = await opened.identity.vault.secret("presence-key", secrets.token_bytes(32))
     return Presence(opened.bus, opened.bus, opened.clock, key, opened.shared.behind)
-
-
-async def _start_chat_log(
-    opened: Adapters, tasks: asyncio.TaskGroup, presence: Presence | None
-) -> JournaledChatLog | StreamedChatLog:
-    if opened.shared is None or presence is None:
-        return await _start_journaled(opened, tasks)
-    return await _start_streamed(opened, opened.shared, tasks, presence)
-
-
-async def _start_journaled(opened: Adapters, tasks: asyncio.TaskGroup) -> JournaledChatLog:
-    chat_log = JournaledChatLog(
-        opened.store,
-        opened.destinations.destination_for,
-        tasks,
-        clock=opened.clock,
-        random=random.random,
-        bounds=limits.journal_bounds(opened.settings),
-        metrics=opened.metrics,
-    )
-    await chat_log.start()
-    await finish_interrupted(opened.store.logging_configurations, chat_log, opened.clock)
-    return chat_log
-
-
-async def _start_streamed(
-    opened: Adapters, shared: Shared, tasks: asyncio.TaskGroup, presence: Presence
-) -> StreamedChatLog:
-    configurations = opened.store.logging_configurations
-    chat_log = StreamedChatLog(
-        SharedByAll(
-            journal=shared.journal,
-            configurations=configurations,
-            streams=shared.streams,
-            control=opened.bus,
-            nodes=lambda: presence.nodes,
-        ),
-        opened.destinations.destination_for,
-        tasks,
-        clock=opened.clock,
-        random=random.random,
-        bounds=limits.journal_bounds(opened.settings),
-        metrics=opened.metrics,
-    )
-    finish = partial(finish_interrupted, configurations, chat_log, opened.clock)
-    await chat_log.start(partial(finish, ABANDONED_SECONDS))
-    return chat_log
 
 
 def _watching(

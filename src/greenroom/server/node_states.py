@@ -56,6 +56,8 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deliveries: Sequence[Delivering] = ()
     answers: str = ""
     """Which question it answers, if any."""
+    holds: bool = False
+    """Whether it knows of messages that wait until viewers may see them."""
 
 
 log = structlog.get_logger()
@@ -87,6 +89,8 @@ class NodeStates:
         self._tasks = tasks
         self._read = read
         self._others: dict[str, tuple[str, float]] = {}
+        # Those of them that know nothing of messages that wait.
+        self._without: set[str] = set()
         self._answering = False
         self.failing: Callable[[], Awaitable[Sequence[str]]] | None = None
         """Looks which parts of the health fail."""
@@ -100,11 +104,17 @@ class NodeStates:
         silent = [each for each, (_, at) in self._others.items() if now - at >= SILENT_SECONDS]
         for node in silent:
             del self._others[node]
+            self._without.discard(node)
 
     @property
     def versions(self) -> int:
         """How many versions the nodes are of, this one included."""
         return len({__version__, *(version for version, _ in self._others.values())})
+
+    @property
+    def all_hold(self) -> bool:
+        """Return whether all nodes know of messages that wait: those of 0.2.0 show them at once."""
+        return not self._without
 
     def _heard(self, payload: bytes) -> None:
         try:
@@ -114,6 +124,8 @@ class NodeStates:
             return
         if len(self._others) < MOST_NODES or told.node in self._others:
             self._others[told.node] = told.version, self._clock.monotonic()
+            if not told.holds:
+                self._without.add(told.node)
 
     def _asked(self, payload: bytes) -> None:
         if not self._answering:
@@ -174,4 +186,5 @@ def of_this_process(node: str, clock: Clock, process: int = 0) -> NodeState:
         process=process,
         version=__version__,
         started_ns=clock.wall_ns(),
+        holds=True,
     )

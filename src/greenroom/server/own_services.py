@@ -71,5 +71,7 @@ def build(
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
         replies=replies,
         pins=pins,
-        deletions=Deletions(chat, opened.bus, kept_messages, services.clock),
+        deletions=Deletions(
+            chat, opened.bus, kept_messages, services.clock, opened.store.held_messages
+        ),
     )

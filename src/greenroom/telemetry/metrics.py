@@ -83,6 +83,7 @@ class Metrics:
         self._add_review()
         self._add_chat_logs()
         self._add_history()
+        self._add_held()
         self._add_control()
         self._add_bus()
         self._add_cluster()
@@ -245,6 +246,21 @@ class Metrics:
             "Connections of who came back, by outcome: recovered got all that was missed,"
             " not_recovered was told that something may be missing, and given history.",
             "outcome",
+        )
+
+    def _add_held(self) -> None:
+        self.held_messages = self._read_gauge(
+            "greenroom_held_messages",
+            "Messages that wait until viewers may see them, in rooms that are paused or delay, and"
+            " are released by this node.",
+        )
+        self.held_released = self._read_counter(
+            "greenroom_held_released", "Messages that had waited and were released."
+        )
+        self.held_overdue_seconds = self._read_gauge(
+            "greenroom_held_overdue_seconds",
+            "How long a message that had waited long enough has not been released, of all the"
+            " longest: it stays near 0 where they can be.",
         )
 
     def _add_control(self) -> None:

@@ -30,6 +30,7 @@ class RoomOperations(Client):
         settings: Mapping[str, SettingValue] | None = None,
         reset: Sequence[str] | None = None,
         expires_in_seconds: int | None = None,
+        discard_waiting: bool | None = None,
     ) -> RoomSettingsInForce:
         """Set or reset settings of a room, on every node at once: `{"emoji_only": True}`."""
         return await self._call(
@@ -39,6 +40,7 @@ class RoomOperations(Client):
             settings=settings,
             reset=None if reset is None else [camel(name) for name in reset],
             expires_in_seconds=expires_in_seconds,
+            discard_waiting=discard_waiting,
         )
 
     async def get_room_state(self, *, room_identifier: str | None = None) -> RoomState:

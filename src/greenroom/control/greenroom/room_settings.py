@@ -13,6 +13,7 @@ from greenroom.model.room_settings import (
     checked,
     of_tags,
     settings_of,
+    time_errors,
 )
 
 
@@ -32,9 +33,12 @@ async def update_room_settings(call: GreenroomCall) -> Result:
     ]
     if not values and not reset:
         errors = [FieldError("settings", "must hold a setting, or reset name one")]
+    seconds = call.number("expiresInSeconds", 0)
+    errors += time_errors(values, seconds, "expiresInSeconds")
     if errors:
         raise ValidationException.of_fields(*errors)
-    seconds = call.number("expiresInSeconds", 0)
+    if call.optional("discardWaiting", bool):
+        await call.services.deletions.of_waiting(str(room))
     changed = await call.services.settings.change(
         str(room), values, reset, seconds, call.principal.arn
     )
