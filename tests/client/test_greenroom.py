@@ -150,6 +150,15 @@ async def test_messages(own: Greenroom, room: str) -> None:
     (pin,) = (await own.pin_message(room_identifier=room, message_id=ids[2])).pins
     assert (pin.message_id, pin.expires) == (ids[2], None)
     assert not (await own.unpin_message(room_identifier=room, message_id=ids[2])).pins
+    made = await own.put_announcement_schedule(
+        room_identifier=room, name="rules", content="Be kind", every_seconds=60
+    )
+    assert (made.schedule.style, made.schedule.told) == ("INFO", None)
+    assert made.schedule.due - made.schedule.created == timedelta(minutes=1)
+    schedules = (await own.list_announcement_schedules(room_identifier=room)).schedules
+    assert schedules == [made.schedule]
+    await own.delete_announcement_schedule(room_identifier=room, name="rules")
+    assert not (await own.list_announcement_schedules(room_identifier=room)).schedules
     deleted = await own.delete_user_messages(room_identifier=room, user_id="bot")
     assert deleted.message_ids == ids
     await own.update_room_settings(room_identifier=room, settings={"emoji_only": True})

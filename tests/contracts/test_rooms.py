@@ -29,6 +29,17 @@ from greenroom.model.room import (
     RoomFilter,
 )
 from greenroom.model.room_settings import Override, PinsChange, SettingsChange, TooManyPins
+from greenroom.model.schedule import (
+    MOST_SCHEDULES,
+    PASSED_OVER_MS,
+    Claim,
+    Put,
+    Remove,
+    Schedule,
+    Settle,
+    TooManySchedules,
+    Written,
+)
 from greenroom.storage.base import Store
 from tests.contracts.room_walks import arns, listed
 from tests.stand_ins.values import (
@@ -56,6 +67,19 @@ async def attached_room(store: Store, state: State) -> Room:
         configuration.arn, LoggingConfigurationChange(), state, NOW
     )
     return room
+
+
+def a_schedule(name: str, at: int, content: str = "Be kind") -> Schedule:
+    """Return a schedule that was made at a time, for each minute."""
+    return Schedule(
+        name=name,
+        content=content,
+        style="INFO",
+        seconds=60,
+        by="ann",
+        created=at,
+        due=at + 60_000,
+    )
 
 
 async def test_regions_in_use(store: Store) -> None:
@@ -237,6 +261,48 @@ class TestRooms:
         assert [each.message_id for each in changed.overrides.pins] == ["m3", "m4"]
         assert changed.overrides.values == {"n": Override(7, "c")}
         assert await store.rooms.get(room.arn) == changed
+
+    async def test_schedules_are_changed_one_after_the_other(self, store: Store) -> None:
+        """Whoever changes them at the same time: one claims it, and what is set stays."""
+        room = await store.rooms.create(a_room(), PLENTY)
+        await store.rooms.set(room.arn, SettingsChange({"n": Override(7, "c")}, (), NOW))
+        made = a_schedule("x", NOW, content="\u0000\u00e4")
+        kept = await store.rooms.schedule(room.arn, Put(made))
+        assert kept.schedules == (made,)
+        claims = [Claim(made, f"m{number}", NOW) for number in range(5)]
+        done = await asyncio.gather(*(store.rooms.schedule(room.arn, each) for each in claims))
+        assert [each for each in claims if each.of(done[-1].schedules)] == claims[:1]
+        kept = await store.rooms.get(room.arn)
+        assert kept.schedules == done[-1].schedules
+        assert kept.overrides.values == {"n": Override(7, "c")}
+        updated = await store.rooms.update(room.arn, RoomChange(name="x"), NOW)
+        assert updated.schedules == kept.schedules
+        full = [Put(a_schedule(f"n{number}", NOW)) for number in range(MOST_SCHEDULES)]
+        outcomes = await asyncio.gather(
+            *(store.rooms.schedule(room.arn, each) for each in full), return_exceptions=True
+        )
+        assert [type(each) for each in outcomes][-2:] == [Room, TooManySchedules]
+        await store.rooms.delete(room.arn)
+        assert await store.rooms.scheduled(NOW * 2, 5) == []
+        with pytest.raises(ResourceNotFoundException):
+            await store.rooms.schedule(room.arn, Put(made))
+
+    async def test_those_to_be_looked_at_come_first(self, store: Store) -> None:
+        """Of all accounts, as many as asked for; what was settled or removed is not among them."""
+        rooms = []
+        for number in range(4):
+            room = await store.rooms.create(a_room(arn=room_arn(new_account())), PLENTY)
+            at = NOW - number * 1000
+            rooms.append(await store.rooms.schedule(room.arn, Put(a_schedule("x", at))))
+        first = NOW - 3000 + 60_000 + PASSED_OVER_MS
+        assert await store.rooms.scheduled(first - 1, 9) == []
+        assert await store.rooms.scheduled(first + 1000, 9) == rooms[:1:-1]
+        assert await store.rooms.scheduled(NOW * 2, 3) == rooms[:0:-1]
+        (seen,) = rooms[3].schedules
+        await store.rooms.schedule(rooms[3].arn, Settle(seen, NOW * 3))
+        await store.rooms.schedule(rooms[2].arn, Remove("x"))
+        wanted = await store.rooms.schedule(rooms[0].arn, Written(NOW + 1))
+        assert await store.rooms.scheduled(NOW * 2, 9) == [wanted, rooms[1]]
 
     async def test_is_deleted_once(self, store: Store) -> None:
         """A deleted room is gone from everywhere."""

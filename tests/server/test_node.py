@@ -1,7 +1,7 @@
 """What is built of what is open: who may read the metrics, what fails a probe, what publishes.
 
 Covers: greenroom.server.chat_logs, greenroom.server.held, greenroom.server.history,
-    greenroom.server.own_services
+    greenroom.server.own_services, greenroom.server.watched
 """
 
 import asyncio
@@ -17,7 +17,14 @@ from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
-from greenroom.server import chat_logs, history, messaging_plane, node_states, restricting
+from greenroom.server import (
+    chat_logs,
+    history,
+    messaging_plane,
+    node_states,
+    restricting,
+    watched,
+)
 from greenroom.server import node as node_module
 from greenroom.server.node import (
     _health,
@@ -176,11 +183,7 @@ def test_the_base_path_of_the_application(base_path: str, monkeypatch: pytest.Mo
 
 
 STOOD_IN_FOR = (
-    "watch",
-    "watch_process",
     "watch_loop",
-    "watch_audit",
-    "watch_store",
     "Hub",
     "RoomsCache",
     "Fanout",
@@ -194,16 +197,24 @@ STOOD_IN_FOR = (
     "_states",
     "Node",
     "_shared_rates",
-    "watch_history",
     "SharedPlaces",
-    "watch_bus",
     "watch_nodes",
-    "watch_restrictions",
     "Alone",
     "history_module",
     "held_module",
 )
 """What of the module a test puts its own in the place of."""
+
+WATCHED = (
+    "watch",
+    "watch_process",
+    "watch_audit",
+    "watch_store",
+    "watch_history",
+    "watch_bus",
+    "watch_restrictions",
+)
+"""The same of `watched`."""
 
 
 @pytest.mark.parametrize("present", [True, False])
@@ -215,8 +226,9 @@ async def test_what_a_node_starts_and_watches(
         history_module=Mock(keep_history=AsyncMock()), held_module=Mock(open_held=AsyncMock())
     )
     presence = all_.presence if present else None
-    for name in STOOD_IN_FOR:
-        monkeypatch.setattr(node_module, name, getattr(all_, name))
+    for module, names in ((node_module, STOOD_IN_FOR), (watched, WATCHED)):
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(all_, name))
     all_._tickers.return_value, all_._shared_rates.return_value = ["always"], ["shared"]
     monkeypatch.setattr(messaging_plane, "build", all_.plane)
     for module, name in ((chat_logs, "start"), (restricting, "restrictions")):
@@ -235,16 +247,16 @@ async def test_what_a_node_starts_and_watches(
     keys.when_killed.assert_called_once_with(hub.revoke)
     opened.bus.start.assert_awaited_once_with()
     opened.identity.start.assert_called_once_with(tasks)
-    rooms, chat = all_.RoomsCache.return_value, all_._services.return_value.chat
-    control = all_._control_plane.return_value
-    rings = opened.bus.rings
+    services = all_._services.return_value
+    control, bus = all_._control_plane.return_value, opened.bus
     all_.watch.assert_called_once_with(
-        metrics, hub, chat, rooms, control, rings, plane.replays.resumes
+        *(metrics, plane.hub, services.chat, services.rooms, control, bus.rings),
+        plane.replays.resumes,
     )
     all_.watch_history.assert_called_once_with(
         metrics, plane.replays, all_.history_module.keep_history.return_value
     )
-    all_.watch_restrictions.assert_called_once_with(metrics, all_.restrictions)
+    all_.watch_restrictions.assert_called_once_with(metrics, services.restrictions)
     assert all_.SharedPlaces.mock_calls == (
         [call(opened.bus, presence and presence.node, plane.replays.resumes)] * present
     )
@@ -258,9 +270,11 @@ async def test_what_a_node_starts_and_watches(
     assert all_.presence.start.called is present
     assert all_.Hub.call_args.args[2] is (presence or all_.Alone.return_value)
     assert all_.Node.call_args.kwargs["watching"] is all_._watching.return_value
-    ticks = [getattr(each, "_tick", each) for each in all_.Node.call_args.kwargs["tickers"]]
+    parts = all_.Node.call_args.kwargs
+    ticks = [getattr(each, "_tick", each) for each in parts["tickers"]]
     assert ticks == [
-        *("always", "shared", all_.restrictions.tick, all_.restrictions.look),
+        *("always", "shared", parts["schedules"].tick),
+        *(all_.restrictions.tick, all_.restrictions.look),
         all_.history_module.sweeper.return_value.tick,
         all_.held_module.releases.return_value.tick,
         *[all_.states.tick] * present,

@@ -25,6 +25,7 @@ from greenroom.chat.replies import Replies
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.schedules import ScheduledAnnouncements
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_lists import PresentUser, UsersHere
 from greenroom.chatlog.bounds import Bounds
@@ -193,6 +194,14 @@ class Caller:
             self.services.metrics,
             audit_log,
         )
+        posting = Posting(
+            self.services.chat,
+            Replies(self.services.chat, Originals(self.bus), self.services.ids),
+            self.store.sent_messages,
+            self.time.clock,
+            self.services.ids,
+            self.services.metrics,
+        )
         own = GreenroomServices(
             keys=self.keys,
             accounts=self.accounts,
@@ -220,13 +229,16 @@ class Caller:
                 self.store.held_messages,
             ),
             kept_messages=kept_messages,
-            posting=Posting(
+            posting=posting,
+            schedules=ScheduledAnnouncements(
                 self.services.chat,
-                Replies(self.services.chat, Originals(self.bus), self.services.ids),
-                self.store.sent_messages,
+                posting,
+                self.store.rooms,
+                self.bus,
                 self.time.clock,
                 self.services.ids,
                 self.services.metrics,
+                LooseTasks(),
             ),
             restrictions=self.restrictions,
             kept_restrictions=self.store.restrictions,

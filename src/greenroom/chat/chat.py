@@ -46,7 +46,7 @@ from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ResourceNotFoundException, ServiceError
-from greenroom.model.message import IdSource
+from greenroom.model.message import ANNOUNCEMENT, IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
 from greenroom.process.randomness import new_id
@@ -106,6 +106,8 @@ class Chat:
         """Is told of messages that were deleted, when everybody has been."""
         self.holding: Holding | None = None
         """Decides which messages viewers see later; without it none are."""
+        self.when_written: Callable[[Room, int], None] | None = None
+        """Is told when somebody wrote in a room with schedules: the SendTime, in nanoseconds."""
         self.requests = dict.fromkeys(OPERATIONS, 0)
 
     def send_message(
@@ -409,6 +411,8 @@ class Chat:
             if pace is not None:
                 pace.place(request_id, message_id, self._clock.monotonic())
             post.time_ns = self._send_time(before)
+            if room.schedules and self.when_written is not None and ANNOUNCEMENT not in post.own:
+                self.when_written(room, post.time_ns)
             paced = pace is not None
             shown = message(
                 room, post, sender, request_id, content, attributes, rate, history, is_paced=paced

@@ -84,9 +84,16 @@ class Posting:
         return await self._send_once(asked)
 
     async def announce(
-        self, sender: ChatTokenClaims, content: str, style: str, address: str
+        self,
+        sender: ChatTokenClaims,
+        content: str,
+        style: str,
+        address: str,
+        message_id: str = "",
     ) -> Post:
         """Send an announcement, which meets no mode: everybody sees it as a message.
+
+        It gets that id, or a new one.
 
         Raises: as `send`.
         """
@@ -98,7 +105,7 @@ class Posting:
                 own={ANNOUNCEMENT: style},
                 request={},
             ),
-            self._ids(),
+            message_id or self._ids(),
         )
 
     async def _send_once(self, asked: Asked) -> Post:

@@ -25,6 +25,9 @@ from greenroom.client.api.errors import (
 from greenroom.client.api.options import HttpOptions, ParamValidation, RetryDelayOptions
 from greenroom.client.api.own_results import (
     Account,
+    AnnouncementSchedule,
+    AnnouncementScheduleMade,
+    AnnouncementSchedules,
     EndedSessions,
     HistoryEntry,
     KeptMessage,
@@ -108,6 +111,9 @@ from greenroom.protocol.received import ChatEvent, ChatMessage, ChatUser
 __all__ = [
     "AccessDeniedException",
     "Account",
+    "AnnouncementSchedule",
+    "AnnouncementScheduleMade",
+    "AnnouncementSchedules",
     "ChatDisconnected",
     "ChatError",
     "ChatEvent",

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from greenroom.model.arn import Arn
 from greenroom.model.room_settings import Overrides
+from greenroom.model.schedule import Schedules
 
 DEFAULT_MESSAGE_RATE = 10
 """Messages per second in a room, by all clients (API reference, CreateRoom)."""
@@ -56,6 +57,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     overrides: Overrides = Overrides()
     """What is set in it beside the defaults that its tags say."""
+    schedules: Schedules = ()
+    """What it is told again and again."""
     create_time: int
     update_time: int
 

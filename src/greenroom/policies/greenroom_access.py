@@ -23,6 +23,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
     {
         "AddUserNote": _ROOM,
         "BanUser": _ROOM,
+        "DeleteAnnouncementSchedule": _ROOM,
         "DeleteUserMessages": _ROOM,
         "EndSessions": _IDENTITY,
         "GetRoomSettings": _ROOM,
@@ -31,6 +32,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "HoldUser": _ROOM,
         "KillTokenKey": _KEY,
         "LiftRestriction": _ROOM,
+        "ListAnnouncementSchedules": _ROOM,
         "ListMessages": _ROOM,
         "ListRestrictions": _ROOM,
         "ListReviews": _REVIEWS,
@@ -40,6 +42,7 @@ GREENROOM_ACCESS: Mapping[str, str] = MappingProxyType(
         "MonitorUser": _ROOM,
         "MuteUser": _ROOM,
         "PinMessage": _ROOM,
+        "PutAnnouncementSchedule": _ROOM,
         "ResumeAccount": _ACCOUNT,
         "RevealReviews": _REVIEWS,
         "RotateTokenKey": _KEYS,

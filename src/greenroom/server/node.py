@@ -11,6 +11,7 @@ from greenroom.bus.base import Bus, IdentitiesChanged, RoomLine
 from greenroom.bus.figures import Figures
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import account_rates, history_sweeper
+from greenroom.chat import schedules as schedules_module
 from greenroom.chat.account_rates import AccountRates
 from greenroom.chat.chat import Chat
 from greenroom.chat.kept_history import KeptHistory
@@ -20,6 +21,7 @@ from greenroom.chat.releases import TICK_SECONDS as RELEASE_SECONDS
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.schedules import ScheduledAnnouncements
 from greenroom.chat.settings import Settings
 from greenroom.chatlog.base import ChatLog
 from greenroom.chatlog.log import JournaledChatLog
@@ -38,18 +40,7 @@ from greenroom.control.request_body import Bodies
 from greenroom.entrance import certificate
 from greenroom.entrance.application import Application
 from greenroom.entrance.health import SHARED_STORE, Health, Part, StoreCheck
-from greenroom.entrance.metrics_endpoint import (
-    Monitoring,
-    watch,
-    watch_audit,
-    watch_bus,
-    watch_history,
-    watch_loop,
-    watch_nodes,
-    watch_process,
-    watch_restrictions,
-    watch_store,
-)
+from greenroom.entrance.metrics_endpoint import Monitoring, watch_loop, watch_nodes
 from greenroom.identities.service import IdentityService
 from greenroom.messaging import settings_teller, sweeper, users_teller, viewers_teller
 from greenroom.messaging.admission import read_no_keys
@@ -62,7 +53,14 @@ from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
 from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
-from greenroom.server import chat_logs, messaging_plane, node_states, own_services, restricting
+from greenroom.server import (
+    chat_logs,
+    messaging_plane,
+    node_states,
+    own_services,
+    restricting,
+    watched,
+)
 from greenroom.server import held as held_module
 from greenroom.server import history as history_module
 from greenroom.server.adapters import Adapters
@@ -90,6 +88,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     presence: Presence | None
     states: NodeStates | None
     chat_log: JournaledChatLog | StreamedChatLog
+    schedules: ScheduledAnnouncements
     history: KeptHistory | None
     """Keeps what rooms show; None in a cluster, where the readers of the streams do."""
     tickers: Sequence[Ticker]
@@ -122,23 +121,20 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
     kept = history_module.kept_messages(opened, history)
     own = own_services.build(opened, services, moderation, users_teller, hub, kept, tasks)
+    schedules = own_services.schedules(opened, services, own, tasks)
     plane = messaging_plane.build(
         opened.settings, _below(opened, services, own, users_teller), hub, tasks
     )
-    control = _control_plane(opened, services, keys, own, hub, kept)
+    control = _control_plane(opened, services, keys, own, hub, kept, schedules)
     lag = LoopLag(metrics.loop_lag_seconds)
     tickers = [*_tickers(opened, plane, lag), *_shared_rates(opened, services, control)]
-    tickers += _upkeep(opened, restrictions, tasks)
+    tickers += _upkeep(opened, restrictions, schedules, tasks)
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
     _tell_others(opened, presence, plane)
-    watch(metrics, hub, services.chat, rooms, control, opened.bus.rings, plane.replays.resumes)
-    watch_history(metrics, plane.replays, history)
-    watch_restrictions(metrics, restrictions)
-    watch_process(metrics, plane.memory, plane.descriptors)
+    watched.watch_node(opened, services, plane, control, history)
     watch_loop(metrics, lag)
-    _watch_others(opened)
     states = _states(opened, presence, hub, chat_log, tasks)
     releases = held_module.releases(opened, services, line, held, tasks, _may_hold(states))
     tickers.append(Ticker(RELEASE_SECONDS, releases.tick))
@@ -154,22 +150,12 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         tasks=tasks,
         control=control,
         chat_log=chat_log,
+        schedules=schedules,
         history=history,
         tickers=tickers,
         publishing=_publishing(opened, tasks),
         watching=_watching(opened, presence, tasks),
     )
-
-
-def _watch_others(opened: Adapters) -> None:
-    """Tell the metrics of what not every node has."""
-    metrics, audit_log = opened.metrics, opened.identity.audit_log
-    if opened.bus.figures is not None:
-        watch_bus(metrics, opened.bus.figures)
-    if audit_log is not None:
-        watch_audit(metrics, audit_log)
-    if opened.statistics is not None:
-        watch_store(metrics, opened.statistics)
 
 
 def _may_hold(states: NodeStates | None) -> Callable[[], bool]:
@@ -213,9 +199,15 @@ def _tickers(opened: Adapters, plane: messaging_plane.MessagingPlane, lag: LoopL
     return made
 
 
-def _upkeep(opened: Adapters, restrictions: Restrictions, tasks: asyncio.TaskGroup) -> list[Ticker]:
-    """Return what removes what is over."""
+def _upkeep(
+    opened: Adapters,
+    restrictions: Restrictions,
+    schedules: ScheduledAnnouncements,
+    tasks: asyncio.TaskGroup,
+) -> list[Ticker]:
+    """Return what removes what is over, and does what is due."""
     return [
+        Ticker(schedules_module.LOOK_SECONDS, schedules.tick),
         Ticker(SWEEP_SECONDS, restrictions.tick),
         Ticker(LOOK_SECONDS, restrictions.look),
         Ticker(history_sweeper.SWEEP_SECONDS, history_module.sweeper(opened, tasks).tick),
@@ -353,6 +345,7 @@ def _control_plane(
     own: OwnServices,
     hub: Hub,
     kept_messages: KeptMessages,
+    schedules: ScheduledAnnouncements,
 ) -> ControlPlane:
     settings, identity = opened.settings, opened.identity
     regions = settings.served_regions()
@@ -381,6 +374,7 @@ def _control_plane(
         kept_messages=kept_messages,
         posting=own.posting,
         pins=own.pins,
+        schedules=schedules,
         deletions=own.deletions,
         restrictions=services.restrictions,
         kept_restrictions=opened.store.restrictions,

@@ -13,6 +13,7 @@ from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Presence
 from greenroom.chat.recent_names import RecentNames
 from greenroom.chat.replies import Replies
+from greenroom.chat.schedules import ScheduledAnnouncements
 from greenroom.chat.user_lists import UserLists, UsersHere, UsersOfNodes
 from greenroom.control.ivschat.context import Services
 from greenroom.messaging.hub import Hub
@@ -74,4 +75,20 @@ def build(
         deletions=Deletions(
             chat, opened.bus, kept_messages, services.clock, opened.store.held_messages
         ),
+    )
+
+
+def schedules(
+    opened: Adapters, services: Services, own: OwnServices, tasks: asyncio.TaskGroup
+) -> ScheduledAnnouncements:
+    """Return what tells scheduled announcements."""
+    return ScheduledAnnouncements(
+        services.chat,
+        own.posting,
+        opened.store.rooms,
+        opened.bus,
+        services.clock,
+        services.ids,
+        services.metrics,
+        tasks,
     )

@@ -192,6 +192,7 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     # First: what is reviewed yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
     await node.chat_log.stop(seconds, delivering)
+    await node.schedules.close()
     if node.history is not None:
         await node.history.close()
     for task in (node.publishing, node.watching):

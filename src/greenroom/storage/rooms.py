@@ -5,6 +5,7 @@ from the first page to the last is returned exactly once, whatever is created, u
 between. Order positions are kept for `LIST_LIFETIME_MS`.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.model.room_settings import Change
+from greenroom.model.schedule import ScheduleChange
 
 LIST_LIFETIME_MS = 3_600_000
 """How long a listing may take from its first page to its last: one hour."""
@@ -73,6 +75,22 @@ class Rooms(Protocol):
 
         Raises:
             ResourceNotFoundException: there is none.
+        """
+
+    async def schedule(self, arn: Arn, change: ScheduleChange) -> Room:
+        """Apply a change of the room's schedules and return the room; its update time stays.
+
+        Changes of one room take effect one after the other, each on what the last one left.
+
+        Raises:
+            ResourceNotFoundException: there is none.
+            TooManySchedules: it has as many as it may.
+        """
+
+    async def scheduled(self, until: int, limit: int) -> Sequence[Room]:
+        """Return rooms with a schedule to be looked at by then, the first one first.
+
+        They are those of all accounts and regions.
         """
 
     async def delete(self, arn: Arn) -> None:

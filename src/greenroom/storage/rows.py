@@ -16,14 +16,15 @@ from greenroom.model.logging_configuration import (
 from greenroom.model.restriction import Restriction
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.model.room_settings import Overrides
+from greenroom.model.schedule import Schedules
 from greenroom.model.sent_message import SentMessage
 
 Row = tuple[Any, ...]
 
 ROOM_COLUMNS = (
     "arn, name, maximum_message_rate_per_second, maximum_message_length, handler_uri,"
-    " handler_fallback_result, logging_configuration_identifiers, tags, overrides, create_time,"
-    " update_time"
+    " handler_fallback_result, logging_configuration_identifiers, tags, overrides, schedules,"
+    " create_time, update_time"
 )
 
 CONFIGURATION_COLUMNS = (
@@ -36,11 +37,12 @@ _tags = msgspec.json.Decoder(dict[str, str])
 _identifiers = msgspec.json.Decoder(tuple[str, ...])
 _overrides = msgspec.json.Decoder(Overrides)
 _NO_OVERRIDES = Overrides()
+_schedules = msgspec.json.Decoder(Schedules)
 
 
 def room_from(row: Row) -> Room:
     """Return the room of `ROOM_COLUMNS`."""
-    arn, name, rate, length, uri, fallback, identifiers, tags, overrides, *times = row
+    arn, name, rate, length, uri, fallback, identifiers, tags, overrides, schedules, *times = row
     create_time, update_time = times
     handler = None if uri is None else MessageReviewHandler(uri, FallbackResult(fallback))
     return Room(
@@ -52,6 +54,7 @@ def room_from(row: Row) -> Room:
         logging_configuration_identifiers=_identifiers.decode(identifiers),
         tags=_tags.decode(tags),
         overrides=overrides_from(overrides),
+        schedules=schedules_from(schedules),
         create_time=create_time,
         update_time=update_time,
     )
@@ -70,6 +73,7 @@ def room_row(room: Room) -> Row:
         json_text(room.logging_configuration_identifiers),
         json_text(room.tags),
         overrides_text(room.overrides),
+        schedules_text(room.schedules),
         room.create_time,
         room.update_time,
     )
@@ -196,6 +200,16 @@ def overrides_from(text: str) -> Overrides:
 def overrides_text(overrides: Overrides) -> str:
     """Return the value of an `overrides` column."""
     return msgspec.json.encode(overrides).decode()
+
+
+def schedules_from(text: str) -> Schedules:
+    """Return what a room is told again and again, of a `schedules` column."""
+    return () if text == "[]" else _schedules.decode(text)
+
+
+def schedules_text(schedules: Schedules) -> str:
+    """Return the value of a `schedules` column."""
+    return msgspec.json.encode(schedules).decode()
 
 
 def json_text(value: dict[str, str] | tuple[str, ...]) -> str:

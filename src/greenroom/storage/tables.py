@@ -100,6 +100,8 @@ TABLES = (
                 "logging_configuration_identifiers",
                 "tags",
                 "overrides",
+                "schedules",
+                "scheduled_at",
                 "create_time",
                 "update_time",
             ),

@@ -22,6 +22,7 @@ from prometheus_client import (
 )
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
+from greenroom.model.schedule import OUTCOMES
 from greenroom.network.visitors import Excess
 from greenroom.protocol.errors import DisconnectReason, ErrorCode
 from greenroom.protocol.handshake import Refusal
@@ -162,6 +163,13 @@ class Metrics:
             "greenroom_repeated_sends",
             "SendMessage requests that sent nothing: an earlier one with their requestId had.",
         )
+        self.scheduled_announcements = self._counter(
+            "greenroom_scheduled_announcements",
+            "Scheduled announcements that were due, and that this node came to, by outcome:"
+            " passed_over is one that nobody had written behind, refused an attempt that may be"
+            " made again, unknown one whose node ended while it told it.",
+            "outcome",
+        )
         self.fanout_seconds = self._distribution(
             "greenroom_fanout_seconds",
             "Time to write what waits in one room to everybody, rooms of one moment together.",
@@ -184,6 +192,7 @@ class Metrics:
         _begin_at_zero(self.disconnects, DisconnectReason)
         _begin_at_zero(self.handshake_refusals, (each.name.lower() for each in Refusal))
         _begin_at_zero(self.action_errors, (str(int(code)) for code in ErrorCode))
+        _begin_at_zero(self.scheduled_announcements, OUTCOMES)
 
     def _add_review(self) -> None:
         self.review_seconds = self._histogram(

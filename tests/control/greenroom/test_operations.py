@@ -61,6 +61,7 @@ class Operator:
             posting=nothing,
             deletions=nothing,
             pins=nothing,
+            schedules=nothing,
             restrictions=nothing,
             kept_restrictions=nothing,
             connections=nothing,

@@ -184,6 +184,34 @@ class Pins(Structure, frozen=True, rename="camel"):
     pins: list[Pin]
 
 
+class AnnouncementSchedule(Structure, frozen=True, kw_only=True, rename="camel"):
+    """What a room is told again and again, while somebody writes there."""
+
+    name: str
+    content: str
+    style: str
+    """`INFO`, `SUCCESS` or `WARNING`."""
+    every_seconds: int
+    by: str
+    created: datetime
+    due: datetime
+    """When it is told next, if somebody has written by then."""
+    told: datetime | None = None
+    """When it was told last; None: not yet."""
+
+
+class AnnouncementScheduleMade(Structure, frozen=True, rename="camel"):
+    """The schedule that was made or changed."""
+
+    schedule: AnnouncementSchedule
+
+
+class AnnouncementSchedules(Structure, frozen=True, rename="camel"):
+    """What a room is told again and again, by names."""
+
+    schedules: list[AnnouncementSchedule]
+
+
 class TokenKey(Structure, frozen=True, rename="camel"):
     """A key that seals chat tokens. Times are milliseconds since the epoch, 0 where not known."""
 
@@ -275,6 +303,7 @@ OWN_RESULTS: Mapping[str, type[Structure]] = MappingProxyType(
         "HoldUser": RestrictionAnswer,
         "KillTokenKey": TokenKeys,
         "LiftRestriction": RestrictionAnswer,
+        "ListAnnouncementSchedules": AnnouncementSchedules,
         "ListMessages": MessagePage,
         "ListRestrictions": RestrictionPage,
         "ListReviews": ReviewPage,
@@ -284,6 +313,7 @@ OWN_RESULTS: Mapping[str, type[Structure]] = MappingProxyType(
         "MonitorUser": RestrictionAnswer,
         "MuteUser": RestrictionAnswer,
         "PinMessage": Pins,
+        "PutAnnouncementSchedule": AnnouncementScheduleMade,
         "ResumeAccount": Account,
         "RevealReviews": RevealedReviews,
         "RotateTokenKey": TokenKeys,
@@ -297,4 +327,4 @@ OWN_RESULTS: Mapping[str, type[Structure]] = MappingProxyType(
         "UpdateUser": UserRoles,
     }
 )
-"""What an operation's answer becomes; AddUserNote has none."""
+"""What an operation's answer becomes; AddUserNote and DeleteAnnouncementSchedule have none."""

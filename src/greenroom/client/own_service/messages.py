@@ -1,4 +1,4 @@
-"""Messages: sent, listed, deleted and pinned without a connection."""
+"""Messages: sent, scheduled, listed, deleted and pinned without a connection."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -7,6 +7,8 @@ from uuid import uuid4
 from greenroom.client.api import paging
 from greenroom.client.api.client import Client
 from greenroom.client.api.own_results import (
+    AnnouncementScheduleMade,
+    AnnouncementSchedules,
     KeptMessage,
     MessagePage,
     MessagesDeleted,
@@ -182,6 +184,45 @@ class MessageOperations(Client):
         """Take a pin down; return what is pinned then."""
         return await self._call(
             "UnpinMessage", Pins, room_identifier=room_identifier, message_id=message_id
+        )
+
+    async def put_announcement_schedule(
+        self,
+        *,
+        room_identifier: str | None = None,
+        name: str | None = None,
+        content: str | None = None,
+        style: str | None = None,
+        every_seconds: int | None = None,
+    ) -> AnnouncementScheduleMade:
+        """Have a room told something again and again, while somebody writes there."""
+        return await self._call(
+            "PutAnnouncementSchedule",
+            AnnouncementScheduleMade,
+            room_identifier=room_identifier,
+            name=name,
+            content=content,
+            style=style,
+            every_seconds=every_seconds,
+        )
+
+    async def list_announcement_schedules(
+        self, *, room_identifier: str | None = None
+    ) -> AnnouncementSchedules:
+        """Get what a room is told again and again."""
+        return await self._call(
+            "ListAnnouncementSchedules", AnnouncementSchedules, room_identifier=room_identifier
+        )
+
+    async def delete_announcement_schedule(
+        self, *, room_identifier: str | None = None, name: str | None = None
+    ) -> None:
+        """Have a room told something no longer."""
+        await self._call(
+            "DeleteAnnouncementSchedule",
+            type(None),
+            room_identifier=room_identifier,
+            name=name,
         )
 
 

@@ -12,6 +12,7 @@ from greenroom.chat.posting import Posting
 from greenroom.chat.presence import Elsewhere
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.role_changes import RoleChanges
+from greenroom.chat.schedules import ScheduledAnnouncements
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_lists import UserLists
 from greenroom.clock import Clock
@@ -58,6 +59,7 @@ class GreenroomServices(msgspec.Struct, frozen=True, kw_only=True):
     posting: Posting
     deletions: Deletions
     pins: Pins
+    schedules: ScheduledAnnouncements
     restrictions: Restrictions
     kept_restrictions: KeptRestrictions
     connections: Callable[[str, str], int]

@@ -18,6 +18,7 @@ from greenroom.control.greenroom import (
     reviews,
     room_settings,
     room_states,
+    schedules,
     sessions,
     token_keys,
 )
@@ -43,6 +44,7 @@ class GreenroomOperation(msgspec.Struct, frozen=True):
 OPERATIONS: Mapping[str, GreenroomOperation] = {
     "AddUserNote": GreenroomOperation(restrictions.add_user_note),
     "BanUser": GreenroomOperation(restrictions.restricts(Kind.BAN)),
+    "DeleteAnnouncementSchedule": GreenroomOperation(schedules.delete_announcement_schedule),
     "DeleteUserMessages": GreenroomOperation(restrictions.delete_user_messages),
     "EndSessions": GreenroomOperation(sessions.end_sessions, also=sessions.named_as_in_iam),
     "GetRoomSettings": GreenroomOperation(room_settings.get_room_settings, reads=True),
@@ -51,6 +53,9 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "HoldUser": GreenroomOperation(restrictions.restricts(Kind.HOLD)),
     "KillTokenKey": GreenroomOperation(token_keys.kill_token_key),
     "LiftRestriction": GreenroomOperation(restrictions.lift_restriction),
+    "ListAnnouncementSchedules": GreenroomOperation(
+        schedules.list_announcement_schedules, reads=True
+    ),
     "ListMessages": GreenroomOperation(
         kept_messages.list_messages, reads=True, reveals_with="includeDeleted"
     ),
@@ -62,6 +67,7 @@ OPERATIONS: Mapping[str, GreenroomOperation] = {
     "MonitorUser": GreenroomOperation(restrictions.restricts(Kind.MONITOR)),
     "MuteUser": GreenroomOperation(restrictions.restricts(Kind.MUTE)),
     "PinMessage": GreenroomOperation(pins.pin_message),
+    "PutAnnouncementSchedule": GreenroomOperation(schedules.put_announcement_schedule),
     "ResumeAccount": GreenroomOperation(account.resume_account),
     "RevealReviews": GreenroomOperation(reviews.reveal_reviews),
     "RotateTokenKey": GreenroomOperation(token_keys.rotate_token_key),

@@ -1,10 +1,13 @@
 """Rooms in memory."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.model.room_settings import Change
+from greenroom.model.schedule import ScheduleChange, looked_at
 from greenroom.storage import rules
 from greenroom.storage.memory.region import KeptRoom, Regions
 from greenroom.storage.rooms import RoomCursor, RoomPage
@@ -39,6 +42,21 @@ class MemoryRooms:
         overrides = change.apply(kept.room.overrides)
         kept.room = msgspec.structs.replace(kept.room, overrides=overrides)
         return kept.room
+
+    async def schedule(self, arn: Arn, change: ScheduleChange) -> Room:
+        kept = self._regions.room(arn)
+        schedules = change.apply(kept.room.schedules)
+        kept.room = msgspec.structs.replace(kept.room, schedules=schedules)
+        return kept.room
+
+    async def scheduled(self, until: int, limit: int) -> Sequence[Room]:
+        found = [
+            (at, str(kept.room.arn), kept.room)
+            for region in self._regions.all().values()
+            for kept in region.rooms.values()
+            if (at := looked_at(kept.room.schedules)) is not None and at <= until
+        ]
+        return [room for _, _, room in sorted(found, key=lambda each: each[:2])[:limit]]
 
     async def delete(self, arn: Arn) -> None:
         kept = self._regions.room(arn)

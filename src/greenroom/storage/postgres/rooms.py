@@ -6,6 +6,7 @@ back: a room stands at its present number if that is not above S, else at the on
 positions that was in force at S.
 """
 
+from collections.abc import Sequence
 from operator import itemgetter
 
 import msgspec
@@ -13,13 +14,21 @@ import msgspec
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.model.room_settings import Change
+from greenroom.model.schedule import ScheduleChange, looked_at
 from greenroom.storage import rules
 from greenroom.storage.postgres import logging_configurations, regions
 from greenroom.storage.postgres.database import Database
 from greenroom.storage.postgres.session import Connection
 from greenroom.storage.regions import Region, changed
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
-from greenroom.storage.rows import ROOM_COLUMNS, Row, overrides_text, room_from, room_row
+from greenroom.storage.rows import (
+    ROOM_COLUMNS,
+    Row,
+    overrides_text,
+    room_from,
+    room_row,
+    schedules_text,
+)
 
 _FIELDS = ", ".join(f"rooms.{column.strip()}" for column in ROOM_COLUMNS.split(","))
 
@@ -41,6 +50,12 @@ class PostgresRooms:
 
     async def set(self, arn: Arn, change: Change) -> Room:
         return await self._database.write(regions.lane(arn), override, arn, change)
+
+    async def schedule(self, arn: Arn, change: ScheduleChange) -> Room:
+        return await self._database.write(regions.lane(arn), schedule, arn, change)
+
+    async def scheduled(self, until: int, limit: int) -> Sequence[Room]:
+        return await self._database.read(scheduled, until, limit)
 
     async def delete(self, arn: Arn) -> None:
         await self._database.write(regions.lane(arn), delete, arn)
@@ -72,7 +87,7 @@ async def create(connection: Connection, room: Room, quota: int) -> Room:
     room = msgspec.structs.replace(room, update_time=region.newest_update_time)
     key = await connection.fetchval(
         f"INSERT INTO rooms (region, sequence, {ROOM_COLUMNS})"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING key",
         region.key,
         region.sequence,
         *room_row(room),
@@ -107,7 +122,7 @@ async def update(connection: Connection, arn: Arn, change: RoomChange, now: int)
     )
     await connection.execute(
         f"UPDATE rooms SET (sequence, {ROOM_COLUMNS})"
-        " = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) WHERE key = $13",
+        " = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WHERE key = $14",
         region.sequence,
         *room_row(room),
         key,
@@ -126,6 +141,32 @@ async def override(connection: Connection, arn: Arn, change: Change) -> Room:
         "UPDATE rooms SET overrides = $1 WHERE arn = $2", overrides_text(room.overrides), str(arn)
     )
     return room
+
+
+async def schedule(connection: Connection, arn: Arn, change: ScheduleChange) -> Room:
+    """Change what the room is told again and again, and return it."""
+    await regions.hold(connection, arn)
+    room = await get(connection, arn)
+    schedules = change.apply(room.schedules)
+    if schedules != room.schedules:
+        room = msgspec.structs.replace(room, schedules=schedules)
+        await connection.execute(
+            "UPDATE rooms SET schedules = $1, scheduled_at = $2 WHERE arn = $3",
+            schedules_text(schedules),
+            looked_at(schedules),
+            str(arn),
+        )
+    return room
+
+
+async def scheduled(connection: Connection, until: int, limit: int) -> list[Room]:
+    """Return rooms with a schedule to be looked at by then."""
+    rows = await connection.fetch(
+        f"SELECT {ROOM_COLUMNS} FROM rooms WHERE scheduled_at <= $1 ORDER BY scheduled_at LIMIT $2",
+        until,
+        limit,
+    )
+    return [room_from(tuple(row)) for row in rows]
 
 
 async def delete(connection: Connection, arn: Arn) -> None:

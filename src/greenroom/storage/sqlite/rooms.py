@@ -6,6 +6,7 @@ back: a room stands at its present number if that is not above S, else at the on
 positions that was in force at S.
 """
 
+from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import cast
 
@@ -14,10 +15,18 @@ import msgspec
 from greenroom.model.arn import Arn
 from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.model.room_settings import Change
+from greenroom.model.schedule import ScheduleChange, looked_at
 from greenroom.storage import rules
 from greenroom.storage.regions import Region, changed
 from greenroom.storage.rooms import LIST_LIFETIME_MS, RoomCursor, RoomPage
-from greenroom.storage.rows import ROOM_COLUMNS, Row, overrides_text, room_from, room_row
+from greenroom.storage.rows import (
+    ROOM_COLUMNS,
+    Row,
+    overrides_text,
+    room_from,
+    room_row,
+    schedules_text,
+)
 from greenroom.storage.sqlite import logging_configurations, regions
 from greenroom.storage.sqlite.worker import SqliteWorker
 
@@ -41,6 +50,12 @@ class SqliteRooms:
 
     async def set(self, arn: Arn, change: Change) -> Room:
         return await self._worker.write(override, arn, change)
+
+    async def schedule(self, arn: Arn, change: ScheduleChange) -> Room:
+        return await self._worker.write(schedule, arn, change)
+
+    async def scheduled(self, until: int, limit: int) -> Sequence[Room]:
+        return await self._worker.read(scheduled, until, limit)
 
     async def delete(self, arn: Arn) -> None:
         await self._worker.write(delete, arn)
@@ -72,7 +87,7 @@ def create(connection: Connection, room: Room, quota: int) -> Room:
     room = msgspec.structs.replace(room, update_time=region.newest_update_time)
     inserted = connection.execute(
         f"INSERT INTO rooms (region, sequence, {ROOM_COLUMNS})"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (region.key, region.sequence, *room_row(room)),
     )
     _attach(connection, cast(int, inserted.lastrowid), region.sequence, room)
@@ -100,7 +115,7 @@ def update(connection: Connection, arn: Arn, change: RoomChange, now: int) -> Ro
         (region.key, key, sequence, before.update_time, region.sequence, now),
     )
     connection.execute(
-        f"UPDATE rooms SET (sequence, {ROOM_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        f"UPDATE rooms SET (sequence, {ROOM_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " WHERE key = ?",
         (region.sequence, *room_row(room), key),
     )
@@ -117,6 +132,28 @@ def override(connection: Connection, arn: Arn, change: Change) -> Room:
         "UPDATE rooms SET overrides = ? WHERE arn = ?", (overrides_text(room.overrides), str(arn))
     )
     return room
+
+
+def schedule(connection: Connection, arn: Arn, change: ScheduleChange) -> Room:
+    """Change what the room is told again and again, and return it."""
+    room = get(connection, arn)
+    schedules = change.apply(room.schedules)
+    if schedules != room.schedules:
+        room = msgspec.structs.replace(room, schedules=schedules)
+        connection.execute(
+            "UPDATE rooms SET schedules = ?, scheduled_at = ? WHERE arn = ?",
+            (schedules_text(schedules), looked_at(schedules), str(arn)),
+        )
+    return room
+
+
+def scheduled(connection: Connection, until: int, limit: int) -> list[Room]:
+    """Return rooms with a schedule to be looked at by then."""
+    rows = connection.execute(
+        f"SELECT {ROOM_COLUMNS} FROM rooms WHERE scheduled_at <= ? ORDER BY scheduled_at LIMIT ?",
+        (until, limit),
+    )
+    return [room_from(row) for row in rows]
 
 
 def delete(connection: Connection, arn: Arn) -> None:
