@@ -91,6 +91,15 @@ def test_a_ring_is_bounded() -> None:
     assert rings.bytes == ring.bytes == RING_BYTES + MOST_KEPT * (EACH_BYTES + 2)
 
 
+def test_what_moderators_see_weighs_as_well() -> None:
+    """Where their frame differs there are two."""
+    rings = Rings()
+    rings.take(
+        HERE, 1, (Deliver(b"xx", "SendMessage", id="1", history=History.KEPT, marked=b"xxx"),)
+    )
+    assert rings.bytes == RING_BYTES + EACH_BYTES + 5
+
+
 def deletion(number: int) -> RoomEnvelope:
     """Return an envelope that deletes."""
     return Deliver(b"xx", "DeleteMessage", id=f"{number}", history=History.KEPT, deletes=("m",))

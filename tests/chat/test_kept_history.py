@@ -336,6 +336,16 @@ async def test_what_the_log_says_of_a_store_that_cannot() -> None:
         assert [line["event"] for line in lines] == [begins, ends] * 4
 
 
+async def test_what_moderators_see_weighs_as_well() -> None:
+    """Where their frame differs there are two."""
+    async with life() as now:
+        envelope = Deliver(b"xx", "SendMessage", id="a", history=Mark.KEPT, marked=b"xxx")
+        now.kept.take(ROOM, envelope)
+        assert now.kept.waiting_bytes == kept_history.EACH_BYTES + 5
+        await now.kept.appended()
+        assert now.kept.waiting_bytes == 0
+
+
 async def test_how_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing at the bound; behind it a tenth of what waits, and one more, the oldest first."""
     monkeypatch.setattr(kept_history, "MOST_BYTES", 19 * (kept_history.EACH_BYTES + 1))

@@ -70,6 +70,20 @@ def test_pages() -> None:
     assert names(room.page(most_bytes=2)) == ("ce", True)
 
 
+def test_what_is_listed_is_in_memory_no_longer_than_in_its_room() -> None:
+    """The bound of what all rooms keep is one of listings, too."""
+    room = Pages(*map(said, "ab"))
+    assert names(room.page()) == ("ab", True)
+    assert len(room.listings._known) == 1
+    del room.rooms.rooms["room"]
+    assert not room.listings._known
+    room.rooms.rooms["room"] = InMemory([said("c")])
+    assert names(room.page()) == ("c", True)
+    room.rooms.rooms["room"] = InMemory([said("d")])
+    assert names(room.page()) == ("d", True)
+    assert len(room.listings._known) == 1
+
+
 def test_what_is_over() -> None:
     """What is further back than the room's number, which deletions are no part of, or hours."""
     old = HandClock().clock.wall_ns() - HOUR_NS

@@ -243,7 +243,7 @@ class Recovered(msgspec.Struct, frozen=True, gc=False):
     is_unread: bool = False
 
 
-class InMemory(msgspec.Struct, frozen=True, gc=False):
+class InMemory(msgspec.Struct, frozen=True, weakref=True):
     """What is in memory of a room, oldest first: nothing is missing within `envelopes`.
 
     `before` is what was earlier, and something may be missing behind it. `more`: there was more

@@ -34,7 +34,7 @@ NONE, KEPT = History.NONE, History.KEPT
 
 RING_BYTES = 800
 EACH_BYTES = 700
-"""What a ring takes, and an envelope beside its payload: itself, its strings, its place here."""
+"""What a ring takes, and an envelope beside its payloads: itself, its strings, its place here."""
 
 
 _numbers = count()
@@ -234,4 +234,4 @@ _NOTHING = InMemory()
 
 
 def _size(envelope: RoomEnvelope) -> int:
-    return EACH_BYTES + len(envelope.payload)
+    return EACH_BYTES + len(envelope.payload) + len(envelope.marked)

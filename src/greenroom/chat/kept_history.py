@@ -39,7 +39,7 @@ AT_ONCE = 2_000
 
 MOST_BYTES = 16 << 20
 EACH_BYTES = 1_000
-"""What may wait at most, and what a frame takes beside its payload."""
+"""What may wait at most, and what a frame takes beside its payloads."""
 
 NONE, KEPT = History.NONE, History.KEPT
 # Looked up once: in Python 3.11 a member costs 50 ns each time.
@@ -86,7 +86,7 @@ class KeptHistory:
             self.rooms.add(room)
         self._taken += 1
         self._waiting.append(_Waiting(self._taken, room, envelope, begins))
-        self.waiting_bytes += EACH_BYTES + len(envelope.payload)
+        self.waiting_bytes += EACH_BYTES + len(envelope.payload) + len(envelope.marked)
         if not self._wake.is_set():
             self._wake.set()
         if self.waiting_bytes > MOST_BYTES:
@@ -227,7 +227,7 @@ class _Waiting(msgspec.Struct, gc=False):
 
 
 def _size(waiting: _Waiting) -> int:
-    return EACH_BYTES + len(waiting.envelope.payload)
+    return EACH_BYTES + len(waiting.envelope.payload) + len(waiting.envelope.marked)
 
 
 def _tell(future: asyncio.Future[bool], *, are_kept: bool) -> None:

@@ -1,9 +1,11 @@
 """The messages of rooms as they are listed page by page: found by an id in one step.
 
 What is deleted, and where each id stands, is found out once for each state of a room; after that a
-page costs what is in it, however much the room keeps and whichever id it is before.
+page costs what is in it, however much the room keeps and whichever id it is before. It is forgotten
+with that state: so no message is in memory for a listing alone, beyond the bound of all rings.
 """
 
+import weakref
 from collections import OrderedDict
 from itertools import chain
 
@@ -26,7 +28,7 @@ class Listings:
         self._rooms = rooms
         self._clock = clock
         # The one that was used longest ago first.
-        self._known: OrderedDict[str, tuple[InMemory, _Listing]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[weakref.ref[InMemory], _Listing]] = OrderedDict()
 
     def page(
         self,
@@ -46,11 +48,12 @@ class Listings:
     def _listing(self, room: str) -> "_Listing":
         here = self._rooms.here(room)
         known = self._known.get(room)
-        if known is not None and known[0] is here:
+        if known is not None and known[0]() is here:
             self._known.move_to_end(room)
             return known[1]
         listing = _Listing(here)
-        self._known[room] = here, listing
+        state = weakref.ref(here, lambda _: self._known.pop(room, None))
+        self._known[room] = state, listing
         self._known.move_to_end(room)
         if len(self._known) > MOST_ROOMS:
             self._known.popitem(last=False)
