@@ -243,6 +243,7 @@ async def test_a_refusal_that_is_not_explained(scene: Scene) -> None:
     assert scene.attempts == [[b"1"], [b"1"]]
     assert scene.around.sent[1].predecessor == 5
     assert scene.around.shown == [b"missed"]
+    assert scene.around.figures.conflicts == 1
 
 
 async def test_a_refusal_of_which_nothing_is_found(scene: Scene) -> None:
@@ -255,6 +256,7 @@ async def test_a_refusal_of_which_nothing_is_found(scene: Scene) -> None:
     first, again = scene.around.sent
     assert scene.attempts == [[b"1"], [b"1"]]
     assert (again.predecessor, again.number) == (first.predecessor, first.number + 1)
+    assert scene.around.figures.conflicts == 0
 
 
 @pytest.mark.parametrize(
@@ -704,7 +706,6 @@ async def test_a_conflict_counts_once(scene: Scene) -> None:
     """An attempt that was refused, as another one was in process, has counted already."""
     scene.publish(b"1")
     scene.refuse(10164)
-    scene.around.sent[0].refused = True
     scene.hear(1, 0, scene.other(b"x"))
     assert scene.around.figures.conflicts == 1
     scene.hear(2, 1, scene.around.sent[-1].body)

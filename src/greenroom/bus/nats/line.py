@@ -302,7 +302,8 @@ class Line:
             self._end(attempt)
             self._settle(attempt.publications)
         else:
-            around.figures.conflicts += not own and not attempt.refused
+            if not own:
+                self._count_conflict(attempt)
             self._again(attempt)
         self.flush()
 
@@ -347,7 +348,7 @@ class Line:
         self._refusals += 1
         longer = 2 ** min(self._refusals - 1, 10)
         if IN_PROCESS in data:
-            self._around.figures.conflicts += 1
+            self._count_conflict(attempt)
             later(min(ELSEWHERE_SECONDS * longer, FAILED_SECONDS), self._refused, attempt)
         elif WRONG_LAST in data:
             refused = partial(self._refused, attempt, missed=True)
@@ -357,6 +358,11 @@ class Line:
                 "the stream of a room does not store", stream=subjects.stream_name(self.stream)
             )
             later(FAILED_SECONDS, self._refused, attempt)
+
+    def _count_conflict(self, attempt: Attempt) -> None:
+        """Count an attempt that lost, once, whichever is known first: the refusal or what won."""
+        self._around.figures.conflicts += not attempt.counted
+        attempt.counted = True
 
     def _refused(self, attempt: Attempt, *, missed: bool = False) -> None:
         """Decide again; an attempt that lost to something that did not arrive waits for that."""

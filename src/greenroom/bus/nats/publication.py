@@ -47,6 +47,7 @@ class Attempt:
 
     __slots__ = (
         "body",
+        "counted",
         "made",
         "number",
         "predecessor",
@@ -66,6 +67,8 @@ class Attempt:
         self.until = until
         self.body = b""
         self.token = b""
+        # Whether it is known, and counted, that it lost.
+        self.counted = False
         # On the monotonic clock: when it was decided, and when it was sent last.
         self.made = self.sent = 0.0
         self.refused = False
