@@ -1,7 +1,8 @@
 """Messages: sent, scheduled, listed, deleted and pinned without a connection."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from datetime import UTC, datetime
+from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from greenroom.client.api import paging
@@ -15,6 +16,21 @@ from greenroom.client.api.own_results import (
     MessageSent,
     Pins,
 )
+
+
+class ListMessages(TypedDict, total=False):
+    """Which of a room's messages are listed; a datetime without a time zone is in UTC."""
+
+    room_identifier: str | None
+    since: str | None
+    before: str | None
+    from_: datetime | str | None
+    to: datetime | str | None
+    user_id: str | None
+    reply_root: str | None
+    include_deleted: bool | None
+    next_token: str | None
+    max_results: int | None
 
 
 class MessageOperations(Client):
@@ -52,95 +68,28 @@ class MessageOperations(Client):
             request_id=request_id or str(uuid4()),
         )
 
-    async def list_messages(  # noqa: PLR0913 - the members are the operation's
-        self,
-        *,
-        room_identifier: str | None = None,
-        since: str | None = None,
-        before: str | None = None,
-        from_: datetime | str | None = None,
-        to: datetime | str | None = None,
-        user_id: str | None = None,
-        reply_root: str | None = None,
-        include_deleted: bool | None = None,
-        next_token: str | None = None,
-        max_results: int | None = None,
-    ) -> MessagePage:
+    async def list_messages(self, **asked: Unpack[ListMessages]) -> MessagePage:
         """Get a page of what a room's history has, the newest first, or behind `since` the oldest.
 
-        A datetime without a time zone is in UTC.
+        `ListMessages` has what can be asked for.
         """
-        return await self._call(
-            "ListMessages",
-            MessagePage,
-            **{"from": _text(from_)},
-            room_identifier=room_identifier,
-            since=since,
-            before=before,
-            to=_text(to),
-            user_id=user_id,
-            reply_root=reply_root,
-            include_deleted=include_deleted,
-            next_token=next_token,
-            max_results=max_results,
-        )
+        params: dict[str, object] = dict(asked)
+        params["from"] = _text(params.pop("from_", None))
+        params["to"] = _text(params.get("to"))
+        return await self._call("ListMessages", MessagePage, **params)
 
-    def message_pages(  # noqa: PLR0913 - the members are the operation's
-        self,
-        *,
-        room_identifier: str | None = None,
-        since: str | None = None,
-        before: str | None = None,
-        from_: datetime | str | None = None,
-        to: datetime | str | None = None,
-        user_id: str | None = None,
-        reply_root: str | None = None,
-        include_deleted: bool | None = None,
-        next_token: str | None = None,
-        max_results: int | None = None,
-    ) -> AsyncIterator[MessagePage]:
+    def message_pages(self, **asked: Unpack[ListMessages]) -> AsyncIterator[MessagePage]:
         """Give each page of `list_messages`; `recovered` stands on the pages."""
-        return paging.pages(
-            next_token,
-            lambda token: self.list_messages(
-                room_identifier=room_identifier,
-                since=since,
-                before=before,
-                from_=from_,
-                to=to,
-                user_id=user_id,
-                reply_root=reply_root,
-                include_deleted=include_deleted,
-                next_token=token,
-                max_results=max_results,
-            ),
-        )
 
-    async def messages(  # noqa: PLR0913 - the members are the operation's
-        self,
-        *,
-        room_identifier: str | None = None,
-        since: str | None = None,
-        before: str | None = None,
-        from_: datetime | str | None = None,
-        to: datetime | str | None = None,
-        user_id: str | None = None,
-        reply_root: str | None = None,
-        include_deleted: bool | None = None,
-        max_results: int | None = None,
-    ) -> AsyncIterator[KeptMessage]:
+        def page(token: str | None) -> Awaitable[MessagePage]:
+            following: ListMessages = {**asked, "next_token": token}
+            return self.list_messages(**following)
+
+        return paging.pages(asked.get("next_token"), page)
+
+    async def messages(self, **asked: Unpack[ListMessages]) -> AsyncIterator[KeptMessage]:
         """Give each message of all pages; `max_results` is a page's."""
-        async for page in self.message_pages(
-            room_identifier=room_identifier,
-            since=since,
-            before=before,
-            from_=from_,
-            to=to,
-            user_id=user_id,
-            reply_root=reply_root,
-            include_deleted=include_deleted,
-            max_results=max_results,
-        ):
+        async for page in self.message_pages(**asked):
             for message in page.messages:
                 yield message
 
@@ -226,7 +175,7 @@ class MessageOperations(Client):
         )
 
 
-def _text(time: datetime | str | None) -> str | None:
+def _text(time: object) -> object:
     if not isinstance(time, datetime):
         return time
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
