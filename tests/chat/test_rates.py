@@ -11,6 +11,8 @@ from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.stage import claims_of
 from tests.stand_ins.values import a_room, room_arn
 
+NOW = HandClock().clock.monotonic()
+
 
 @pytest.fixture(autouse=True)
 def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,13 +30,13 @@ def test_rooms_are_bounded() -> None:
     """Any number of rooms keeps so many buckets at most."""
     made = rates()
     for number in range(50):
-        made.admit_message(a_room(), claims_of(room_arn=f"room{number}"), SendMessage("hi"))
-        made.check_message(a_room(), f"room{number}", 0)
+        made.admit_message(a_room(), claims_of(room_arn=f"room{number}"), SendMessage("hi"), NOW)
+        made.check_message(a_room(), f"room{number}", 0, NOW)
         assert len(made._rooms) <= 5
     assert made.evicted == {"message_rates": 45, "account_rates": 0}
     reviewed = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
     for number in range(50):
-        made.admit_message(reviewed, claims_of(room_arn=f"room{number}"), SendMessage("hi"))
+        made.admit_message(reviewed, claims_of(room_arn=f"room{number}"), SendMessage("hi"), NOW)
         assert len(made._reviews) <= 5
 
 
@@ -68,8 +70,8 @@ def test_other_rooms_give_nobody_his_rate_anew(uri: str) -> None:
     made, room = rates(), a_room(uri=uri)
 
     def speak(name: str) -> None:
-        made.admit_message(room, claims_of(room_arn=name), SendMessage("hi"))
-        made.debit(name, made.check_message(room, name, 0), 0.0)
+        made.admit_message(room, claims_of(room_arn=name), SendMessage("hi"), NOW)
+        made.debit(name, made.check_message(room, name, 0, NOW), 0.0)
 
     for _ in range(10):
         speak("loud")
@@ -84,9 +86,9 @@ def test_a_room_in_which_others_send_is_in_use() -> None:
     made, room = rates(), a_room()
     for number in range(20):
         made.debit("loud", 10, 0.0)
-        made.check_message(room, f"room{number}", 0)
+        made.check_message(room, f"room{number}", 0, NOW)
     with pytest.raises(ThrottlingException):
-        made.check_message(room, "loud", 0)
+        made.check_message(room, "loud", 0, NOW)
 
 
 def test_what_others_sent_counts() -> None:
@@ -94,12 +96,12 @@ def test_what_others_sent_counts() -> None:
     made, room = rates(), a_room()
     for _ in range(9):
         made.debit("room", 10, 0.0)
-    assert made.check_message(room, "room", 0) == 10
+    assert made.check_message(room, "room", 0, NOW) == 10
     with pytest.raises(ThrottlingException):
-        made.check_message(room, "room", 1)
+        made.check_message(room, "room", 1, NOW)
     made.debit("room", 10, 0.0)
     with pytest.raises(ThrottlingException):
-        made.admit_message(room, claims_of(room_arn="room"), SendMessage("hi"))
+        made.admit_message(room, claims_of(room_arn="room"), SendMessage("hi"), NOW)
 
 
 def test_what_was_sent_a_while_ago_is_made_up_for() -> None:
@@ -107,30 +109,30 @@ def test_what_was_sent_a_while_ago_is_made_up_for() -> None:
     made, room = rates(), a_room()
     for _ in range(10):
         made.debit("room", 10, 0.5)
-    assert made.check_message(room, "room", 4) == 10
+    assert made.check_message(room, "room", 4, NOW) == 10
     with pytest.raises(ThrottlingException):
-        made.check_message(room, "room", 5)
+        made.check_message(room, "room", 5, NOW)
 
 
 def test_a_check_takes_nothing() -> None:
     """A message that is not published uses up nothing."""
     made, room = rates(), a_room()
     for _ in range(50):
-        assert made.check_message(room, "room", 9) == 10
+        assert made.check_message(room, "room", 9, NOW) == 10
 
 
 def test_what_the_account_may_not_send_is_not_reviewed() -> None:
     """It is refused, and leaves the room the reviews that it takes."""
     made, sender = rates(send_message_rate=1), claims_of()
     reviewed = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
-    made.admit_message(reviewed, sender, SendMessage("hi"))
+    made.admit_message(reviewed, sender, SendMessage("hi"), NOW)
     for _ in range(50):
         with pytest.raises(ThrottlingException) as refused:
-            made.admit_message(reviewed, sender, SendMessage("hi"))
+            made.admit_message(reviewed, sender, SendMessage("hi"), NOW)
         assert refused.value.limit == 1
     for _ in range(9):
         made.give_back_message(reviewed.arn)
-        made.admit_message(reviewed, sender, SendMessage("hi"))
+        made.admit_message(reviewed, sender, SendMessage("hi"), NOW)
 
 
 def test_a_refused_message_is_given_back_to_the_account() -> None:
@@ -138,11 +140,11 @@ def test_a_refused_message_is_given_back_to_the_account() -> None:
     made, sender = rates(send_message_rate=1), claims_of()
     made.give_back_message(a_room().arn)
     for _ in range(5):
-        made.admit_message(a_room(), sender, SendMessage("hi"))
+        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
         made.give_back_message(a_room().arn)
-    made.admit_message(a_room(), sender, SendMessage("hi"))
+    made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
     with pytest.raises(ThrottlingException):
-        made.admit_message(a_room(), sender, SendMessage("hi"))
+        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
 
 
 def test_reviews_have_a_rate_of_their_own() -> None:
@@ -150,21 +152,21 @@ def test_reviews_have_a_rate_of_their_own() -> None:
     made, sender = rates(send_message_rate=12), claims_of(room_arn="room")
     room = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
     for _ in range(10):
-        made.admit_message(room, sender, SendMessage("hi"))
+        made.admit_message(room, sender, SendMessage("hi"), NOW)
     for _ in range(5):
         with pytest.raises(ThrottlingException):
-            made.admit_message(room, sender, SendMessage("hi"))
-    assert made.check_message(room, "room", 9) == 10
+            made.admit_message(room, sender, SendMessage("hi"), NOW)
+    assert made.check_message(room, "room", 9, NOW) == 10
     for _ in range(2):
-        made.admit_message(a_room(), sender, SendMessage("hi"))
+        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
     with pytest.raises(ThrottlingException):
-        made.admit_message(a_room(), sender, SendMessage("hi"))
+        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
 
 
 def test_without_rates_of_rooms_a_message_counts_for_none() -> None:
     """However many there are, and nothing is kept of the room."""
     made = Rates(Quotas(RateProfile.OFF, room_rates=False), HandClock().clock)
     for number in range(50):
-        assert made.check_message(a_room(), "room", number) == 0
-        made.admit_message(a_room(), claims_of(room_arn="room"), SendMessage("hi"))
+        assert made.check_message(a_room(), "room", number, NOW) == 0
+        made.admit_message(a_room(), claims_of(room_arn="room"), SendMessage("hi"), NOW)
     assert not len(made._rooms)

@@ -13,15 +13,15 @@ from greenroom.chat.recent import Recent
 def test_the_wait() -> None:
     """To the instant at which so many seconds are over; a message is not in its own way."""
     recent = Recent()
-    assert recent.wait("a", 5, "m1", 100.0) == 0
-    recent.note("a", "m1", 100.0)
-    assert recent.wait("a", 5, "m1", 100.0) == 0
-    assert recent.wait("a", 5, "m2", 100.0) == 5
-    assert recent.wait("a", 5, "m2", 104.5) == 0.5
-    assert recent.wait("a", 5, "m2", 105.0) == 0
-    assert recent.wait("b", 5, "m2", 100.0) == 0
-    recent.note("a", "m1", 103.0)
-    assert recent.wait("a", 5, "m2", 105.0) == 0
+    assert recent.wait(1, 5, "m1", 100.0) == 0
+    recent.note(1, "m1", 100.0)
+    assert recent.wait(1, 5, "m1", 100.0) == 0
+    assert recent.wait(1, 5, "m2", 100.0) == 5
+    assert recent.wait(1, 5, "m2", 104.5) == 0.5
+    assert recent.wait(1, 5, "m2", 105.0) == 0
+    assert recent.wait(2, 5, "m2", 100.0) == 0
+    recent.note(1, "m1", 103.0)
+    assert recent.wait(1, 5, "m2", 105.0) == 0
 
 
 def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_nobody_sends_twice_in_the_time(steps: list[float], seconds: int) -> Non
     recent, now, sent = Recent(), 0.0, []
     for number, step in enumerate(steps):
         now += step
-        if not recent.wait("a", seconds, f"m{number}", now):
-            recent.note("a", f"m{number}", now)
+        if not recent.wait(1, seconds, f"m{number}", now):
+            recent.note(1, f"m{number}", now)
             sent.append(now)
     assert all(later - earlier >= seconds - 1e-9 for earlier, later in itertools.pairwise(sent))

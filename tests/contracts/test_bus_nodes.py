@@ -148,7 +148,7 @@ async def test_rates_are_exact_over_eight_nodes(request: pytest.FixtureRequest, 
         refused = itertools.count()
 
         def grant(rates: Rates, before: Before) -> RoomEnvelope:
-            counted = rates.check_message(room, "room", before.undebited)
+            counted = rates.check_message(room, "room", before.undebited, time.monotonic())
             return Deliver(b"x", "SendMessage", time_ns=before.time_ns + 1, rate=counted)
 
         async def speak(bus: NatsBus, rates: Rates) -> None:

@@ -66,7 +66,8 @@ async def test_what_was_sent_on_another_node_counts() -> None:
     async with stage() as made:
         _, bob, _ = await scene(made, slowModeSeconds=5)
         shown = Deliver(b"{}", "SendMessage", user_id="bob", id="elsewhere0001")
-        made.chat._arrived(Arrival(str(ROOM), 1, [shown]))
+        (note, *_) = made.bus._arrivals
+        note(Arrival(str(ROOM), 1, [shown]))
         assert (await outcome(bob)).startswith("429")
 
 

@@ -18,7 +18,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import msgspec
 
 from greenroom.bus.base import (
-    Arrival,
     Audience,
     Before,
     BusUnavailable,
@@ -27,12 +26,11 @@ from greenroom.bus.base import (
     Grant,
     History,
     RoomLine,
-    Stage,
 )
 from greenroom.chat import gates
 from greenroom.chat.held_queues import held as waiting
 from greenroom.chat.holding import Holding
-from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.in_force import KEPT, NONE, SettingsInForce
 from greenroom.chat.kicks import Kicks
 from greenroom.chat.marks import marked
 from greenroom.chat.messages import message
@@ -49,6 +47,7 @@ from greenroom.model.errors import ResourceNotFoundException, ServiceError
 from greenroom.model.message import ANNOUNCEMENT, IdSource
 from greenroom.model.quotas import Quotas
 from greenroom.model.room import Room
+from greenroom.model.room_settings import DEFAULTS
 from greenroom.process.randomness import new_id
 from greenroom.protocol import events
 from greenroom.protocol.actions import OPERATIONS, DeleteMessage, DisconnectUser, SendMessage
@@ -61,8 +60,6 @@ KICKED = "The user was disconnected from the room"
 """The close reason of a kicked connection when the moderator gave none."""
 
 _NO_ATTRIBUTES: Mapping[str, str] = {}
-
-RELEASED = Stage.RELEASED
 
 
 def _allow(_account: str) -> None:
@@ -93,12 +90,11 @@ class Chat:
         self._reviewer = reviewer
         self.rates = Rates(quotas, self._clock)
         line.on_debit(self.rates.debit)
-        line.on_arrival(self._arrived)
         self._kicks = Kicks()
-        line.on_arrival(self._kicks.hear)
         self.settings = SettingsInForce(self._clock)
         self._restrictions = restrictions
         self._modes = modes = Modes(self.settings, self._clock)
+        line.on_arrival(gates.noting(self._kicks, modes.recent, self._clock))
         # Asked once more behind what takes its time.
         self._still_may = None if restrictions is None else gates.restricted(restrictions)
         self._gates = gates.message_gates(check_account, restrictions, modes, self.rates)
@@ -342,8 +338,9 @@ class Chat:
         address: Callable[[], str],
         post: Post | None,
     ) -> Awaitable[object] | None:
+        now = self._clock.monotonic()
         for passes in self._gates:
-            passes(room, sender, action)
+            passes(room, sender, action, now)
         kicks = self._kicks.count
         post = post or Post(self._ids())
         if post.finds is not None or (self._reviewer is not None and is_reviewed(room)):
@@ -378,7 +375,7 @@ class Chat:
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
         if self._still_may is not None:
-            self._still_may(room, sender, action)
+            self._still_may(room, sender, action, self._clock.monotonic())
         return self._publish_message(room, post, sender, action, content, attributes, kicks)
 
     def _publish_message(
@@ -394,9 +391,12 @@ class Chat:
         request_id, message_id = action.request_id, post.message_id
         if post.own:
             attributes = {**(attributes or {}), **post.own}
-        pace = self._modes.pace(room, sender, action.content)
+        settings = self.settings.of(sender.room_arn, room)
+        pace, history = None, NONE
+        if settings is not DEFAULTS:
+            pace = self._modes.pace(settings, sender, action.content)
+            history = KEPT if settings.history_messages else NONE
         resets = self._rooms.resets
-        history = self.settings.history(room)
         held = None
         if self._restrictions is not None:
             held = self._restrictions.of_sender(room, sender)
@@ -407,9 +407,10 @@ class Chat:
                 raise ActionError(ErrorCode.FORBIDDEN, KICKED, request_id)
             if resets != self._rooms.resets:
                 self._check_again(sender.room_arn, content, request_id)
-            rate = self.rates.check_message(room, sender.room_arn, before.undebited)
+            now = self._clock.monotonic()
+            rate = self.rates.check_message(room, sender.room_arn, before.undebited, now)
             if pace is not None:
-                pace.place(request_id, message_id, self._clock.monotonic())
+                self._modes.place(pace, request_id, message_id, now)
             post.time_ns = self._send_time(before)
             if room.schedules and self.when_written is not None and ANNOUNCEMENT not in post.own:
                 self.when_written(room, post.time_ns)
@@ -438,15 +439,6 @@ class Chat:
             return Placed(self._outcome(action, room_arn, published, charged))
         self._count(action)
         return None
-
-    def _arrived(self, arrival: Arrival) -> None:
-        """Note who has sent something, on whichever node, in rooms with slow mode."""
-        for envelope in arrival.envelopes:
-            if envelope.user_id and envelope.action == SendMessage.operation:
-                if envelope.stage is RELEASED:
-                    continue  # it counted when it was accepted
-                user = (arrival.room, envelope.user_id)
-                self._modes.recent.note(user, envelope.id, self._clock.monotonic())
 
     def _event(
         self, payload: bytes, action: str, event_id: str, time_ns: int, room: Room

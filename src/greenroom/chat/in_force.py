@@ -18,7 +18,9 @@ NONE, KEPT = History.NONE, History.KEPT
 
 class _Known(msgspec.Struct, frozen=True, gc=False):
     room: Room
-    effective: Effective
+    settings: RoomSettings
+    # None: they hold as long as nothing is changed.
+    ending: Effective | None
 
 
 class SettingsInForce:
@@ -34,9 +36,9 @@ class SettingsInForce:
             return DEFAULTS
         known = self._known.get(room_arn)
         if known is not None and known.room is room:
-            effective = known.effective
-            if effective.is_lasting or effective.holds(self._clock.now_ms()):
-                return effective.settings
+            ending = known.ending
+            if ending is None or ending.holds(self._clock.now_ms()):
+                return known.settings
         return self._learn(room_arn, room)
 
     def of_room(self, room: Room) -> RoomSettings:
@@ -58,5 +60,6 @@ class SettingsInForce:
         found = effective_of(room.tags, room.overrides, self._clock.now_ms())
         if found.settings == DEFAULTS:
             found = Effective(DEFAULTS, found.since, found.until)
-        self._known[room_arn] = _Known(room, found)
+        ending = None if found.is_lasting else found
+        self._known[room_arn] = _Known(room, found.settings, ending)
         return found.settings

@@ -5,8 +5,6 @@ On several nodes a message may wait on one while another disconnects its sender.
 
 from collections import OrderedDict
 
-from greenroom.bus.base import Arrival, Disconnect
-
 MAXIMUM = 10_000
 """Users at once; at the bound the one that was disconnected first is forgotten."""
 
@@ -26,12 +24,6 @@ class Kicks:
         self._last.move_to_end((room, user_id))
         if len(self._last) > self._maximum:
             self._last.popitem(last=False)
-
-    def hear(self, arrival: Arrival) -> None:
-        """Take note of what other nodes, or this one, published."""
-        for envelope in arrival.envelopes:
-            if isinstance(envelope, Disconnect):
-                self.note(arrival.room, envelope.user_id)
 
     def have_met(self, room: str, user_id: str, since: int) -> bool:
         """Return whether a user was disconnected from a room after `count` was `since`."""

@@ -39,42 +39,51 @@ class Refused(msgspec.Struct, frozen=True):
     message: str
 
 
+class Pace(msgspec.Struct, gc=False):
+    """What slow mode and repetitions of a message are about; 0: that is off.
+
+    `passed` is how many messages had been noted when it was let pass: as long as there is no other
+    one, it need not be looked for again.
+    """
+
+    settings: RoomSettings
+    sender: ChatTokenClaims
+    content: str
+    user: int
+    text: int
+    passed: int = -1
+
+
 class Modes:
-    """The gate of the modes."""
+    """The gate of the modes. Slow mode and repetitions: each node decides by what it knows."""
 
     def __init__(self, settings: SettingsInForce, clock: Clock) -> None:
         self._settings = settings
-        self._clock = clock
+        self._now = clock.now
         self.recent = Recent()
-        self._latest: _Asked | None = None
+        self._latest: Pace | None = None
 
-    def passes(self, room: Room, sender: ChatTokenClaims, message: SendMessage) -> None:
+    def passes(self, room: Room, sender: ChatTokenClaims, message: SendMessage, now: float) -> None:
         """Refuse what the room's settings refuse: 403, 429 or 406."""
         settings = self._settings.of(sender.room_arn, room)
         if settings is DEFAULTS or is_exempt(sender):
             return
-        refused = refusal(settings, sender, message.content, self._clock.now)
+        refused = refusal(settings, sender, message.content, self._now)
         if refused is not None and refused.code is ErrorCode.FORBIDDEN:
             raise ActionError(refused.code, refused.message, message.request_id)
-        pace, now = self._pace(settings, sender, message.content), self._clock.monotonic()
-        if pace is not None:
-            pace.check_slow_mode(message.request_id, "", now)
+        pace = None
+        if settings.slow_mode_seconds or settings.duplicate_seconds:
+            self._latest = pace = pace_of(settings, sender, message.content)
+            self._check_slow_mode(pace, message.request_id, "", now)
         if refused is not None:
             raise ActionError(refused.code, refused.message, message.request_id)
         if pace is not None:
-            pace.check_repetition(message.request_id, "", now)
+            self._check_repetition(pace, message.request_id, "", now)
+            pace.passed = self.recent.noted
 
-    def pace(self, room: Room, sender: ChatTokenClaims, content: str) -> "Pace | None":
-        """Return what is decided when a message gets its place; None: nothing more."""
-        settings = self._settings.of(sender.room_arn, room)
-        if settings is DEFAULTS or is_exempt(sender):
-            return None
-        return self._pace(settings, sender, content)
-
-    def _pace(self, settings: RoomSettings, sender: ChatTokenClaims, content: str) -> "Pace | None":
-        if not settings.slow_mode_seconds and not settings.duplicate_seconds:
-            return None
-        # A message asks before it is reviewed, and again, most often at once, for its place.
+    def pace(self, settings: RoomSettings, sender: ChatTokenClaims, content: str) -> Pace | None:
+        """Return what `place` decides when a message gets its place; None: nothing more."""
+        # It was prepared when the message was asked about, most often just before.
         latest = self._latest
         if (
             latest is not None
@@ -82,66 +91,70 @@ class Modes:
             and latest.sender is sender
             and latest.settings is settings
         ):
-            return latest.pace
-        pace = Pace(self.recent, settings, sender, content)
-        self._latest = _Asked(settings, sender, content, pace)
-        return pace
+            return latest
+        if not settings.slow_mode_seconds and not settings.duplicate_seconds:
+            return None
+        return None if is_exempt(sender) else pace_of(settings, sender, content)
 
-
-class Pace:
-    """Slow mode and repetitions, for one message: each node decides by what it knows."""
-
-    __slots__ = ("_recent", "_repeated", "_slow", "_text", "_user")
-
-    def __init__(
-        self, recent: Recent, settings: RoomSettings, sender: ChatTokenClaims, content: str
-    ) -> None:
-        self._recent = recent
-        self._slow = settings.slow_mode_seconds
-        self._repeated = settings.duplicate_seconds
-        self._user = (sender.room_arn, sender.user_id)
-        # 64 bits of a keyed hash: no text is long in memory, and nobody finds one like another's.
-        self._text = hash((*self._user, normalised(content))) if self._repeated else 0
-
-    def place(self, request_id: str, message_id: str, now: float) -> None:
+    def place(self, pace: Pace, request_id: str, message_id: str, now: float) -> None:
         """Refuse a message that comes too early, or note it.
 
         Raises:
             ActionError: 429 or 406.
         """
-        self.check_slow_mode(request_id, message_id, now)
-        self.check_repetition(request_id, message_id, now)
-        if self._slow:
-            self._recent.note(self._user, message_id, now)
-        if self._repeated:
-            self._recent.note(self._text, message_id, now)
+        recent = self.recent
+        if pace.passed != recent.noted:
+            self._check_slow_mode(pace, request_id, message_id, now)
+            self._check_repetition(pace, request_id, message_id, now)
+        if pace.user:
+            recent.note(pace.user, message_id, now)
+        if pace.text:
+            recent.note(pace.text, message_id, now)
 
-    def check_slow_mode(self, request_id: str, message_id: str, now: float) -> None:
+    def _check_slow_mode(self, pace: Pace, request_id: str, message_id: str, now: float) -> None:
         """Refuse what comes before so many seconds are over: 429, with the rest of them."""
-        wait = self._recent.wait(self._user, self._slow, message_id, now) if self._slow else 0.0
+        if not pace.user:
+            return
+        wait = self.recent.wait(pace.user, pace.settings.slow_mode_seconds, message_id, now)
         if wait:
             you = {"RetryAfter": str(math.ceil(wait))}
             raise ActionError(429, RATE_LIMIT_EXCEEDED, request_id, you=you)
 
-    def check_repetition(self, request_id: str, message_id: str, now: float) -> None:
+    def _check_repetition(self, pace: Pace, request_id: str, message_id: str, now: float) -> None:
         """Refuse what was said just before: 406."""
-        seconds = self._repeated
-        if seconds and self._recent.wait(self._text, seconds, message_id, now):
+        if pace.text and self.recent.wait(
+            pace.text, pace.settings.duplicate_seconds, message_id, now
+        ):
             raise ActionError(ErrorCode.NOT_ACCEPTABLE, REPEATED, request_id)
 
 
-class _Asked(msgspec.Struct, frozen=True, gc=False):
-    """What a pace was prepared of."""
+def pace_of(settings: RoomSettings, sender: ChatTokenClaims, content: str) -> Pace:
+    """Return the pace of a message in a room with these settings."""
+    arn, user = sender.room_arn, sender.user_id
+    return Pace(
+        settings,
+        sender,
+        content,
+        hash((arn, user)) if settings.slow_mode_seconds else 0,
+        hash((arn, user, normalised(content))) if settings.duplicate_seconds else 0,
+    )
 
-    settings: RoomSettings
-    sender: ChatTokenClaims
-    content: str
-    pace: Pace
+
+def key_of(room_arn: str, user_id: str) -> int:
+    """Return by which number a user's last message in a room is remembered."""
+    return hash((room_arn, user_id))
 
 
-def normalised(content: str) -> str:
+_SMALL = bytes(range(256)).lower()
+_SPACES = bytes(number for number in range(128) if chr(number).isspace())
+
+
+def normalised(content: str) -> bytes:
     """Return a text without what makes no difference: case, forms of characters, spaces."""
-    return "".join(unicodedata.normalize("NFKC", content).casefold().split())
+    if content.isascii():
+        return content.encode().translate(_SMALL, _SPACES)
+    text = "".join(unicodedata.normalize("NFKC", content).casefold().split())
+    return text.encode("utf-8", "surrogatepass")
 
 
 def is_exempt(sender: ChatTokenClaims) -> bool:
@@ -156,9 +169,10 @@ def refusal(
     """Return why settings refuse a message, or None; `now` gives seconds since the epoch."""
     if settings.frozen:
         return Refused(ErrorCode.FORBIDDEN, FROZEN)
-    why = _who(settings, sender.own, now)
-    if why is not None:
-        return Refused(ErrorCode.FORBIDDEN, why)
+    if settings.writers or settings.follower_minutes or settings.account_minutes:
+        why = _who(settings, sender.own, now)
+        if why is not None:
+            return Refused(ErrorCode.FORBIDDEN, why)
     if settings.emoji_only and not is_emoji(content):
         return Refused(ErrorCode.NOT_ACCEPTABLE, EMOJI_ONLY)
     return None

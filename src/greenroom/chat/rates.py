@@ -38,6 +38,8 @@ class Rates:
         self._rooms: Buckets[str] = Buckets(MAXIMUM_ROOMS)
         self._reviews: Buckets[str] = Buckets(MAXIMUM_ROOMS)
         self._accounts: Buckets[tuple[str, ...]] = Buckets(MAXIMUM_ACCOUNTS)
+        # The quotas that were asked for: a message asks for the same one each time.
+        self._limits: dict[str, int] = {}
 
     def share(self, rates: AccountRates) -> None:
         """Have what accounts do count on all nodes, from now on."""
@@ -51,7 +53,9 @@ class Rates:
             "account_rates": self._accounts.evicted,
         }
 
-    def admit_message(self, room: Room, sender: ChatTokenClaims, _message: SendMessage) -> None:
+    def admit_message(
+        self, room: Room, sender: ChatTokenClaims, _message: SendMessage, now: float
+    ) -> None:
         """Count a message of the account, and of the room's reviews, or of neither: the last gate.
 
         A room that has taken its rate refuses at once what it would refuse later.
@@ -59,7 +63,6 @@ class Rates:
         Raises:
             ThrottlingException: the room or the account sends too much.
         """
-        now = self._clock.monotonic()
         if not self._quotas.room_rates:
             self._take(SendMessage.quota, room.arn, now)
             return
@@ -81,7 +84,7 @@ class Rates:
             reviews.give_back()
             raise
 
-    def check_message(self, room: Room, room_arn: str, undebited: int) -> int:
+    def check_message(self, room: Room, room_arn: str, undebited: int, now: float) -> int:
         """Return the rate that a message counts for, behind so many that are not debited yet.
 
         Raises:
@@ -89,7 +92,7 @@ class Rates:
         """
         if not self._quotas.room_rates:
             return 0
-        now, limit = self._clock.monotonic(), room.maximum_message_rate_per_second
+        limit = room.maximum_message_rate_per_second
         if not self._rooms.find(room_arn, limit, now).has(now, undebited + 1):
             raise _throttled(room.arn, limit)
         return limit
@@ -115,7 +118,9 @@ class Rates:
         self._take(quota, room, self._clock.monotonic())
 
     def _take(self, quota: str, room: Arn, now: float) -> None:
-        limit = self._quotas[quota]
+        limit = self._limits.get(quota)
+        if limit is None:
+            limit = self._limits[quota] = self._quotas[quota]
         if not limit:
             return
         bucket = self._accounts.find((quota, room.account, room.region), limit, now)

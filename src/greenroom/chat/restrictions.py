@@ -151,6 +151,8 @@ class Restrictions:
 
     def of_sender(self, room: Room, sender: ChatTokenClaims) -> Held:
         """Return what holds of a message's sender."""
+        if not self._of:
+            return NOTHING
         account = room.arn.account
         return self.held(sender.room_arn, account, sender.user_id, sender.token_id)
 
