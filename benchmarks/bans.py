@@ -21,7 +21,10 @@ from benchmarks.service import Greenroom
 
 PATIENCE_SECONDS = 30
 HIS = 10
-"""Sockets of the banned user."""
+"""Sockets of the banned user, in a room of many."""
+
+MOST = 5_000
+"""Sockets of one user in a room: as many as he may have."""
 
 AT_ONCE = 200
 READ_BYTES = 4_096
@@ -35,11 +38,11 @@ class Ban(msgspec.Struct, frozen=True):
     told: float
 
 
-def ban(server: Greenroom, connections: int) -> Ban:
+def ban(server: Greenroom, connections: int, his: int = HIS) -> Ban:
     """Ban a user who has some of a room's sockets, and measure until they have ended."""
     room = server.create_room({})
     user = "mallory"
-    his = min(HIS, connections)
+    his = min(his, connections)
     tokens = [*server.tokens(room, his, user), *server.tokens(room, connections - his)]
     with on_core(LOAD_CORE), _open(server.port, tokens) as sockets:
         request = {"roomIdentifier": room, "userId": user}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.bans import HIS, Ban, ban
+from benchmarks.bans import HIS, MOST, Ban, ban
 from benchmarks.before import Before, code
 from benchmarks.calibration import Calibration
 from benchmarks.client import Load, Outcome, Server, run
@@ -40,10 +40,11 @@ STEPS: Mapping[str, tuple[str, float]] = {
     f"a join with the last {LAST} messages, beside a plain one": ("µs", 30.0),
     "a ban, until the last socket of the user has ended": ("ms", 100.0),
     "a ban, until the last socket of the room is told": ("ms", 100.0),
+    f"a ban of who has {MOST:,} sockets, until the last of them has ended": ("ms", 100.0),
 }
 """The steps but for the gates: the unit, and the bound."""
 
-LOOP_HISTORY, LOOP_EVENTS, JOIN, ENDED, TOLD = STEPS
+LOOP_HISTORY, LOOP_EVENTS, JOIN, ENDED, TOLD, MANY = STEPS
 GATE = "a gate: "
 GATE_BOUND = 1.0
 STEP = "steps"
@@ -257,10 +258,15 @@ def _join(server: Server, plan: Plan) -> float:
 
 def _take_bans(steps: Steps, server: Server, plan: Plan) -> None:
     assert isinstance(server, Greenroom)  # noqa: S101 - for the types
-    turn: Callable[[], Ban] = functools.partial(ban, server, plan.connections(BANNED))
-    (found,) = steps.calibration.turns(ENDED, [turn])
-    steps.found.setdefault(ENDED, []).append(found.ended)
-    steps.found.setdefault(TOLD, []).append(found.told)
+    number = plan.connections(BANNED)
+    turns: list[Callable[[], Ban]] = [
+        functools.partial(ban, server, number),
+        functools.partial(ban, server, number, plan.connections(MOST)),
+    ]
+    few, many = steps.calibration.turns(ENDED, turns)
+    steps.found.setdefault(ENDED, []).append(few.ended)
+    steps.found.setdefault(TOLD, []).append(few.told)
+    steps.found.setdefault(MANY, []).append(many.ended)
     progress("a ban")
 
 
@@ -296,7 +302,7 @@ def steps_table(plan: Plan, steps: Steps) -> Table:
             "What other threads do for history is in the other table.",
             "Of events it is the CPU of the thread that serves, for a message to a room of one.",
             "Counts are told by the clock, not by messages: what is not zero is chance.",
-            f"A ban is of a user in a room of {number:,} sockets, of which {HIS} are his.",
+            f"A ban is of a user in a room of {number:,} sockets, of which {HIS} are his, or many.",
             "It is timed by its clients, from the request to the API on.",
             steps.calibration.note(),
         ),

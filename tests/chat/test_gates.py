@@ -321,7 +321,7 @@ class Ending:
         room = await self.world.rooms.get(str(self.world.room.arn))
         try:
             for passes in self.world.chat._gates:
-                passes(room, self.world.bob, SendMessage("hi"))
+                passes(room, self.world.bob, SendMessage("hi"), self.world.time.clock.monotonic())
         except ActionError:
             return True
         return False

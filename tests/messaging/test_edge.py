@@ -506,6 +506,42 @@ async def test_kick_and_its_answer() -> None:
         assert edge._timer is None
 
 
+async def test_who_is_expelled_has_left_and_is_told_later() -> None:
+    """He is shown and does nothing in between, and ends as whoever is kicked, once."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        with capture_logs() as logs:
+            edge.expel()
+            assert (made.hub.connections, edge.is_open) == (0, False)
+            made.publish(b"x")
+            edge.data_received(action() + client_frame(b"p", 0x89))
+            edge.expel()
+            edge.expire()
+            edge.drain()
+            await settle()
+            assert transport.take() == []
+            for _ in range(2):
+                edge.disconnect("spam", PING)
+        assert frames_of(transport.take()) == [(0x89, b""), (0x88, b"\x03\xe8spam")]
+        assert made.chat.requests["SendMessage"] == 0
+        edge.data_received(client_frame(b"\x03\xe8", 0x88))
+        assert (transport.written, transport.closed) == ([], True)
+        edge.connection_lost(None)
+        assert ended(logs) == ["kicked"]
+
+
+async def test_the_peer_of_who_is_expelled_closes_first() -> None:
+    """It has its answer, and nothing comes behind that."""
+    async with stage() as made:
+        edge, transport = await made.connect()
+        edge.expel()
+        edge.data_received(client_frame(b"\x03\xe8", 0x88))
+        edge.disconnect("spam", PING)
+        assert frames_of(transport.take()) == [(0x88, b"\x03\xe8")]
+        assert transport.closed
+        edge.connection_lost(None)
+
+
 async def test_a_connection_whose_key_was_killed() -> None:
     """It ends as one that has expired, and the log says what it was."""
     async with stage() as made:

@@ -71,7 +71,11 @@ class Listener:
         if self.when_written is not None:
             self.when_written()
 
-    def disconnect(self, reason: str) -> None:
+    def expel(self) -> None:
+        self.leave()
+
+    def disconnect(self, reason: str, last: bytes = b"") -> None:
+        self.log += [last] if last else []
         self.log.append(f"closed: {reason}")
         self.leave()
 
@@ -685,6 +689,56 @@ async def test_kick(hub: Hub) -> None:
     assert other.log == [seen, text_frame(b"after")]
     assert elsewhere.log == []
     assert hub.connections == 2
+
+
+async def test_who_is_kicked_is_ended_before_others_are_told(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are in the room: nothing that comes later is his, and all is counted."""
+    room = Sliced(hub, monkeypatch)
+    late = Listener(hub, "bob")
+    deliver(hub, b"1")
+    kick(hub, b"event", "bob", "spam")
+    assert late.log == [text_frame(b"1") + text_frame(b"event"), "closed: spam"]
+    assert room.written() == 2
+    await settle(30)
+    assert hub.fanout.deliveries == {
+        **dict.fromkeys(hub.fanout.deliveries, 0),
+        "SendMessage": 8,
+        "DisconnectUser": 8,
+    }
+
+
+async def test_what_is_published_behind_a_kick(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the room is being written to: it is not for him, and not counted as his."""
+    Sliced(hub, monkeypatch)
+    late = Listener(hub, "bob")
+    deliver(hub, b"1")
+    await settle(1)
+    kick(hub, b"event", "bob", "spam")
+    deliver(hub, b"2")
+    await settle(30)
+    seen = [text_frame(b"1"), text_frame(b"event")]
+    assert late.log == [*seen, "closed: spam"]
+    assert hub.fanout.deliveries["SendMessage"] == 8 + 7
+    assert hub.fanout.delivered_bytes == 8 * len(b"".join(seen)) + 7 * len(text_frame(b"2"))
+
+
+async def test_many_connections_of_who_is_kicked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All leave at once, and are closed in slices: others are served in between."""
+    monkeypatch.setattr(fanout_module, "ENDED_AT_ONCE", 2)
+    kicked, other = [Listener(hub, "bob") for _ in range(5)], Listener(hub, "eve")
+    kick(hub, b"event", "bob", "spam")
+    deliver(hub, b"2")
+    assert hub.connections == 1
+    ended = [sum(bool(each.log) for each in kicked)]
+    for _ in range(2):
+        await settle(1)
+        ended.append(sum(bool(each.log) for each in kicked))
+    assert ended == [2, 4, 5]
+    await settle()
+    assert [each.log for each in kicked] == [[text_frame(b"event"), "closed: spam"]] * 5
+    assert other.log == [text_frame(b"event"), text_frame(b"2")]
 
 
 async def test_what_the_first_was_told_is_noted(hub: Hub) -> None:

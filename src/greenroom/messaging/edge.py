@@ -39,12 +39,12 @@ MOST_UNANSWERED = 128
 
 
 class State(IntEnum):
-    """A connection is in one of these three states."""
+    """A connection is in one of these states; expelled, it is in no room, and to be closed."""
 
-    OPEN, CLOSING, CLOSED = range(3)
+    OPEN, EXPELLED, CLOSING, CLOSED = range(4)
 
 
-_OPEN, _CLOSING, _CLOSED = State
+_OPEN, _EXPELLED, _CLOSING, _CLOSED = State
 # Looked up once: in Python 3.11 a member costs 50 ns each time.
 
 
@@ -140,7 +140,11 @@ class Edge(asyncio.Protocol):
         self.heard = True
         limit = self._services.limits.frame_bytes
         if self._decoder is None and (text := frames.whole_text(data, limit)) is not None:
-            self._handle((text,), 0)
+            # Nearly every read is one message, which waits for nothing.
+            if self._state is _OPEN:
+                waiting = self._services.actions.act(self, text.payload)
+                if waiting is not None:
+                    self._wait_for(waiting, (text,), 1)
             return
         decoder = self._decoder or frames.FrameDecoder(limit)
         received = decoder.feed(data, FRAMES_AT_ONCE)
@@ -160,13 +164,20 @@ class Edge(asyncio.Protocol):
             if self._state is _CLOSED:
                 return
             waiting = self._handle_one(received[index])
-            if isinstance(waiting, Placed) and self._unanswered < MOST_UNANSWERED:
-                self._queue(waiting)
-            elif waiting is not None:
-                self._busy = True
-                self._transport.pause_reading()
-                self._services.tasks.create_task(self._wait(waiting, received, index + 1))
+            if waiting is not None and self._wait_for(waiting, received, index + 1):
                 return
+
+    def _wait_for(
+        self, waiting: Awaitable[Placed | None], received: Sequence[frames.Event], index: int
+    ) -> bool:
+        """Have an outcome waited for; return whether the frames from `index` on wait, too."""
+        if isinstance(waiting, Placed) and self._unanswered < MOST_UNANSWERED:
+            self._queue(waiting)
+            return False
+        self._busy = True
+        self._transport.pause_reading()
+        self._services.tasks.create_task(self._wait(waiting, received, index))
+        return True
 
     async def _wait(
         self, waiting: Awaitable[Placed | None], received: Sequence[frames.Event], index: int
@@ -301,9 +312,15 @@ class Edge(asyncio.Protocol):
         """Return the client's address, as text; behind trusted proxies the one that they tell."""
         return addresses.shown(self._address)
 
-    def disconnect(self, reason: str) -> None:
-        """Close cleanly with the moderator's reason as plain text."""
-        self._close(CloseCode.NORMAL, reason, DisconnectReason.KICKED)
+    def expel(self) -> None:
+        """Leave the room because a moderator said so; `disconnect` tells the client."""
+        if self._state is _OPEN:
+            self._leave(DisconnectReason.KICKED)
+            self._state = _EXPELLED
+
+    def disconnect(self, reason: str, last: bytes = b"") -> None:
+        """Close cleanly with the moderator's reason as plain text, behind what comes last."""
+        self._close(CloseCode.NORMAL, reason, DisconnectReason.KICKED, last)
 
     def expire(self) -> None:
         """Say that the session is over, then close cleanly with the same ERROR as the reason.
@@ -354,8 +371,10 @@ class Edge(asyncio.Protocol):
     # The end
 
     def _peer_closes(self, event: frames.Close) -> None:
+        is_first = self._state in (_OPEN, _EXPELLED)
         if self._state is _OPEN:
             self._leave(DisconnectReason.PEER_CLOSED)
+        if is_first:
             self._transport.write(frames.close_frame(event.code or CloseCode.NORMAL, ""))
         self._state = _CLOSED
         self._close_written()
@@ -389,15 +408,16 @@ class Edge(asyncio.Protocol):
     def _reset(self) -> None:
         reset(self._transport)
 
-    def _close(self, code: int, reason: str, why: DisconnectReason) -> None:
+    def _close(self, code: int, reason: str, why: DisconnectReason, last: bytes = b"") -> None:
         """Begin the closing handshake; the peer has a few seconds to finish it."""
-        if self._state is not _OPEN:
-            return
         # First: a write that passes the bound drops the connection, and it leaves only once.
-        self._leave(why)
+        if self._state is _OPEN:
+            self._leave(why)
+        elif self._state is not _EXPELLED:
+            return
         self._state = _CLOSING
         self._limit_end()
-        self._transport.write(frames.close_frame(code, reason))
+        self._transport.write(last + frames.close_frame(code, reason))
 
     def _drop(self, why: DisconnectReason) -> None:
         if self._state is _OPEN:

@@ -3,8 +3,8 @@
 - Frames that wait are joined once per room and the same bytes are written to every connection: a
   burst of k messages costs one write per connection, not k.
 - Where connections asked for more than IVS Chat has, frames are joined once for each view: at most
-  three byte strings. Who is addressed by name in a flush is written to behind the others, with
-  bytes of his own in which his frames are in their place.
+  three byte strings. Who is addressed by name in a flush has bytes of his own, in which his frames
+  are in their place, and has them when it is his turn among the others (`messaging.writes`).
 - The first frame of a quiet room goes at the end of the loop's tick. A busy one is flushed once per
   `FLUSH_INTERVAL`: at 100 messages a second that halves the cost, at 10 it adds nothing. Where
   waiting joins nothing, because who sends waits for the echo, a room stops waiting for a while
@@ -16,6 +16,7 @@
   for that (see `messaging.bulk_sender`); what is encrypted on the way, too (`messaging.sealed`).
   What the kernel does not take goes through the connection's transport, and so does all that
   follows until that is written.
+- Who is kicked is shown what came before that, and ended, before the others are written to.
 - Nothing awaits. A connection whose queue passes the bound drops itself (see `messaging.edge`) and
   never delays the others.
 - A connection sees every frame published after it joined, and those that waited or were being
@@ -27,18 +28,30 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from greenroom.bus.base import Audience, Deliver, RoomEnvelope, Stage
+from greenroom.bus.base import Audience, Deliver, RoomEnvelope
 from greenroom.chat.history import NOT_REPLAYED
 from greenroom.chat.settings import OPERATION as SETTINGS
 from greenroom.messaging.bulk_sender import FEWEST, LONGEST, BulkSender
-from greenroom.messaging.members import Members, Part, SealedPart
+from greenroom.messaging.members import Kick, Members, Part, SealedPart
 from greenroom.messaging.sealed import SealedSender
 from greenroom.messaging.sockets import Connection, write_all
-from greenroom.messaging.views import BY_NAME, VIEWS, is_by_name, payload_for
+from greenroom.messaging.views import BY_NAME, VIEWS, payload_for
+from greenroom.messaging.writes import (
+    NOTHING,
+    TICK,
+    Data,
+    Seen,
+    Write,
+    arranged,
+    joined,
+    new_to,
+    note_waiting,
+    seen_before,
+)
 from greenroom.protocol.actions import OPERATIONS
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.wishes import View
@@ -49,40 +62,11 @@ FLUSH_INTERVAL = 0.02
 
 _EVERYBODY = Audience.EVERYBODY  # looked up once: in Python 3.11 a member costs 50 ns each time
 
-_EVERY_VIEW = len(View)
-
 SLICE = 1024
 """Connections written to before the loop may do something else: about 5 ms."""
 
-
-AnyPart = Part | SealedPart
-
-
-class _Write:
-    """A flush under way: what is written to which parts of a room, and how many have it.
-
-    `data` is what each view is shown, in the order of the views: mostly all the same.
-    """
-
-    __slots__ = ("data", "made_of", "number", "parts", "room")
-
-    def __init__(self, room: Members, parts: tuple[AnyPart, ...], data: Sequence[bytes]) -> None:
-        self.room, self.parts, self.data = room, parts, data
-        self.made_of = room.parts
-        self.number = 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether nobody is left to be written to."""
-        return self.number >= len(self.parts)
-
-    def next_parts(self) -> tuple[AnyPart, ...]:
-        """Return those who are next, as many of them as are still there."""
-        if self.ended:
-            return ()
-        part = self.parts[self.number]
-        self.number += 1
-        return (part,) if self.room.parts is self.made_of else self.room.present(part)
+ENDED_AT_ONCE = 512
+"""Connections closed before the loop may do something else: about 10 ms."""
 
 
 class Fanout:
@@ -94,6 +78,9 @@ class Fanout:
         self._sealed = SealedSender(sender)
         # The rooms that have something to write at the end of the tick.
         self._due: list[Members] = []
+        # Who was kicked and is to be closed, why and with what; and how many were in this turn.
+        self._leaving: deque[tuple[Connection, str, bytes]] = deque()
+        self._ended = 0
         self._fanout_seconds = metrics.fanout_seconds
         self.ending = False
         """Whether every room is to be ended behind what it has to say."""
@@ -114,10 +101,8 @@ class Fanout:
                     self._schedule(room)
             else:
                 room.pending.append(envelope)
-                # Everybody sees the event, the kicked user included; then that user's sockets
-                # close. At once: a kick does not wait for a busy room's next flush.
-                room.actions.append(partial(room.kick, envelope.user_id, envelope.reason))
-                self.flush(room)
+                # Everybody sees the event, the kicked user included.
+                self.kick(room, envelope.user_id, envelope.reason)
 
     def _is_wanted(self, room: Members, envelope: Deliver) -> bool:
         """Return whether anybody here is to be shown a frame that is not the same for all."""
@@ -157,6 +142,14 @@ class Fanout:
         if room.pending:
             self.flush(room)
 
+    def kick(self, room: Members, user_id: str, reason: str) -> None:
+        """End a user's connections behind what came by now.
+
+        At once: a kick does not wait for a busy room's next flush.
+        """
+        room.kicks.append(Kick(user_id, reason, len(room.pending)))
+        self.flush(room)
+
     def after_flush(self, room: Members, action: Callable[[], None]) -> None:
         """Do something when everything that is there to show is written to everybody."""
         room.actions.append(action)
@@ -167,66 +160,81 @@ class Fanout:
         if not room.writing:
             self._write([self._begin(room)])
 
-    def _begin(self, room: Members) -> _Write:
+    def _begin(self, room: Members) -> Write:
         """Take what waits out of the room, to write it to those who are there now."""
         room.writing = True
         room.flushed = room.loop.time()
         room.learn()
+        shown: Sequence[bytes]
         if room.narrow:
-            data = tuple(_shown(room.pending, view) for view in View)
-            size = sum(len(data[view]) * room.number(view) for view in View)
+            shown = tuple(joined(room.pending, view) for view in View)
+            size = sum(len(shown[view]) * room.number(view) for view in View)
         else:
             frames = [text_frame(envelope.payload) for envelope in room.pending]
-            joined = frames[0] if len(frames) == 1 else b"".join(frames)
-            data, size = (joined,) * _EVERY_VIEW, len(joined) * len(room.connections)
+            shown = frames if len(frames) == 1 else (b"".join(frames),)
+            size = len(shown[0]) * len(room.connections)
         self._count(room, size)
-        parts = room.divided(SLICE) if size else ()
+        seen = seen_before(room) if room.early or room.narrow else NOTHING
+        if room.kicks:
+            self._end_kicked(room, seen)
         # Only those whose frames are in this flush: what comes meanwhile must not delay them.
         room.after_flush, room.actions = room.actions, []
-        seen = _seen_before(room) if room.early or room.narrow else _NOTHING
+        # Who joins while the parts are written to is in none of them: see `_tell_late`. Without
+        # data there are actions only.
         if room.narrow or room.newcomers or seen:
-            parts = self._set_apart(room, parts, seen)
-        # Who joins while the parts are written to is in none of them: see `_tell_late`.
+            every_view = tuple(shown) * (1 if room.narrow else len(View))
+            write: Write = arranged(room, every_view, SLICE, seen)
+            room.newcomers.clear()
+            room.narrow = False
+        else:
+            write = Write(room, room.divided(SLICE) if size else (), shown[0])
         room.flushing, room.pending = room.pending, room.flushing
-        room.newcomers.clear()
-        room.narrow = False
         room.ending = self.ending
-        # Without data there are actions only.
-        return _Write(room, parts, data)
+        return write
 
-    def _set_apart(
-        self, room: Members, parts: tuple[AnyPart, ...], seen: Mapping[Connection, set[str]]
-    ) -> tuple[AnyPart, ...]:
-        """Leave out of the parts who is not shown what others are, and write to them at the end.
-
-        To those who are addressed by name what the others are shown with their own frames in
-        between, in the room's order; to those who came with history meanwhile what arrived since;
-        to those who have seen a message before the others what else there is.
-        """
-        named = _named(room.pending)
-        apart = dict.fromkeys((*(room.of_users(named) if named else ()), *seen), 0) | room.newcomers
-        if not apart:
-            return parts
-        # Before what else has to wait: that may be the end of their connections.
-        tells = [partial(room.tell, *each) for each in _own(room.pending, apart, named, seen)]
-        room.after_flush = tells + room.after_flush
-        return room.without(parts, tuple(apart))
+    def _end_kicked(self, room: Members, seen: Seen) -> None:
+        """End the connections of those who are kicked: all leave now, and are told in slices."""
+        kicks, room.kicks = room.kicks, []
+        for kick in kicks:
+            data = Data(room.pending[: kick.behind], seen)
+            for each in [each for each in room.connections if each.user_id == kick.user_id]:
+                before = room.newcomers.get(each, 0)
+                self._uncount(each, room.pending[kick.behind :])
+                self._leaving.append((each, kick.reason, data.of(each, before)))
+                each.expel()
+        if self._leaving and not self._ended:
+            room.loop.call_soon(self._end_others)
+        self._end_some()
 
     def _tell_late(self, room: Members) -> None:
         """Show what was written to those who came meanwhile: of that alone they have nothing."""
         late, room.late = room.late, {}
         if room.early and late:
-            _note_waiting(room, room.flushing, late.items())
-        for connection, data in _own(room.flushing, late, _named(room.flushing)):
-            if data:
-                self.delivered_bytes += len(data)
-                room.tell(connection, data)
+            note_waiting(room, room.flushing, late.items())
+        data = Data(room.flushing)
         for connection, before in late.items():
-            for envelope in _new_to(room.flushing, before):
+            if shown := data.of(connection, before):
+                self.delivered_bytes += len(shown)
+                room.tell(connection, shown)
+            for envelope in new_to(room.flushing, before):
                 if payload_for(envelope, connection.view) is not None:
                     self.deliveries[envelope.action] += 1
 
-    def _write(self, writes: list[_Write]) -> None:
+    def _end_some(self) -> None:
+        """Tell some who have left why, and close."""
+        while self._leaving and self._ended < ENDED_AT_ONCE:
+            connection, reason, data = self._leaving.popleft()
+            connection.disconnect(reason, data)
+            self._ended += 1
+
+    def _end_others(self) -> None:
+        """Do so with others, when the loop has done something else."""
+        self._ended = 0
+        if self._leaving:
+            asyncio.get_running_loop().call_soon(self._end_others)
+            self._end_some()
+
+    def _write(self, writes: Sequence[Write]) -> None:
         """Write to about a slice of connections, to the others after what else the loop has."""
         messages: list[tuple[Part, bytes]] = []
         sealed: list[tuple[SealedPart, bytes]] = []
@@ -234,28 +242,40 @@ class Fanout:
         # takes several, and no turn is longer than two slices.
         number = turn = 0
         while turn < len(writes) and number < SLICE:
-            data = writes[turn].data
-            for part in writes[turn].next_parts():
-                shown = data[part.view]
-                if shown and isinstance(part, Part):
-                    messages.append((part, shown))
-                elif shown and isinstance(part, SealedPart):
-                    sealed.append((part, shown))
+            for part, data in writes[turn].next_parts():
+                if isinstance(part, Part):
+                    messages.append((part, data))
+                else:
+                    sealed.append((part, data))
                 number += part.cost
             turn += 1
         try:
-            self._send(messages)
-            self._sealed.send(sealed)
+            if messages:
+                self._send(messages)
+            if sealed:
+                self._sealed.send(sealed)
         finally:
             # Whatever failed, no room must stay silent. Those that had no turn come before those
             # that had one: a large room does not keep the small ones waiting.
             over = [write for write in writes[:turn] if write.ended]
             if len(over) < len(writes):
-                rest = writes[turn:] + [write for write in writes[:turn] if not write.ended]
-                asyncio.get_running_loop().call_soon(self._write, rest)
+                self._go_on([*writes[turn:], *(each for each in writes[:turn] if not each.ended)])
             for write in over:
                 write.room.writing = False
-                self._flushed(write.room)
+                self._flushed(write)
+
+    def _go_on(self, writes: Sequence[Write]) -> None:
+        """Write on in the next turn of the loop, or when the time is over that is let pass."""
+        loop = asyncio.get_running_loop()
+        ready = []
+        for write in writes:
+            pause = write.pause()
+            if pause > 2 * TICK:
+                loop.call_later(pause - TICK, self._write, (write,))
+            else:
+                ready.append(write)
+        if ready:
+            loop.call_soon(self._write, ready)
 
     def _send(self, messages: list[tuple[Part, bytes]]) -> None:
         """Write to all connections of the parts, with one system call where that is possible."""
@@ -277,9 +297,11 @@ class Fanout:
             part, data = together[number]
             part.connections[index].write(data[sent:])
 
-    def _flushed(self, room: Members) -> None:
+    def _flushed(self, write: Write) -> None:
         """Do what had to wait until everybody was written to."""
-        self._measure(room)
+        room = write.room
+        if room.begun:
+            self._measure(write)
         if room.late:
             self._tell_late(room)
         room.flushing.clear()
@@ -292,7 +314,7 @@ class Fanout:
         if room.ending or (self.ending and not room.pending):
             for connection in tuple(room.connections):
                 connection.drain()
-        elif room.actions or self.ending:
+        elif room.actions or room.kicks or self.ending:
             self.flush(room)
         elif room.pending and not room.scheduled:
             self._schedule(room)
@@ -306,105 +328,23 @@ class Fanout:
                 number = sum(room.number(view) for view in VIEWS[envelope.audience])
             deliveries[action] = deliveries.get(action, 0) + number
         self.delivered_bytes += size
-        if room.newcomers:
-            self._uncount(room)
+        for connection, before in room.newcomers.items():
+            # He was shown it when he came.
+            shown = [each for each in room.pending[:before] if each.action not in NOT_REPLAYED]
+            self._uncount(connection, shown)
         room.begun = perf_counter() if size else 0.0
 
-    def _uncount(self, room: Members) -> None:
-        """Take off what was counted for who was shown it when he came."""
-        for connection, before in room.newcomers.items():
-            for envelope in room.pending[:before]:
-                payload = payload_for(envelope, connection.view)
-                if payload is not None and envelope.action not in NOT_REPLAYED:
-                    self.deliveries[envelope.action] -= 1
-                    self.delivered_bytes -= len(text_frame(payload))
+    def _uncount(self, connection: Connection, envelopes: Sequence[RoomEnvelope]) -> None:
+        """Take off what was counted for a connection that is not shown it."""
+        for envelope in envelopes:
+            payload = payload_for(envelope, connection.view)
+            if payload is not None:
+                self.deliveries[envelope.action] -= 1
+                self.delivered_bytes -= len(text_frame(payload))
 
-    def _measure(self, room: Members) -> None:
-        if room.begun:
-            self._fanout_seconds.observe(perf_counter() - room.begun)
-
-
-_NOTHING: Mapping[Connection, set[str]] = {}
-
-NONE, RELEASED = Stage.NONE, Stage.RELEASED
-# Looked up once: in Python 3.11 a member costs 50 ns each time.
-
-
-def _seen_before(room: Members) -> Mapping[Connection, set[str]]:
-    """Return who has seen what of what is about to be written; note who is shown what waits."""
-    seen: dict[Connection, set[str]] = {}
-    newcomers = room.newcomers
-    _note_waiting(room, room.pending, ((each, newcomers.get(each, 0)) for each in room.connections))
-    for envelope in room.pending if room.early else ():
-        for deleted in envelope.deletes:
-            room.early.pop(deleted, None)
-        if envelope.stage is RELEASED:
-            for each in room.early.pop(envelope.id, ()):
-                if each in room.connections:
-                    seen.setdefault(each, set()).add(envelope.id)
-    return seen
-
-
-def _note_waiting(
-    room: Members, envelopes: Sequence[RoomEnvelope], shown: Iterable[tuple[Connection, int]]
-) -> None:
-    """Note who is shown those of the envelopes that wait, if he was shown so many before."""
-    waiting = [
-        (place, envelope)
-        for place, envelope in enumerate(envelopes)
-        if envelope.stage is not NONE and envelope.stage.waits
-    ]
-    among = list(shown) if waiting else []
-    for place, envelope in waiting:
-        seers = {
-            each
-            for each, before in among
-            if before <= place and payload_for(envelope, each.view, each.user_id) is not None
-        }
-        room.early[envelope.id] = room.early.get(envelope.id, frozenset()) | seers
-
-
-def _named(envelopes: Sequence[RoomEnvelope]) -> frozenset[str]:
-    """Return the users who are shown some envelope by their name."""
-    return frozenset(
-        envelope.user_id
-        for envelope in envelopes
-        if isinstance(envelope, Deliver) and is_by_name(envelope)
-    )
-
-
-def _own(
-    envelopes: Sequence[RoomEnvelope],
-    shown: Mapping[Connection, int],
-    named: frozenset[str],
-    seen: Mapping[Connection, set[str]] = _NOTHING,
-) -> Iterator[tuple[Connection, bytes]]:
-    """Give for each connection what it is to be shown, if it was shown so many of them before.
-
-    `seen` are the ids of what it was shown long before.
-    """
-    data: dict[tuple[str | None, View, int, frozenset[str]], bytes] = {}
-    for each, before in shown.items():
-        user_id = each.user_id if each.user_id in named else None
-        known = frozenset(seen.get(each, ()))
-        key = user_id, each.view, before, known
-        if key not in data:
-            new = _new_to(envelopes, before)
-            if known:
-                new = [one for one in new if one.stage is not RELEASED or one.id not in known]
-            data[key] = _shown(new, each.view, user_id)
-        yield each, data[key]
-
-
-def _new_to(envelopes: Sequence[RoomEnvelope], before: int) -> Sequence[RoomEnvelope]:
-    """Return what is shown to who was shown history when so many of the envelopes were there."""
-    if not before:
-        return envelopes
-    told = [each for each in envelopes[:before] if each.action in NOT_REPLAYED]
-    return [*told, *envelopes[before:]]
-
-
-def _shown(envelopes: Sequence[RoomEnvelope], view: View, user_id: str | None = None) -> bytes:
-    """Return the frames of those envelopes that a view is shown, or a user in it, joined."""
-    payloads = (payload_for(envelope, view, user_id) for envelope in envelopes)
-    return b"".join([text_frame(payload) for payload in payloads if payload is not None])
+    def _measure(self, write: Write) -> None:
+        room = write.room
+        seconds = perf_counter() - room.begun
+        self._fanout_seconds.observe(seconds)
+        if write.is_whole:
+            room.took, room.took_of = seconds, len(room.connections)

@@ -269,9 +269,11 @@ class Hub:
         """End the connections of a user that are still there, if he is banned."""
         if ban.kind is not Kind.BAN:
             return
-        for room_arn in self.in_scope(ban.scope):
-            room = self._rooms[room_arn]
-            self.fanout.after_flush(room, partial(room.kick, ban.user_id, ban.reason or BANNED))
+        # A list first: a room that he leaves last is gone.
+        rooms = [self._rooms[each] for each in self.in_scope(ban.scope)]
+        for room in rooms:
+            if room.of_users(frozenset({ban.user_id})):
+                self.fanout.kick(room, ban.user_id, ban.reason or BANNED)
 
     def in_scope(self, scope: str) -> list[str]:
         """Return the rooms here that a scope means: one of them by its ARN, or an account's."""

@@ -10,6 +10,8 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from greenroom.bus.base import RoomEnvelope
 from greenroom.chat.occupancy import Occupancy
 from greenroom.messaging.pacing import Pace
@@ -60,6 +62,14 @@ SEALED_COST = 3
 """How many plain connections take as long to write to as one whose bytes are encrypted."""
 
 
+class Kick(msgspec.Struct, frozen=True):
+    """A user whose connections end, for a reason, behind so many of the envelopes that wait."""
+
+    user_id: str
+    reason: str
+    behind: int
+
+
 class Members:
     """A room's connections, and what is to be shown to them; only the fan-out writes the latter."""
 
@@ -73,6 +83,7 @@ class Members:
         "ending",
         "flushed",
         "flushing",
+        "kicks",
         "late",
         "loop",
         "narrow",
@@ -84,6 +95,8 @@ class Members:
         "pins_looked_ms",
         "scheduled",
         "settings_told",
+        "took",
+        "took_of",
         "users",
         "viewers_at",
         "viewers_told",
@@ -124,6 +137,8 @@ class Members:
         # What the flush under way shows, who came meanwhile, and how much of it he was shown then.
         self.flushing: list[RoomEnvelope] = []
         self.late: dict[Connection, int] = {}
+        # Whose connections the next flush ends.
+        self.kicks: list[Kick] = []
         # What is to be done after the next flush, and after the one under way.
         self.actions: list[Callable[[], None]] = []
         self.after_flush: list[Callable[[], None]] = []
@@ -133,6 +148,8 @@ class Members:
         self.flushed = float("-inf")
         # When the flush under way began, on the clock for durations; zero when it writes nothing.
         self.begun = 0.0
+        # How long the last one took that wrote to everybody, and how many that was.
+        self.took, self.took_of = 0.0, 0
         # How many frames there were when the flush to come was put off, zero when it was not.
         self.waited = 0
         self.pace = Pace()
@@ -186,12 +203,6 @@ class Members:
             self.users = Counter(each.user_id for each in self.connections)
         return self.users[user_id] >= number
 
-    def kick(self, user_id: str, reason: str) -> None:
-        """Disconnect a user."""
-        # A list first: each that is disconnected leaves.
-        for connection in [each for each in self.connections if each.user_id == user_id]:
-            connection.disconnect(reason)
-
     def divided(self, size: int) -> tuple[Part | SealedPart, ...]:
         """Return the connections in slices of so many, of fewer where each takes longer.
 
@@ -213,12 +224,12 @@ class Members:
 
     def present(self, part: Part | SealedPart) -> tuple[Part | SealedPart, ...]:
         """Return what is left of a part; some may have changed their way since."""
-        return self._again(
+        return self.again(
             [each for each in part.connections if each in self.connections], part.view
         )
 
-    def _again(self, left: Sequence[Connection], view: View) -> tuple[Part | SealedPart, ...]:
-        """Return parts of what is left of one."""
+    def again(self, left: Sequence[Connection], view: View) -> tuple[Part | SealedPart, ...]:
+        """Return parts of some of one, who are still there."""
         members = [(each, self.connections[each]) for each in left]
         return _parts(members, max(1, len(members)) * SEALED_COST, view)
 
@@ -231,20 +242,6 @@ class Members:
     def of_users(self, users: frozenset[str]) -> list[Connection]:
         """Return the connections of some users."""
         return [each for each in self.connections if each.user_id in users]
-
-    def without(
-        self, parts: Sequence[Part | SealedPart], apart: Sequence[Connection]
-    ) -> tuple[Part | SealedPart, ...]:
-        """Return parts without some connections; a part with none of them stays the same."""
-        left_out = frozenset(apart)
-        left: list[Part | SealedPart] = []
-        for part in parts:
-            if left_out.isdisjoint(part.connections):
-                left.append(part)
-            else:
-                rest = [each for each in part.connections if each not in left_out]
-                left += self._again(rest, part.view)
-        return tuple(left)
 
     def tell(self, connection: Connection, data: bytes) -> None:
         """Write to one connection alone, if it is still there."""

@@ -72,8 +72,11 @@ class Connection(Protocol):
     def revoke(self) -> None:
         """Close cleanly because that key was killed."""
 
-    def disconnect(self, reason: str) -> None:
-        """Close cleanly because a moderator said so."""
+    def expel(self) -> None:
+        """Leave because a moderator said so: nothing is shown, and nothing done, any more."""
+
+    def disconnect(self, reason: str, last: bytes = b"") -> None:
+        """Close cleanly because a moderator said so, behind some last bytes."""
 
     def drain(self) -> None:
         """End the connection for a restart of the node."""
