@@ -30,6 +30,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 
 from greenroom.bus.base import Audience, Deliver, RoomEnvelope
@@ -202,9 +203,15 @@ class Fanout:
                 self._uncount(each, room.pending[kick.behind :])
                 self._leaving.append((each, kick.reason, data.of(each, before)))
                 each.expel()
+            room.actions.append(partial(self._kick_late, room, kick))
         if self._leaving and not self._ended:
             room.loop.call_soon(self._end_others)
         self._end_some()
+
+    def _kick_late(self, room: Members, kick: Kick) -> None:
+        """End those of a user's connections that came while the others were told of his end."""
+        if room.of_users(frozenset({kick.user_id})):
+            self.kick(room, kick.user_id, kick.reason)
 
     def _tell_late(self, room: Members) -> None:
         """Show what was written to those who came meanwhile: of that alone they have nothing."""

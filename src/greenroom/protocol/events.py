@@ -129,7 +129,9 @@ def send_time(ns: int) -> str:
     seconds, fraction = divmod(ns, 1_000_000_000)
     if not fraction:
         return _second(seconds) + "Z"
-    return f"{_second(seconds)}.{fraction:09d}".rstrip("0") + "Z"
+    text = f"{_second(seconds)}.{fraction:09d}"
+    # Nine of ten have none.
+    return f"{text}Z" if fraction % 10 else text.rstrip("0") + "Z"
 
 
 class _Sender(msgspec.Struct, frozen=True, gc=False, rename="pascal"):
