@@ -1,15 +1,16 @@
 """The line of one node whose rooms may log: places, rates, and what waits for a record."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 import pytest
 
-from greenroom.bus.base import Arrival, Before, Deliver, Position, RoomEnvelope
+from greenroom.bus.base import Arrival, Before, Deliver, Position, RoomEnvelope, Stage
 from greenroom.bus.memory import MemoryBus
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.model.arn import Arn
+from greenroom.storage.base import StorageUnavailable
 from tests.stand_ins.values import room_arn
 
 ROOM, OTHER = str(room_arn()), str(room_arn())
@@ -122,6 +123,76 @@ async def test_order(scene: Scene) -> None:
         assert not isinstance(each, int)
         await each
     assert isinstance(scene.publish(3, logs=False), int)
+
+
+class Holder:
+    """Keeps messages that wait when the test says so."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Callable[[], None], asyncio.Future[None]]] = []
+        self.gone: list[tuple[str, ...]] = []
+        self.is_settled = True
+        self.settled = 0
+
+    def keep(
+        self, room: str, envelope: RoomEnvelope, show: Callable[[], None]
+    ) -> "asyncio.Future[None]":
+        assert (room, envelope.stage) == (ROOM, Stage.WAITS)
+        shown: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.kept.append((show, shown))
+        return shown
+
+    def deleted(self, room: str, ids: Collection[str]) -> None:
+        self.gone.append((room, *ids))
+
+    async def settle(self) -> None:
+        self.settled += 1
+
+
+async def test_what_waits_is_kept_before_it_is_shown(scene: Scene) -> None:
+    """It counts for the rate from its grant on, and not where it cannot be kept."""
+    holder = scene.line._holding = Holder()
+    waits = Deliver(b"1", "a", time_ns=1, rate=10, stage=Stage.WAITS)
+    placed = scene.line.publish(ROOM, lambda _: waits)
+    failed = scene.line.publish(ROOM, lambda _: waits)
+    assert not isinstance(placed, int)
+    assert not isinstance(failed, int)
+    assert scene.shown == []
+    assert isinstance(scene.publish(2, logs=False), int)
+    assert scene.before[-1] == Before(1, 2)
+    (show, shown), (_, refused) = holder.kept
+    show()
+    shown.set_result(None)
+    assert await placed == scene.arrived[-1].position
+    assert (scene.shown, scene.debited) == ([b"2", b"1"], [ROOM, ROOM])
+    refused.set_exception(StorageUnavailable("full"))
+    with pytest.raises(StorageUnavailable):
+        await failed
+    await asyncio.sleep(0)
+    scene.publish(3, logs=False)
+    assert scene.before[-1] == Before(2, 0)
+
+
+async def test_what_was_released_is_recorded_as_that(scene: Scene) -> None:
+    """So that it is not recorded once more; what is deleted is told as it has its place."""
+    holder = scene.line._holding = Holder()
+    released = Deliver(b"1", "a", id="one", configurations=CONFIGURATIONS, stage=Stage.RELEASED)
+    deletion = Deliver(b"2", "a", id="two", configurations=CONFIGURATIONS, deletes=("one", "x"))
+    placed = [scene.line.publish(ROOM, lambda _: released)]
+    placed.append(scene.line.publish(ROOM, lambda _: deletion))
+    assert scene.log.held_ids == ["one", ""]
+    assert holder.gone == [(ROOM, "one", "x")]
+    scene.log.keep()
+    assert scene.shown == [b"1", b"2"]
+    for each in placed:
+        assert not isinstance(each, int)
+        await each
+    assert scene.line.kept() is None
+    holder.is_settled = False
+    kept = scene.line.kept()
+    assert kept is not None
+    await kept
+    assert holder.settled == 1
 
 
 async def test_grants_know_what_waits(scene: Scene) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import structlog.testing
 
-from greenroom.bus.base import Deliver, Disconnect
+from greenroom.bus.base import Deliver, Disconnect, Stage
 from greenroom.chatlog import tail as tail_module
 from greenroom.chatlog.tail import (
     LEASE_PAUSE,
@@ -35,6 +35,7 @@ from greenroom.storage.journal import Entry, StreamPosition
 from greenroom.storage.memory.history import MemoryHistory
 from greenroom.storage.memory.journal import MemoryJournal
 from greenroom.storage.memory.opened import Opened
+from greenroom.storage.memory.store import MemoryStore
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.scene import Alarm
 from tests.stand_ins.streams import MemoryStreams, logged
@@ -483,6 +484,42 @@ def test_who_has_his_part_leaves_it_to_others() -> None:
     assert turns == ([False] * LEFT_TIMES + [True]) * 2
     tail._share.is_full.return_value = False
     assert Tail._tries(tail)
+
+
+async def test_who_is_told_of_messages_that_wait() -> None:
+    """When a stream is begun to be read, of what is kept with each step, and at its end."""
+    told: list[object] = []
+
+    class Reader:
+        async def begin(self, stream: int, position: StreamPosition | None) -> None:
+            told.append((stream, position))
+
+        def read(self, stream: int, last: StreamPosition, shown: Shown) -> None:
+            told.append((stream, last.sequence, [each.id for each in shown.held], shown.released))
+
+        def end(self, stream: int) -> None:
+            told.append(stream)
+
+    held: Any = Reader()
+    streams, store = MemoryStreams(), MemoryStore()
+    room = room_arn()
+    waits = Deliver(b"{}", "SendMessage", id="one", author="bob", stage=Stage.WAITS)
+    streams.store(room, waits)
+    around = TailSurroundings(
+        streams=streams,
+        journal=store.journal,
+        clock=HandClock().clock,
+        random=lambda: 1.0,
+        grown=lambda _: None,
+        missed=lambda _: None,
+        held=held,
+        wait=AsyncMock(side_effect=asyncio.CancelledError),
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await Tail(0, around).run()
+    (found,) = await store.held_messages.of_room(str(room))
+    assert (found.id, found.author) == ("one", "bob")
+    assert told == [(0, None), (0, 1, ["one"], []), 0]
 
 
 async def test_pauses_grow_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,11 @@ from unittest import mock
 
 import pytest
 
-from greenroom.bus.base import Deliver, History
-from greenroom.chat import held_queues
+from greenroom.bus.base import BusUnavailable, Deliver, History
+from greenroom.chat import held_queues, releases
 from greenroom.chat.held_alone import HeldAlone
 from greenroom.chat.held_queues import HeldQueues
+from greenroom.chat.holding import Holding
 from greenroom.model.held_message import HeldMessage
 from greenroom.storage.base import StorageUnavailable
 from tests.messaging.test_own_actions import connected, do, took
@@ -332,6 +333,105 @@ async def test_who_saw_it_before_others_cannot_come_back_behind_it() -> None:
         assert recovery(zoe) == "false"
         plain = await connected(made, "bob", f"/?since={first['Id']}", **VIEWER)
         assert contents(plain) == ["2"]
+
+
+async def test_while_a_node_knows_nothing_of_it_everything_is_shown_at_once() -> None:
+    """It could be the one that reads the stream, and would keep nothing that waits."""
+    async with stage() as made:
+        _, bob, eve = await scene(made, delaySeconds=10)
+        made.chat.holding = Holding(made.queues, lambda: False)
+        await say(bob)
+        assert contents(eve) == ["hi"]
+
+
+async def test_a_release_that_is_not_possible_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing goes before it; it is told how long it is overdue, and in the log once."""
+    async with stage() as made:
+        _, bob, eve = await scene(made, delaySeconds=10)
+        await say(bob, "1")
+        await say(bob, "2")
+        publish, failing = made.line.publish, [BusUnavailable("away"), ZeroDivisionError()] * 2
+
+        def sometimes(room: str, grant: Any) -> Any:
+            if failing:
+                raise failing.pop()
+            return publish(room, grant)
+
+        monkeypatch.setattr(made.line, "publish", sometimes)
+        await passes(made, 10)
+        for seconds in (1.0, 2.0, 3.0):
+            await passes(made, 1)
+            assert (contents(eve), made.releases.overdue_seconds) == ([], seconds)
+        await passes(made, 1)
+        assert contents(eve) == ["1", "2"]
+        await passes(made, 0)
+        assert (made.releases.overdue_seconds, made.releases.released) == (0, 2)
+        assert await kept(made) == []
+
+
+async def test_the_end_of_a_process() -> None:
+    """What is being released is, and nothing more: the next process goes on."""
+    async with stage() as made:
+        _, bob, eve = await scene(made, delaySeconds=10)
+        await say(bob, "1")
+        made.time.advance(10)
+        made.releases.tick()
+        await made.releases.stop()
+        assert contents(eve) == []
+        await passes(made, 10)
+        assert contents(eve) == []
+        assert [each.author for each in await kept(made)] == ["bob"]
+        await made.releases.stop()
+
+
+async def test_a_store_that_does_not_forget_for_now() -> None:
+    """What was released stays there until the next time, and is not released twice."""
+    async with stage() as made:
+        ann, bob, eve = await scene(made, delaySeconds=10)
+        await say(bob, "1")
+        unavailable = mock.AsyncMock(side_effect=StorageUnavailable("full"))
+        with mock.patch.object(made.store.held_messages, "remove", unavailable):
+            await passes(made, 10)
+        assert contents(eve) == ["1"]
+        assert (len(await kept(made)), made.held.is_settled) == (1, False)
+        await say(bob, "2")
+        await passes(made, 10)
+        assert contents(eve) == ["2"]
+        assert await kept(made) == []
+        sent = await say(bob, "3")
+        with mock.patch.object(made.store.held_messages, "remove", unavailable):
+            frames = await do(*ann, {"Action": "DELETE_MESSAGE", "Id": sent["Id"]})
+            assert frames[-1]["ErrorCode"] == 500
+        await do(*ann, {"Action": "DELETE_MESSAGE", "Id": sent["Id"]})
+        assert await kept(made) == []
+
+
+async def test_a_room_that_is_not_at_hand() -> None:
+    """It is read first."""
+    async with stage() as made:
+        _, bob, eve = await scene(made, delaySeconds=10)
+        await say(bob)
+        made.rooms.forget(str(ROOM))
+        await passes(made, 10)
+        assert contents(eve) == []
+        await passes(made, 0)
+        assert contents(eve) == ["hi"]
+
+
+async def test_many_are_released_in_several_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody else waits for long; when the delay is over for one, not for those behind."""
+    monkeypatch.setattr(releases, "AT_ONCE", 2)
+    async with stage() as made:
+        _, bob, eve = await scene(made, delaySeconds=10)
+        for number in range(5):
+            await say(bob, str(number))
+        await passes(made, 10)
+        assert contents(eve) == ["0", "1"]
+        await passes(made, 0)
+        await passes(made, 0)
+        assert contents(eve) == ["2", "3", "4"]
 
 
 async def test_nothing_is_shown_that_is_not_kept() -> None:

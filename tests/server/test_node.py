@@ -1,7 +1,7 @@
 """What is built of what is open: who may read the metrics, what fails a probe, what publishes.
 
-Covers: greenroom.server.chat_logs, greenroom.server.held, greenroom.server.history,
-    greenroom.server.own_services, greenroom.server.watched
+Covers: greenroom.server.chat_logs, greenroom.server.history, greenroom.server.own_services,
+    greenroom.server.watched
 """
 
 import asyncio
@@ -269,8 +269,11 @@ async def test_what_a_node_starts_and_watches(
     assert all_.watch_nodes.mock_calls == [call(metrics, presence, states)] * present
     assert all_.presence.start.called is present
     assert all_.Hub.call_args.args[2] is (presence or all_.Alone.return_value)
-    assert all_.Node.call_args.kwargs["watching"] is all_._watching.return_value
     parts = all_.Node.call_args.kwargs
+    assert (parts["releases"], parts["watching"]) == (
+        all_.held_module.releases.return_value,
+        all_._watching.return_value,
+    )
     ticks = [getattr(each, "_tick", each) for each in parts["tickers"]]
     assert ticks == [
         *("always", "shared", parts["schedules"].tick),

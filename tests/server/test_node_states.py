@@ -135,6 +135,19 @@ def test_of_how_many_others_something_is_known(monkeypatch: pytest.MonkeyPatch) 
     assert {node: version for node, (version, _) in states._others.items()} == {"a": "4", "b": "2"}
 
 
+def test_whether_all_nodes_know_of_messages_that_wait() -> None:
+    """Until one of a version that does not is heard; when that is gone they do again."""
+    peers, clock = Peers(), HandClock()
+    states = NodeStates(peers, clock.clock, mock.Mock(), lambda: NodeState(node="me"))
+    peers.hear(About.STATE, encode(NodeState(node="new", holds=True)))
+    seen = [states.all_hold]
+    peers.hear(About.STATE, encode(NodeState(node="old")))
+    seen.append(states.all_hold)
+    clock.advance(SILENT_SECONDS)
+    states.tick()
+    assert [*seen, states.all_hold] == [True, False, True]
+
+
 async def test_a_question_is_short() -> None:
     """Of a longer one the beginning comes back; so does what is no text."""
     peers, clock = Peers(), HandClock()

@@ -185,11 +185,13 @@ def test_letting_go() -> None:
 
 @pytest.mark.parametrize("publishes", [False, True])
 async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
-    """First reviews, so that what they let through has its record, then the logs, then history."""
+    """First releases and reviews, so that all has its record, then the logs, then history."""
     all_ = Mock()
     all_.node.opened.settings = load({"drain_timeout_seconds": "9"}, {}, None)
     all_.node.opened.reviewer.drain = AsyncMock()
+    all_.node.releases.stop = AsyncMock()
     all_.node.chat_log.stop = AsyncMock()
+    all_.node.schedules.close = AsyncMock()
     all_.node.history.close = AsyncMock()
     all_.node.opened.identity.close = AsyncMock()
     all_.node.tickers = [all_.first_ticker, all_.second_ticker]
@@ -197,8 +199,9 @@ async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
         all_.node.publishing = all_.node.watching = None
     await serve._close(all_.node, 2.0)
     assert calls_of(all_) == [
-        *("first_ticker.stop", "second_ticker.stop"),
-        *("node.opened.reviewer.drain", "node.chat_log.stop", "node.history.close"),
+        *("first_ticker.stop", "second_ticker.stop", "node.releases.stop"),
+        *("node.opened.reviewer.drain", "node.chat_log.stop"),
+        *("node.schedules.close", "node.history.close"),
         *(["node.publishing.cancel", "node.watching.cancel"] if publishes else []),
         *("node.keys.close", "node.opened.identity.close"),
     ]

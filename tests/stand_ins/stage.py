@@ -329,7 +329,7 @@ class Stage:
 
     def _hold(self, tasks: asyncio.TaskGroup) -> None:
         """Let messages wait."""
-        self.chat.holding = Holding(self.queues, self.chat.settings)
+        self.chat.holding = Holding(self.queues)
         self.releases = Releases(
             self.queues,
             self.held,

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from greenroom.model.held_message import HeldMessage
 from greenroom.model.identity import User
 from greenroom.model.room import RoomChange, RoomFilter
 from greenroom.model.schedule import Put, Schedule
@@ -122,6 +123,9 @@ async def full(tmp_path: Path) -> Path:
     batch = await queues.batch(queue=2)
     await store.journal.delivered(queues.arns[2], batch[-1].sequence)
     await queues.batch(8)
+    waiting = [HeldMessage(str(room.arn), f"M{n}", text, NOW, b"{}") for n, text in enumerate(ODD)]
+    waiting.append(HeldMessage("a", "b", "c", 1, b"", b"1", is_shadowed=True, is_recorded=True))
+    await store.held_messages.add(waiting)
     await store.close()
     return directory
 

@@ -400,7 +400,7 @@ class Chat:
         held = None
         if self._restrictions is not None:
             held = self._restrictions.of_sender(room, sender)
-        waits = self.holding is not None and self.holding.holds(room, sender, request_id)
+        waits = self.holding is not None and self.holding.holds(settings, sender)
 
         def grant(before: Before) -> Deliver:
             if self._kicks.have_met(sender.room_arn, sender.user_id, kicks):
@@ -409,6 +409,8 @@ class Chat:
                 self._check_again(sender.room_arn, content, request_id)
             now = self._clock.monotonic()
             rate = self.rates.check_message(room, sender.room_arn, before.undebited, now)
+            if waits and self.holding is not None:
+                self.holding.queues.check(sender.room_arn, request_id)
             if pace is not None:
                 self._modes.place(pace, request_id, message_id, now)
             post.time_ns = self._send_time(before)
@@ -432,7 +434,7 @@ class Chat:
         """
         try:
             published = self._line.publish(room_arn, grant)
-        except ServiceError:
+        except (ServiceError, ActionError):
             self._give_back(charged)
             raise
         if not isinstance(published, int):

@@ -8,13 +8,11 @@
 from collections.abc import Callable, Mapping
 
 from greenroom.chat.held_queues import HeldQueues
-from greenroom.chat.in_force import SettingsInForce
 from greenroom.chat.modes import is_exempt
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.errors import ConflictException
-from greenroom.model.room import Room
-from greenroom.model.room_settings import DEFAULTS, Value
+from greenroom.model.room_settings import DEFAULTS, RoomSettings, Value
 
 NOT_YET = (
     "Not all nodes are of a version that has messages wait: set {} when all of them are replaced"
@@ -27,30 +25,20 @@ class Holding:
     def __init__(
         self,
         queues: HeldQueues,
-        settings: SettingsInForce,
         is_possible: Callable[[], bool] = lambda: True,
     ) -> None:
         self.queues = queues
-        self._settings = settings
         self._is_possible = is_possible
 
-    def holds(self, room: Room, sender: ChatTokenClaims, request_id: str) -> bool:
-        """Return whether a message is to wait.
-
-        Raises:
-            ActionError: 403, too many do.
-        """
-        settings = self._settings.of(sender.room_arn, room)
+    def holds(self, settings: RoomSettings, sender: ChatTokenClaims) -> bool:
+        """Return whether a message to a room with such settings is to wait."""
         if settings is DEFAULTS or not (settings.delay_seconds or settings.paused):
             if sender.room_arn not in self.queues:
                 return False
             is_held = not is_exempt(sender)
         else:
             is_held = settings.delay_seconds > 0 or not is_exempt(sender)
-        if not is_held or not self._is_possible():
-            return False
-        self.queues.check(sender.room_arn, request_id)
-        return True
+        return is_held and self._is_possible()
 
     def check_possible(self, values: Mapping[str, Value], room: Arn) -> None:
         """See that what is set can hold.

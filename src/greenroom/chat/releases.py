@@ -35,6 +35,9 @@ AT_ONCE = 100
 
 PRUNE_TICKS = 600
 
+LAST_SECONDS = 5.0
+"""How long the end waits for what is being released; who is next releases it otherwise."""
+
 log = structlog.get_logger()
 
 
@@ -89,7 +92,7 @@ class Releases:
         self._send_time = SendTimes(clock, line).following
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ticks = 0
-        self._failing = False
+        self._failing = self._stopping = False
         self.released = 0
         """How many messages were released here."""
         self.overdue_seconds = 0.0
@@ -109,6 +112,12 @@ class Releases:
             if room not in self._running:
                 self._running[room] = self._tasks.create_task(self._run(room))
         self.overdue_seconds = overdue
+
+    async def stop(self) -> None:
+        """Release nothing more; return when what is being released has been."""
+        self._stopping = True
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=LAST_SECONDS)
 
     def _late(self, room_arn: str) -> float | None:
         """Return how long a room's first message has been due, None if it is not."""
@@ -162,7 +171,7 @@ class Releases:
 
     async def _release_due(self, room_arn: str, released: list[str]) -> None:
         """Release what is due, and add it to what is."""
-        while len(released) < AT_ONCE:
+        while len(released) < AT_ONCE and not self._stopping:
             room = await self._rooms.get(room_arn)
             waiting = self._queues.first(room_arn)
             if waiting is None or waiting.message is None:

@@ -57,7 +57,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     "UnpinMessage": ("messageId",),
     "UpdateLoggingConfiguration": _LOGGING,
     "UpdateRoom": _ROOM,
-    "UpdateRoomSettings": ("settings", "reset", "expiresInSeconds"),
+    "UpdateRoomSettings": ("settings", "reset", "expiresInSeconds", "discardWaiting"),
     "UpdateUser": ("userId", "roles"),
 }
 """Parameters worth knowing, by operation."""

@@ -57,7 +57,7 @@ def releases(
 ) -> Releases:
     """Let messages wait from now on, and return what releases them."""
     chat = services.chat
-    chat.holding = Holding(held.queues, chat.settings, is_possible)
+    chat.holding = Holding(held.queues, is_possible)
     made = Releases(
         held.queues, held.keeper, services.rooms, line, chat.settings, opened.clock, tasks
     )

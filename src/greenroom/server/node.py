@@ -18,6 +18,7 @@ from greenroom.chat.kept_history import KeptHistory
 from greenroom.chat.kept_messages import KeptMessages
 from greenroom.chat.presence import Alone, Presence
 from greenroom.chat.releases import TICK_SECONDS as RELEASE_SECONDS
+from greenroom.chat.releases import Releases
 from greenroom.chat.restrictions import LOOK_SECONDS, SWEEP_SECONDS, Restrictions
 from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.rooms_cache import RoomsCache
@@ -91,6 +92,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     schedules: ScheduledAnnouncements
     history: KeptHistory | None
     """Keeps what rooms show; None in a cluster, where the readers of the streams do."""
+    releases: Releases
     tickers: Sequence[Ticker]
     publishing: "asyncio.Task[None] | None"
     watching: "asyncio.Task[None] | None"
@@ -152,6 +154,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
         chat_log=chat_log,
         schedules=schedules,
         history=history,
+        releases=releases,
         tickers=tickers,
         publishing=_publishing(opened, tasks),
         watching=_watching(opened, presence, tasks),

@@ -189,6 +189,7 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     seconds = opened.settings.number("drain_timeout_seconds")
     for ticker in node.tickers:
         ticker.stop()
+    await node.releases.stop()
     # First: what is reviewed yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
     await node.chat_log.stop(seconds, delivering)

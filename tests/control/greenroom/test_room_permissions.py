@@ -148,6 +148,19 @@ async def test_a_restriction_that_deletes() -> None:
     assert await scene.may(senior, "MuteUser", **deletes)
 
 
+async def test_what_waits_is_deleted() -> None:
+    """As what a restriction deletes: with the permission to delete, too."""
+    scene = await Operator().begin()
+    asked = {"reset": ["paused"]}
+    junior = await scene.iam.user("junior", policy("greenroom:UpdateRoomSettings"))
+    both = policy("greenroom:UpdateRoomSettings", "greenroom:DeleteUserMessages")
+    senior = await scene.iam.user("senior", both)
+    assert await scene.may(junior, "UpdateRoomSettings", **asked)
+    assert await scene.may(junior, "UpdateRoomSettings", **asked, discardWaiting=False)
+    assert not await scene.may(junior, "UpdateRoomSettings", **asked, discardWaiting=True)
+    assert await scene.may(senior, "UpdateRoomSettings", **asked, discardWaiting=True)
+
+
 async def test_in_whose_name() -> None:
     """A policy may have a bot write as itself alone, and meet what all others meet."""
     scene = await Operator().begin()

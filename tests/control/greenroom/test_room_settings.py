@@ -9,6 +9,9 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import Audience, Deliver, RoomChanged
+from greenroom.chat.held_queues import HeldQueues
+from greenroom.chat.holding import Holding
+from greenroom.model.held_message import HeldMessage
 from greenroom.model.quotas import RateProfile
 from greenroom.model.room_settings import DEFAULTS
 from tests.stand_ins.caller import ACCOUNT, STRANGER, Caller
@@ -104,6 +107,8 @@ async def test_everybody_who_asked_is_told() -> None:
         ({"reset": ["x"]}, ["reset[0]"]),
         ({"settings": {"frozen": True}, "expiresInSeconds": 0}, ["expiresInSeconds"]),
         ({"settings": {"frozen": True}, "expiresInSeconds": 31_536_001}, ["expiresInSeconds"]),
+        ({"settings": {"paused": True}, "expiresInSeconds": 301}, ["expiresInSeconds"]),
+        ({"settings": {"delaySeconds": 31}}, ["settings.delaySeconds"]),
         ({"settings": []}, ["settings"]),
         ({"roomIdentifier": "room"}, ["roomIdentifier"]),
     ],
@@ -117,11 +122,52 @@ async def test_wrong_parameters(parameters: dict[str, Any], fields: list[str]) -
     assert (await api.call("GetRoomSettings", roomIdentifier=room)).body["version"] == 0
 
 
+async def test_what_waits_is_discarded() -> None:
+    """Before the settings change; those are told who have seen it."""
+    api = await Caller().listening()
+    room = await api.created()
+    where = {"roomIdentifier": room}
+    waiting = [HeldMessage(room, f"Message{n:05}", user, n, b"{}") for n, user in enumerate("aba")]
+    await api.store.held_messages.add([*waiting, msgspec.structs.replace(waiting[0], room="other")])
+    body = await update(api, room, settings={"paused": True})
+    assert body["overrides"][0]["expires"] == "2023-11-14T22:18:20.000Z"
+    api.published.clear()
+    body = await update(api, room, reset=["paused"], discardWaiting=True)
+    assert body["effective"] == NONE
+    told = [each for each in api.published if isinstance(each, Deliver) and each.deletes]
+    assert {each.audience for each in told} == {Audience.SHADOWED}
+    assert {each.user_id: set(each.deletes) for each in told if len(each.deletes) == 2} == {
+        "a": {"Message00000", "Message00002"}
+    }
+    assert {each for one in told for each in one.deletes} == {each.id for each in waiting}
+    assert isinstance(api.published[-1], Deliver)
+    assert api.published[-1].action == "UpdateRoomSettings"
+    assert (await api.call("UpdateRoomSettings", **where, discardWaiting=True)).error()[0] == 400
+
+
+async def test_while_a_node_knows_nothing_of_it() -> None:
+    """What has messages wait is refused, and can be switched off."""
+    api = await Caller().listening()
+    room = await api.created()
+    chat = api.services.chat
+    chat.holding = Holding(HeldQueues(api.time.clock), lambda: False)
+    for name, value in (("paused", True), ("delaySeconds", 5)):
+        asked: dict[str, Any] = {"settings": {name: value}}
+        answer = await api.call("UpdateRoomSettings", roomIdentifier=room, **asked)
+        assert answer.error() == (409, "ConflictException")
+        assert f"set {name} when all of them are replaced" in answer.body["message"]
+    await update(api, room, settings={"paused": False, "delaySeconds": 0, "frozen": True})
+
+
 async def test_a_wrong_tag_is_refused() -> None:
     """At the creation and later, with the tag and the rule; other resources may have any."""
     api = Caller()
     room = await api.created()
-    for tags in ({"greenroom:frozen": "maybe"}, {"greenroom:other": "1"}):
+    for tags in (
+        {"greenroom:frozen": "maybe"},
+        {"greenroom:other": "1"},
+        {"greenroom:paused": "true"},
+    ):
         path = f"tags.{next(iter(tags))}"
         assert (await api.call("CreateRoom", tags=tags)).fields() == [path]
         answer = await api.call("TagResource", resourceArn=room, tags=tags)

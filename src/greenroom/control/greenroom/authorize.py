@@ -23,8 +23,8 @@ async def authorize(call: GreenroomCall, operation: str, facts: RequestFacts) ->
         ResourceNotFoundException: it might, by the tags of a room that is not there.
     """
     await _authorize(call, operation, facts)
-    if "deleteMessagesSinceSeconds" in call.parameters:
-        # What a restriction deletes is deleted with the permission to delete.
+    if "deleteMessagesSinceSeconds" in call.parameters or call.parameters.get("discardWaiting"):
+        # What a restriction deletes, or the end of a pause, is with the permission to delete.
         await _authorize(call, "DeleteUserMessages", facts)
 
 

@@ -1,6 +1,6 @@
 -- Messages that were accepted and wait until viewers may see them.
 CREATE TABLE held_messages (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    number INTEGER PRIMARY KEY,
     room TEXT NOT NULL,                  -- its ARN
     id TEXT NOT NULL,
     author TEXT NOT NULL,                -- who wrote it: what is erased with a user
