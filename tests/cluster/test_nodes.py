@@ -4,11 +4,13 @@ Covers: greenroom.server.cluster, greenroom.server.restricting
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -148,6 +150,41 @@ async def test_users_are_known_by_name_over_nodes(two: list[Service]) -> None:
                 event = json.loads(await ann.recv())
                 if event["EventName"] == "greenroom:USERS":
                     known |= set(json.loads(event["Attributes"]["Joined"]))
+
+
+async def test_a_command_names_a_user_of_another_node(two: list[Service]) -> None:
+    """By the name by which he is shown; of two with that name nobody is meant, on either node."""
+    room = two[0].boto3().create_room()["arn"]
+    rights = ["SEND_MESSAGE", "greenroom:MODERATE"]
+    tokens = [
+        (two[1], two[1].token(room, "mod", capabilities=rights)),
+        (two[0], two[0].token(room, "id-1", attributes={"displayName": "Bob"})),
+        (two[1], two[1].token(room, "id-2", attributes={"username": "Bob"})),
+    ]
+
+    async def answer(moderator: Any, command: str) -> dict[str, Any]:
+        asked = {"Action": "SEND_MESSAGE", "Content": command, "RequestId": command}
+        await moderator.send(json.dumps(asked))
+        async with asyncio.timeout(10):
+            while True:
+                frame: dict[str, Any] = json.loads(await moderator.recv())
+                if frame["RequestId"] == command:
+                    return frame
+
+    async with contextlib.AsyncExitStack() as stack:
+        moderator, _ = [
+            await stack.enter_async_context(
+                websockets.connect(service.websocket_url, subprotocols=[token])  # type: ignore[list-item]  # a token is one
+            )
+            for service, token in tokens[:2]
+        ]
+        assert (await answer(moderator, "/mute Bob"))["Content"].startswith("id-1: MUTE")
+        service, token = tokens[2]
+        joining = websockets.connect(service.websocket_url, subprotocols=[token])  # type: ignore[list-item]  # a token is one
+        await stack.enter_async_context(joining)
+        error = await answer(moderator, "/unmute Bob")
+        assert error["ErrorCode"] == 400
+        assert "id-1, id-2" in error["ErrorMessage"]
 
 
 async def counted(

@@ -4,10 +4,13 @@ Covers: greenroom.protocol.commands
 """
 
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
-from greenroom.model.chat_token import IVS_CAPABILITIES
+from greenroom.chat.user_names import Named
+from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
+from greenroom.model.errors import ServiceUnavailableException
 from greenroom.model.restriction import Kind
 from greenroom.protocol.commands import COMMANDS
 from greenroom.protocol.own_actions import Restrict
@@ -183,7 +186,7 @@ async def test_a_slash_of_others_is_a_message() -> None:
 
 
 async def test_a_name_that_is_shown() -> None:
-    """It means the one user who has it; an id goes before, and of two users nobody is meant."""
+    """It means the one user who has it; an id goes before, and of two users the ids are told."""
     async with stage() as made:
         ann = await connected(made, "ann")
         await connected(made, "id-1", attributes={"displayName": "Bob"}, **VIEWER)
@@ -191,10 +194,46 @@ async def test_a_name_that_is_shown() -> None:
         await connected(made, "id-3", attributes={"displayName": "Eve"}, **VIEWER)
         await answer(ann, "/mute Bob")
         assert await held(made, "id-1") == {"MUTE": 0}
-        await answer(ann, "/mute Eve")
-        assert await held(made, "id-2") == await held(made, "id-3") == {}
+        error = await answer(ann, "/mute Eve")
+        assert (error["ErrorCode"], error["ErrorMessage"]) == (
+            400,
+            "Eve is the name of several users: id-2, id-3. Name one by id",
+        )
+        for user in ("id-2", "id-3", "Eve"):
+            assert await held(made, user) == {}
+        for number in range(4, 9):
+            await connected(made, f"id-{number}", attributes={"username": "Eve"}, **VIEWER)
+        error = await answer(ann, "/clear @Eve")
+        assert "id-2, id-3, id-4, id-5, id-6 and 2 more. Name" in error["ErrorMessage"]
         await answer(ann, "/mute id-2")
         assert await held(made, "id-2") == {"MUTE": 0}
+
+
+async def test_who_may_not_is_told_nothing_of_users() -> None:
+    """A host who is no moderator does not learn who has a name; nor is anybody looked for."""
+    async with stage() as made:
+        host = await connected(made, "host", capabilities=(Capability.HOST, *IVS_CAPABILITIES))
+        for user in ("id-1", "id-2"):
+            await connected(made, user, attributes={"username": "Eve"}, **VIEWER)
+        assert (await answer(host, "/mute Eve"))["ErrorCode"] == 403
+
+
+async def test_a_name_that_is_shown_on_another_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It means whom all nodes together say; where too much is asked, nobody is restricted."""
+    async with stage() as made:
+        ann = await connected(made, "ann")
+        named = AsyncMock(side_effect=[Named(user_ids=frozenset({"id-1"})), Named(is_id=True)])
+        monkeypatch.setattr(made.own.named, "named", named)
+        await answer(ann, "/mute Bob")
+        await answer(ann, "/ban id-2")
+        assert (await held(made, "id-1"), await held(made, "id-2")) == ({"MUTE": 0}, {"BAN": 0})
+        assert [each.args for each in named.await_args_list] == [
+            (str(ROOM), "Bob"),
+            (str(ROOM), "id-2"),
+        ]
+        named.side_effect = ServiceUnavailableException("too many")
+        assert (await answer(ann, "/mute Max"))["ErrorCode"] == 500
+        assert await held(made, "Max") == {}
 
 
 @pytest.mark.parametrize(("commands", "code"), [(True, 0), (False, 0), (True, 500)])

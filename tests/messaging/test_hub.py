@@ -19,8 +19,10 @@ from greenroom.bus.base import Arrival, Audience, Deliver, Disconnect, Stage
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.held_queues import held
 from greenroom.chat.occupancy import Occupancy
+from greenroom.chat.user_names import Named
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
+from greenroom.messaging import present_users
 from greenroom.messaging.bulk_sender import LONGEST, BulkSender
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
@@ -768,18 +770,22 @@ async def test_what_is_said_of_a_room_that_nobody_is_in(hub: Hub) -> None:
     assert [hub.connections_of_user(room, "bob") for room in (HERE, THERE)] == [0, 1]
     assert [hub.is_moderator(room, "bob") for room in (HERE, THERE)] == [False, True]
     assert not hub.is_moderator(THERE, "ann")
-    assert hub.user_named(HERE, "bob") == "bob"
     done: list[str] = []
     hub.after_flush(HERE, lambda: done.append("done"))
     assert done == ["done"]
 
 
-async def test_whom_a_word_means(hub: Hub) -> None:
-    """An id before all names; a name that one user alone has, on however many connections."""
+@pytest.mark.parametrize("at_once", [1, 3, 4_096])
+async def test_whom_a_word_means(hub: Hub, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """An id before all names; else all who are shown by it, on however many connections."""
+    monkeypatch.setattr(present_users, "AT_ONCE", at_once)
     for user, names in (("ann", ["Max"]), ("bob", ["Eve", "Max"]), ("bob", ["Eve"]), ("eve", [])):
         Listener(hub, user).shown_names = names
-    named = [hub.user_named(HERE, word) for word in ("ann", "Eve", "eve", "Max", "nobody")]
-    assert named == ["ann", "bob", "eve", "Max", "nobody"]
+    find = present_users.NamedUsers(hub)
+    named = [await find(HERE, word) for word in ("ann", "Eve", "eve", "Max", "nobody")]
+    assert [each.is_id for each in named] == [True, False, True, False, False]
+    assert [sorted(each.user_ids) for each in named] == [[], ["bob"], [], ["ann", "bob"], []]
+    assert await find(THERE, "ann") == Named()
 
 
 @pytest.mark.parametrize("reason", ["", "spam"])

@@ -34,6 +34,7 @@ from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_addresses import AddressesHere
 from greenroom.chat.user_lists import UsersHere
+from greenroom.chat.user_names import NamesHere
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.entrance.acceptor import AcceptorServices
 from greenroom.entrance.http_connection import EntranceServices
@@ -50,7 +51,7 @@ from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OwnServices
-from greenroom.messaging.present_users import PresentUsers
+from greenroom.messaging.present_users import NamedUsers, PresentUsers
 from greenroom.messaging.redeemer import Redeemer
 from greenroom.messaging.replays import Replays
 from greenroom.messaging.room_messages import RoomMessages
@@ -270,6 +271,7 @@ class Stage:
                 self.chat, History(self.bus, clock), Listings(self.bus, clock), self.settings
             ),
             names=RecentNames(self.users, clock, tasks),
+            named=NamesHere(NamedUsers(self.hub)),
             deletions=Deletions(
                 self.chat,
                 self.bus,

@@ -1,7 +1,7 @@
 """Asks all nodes something of which each knows its own part, and waits for all parts.
 
 No part is left out: who does not answer is asked again, until it is taken for dead or the question
-is given up.
+is given up; or the parts that have come by then are taken, where those are of use.
 """
 
 import asyncio
@@ -59,19 +59,39 @@ class Asking(Generic[Part]):
         Raises:
             ServiceUnavailableException: another node does not answer, or too much is asked.
         """
+        parts, is_whole = await self._ask(mine, ask, ANSWER_SECONDS)
+        if not is_whole:
+            raise ServiceUnavailableException(self._unanswered)
+        return parts
+
+    async def ask_briefly(
+        self, mine: Callable[[], Awaitable[Part]], ask: Callable[[int], None], seconds: float
+    ) -> Collection[Part]:
+        """Return the parts that come within so many seconds, as `ask` does.
+
+        Raises:
+            ServiceUnavailableException: too much is asked.
+        """
+        parts, _ = await self._ask(mine, ask, seconds)
+        return parts
+
+    async def _ask(
+        self, mine: Callable[[], Awaitable[Part]], ask: Callable[[int], None], seconds: float
+    ) -> tuple[Collection[Part], bool]:
+        """Return the parts that come in time, and whether those are all."""
         if len(self.asked) >= MOST_ASKED:
             raise ServiceUnavailableException(self._too_many)
         self._number = number = self._number + 1
         answers = self.asked[number] = _Answers[Part]()
         try:
             answers.parts[self.node] = await mine()
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._gather(answers, number, ask)
         except TimeoutError:
-            raise ServiceUnavailableException(self._unanswered) from None
+            return answers.parts.values(), False
         finally:
             del self.asked[number]
-        return answers.parts.values()
+        return answers.parts.values(), True
 
     def take(self, asked_by: str, number: int, node: str, part: Part) -> None:
         """Take what a node has answered somebody."""

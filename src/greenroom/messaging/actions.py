@@ -22,6 +22,7 @@ from greenroom.bus.base import BusUnavailable
 from greenroom.chat.chat import Chat
 from greenroom.chat.outcome import Placed
 from greenroom.chat.replies import Replies, is_reply
+from greenroom.chat.user_names import Named
 from greenroom.clock import Clock
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.moderation_trail import ModerationTrail
@@ -153,7 +154,8 @@ class Actions:
                     doing = self._do_when_known(sender, action)
                     return self._finish(sender, doing, action.request_id)
                 if has_commands:
-                    action = self._command(session.claims, action)
+                    doing = self._do_command(sender, action)
+                    return self._finish(sender, doing, action.request_id)
         except ActionError as error:
             if error.code == ErrorCode.UNAUTHORIZED:
                 sender.end_session(error.request_id)
@@ -194,21 +196,35 @@ class Actions:
     async def _do_when_known(self, sender: Sender, message: SendMessage) -> Placed | None:
         """Read the moderator's room: what he meant for the service alone, the room must not see."""
         claims = sender.session.claims
-        has_commands = await self._own.settings.read_has_commands(claims.room_arn)
-        doing = self._do(sender, self._command(claims, message) if has_commands else message)
-        # What has its place is waited for while the next frame is handled.
-        return doing if doing is None or isinstance(doing, Placed) else await doing
+        if await self._own.settings.read_has_commands(claims.room_arn):
+            return await self._do_command(sender, message)
+        return await _behind(self._do(sender, message))
 
-    def _command(self, claims: ChatTokenClaims, message: SendMessage) -> SendMessage | OwnAction:
-        """Return what a moderator's command asks for."""
+    async def _do_command(self, sender: Sender, message: SendMessage) -> Placed | None:
+        """Do what a moderator's command asks for.
 
-        def find(word: str) -> str:
-            return self._hub.user_named(claims.room_arn, word)
-
-        action = commands.read(message, find)
+        Raises:
+            ActionError: 400 with the usage, or with whom it may mean.
+        """
+        claims = sender.session.claims
+        action = commands.read(message)
         if isinstance(action, OwnAction):
+            # First: who may not do it is told nothing of users.
             check_capability(action, claims)
-        return action
+            if word := commands.names_user(message):
+                user_id = await self._user_named(claims, word, message.request_id)
+                action = commands.read(message, lambda _: user_id)
+        return await _behind(self._do(sender, action))
+
+    async def _user_named(self, claims: ChatTokenClaims, word: str, request_id: str) -> str:
+        """Return the id of the user whom a word means; else the word itself: it is an id then."""
+        named = await self._own.named.named(claims.room_arn, word)
+        if named.is_id or not named.user_ids:
+            return word
+        if len(named.user_ids) > 1:
+            raise ActionError(ErrorCode.BAD_REQUEST, _ambiguous(word, named), request_id)
+        (user_id,) = named.user_ids
+        return user_id
 
     async def _do_own(self, sender: Sender, action: OwnAction) -> None:
         """Do one of the service's own actions, and answer it."""
@@ -290,6 +306,19 @@ class Actions:
         sender.write(frames.text_frame(payload))
 
 
+async def _behind(doing: Awaitable[Placed | None] | None) -> Placed | None:
+    """Wait for what is done; what has its place is waited for while the next frame is handled."""
+    return doing if doing is None or isinstance(doing, Placed) else await doing
+
+
+def _ambiguous(word: str, named: Named) -> str:
+    """Return what is said of a name that several users have."""
+    users = sorted(named.user_ids)
+    told = ", ".join(users[:CANDIDATES])
+    more = f" and {len(users) - CANDIDATES} more" if len(users) > CANDIDATES else ""
+    return f"{word} is the name of several users: {told}{more}. Name one by id"
+
+
 async def _done(
     perform: Performer, chat: Chat, sender: ChatTokenClaims, action: Action, address: Address
 ) -> None:
@@ -300,6 +329,9 @@ async def _done(
 
 _COMMANDING = frozenset({Capability.MODERATE, Capability.HOST})
 """Whose messages may be commands."""
+
+CANDIDATES = 5
+"""Of so many users with one name the ids are told."""
 
 _ROOM = ResourceType.ROOM.wire_name
 

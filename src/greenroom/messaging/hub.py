@@ -253,18 +253,6 @@ class Hub:
         here = sum(each.user_id == user_id for each in connections)
         return here + self.elsewhere.connections_of_user_elsewhere(room_arn, user_id)
 
-    def user_named(self, room_arn: str, word: str) -> str:
-        """Return the id of the user in a room here whom a word means; else the word itself.
-
-        It is an id, or the name by which one user alone is shown.
-        """
-        room = self._rooms.get(room_arn)
-        connections = () if room is None else tuple(room.connections)
-        if any(each.user_id == word for each in connections):
-            return word
-        users = {each.user_id for each in connections if word in each.shown_names}
-        return users.pop() if len(users) == 1 else word
-
     def enforce(self, ban: Restriction) -> None:
         """End the connections of a user that are still there, if he is banned."""
         if ban.kind is not Kind.BAN:

@@ -14,6 +14,7 @@ from greenroom.chat.recent_names import RecentNames
 from greenroom.chat.replies import Replies
 from greenroom.chat.settings import Settings
 from greenroom.chat.user_lists import UserLists
+from greenroom.chat.user_names import UserNames
 from greenroom.messaging.room_messages import RoomMessages, as_json
 from greenroom.messaging.users_teller import MOST_USERS
 from greenroom.model.arn import Arn
@@ -67,6 +68,7 @@ class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     messages: RoomMessages
     names: RecentNames
     """Answers them."""
+    named: UserNames
     deletions: Deletions
     address: Address = lambda: ""
     """Returns the address of who asks."""

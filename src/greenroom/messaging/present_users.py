@@ -4,6 +4,7 @@ import asyncio
 import heapq
 
 from greenroom.chat.user_lists import PresentUser
+from greenroom.chat.user_names import Named
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.sockets import Connection
 
@@ -34,3 +35,24 @@ class PresentUsers:
             for user_id in heapq.nsmallest(most, found)
             for number, connection in [found[user_id]]
         ]
+
+
+class NamedUsers:
+    """Finds the users whom a word means, among this node's connections."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def __call__(self, room_arn: str, word: str) -> Named:
+        """Return whom it means in a room: an id goes before all names."""
+        found: set[str] = set()
+        connections = self._hub.those_in(room_arn)
+        for start in range(0, len(connections), AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            for each in connections[start : start + AT_ONCE]:
+                if each.user_id == word:
+                    return Named(is_id=True)
+                if word in each.shown_names:
+                    found.add(each.user_id)
+        return Named(user_ids=frozenset(found))

@@ -54,14 +54,34 @@ class Command(msgspec.Struct, frozen=True):
     usage: str
     make: Make
 
+    @property
+    def is_of_user(self) -> bool:
+        """Return whether the first word names a user."""
+        return self.usage.startswith("USER")
+
 
 def is_command(message: SendMessage) -> bool:
     """Return whether a message is one, if its sender may moderate or host."""
     return message.content[:1] == "/"
 
 
-def read(message: SendMessage, find: FindUser) -> OwnAction | SendMessage:
+def names_user(message: SendMessage) -> str:
+    """Return the word that names a user in a command, to be looked for; "" if none does."""
+    name, *words = message.content[1:].split() or [""]
+    command = COMMANDS.get(name.lower())
+    return (
+        words[0].removeprefix("@") if command is not None and command.is_of_user and words else ""
+    )
+
+
+def _as_it_is(word: str) -> str:
+    return word
+
+
+def read(message: SendMessage, find: FindUser = _as_it_is) -> OwnAction | SendMessage:
     """Return what a command asks for, or the message that two slashes began.
+
+    A word that names a user is an id, unless `find` says more of it.
 
     Raises:
         ActionError: 400 with the usage.

@@ -122,7 +122,8 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     moderation = restricting.moderation(opened, services, hub, presence)
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
     kept = history_module.kept_messages(opened, history)
-    own = own_services.build(opened, services, moderation, users_teller, hub, kept, tasks)
+    named = own_services.user_names(opened, hub, presence, tasks)
+    own = own_services.build(opened, services, moderation, users_teller, hub, kept, named, tasks)
     schedules = own_services.schedules(opened, services, own, tasks)
     plane = messaging_plane.build(
         opened.settings, _below(opened, services, own, users_teller), hub, tasks

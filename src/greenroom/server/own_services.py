@@ -15,10 +15,11 @@ from greenroom.chat.recent_names import RecentNames
 from greenroom.chat.replies import Replies
 from greenroom.chat.schedules import ScheduledAnnouncements
 from greenroom.chat.user_lists import UserLists, UsersHere, UsersOfNodes
+from greenroom.chat.user_names import NamesHere, NamesOfNodes, UserNames
 from greenroom.control.ivschat.context import Services
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.own_actions import OwnServices
-from greenroom.messaging.present_users import PresentUsers
+from greenroom.messaging.present_users import NamedUsers, PresentUsers
 from greenroom.messaging.room_messages import RoomMessages
 from greenroom.messaging.users_teller import UsersTeller
 from greenroom.server.adapters import Adapters
@@ -41,6 +42,14 @@ def users_teller(
     )
 
 
+def user_names(
+    opened: Adapters, hub: Hub, presence: Presence | None, tasks: asyncio.TaskGroup
+) -> UserNames:
+    """Return what knows whom commands name, on all nodes."""
+    here = NamedUsers(hub)
+    return NamesHere(here) if presence is None else NamesOfNodes(here, presence, opened.bus, tasks)
+
+
 def build(
     opened: Adapters,
     services: Services,
@@ -48,6 +57,7 @@ def build(
     users: UsersTeller,
     hub: Hub,
     kept_messages: KeptMessages,
+    named: UserNames,
     tasks: asyncio.TaskGroup,
 ) -> OwnServices:
     """Return what the actions and the operations of Greenroom's own work on."""
@@ -69,6 +79,7 @@ def build(
             services.settings,
         ),
         names=RecentNames(users.users, services.clock, tasks),
+        named=named,
         posting=Posting(chat, replies, sent, services.clock, ids, services.metrics),
         replies=replies,
         pins=pins,
