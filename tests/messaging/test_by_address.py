@@ -147,20 +147,83 @@ async def test_who_asks_again_takes_nothing_back() -> None:
         assert late.addresses == {}
 
 
-async def test_a_moderator_in_the_room_frees_no_address_by_replacing() -> None:
-    """What the API restricted is held on to its own end, or to that of what replaces it."""
+async def test_a_moderator_in_the_room_frees_no_address() -> None:
+    """What the API restricted is held on to its own end, whatever he replaces and lifts."""
+    async with stage() as made:
+        await came(made, "bob", HOME)
+        mod = await came(made, "mod", AWAY, Capability.MODERATE)
+        first = await restricted(made, seconds=7_200)
+        ban = {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": "BAN"}
+        for frame in (ban, {**ban, "DurationSeconds": 600}):
+            await do(mod[0], mod[1], frame)
+            (held,) = made.restrictions.held(str(ROOM), ROOM.account, "bob").values()
+            assert held.addresses == dict.fromkeys(first.addresses, first.expires) != {}
+            assert await came(made, "other", HOME) == 403
+        made.time.advance(600)
+        assert await came(made, "bob", AWAY) != 403
+        assert await came(made, "other", HOME) == 403
+        made.time.advance(6_600)
+        assert await came(made, "other", HOME) != 403
+
+
+@pytest.mark.parametrize("typed", [True, False])
+async def test_a_moderator_in_the_room_lifts_what_holds_of_the_user_alone(typed: bool) -> None:
+    """He comes in from elsewhere; from there nobody does, nor after a restart. The API frees it."""
     async with stage() as made:
         await came(made, "bob", HOME)
         mod = await came(made, "mod", AWAY, Capability.MODERATE)
         first = await restricted(made)
-        for members, seconds in (({}, ADDRESSES_MS // 1000), ({"DurationSeconds": 600}, 600)):
-            ban = {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": "BAN", **members}
-            await do(mod[0], mod[1], ban)
-            (held,) = made.restrictions.held(str(ROOM), ROOM.account, "bob").values()
-            assert held.addresses == dict.fromkeys(first.addresses, first.at + seconds * 1000) != {}
+        lift = {"Action": "greenroom:LIFT", "UserId": "bob", "Kind": "BAN", "RequestId": "7"}
+        frame = {**SEND, "Content": "/unban bob", "RequestId": "7"} if typed else lift
+        answers = [each for each in await do(mod[0], mod[1], frame) if each["RequestId"] == "7"]
+        assert '"Addresses":1' in answers[-1]["Attributes"]["Result"]
+        if typed:
+            assert answers[-1]["Content"] == (
+                "bob: no BAN, but addresses of his that the API restricted: 1"
+            )
+        assert made.restrictions.held(str(ROOM), ROOM.account, "bob") == {}
+        assert await came(made, "bob", AWAY) != 403
+        assert await came(made, "bob", HOME) == await came(made, "other", HOME) == 403
+        after = Restrictions(
+            made.store.restrictions,
+            made.bus,
+            made.time.clock,
+            LooseTasks(),
+            hashes=made.restrictions.addressed.hashes,
+        )
+        await after.start()
+        for each in (made.restrictions, after):
+            each.tick()
+            await settle()
+            assert each.ban(ROOM, "other", HOME) is not None
+            assert each.ban(ROOM, "bob") is None
+        # Nor does it help to restrict him anew, and to lift that.
+        ban = {"Action": "greenroom:RESTRICT", "UserId": "bob", "Kind": "BAN"}
+        for frame in (ban, lift):
+            await do(mod[0], mod[1], frame)
             assert await came(made, "other", HOME) == 403
-        made.time.advance(600)
+        made.time.advance(ADDRESSES_MS / 1000 - 0.001)
+        assert made.restrictions.ban(ROOM, "other", HOME) is not None
+        made.time.advance(0.001)
+        assert made.restrictions.ban(ROOM, "other", HOME) is None
+        assert first.addresses
+        made.restrictions.tick()
+        await settle()
+        assert len(made.restrictions.addressed) == len(made.restrictions) == 0
+
+
+async def test_the_api_frees_what_a_moderator_could_not() -> None:
+    """By lifting it once more; then there is nothing that the answer tells."""
+    async with stage() as made:
+        await came(made, "bob", HOME)
+        mod = await came(made, "mod", AWAY, Capability.MODERATE)
+        await restricted(made)
+        lift = {"Action": "greenroom:LIFT", "UserId": "bob", "Kind": "BAN", "RequestId": "7"}
+        await do(mod[0], mod[1], lift)
+        await lifted(made)
         assert await came(made, "other", HOME) != 403
+        answers = [each for each in await do(mod[0], mod[1], lift) if each["RequestId"] == "7"]
+        assert "Addresses" not in answers[-1]["Attributes"]["Result"]
 
 
 async def test_who_shares_an_address_is_free_when_all_are() -> None:

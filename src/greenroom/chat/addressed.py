@@ -1,8 +1,8 @@
 """What holds of addresses: those of users who were restricted `alsoAddresses`.
 
 - It holds of whoever comes from such an address, under whichever user id, for as long as it holds
-  of the user, and for a day at most. Who may moderate, and bots, meet nothing of it: a moderator
-  may sit beside who is banned.
+  of the user, and for a day at most; on, if a moderator in the room frees the user. Who may
+  moderate, and bots, meet nothing of it: a moderator may sit beside who is banned.
 - An address is known by its hash alone. Those that are many clients' are never among them: a
   trusted proxy's, and this machine's.
 - A connection's address is looked at once, when it comes, and when a restriction becomes known: a
@@ -92,5 +92,5 @@ class Addressed:
 
 
 def ending(entry: Restriction, ends: int) -> Restriction:
-    """Return an entry that ends at a time, or when it did before if that is earlier."""
-    return msgspec.structs.replace(entry, expires=min(ends, entry.ends), addresses={})
+    """Return what an entry is to an address of which it holds until a time."""
+    return msgspec.structs.replace(entry, expires=ends, lifted=False, addresses={})

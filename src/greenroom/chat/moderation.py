@@ -8,7 +8,7 @@
 - Moderators are told of each.
 - What holds of a user's addresses, too, holds of those that he has now, on all nodes, and of those
   of which it held before: who asks again, because an answer was lost, finds him gone. A moderator
-  in the room frees none of them by replacing it.
+  in the room frees none of them, neither by replacing it nor by lifting it: the API does.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -91,12 +91,18 @@ class Moderation:
             ServiceUnavailableException: another node does not say the user's addresses: nothing
                 was done.
         """
-        return await self._restrict(asked, frees_addresses=not asked.also_addresses)
+        await self._check(asked)
+        if not asked.also_addresses:
+            return await self._enter(asked, self._entry(asked, self._clock.now_ms()))
+        found = await self._addresses(asked.scope, asked.user_id)
+        entry = self._entry(asked, self._clock.now_ms())
+        held = self._held_of(found, entry)
+        return await self._enter(asked, msgspec.structs.replace(entry, addresses=held))
 
     async def restrict_from_room(self, asked: Asked) -> Restriction:
         """Restrict a user as a moderator in a room does, who has no say about addresses.
 
-        Those of which what is replaced holds are held on, none for longer than it was.
+        Those of which what is replaced holds are held on, for as long as they were.
 
         Raises:
             AccessDeniedException: the user may moderate as well: only the API restricts him.
@@ -104,7 +110,8 @@ class Moderation:
         """
         if self._is_moderator_there(asked):
             raise AccessDeniedException("Who may moderate is restricted by the API only")
-        return await self._restrict(asked, frees_addresses=False)
+        await self._check(asked)
+        return await self._enter(asked, self._holding_on(self._entry(asked, self._clock.now_ms())))
 
     async def lift(self, asked: Asked) -> Restriction:
         """End what of a kind holds of a user; it is no error if nothing does.
@@ -112,11 +119,13 @@ class Moderation:
         Raises: as `restrict`.
         """
         await self._check(asked)
-        now = self._clock.now_ms()
-        return await self._enter(asked, self._entry(asked, now, 0, lifted=True))
+        entry = self._entry(asked, self._clock.now_ms(), lifted=True)
+        return await self._enter(asked, entry)
 
     async def lift_from_room(self, asked: Asked) -> Restriction:
-        """End what holds of a user as a moderator in a room does.
+        """End what holds of a user as a moderator in a room does, who has no say about addresses.
+
+        Those of which it holds are held on, for as long as they were.
 
         Raises:
             AccessDeniedException: it is himself, or the user may moderate as well: what the API
@@ -127,36 +136,28 @@ class Moderation:
             raise AccessDeniedException(
                 "Restrictions of who may moderate are lifted by the API only"
             )
-        return await self.lift(asked)
-
-    async def _restrict(self, asked: Asked, *, frees_addresses: bool) -> Restriction:
         await self._check(asked)
-        found = (
-            await self._addresses(asked.scope, asked.user_id)
-            if asked.also_addresses
-            else frozenset()
-        )
-        now = self._clock.now_ms()
-        expires = now + asked.seconds * 1000 if asked.seconds else 0
-        entry = self._entry(asked, now, expires)
-        if not frees_addresses:
-            entry = msgspec.structs.replace(entry, addresses=self._held_of(found, entry))
-        return await self._enter(asked, entry)
+        entry = self._entry(asked, self._clock.now_ms(), lifted=True)
+        return await self._enter(asked, self._holding_on(entry))
 
     def _is_moderator_there(self, asked: Asked) -> bool:
         return asked.room is not None and self._is_moderator(str(asked.room), asked.user_id)
 
     def _held_of(self, found: Collection[str], entry: Restriction) -> Mapping[str, int]:
         """Return the addresses that an entry is to hold of, with their ends."""
-        known = self._restrictions.known(entry.scope, entry.user_id, entry.kind)
-        before = {} if known is None else known.addresses_at(entry.at)
+        before = self._restrictions.addresses(entry.scope, entry.user_id, entry.kind)
         most = entry.at + ADDRESSES_MS
         ends = {**before, **dict.fromkeys(found, most)}
         latest = sorted(ends, key=lambda each: (-ends[each], each))[:MOST_ADDRESSES]
         return {each: min(ends[each], entry.ends) for each in latest}
 
+    def _holding_on(self, entry: Restriction) -> Restriction:
+        """Return an entry that holds on of the addresses of which what is before it does."""
+        held = self._restrictions.addresses(entry.scope, entry.user_id, entry.kind)
+        return msgspec.structs.replace(entry, addresses=held)
+
     @staticmethod
-    def _entry(asked: Asked, now: int, expires: int, *, lifted: bool = False) -> Restriction:
+    def _entry(asked: Asked, now: int, *, lifted: bool = False) -> Restriction:
         return Restriction(
             account=asked.account,
             scope=asked.scope,
@@ -165,7 +166,7 @@ class Moderation:
             by=asked.by,
             at=now,
             reason=asked.reason,
-            expires=expires,
+            expires=now + asked.seconds * 1000 if asked.seconds and not lifted else 0,
             lifted=lifted,
         )
 

@@ -15,7 +15,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 
@@ -123,7 +123,7 @@ class Restrictions:
     def _hold(self, user: tuple[str, str], held: Held, now: int) -> None:
         """Have this hold of a user in a scope, but for what is over."""
         # A mapping that somebody was given stays as it is.
-        left = {kind: each.at_time(now) for kind, each in held.items() if each.holds(now)}
+        left = {kind: each.at_time(now) for kind, each in held.items() if each.counts(now)}
         before = self._of.get(user, NOTHING)
         for kind in before.keys() | left.keys():
             if before.get(kind) is not left.get(kind):
@@ -168,10 +168,10 @@ class Restrictions:
         now = self._clock.now_ms()
         return self.addressed.of_address(str(room), room.account, address, now)
 
-    def known(self, scope: str, user_id: str, kind: Kind) -> Restriction | None:
-        """Return what of a kind holds of a user in a scope, or None."""
+    def addresses(self, scope: str, user_id: str, kind: Kind) -> Mapping[str, int]:
+        """Return the addresses of which a kind holds for a user in a scope, with their ends."""
         found = self._of.get((scope, user_id), NOTHING).get(kind)
-        return found if found is not None and found.holds(self._clock.now_ms()) else None
+        return {} if found is None else found.addresses_at(self._clock.now_ms())
 
     async def keep(self, entry: Restriction, most: int = MOST_RESTRICTIONS) -> Restriction:
         """Keep an entry and return it with its version; it does not hold yet.

@@ -100,7 +100,9 @@ async def _restrict(own: OwnServices, moderator: ChatTokenClaims, action: Restri
 
 async def _lift(own: OwnServices, moderator: ChatTokenClaims, action: Lift) -> Result:
     asked = _asked(moderator, action.user_id, action.kind)
-    return _restricted(await own.moderation.lift_from_room(asked))
+    entry = await own.moderation.lift_from_room(asked)
+    held = len(entry.addresses)
+    return {**_restricted(entry), **({"Addresses": held} if held else {})}
 
 
 async def _count_viewers(own: OwnServices, who: ChatTokenClaims, _action: CountViewers) -> Result:

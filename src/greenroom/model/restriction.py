@@ -85,7 +85,8 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     """An entry. `scope` is the ARN of a room, or the account. Times in milliseconds, 0: never.
 
     `lifted` entries end what was before them. `addresses` are those of which it holds as well, each
-    by a keyed hash, with its end. A note with `roles` says that the user has these in the room.
+    by a keyed hash, with its end, which is its own: what a moderator in the room lifts or replaces
+    holds of them on. A note with `roles` says that the user has these in the room.
     """
 
     account: str
@@ -139,6 +140,10 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     def holds(self, now: int) -> bool:
         """Return whether it restricts somebody at a time, if nothing came behind it."""
         return self.restricts and now < self.ends
+
+    def counts(self, now: int) -> bool:
+        """Return whether it holds at a time, of the user or of addresses."""
+        return self.holds(now) or any(now < ends for ends in self.addresses.values())
 
     def addresses_at(self, now: int) -> dict[str, int]:
         """Return the addresses of which it holds at a time, with their ends."""

@@ -185,6 +185,11 @@ class Lift(OwnAction, frozen=True, kw_only=True):
     def said(self) -> str:
         return f"{self.user_id}: no {self.kind}"
 
+    def says(self, result: Mapping[str, object]) -> str:
+        held = result.get("Addresses")
+        left = f", but addresses of his that the API restricted: {held}" if held else ""
+        return self.said + left
+
 
 class PinMessage(OwnAction, frozen=True, kw_only=True):
     """Pin a message that the room has in its history, for a time or until it is taken down."""
