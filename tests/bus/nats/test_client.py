@@ -4,11 +4,13 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest import mock
 from unittest.mock import Mock
 
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, MaxPayloadError, OutboundBufferLimitError
 
 from greenroom.bus.nats import client as module
 from greenroom.bus.nats.client import DirectClient, NotEncrypted, is_direct
@@ -21,7 +23,8 @@ HEADERS = {"Nats-Sequence": "5", "Other": "value"}
 async def client(request: pytest.FixtureRequest, bus_url: str) -> AsyncIterator[DirectClient]:
     """Give a connected client of both ways."""
     made = DirectClient(direct=request.param)
-    await made.connect(bus_url.split(","), allow_reconnect=False)
+    await made.connect(bus_url.split(","), allow_reconnect=False, pending_size=1 << 20)
+    made.read_straight()
     yield made
     await made.close()
 
@@ -71,6 +74,50 @@ async def test_a_status_is_in_the_first_line(client: DirectClient) -> None:
     await client.publish("of.nobody", b"", reply="answers")
     await until(lambda: heard)
     assert heard[0].startswith(b"NATS/1.0 503")
+
+
+async def test_what_is_said_is_in_order(client: DirectClient) -> None:
+    """Also among what nats-py says: who listens, and then asks, hears the answer."""
+    heard: list[tuple[bytes, bytes, bytes]] = []
+    for number in range(20):
+        name = f"c.{number}"
+        await client.listen(name, lambda *message: heard.append(message))
+        client.say(name, b"%d" % number, headers=HEADERS if number % 2 else None)
+    client.say("c.0", b"last", "reply")
+    await until(lambda: len(heard) == 21)
+    # Without the direct way each subscription has a task of its own.
+    heard.sort(key=lambda message: 0 if client._direct else int(message[0][2:]))
+    said = [b"%d" % each for each in range(20)]
+    said.insert(20 if client._direct else 1, b"last")
+    assert [data for _, _, data in heard] == said
+    assert {b"\r\nNats-Sequence: 5\r\n" in head for _, head, _ in heard[2:4]} == {False, True}
+
+
+async def test_large_messages_in_both_directions(client: DirectClient) -> None:
+    """They come in many parts, among small ones, and nothing of nats-py's own is in the way."""
+    heard: list[bytes] = []
+    await client.listen("d", lambda _subject, _headers, data: heard.append(data))
+    sent = [bytes([number]) * size for number, size in enumerate((3, 900_000, 0, 500_000, 7))]
+    for each in sent:
+        client.say("d", each)
+    await client.flush()
+    await until(lambda: len(heard) == 5)
+    assert heard == sent
+
+
+async def test_what_cannot_be_said(client: DirectClient) -> None:
+    """Too large a message; what a server does not take; anything over a connection that ended."""
+    with pytest.raises(MaxPayloadError):
+        client.say("a", bytes(client.max_payload + 1))
+    with (
+        mock.patch.object(client, "_waiting", return_value=(1 << 20) + 1),
+        pytest.raises(OutboundBufferLimitError),
+    ):
+        client.say("a", b"x")
+    client.say("a", b"unheard")
+    await client.close()
+    with pytest.raises(ConnectionClosedError):
+        client.say("a", b"x")
 
 
 async def test_the_rest_is_as_ever(client: DirectClient, bus_url: str) -> None:

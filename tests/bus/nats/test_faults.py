@@ -527,8 +527,8 @@ async def test_faults_that_nobody_has_thought_of(
 
         monkeypatch.setattr(bus._connection, "_prepare", fail_at_first)
         await bus.end_connection()
-        await until(lambda: bus.figures.reconnects)
-        monkeypatch.setattr(DirectClient, "publish", _fail)
+        await until(lambda: bus.figures.reconnects and all(map(_is_ready, (first, second))))
+        monkeypatch.setattr(DirectClient, "say", _fail)
         bus.announce(b"lost")
         await asyncio.sleep(0.05)
         monkeypatch.undo()

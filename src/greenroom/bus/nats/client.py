@@ -1,23 +1,24 @@
-"""A client of NATS whose messages go straight from the read loop to who listens.
+"""A client of NATS whose messages go straight from the socket to who listens, and back.
 
 nats-py makes an object, a queue's turn and a task's step of each message, which costs five times
-what reading it does. `_process_msg` is its own affair: where it is not what is expected here,
+what reading it does. How it does so is its own affair: where it is not what is expected here,
 messages go its way.
 """
 
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import Error
+from nats.aio.transport import TcpTransport
+from nats.errors import ConnectionClosedError, Error, MaxPayloadError, OutboundBufferLimitError
+from nats.protocol.parser import AWAITING_CONTROL_LINE
 
-Listener = Callable[[bytes, bytes, bytes], None]
-"""Takes a message: its subject, its headers as they are on the wire or nothing, its data."""
+from greenroom.bus.nats.straight import Listener, Straight, command
 
 ABANDON_SECONDS = 0.5
 
@@ -60,7 +61,60 @@ class DirectClient(Client):
         if public_nkey is not None:
             self._public_nkey = public_nkey
         self._direct = direct and is_direct()
-        self._listeners: dict[int, Listener] = {}
+        # By what servers call their subscriptions.
+        self._listeners: dict[bytes, Listener] = {}
+        self._said: list[bytes] = []
+
+    def read_straight(self) -> None:
+        """Take messages out of what is read from now on, before nats-py does."""
+        transport, parser = self._transport, self._ps
+        if not self._direct or not isinstance(transport, TcpTransport):
+            return
+        reader, writer = transport._io_reader, transport._io_writer  # noqa: SLF001 - there is no other way
+        if reader is None or writer is None:
+            return
+
+        def whole() -> bool:
+            awaits_a_line = parser.state == AWAITING_CONTROL_LINE and not parser.buf
+            return awaits_a_line and not reader._buffer  # type: ignore[attr-defined]  # noqa: SLF001 - nobody else knows
+
+        behind = writer.transport.get_protocol()
+        if isinstance(behind, asyncio.Protocol):
+            writer.transport.set_protocol(Straight(behind, self._listeners, whole))
+
+    def say(
+        self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish a message with what else is said in this turn of the loop.
+
+        Raises:
+            Error: it is too large, or the server has not taken yet what was said before.
+        """
+        if self.is_closed or self._transport is None:
+            raise ConnectionClosedError
+        if self._waiting() > self._max_pending_size:
+            raise OutboundBufferLimitError
+        said = command(subject, data, reply, headers)
+        if len(said) > self.max_payload:
+            raise MaxPayloadError
+        if not self._said:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._said.append(said)
+
+    def _waiting(self) -> int:
+        """Return how many bytes the server has not taken yet."""
+        transport = self._transport
+        if not isinstance(transport, TcpTransport) or transport._io_writer is None:  # noqa: SLF001 - there is no other way
+            return 0
+        return transport._io_writer.transport.get_write_buffer_size()  # noqa: SLF001 - the same
+
+    def _write(self) -> None:
+        said, self._said = self._said, []
+        if self.is_closed or self._transport is None:
+            return
+        # What nats-py has not written yet comes first: who listens and then asks hears the answer.
+        pending, self._pending, self._pending_data_size = self._pending, [], 0
+        self._transport.write(b"".join(pending + said))
 
     async def listen(self, subject: str, listener: Listener) -> Subscribed:
         """Give each message of a subject to a listener, which must not raise."""
@@ -69,13 +123,13 @@ class DirectClient(Client):
         # With a future of its own nats-py starts no task for the subscription.
         never = asyncio.get_running_loop().create_future()
         subscription = await self.subscribe(subject, future=never)
-        self._listeners[subscription._id] = listener  # noqa: SLF001 - it has no other name
+        self._listeners[b"%d" % subscription._id] = listener  # noqa: SLF001 - it has no other name
         return subscription
 
     async def unlisten(self, subscribed: Subscribed) -> None:
         """Give no more messages of it to anybody."""
         if isinstance(subscribed, Subscription):
-            self._listeners.pop(subscribed._id, None)  # noqa: SLF001 - it has no other name
+            self._listeners.pop(b"%d" % subscribed._id, None)  # noqa: SLF001 - it has no other name
         await subscribed.unsubscribe()
 
     async def abandon(self) -> None:
@@ -105,7 +159,7 @@ class DirectClient(Client):
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
-        listener = self._listeners.get(sid)
+        listener = self._listeners.get(b"%d" % sid)
         if listener is None:
             await super()._process_msg(sid, subject, reply, data, headers or b"")
         else:

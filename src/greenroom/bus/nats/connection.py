@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import partial
 
 import msgspec
 import structlog
@@ -21,9 +19,10 @@ from nats.errors import AuthorizationError, Error
 from greenroom.bus.base import BusRefused, BusUnreachable
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats import subjects
-from greenroom.bus.nats.client import DirectClient, Listener, NotEncrypted, Subscribed
+from greenroom.bus.nats.client import DirectClient, NotEncrypted, Subscribed
 from greenroom.bus.nats.headers import status
 from greenroom.bus.nats.login import Login
+from greenroom.bus.nats.straight import Listener
 from greenroom.process.os_error import in_words
 
 CONNECT_SECONDS = 2
@@ -98,8 +97,6 @@ class Connection:
         self._inbox = subjects.inbox(node)
         self._client: DirectClient | None = None
         self._ended = asyncio.Event()
-        self._outgoing: deque[tuple[str, bytes, str, Mapping[str, str] | None]] = deque()
-        self._wake = asyncio.Event()
         self._answers: dict[bytes, Answer] = {}
         self._tokens = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -190,9 +187,12 @@ class Connection:
         self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         """Send a message, if there is a connection."""
-        if self._client is not None:
-            self._outgoing.append((subject, data, reply, headers))
-            self._wake.set()
+        if self._client is None:
+            return
+        try:
+            self._client.say(subject, data, reply, headers)
+        except Exception as error:  # noqa: BLE001 - whoever sends asks again
+            self._figures.tell("a message could not be sent", reason=in_words(error))
 
     def expect(self, answer: Answer) -> bytes:
         """Have answers given to somebody until `forget`; return their token."""
@@ -309,7 +309,6 @@ class Connection:
         try:
             await self._meet(client, server)
             self._client = client
-            self.start(partial(self._write, client))
             await self.listen(f"{self._inbox}*", self._answered)
             await self._prepare()
             self._check_open(client, server)
@@ -367,6 +366,7 @@ class Connection:
             if isinstance(cause, ssl.SSLCertVerificationError | NotEncrypted):
                 raise BusUnreachable(f"{_shown(server)}: {_reason(cause)}") from None
             raise NoAnswer(text) from None
+        client.read_straight()
         version = client.connected_server_version
         if (version.major, version.minor) < LEAST_VERSION:
             raise BusRefused(
@@ -392,26 +392,12 @@ class Connection:
         was_up, self.is_up = self.is_up, False
         self._client = None
         self._figures.connected = False
-        self._outgoing.clear()
         self._answers.clear()
         self._ended.set()
         if was_up and not self._closing:
             self._figures.tell("the connection to NATS ended")
         if was_up:
             self._down()
-
-    async def _write(self, client: DirectClient) -> None:
-        """Hand to a client what is to be sent, until it is another's turn."""
-        outgoing = self._outgoing
-        while client is self._client:
-            self._wake.clear()
-            while outgoing and client is self._client:
-                subject, data, reply, headers = outgoing.popleft()
-                try:
-                    await client.publish(subject, data, reply, dict(headers) if headers else None)
-                except Exception as error:  # noqa: BLE001 - nobody else would send the next one
-                    self._figures.tell("a message could not be sent", reason=in_words(error))
-            await self._wake.wait()
 
     def _answered(self, subject: bytes, headers: bytes, data: bytes) -> None:
         answer = self._answers.get(subject[len(self._inbox) :])
