@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 from unittest.mock import AsyncMock, Mock
 
 import msgspec
@@ -21,6 +22,7 @@ from greenroom.chatlog.tail import (
     LEFT_TIMES,
     LONGEST_ARN,
     LONGEST_PAUSE,
+    UNKEPT_PAUSE,
     Cause,
     Failure,
     Tail,
@@ -38,8 +40,17 @@ from greenroom.storage.memory.opened import Opened
 from greenroom.storage.memory.store import MemoryStore
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.scene import Alarm
-from tests.stand_ins.streams import MemoryStreams, logged
+from tests.stand_ins.streams import MESSAGES_PER_READ, MemoryStreams, logged
 from tests.stand_ins.values import configuration_arn, room_arn
+
+
+@pytest.fixture(autouse=True)
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a read that brought all that one can bring here be followed by the next one.
+
+    The first that it brings is the one that was read last.
+    """
+    monkeypatch.setattr(tail_module, "MANY", MESSAGES_PER_READ - 1)
 
 
 class Moody(MemoryJournal):
@@ -340,6 +351,33 @@ class TestReading:
                 await made.advance(1)
             assert made.streams.reads - before <= 10 / LONGEST_PAUSE + 1
 
+    @pytest.mark.parametrize(("is_logged", "most"), [(True, 22), (False, 6)])
+    async def test_a_stream_in_calm(
+        self, *, is_logged: bool, most: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Messages that come one at a time share reads and transactions, unkept ones most."""
+        monkeypatch.setattr(tail_module, "MANY", 100)
+        async with nodes() as made:
+            append = mock.AsyncMock(wraps=made.journal.append_from)
+            monkeypatch.setattr(made.journal, "append_from", append)
+            for _ in range(40):
+                if is_logged:
+                    made.store()
+                else:
+                    made.streams.store(made.room)
+                await made.advance(0.01)
+            assert 4 <= append.call_count <= most
+            await made.advance(UNKEPT_PAUSE)
+            assert await made.on_record() == list(range(1, made.stored + 1))
+
+    async def test_a_backlog_is_read_at_once(self) -> None:
+        """Without a pause between the reads."""
+        async with nodes(0) as made:
+            made.store(5 * MESSAGES_PER_READ)
+            made.start()
+            await made.settle()
+            assert await made.on_record() == list(range(1, made.stored + 1))
+
 
 class TestStreams:
     """What happens to streams."""
@@ -549,4 +587,4 @@ async def test_pauses_grow_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) 
 
     tail._around.journal.append_from = append
     await Tail._follow(tail, lease)
-    assert pauses == [0.02, 0.04, 0.08, 0.16, LONGEST_PAUSE, LONGEST_PAUSE, 0.02, 0.04]
+    assert pauses == [0.02, 0.04, 0.08, 0.16, LONGEST_PAUSE, LONGEST_PAUSE, UNKEPT_PAUSE, 0.02]

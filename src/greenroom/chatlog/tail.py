@@ -42,6 +42,14 @@ LEFT_TIMES = 2
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
 """Seconds until a stream without anything new is read again; each pause is twice the last one."""
 
+UNKEPT_PAUSE = 0.1
+"""Seconds until a stream is read again whose place alone was noted: nothing new in it is to be on
+record or kept. Else it is the first pause. Without any each message costs a read and a transaction.
+"""
+
+MANY = 100
+"""From so many messages of one read on the next one follows at once."""
+
 LONGEST_ARN = 512
 """Far more than the API takes, and less than an index of a store does."""
 
@@ -195,6 +203,9 @@ class Tail:
                 held.read(self._stream, last, shown)
             self._appended(unread, entries)
             position, pause = unread.last, FIRST_PAUSE
+            if len(unread.messages) < MANY:
+                is_kept = entries or shown.kept or shown.ended
+                await self._pause(FIRST_PAUSE if is_kept else UNKEPT_PAUSE)
 
     def _appended(self, unread: "_Unread", entries: Sequence[Entry]) -> None:
         self._complete_until_ns = unread.last.stamp_ns
