@@ -1,6 +1,7 @@
 """The house's own rules: what is shipped, what is pinned, how the source is cut."""
 
 import ast
+import gc
 import graphlib
 import importlib.metadata
 import importlib.resources
@@ -24,7 +25,6 @@ import greenroom
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "greenroom"
 TESTS = ROOT / "tests"
-TESTS = ROOT / "tests"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
     "contracts"
@@ -39,6 +39,21 @@ FUNCTION_LINES = {0.9: 20, 1: 60}
 
 LOOSE_TYPES = {r"\bAny\b": 40, r"\bcast\(": 30}
 """How often the source may give up a type, or say one without a look; imports aside."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_trees() -> Iterator[None]:
+    """Leave the tests that follow none of them."""
+    yield
+    _tree.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def no_search_for_garbage() -> Iterator[None]:
+    """Let nobody look for any among the nodes of all trees: that took most of the time."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def test_installed_version_is_the_source_version() -> None:
