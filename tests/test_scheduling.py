@@ -6,13 +6,21 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.running.scheduling import APART, FIRST, TOGETHER, UnitScheduling, place_of, unit_of
+from tests.running.scheduling import (
+    APART,
+    FIRST,
+    TOGETHER,
+    WAITING,
+    UnitScheduling,
+    place_of,
+    unit_of,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(
-    "start", [*TOGETHER, *APART, *(each for each in FIRST if each.startswith("tests"))]
+    "start", [*TOGETHER, *APART, *WAITING, *(each for each in FIRST if each.startswith("tests"))]
 )
 def test_what_is_named_is_there(start: str) -> None:
     """Whoever moves a file is told."""
@@ -46,9 +54,9 @@ def test_what_takes_longest_is_begun_first() -> None:
     assert places[-1] == len(FIRST)
 
 
-def test_the_tests_of_a_file_go_to_one_worker() -> None:
-    """In their order, and the files in the order in which they were collected."""
-    collected = [f"tests/test_{file}.py::test_{number}" for file in "abcd" for number in range(4)]
+def ran(*files: str) -> list[list[str]]:
+    """Return the files of which two workers ran tests, four each, in their order."""
+    collected = [f"tests/{file}::test_{number}" for file in files for number in range(4)]
     scheduling = UnitScheduling(_config())
     workers = [_Worker(scheduling), _Worker(scheduling)]
     for each in workers:
@@ -58,13 +66,25 @@ def test_the_tests_of_a_file_go_to_one_worker() -> None:
     while not all(each.controller.shutting_down for each in workers):
         for each in workers:
             each.run_one()
-    ran = [[collected[index].partition("::")[0] for index in each.ran] for each in workers]
-    assert [list(dict.fromkeys(files)) for files in ran] == [
-        ["tests/test_a.py", "tests/test_c.py"],
-        ["tests/test_b.py", "tests/test_d.py"],
-    ]
     assert [sorted(each.ran) for each in workers] == [each.ran for each in workers]
-    assert sorted(workers[0].ran + workers[1].ran) == list(range(16))
+    assert sorted(workers[0].ran + workers[1].ran) == list(range(4 * len(files)))
+    tests = [[collected[index].partition("::")[0] for index in each.ran] for each in workers]
+    return [[file.removeprefix("tests/") for file in dict.fromkeys(each)] for each in tests]
+
+
+def test_the_tests_of_a_file_go_to_one_worker() -> None:
+    """In their order, and the files in the order in which they were collected."""
+    files = [f"test_{file}.py" for file in "abcd"]
+    assert ran(*files) == [["test_a.py", "test_c.py"], ["test_b.py", "test_d.py"]]
+
+
+def test_what_waits_runs_beside_what_computes() -> None:
+    """Whoever has none of its kind left helps the others."""
+    waiting = [f"cluster/test_{file}.py" for file in "ab"]
+    computing = [f"model/test_{file}.py" for file in "abcd"]
+    first, second = ran(*waiting, *computing)
+    assert first == [*waiting, computing[2]]
+    assert second == [*computing[:2], computing[3]]
 
 
 class _Worker:
