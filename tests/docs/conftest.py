@@ -1,5 +1,6 @@
 """What the pages are run with: Greenroom installed from its wheel, and indexes of packages."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.commands import copied
 from tests.docs.packages import NODE_MODULES, NpmRegistry
 from tests.running.made_once import made_once
 from tests.running.wheels import wheels
@@ -17,6 +19,25 @@ HIDDEN = ("AWS_", "COV_", "GREENROOM_", "PIP_", "PYTHON", "UV_", "npm_", "VIRTUA
 CLIENTS = ("boto3", "pytest-asyncio", "websockets")
 """What readers are told to install beside Greenroom."""
 
+OFTEN = (
+    "main",
+    "operations.calling",
+    "admin.command",
+    "backup.command",
+    "room.chat",
+    "room.acting",
+)
+IMPORTED = {
+    "greenroom": tuple(f"greenroom.cli.{each}" for each in OFTEN),
+    "aws": ("awscli.clidriver", "awscli.handlers"),
+}
+"""What commands consist of that pages type often."""
+
+ANEW = {
+    "greenroom": ("botocore.loaders",),
+    "aws": ("botocore.loaders", "awscli.customizations.assumerole"),
+}
+"""What is executed anew in each call: it decides by `HOME` where models and roles are."""
 
 VENV = """#!/bin/sh
 # `python3 -m venv NAME` as ever, but for the pip, which takes seconds to unpack: one is for all.
@@ -35,14 +56,15 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
     `pip install greenroom` is done, from the wheel that was just built, once for all workers.
     """
-    root = made_once(tmp_path_factory, "machine", _install)
-    registry = NpmRegistry()
-    yield _environment(root) | {
-        "npm_config_cache": str(tmp_path_factory.mktemp("npm")),
-        "npm_config_registry": registry.url,
-        "npm_config_update_notifier": "false",
-    }
-    registry.close()
+    with contextlib.ExitStack() as stack:
+        root = made_once(tmp_path_factory, "machine", lambda root: _install(root, stack))
+        registry = NpmRegistry()
+        stack.callback(registry.close)
+        yield _environment(root) | {
+            "npm_config_cache": str(tmp_path_factory.mktemp("npm")),
+            "npm_config_registry": registry.url,
+            "npm_config_update_notifier": "false",
+        }
 
 
 def _environment(root: Path) -> dict[str, str]:
@@ -58,7 +80,7 @@ def _environment(root: Path) -> dict[str, str]:
     }
 
 
-def _install(root: Path) -> None:
+def _install(root: Path, until_the_end: contextlib.ExitStack) -> None:
     for name in ("bin", "wheels"):
         (root / name).mkdir()
     wheels(root / "wheels", "greenroom", *CLIENTS)
@@ -72,6 +94,11 @@ def _install(root: Path) -> None:
     subprocess.run(command, env=_environment(root), check=True)
     aws = shutil.which("aws", path=Path(sys.executable).parent) or pytest.fail("needs awscli")
     (installed / "bin" / "aws").symlink_to(aws)
+    for name, program in (("greenroom", installed / "bin" / "greenroom"), ("aws", Path(aws))):
+        copies = copied(
+            root / "bin" / name, program, IMPORTED[name], _environment(root), ANEW[name]
+        )
+        until_the_end.enter_context(copies)
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,9 @@ class Page:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, self.directory / name)
         (self.directory / "scripts" / "install").write_text("#!/bin/sh\n")
-        greenroom = shutil.which("greenroom", path=self._environment["PATH"])
-        assert greenroom is not None
-        (self.directory / ".venv").symlink_to(Path(greenroom).parents[1])
+        pip = shutil.which("pip", path=self._environment["PATH"])
+        assert pip is not None
+        (self.directory / ".venv").symlink_to(Path(pip).parents[1])
         for path in (self.directory / "examples").rglob("*.*"):
             path.write_text(self._here(path.read_text()))
 

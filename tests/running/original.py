@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -46,18 +46,24 @@ class Wish(msgspec.Struct):
 def main(number: int, program: str, imported: Sequence[str]) -> None:
     """Make copies until nobody is left who asks; in a copy, be `python -m PROGRAM`."""
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    before = dict(os.environ)
-    for name in imported:
-        importlib.import_module(name)
-    brought = {name: each for name, each in os.environ.items() if before.get(name) != each}
+    brought = importing(imported)
     with socket.socket(fileno=number) as asked:
         found = _asked_for(asked)
     if found is not None:
         signal.signal(signal.SIGINT, interrupted)
         wish, descriptors = found
-        os.environ.clear()
-        os.environ.update({**wish.environment, **brought})
-        _become(program, wish, descriptors)
+        become(wish, brought, descriptors)
+        # As with `python -m`.
+        sys.path[0] = wish.directory
+        end_after(lambda: runpy.run_module(program, run_name="__main__", alter_sys=True))
+
+
+def importing(names: Sequence[str]) -> dict[str, str]:
+    """Import modules; return what they brought into the environment."""
+    before = dict(os.environ)
+    for name in names:
+        importlib.import_module(name)
+    return {name: each for name, each in os.environ.items() if before.get(name) != each}
 
 
 def _asked_for(asked: socket.socket) -> tuple[Wish, Sequence[int]] | None:
@@ -81,8 +87,10 @@ def _asked_for(asked: socket.socket) -> tuple[Wish, Sequence[int]] | None:
             os.close(each)
 
 
-def _become(program: str, wish: Wish, descriptors: Sequence[int]) -> None:
-    """Be a process that was started as wished."""
+def become(wish: Wish, brought: Mapping[str, str], descriptors: Sequence[int]) -> None:
+    """Be a process that was started as wished, with what imports brought into its environment."""
+    os.environ.clear()
+    os.environ.update({**wish.environment, **brought})
     # First out of the way of each other's numbers.
     spare = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, SPARE) for each in descriptors]
     for each in descriptors:
@@ -96,11 +104,13 @@ def _become(program: str, wish: Wish, descriptors: Sequence[int]) -> None:
     if wish.umask >= 0:
         os.umask(wish.umask)
     os.chdir(wish.directory)
-    # As with `python -m`.
-    sys.path[0] = wish.directory
     sys.argv[1:] = wish.arguments
+
+
+def end_after(run: Callable[[], object]) -> None:
+    """Run a program, and end as it does."""
     try:
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
+        run()
     except SystemExit as told:
         if isinstance(told.code, int):
             _end(told.code)
