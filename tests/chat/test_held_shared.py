@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import Audience, Deliver, History, Stage
-from greenroom.chat.held_queues import NOTED_SECONDS, HeldQueues, held
+from greenroom.chat.held_queues import HeldQueues, held
 from greenroom.chat.held_shared import Following, HeldShared
 from greenroom.chatlog.streamed_history import Marks
 from greenroom.model.arn import Arn
@@ -110,8 +110,10 @@ async def test_who_reads_the_stream_releases_what_it_says_to_wait() -> None:
     await node.read()
     assert node.ids() == "123"
     room = str(cluster.room)
+    assert not node.held.is_prepared(room)
     assert await node.held.prepare(room)
     assert await node.held.prepare(room)
+    assert node.held.is_prepared(room)
     assert node.followed == [room]
     cluster.publish(release(1), deletion(3))
     cluster.waits(4)
@@ -185,16 +187,22 @@ async def test_what_came_later_stays_behind_what_is_read_of_the_store() -> None:
     assert found.since == pytest.approx(cluster.time.clock.monotonic() - 5)
 
 
-async def test_what_nobody_says_any_more_is_forgotten() -> None:
-    """A node that no longer hears of a room does not count for ever what waited there."""
+async def test_what_is_not_heard_of_any_more_is_forgotten() -> None:
+    """A node that follows a room no longer does not count what it noted there, but what it read."""
     cluster = Cluster()
     node = Node(cluster)
-    node.hear(*cluster.waits(1))
-    node.queues.prune()
-    assert str(cluster.room) in node.queues
-    cluster.time.advance(NOTED_SECONDS + 1)
-    node.queues.prune()
-    assert str(cluster.room) not in node.queues
+    room = str(cluster.room)
+    node.hear(*cluster.waits(1, 2))
+    node.queues.unfollowed(room)
+    assert (room in node.queues, node.queues.bytes) == (False, 0)
+    node.queues.unfollowed(room)
+    await node.begin()
+    await node.read()
+    node.hear(*cluster.waits(3))
+    node.queues.unfollowed(room)
+    assert node.queues.ids(room) == ["Message00001", "Message00002"]
+    node.queues.remove(room, node.queues.ids(room))
+    assert node.queues.bytes == 0
 
 
 async def test_a_stream_that_cannot_be_read() -> None:
@@ -211,6 +219,18 @@ async def test_a_stream_that_cannot_be_read() -> None:
     cluster.streams.available = True
     assert await node.held.prepare(str(cluster.room))
     assert node.followed == [str(cluster.room)]
+
+
+async def test_a_stream_that_was_made_anew() -> None:
+    """It holds no release that was not read."""
+    cluster = Cluster()
+    node = Node(cluster)
+    cluster.waits(1)
+    await node.begin()
+    await node.read()
+    cluster.streams.make_anew()
+    await node.begin()
+    assert await node.held.prepare(str(cluster.room))
 
 
 def test_what_nodes_of_before_make_of_it() -> None:

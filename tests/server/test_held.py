@@ -28,7 +28,8 @@ async def test_what_is_built(alone: bool) -> None:
     opened = Mock(bus=bus, store=store, clock=HandClock().clock)
     if alone:
         opened.shared = None
-    held = await open_held(opened, Mock(), LooseTasks())
+    hub = Mock()
+    held = await open_held(opened, hub, LooseTasks())
     assert isinstance(held.keeper, HeldAlone if alone else HeldShared)
     assert (held.alone, held.shared) == ((held.keeper, None) if alone else (None, held.keeper))
     assert len(held.queues) == alone
@@ -37,6 +38,9 @@ async def test_what_is_built(alone: bool) -> None:
     for receive in bus._arrivals:
         receive(Arrival("other", 1, [waits]))
     assert ("other" in held.queues) is not alone
+    if not alone:
+        hub.when_unfollowed("other")
+        assert "other" not in held.queues
 
 
 async def test_what_is_read_of_it() -> None:

@@ -97,6 +97,9 @@ class HeldAlone:
             if removed:
                 self._over.setdefault(room, []).extend(removed)
 
+    def is_prepared(self, room: str) -> bool:
+        return True
+
     async def prepare(self, room: str) -> bool:
         return True
 

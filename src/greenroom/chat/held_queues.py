@@ -33,9 +33,6 @@ MOST_GONE = 20_000
 
 TOO_MANY = "Too many messages wait in this room: write again when it goes on"
 
-NOTED_SECONDS = 600.0
-"""How long a message counts that waits elsewhere: none waits for so long."""
-
 
 class Waiting(msgspec.Struct, gc=False):
     """One that waits since a time on the monotonic clock; without a message: elsewhere."""
@@ -116,6 +113,10 @@ class HeldQueues:
         self._bytes[room] = self._bytes.get(room, 0) + waiting.size
         self.bytes += waiting.size
 
+    def oldest(self, room: str) -> Waiting | None:
+        """Return what has waited for longest in a room, wherever it is to be released."""
+        return next(iter(self._queue(room).values()), None)
+
     def first(self, room: str) -> Waiting | None:
         """Return the next of a room that is to be released here."""
         return next((each for each in self._queue(room).values() if each.message), None)
@@ -148,9 +149,7 @@ class HeldQueues:
             self._gone[each] = None
         while len(self._gone) > MOST_GONE:
             self._gone.popitem(last=False)
-        if not queue:
-            self._rooms.pop(room, None)
-            self._bytes.pop(room, None)
+        self._forget_empty(room)
         return removed
 
     def ids(self, room: str) -> list[str]:
@@ -163,13 +162,19 @@ class HeldQueues:
             for each in self._queue(room).values():
                 each.message = None
 
-    def prune(self) -> None:
-        """Forget what was noted so long ago that it has been released: it was not heard of."""
-        oldest = self._clock.monotonic() - NOTED_SECONDS
-        for room, queue in list(self._rooms.items()):
-            over = [id_ for id_, each in queue.items() if not each.message and each.since < oldest]
-            if over:
-                self.remove(room, over)
+    def unfollowed(self, room: str) -> None:
+        """Forget what was noted of a room of which nothing arrives any more."""
+        queue = self._queue(room)
+        noted = {each: waiting for each, waiting in queue.items() if waiting.message is None}
+        for each, waiting in noted.items():
+            del queue[each]
+            self._bytes[room] -= waiting.size
+            self.bytes -= waiting.size
+        self._forget_empty(room)
+
+    def _forget_empty(self, room: str) -> None:
+        if room in self._rooms and not self._rooms[room]:
+            del self._rooms[room], self._bytes[room]
 
 
 _NOTHING: OrderedDict[str, Waiting] = OrderedDict()

@@ -88,6 +88,9 @@ class HeldShared:
         for room in [each for each in self._followed if self._streams.stream_of(each) == stream]:
             self.empty(room)
 
+    def is_prepared(self, room: str) -> bool:
+        return room in self._ready
+
     async def prepare(self, room: str) -> bool:
         if room in self._ready:
             return True
@@ -127,7 +130,9 @@ class HeldShared:
 
 
 def _is_reached(position: StreamPosition | None, end: StreamState) -> bool:
-    """Return whether a stream was read up to where it ended."""
+    """Return whether a stream was read up to where it ended, or had nothing to be read."""
+    if end.last < end.first:
+        return True
     if position is None:
-        return end.last < end.first
+        return False
     return position.created == end.created and position.sequence >= end.last

@@ -33,8 +33,6 @@ TICK_SECONDS = 0.1
 AT_ONCE = 100
 """Messages of a room that are released in one go; its next ones at the next tick."""
 
-PRUNE_TICKS = 600
-
 LAST_SECONDS = 5.0
 """How long the end waits for what is being released; who is next releases it otherwise."""
 
@@ -47,6 +45,9 @@ class Gone(Exception):
 
 class Upkeep(Protocol):
     """Keeps what waits, on a node that is alone or on many."""
+
+    def is_prepared(self, room: str) -> bool:
+        """Return whether all is known of a room, and stays so."""
 
     async def prepare(self, room: str) -> bool:
         """Return whether all is known of a room that messages wait in: when not, ask again.
@@ -91,7 +92,6 @@ class Releases:
         self._tasks = tasks
         self._send_time = SendTimes(clock, line).following
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._ticks = 0
         self._failing = self._stopping = False
         self.released = 0
         """How many messages were released here."""
@@ -100,16 +100,13 @@ class Releases:
 
     def tick(self) -> None:
         """Begin to release where something is due."""
-        self._ticks += 1
-        if self._ticks % PRUNE_TICKS == 0:
-            self._queues.prune()
         overdue = 0.0
         for room in self._queues.rooms:
             late = self._late(room)
-            if late is None:
-                continue
-            overdue = max(overdue, late)
-            if room not in self._running:
+            overdue = max(overdue, late or 0.0)
+            # Ahead of time where that takes some.
+            is_due = late is not None or not self._upkeep.is_prepared(room)
+            if is_due and room not in self._running and self._queues.first(room) is not None:
                 self._running[room] = self._tasks.create_task(self._run(room))
         self.overdue_seconds = overdue
 
@@ -120,8 +117,11 @@ class Releases:
             await asyncio.wait(self._running.values(), timeout=LAST_SECONDS)
 
     def _late(self, room_arn: str) -> float | None:
-        """Return how long a room's first message has been due, None if it is not."""
-        waiting = self._queues.first(room_arn)
+        """Return how long a room's first message has been due, None if it is not.
+
+        Also where another node is to release it: if that does not, this one says so, too.
+        """
+        waiting = self._queues.oldest(room_arn)
         if waiting is None:
             return None
         try:

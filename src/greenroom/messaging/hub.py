@@ -43,6 +43,8 @@ class Hub:
         self._rooms: dict[str, Members] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self._expected: dict[str, int] = {}
+        self.when_unfollowed: Callable[[str], None] = lambda _: None
+        """Is told of rooms that are followed no longer."""
         self.draining = False
         self.settling = False
         """Whether a drain waits for what was published to have its outcome."""
@@ -187,6 +189,7 @@ class Hub:
     def _unfollow_empty(self, room_arn: str) -> None:
         if room_arn not in self._rooms and room_arn not in self._expected:
             self._line.unfollow(room_arn)
+            self.when_unfollowed(room_arn)
 
     def after_flush(self, room_arn: str, action: Callable[[], None]) -> None:
         """Do something when everything that was published before is written to everybody."""

@@ -42,6 +42,7 @@ async def open_held(opened: Adapters, hub: Hub, tasks: asyncio.TaskGroup) -> Hel
         await alone.start()
         return Held(queues, alone)
     bus.on_arrival(lambda arrival: queues.note(arrival.room, arrival.envelopes))
+    hub.when_unfollowed = queues.unfollowed
     following = Following(hub.expect, hub.arrived)
     shared = HeldShared(queues, store.held_messages, opened.shared.streams, following, opened.clock)
     return Held(queues, shared)

@@ -268,8 +268,8 @@ class Metrics:
         )
         self.held_overdue_seconds = self._read_gauge(
             "greenroom_held_overdue_seconds",
-            "How long a message that had waited long enough has not been released, of all the"
-            " longest: it stays near 0 where they can be.",
+            "How long a message that had waited long enough has not been released, by this node or"
+            " another, of all the longest: it stays near 0 where they can be.",
         )
 
     def _add_control(self) -> None:
