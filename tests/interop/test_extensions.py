@@ -109,6 +109,26 @@ async def test_what_is_for_the_service_is_seen_by_nobody(rooms: Rooms, arn: str)
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_pause(rooms: Rooms, own: Any, service: Service, arn: str) -> None:
+    """A viewer's promise is fulfilled at once; others are shown the message later, he not again."""
+    own.update_room_settings(roomIdentifier=arn, settings={"paused": True, "delaySeconds": 1})
+    bob = await rooms.enter(arn, "bob", capabilities=SEND)
+    eve = await rooms.enter(arn, "eve", capabilities=SEND)
+    first, gone = await bob.send("hi"), await bob.send("never")
+    service.boto3().delete_message(roomIdentifier=arn, id=gone["id"])
+    assert (await eve.next("messageDelete"))["messageId"] == gone["id"]
+    assert eve.seen("message") == []
+    own.update_room_settings(roomIdentifier=arn, reset=["paused"])
+    assert await eve.next("message") == first
+    own.update_room_settings(roomIdentifier=arn, reset=["delaySeconds"])
+    last = await eve.send("end")
+    while await bob.next("message") != last:
+        pass
+    assert bob.seen("message") == [first, gone, last]
+    assert eve.seen("message") == [first, last]
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_ban(rooms: Rooms, own: Any, service: Service, arn: str) -> None:
     """The application is told by IVS Chat's own event; connecting again gets no token."""
     bob = await rooms.enter(arn, "bob", capabilities=SEND)
