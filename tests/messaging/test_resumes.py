@@ -1,16 +1,28 @@
 """Users of untouched applications go on where their connections broke."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from greenroom.messaging import resumes
+from greenroom.messaging.lost_nodes import LostNodes
 from greenroom.messaging.resumes import Place, Resumes
 from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replays import VIEWER, contents, kept, say, told
 from tests.stand_ins.hand_clock import HandClock
-from tests.stand_ins.stage import ROOM, Stage, Transport, client_frame, frames_of, settle, stage
+from tests.stand_ins.stage import (
+    ROOM,
+    Stage,
+    Transport,
+    client_frame,
+    frames_of,
+    settle,
+    stage,
+    token,
+)
 
 
 def least(_room: str, places: Collection[str]) -> str:
@@ -55,6 +67,35 @@ async def test_what_was_missed_comes() -> None:
         bob, _, began = await viewer(made)
         assert began == ["four"]
         assert (await viewer(made))[2] == []
+
+
+async def test_who_was_on_a_node_that_died() -> None:
+    """It tells nobody where he stood: he begins behind what he was shown by then, for certain."""
+    async with stage() as made:
+        ann = await room(made)
+        lost = mock.create_autospec(LostNodes, instance=True)
+        lost.look.return_value = [answer := asyncio.get_running_loop().create_future()]
+        made.replays.lost = lost
+        for number in range(4):
+            made.time.advance(1)
+            await say(ann, str(number))
+        lost.take.return_value = made.time.wall_ns - 1_500_000_000
+        _, transport = made.begin(token(user_id="bob"))
+        await settle()
+        assert not transport.take(), "whether the node lives is not known yet"
+        answer.set_result(None)
+        await settle()
+        assert contents(took(transport)) == ["2", "3"]
+        lost.look.assert_called_once_with(str(ROOM), "bob")
+        lost.take.assert_called_with(str(ROOM), "bob", 60)
+        lost.take.return_value = made.time.wall_ns - 3600 * 10**9
+        assert (await viewer(made))[2] == ["0", "1", "2", "3"]
+        lost.take.return_value = 0
+        assert (await viewer(made))[2] == []
+        lost.look.reset_mock()
+        await do(*ann, {"Action": "greenroom:SET", "Settings": {"resumeSeconds": None}})
+        assert (await viewer(made))[2] == []
+        lost.look.assert_not_called()
 
 
 async def test_a_room_in_which_nothing_was_said_yet() -> None:

@@ -93,6 +93,12 @@ class History:
         shown = (each.id for each in reversed(here.envelopes) if each.id not in to_come)
         return next(shown, here.origin)
 
+    def place_at(self, room: str, time_ns: int) -> str:
+        """Return what somebody comes back with who has been shown all that was sent before then."""
+        here = self._rooms.here(room)
+        shown = (each.id for each in reversed(here.envelopes) if each.time_ns < time_ns)
+        return next(shown, here.origin)
+
     def oldest(self, room: str, places: Collection[str]) -> str:
         """Return the place that is furthest back: one that nobody can go on from, if there is any.
 

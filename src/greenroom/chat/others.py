@@ -1,7 +1,7 @@
 """What the other nodes have told of themselves: their connections, counted by room and owner."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -80,6 +80,8 @@ class Others:
         self._nodes: dict[str, _Node] = {}
         self._rooms: Counter[str] = Counter()
         self._owners: Counter[Owner] = Counter()
+        self.when_silent: Callable[[str, float, Mapping[str, RoomThere]], None] = _pass_over
+        """Is told of a node that is taken for dead what `told_by` returned."""
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -103,6 +105,16 @@ class Others:
         """Return how many connections a user has in the room on other nodes."""
         rooms = (node.rooms.get(room_arn) for node in self._nodes.values())
         return sum(room.users.get(user, 0) for room in rooms if room is not None)
+
+    def with_user(self, room_arn: str, user: int) -> list[str]:
+        """Return the nodes on which a user is in a room."""
+        rooms = ((name, node.rooms.get(room_arn)) for name, node in self._nodes.items())
+        return [name for name, room in rooms if room is not None and user in room.users]
+
+    def told_by(self, name: str) -> tuple[float, Mapping[str, RoomThere]]:
+        """Return at which monotonic time a node was heard last, and what it has in its rooms."""
+        node = self._nodes.get(name)
+        return (float("-inf"), {}) if node is None else (node.heard, node.rooms)
 
     def is_moderator(self, room_arn: str, user: int) -> bool:
         """Return whether a user has a connection in the room on another node that may moderate."""
@@ -158,6 +170,7 @@ class Others:
         for name, node in list(self._nodes.items()):
             if now - node.heard >= SILENT_SECONDS:
                 log.warning("another node is silent: it is taken for dead", node=name)
+                self.when_silent(name, node.heard, node.rooms)
                 self.forget(name)
 
     def _replace(self, node: _Node) -> None:
@@ -203,6 +216,10 @@ class Others:
         self._owners[owner] += change
         if not self._owners[owner]:
             del self._owners[owner]
+
+
+def _pass_over(_name: str, _heard: float, _rooms: Mapping[str, RoomThere]) -> None:
+    """Nobody asks."""
 
 
 def owner_of(room_arn: str) -> Owner:

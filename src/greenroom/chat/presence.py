@@ -14,7 +14,7 @@ is asked for everything.
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -34,6 +34,9 @@ SKEW_SECONDS = 2.0
 """From which difference on clocks are told of."""
 
 log = structlog.get_logger()
+
+Silent = Callable[[str, float, Mapping[str, RoomThere]], None]
+"""Told of a node, when it was heard last, and what it had."""
 
 Behind = Callable[[str, Position], None]
 """Told of a room that another node has seen up to a position that this node has not."""
@@ -202,6 +205,24 @@ class Presence:
 
     def key_of(self, room_arn: str, user_id: str) -> User:
         return self._stands_for(room_arn, user_id)
+
+    def number_of(self, room_arn: str, user_id: str) -> int:
+        """Return the number that stands for a user of a room."""
+        return self._stands_for(room_arn, user_id)
+
+    def nodes_with(self, room_arn: str, user_id: str) -> Sequence[str]:
+        """Return the other nodes on which a user is in a room."""
+        if not self._others.connections_in(room_arn):
+            return ()
+        return self._others.with_user(room_arn, self._stands_for(room_arn, user_id))
+
+    def told_by(self, node: str) -> tuple[float, Mapping[str, RoomThere]]:
+        """Return at which monotonic time a node was heard last, and what it has in its rooms."""
+        return self._others.told_by(node)
+
+    def when_silent(self, receiver: Silent) -> None:
+        """Tell the receiver of a node that is taken for dead what `told_by` returned."""
+        self._others.when_silent = receiver
 
     def other_nodes(self) -> frozenset[str]:
         """Return the names of the other nodes that are there now."""

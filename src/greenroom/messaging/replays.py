@@ -13,6 +13,7 @@ from greenroom.bus.base import RoomEnvelope
 from greenroom.chat.history import Found, History, Wanted, has_waited
 from greenroom.chat.settings import Settings
 from greenroom.clock import Clock
+from greenroom.messaging.lost_nodes import LostNodes
 from greenroom.messaging.resumes import Place, Resumes
 from greenroom.messaging.views import is_by_name, payload_for
 from greenroom.model.chat_token import ChatTokenClaims
@@ -47,6 +48,8 @@ class Replays:
 
     def __init__(self, history: History, settings: Settings, clock: Clock, ids: IdSource) -> None:
         self.resumes = Resumes(clock, history.oldest)
+        self.lost: LostNodes | None = None
+        """Where users were whose nodes died, in a cluster."""
         self._history = history
         self._settings = settings
         self._clock = clock
@@ -65,6 +68,9 @@ class Replays:
         waiting = self._history.prepare(claims.room_arn, Wanted(wishes.history, wishes.since))
         if waiting is not None:
             await waiting
+        if self.lost is not None and settings.resume_seconds and not wishes.since:
+            for answer in self.lost.look(claims.room_arn, claims.user_id):
+                await answer
 
     def first(
         self, session: Session, wishes: Wishes, room: Room, to_come: Collection[str]
@@ -77,7 +83,7 @@ class Replays:
         settings, claims = self._settings.in_force(room), session.claims
         place, wanted = None, Wanted(wishes.history, wishes.since)
         if settings.resume_seconds and settings.history_messages:
-            left = self.resumes.take(claims.room_arn, claims.user_id)
+            left = self._left(claims, settings.resume_seconds)
             if left and not wishes.since:
                 wanted = Wanted(wishes.history, left, both=True)
             asks = wanted.count or wanted.since
@@ -90,6 +96,15 @@ class Replays:
             recovered = made.told["Recovered"] == "true"
             self.recoveries["recovered" if recovered else "not_recovered"] += 1
         return self._first(session, made), place
+
+    def _left(self, claims: ChatTokenClaims, seconds: int) -> str:
+        """Return where the former connection of a user stood, "" if it has not broken."""
+        room_arn, user_id = claims.room_arn, claims.user_id
+        left = self.resumes.take(room_arn, user_id)
+        if left or self.lost is None:
+            return left
+        shown_ns = self.lost.take(room_arn, user_id, seconds)
+        return self._history.place_at(room_arn, shown_ns) if shown_ns else ""
 
     def place(self, room_arn: str, to_come: Collection[str]) -> str:
         """Return the place of who has been shown all but what is `to_come`."""

@@ -3,11 +3,11 @@
 Each node tells when a connection breaks there, and when somebody has gone on from a place; what
 happens in one turn of the loop travels together. What is lost on the way is a user who just begins,
 or one who is given again what he was given elsewhere. A node that dies tells nothing of those who
-were on it.
+were on it: see `lost_nodes`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -31,10 +31,11 @@ class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
-    """What a node tells."""
+    """What a node tells. `asks` is one that is to tell anything: whether it lives."""
 
     node: str
     changes: Sequence[Change]
+    asks: str = ""
 
 
 class SharedPlaces:
@@ -48,8 +49,14 @@ class SharedPlaces:
         self._changes: list[Change] = []
         self.unreadable = 0
         """Announcements that were none."""
+        self.when_heard: Callable[[str], None] = _pass_over
+        """Is told which node has told something."""
         places.when_changed = self._changed
         peers.on_announcement(self.receive, About.PLACES)
+
+    def ask(self, node: str) -> None:
+        """Have a node tell anything."""
+        self._peers.announce(_encode(Told(self._node, (), node)), About.PLACES)
 
     def receive(self, payload: bytes) -> None:
         """Take in what a node has told, if it is another one."""
@@ -60,6 +67,9 @@ class SharedPlaces:
             return
         if told.node == self._node:
             return
+        self.when_heard(told.node)
+        if told.asks == self._node:
+            self._peers.announce(_encode(Told(self._node, ())), About.PLACES)
         for each in told.changes:
             if 0 <= each.seconds <= LONGEST:
                 self._places.learn(each.room, each.user_id, each.since, each.seconds)
@@ -76,6 +86,10 @@ class SharedPlaces:
         for start in range(0, len(changes), AT_ONCE):
             told = Told(self._node, changes[start : start + AT_ONCE])
             self._peers.announce(_encode(told), About.PLACES)
+
+
+def _pass_over(_node: str) -> None:
+    """Nobody asks."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

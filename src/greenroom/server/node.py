@@ -47,6 +47,7 @@ from greenroom.messaging import settings_teller, sweeper, users_teller, viewers_
 from greenroom.messaging.admission import read_no_keys
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
+from greenroom.messaging.lost_nodes import LostNodes
 from greenroom.messaging.own_actions import OwnServices
 from greenroom.messaging.shared_places import SharedPlaces
 from greenroom.messaging.users_teller import UsersTeller
@@ -172,8 +173,13 @@ def _tell_others(
 ) -> None:
     """Begin to tell the nodes of a cluster who is here, and where users stand who break off."""
     if presence is not None:
-        SharedPlaces(opened.bus, presence.node, plane.replays.resumes)
+        shared = SharedPlaces(opened.bus, presence.node, plane.replays.resumes)
+        plane.replays.lost = LostNodes(shared, presence, opened.clock, partial(_hears, opened.bus))
         presence.start()
+
+
+def _hears(bus: Bus) -> bool:
+    return bus.figures is not None and bus.figures.connected
 
 
 def application(node: Node, check: StoreCheck) -> asgi.Application:
