@@ -316,6 +316,13 @@ def test_names_that_lead_nowhere(name: str) -> None:
     assert len(refused.value.message) < 100
 
 
+def test_a_value_that_has_members() -> None:
+    """It is one or the other: whoever sends both is told so, with its name."""
+    body = {"Action": "CreateUser", "Version": "2010-05-08", "UserName": "v", "UserName.x": "w"}
+    with pytest.raises(MalformedInput, match="'userName' is a value: it cannot have members"):
+        parsed("iam", body)
+
+
 def test_actions() -> None:
     """A request names an action and the version that is served."""
     with pytest.raises(MissingAction):

@@ -132,6 +132,23 @@ def test_moderators_and_bots_meet_no_mode() -> None:
         assert room.passes(each) is (each in {Capability.MODERATE, Capability.BYPASS})
 
 
+def test_a_refusal_that_lasts_goes_before_slow_mode() -> None:
+    """Who may not write at all is not told to try again in a few seconds."""
+    room = Room(Overrides(1, {"slowModeSeconds": Override(30, "me")}))
+    sender = claims_of(capabilities=(Capability.SEND_MESSAGE,), room_arn=str(room.room.arn))
+    pace = room.modes.pace(room.room, sender, "hi")
+    assert pace is not None
+    pace.place("7", "m1", room.time.clock.monotonic())
+    assert room.passes(Capability.SEND_MESSAGE), "what it is refused with is another code"
+    with pytest.raises(ActionError) as refused:
+        room.modes.passes(room.room, sender, SendMessage("hi", request_id="7"))
+    assert refused.value.code == 429
+    room.change(Overrides(2, {**room.room.overrides.values, "frozen": Override(True, "me")}), {})
+    with pytest.raises(ActionError) as refused:
+        room.modes.passes(room.room, sender, SendMessage("hi", request_id="7"))
+    assert (refused.value.code, str(refused.value)) == (403, FROZEN)
+
+
 def test_what_holds_ends_by_itself() -> None:
     """At its very millisecond, though nothing was changed; set back, the clock has it again."""
     room = Room(Overrides(1, {"frozen": Override(True, "me", START_MS + 1000)}))

@@ -13,6 +13,7 @@ from subprocess import Popen
 
 import pytest
 
+from greenroom.entrance import takeover_channel
 from greenroom.entrance.takeover_channel import (
     NAME,
     Channel,
@@ -142,6 +143,23 @@ async def test_waiting_for_an_end(tmp_path: Path) -> None:
         with pytest.raises(PeerGone):
             channel.check_alive()
         await channel.gone(0)  # it is known no more
+
+
+async def test_who_is_ended_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds, such as the lock of the data, is free only when it is gone."""
+    waited: list[str] = []
+
+    async def readable(_: int) -> None:
+        if not waited:
+            waited.append("for its end")
+            await asyncio.Event().wait()
+        waited.append("for the end of who was killed")
+
+    monkeypatch.setattr(takeover_channel, "readable", readable)
+    with other_process(tmp_path, 1000) as (channel, process):
+        await channel.gone(0)
+        assert process.wait() == -signal.SIGKILL
+    assert waited == ["for its end", "for the end of who was killed"]
 
 
 async def test_this_process_is_not_ended(pair: tuple[Channel, Channel]) -> None:

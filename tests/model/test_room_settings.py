@@ -97,9 +97,17 @@ def test_what_is_set_for_a_time_only() -> None:
     "text", ["x=1", "frozen", "paused=true", "frozen=2", "shield=true", "x" * 257, "a=b=c"]
 )
 def test_what_a_shield_cannot_hold(text: str) -> None:
-    """Other settings only, each with a value of its own; a shield holds no shield."""
-    with pytest.raises(SettingsWrong):
+    """Other settings only, each with a value of its own; a shield holds no shield.
+
+    The rule that is told is the shield's.
+    """
+    with pytest.raises(SettingsWrong) as raised:
         checked({"shieldSettings": text})
+    (error,) = raised.value.errors
+    assert (error.name, error.message) == (
+        "settings.shieldSettings",
+        BY_NAME["shieldSettings"].rule,
+    )
 
 
 def test_a_shield_goes_before_all() -> None:

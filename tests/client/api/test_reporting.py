@@ -1,6 +1,7 @@
 """What a logger is told of a request: its name, its time, and nothing that is said in rooms."""
 
 import logging
+from types import MappingProxyType
 
 import pytest
 
@@ -80,6 +81,7 @@ def test_structures_are_told_as_they_are_sent() -> None:
     assert f"{{'uri': 'u', 'fallbackResult': 'ALLOW', 'more': '{SENSITIVE}'}}" in line
     assert "logging_configuration_identifiers=['a', 'b']" in line
     assert "tags={'k': 'v', 'attributes': 'w'}" in line
+    assert "tags={'k': 'v'}" in told("CreateRoom", tags=MappingProxyType({"k": "v"}))
     assert "capabilities=['X']" in told("CreateChatToken", capabilities=("X",))
 
 
