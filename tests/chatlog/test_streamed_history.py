@@ -34,6 +34,7 @@ async def test_all_that_was_published_is_there() -> None:
     nodes = Nodes()
     history, room = history_of(nodes), str(nodes.room)
     assert (await history.older(room)).envelopes == []
+    assert await history.catch_up(room), "nothing was published"
     nodes.streams.store(nodes.room, said("a"), said("b"))
     with pytest.raises(StorageUnavailable):
         await history.older(room)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.model.pin import MOST_PINS, Pin
 from greenroom.model.room_settings import (
     BY_NAME,
     DEFAULTS,
@@ -12,8 +13,10 @@ from greenroom.model.room_settings import (
     Kind,
     Override,
     Overrides,
+    PinsChange,
     SettingsChange,
     SettingsWrong,
+    TooManyPins,
     Value,
     checked,
     effective,
@@ -128,8 +131,9 @@ def test_a_shield_goes_before_all() -> None:
 
 def test_an_unknown_setting_is_refused() -> None:
     """Every one at once, with the names that there are; also as a tag, and where it is reset."""
-    with pytest.raises(SettingsWrong, match="is none of frozen, writers"):
-        checked({"x": 1, "y": 2})
+    with pytest.raises(SettingsWrong, match="is none of frozen, writers") as raised:
+        checked({"x": 1, "frozen": True, "y": 2})
+    assert [each.name for each in raised.value.errors] == ["settings.x", "settings.y"]
     (error,) = tag_errors({"greenroom:x": "1", "other": "2"})
     assert (error.name, error.message[:10]) == ("tags.greenroom:x", "is none of")
     (error,) = tag_errors({"greenroom:frozen": "2"})
@@ -144,6 +148,20 @@ def test_what_is_set_goes_before_the_tags() -> None:
     found = effective(tags, overrides, NOW)
     assert (found.settings.frozen, found.settings.writers, found.until) == (False, ("vip",), 0)
     assert not found.settings.emoji_only
+
+
+def test_how_many_pins_a_room_has() -> None:
+    """One that is pinned anew, or has expired, leaves its place to another."""
+    overrides = Overrides()
+    for number in range(MOST_PINS):
+        pin = Pin(f"m{number}", "{}", "me", NOW, NOW + 5 if number == 0 else 0)
+        overrides = PinsChange(NOW, pin).apply(overrides)
+    with pytest.raises(TooManyPins):
+        PinsChange(NOW, Pin("more", "{}", "me", NOW)).apply(overrides)
+    again = PinsChange(NOW, Pin("m1", "{}", "you", NOW)).apply(overrides)
+    assert [each.message_id for each in again.pins] == ["m0", "m2", "m1"]
+    later = PinsChange(NOW + 5, Pin("more", "{}", "me", NOW)).apply(overrides)
+    assert [each.message_id for each in later.pins] == ["m1", "m2", "more"]
 
 
 def test_the_end_of_an_override() -> None:

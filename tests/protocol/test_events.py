@@ -118,6 +118,18 @@ def test_send_time_is_exact(time: int) -> None:
     assert "." not in shown or shown[-2] != "0"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, {"k": "v"}), ({"a": "b", "k": "w"}, {"a": "b", "k": "v"})]
+)
+def test_one_attribute_more(before: dict[str, str] | None, after: dict[str, str]) -> None:
+    """All else of a MESSAGE is as it was."""
+
+    def message(attributes: dict[str, str] | None) -> bytes:
+        return events.encode_message("id", "7", attributes, "hi", 1, "user", {})
+
+    assert events.with_attribute(message(before), "k", "v") == message(after)
+
+
 @given(text, text, attributes | st.none(), text, text, attributes)
 def test_whatever_is_sent_arrives(
     id_: str,

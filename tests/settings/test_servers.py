@@ -36,6 +36,7 @@ def test_words(word: str) -> None:
         (5, "must be one of sqlite"),
         ("postgresql://db", "must name the database"),
         ("postgresql://db/a/b", "must name the database"),
+        ("postgresql://db//a", "must name the database"),
         ("postgresql:///rooms", "must name a host"),
         ("postgresql://db:0/rooms", "must have a port from 1 to 65535"),
         ("postgresql://db:65536/rooms", "must have a port from 1 to 65535"),

@@ -1,11 +1,14 @@
 """The table of metrics: what is in it is in the registry, and no label is unbounded."""
 
 import re
+from pathlib import Path
 
 from prometheus_client.exposition import generate_latest
 
 from greenroom.protocol.errors import DisconnectReason
 from greenroom.telemetry.metrics import MAXIMUM_VALUES, OTHER, BoundedLabel, Metrics
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
 
 def test_the_table_is_the_registry() -> None:
@@ -18,6 +21,26 @@ def test_the_table_is_the_registry() -> None:
     assert {(each.name, each.kind) for each in metrics.table} == ours
     assert len(metrics.table) == len(ours)
     assert all(each.meaning.endswith(".") for each in metrics.table)
+
+
+def test_what_the_documentation_names_is_there() -> None:
+    """Each metric, with its kind and its labels: dashboards and alerts are made by the page."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", PAGE.read_text(), re.MULTILINE)
+    documented = {(name, kind): set(re.findall(r"\w+", labels)) for name, kind, labels in rows}
+    scraped = Metrics().table
+    assert {(each.name, each.kind): set(each.labels) for each in scraped} == documented
+
+
+def test_the_buckets_of_reviews() -> None:
+    """They tell what a viewer notices, up to the longest time that a handler may have."""
+    metrics = Metrics()
+    metrics.review_seconds.labels("allowed").observe(0)
+    scraped = generate_latest(metrics.registry).decode()
+    bounds = re.findall(r'^greenroom_review_seconds_bucket{le="(.+?)"', scraped, re.MULTILINE)
+    assert bounds == [
+        *("0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.15", "0.2", "0.25"),
+        *("0.5", "1.0", "5.0", "+Inf"),
+    ]
 
 
 def test_the_process_is_measured_too() -> None:

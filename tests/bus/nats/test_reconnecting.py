@@ -383,6 +383,17 @@ async def test_an_end_is_heard_at_once(net: Net, monkeypatch: pytest.MonkeyPatch
     await node.connection.close()
 
 
+async def test_what_a_server_has_ended_is_let_go(net: Net) -> None:
+    """The client holds on to its socket and its tasks until then."""
+    node = Node(net)
+    await node.connection.open(5)
+    await asyncio.sleep(0)  # until it is watched
+    await net.clients[0].close()
+    await until(lambda: node.figures.reconnects == 1)
+    assert net.clients[0].abandoned
+    await node.connection.close()
+
+
 async def test_no_server_answers(net: Net) -> None:
     """Nothing else is known, when the time is over at once."""
     with pytest.raises(BusUnreachable, match="no server answers"):
