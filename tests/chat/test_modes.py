@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.bus.base import History
 from greenroom.chat import in_force as in_force_module
 from greenroom.chat.in_force import SettingsInForce
 from greenroom.chat.modes import EMOJI_ONLY, FROZEN, Modes, normalised, pace_of, refusal
@@ -171,6 +172,16 @@ def test_a_change_holds_at_once() -> None:
     room.change(Overrides(), {"team": "a"})
     assert room.passes()
     assert room.in_force.of(str(room.room.arn), room.room) is DEFAULTS
+
+
+def test_whether_a_room_keeps_what_it_is_shown() -> None:
+    """As its tags say, or what is set in it, whichever there is."""
+    plain, tagged = Room(Overrides()), Room(Overrides(), **{"history-messages": "5"})
+    changed = Room(Overrides(1, {"historyMessages": Override(5, "me")}))
+    for each, kept in ((plain, History.NONE), (tagged, History.KEPT), (changed, History.KEPT)):
+        assert each.in_force.history(each.room) is kept
+    changed.change(Overrides(1, {"frozen": Override(True, "me")}), {})
+    assert changed.in_force.history(changed.room) is History.NONE
 
 
 def test_what_is_remembered_of_a_text_has_a_bound() -> None:

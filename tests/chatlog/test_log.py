@@ -256,6 +256,7 @@ class TestFullDisk:
                 assert len(scene.published) == 5
                 _ = scene.record(room, 5)
                 assert len(scene.published) == 6
+                behind = [scene.log.is_behind]
                 assert not scene.log.must_wait(room.arn)
                 scene.log.observe()
                 memory = "greenroom_journal_memory_bytes"
@@ -268,6 +269,7 @@ class TestFullDisk:
                 "chat logs are behind: records wait in memory",
                 "chat logs are no longer behind",
             ]
+            assert [*behind, scene.log.is_behind] == [True, False]
             await scene.records(room, 1)
             await scene.advance(INTERVAL + 1)
             assert scene.destination().payloads() == scene.published

@@ -57,6 +57,20 @@ def change(
     return {**users, "Suspended": suspended, "Reset": reset}
 
 
+async def test_a_room_that_is_not_known_for_a_moment() -> None:
+    """It is read meanwhile; nobody is told that it is over, nor everything again."""
+    async with stage() as made:
+        await scene(made)
+        _, asked = await connected(made, "ann", EVENTS, **VIEWER)
+        assert await told(made, asked) == [change("ann judge", reset=True)]
+        made.rooms.forget(str(ROOM))
+        made.users_teller.tick()
+        await settle(30)
+        assert made.rooms.peek(str(ROOM)).arn == ROOM
+        await connected(made, "eve", **VIEWER)
+        assert await told(made, asked) == [change("eve")]
+
+
 async def test_who_comes_and_goes_is_told() -> None:
     """All who are there at first, then changes; who is back in time has not been away."""
     async with stage() as made:

@@ -1,6 +1,7 @@
 """A database is moved while no node runs on it: those that are ending are waited for."""
 
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -43,6 +44,14 @@ async def test_nodes_that_stay_are_told() -> None:
     with pytest.raises(StoreInUse, match=told):
         await moving._without_nodes(database, "postgresql://db/r")
     assert database.looks == [[]]
+
+
+async def test_a_secret_is_read() -> None:
+    """By its name; None where nothing is kept under it."""
+    for kept in (b"kept", None):
+        database: Any = AsyncMock(fetchval=AsyncMock(return_value=kept))
+        assert await moving.PostgresSide(database, "here").secret("name") == kept
+        assert database.fetchval.await_args.args[1] == "name"
 
 
 class Sequences:

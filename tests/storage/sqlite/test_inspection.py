@@ -11,7 +11,14 @@ from greenroom.storage.base import StoreForeign, StoreUnwritable
 from greenroom.storage.schema import SQLITE, steps
 from greenroom.storage.sqlite import secrets
 from greenroom.storage.sqlite.database_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
-from greenroom.storage.sqlite.inspection import INDEX_BYTES, NEWEST, Inspection, inspect
+from greenroom.storage.sqlite.inspection import (
+    INDEX_BYTES,
+    NEWEST,
+    Inspection,
+    inspect,
+    inspect_directory,
+)
+from greenroom.storage.sqlite.lock import locked
 
 
 def made(directory: Path) -> Path:
@@ -110,6 +117,15 @@ def test_room_for_the_index(
         else:
             with pytest.raises(StoreUnwritable, match="the disk is full"):
                 inspect(directory, "s")
+
+
+def test_a_directory_without_a_store(tmp_path: Path) -> None:
+    """Who holds it is told, "" for nobody; it is not made."""
+    assert inspect_directory(tmp_path / "missing") == ""
+    assert files(tmp_path) == {}
+    assert inspect_directory(tmp_path) == ""
+    with locked(tmp_path):
+        assert inspect_directory(tmp_path) == str(os.getpid())
 
 
 def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
