@@ -49,6 +49,7 @@ from greenroom.messaging.writes import (
     Write,
     arranged,
     joined,
+    joined_all,
     new_to,
     note_waiting,
     seen_before,
@@ -165,31 +166,33 @@ class Fanout:
         """Take what waits out of the room, to write it to those who are there now."""
         room.writing = True
         room.flushed = room.loop.time()
-        room.learn()
-        shown: Sequence[bytes]
+        if room.waited:
+            room.learn()
+        pending, data = room.pending, b""
+        shown: Sequence[bytes] = ()
         if room.narrow:
-            shown = tuple(joined(room.pending, view) for view in View)
+            shown = tuple(joined(pending, view) for view in View)
             size = sum(len(shown[view]) * room.number(view) for view in View)
         else:
-            frames = [text_frame(envelope.payload) for envelope in room.pending]
-            shown = frames if len(frames) == 1 else (b"".join(frames),)
-            size = len(shown[0]) * len(room.connections)
+            # Most often it is one.
+            data = text_frame(pending[0].payload) if len(pending) == 1 else joined_all(pending)
+            size = len(data) * len(room.connections)
         self._count(room, size)
         seen = seen_before(room) if room.early or room.narrow else NOTHING
         if room.kicks:
             self._end_kicked(room, seen)
         # Only those whose frames are in this flush: what comes meanwhile must not delay them.
-        room.after_flush, room.actions = room.actions, []
+        if room.actions:
+            room.after_flush, room.actions = room.actions, []
         # Who joins while the parts are written to is in none of them: see `_tell_late`. Without
         # data there are actions only.
         if room.narrow or room.newcomers or seen:
-            every_view = tuple(shown) * (1 if room.narrow else len(View))
-            write: Write = arranged(room, every_view, SLICE, seen)
+            write: Write = arranged(room, shown or (data,) * len(View), SLICE, seen)
             room.newcomers.clear()
             room.narrow = False
         else:
-            write = Write(room, room.divided(SLICE) if size else (), shown[0])
-        room.flushing, room.pending = room.pending, room.flushing
+            write = Write(room, room.parts or room.divided(SLICE) if size else (), data)
+        room.flushing, room.pending = pending, room.flushing
         room.ending = self.ending
         return write
 
@@ -247,29 +250,32 @@ class Fanout:
         sealed: list[tuple[SealedPart, bytes]] = []
         # A part has a slice at most. So many small rooms share a turn of the loop, a large one
         # takes several, and no turn is longer than two slices.
-        number = turn = 0
+        number = turn = plain = 0
         while turn < len(writes) and number < SLICE:
             for part, data in writes[turn].next_parts():
                 if isinstance(part, Part):
                     messages.append((part, data))
+                    plain += part.cost
                 else:
                     sealed.append((part, data))
                 number += part.cost
             turn += 1
         try:
             if messages:
-                self._send(messages)
+                self._send(messages, plain)
             if sealed:
                 self._sealed.send(sealed)
         finally:
             # Whatever failed, no room must stay silent. Those that had no turn come before those
             # that had one: a large room does not keep the small ones waiting.
-            over = [write for write in writes[:turn] if write.ended]
-            if len(over) < len(writes):
-                self._go_on([*writes[turn:], *(each for each in writes[:turn] if not each.ended)])
-            for write in over:
-                write.room.writing = False
-                self._flushed(write)
+            begun = writes[:turn]
+            rest = [*writes[turn:], *[write for write in begun if not write.ended]]
+            if rest:
+                self._go_on(rest)
+            for write in begun:
+                if write.ended:
+                    write.room.writing = False
+                    self._flushed(write)
 
     def _go_on(self, writes: Sequence[Write]) -> None:
         """Write on in the next turn of the loop, or when the time is over that is let pass."""
@@ -284,11 +290,11 @@ class Fanout:
         if ready:
             loop.call_soon(self._write, ready)
 
-    def _send(self, messages: list[tuple[Part, bytes]]) -> None:
-        """Write to all connections of the parts, with one system call where that is possible."""
+    def _send(self, messages: list[tuple[Part, bytes]], number: int) -> None:
+        """Write to so many connections, with one system call where that is possible."""
         sender = self._sender
         # Below so many the preparation costs more than the system calls that it saves.
-        if sender is None or sum([part.cost for part, _ in messages]) < FEWEST:
+        if sender is None or number < FEWEST:
             for part, data in messages:
                 write_all(part.connections, part.sockets, data)
             return
@@ -298,10 +304,10 @@ class Fanout:
             for part, data in messages:
                 if len(data) > LONGEST:
                     write_all(part.connections, part.sockets, data)
-        for number, index, sent in sender.send(
+        for place, index, sent in sender.send(
             [(part.descriptors, data) for part, data in together]
         ):
-            part, data = together[number]
+            part, data = together[place]
             part.connections[index].write(data[sent:])
 
     def _flushed(self, write: Write) -> None:
@@ -313,9 +319,10 @@ class Fanout:
             self._tell_late(room)
         room.flushing.clear()
         # Each may flush the room again, or make somebody leave it: they are taken out before.
-        actions, room.after_flush = room.after_flush, []
-        for action in actions:
-            action()
+        if room.after_flush:
+            actions, room.after_flush = room.after_flush, []
+            for action in actions:
+                action()
         # When the node ends, whoever was shown everything goes; what came while the others were
         # being written to is shown first.
         if room.ending or (self.ending and not room.pending):

@@ -37,27 +37,23 @@ Step = Sequence[tuple[AnyPart, bytes]]
 class Write:
     """What is written to parts of a room, a part in a turn, and how many of them have it."""
 
-    __slots__ = ("_data", "_made_of", "_number", "_parts", "is_whole", "room")
+    __slots__ = ("_data", "_made_of", "_number", "_parts", "ended", "is_whole", "room")
 
     def __init__(self, room: Members, parts: Sequence[AnyPart], data: bytes = b"") -> None:
         self.room, self._parts, self._data = room, parts, data
         self._made_of = room.parts
         self._number = 0
+        self.ended = False
+        """Whether nobody is left to be written to, when somebody was asked for."""
         self.is_whole = True
         """Whether everybody in the room is written to."""
 
-    @property
-    def ended(self) -> bool:
-        """Whether nobody is left to be written to."""
-        return self._number >= len(self._parts)
-
     def next_parts(self) -> Step:
         """Return those who are next and still there, and what they are shown."""
-        if self._number >= len(self._parts):
-            return ()
-        part = self._parts[self._number]
-        self._number += 1
-        return self._present(part, self._data)
+        number, parts = self._number, self._parts
+        self._number = after = number + 1
+        self.ended = after >= len(parts)
+        return self._present(parts[number], self._data) if parts else ()
 
     def pause(self) -> float:
         """Return how many seconds there are until it goes on."""
@@ -82,20 +78,19 @@ class Arranged(Write):
         self._steps, self._seconds, self._until = steps, seconds, 0.0
         self.is_whole = is_whole
 
-    @property
-    def ended(self) -> bool:
-        return self._number >= len(self._steps) and not self.pause()
-
     def next_parts(self) -> Step:
-        while self._number < len(self._steps) and not self.pause():
+        shown: Step = ()
+        while not shown and self._number < len(self._steps) and not self.pause():
             step = self._steps[self._number]
             self._number += 1
             if step[0][1]:
-                return [each for part, data in step for each in self._present(part, data)]
+                shown = [each for part, data in step for each in self._present(part, data)]
+                continue
             passing = sum(len(part.connections) for part, _ in step) * self._seconds
             if passing > SHORTEST:
                 self._until = perf_counter() + passing
-        return ()
+        self.ended = self._number >= len(self._steps) and not self.pause()
+        return shown
 
     def pause(self) -> float:
         return max(0.0, self._until - perf_counter()) if self._until else 0.0
@@ -216,6 +211,11 @@ def _steps(pieces: Sequence[tuple[AnyPart, bytes]], *, with_pauses: bool) -> Ite
     for is_shown, step in groupby(pieces, lambda piece: bool(piece[1])):
         if is_shown or with_pauses:
             yield tuple(step)
+
+
+def joined_all(envelopes: Sequence[RoomEnvelope]) -> bytes:
+    """Return the frames of those envelopes, which everybody is shown, joined."""
+    return b"".join([text_frame(envelope.payload) for envelope in envelopes])
 
 
 def joined(envelopes: Sequence[RoomEnvelope], view: View, user_id: str | None = None) -> bytes:

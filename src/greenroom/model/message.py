@@ -23,7 +23,10 @@ IdSource = Callable[[], str]
 
 def attributes_size(attributes: Mapping[str, str]) -> int:
     """Return the size of the attributes in bytes: their keys and values as UTF-8."""
-    return sum(len(key.encode()) + len(value.encode()) for key, value in attributes.items())
+    size = 0
+    for key, value in attributes.items():
+        size += len(key.encode()) + len(value.encode())
+    return size
 
 
 def attributes_problem(attributes: Mapping[str, str]) -> str | None:

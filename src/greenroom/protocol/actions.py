@@ -184,7 +184,8 @@ def _with_own_attributes(message: SendMessage) -> SendMessage | OwnAction:
     Where it asks for one of our actions, return that instead.
     """
     attributes = message.attributes or {}
-    if not any(key.startswith(PREFIX) for key in attributes):
+    # Most have none, and are told so at once.
+    if PREFIX not in "".join(attributes) or not any(key.startswith(PREFIX) for key in attributes):
         return message
     asked = attributes.get(ASKED)
     if asked is not None:
