@@ -22,6 +22,7 @@ from greenroom.chat.occupancy import Occupancy
 from greenroom.chat.user_names import Named
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
+from greenroom.messaging import writes
 from greenroom.messaging import present_users
 from greenroom.messaging.bulk_sender import LONGEST, BulkSender
 from greenroom.messaging.fanout import Fanout
@@ -1164,3 +1165,16 @@ async def test_the_connections_of_a_killed_key_end(
     for _ in range(5):
         await asyncio.sleep(0)
     assert [each.gone for each in listeners] == [n not in {0, 3} for n in range(9)]
+
+
+async def test_what_waits_is_looked_for_where_it_is_shown(hub: Hub) -> None:
+    """However many viewers a room has: nobody asks of each what it would be shown."""
+    Listener(hub, "bob"), Listener(hub, "m", view=View.MODERATORS)
+    for number in range(100):
+        Listener(hub, f"viewer-{number}")
+    asked = mock.Mock(side_effect=writes.payload_for)
+    with mock.patch.object(writes, "payload_for", asked):
+        sent = [Deliver(b"1", "SendMessage", id=f"m{number}") for number in range(10)]
+        hub.receive(Arrival(HERE, 1, [held(each, "bob") for each in sent]))
+        await settle(20)
+    assert asked.call_count < 100

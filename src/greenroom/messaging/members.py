@@ -243,6 +243,14 @@ class Members:
         """Return the connections of some users."""
         return [each for each in self.connections if each.user_id in users]
 
+    def early_viewers(self, authors: frozenset[str]) -> list[Connection]:
+        """Return the connections that are shown what these users wrote while it waits."""
+        return [
+            each
+            for each in self.connections
+            if each.user_id in authors or each.view is View.MODERATORS
+        ]
+
     def tell(self, connection: Connection, data: bytes) -> None:
         """Write to one connection alone, if it is still there."""
         if data and connection in self.connections:

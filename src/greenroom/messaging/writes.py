@@ -9,7 +9,7 @@ it took to write to as many of the room when it was last written to whole. Nobod
 for that, as it does behind any message.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from time import perf_counter
 
@@ -133,7 +133,11 @@ def seen_before(room: Members) -> Seen:
     """Return who has seen what of what is about to be written; note who is shown what waits."""
     seen: dict[Connection, set[str]] = {}
     newcomers = room.newcomers
-    note_waiting(room, room.pending, ((each, newcomers.get(each, 0)) for each in room.connections))
+    waiting = [each for each in room.pending if each.stage is not NONE and each.stage.waits]
+    if waiting:
+        # Nobody else is shown it: of a large room that is next to nobody.
+        among = room.early_viewers(frozenset(each.user_id for each in waiting))
+        note_waiting(room, room.pending, [(each, newcomers.get(each, 0)) for each in among])
     for envelope in room.pending if room.early else ():
         for deleted in envelope.deletes:
             room.early.pop(deleted, None)
@@ -145,19 +149,15 @@ def seen_before(room: Members) -> Seen:
 
 
 def note_waiting(
-    room: Members, envelopes: Sequence[RoomEnvelope], shown: Iterable[tuple[Connection, int]]
+    room: Members, envelopes: Sequence[RoomEnvelope], shown: Collection[tuple[Connection, int]]
 ) -> None:
     """Note who is shown those of the envelopes that wait, if he was shown so many before."""
-    waiting = [
-        (place, envelope)
-        for place, envelope in enumerate(envelopes)
-        if envelope.stage is not NONE and envelope.stage.waits
-    ]
-    among = list(shown) if waiting else []
-    for place, envelope in waiting:
+    for place, envelope in enumerate(envelopes):
+        if envelope.stage is NONE or not envelope.stage.waits:
+            continue
         seers = {
             each
-            for each, before in among
+            for each, before in shown
             if before <= place and payload_for(envelope, each.view, each.user_id) is not None
         }
         room.early[envelope.id] = room.early.get(envelope.id, frozenset()) | seers
