@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
+from unittest import mock
 
 import pytest
 
 from greenroom.bus.base import Arrival, Before, Deliver, Position, RoomEnvelope, Stage
 from greenroom.bus.memory import MemoryBus
+from greenroom.chat.held_queues import held
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.model.arn import Arn
 from greenroom.storage.base import StorageUnavailable
@@ -207,3 +209,25 @@ async def test_grants_know_what_waits(scene: Scene) -> None:
     for each in waiting:
         assert not isinstance(each, int)
         await each
+
+
+async def test_who_no_longer_waits_is_counted_once(scene: Scene) -> None:
+    """What is kept until it is released is shown all the same, and is then no more than debited."""
+    holding, kept = mock.Mock(), asyncio.get_running_loop().create_future()
+    holding.keep.return_value = kept
+    line = RecordedLine(scene.bus, scene.log, holding)  # type: ignore[arg-type]  # only records
+    waits = held(Deliver(b"1", "SendMessage", id="first", rate=10), "bob")
+    outcome = asyncio.ensure_future(line.publish(ROOM, lambda _: waits))  # type: ignore[arg-type]  # it is to be awaited
+    await asyncio.sleep(0)
+    outcome.cancel()
+    await asyncio.wait([outcome])
+    *_, show = holding.keep.call_args.args
+    show()
+    before: list[int] = []
+
+    def grant(known: Before) -> Deliver:
+        before.append(known.undebited)
+        return Deliver(b"2", "SendMessage", id="second")
+
+    line.publish(ROOM, grant)
+    assert before == [0]

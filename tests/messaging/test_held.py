@@ -4,7 +4,10 @@ Covers: greenroom.chat.held_alone, greenroom.chat.held_queues, greenroom.chat.ho
     greenroom.chat.messages, greenroom.chat.releases, greenroom.model.held_message
 """
 
+import asyncio
 import json
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 from unittest import mock
 
@@ -481,3 +484,124 @@ async def test_the_next_process_goes_on() -> None:
         await made.history.appended()
         assert (await restarted(made)).ids(str(ROOM)) == [second.id]
         assert await kept(made) == [second]
+
+
+async def test_many_rooms_go_on_at_once() -> None:
+    """After an outage, say: the loop does other things in between, and no room is passed over."""
+    async with stage() as made:
+        rooms = [str(ROOM).replace("Room", f"R{number:03}") for number in range(60)]
+        room = await made.rooms.get(str(ROOM))
+        for each in rooms:
+            made.rooms._keep(each, room)
+            for number in range(5):
+                made.queues.add(HeldMessage(each, f"{each[-15:]}{number}", "bob", 1, b"{}"))
+        turns: Counter[int] = Counter()
+        turn, put = 0, made.bus.put
+
+        def published(room: str, envelope: Deliver) -> int:
+            turns[turn] += 1
+            return put(room, envelope)
+
+        with (
+            mock.patch.object(made.bus, "put", published),
+            mock.patch.object(releases, "MOST_ROOMS", 20),
+        ):
+            for ticks in range(3):
+                made.releases.tick()
+                assert len(made.releases._running) == 20, ticks
+                while made.releases._running:
+                    turn += 1
+                    await asyncio.sleep(0)
+        assert made.releases.released == 300
+        assert max(turns.values()) <= releases.IN_A_TURN
+
+
+async def test_who_moderates_is_heard_in_a_pause_of_a_room_that_delays() -> None:
+    """Delayed, what he says would wait for the end of the pause."""
+    async with stage() as made:
+        ann, bob, eve = await scene(made, delaySeconds=10)
+        await put(ann, paused=True)
+        await say(bob, "1")
+        assert (await say(ann, "we pause"))["Type"] == "MESSAGE"
+        assert contents(eve) == ["we pause"]
+
+
+async def test_what_waited_is_deleted_for_good_in_a_room_of_defaults() -> None:
+    """Nothing is set there any more, and nothing kept: all the same it does not come back."""
+    async with stage() as made:
+        ann, bob, _ = await scene(made, paused=True)
+        sent = await say(bob)
+        await put(ann, paused=None)
+        removed = mock.AsyncMock(side_effect=StorageUnavailable("full"))
+        with mock.patch.object(made.store.held_messages, "remove", removed):
+            frames = await do(*ann, {"Action": "DELETE_MESSAGE", "Id": sent["Id"]})
+        assert [each["ErrorCode"] for each in frames if each["Type"] == "ERROR"] == [500]
+        frames = await do(*ann, {"Action": "DELETE_MESSAGE", "Id": sent["Id"]})
+        assert "ERROR" not in {each["Type"] for each in frames}
+        assert await kept(made) == []
+
+
+async def test_what_is_discarded_without_a_pause_is_told_to_all() -> None:
+    """Some of it may be released meanwhile: else who was shown that would go on showing it."""
+    async with stage() as made:
+        ann, bob, eve = await scene(made, delaySeconds=10)
+        sent = await say(bob)
+        found = await made.store.held_messages.of_room(str(ROOM))
+        await passes(made, 10)
+        assert contents(eve) == ["hi"]
+        of_room = mock.AsyncMock(return_value=found)
+        with mock.patch.object(made.store.held_messages, "of_room", of_room):
+            ask = {"Settings": {"delaySeconds": None}, "DiscardWaiting": True, "RequestId": "r"}
+            await do(*ann, {"Action": "greenroom:SET", **ask})
+        assert [each["Attributes"]["MessageId"] for each in took(eve[1])] == [sent["Id"]]
+
+
+async def test_two_deletions_are_kept_before_either_is_told_so() -> None:
+    """Also one whose removal another one has begun, that of a release perhaps."""
+    async with stage() as made:
+        _, bob, _ = await scene(made, paused=True)
+        sent = await say(bob)
+        gate, store = asyncio.Event(), made.store.held_messages
+        remove = store.remove
+
+        async def slowly(room: str, ids: Collection[str]) -> None:
+            await gate.wait()
+            await remove(room, ids)
+
+        with mock.patch.object(store, "remove", slowly):
+            made.held.deleted(str(ROOM), [sent["Id"]])
+            others = asyncio.create_task(made.held.settle())
+            await settle()
+            settled = [made.held.is_settled]
+            own = asyncio.create_task(made.held.settle())
+            await settle()
+            assert not own.done()
+            gate.set()
+            await asyncio.gather(others, own)
+        assert [*settled, made.held.is_settled] == [False, True]
+        assert await kept(made) == []
+
+
+async def test_what_is_deleted_as_it_is_being_kept_is_not_released() -> None:
+    """Who reads the store may find it there before the node knows that it is."""
+    async with stage() as made:
+        ann, bob, eve = await scene(made, paused=True)
+        gate, store = asyncio.Event(), made.store.held_messages
+        add = store.add
+
+        async def slowly(messages: Sequence[HeldMessage]) -> None:
+            await add(messages)
+            await gate.wait()
+
+        with mock.patch.object(store, "add", slowly):
+            sending = asyncio.create_task(say(bob))
+            await settle()
+            (waits,) = await kept(made)
+            await do(*ann, {"Action": "greenroom:DELETE_USER_MESSAGES", "UserId": "bob"})
+            gate.set()
+            await settle()
+        sending.cancel()
+        assert await kept(made) == []
+        await put(ann, paused=None)
+        await passes(made, 1)
+        assert waits.id not in [each.get("Id") for each in took(eve[1])]

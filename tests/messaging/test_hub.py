@@ -22,12 +22,12 @@ from greenroom.chat.occupancy import Occupancy
 from greenroom.chat.user_names import Named
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import hub as hub_module
-from greenroom.messaging import writes
-from greenroom.messaging import present_users
+from greenroom.messaging import present_users, writes
 from greenroom.messaging.bulk_sender import LONGEST, BulkSender
 from greenroom.messaging.fanout import Fanout
 from greenroom.messaging.hub import Hub
 from greenroom.messaging.sockets import NO_SOCKET
+from greenroom.messaging.views import payload_for
 from greenroom.model.arn import Arn, ResourceType
 from greenroom.model.chat_token import ChatTokenClaims
 from greenroom.model.restriction import Kind, Restriction
@@ -1172,7 +1172,7 @@ async def test_what_waits_is_looked_for_where_it_is_shown(hub: Hub) -> None:
     Listener(hub, "bob"), Listener(hub, "m", view=View.MODERATORS)
     for number in range(100):
         Listener(hub, f"viewer-{number}")
-    asked = mock.Mock(side_effect=writes.payload_for)
+    asked = mock.Mock(side_effect=payload_for)
     with mock.patch.object(writes, "payload_for", asked):
         sent = [Deliver(b"1", "SendMessage", id=f"m{number}") for number in range(10)]
         hub.receive(Arrival(HERE, 1, [held(each, "bob") for each in sent]))

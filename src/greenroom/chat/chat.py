@@ -170,7 +170,8 @@ class Chat:
         Raises:
             ServiceUnavailableException: they may, the store cannot keep it: try again.
         """
-        if room.tags or room.overrides.values:
+        had_waited = self.holding is not None and self.holding.queues.has_over(deleted)
+        if room.tags or room.overrides.values or had_waited:
             await done(self._line.kept())
         if self.when_deleted is not None:
             await self.when_deleted(room, deleted)

@@ -109,7 +109,9 @@ class Deletions:
         return [*older_ids, *newest_ids, *(each.id for each in waiting)]
 
     async def of_waiting(self, room_arn: str) -> None:
-        """Delete all that waits in a room; those are told of it who have seen some.
+        """Delete all that waits in a room; in a pause those are told of it who have seen some.
+
+        Without one all are told: some of it may be released meanwhile.
 
         Raises:
             ResourceNotFoundException: there is no such room.
@@ -121,9 +123,11 @@ class Deletions:
         room = await self._chat.room(Arn.parse(room_arn))
         await self._kept.catch_up(room_arn)
         found = await self._held.of_room(room_arn)
+        is_paused = self._chat.settings.of(room_arn, room).paused
         by_author: dict[str, list[Written]] = {}
         for each in found:
-            by_author.setdefault(each.author, []).append(Written(each.id, True))
+            written = by_author.setdefault(each.author, [])
+            written.append(Written(each.id, each.is_shadowed or is_paused))
         for author, written in by_author.items():
             await _Telling(self._chat, room, author, "").tell(written)
         await self._chat.forget(room, [each.id for each in found])

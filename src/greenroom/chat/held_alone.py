@@ -49,6 +49,9 @@ class HeldAlone:
         self._tasks = tasks
         # What is to be removed from the store: what was released, and what was deleted.
         self._over: dict[str, list[str]] = {}
+        self._settling = asyncio.Lock()
+        # What is being kept, and waits from then on.
+        self._keeping: set[str] = set()
 
     async def start(self) -> None:
         """Go on with what the process before has left.
@@ -59,12 +62,18 @@ class HeldAlone:
         after, now_ns, now = 0, self._clock.wall_ns(), self._clock.monotonic()
         while found := await self._store.waiting(after, READ_AT_ONCE):
             after = found[-1][0]
-            for _, each in found:
-                if await self._history.number(each.room, each.id):
-                    await self._store.remove(each.room, (each.id,))
+            # Together: each by itself would take its time.
+            numbers = await asyncio.gather(
+                *(self._history.number(each.room, each.id) for _, each in found)
+            )
+            shown: dict[str, list[str]] = {}
+            for number, (_, each) in zip(numbers, found, strict=True):
+                if number:
+                    shown.setdefault(each.room, []).append(each.id)
                 else:
                     waited = max(0.0, (now_ns - each.time_ns) / 1e9)
                     self._queues.add(each, now - waited)
+            await asyncio.gather(*(self._store.remove(room, ids) for room, ids in shown.items()))
 
     def keep(
         self, room: str, envelope: RoomEnvelope, show: Callable[[], None]
@@ -80,6 +89,7 @@ class HeldAlone:
     async def _keep(
         self, message: HeldMessage, show: Callable[[], None], shown: "asyncio.Future[None]"
     ) -> None:
+        self._keeping.add(message.id)
         try:
             await self._store.add((message,))
             self._queues.add(message)
@@ -87,15 +97,20 @@ class HeldAlone:
         except Exception as error:  # noqa: BLE001 - raised where the message was accepted
             if not shown.done():
                 shown.set_exception(error)
+        finally:
+            self._keeping.discard(message.id)
         if not shown.done():
             shown.set_result(None)
 
     def deleted(self, room: str, ids: Collection[str]) -> None:
-        """Take note, in the room's order, of what nobody is to be shown any more."""
-        if room in self._queues:
-            removed = self._queues.remove(room, ids)
-            if removed:
-                self._over.setdefault(room, []).extend(removed)
+        """Take note, in the room's order, of what nobody is to be shown any more.
+
+        One that is being kept may have been found in the store already.
+        """
+        if room in self._queues or not self._keeping.isdisjoint(ids):
+            over = [*self._queues.remove(room, ids), *self._keeping.intersection(ids)]
+            if over:
+                self._over.setdefault(room, []).extend(over)
 
     def is_prepared(self, room: str) -> bool:
         return True
@@ -116,7 +131,7 @@ class HeldAlone:
     @property
     def is_settled(self) -> bool:
         """Return whether nothing is kept that no longer waits."""
-        return not self._over
+        return not self._over and not self._settling.locked()
 
     async def settle(self) -> None:
         """Remove from the store what no longer waits, when history has it.
@@ -124,17 +139,32 @@ class HeldAlone:
         Raises:
             ServiceUnavailableException: it cannot be removed now.
         """
-        waiting = self._kept()
-        if waiting is not None:
-            await waiting
-        over, self._over = self._over, {}
-        try:
-            for room in list(over):
-                await self._store.remove(room, over[room])
+        # One after another: who finds nothing left to do may rely on its having been done.
+        async with self._settling:
+            over, self._over = self._over, {}
+            try:
+                waiting = self._kept()
+                if waiting is not None:
+                    await waiting
+                await self._remove(over)
+            finally:
+                for room, ids in over.items():
+                    self._over.setdefault(room, []).extend(ids)
+
+    async def _remove(self, over: dict[str, list[str]]) -> None:
+        """Remove messages of all rooms together, and take out of these what is done."""
+        rooms = list(over)
+        outcomes = await asyncio.gather(
+            *(self._store.remove(room, over[room]) for room in rooms), return_exceptions=True
+        )
+        failed = None
+        for room, outcome in zip(rooms, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                failed = outcome
+            else:
                 del over[room]
-        finally:
-            for room, ids in over.items():
-                self._over.setdefault(room, []).extend(ids)
+        if failed is not None:
+            raise failed
 
     def empty(self, room: str) -> None:
         """Do nothing: nobody else is to be told."""

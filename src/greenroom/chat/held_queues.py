@@ -126,6 +126,10 @@ class HeldQueues:
         waiting = self._queue(room).get(message_id)
         return waiting is not None and waiting.message is not None
 
+    def has_over(self, ids: Iterable[str]) -> bool:
+        """Return whether some message waited here once, and no longer does."""
+        return any(each in self._gone for each in ids)
+
     def replace(self, room: str, messages: Sequence[HeldMessage], now_ns: int) -> None:
         """Have messages wait to be released here that were kept, before what has come since."""
         now, before = self._clock.monotonic(), self._rooms.pop(room, OrderedDict())

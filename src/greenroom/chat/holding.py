@@ -37,7 +37,9 @@ class Holding:
                 return False
             is_held = not is_exempt(sender)
         else:
-            is_held = settings.delay_seconds > 0 or not is_exempt(sender)
+            # In a pause who may moderate is heard at once, in a room that delays as well: delayed,
+            # he would wait behind it.
+            is_held = not (settings.paused and is_exempt(sender))
         return is_held and self._is_possible()
 
     def check_possible(self, values: Mapping[str, Value], room: Arn) -> None:

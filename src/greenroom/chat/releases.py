@@ -36,6 +36,12 @@ AT_ONCE = 100
 LAST_SECONDS = 5.0
 """How long the end waits for what is being released; who is next releases it otherwise."""
 
+IN_A_TURN = 20
+"""Messages of all rooms that are released in one turn of the loop, about."""
+
+MOST_ROOMS = 500
+"""Rooms that a tick begins with; the others come first at the next one."""
+
 log = structlog.get_logger()
 
 
@@ -92,6 +98,11 @@ class Releases:
         self._tasks = tasks
         self._send_time = SendTimes(clock, line).following
         self._running: dict[str, asyncio.Task[None]] = {}
+        # Many rooms may go on at once, and the loop has other things to do.
+        self._turn = asyncio.Lock()
+        self._in_turn = 0
+        # How many rooms were passed over to begin with.
+        self._passed = 0
         self._failing = self._stopping = False
         self.released = 0
         """How many messages were released here."""
@@ -100,15 +111,18 @@ class Releases:
 
     def tick(self) -> None:
         """Begin to release where something is due."""
-        overdue = 0.0
-        for room in self._queues.rooms:
-            late = self._late(room)
-            overdue = max(overdue, late or 0.0)
-            # Ahead of time where that takes some.
-            is_due = late is not None or not self._upkeep.is_prepared(room)
-            if is_due and room not in self._running and self._queues.first(room) is not None:
-                self._running[room] = self._tasks.create_task(self._run(room))
-        self.overdue_seconds = overdue
+        late = {room: self._late(room) for room in self._queues.rooms}
+        self.overdue_seconds = max((each or 0.0 for each in late.values()), default=0.0)
+        idle = [each for each in late if self._is_to_run(each, late[each])]
+        self._passed %= len(idle) or 1
+        for room in (*idle[self._passed :], *idle[: self._passed])[:MOST_ROOMS]:
+            self._running[room] = self._tasks.create_task(self._run(room))
+        self._passed += MOST_ROOMS
+
+    def _is_to_run(self, room: str, late: float | None) -> bool:
+        """Return whether something is to be done in a room; ahead of time where that takes some."""
+        is_due = late is not None or not self._upkeep.is_prepared(room)
+        return is_due and room not in self._running and self._queues.first(room) is not None
 
     async def stop(self) -> None:
         """Release nothing more; return when what is being released has been."""
@@ -172,6 +186,7 @@ class Releases:
     async def _release_due(self, room_arn: str, released: list[str]) -> None:
         """Release what is due, and add it to what is."""
         while len(released) < AT_ONCE and not self._stopping:
+            await self._its_turn()
             room = await self._rooms.get(room_arn)
             waiting = self._queues.first(room_arn)
             if waiting is None or waiting.message is None:
@@ -187,6 +202,14 @@ class Releases:
                 continue
             self._queues.remove(room_arn, (message.id,))
             released.append(message.id)
+
+    async def _its_turn(self) -> None:
+        """Wait until one more message may be released."""
+        async with self._turn:
+            self._in_turn += 1
+            if self._in_turn >= IN_A_TURN:
+                self._in_turn = 0
+                await asyncio.sleep(0)
 
     def _grant(self, room: Room, message: HeldMessage) -> Callable[[Before], Deliver]:
         history = self._settings.history(room)

@@ -89,16 +89,17 @@ class RecordedLine:
 
     def _hold(self, holding: Holding, room: str, envelope: RoomEnvelope) -> Awaitable[Position]:
         place: list[Position] = []
-        counts = 1 if envelope.rate else 0
-        _add(self._undebited, room, counts)
+        counts = [1] if envelope.rate else []
+        _add(self._undebited, room, len(counts))
+
+        def ended(_: object = None) -> None:
+            # Once: who was cancelled does not wait for it, and it is shown all the same.
+            if counts:
+                _add(self._undebited, room, -counts.pop())
 
         def show() -> None:
-            _add(self._undebited, room, -counts)
+            ended()
             place.append(self._bus.put(room, envelope))
-
-        def ended(_: object) -> None:
-            if not place:
-                _add(self._undebited, room, -counts)
 
         kept = holding.keep(room, envelope, show)
         kept.add_done_callback(ended)
