@@ -45,16 +45,21 @@ class Node:
         self.cluster = cluster
         self.queues = HeldQueues(cluster.time.clock)
         self.followed: list[str] = []
+        self.was_followed: list[str] = []
         self.held = HeldShared(
             self.queues,
             cluster.store.held_messages,
             cluster.streams,
-            Following(self._follow, self.followed.remove),
+            Following(self._follow, self._unfollow),
             cluster.time.clock,
         )
 
     def _follow(self, room: str) -> None:
         self.followed.append(room)
+
+    def _unfollow(self, room: str) -> None:
+        self.followed.remove(room)
+        self.was_followed.append(room)
 
     async def begin(self) -> None:
         """Get the lease of the stream."""
@@ -241,3 +246,46 @@ def test_what_nodes_of_before_make_of_it() -> None:
     assert (made.history, made.configurations, made.stage) == (History.PASSING, (), Stage.WAITS)
     apart = held(msgspec.structs.replace(shown, audience=Audience.SHADOWED), "bob")
     assert apart.stage is Stage.APART
+
+
+async def test_what_is_read_comes_in_the_order_of_the_stream() -> None:
+    """Though the first thing that a node heard of a room was the last that was written there."""
+    cluster = Cluster()
+    node = Node(cluster)
+    await node.begin()
+    made = cluster.waits(1, 2, 3)
+    node.hear(made[2])
+    assert node.ids() == ""
+    await node.read()
+    assert node.ids() == "123"
+    first = node.queues.first(str(cluster.room))
+    assert first is not None
+    assert first.message is not None
+    assert first.message.id == made[0].id
+
+
+async def test_a_room_whose_messages_were_all_deleted_is_followed_no_longer() -> None:
+    """Nothing is released there that could say so."""
+    cluster = Cluster()
+    node = Node(cluster)
+    await node.begin()
+    made = cluster.waits(1)
+    await node.read()
+    room = str(cluster.room)
+    assert await node.held.prepare(room)
+    node.hear(*made, deletion(1))
+    cluster.publish(deletion(1))
+    await node.read()
+    assert node.followed == []
+    assert not node.held.is_prepared(room)
+
+
+async def test_what_another_node_reads_from_now_on() -> None:
+    """It is forgotten in rooms that nobody follows here: nothing would say that it is released."""
+    cluster = Cluster()
+    node = Node(cluster)
+    await node.begin()
+    cluster.waits(1)
+    await node.read()
+    node.held.end(STREAM)
+    assert (node.followed, node.was_followed) == ([], [str(cluster.room)])

@@ -80,12 +80,17 @@ class HeldQueues:
             raise ActionError(ErrorCode.FORBIDDEN, TOO_MANY, request_id)
 
     def add(self, message: HeldMessage, since: float | None = None) -> None:
-        """Have a message wait that is to be released here, unless it is known to be gone."""
+        """Have a message wait that is to be released here, unless it is known to be gone.
+
+        It comes behind those that are to be, whatever was heard of before: who begins to follow a
+        room hears of what comes now, and is told of what was before as he reads it.
+        """
         if message.id in self._gone:
             return
         known = self._queue(message.room).get(message.id)
         if known is not None:
             known.message = message
+            self._queue(message.room).move_to_end(message.id)
             return
         at = self._clock.monotonic() if since is None else since
         size = len(message.payload) + len(message.marked) + EACH_BYTES

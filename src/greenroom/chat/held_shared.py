@@ -78,6 +78,9 @@ class HeldShared:
                 self._queues.add(each)
         for room, message_id in shown.released:
             self._queues.remove(room, (message_id,))
+            if room not in self._queues:
+                # What was deleted is not released: nobody else says that nothing waits any more.
+                self.empty(room)
         self._read[stream] = last
 
     def end(self, stream: int) -> None:
@@ -85,6 +88,11 @@ class HeldShared:
         self._read.pop(stream, None)
         rooms = [each for each in self._queues.rooms if self._streams.stream_of(each) == stream]
         self._queues.give_up(rooms)
+        for room in rooms:
+            if room not in self._followed:
+                # As if it had been: what is noted of a room that nobody follows is forgotten.
+                self._followed[room] = None
+                self._following.begin(room)
         for room in [each for each in self._followed if self._streams.stream_of(each) == stream]:
             self.empty(room)
 

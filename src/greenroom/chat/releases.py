@@ -191,6 +191,8 @@ class Releases:
             waiting = self._queues.first(room_arn)
             if waiting is None or waiting.message is None:
                 return
+            if not self._upkeep.is_prepared(room_arn):
+                return
             if self._due(self._settings.of(room_arn, room), waiting) is None:
                 return
             message = waiting.message
