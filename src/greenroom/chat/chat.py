@@ -401,7 +401,13 @@ class Chat:
         held = None
         if self._restrictions is not None:
             held = self._restrictions.of_sender(room, sender)
-        waits = self.holding is not None and self.holding.holds(settings, sender)
+        holding = self.holding
+        # Most rooms have no settings: then it is asked only where something waits anywhere.
+        waits = (
+            holding is not None
+            and (settings is not DEFAULTS or bool(holding.queues.by_room))
+            and holding.holds(settings, sender)
+        )
 
         def grant(before: Before) -> Deliver:
             if self._kicks.have_met(sender.room_arn, sender.user_id, kicks):
@@ -410,8 +416,8 @@ class Chat:
                 self._check_again(sender.room_arn, content, request_id)
             now = self._clock.monotonic()
             rate = self.rates.check_message(room, sender.room_arn, before.undebited, now)
-            if waits and self.holding is not None:
-                self.holding.queues.check(sender.room_arn, request_id)
+            if waits and holding is not None:
+                holding.queues.check(sender.room_arn, request_id)
             if pace is not None:
                 self._modes.place(pace, request_id, message_id, now)
             post.time_ns = self._send_time(before)

@@ -47,23 +47,24 @@ class HeldQueues:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rooms: dict[str, OrderedDict[str, Waiting]] = {}
+        self.by_room: dict[str, OrderedDict[str, Waiting]] = {}
+        """The rooms in which something waits."""
         self._bytes: dict[str, int] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         """Return how many messages wait that are to be released here."""
-        rooms = self._rooms.values()
+        rooms = self.by_room.values()
         return sum(each.message is not None for room in rooms for each in room.values())
 
     def __contains__(self, room: str) -> bool:
-        return room in self._rooms
+        return room in self.by_room
 
     @property
     def rooms(self) -> Sequence[str]:
         """Return the rooms in which something waits."""
-        return tuple(self._rooms)
+        return tuple(self.by_room)
 
     def check(self, room: str, request_id: str) -> None:
         """Refuse what would be too much.
@@ -71,7 +72,7 @@ class HeldQueues:
         Raises:
             ActionError: 403.
         """
-        queue = self._rooms.get(room, ())
+        queue = self.by_room.get(room, ())
         if (
             len(queue) >= MOST_MESSAGES
             or self._bytes.get(room, 0) >= MOST_ROOM_BYTES
@@ -111,10 +112,10 @@ class HeldQueues:
                 self.remove(room, each.deletes)
 
     def _queue(self, room: str) -> OrderedDict[str, Waiting]:
-        return self._rooms.get(room, _NOTHING)
+        return self.by_room.get(room, _NOTHING)
 
     def _put(self, room: str, message_id: str, waiting: Waiting) -> None:
-        self._rooms.setdefault(room, OrderedDict())[message_id] = waiting
+        self.by_room.setdefault(room, OrderedDict())[message_id] = waiting
         self._bytes[room] = self._bytes.get(room, 0) + waiting.size
         self.bytes += waiting.size
 
@@ -137,7 +138,7 @@ class HeldQueues:
 
     def replace(self, room: str, messages: Sequence[HeldMessage], now_ns: int) -> None:
         """Have messages wait to be released here that were kept, before what has come since."""
-        now, before = self._clock.monotonic(), self._rooms.pop(room, OrderedDict())
+        now, before = self._clock.monotonic(), self.by_room.pop(room, OrderedDict())
         self.bytes -= self._bytes.pop(room, 0)
         for each in messages:
             since = now - max(0.0, (now_ns - each.time_ns) / 1e9)
@@ -163,7 +164,7 @@ class HeldQueues:
 
     def ids(self, room: str) -> list[str]:
         """Return those that wait in a room, oldest first."""
-        return list(self._rooms.get(room, ()))
+        return list(self.by_room.get(room, ()))
 
     def give_up(self, rooms: Iterable[str]) -> None:
         """Release those of some rooms no longer: another node does. How many wait still counts."""
@@ -182,8 +183,8 @@ class HeldQueues:
         self._forget_empty(room)
 
     def _forget_empty(self, room: str) -> None:
-        if room in self._rooms and not self._rooms[room]:
-            del self._rooms[room], self._bytes[room]
+        if room in self.by_room and not self.by_room[room]:
+            del self.by_room[room], self._bytes[room]
 
 
 _NOTHING: OrderedDict[str, Waiting] = OrderedDict()
