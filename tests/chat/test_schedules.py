@@ -295,6 +295,8 @@ async def test_a_node_that_dies_tells_at_most_once() -> None:
     assert scene.counts("unknown") == 1
     assert [each["log_level"] for each in lines] == ["warning"]
     await scene.write(1)
+    await scene.pass_time(5, 1)
+    assert len(scene.announced()) == 1, "the rhythm is kept"
     await scene.pass_time(60, 1)
     assert len(scene.announced()) == 1
 

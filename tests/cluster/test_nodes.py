@@ -19,10 +19,11 @@ import websockets
 from scripts.servers.nats_server import NatsServer, nats_server
 from scripts.servers.node import new_secrets_key
 from scripts.servers.postgresql import PostgreSQL, postgresql
+from tests.running.clock import MovedClock
 from tests.running.cluster import Place, hear, nodes, place, say, status_of, viewers
 from tests.running.said import assert_no_faults, entries, failing, samples, until
 from tests.running.servers import fresh_account, fresh_database
-from tests.running.service import Service
+from tests.running.service import Service, start
 from tests.running.viewers import Seen
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/when-postgresql-is-lost.md"
@@ -96,6 +97,33 @@ async def test_one_request_sends_one_message(two: list[Service]) -> None:
             heard = [await hear(viewer), await hear(viewer)]
             assert [each.content for each in heard] == ["once", "behind"]
             assert heard[0].id == message_id
+
+
+async def test_a_scheduled_announcement_is_told_once(shared: Place, tmp_path: Path) -> None:
+    """To all, by one of two nodes; and by the one that is left, to who wrote on it."""
+    clock, minute = MovedClock(tmp_path / "moved"), 60_000_000_000
+    with contextlib.ExitStack() as ending:
+        two = []
+        for name in ("node-1", "node-2"):
+            variables = {**shared.variables(), **clock.variables}
+            two.append(await asyncio.to_thread(start, tmp_path / name, **variables))
+            ending.callback(two[-1].kill)
+        room, own = two[0].boto3().create_room()["arn"], two[1].greenroom()
+        rules = {"roomIdentifier": room, "name": "rules", "content": "Be kind"}
+        own.put_announcement_schedule(**rules, everySeconds=60)
+        async with viewers(two, room) as watching:
+            await say(watching[0], "first")
+            clock.move(minute)
+            assert [(await hear(each)).content for each in watching] == ["first"] * 2
+            assert [(await hear(each)).content for each in watching] == ["Be kind"] * 2
+            await say(watching[1], "second")
+            two[0].kill()
+            clock.move(2 * minute)
+            heard = [(await hear(watching[1])).content for _ in range(2)]
+            await say(watching[1], "third")
+            heard.append((await hear(watching[1])).content)
+            assert heard == ["second", "Be kind", "third"]
+        assert_no_faults(two[1])
 
 
 async def test_a_room_is_one_over_nodes(two: list[Service]) -> None:

@@ -85,6 +85,20 @@ def test_who_writes_behind_it_has_it_wanted(told: int, at: int, wanted: bool) ->
     assert after.looked_at == (after.due if wanted else after.due + PASSED_OVER_MS)
 
 
+@pytest.mark.parametrize("claimed", [True, False])
+def test_who_answers_what_is_being_told_has_the_next_one_wanted(claimed: bool) -> None:
+    """Although somebody had written before, and it is not yet kept that it was told."""
+    (wanted,) = Written(2_000).apply(put(a_schedule()))
+    claim = Claim(wanted, "m1", 61_000)
+    (being_told,) = claim.apply((wanted,))
+    (answered,) = Written(61_001).apply((being_told if claimed else wanted,))
+    if not claimed:
+        (answered,) = claim.apply((answered,))
+    assert Written(60_000).apply((answered,)) == (answered,)
+    (settled,) = Settle(answered, 121_000, 61_000).apply((answered,))
+    assert settled.is_wanted
+
+
 def test_one_claims_it() -> None:
     """Who comes later, or saw it as it was before, does not; it is looked at when that is over."""
     (seen,) = put(a_schedule())

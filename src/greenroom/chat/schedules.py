@@ -232,7 +232,8 @@ class ScheduledAnnouncements:
         if seen.claim:
             # Told or not: nobody knows, so it is not told again.
             log.warning("a node ended while it told a scheduled announcement", room=str(room.arn))
-            await self._settle(room, Settle(seen, seen.following(now), seen.claimed), UNKNOWN)
+            due = seen.following(seen.claimed)
+            await self._settle(room, Settle(seen, due, seen.claimed), UNKNOWN)
         elif not seen.is_wanted:
             await self._settle(room, Settle(seen, seen.following(now)), PASSED_OVER)
         else:

@@ -122,7 +122,10 @@ class Remove(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """Note that somebody has written: once for each time that one is told."""
+    """Note that somebody has written: once for each time that one is told.
+
+    What comes when it is due already may be behind the one that is being told: that counts, too.
+    """
 
     at: int
 
@@ -130,7 +133,9 @@ class Written(msgspec.Struct, frozen=True):
         """Return what there is then."""
         return tuple(
             msgspec.structs.replace(each, written=self.at)
-            if each.is_wanted_by(self.at) and not each.is_wanted
+            if each.is_wanted_by(self.at)
+            and self.at > each.written
+            and (not each.is_wanted or each.claim or self.at >= each.due)
             else each
             for each in before
         )
