@@ -33,9 +33,13 @@ class Peers:
 
     def __init__(self) -> None:
         self.told: list[NodeState] = []
+        self.asked: list[bytes] = []
         self.receivers: dict[About, list[Callable[[bytes], None]]] = defaultdict(list)
 
     def announce(self, payload: bytes, about: About = About.PRESENCE) -> None:
+        if about is About.ASKED:
+            self.asked.append(payload)
+            return
         assert about is About.STATE
         self.told.append(decode(payload))
 
@@ -146,6 +150,28 @@ def test_whether_all_nodes_know_of_messages_that_wait() -> None:
     clock.advance(SILENT_SECONDS)
     states.tick()
     assert [*seen, states.all_hold] == [True, False, True]
+
+
+async def test_a_node_of_which_nothing_is_known_may_not_know_of_messages_that_wait() -> None:
+    """It is asked, now and then; who has said that he does need not say it again."""
+    peers, clock, there = Peers(), HandClock(), set[str]()
+    states = NodeStates(
+        peers, clock.clock, mock.Mock(), lambda: NodeState(node="me", holds=True), lambda: there
+    )
+    states.start()
+    assert (len(peers.told), peers.asked) == (1, [b""])
+    peers.hear(About.ASKED, b"")
+    assert len(peers.told) == 2
+    seen = [states.all_hold]
+    there.add("new")
+    clock.advance(1)
+    seen += [states.all_hold, states.all_hold]
+    assert peers.asked == [b"", b""]
+    peers.hear(About.STATE, encode(NodeState(node="new", holds=True)))
+    seen.append(states.all_hold)
+    clock.advance(SILENT_SECONDS)
+    states.tick()
+    assert [*seen, states.all_hold] == [True, False, False, True, True]
 
 
 async def test_a_question_is_short() -> None:

@@ -136,10 +136,10 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     # Before the bus: what came while all this was read may have to be read again.
     identity.start(tasks)
     await opened.bus.start()
+    states = _states(opened, presence, hub, chat_log, tasks)
     _tell_others(opened, presence, plane)
     watched.watch_node(opened, services, plane, control, history)
     watch_loop(metrics, lag)
-    states = _states(opened, presence, hub, chat_log, tasks)
     releases = held_module.releases(opened, services, line, held, tasks, _may_hold(states))
     tickers.append(Ticker(RELEASE_SECONDS, releases.tick))
     if presence is not None and states is not None:
@@ -316,7 +316,9 @@ def _states(
     link = opened.parts.link
     number = 0 if link is None else link.number
     read = node_states.reader(presence.node, opened.clock, hub, chat_log, number)
-    return NodeStates(opened.bus, opened.clock, tasks, read)
+    made = NodeStates(opened.bus, opened.clock, tasks, read, presence.other_nodes)
+    made.start()
+    return made
 
 
 async def _failing(node: Node, check: StoreCheck) -> Sequence[str]:

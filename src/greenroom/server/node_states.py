@@ -7,7 +7,7 @@ there. Fields are only ever added, with a default: nodes of two versions underst
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -23,6 +23,9 @@ TELL_SECONDS = 10.0
 
 SILENT_SECONDS = 35.0
 """A node that was silent for so long is forgotten."""
+
+ASK_SECONDS = 1.0
+"""How often nodes are asked of which nothing is known."""
 
 MOST_NODES = 10_000
 MOST_DELIVERIES = 20
@@ -81,21 +84,35 @@ class NodeStates:
     """Tells what this node is, and knows of which versions the others are."""
 
     def __init__(
-        self, peers: Peers, clock: Clock, tasks: asyncio.TaskGroup, read: Callable[[], NodeState]
+        self,
+        peers: Peers,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+        read: Callable[[], NodeState],
+        there: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """Make it; `read` returns what is true of this node now."""
+        """Make it; `read` returns what is true of this node now, `there` which others there are."""
         self._peers = peers
         self._clock = clock
         self._tasks = tasks
         self._read = read
+        self._there = there
         self._others: dict[str, tuple[str, float]] = {}
-        # Those of them that know nothing of messages that wait.
+        # Those of them that know nothing of messages that wait, and the nodes that ever said that
+        # they do: a process does not forget it.
         self._without: set[str] = set()
+        self._with: dict[str, None] = {}
+        self._asked_at = float("-inf")
         self._answering = False
         self.failing: Callable[[], Awaitable[Sequence[str]]] | None = None
         """Looks which parts of the health fail."""
         peers.on_announcement(self._heard, About.STATE)
         peers.on_announcement(self._asked, About.ASKED)
+
+    def start(self) -> None:
+        """Tell the others at once, and ask what they are."""
+        self._tell()
+        self._ask()
 
     def tick(self) -> None:
         """Tell the others; forget who is silent."""
@@ -113,8 +130,18 @@ class NodeStates:
 
     @property
     def all_hold(self) -> bool:
-        """Return whether all nodes know of messages that wait: those of 0.2.0 show them at once."""
-        return not self._without
+        """Return whether all nodes know of messages that wait: those of 0.2.0 show them at once.
+
+        One of which no more than its presence is known may be one of those: it is asked.
+        """
+        is_known = all(each in self._with for each in self._there())
+        if not is_known and self._clock.monotonic() - self._asked_at >= ASK_SECONDS:
+            self._ask()
+        return is_known and not self._without
+
+    def _ask(self) -> None:
+        self._asked_at = self._clock.monotonic()
+        self._peers.announce(b"", About.ASKED)
 
     def _heard(self, payload: bytes) -> None:
         try:
@@ -126,9 +153,16 @@ class NodeStates:
             self._others[told.node] = told.version, self._clock.monotonic()
             if not told.holds:
                 self._without.add(told.node)
+                return
+            self._with[told.node] = None
+            while len(self._with) > MOST_NODES:
+                del self._with[next(iter(self._with))]
 
     def _asked(self, payload: bytes) -> None:
-        if not self._answering:
+        if not payload:
+            # Another node, which does not ask for the health.
+            self._tell()
+        elif not self._answering:
             # One at a time: what comes meanwhile is answered by the next tick.
             self._answering = True
             self._tasks.create_task(self._answer(payload[:64].decode("ascii", "replace")))
