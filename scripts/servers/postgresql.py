@@ -49,13 +49,13 @@ class PostgreSQL(ServerProcess):
         self.data = self.folder / "data"
         self.settings = dict(settings or {})
         self._installation = found.installation
-        shutil.copytree(found.data, self.data, symlinks=True)
+        # A thousand files, with their owners: Python takes four times as long.
+        subprocess.run(["/bin/cp", "-RPp", found.data, self.data], check=True)
         for name, content in (files or {}).items():
             (self.data / name).touch(mode=0o600)
             (self.data / name).write_bytes(content)
-        if owner()[0] >= 0:
-            for path in (self.data, *self.data.rglob("*")):
-                os.chown(path, *owner())
+            if owner()[0] >= 0:
+                os.chown(self.data / name, *owner())
 
     def url(self, database: str = "postgres", user: str = USER, password: str = PASSWORD) -> str:
         """Return the URL of a database."""

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from greenroom.testing.link import Host, HostFailed
 from tests.conftest import Measured
-from tests.running.service import environment
+from tests.running.service import COMPILED, environment
 
 MODULES = 760
 """Modules, Python's own among them, that a start may import: time goes there. It imports 710."""
@@ -127,9 +126,7 @@ def test_a_start_imports_little() -> None:
     assert ended.stdout.decode() == "\nTrue\nuvicorn.config rich\n"
 
 
-def test_how_long_a_start_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: Measured
-) -> None:
+def test_how_long_a_start_takes(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
     """Some 15 times of what Python itself takes: by turns, and judged so that only a fault fails.
 
     On a quiet machine it is to take 20 times at most; a busy one adds to both unevenly, so that
@@ -137,7 +134,7 @@ def test_how_long_a_start_takes(
     """
     # pip compiles what it installs; this checkout may not be.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(COMPILED))
     Host({}).close()
     nothing: list[float] = []
     ready: list[float] = []
