@@ -11,6 +11,7 @@ from unittest.mock import Mock, call
 import pytest
 import structlog.testing
 
+from greenroom.chatlog import idling
 from greenroom.chatlog.base import ChatLog, FailureKind
 from greenroom.chatlog.bounds import Bounds
 from greenroom.chatlog.leased import ELSEWHERE_SECONDS
@@ -35,6 +36,7 @@ from greenroom.storage.journal import Backlog
 from greenroom.storage.leases import Lease
 from tests.stand_ins.nodes import Nodes, nodes
 from tests.stand_ins.scene import INTERVAL
+from tests.stand_ins.streams import MESSAGES_PER_READ
 from tests.stand_ins.values import NOW, room_arn
 
 SOON = INTERVAL + LOOK_SECONDS
@@ -48,6 +50,12 @@ async def is_gone(made: Nodes, configuration: LoggingConfiguration) -> bool:
     except ResourceNotFoundException:
         return True
     return False
+
+
+@pytest.fixture(autouse=True)
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a read that brought all that one can bring here be followed by the next one."""
+    monkeypatch.setattr(idling, "MANY", MESSAGES_PER_READ - 1)
 
 
 class TestDelivery:

@@ -16,13 +16,12 @@ import pytest
 import structlog.testing
 
 from greenroom.bus.base import Deliver, Disconnect, Stage
-from greenroom.chatlog import tail as tail_module
+from greenroom.chatlog import idling
+from greenroom.chatlog.idling import IDLE_SECONDS, LONGEST_PAUSE, UNKEPT_PAUSE
 from greenroom.chatlog.tail import (
     LEASE_PAUSE,
     LEFT_TIMES,
     LONGEST_ARN,
-    LONGEST_PAUSE,
-    UNKEPT_PAUSE,
     Cause,
     Failure,
     Tail,
@@ -50,7 +49,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
 
     The first that it brings is the one that was read last.
     """
-    monkeypatch.setattr(tail_module, "MANY", MESSAGES_PER_READ - 1)
+    monkeypatch.setattr(idling, "MANY", MESSAGES_PER_READ - 1)
 
 
 class Moody(MemoryJournal):
@@ -340,8 +339,12 @@ class TestReading:
             assert made.failed[-1] is None
             assert await made.on_record() == [1, 2, 3]
 
-    async def test_an_idle_stream_is_seldom_read(self) -> None:
-        """A stream in which nothing happens costs a few reads a second."""
+    @pytest.mark.parametrize("tells", [True, False])
+    async def test_an_idle_stream_is_seldom_read(self, *, tells: bool) -> None:
+        """One in which nothing happens costs a read a second, and what comes then is read at once.
+
+        If nothing is told of that, it is read a second later at most.
+        """
         async with nodes() as made:
             made.store()
             for _ in range(4):
@@ -349,14 +352,20 @@ class TestReading:
             before = made.streams.reads
             for _ in range(10):
                 await made.advance(1)
-            assert made.streams.reads - before <= 10 / LONGEST_PAUSE + 1
+            assert made.streams.reads - before <= 10 / IDLE_SECONDS + 1
+            made.streams.tells = tells
+            made.store()
+            if not tells:
+                await made.advance(IDLE_SECONDS)
+            await made.settle()
+            assert await made.on_record() == [1, 2]
 
     @pytest.mark.parametrize(("is_logged", "most"), [(True, 22), (False, 6)])
     async def test_a_stream_in_calm(
         self, *, is_logged: bool, most: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Messages that come one at a time share reads and transactions, unkept ones most."""
-        monkeypatch.setattr(tail_module, "MANY", 100)
+        monkeypatch.setattr(idling, "MANY", 100)
         async with nodes() as made:
             append = mock.AsyncMock(wraps=made.journal.append_from)
             monkeypatch.setattr(made.journal, "append_from", append)
@@ -477,7 +486,7 @@ class TestLag:
             made.store(3)
             for _ in range(3):
                 await made.advance(1)
-            assert made.tails[0].lag_seconds <= LONGEST_PAUSE + 0.1
+            assert made.tails[0].lag_seconds <= IDLE_SECONDS + 0.1
             assert made.tails[1].lag_seconds == 0
 
     async def test_it_rises_while_the_store_is_away(self) -> None:
@@ -492,7 +501,7 @@ class TestLag:
             made.journal.available = True
             await made.advance(2 * LEASE_PAUSE)
             await made.advance(1)
-            assert made.tails[0].lag_seconds < 1
+            assert made.tails[0].lag_seconds <= IDLE_SECONDS
 
     async def test_another_reads(self) -> None:
         """A node whose stream another one reads now has nothing to tell."""
@@ -558,33 +567,3 @@ async def test_who_is_told_of_messages_that_wait() -> None:
     (found,) = await store.held_messages.of_room(str(room))
     assert (found.id, found.author) == ("one", "bob")
     assert told == [(0, None), (0, 1, ["one"], []), 0]
-
-
-async def test_pauses_grow_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to a quarter of a second, and are short again behind a message."""
-    unread = Mock(messages=())
-    monkeypatch.setattr(tail_module, "_unread", AsyncMock(return_value=unread))
-    monkeypatch.setattr(tail_module, "entries_of", Mock(return_value=()))
-    tail: Any = Mock(_pause=AsyncMock())
-    tail._share.gives_back.return_value = False
-    tail._around.held = None
-    tail._around.journal.position = AsyncMock(return_value=None)
-    tail._around.journal.append_from = AsyncMock(return_value=True)
-    tail._around.clock.wall_ns.return_value = 1
-    lease: Any = Mock(held=True)
-    pauses: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        unread.messages = (Mock(envelopes=()),) if len(pauses) == 6 else ()
-        lease.held = len(pauses) < 8
-
-    tail._pause = pause
-
-    async def append(*_: object) -> bool:
-        unread.messages = ()
-        return True
-
-    tail._around.journal.append_from = append
-    await Tail._follow(tail, lease)
-    assert pauses == [0.02, 0.04, 0.08, 0.16, LONGEST_PAUSE, LONGEST_PAUSE, UNKEPT_PAUSE, 0.02]

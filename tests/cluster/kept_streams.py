@@ -1,5 +1,6 @@
 """Streams in files, which processes read while one writes: a bus that outlives its nodes."""
 
+import asyncio
 import struct
 from pathlib import Path
 
@@ -37,6 +38,20 @@ class KeptStreams:
     async def read_after(self, stream: int, stamp_ns: int) -> list[Stored]:
         found = [each for each in self._files[stream].messages() if each.stamp_ns > stamp_ns]
         return found[:MESSAGES_PER_READ]
+
+    async def hear(self, stream: int) -> "_Word":
+        return _Word()
+
+
+class _Word:
+    """One that comes, perhaps for nothing."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self._coming = asyncio.get_running_loop().call_later(0.1, self.told.set)
+
+    async def end(self) -> None:
+        self._coming.cancel()
 
 
 class _File:

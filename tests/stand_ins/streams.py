@@ -1,5 +1,6 @@
 """Streams in memory, to which anything can happen that happens to streams."""
 
+import asyncio
 from collections.abc import Sequence
 
 from greenroom.bus.base import Deliver, RoomEnvelope
@@ -18,6 +19,8 @@ class MemoryStreams:
         self.available = True
         self.reads = 0
         self.read_fails = False
+        self.tells = True
+        """Whether who waits is told of what is stored."""
         self._kept = [_Stream(f"made-{stream}") for stream in range(count)]
         self._stamp_ns = NOW * 1_000_000
 
@@ -33,6 +36,8 @@ class MemoryStreams:
         kept.last += 1
         message = Stored(kept.last, self._stamp_ns, str(room), envelopes)
         kept.messages.append(message)
+        for word in kept.words if self.tells else ():
+            word.told.set()
         return message
 
     def age(self, keep: int, stream: int = 0) -> None:
@@ -68,6 +73,10 @@ class MemoryStreams:
         found = [each for each in self._kept[stream].messages if each.stamp_ns > stamp_ns]
         return found[:MESSAGES_PER_READ]
 
+    async def hear(self, stream: int) -> "_Word":
+        self._check()
+        return _Word(self._kept[stream].words)
+
     def _check(self) -> None:
         if not self.available:
             raise StreamUnavailable("as the test says")
@@ -77,7 +86,18 @@ class _Stream:
     def __init__(self, created: str) -> None:
         self.created = created
         self.messages: list[Stored] = []
+        self.words: set[_Word] = set()
         self.last = 0
+
+
+class _Word:
+    def __init__(self, waiting: "set[_Word]") -> None:
+        self.told = asyncio.Event()
+        self._waiting = waiting
+        waiting.add(self)
+
+    async def end(self) -> None:
+        self._waiting.discard(self)
 
 
 def logged(number: int, configurations: Sequence[Arn], time_ns: int = NOW * 1_000_000) -> Deliver:

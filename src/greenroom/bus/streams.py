@@ -11,6 +11,7 @@ keeps them for longer: see `chatlog.tail`.
   yet; `state` is not.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -43,6 +44,16 @@ class StreamState(msgspec.Struct, frozen=True):
     last: int
 
 
+class Hearing(Protocol):
+    """Waits for a word that something was stored in a stream; the first one is all it takes."""
+
+    told: asyncio.Event
+    """Set by the word; perhaps for nothing."""
+
+    async def end(self) -> None:
+        """Wait no more."""
+
+
 class Streams(Protocol):
     """Reads streams, which are numbered from 0.
 
@@ -68,6 +79,13 @@ class Streams(Protocol):
 
     async def read_after(self, stream: int, stamp_ns: int) -> list[Stored]:
         """Return the oldest messages that were stored after that time, like `read`."""
+
+    async def hear(self, stream: int) -> Hearing:
+        """Wait for a word of what is stored from now on.
+
+        Seldom there is none: who waits reads all the same, now and then. What was stored before is
+        told by a read that begins now.
+        """
 
 
 class StreamUnavailable(Exception):

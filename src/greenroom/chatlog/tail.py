@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from greenroom.bus.streams import Stored, Streams, StreamUnavailable
+from greenroom.chatlog.idling import Idling
 from greenroom.chatlog.record import timestamp
 from greenroom.chatlog.share import Share
 from greenroom.chatlog.streamed_history import Marks
@@ -38,17 +39,6 @@ LEASE_PAUSE = 2.0
 
 LEFT_TIMES = 2
 """How often a node that has its part leaves a lease to the others before it tries to get it."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
-"""Seconds until a stream without anything new is read again; each pause is twice the last one."""
-
-UNKEPT_PAUSE = 0.1
-"""Seconds until a stream is read again whose place alone was noted: nothing new in it is to be on
-record or kept. Else it is the first pause. Without any each message costs a read and a transaction.
-"""
-
-MANY = 100
-"""From so many messages of one read on the next one follows at once."""
 
 LONGEST_ARN = 512
 """Far more than the API takes, and less than an index of a store does."""
@@ -176,21 +166,30 @@ class Tail:
 
     async def _follow(self, lease: Lease) -> None:
         """Read until the lease is lost or given back, or another was faster: it reads as well."""
-        journal, clock, held = self._around.journal, self._around.clock, self._around.held
+        journal, held = self._around.journal, self._around.held
         position = await journal.position(self._stream)
         if held is not None:
             await held.begin(self._stream, position)
         if not self._complete_until_ns and position is not None:
             self._complete_until_ns = position.stamp_ns
-        pause, streams, marks = FIRST_PAUSE, self._around.streams.count, Marks()
-        while lease.held and not self._share.gives_back(self._stream, streams):
+        marks, idling = Marks(), Idling(self._around.streams, self._stream, self._around.wait)
+        try:
+            await self._read_on(lease, position, marks, idling)
+        finally:
+            await idling.end()
+
+    async def _read_on(
+        self, lease: Lease, position: StreamPosition | None, marks: Marks, idling: Idling
+    ) -> None:
+        journal, clock, held = self._around.journal, self._around.clock, self._around.held
+        streams = self._around.streams
+        while lease.held and not self._share.gives_back(self._stream, streams.count):
             began_ns = clock.wall_ns()
-            unread = await _unread(self._around.streams, self._stream, position)
+            unread = await _unread(streams, self._stream, position)
             self._around.failed(self._stream, None)
             if not unread.messages:
                 self._complete_until_ns = began_ns
-                await self._pause(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                await idling.nothing_came()
                 continue
             entries = list(entries_of(unread.messages))
             broken = bool(unread.note or unread.missed)
@@ -202,10 +201,9 @@ class Tail:
             if held is not None:
                 held.read(self._stream, last, shown)
             self._appended(unread, entries)
-            position, pause = unread.last, FIRST_PAUSE
-            if len(unread.messages) < MANY:
-                is_kept = entries or shown.kept or shown.ended
-                await self._pause(FIRST_PAUSE if is_kept else UNKEPT_PAUSE)
+            position = last
+            is_kept = any((entries, shown.kept, shown.ended, shown.held, shown.released))
+            await idling.something_came(len(unread.messages), is_kept=is_kept)
 
     def _appended(self, unread: "_Unread", entries: Sequence[Entry]) -> None:
         self._complete_until_ns = unread.last.stamp_ns

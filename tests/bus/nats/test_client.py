@@ -67,6 +67,19 @@ async def test_what_a_listener_is_given(client: DirectClient) -> None:
     assert len(heard) == 2
 
 
+async def test_who_listens_once(client: DirectClient) -> None:
+    """The server gives him the first message and no other, also before he listens no more."""
+    heard: list[bytes] = []
+    subscribed = await client.listen("e", lambda *message: heard.append(message[2]), once=True)
+    for number in range(3):
+        client.say("e", b"%d" % number)
+    await client.flush()
+    await until(lambda: heard)
+    assert heard == [b"0"]
+    await client.unlisten(subscribed)
+    assert client._listeners == {}
+
+
 async def test_a_status_is_in_the_first_line(client: DirectClient) -> None:
     """As servers write it."""
     heard: list[bytes] = []

@@ -57,7 +57,7 @@ class Client:
             raise failure
         self.is_connected = True
 
-    async def listen(self, subject: str, listener: Listener) -> object:
+    async def listen(self, subject: str, listener: Listener, *, once: bool) -> object:
         """Note who listens."""
         self._check_whole()
         if not self.is_connected:

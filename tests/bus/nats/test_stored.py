@@ -1,17 +1,20 @@
 """What is read of JetStream: its answers, and what stands for them when there are none."""
 
+import asyncio
 import base64
 import json
 from typing import Any
 
 import pytest
 
-from greenroom.bus.base import Deliver
+from greenroom.bus.base import Before, Deliver
 from greenroom.bus.nats import headers, stored, subjects
 from greenroom.bus.nats.codec import Batch, encode
 from greenroom.bus.nats.connection import Answer, NoAnswer
 from greenroom.bus.nats.stored import Message, Reader, StoredStreams, last, some
 from greenroom.bus.streams import Stored, StreamState, StreamUnavailable
+from tests.running.buses import buses_at, until
+from tests.running.wire import PATIENCE
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/Room00000001"
 STREAM = subjects.stream_of(ROOM)
@@ -207,3 +210,45 @@ class TestStreams:
         server = Server(parts=[(b"NATS/1.0 503\r\n\r\n", b"")])
         with pytest.raises(StreamUnavailable, match="status 503"):
             await streams(server).read(STREAM, 1)
+
+
+class TestHearing:
+    """Words of what is stored."""
+
+    async def test_the_first_word_of_each(self, bus_url: str) -> None:
+        """It comes once, of that stream alone; who has ended hears none, of any connection."""
+        async with buses_at(bus_url, 2) as (first, second):
+            elsewhere = (STREAM + 1) % subjects.STREAMS
+            words = [await first.streams.hear(each) for each in (STREAM, STREAM, elsewhere)]
+            await words[1].end()
+            await second.publish(ROOM, _grant)
+            async with asyncio.timeout(PATIENCE):
+                await words[0].told.wait()
+            assert [each.told.is_set() for each in words] == [True, False, False]
+            await words[0].end()
+            await first.end_connection()
+            async with asyncio.timeout(PATIENCE):
+                await words[2].told.wait()
+            await until(lambda: first.figures.reconnects)
+            await words[2].end()
+            again = await first.streams.hear(STREAM)
+            await second.publish(ROOM, _grant)
+            async with asyncio.timeout(PATIENCE):
+                await again.told.wait()
+            await again.end()
+            assert first.streams._words == set()
+
+    async def test_no_connection(self) -> None:
+        """It is told as such."""
+
+        async def listen(*_: object, **__: object) -> None:
+            raise NoAnswer("there is no connection")
+
+        made = streams(server := Server())
+        server.listen = listen  # type: ignore[attr-defined]  # a double
+        with pytest.raises(StreamUnavailable, match="no connection"):
+            await made.hear(0)
+
+
+def _grant(before: Before) -> Deliver:
+    return Deliver(b"x", "SendMessage", time_ns=before.time_ns + 1)

@@ -225,6 +225,7 @@ class NatsBus:
 
     def _down(self) -> None:
         self._lines.down()
+        self.streams.down()
 
     def _monotonic_ns(self) -> int:
         return int(self._clock.monotonic() * 1e9)

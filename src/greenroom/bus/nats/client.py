@@ -116,14 +116,20 @@ class DirectClient(Client):
         pending, self._pending, self._pending_data_size = self._pending, [], 0
         self._transport.write(b"".join(pending + said))
 
-    async def listen(self, subject: str, listener: Listener) -> Subscribed:
-        """Give each message of a subject to a listener, which must not raise."""
+    async def listen(self, subject: str, listener: Listener, *, once: bool = False) -> Subscribed:
+        """Give each message of a subject to a listener, which must not raise; or the first alone.
+
+        Who listens once calls `unlisten`, too.
+        """
         if not self._direct:
-            return await self.subscribe(subject, cb=_by_callback(listener))
+            subscription = await self.subscribe(subject, cb=_by_callback(listener))
+            await _end_after_one(subscription, once=once)
+            return subscription
         # With a future of its own nats-py starts no task for the subscription.
         never = asyncio.get_running_loop().create_future()
         subscription = await self.subscribe(subject, future=never)
         self._listeners[b"%d" % subscription._id] = listener  # noqa: SLF001 - it has no other name
+        await _end_after_one(subscription, once=once)
         return subscription
 
     async def unlisten(self, subscribed: Subscribed) -> None:
@@ -164,6 +170,11 @@ class DirectClient(Client):
             await super()._process_msg(sid, subject, reply, data, headers or b"")
         else:
             listener(subject, headers or b"", data)
+
+
+async def _end_after_one(subscription: Subscription, *, once: bool) -> None:
+    if once:
+        await subscription.unsubscribe(1)
 
 
 def _by_callback(listener: Listener) -> "Callable[[Msg], asyncio.Future[None]]":

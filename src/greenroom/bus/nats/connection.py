@@ -235,8 +235,8 @@ class Connection:
             raise NoAnswer(f"nobody answers {subject}")
         return headers, data
 
-    async def listen(self, subject: str, listener: Listener) -> Subscribed:
-        """Give each message of a subject to a listener, until this connection ends.
+    async def listen(self, subject: str, listener: Listener, *, once: bool = False) -> Subscribed:
+        """Give each message of a subject to a listener, until this connection ends; or the first.
 
         What a listener raises is counted: it is for bytes that are not of this service.
 
@@ -254,7 +254,7 @@ class Connection:
         if self._client is None:
             raise NoAnswer("there is no connection")
         try:
-            return await self._client.listen(subject, guarded)
+            return await self._client.listen(subject, guarded, once=once)
         except ENDED:
             raise NoAnswer("the connection ended") from None
 

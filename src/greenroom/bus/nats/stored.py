@@ -13,6 +13,7 @@ import msgspec
 
 from greenroom.bus.base import RoomEnvelope
 from greenroom.bus.nats import headers, subjects
+from greenroom.bus.nats.client import Subscribed
 from greenroom.bus.nats.codec import Undecodable, decode_batch, decode_known
 from greenroom.bus.nats.connection import Connection, NoAnswer
 from greenroom.bus.streams import Stored, StreamState, StreamUnavailable
@@ -179,6 +180,7 @@ class StoredStreams:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._words: set[_Word] = set()
 
     @property
     def count(self) -> int:
@@ -205,6 +207,23 @@ class StoredStreams:
     async def read_after(self, stream: int, stamp_ns: int) -> list[Stored]:
         return await self._read(stream, {"start_time": headers.written(stamp_ns + 1)})
 
+    async def hear(self, stream: int) -> "_Word":
+        word = _Word(self._connection, self._words)
+        try:
+            word.subscribed = await self._connection.listen(
+                f"gd.{stream:02}.*", word.come, once=True
+            )
+        except NoAnswer as error:
+            raise StreamUnavailable(str(error)) from None
+        self._words.add(word)
+        return word
+
+    def down(self) -> None:
+        """Have nobody wait for what an old connection says."""
+        for word in list(self._words):
+            word.subscribed = None
+            word.told.set()
+
     async def _read(self, stream: int, start: Mapping[str, object]) -> list[Stored]:
         name = subjects.stream_name(stream)
         try:
@@ -212,6 +231,26 @@ class StoredStreams:
         except NoAnswer as error:
             raise StreamUnavailable(str(error)) from None
         return [_stored(message) for message in found]
+
+
+class _Word:
+    """Fulfils `bus.streams.Hearing`."""
+
+    def __init__(self, connection: Connection, waiting: "set[_Word]") -> None:
+        self._connection = connection
+        self._waiting = waiting
+        self.told = asyncio.Event()
+        self.subscribed: Subscribed | None = None
+
+    def come(self, _subject: bytes, _raw: bytes, _data: bytes) -> None:
+        """Take the first message that was stored."""
+        self.told.set()
+
+    async def end(self) -> None:
+        self._waiting.discard(self)
+        subscribed, self.subscribed = self.subscribed, None
+        if subscribed is not None:
+            await self._connection.unlisten(subscribed)
 
 
 class _State(msgspec.Struct):
