@@ -436,6 +436,37 @@ async def test_a_store_that_is_away_loses_nothing() -> None:
     assert len(scene.announced()) == 1
 
 
+async def test_an_end_waits_for_what_is_being_told() -> None:
+    """It has its place and its record by then; nothing else is told, which the next node does."""
+    scene = await Scene().begin()
+    await scene.put(name="later")
+    await scene.write()
+    node, begun, goes_on = scene.nodes[0], asyncio.Event(), asyncio.Event()
+    announce = node.posting.announce
+
+    async def slowly(*arguments: Any) -> Post:
+        begun.set()
+        await goes_on.wait()
+        return await announce(*arguments)
+
+    review = AsyncMock(side_effect=slowly)
+    node.posting.announce = review  # type: ignore[method-assign] # as a slow review does
+    scene.time.advance(61)
+    node.schedules.tick()
+    await begun.wait()
+    closing = asyncio.create_task(node.schedules.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    goes_on.set()
+    await closing
+    assert len(scene.announced()) == 1
+    node.schedules.tick()
+    await looked(node.schedules)
+    assert len(scene.announced()) == 1
+    await scene.look(1)
+    assert len(scene.announced()) == 2
+
+
 async def test_a_crash_ends_no_node() -> None:
     """It is logged, and the next look comes."""
     scene = await Scene().begin()

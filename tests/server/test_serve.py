@@ -185,7 +185,7 @@ def test_letting_go() -> None:
 
 @pytest.mark.parametrize("publishes", [False, True])
 async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
-    """First releases and reviews, so that all has its record, then the logs, then history."""
+    """First what tells something yet, so that all has its record, then the logs, then history."""
     all_ = Mock()
     all_.node.opened.settings = load({"drain_timeout_seconds": "9"}, {}, None)
     all_.node.opened.reviewer.drain = AsyncMock()
@@ -199,9 +199,9 @@ async def test_what_runs_is_ended_in_order(publishes: bool) -> None:
         all_.node.publishing = all_.node.watching = None
     await serve._close(all_.node, 2.0)
     assert calls_of(all_) == [
-        *("first_ticker.stop", "second_ticker.stop", "node.releases.stop"),
-        *("node.opened.reviewer.drain", "node.chat_log.stop"),
-        *("node.schedules.close", "node.history.close"),
+        *("first_ticker.stop", "second_ticker.stop", "node.schedules.stop"),
+        *("node.releases.stop", "node.opened.reviewer.drain", "node.schedules.close"),
+        *("node.chat_log.stop", "node.history.close"),
         *(["node.publishing.cancel", "node.watching.cancel"] if publishes else []),
         *("node.keys.close", "node.opened.identity.close"),
     ]

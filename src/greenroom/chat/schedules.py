@@ -90,7 +90,7 @@ class ScheduledAnnouncements:
         self._outcomes = metrics.scheduled_announcements
         self._tasks = tasks
         self._looking: asyncio.Task[None] | None = None
-        self._has_failed = False
+        self._has_failed = self._stopping = False
         # When somebody wrote, and the schedules that the room was known to have.
         self._written: dict[Arn, tuple[int, Schedules]] = {}
         # Until when it is of no use to note it once more, with the same schedules.
@@ -161,11 +161,16 @@ class ScheduledAnnouncements:
 
     def tick(self) -> None:
         """Begin a look, unless the last one is still under way."""
-        if self._looking is None or self._looking.done():
+        if not self._stopping and (self._looking is None or self._looking.done()):
             self._looking = self._tasks.create_task(self._look())
 
+    def stop(self) -> None:
+        """Begin to tell nothing more: what is due is another node's, or the next process's."""
+        self._stopping = True
+
     async def close(self) -> None:
-        """Keep where somebody wrote since the last look; no look may begin any more."""
+        """Stop; return when what is being told has been, and it is kept where somebody wrote."""
+        self.stop()
         if self._looking is not None:
             await asyncio.wait([self._looking])
         with suppress(StorageUnavailable):
@@ -190,7 +195,8 @@ class ScheduledAnnouncements:
             StorageUnavailable: the store cannot say.
         """
         await self._keep_written()
-        while rooms := await self._rooms.scheduled(self._clock.now_ms(), ROOMS_AT_ONCE):
+        while not self._stopping:
+            rooms = await self._rooms.scheduled(self._clock.now_ms(), ROOMS_AT_ONCE)
             told = await asyncio.gather(*map(self._come_to, rooms))
             if not all(told):
                 raise StorageUnavailable("What was due was not all settled")
@@ -218,7 +224,7 @@ class ScheduledAnnouncements:
         now = self._clock.now_ms()
         try:
             for each in room.schedules:
-                if each.looked_at <= now:
+                if each.looked_at <= now and not self._stopping:
                     await self._come_to_one(room, each, now)
         except ResourceNotFoundException:
             # It was deleted meanwhile.

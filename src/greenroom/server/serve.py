@@ -189,11 +189,12 @@ async def _close(node: Node, delivering: float | None = None) -> None:
     seconds = opened.settings.number("drain_timeout_seconds")
     for ticker in node.tickers:
         ticker.stop()
+    node.schedules.stop()
     await node.releases.stop()
-    # First: what is reviewed yet has its record too, and the log's end is bounded.
+    # First: what is reviewed or announced yet has its record too, and the log's end is bounded.
     await opened.reviewer.drain(seconds)
-    await node.chat_log.stop(seconds, delivering)
     await node.schedules.close()
+    await node.chat_log.stop(seconds, delivering)
     if node.history is not None:
         await node.history.close()
     for task in (node.publishing, node.watching):
