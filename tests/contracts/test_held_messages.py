@@ -56,7 +56,7 @@ async def test_they_come_out_as_they_went_in(store: Store) -> None:
     await store.held_messages.add(sent[:2])
     await store.held_messages.add(sent[2:])
     assert await waiting(store, one, two) == sent
-    await store.held_messages.remove(one, [sent[0].id, "unknown"])
+    await store.held_messages.remove(one, [sent[0].id, "unknown", "\0", "\ud800"])
     await store.held_messages.remove(one, [])
     assert await waiting(store, one, two) == sent[1:]
 
@@ -104,6 +104,6 @@ async def test_what_streams_show(shared: SharedStore) -> None:
     late = Shown(held=[sent[2]], released=[(one, sent[0].id)])
     assert not await shared.journal.append_from(7, third, second, [], late)
     assert await waiting(shared, one) == sent[:2]
-    both = Shown(held=[sent[2]], released=[(one, sent[0].id), (one, sent[2].id), (one, "none")])
+    both = Shown(held=[sent[2]], released=[(one, sent[0].id), (one, sent[2].id), (one, "\0")])
     assert await shared.journal.append_from(7, first, second, [], both)
     assert await waiting(shared, one) == [sent[1]]

@@ -516,6 +516,22 @@ async def test_many_rooms_go_on_at_once() -> None:
         assert max(turns.values()) <= releases.IN_A_TURN
 
 
+async def test_slow_lines_keep_up_with_the_end_of_a_pause() -> None:
+    """So many bytes of a room are released at a time, and the next ones a moment later."""
+    async with stage() as made:
+        ann, bob, eve = await scene(made, paused=True)
+        for number in range(5):
+            await say(bob, f"{number}")
+        await put(ann, paused=None)
+        size = len((await kept(made))[0].payload)
+        with mock.patch.object(releases, "BYTES_AT_ONCE", 2 * size - 1):
+            shown = []
+            for _ in range(3):
+                await passes(made, 0.1)
+                shown.append(contents(eve))
+        assert shown == [["0", "1"], ["2", "3"], ["4"]]
+
+
 async def test_who_moderates_is_heard_in_a_pause_of_a_room_that_delays() -> None:
     """Delayed, what he says would wait for the end of the pause."""
     async with stage() as made:

@@ -31,7 +31,9 @@ TICK_SECONDS = 0.1
 """How often it is looked what is to be released: so much later it is at most."""
 
 AT_ONCE = 100
-"""Messages of a room that are released in one go; its next ones at the next tick."""
+BYTES_AT_ONCE = 64 << 10
+"""Messages of a room that are released in one go, and about how many bytes; its next ones at the
+next tick. Viewers whose lines are slow are to keep up with it."""
 
 LAST_SECONDS = 5.0
 """How long the end waits for what is being released; who is next releases it otherwise."""
@@ -185,7 +187,8 @@ class Releases:
 
     async def _release_due(self, room_arn: str, released: list[str]) -> None:
         """Release what is due, and add it to what is."""
-        while len(released) < AT_ONCE and not self._stopping:
+        size = 0
+        while len(released) < AT_ONCE and size < BYTES_AT_ONCE and not self._stopping:
             await self._its_turn()
             room = await self._rooms.get(room_arn)
             waiting = self._queues.first(room_arn)
@@ -204,6 +207,7 @@ class Releases:
                 continue
             self._queues.remove(room_arn, (message.id,))
             released.append(message.id)
+            size += len(message.payload)
 
     async def _its_turn(self) -> None:
         """Wait until one more message may be released."""

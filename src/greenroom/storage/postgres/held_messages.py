@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from greenroom.model.held_message import HeldMessage
 from greenroom.storage.held_messages import Numbered
 from greenroom.storage.postgres.database import Database
-from greenroom.storage.postgres.session import Connection
+from greenroom.storage.postgres.session import Connection, escaped
 from greenroom.storage.rows import HELD_COLUMNS, held_from, held_row
 
 _LANE = "held messages"
@@ -48,8 +48,8 @@ async def remove(connection: Connection, named: Sequence[tuple[str, str]]) -> No
     await connection.execute(
         "DELETE FROM held_messages AS kept USING unnest($1::text[], $2::text[]) AS gone (room, id)"
         " WHERE kept.room = gone.room AND kept.id = gone.id",
-        [room for room, _ in named],
-        [message_id for _, message_id in named],
+        [escaped(room) for room, _ in named],
+        [escaped(message_id) for _, message_id in named],
     )
 
 
@@ -59,8 +59,8 @@ async def note_recorded(connection: Connection, named: Sequence[tuple[str, str]]
         "UPDATE held_messages AS kept SET recorded = 1"
         " FROM unnest($1::text[], $2::text[]) AS noted (room, id)"
         " WHERE kept.room = noted.room AND kept.id = noted.id",
-        [room for room, _ in named],
-        [message_id for _, message_id in named],
+        [escaped(room) for room, _ in named],
+        [escaped(message_id) for _, message_id in named],
     )
 
 
