@@ -231,3 +231,13 @@ async def test_who_no_longer_waits_is_counted_once(scene: Scene) -> None:
 
     line.publish(ROOM, grant)
     assert before == [0]
+
+
+def test_whose_rooms_are_followed() -> None:
+    """The bus's: it is told of rooms that come, and of those that go."""
+    bus = mock.Mock()
+    line = RecordedLine(bus, HandLog())  # type: ignore[arg-type]  # only records
+    line.follow(ROOM)
+    line.unfollow(OTHER)
+    bus.follow.assert_called_once_with(ROOM)
+    bus.unfollow.assert_called_once_with(OTHER)

@@ -35,6 +35,14 @@ async def test_answers_have_ids_and_cors() -> None:
     assert answers[1].body["__type"] == "MissingAuthenticationTokenException"
 
 
+def test_what_full_memories_gave_up() -> None:
+    """Each memory has its number, which is what it says itself."""
+    plane = Caller().plane
+    assert plane.evicted == dict.fromkeys(
+        ("request_rates", "callers", "unknown_keys", "key_uses"), 0
+    )
+
+
 async def test_success_without_content() -> None:
     """A 204 has neither body nor length."""
     api = Caller()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
@@ -24,7 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from greenroom.review.addresses import Network
 from greenroom.review.answers import ANSWER_BYTES
-from greenroom.review.http import HttpTarget, signature
+from greenroom.review.http import HttpTarget, _Checked, signature
 from greenroom.review.target import Failure, InvocationFailed
 from tests.stand_ins.hand_clock import START_MS, HandClock
 
@@ -410,6 +411,14 @@ async def test_other_spellings_of_closed_addresses(host: str) -> None:
         target(f"http://{host}:{port}/", None, none) as made,
     ):
         assert await failure(made) in {Failure.ADDRESS_REFUSED, Failure.UNREACHABLE}
+
+
+async def test_what_resolves_is_closed_with_the_target() -> None:
+    """By whoever closes it, if anything was ever resolved."""
+    names = Mock(AbstractResolver)
+    await _Checked((), names).close()
+    names.close.assert_awaited_once_with()
+    await _Checked((), None).close()
 
 
 async def test_only_permitted_addresses_are_connected_to() -> None:

@@ -27,12 +27,17 @@ from greenroom.server import (
 )
 from greenroom.server import node as node_module
 from greenroom.server.node import (
+    BACKSTOP_SECONDS,
+    _backstop_seconds,
     _health,
+    _hears,
     _iam_apis,
     _line,
+    _may_hold,
     _monitoring,
     _publishing,
     _shared_rates,
+    _states,
     _tickers,
     application,
 )
@@ -282,6 +287,34 @@ async def test_what_a_node_starts_and_watches(
         all_.held_module.releases.return_value.tick,
         *[all_.states.tick] * present,
     ]
+
+
+def test_what_a_node_alone_lacks() -> None:
+    """Nobody else changes what it knows, there are no other nodes, and none must know of more."""
+    alone, among = Mock(), Mock()
+    alone.bus.figures = None
+    assert [_backstop_seconds(each) for each in (alone, among)] == [0, BACKSTOP_SECONDS]
+    assert not _hears(alone.bus)
+    for connected in (True, False):
+        among.bus.figures.connected = connected
+        assert _hears(among.bus) is connected
+    assert _may_hold(None)()
+    for holds in (True, False):
+        assert _may_hold(Mock(all_hold=holds))() is holds
+
+
+@pytest.mark.parametrize("number", [None, 2])
+def test_what_a_node_tells_of_itself(monkeypatch: pytest.MonkeyPatch, number: int | None) -> None:
+    """In a cluster, with the number of its process where there are several."""
+    read = Mock()
+    monkeypatch.setattr(node_states, "reader", read)
+    opened, presence, hub, tasks = Mock(), Mock(), Mock(), Mock()
+    opened.parts.link = None if number is None else Mock(number=number)
+    chat_log = Mock(spec=StreamedChatLog)
+    assert _states(opened, presence, hub, chat_log, tasks) is not None
+    read.assert_called_once_with(presence.node, opened.clock, hub, chat_log, number or 0)
+    assert _states(opened, None, hub, chat_log, tasks) is None
+    assert _states(opened, presence, hub, Mock(), tasks) is None
 
 
 def test_rates_are_shared_in_a_cluster() -> None:
