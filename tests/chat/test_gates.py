@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat import modes
 from greenroom.chat.chat import Chat
-from greenroom.chat.outcome import done
+from greenroom.chat.outcome import Post, done
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.model.chat_token import Capability, ChatTokenClaims
@@ -319,9 +319,11 @@ class Ending:
     async def refuses(self) -> bool:
         """Return whether a message would be refused; nothing is published."""
         room = await self.world.rooms.get(str(self.world.room.arn))
+        settings = self.world.chat.settings.of_room(room)
+        post = Post("", settings=settings, now=self.world.time.clock.monotonic())
         try:
             for passes in self.world.chat._gates:
-                passes(room, self.world.bob, SendMessage("hi"), self.world.time.clock.monotonic())
+                passes(room, self.world.bob, SendMessage("hi"), post)
         except ActionError:
             return True
         return False

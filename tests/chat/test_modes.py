@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from greenroom.bus.base import History
 from greenroom.chat import in_force as in_force_module
 from greenroom.chat.in_force import SettingsInForce
-from greenroom.chat.modes import EMOJI_ONLY, FROZEN, Modes, normalised, pace_of, refusal
+from greenroom.chat.modes import (
+    EMOJI_ONLY,
+    FROZEN,
+    Modes,
+    normalised,
+    refusal,
+    remember,
+    remember_anew,
+)
+from greenroom.chat.outcome import Post
 from greenroom.model.chat_token import Capability
 from greenroom.model.room_settings import DEFAULTS, Override, Overrides, RoomSettings
 from greenroom.protocol.actions import SendMessage
@@ -109,17 +118,21 @@ class Room:
         self.room = a_room()
         self.change(overrides, tags)
         self.in_force = SettingsInForce(self.time.clock)
-        self.modes = Modes(self.in_force, self.time.clock)
+        self.modes = Modes(self.time.clock)
 
     def change(self, overrides: Overrides, tags: dict[str, str]) -> None:
         """Be as the store has it now."""
         self.room = msgspec.structs.replace(self.room, overrides=overrides, tags=tags)
 
+    def post(self, message_id: str = "") -> Post:
+        """Return a message on its way to the room."""
+        return Post(message_id, settings=self.in_force.of(str(self.room.arn), self.room))
+
     def passes(self, *capabilities: Capability) -> bool:
         """Return whether a message is let through."""
         sender = claims_of(capabilities=capabilities, room_arn=str(self.room.arn))
         try:
-            self.modes.passes(self.room, sender, SendMessage("hi", request_id="7"), 0.0)
+            self.modes.passes(self.room, sender, SendMessage("hi", request_id="7"), self.post())
         except ActionError as error:
             return (error.code, error.request_id) != (403, "7")
         return True
@@ -138,16 +151,16 @@ def test_a_refusal_that_lasts_goes_before_slow_mode() -> None:
     slow = {"slowModeSeconds": Override(30, "me")}
     room = Room(Overrides(1, slow))
     sender = claims_of(capabilities=(Capability.SEND_MESSAGE,), room_arn=str(room.room.arn))
-    pace = room.modes.pace(RoomSettings(slow_mode_seconds=30), sender, "hi")
-    assert pace is not None
-    room.modes.place(pace, "7", "m1", 0.0)
+    sent = Post("m1", settings=RoomSettings(slow_mode_seconds=30))
+    remember(sent, sender, "hi")
+    room.modes.place(sent, "7", 0.0)
     for overrides, code in (
         (Overrides(1, slow), 429),
         (Overrides(2, {**slow, "frozen": Override(True, "me")}), 403),
     ):
         room.change(overrides, {})
         with pytest.raises(ActionError) as refused:
-            room.modes.passes(room.room, sender, SendMessage("hi", request_id="7"), 0.0)
+            room.modes.passes(room.room, sender, SendMessage("hi", request_id="7"), room.post())
         assert refused.value.code == code
 
 
@@ -191,11 +204,9 @@ def test_what_is_remembered_of_a_text_has_a_bound() -> None:
     sender = claims_of(capabilities=may, room_arn=str(room.room.arn))
     message = SendMessage("\ufdfa" * 500, request_id="7")
     with mock.patch.object(unicodedata, "normalize", wraps=unicodedata.normalize) as normalize:
-        room.modes.passes(room.room, sender, message, 0.0)
-        settings = room.in_force.of(sender.room_arn, room.room)
-        pace = room.modes.pace(settings, sender, message.content)
-        assert pace is not None
-        room.modes.place(pace, "7", "m1", 0.0)
+        post = room.post("m1")
+        room.modes.passes(room.room, sender, message, post)
+        room.modes.place(post, "7", 0.0)
     assert normalize.call_count == 1
     (key,) = room.modes.recent._late
     assert isinstance(key, int)
@@ -209,14 +220,29 @@ def test_what_makes_no_difference(content: str) -> None:
     assert normalised(content) == slowly.encode()
 
 
+def test_what_is_remembered_when_settings_change() -> None:
+    """While a message is reviewed: by those that hold then, and nothing of who meets no mode."""
+    slow, repeated = RoomSettings(slow_mode_seconds=5), RoomSettings(duplicate_seconds=5)
+    sender = viewer()
+    post = Post("m1", settings=slow)
+    remember(post, sender, "hi")
+    assert (post.user != 0, post.text) == (True, 0)
+    remember_anew(post, repeated, sender, "hi")
+    assert (post.settings, post.user, post.text != 0) == (repeated, 0, True)
+    remember_anew(post, slow, claims_of(capabilities=(Capability.BYPASS,)), "hi")
+    assert (post.user, post.text) == (0, 0)
+
+
 def test_whose_text_it_is() -> None:
     """The same text of another user is no repetition, however ids and texts are put together."""
-    modes = Modes(SettingsInForce(HandClock().clock), HandClock().clock)
+    modes = Modes(HandClock().clock)
     settings = RoomSettings(duplicate_seconds=30)
 
     def place(user: str, content: str, number: int) -> None:
         sender = claims_of(user_id=user, room_arn="room")
-        modes.place(pace_of(settings, sender, content), "7", f"m{number}", 0.0)
+        post = Post(f"m{number}", settings=settings)
+        remember(post, sender, content)
+        modes.place(post, "7", 0.0)
 
     for number, (user, content) in enumerate([("a", "bc"), ("ab", "c"), ("a b", "c"), ("a", "b")]):
         place(user, content, number)

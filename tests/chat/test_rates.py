@@ -3,6 +3,7 @@
 import pytest
 
 from greenroom.chat import rates as rates_module
+from greenroom.chat.outcome import Post
 from greenroom.chat.rates import Rates
 from greenroom.model.errors import ThrottlingException
 from greenroom.model.quotas import Quotas, RateProfile
@@ -12,6 +13,7 @@ from tests.stand_ins.stage import claims_of
 from tests.stand_ins.values import a_room, room_arn
 
 NOW = HandClock().clock.monotonic()
+POST = Post("", now=NOW)
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +32,13 @@ def test_rooms_are_bounded() -> None:
     """Any number of rooms keeps so many buckets at most."""
     made = rates()
     for number in range(50):
-        made.admit_message(a_room(), claims_of(room_arn=f"room{number}"), SendMessage("hi"), NOW)
+        made.admit_message(a_room(), claims_of(room_arn=f"room{number}"), SendMessage("hi"), POST)
         made.check_message(a_room(), f"room{number}", 0, NOW)
         assert len(made._rooms) <= 5
     assert made.evicted == {"message_rates": 45, "account_rates": 0}
     reviewed = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
     for number in range(50):
-        made.admit_message(reviewed, claims_of(room_arn=f"room{number}"), SendMessage("hi"), NOW)
+        made.admit_message(reviewed, claims_of(room_arn=f"room{number}"), SendMessage("hi"), POST)
         assert len(made._reviews) <= 5
 
 
@@ -70,7 +72,7 @@ def test_other_rooms_give_nobody_his_rate_anew(uri: str) -> None:
     made, room = rates(), a_room(uri=uri)
 
     def speak(name: str) -> None:
-        made.admit_message(room, claims_of(room_arn=name), SendMessage("hi"), NOW)
+        made.admit_message(room, claims_of(room_arn=name), SendMessage("hi"), POST)
         made.debit(name, made.check_message(room, name, 0, NOW), 0.0)
 
     for _ in range(10):
@@ -101,7 +103,7 @@ def test_what_others_sent_counts() -> None:
         made.check_message(room, "room", 1, NOW)
     made.debit("room", 10, 0.0)
     with pytest.raises(ThrottlingException):
-        made.admit_message(room, claims_of(room_arn="room"), SendMessage("hi"), NOW)
+        made.admit_message(room, claims_of(room_arn="room"), SendMessage("hi"), POST)
 
 
 def test_what_was_sent_a_while_ago_is_made_up_for() -> None:
@@ -125,14 +127,14 @@ def test_what_the_account_may_not_send_is_not_reviewed() -> None:
     """It is refused, and leaves the room the reviews that it takes."""
     made, sender = rates(send_message_rate=1), claims_of()
     reviewed = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
-    made.admit_message(reviewed, sender, SendMessage("hi"), NOW)
+    made.admit_message(reviewed, sender, SendMessage("hi"), POST)
     for _ in range(50):
         with pytest.raises(ThrottlingException) as refused:
-            made.admit_message(reviewed, sender, SendMessage("hi"), NOW)
+            made.admit_message(reviewed, sender, SendMessage("hi"), POST)
         assert refused.value.limit == 1
     for _ in range(9):
         made.give_back_message(reviewed.arn)
-        made.admit_message(reviewed, sender, SendMessage("hi"), NOW)
+        made.admit_message(reviewed, sender, SendMessage("hi"), POST)
 
 
 def test_a_refused_message_is_given_back_to_the_account() -> None:
@@ -140,11 +142,11 @@ def test_a_refused_message_is_given_back_to_the_account() -> None:
     made, sender = rates(send_message_rate=1), claims_of()
     made.give_back_message(a_room().arn)
     for _ in range(5):
-        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
+        made.admit_message(a_room(), sender, SendMessage("hi"), POST)
         made.give_back_message(a_room().arn)
-    made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
+    made.admit_message(a_room(), sender, SendMessage("hi"), POST)
     with pytest.raises(ThrottlingException):
-        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
+        made.admit_message(a_room(), sender, SendMessage("hi"), POST)
 
 
 def test_reviews_have_a_rate_of_their_own() -> None:
@@ -152,15 +154,15 @@ def test_reviews_have_a_rate_of_their_own() -> None:
     made, sender = rates(send_message_rate=12), claims_of(room_arn="room")
     room = a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:review")
     for _ in range(10):
-        made.admit_message(room, sender, SendMessage("hi"), NOW)
+        made.admit_message(room, sender, SendMessage("hi"), POST)
     for _ in range(5):
         with pytest.raises(ThrottlingException):
-            made.admit_message(room, sender, SendMessage("hi"), NOW)
+            made.admit_message(room, sender, SendMessage("hi"), POST)
     assert made.check_message(room, "room", 9, NOW) == 10
     for _ in range(2):
-        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
+        made.admit_message(a_room(), sender, SendMessage("hi"), POST)
     with pytest.raises(ThrottlingException):
-        made.admit_message(a_room(), sender, SendMessage("hi"), NOW)
+        made.admit_message(a_room(), sender, SendMessage("hi"), POST)
 
 
 def test_without_rates_of_rooms_a_message_counts_for_none() -> None:
@@ -168,5 +170,5 @@ def test_without_rates_of_rooms_a_message_counts_for_none() -> None:
     made = Rates(Quotas(RateProfile.OFF, room_rates=False), HandClock().clock)
     for number in range(50):
         assert made.check_message(a_room(), "room", number, NOW) == 0
-        made.admit_message(a_room(), claims_of(room_arn="room"), SendMessage("hi"), NOW)
+        made.admit_message(a_room(), claims_of(room_arn="room"), SendMessage("hi"), POST)
     assert not len(made._rooms)

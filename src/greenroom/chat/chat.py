@@ -30,11 +30,11 @@ from greenroom.bus.base import (
 from greenroom.chat import gates
 from greenroom.chat.held_queues import held as waiting
 from greenroom.chat.holding import Holding
-from greenroom.chat.in_force import KEPT, NONE, SettingsInForce
+from greenroom.chat.in_force import SettingsInForce
 from greenroom.chat.kicks import Kicks
 from greenroom.chat.marks import marked
 from greenroom.chat.messages import message
-from greenroom.chat.modes import Modes
+from greenroom.chat.modes import Modes, remember_anew
 from greenroom.chat.outcome import Placed, Post, done, placed
 from greenroom.chat.rates import Rates, is_reviewed
 from greenroom.chat.restrictions import Restrictions
@@ -93,7 +93,7 @@ class Chat:
         self._kicks = Kicks()
         self.settings = SettingsInForce(self._clock)
         self._restrictions = restrictions
-        self._modes = modes = Modes(self.settings, self._clock)
+        self._modes = modes = Modes(self._clock)
         line.on_arrival(gates.noting(self._kicks, modes.recent, self._clock))
         # Asked once more behind what takes its time.
         self._still_may = None if restrictions is None else gates.restricted(restrictions)
@@ -339,11 +339,15 @@ class Chat:
         address: Callable[[], str],
         post: Post | None,
     ) -> Awaitable[object] | None:
-        now = self._clock.monotonic()
+        if post is None:
+            post = Post("")
+        post.now = self._clock.monotonic()
+        post.settings = self.settings.of(sender.room_arn, room)
         for passes in self._gates:
-            passes(room, sender, action, now)
+            passes(room, sender, action, post)
         kicks = self._kicks.count
-        post = post or Post(self._ids())
+        if not post.message_id:
+            post.message_id = self._ids()
         if post.finds is not None or (self._reviewer is not None and is_reviewed(room)):
             return self._accept_later(room, sender, action, address, post, kicks)
         return self._publish_message(
@@ -376,7 +380,10 @@ class Chat:
         # The room may be gone by now, or log elsewhere.
         room = await self._rooms.get(sender.room_arn)
         if self._still_may is not None:
-            self._still_may(room, sender, action, self._clock.monotonic())
+            self._still_may(room, sender, action, post)
+        settings = self.settings.of(sender.room_arn, room)
+        if settings is not post.settings:
+            remember_anew(post, settings, sender, action.content)
         return self._publish_message(room, post, sender, action, content, attributes, kicks)
 
     def _publish_message(
@@ -389,19 +396,14 @@ class Chat:
         attributes: Mapping[str, str] | None,
         kicks: int,
     ) -> Awaitable[object] | None:
-        request_id, message_id = action.request_id, post.message_id
+        request_id = action.request_id
         if post.own:
             attributes = {**(attributes or {}), **post.own}
-        settings = self.settings.of(sender.room_arn, room)
-        pace, history = None, NONE
-        if settings is not DEFAULTS:
-            pace = self._modes.pace(settings, sender, action.content)
-            history = KEPT if settings.history_messages else NONE
         resets = self._rooms.resets
         held = None
         if self._restrictions is not None:
             held = self._restrictions.of_sender(room, sender)
-        holding = self.holding
+        holding, settings = self.holding, post.settings
         # Most rooms have no settings: then it is asked only where something waits anywhere.
         waits = (
             holding is not None
@@ -418,15 +420,12 @@ class Chat:
             rate = self.rates.check_message(room, sender.room_arn, before.undebited, now)
             if waits and holding is not None:
                 holding.queues.check(sender.room_arn, request_id)
-            if pace is not None:
-                self._modes.place(pace, request_id, message_id, now)
+            if post.user or post.text:
+                self._modes.place(post, request_id, now)
             post.time_ns = self._send_time(before)
             if room.schedules and self.when_written is not None and ANNOUNCEMENT not in post.own:
                 self.when_written(room, post.time_ns)
-            paced = pace is not None
-            shown = message(
-                room, post, sender, request_id, content, attributes, rate, history, is_paced=paced
-            )
+            shown = message(room, post, sender, request_id, content, attributes, rate)
             shown = marked(shown, held, sender.user_id) if held else shown
             return waiting(shown, sender.user_id) if waits else shown
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from greenroom.bus.base import Arrival, Disconnect, Stage
 from greenroom.chat.kicks import Kicks
 from greenroom.chat.modes import Modes, key_of
+from greenroom.chat.outcome import Post
 from greenroom.chat.rates import Rates
 from greenroom.chat.recent import Recent
 from greenroom.chat.restrictions import Restrictions
@@ -22,10 +23,10 @@ from greenroom.review.base import Allowed, Submission, Verdict
 
 RELEASED = Stage.RELEASED  # looked up once: in Python 3.11 a member costs 50 ns each time
 
-Gate = Callable[[Room, ChatTokenClaims, SendMessage, float], None]
-"""Lets a message to a room pass at a time on the monotonic clock, or raises why not.
+Gate = Callable[[Room, ChatTokenClaims, SendMessage, Post], None]
+"""Lets a message to a room pass, or raises why not.
 
-The time is read once for all of them: asking for it costs as much as a gate."""
+What several of them ask for is in its `Post`: the time alone costs as much as a gate."""
 
 CheckAccount = Callable[[str], None]
 """Raises PendingVerification for an account that is suspended.
@@ -48,7 +49,7 @@ def message_gates(
 def restricted(restrictions: Restrictions) -> Gate:
     """Refuse messages of banned and muted users, 403, and of those who are held, 406."""
 
-    def passes(room: Room, sender: ChatTokenClaims, message: SendMessage, _now: float) -> None:
+    def passes(room: Room, sender: ChatTokenClaims, message: SendMessage, _post: Post) -> None:
         held = restrictions.of_sender(room, sender)
         if not held:
             return
@@ -71,13 +72,13 @@ _REFUSED = (
 def account(check: CheckAccount) -> Gate:
     """Refuse the messages of suspended accounts: PendingVerification."""
 
-    def passes(room: Room, _sender: ChatTokenClaims, _message: SendMessage, _now: float) -> None:
+    def passes(room: Room, _sender: ChatTokenClaims, _message: SendMessage, _post: Post) -> None:
         check(room.arn.account)
 
     return passes
 
 
-def length(room: Room, _sender: ChatTokenClaims, message: SendMessage, _now: float) -> None:
+def length(room: Room, _sender: ChatTokenClaims, message: SendMessage, _post: Post) -> None:
     """Refuse content of more code points than the room allows: 413."""
     if len(message.content) > room.maximum_message_length:
         raise ActionError(413, MESSAGE_TOO_LONG, message.request_id)

@@ -14,7 +14,7 @@ from functools import lru_cache
 import msgspec
 
 from greenroom.chat.emoji import is_emoji
-from greenroom.chat.in_force import SettingsInForce
+from greenroom.chat.outcome import Post
 from greenroom.chat.recent import Recent
 from greenroom.clock import Clock
 from greenroom.model.chat_token import Capability, ChatTokenClaims
@@ -39,105 +39,103 @@ class Refused(msgspec.Struct, frozen=True):
     message: str
 
 
-class Pace(msgspec.Struct, gc=False):
-    """What slow mode and repetitions of a message are about; 0: that is off.
-
-    `passed` is how many messages had been noted when it was let pass: as long as there is no other
-    one, it need not be looked for again.
-    """
-
-    settings: RoomSettings
-    sender: ChatTokenClaims
-    content: str
-    user: int
-    text: int
-    passed: int = -1
-
-
 class Modes:
     """The gate of the modes. Slow mode and repetitions: each node decides by what it knows."""
 
-    def __init__(self, settings: SettingsInForce, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(self, clock: Clock) -> None:
         self._now = clock.now
         self.recent = Recent()
-        self._latest: Pace | None = None
 
-    def passes(self, room: Room, sender: ChatTokenClaims, message: SendMessage, now: float) -> None:
+    def passes(
+        self, _room: Room, sender: ChatTokenClaims, message: SendMessage, post: Post
+    ) -> None:
         """Refuse what the room's settings refuse: 403, 429 or 406."""
-        settings = self._settings.of(sender.room_arn, room)
-        if settings is DEFAULTS or is_exempt(sender):
+        settings = post.settings
+        if settings is DEFAULTS:
             return
-        refused = refusal(settings, sender, message.content, self._now)
-        if refused is not None and refused.code is ErrorCode.FORBIDDEN:
-            raise ActionError(refused.code, refused.message, message.request_id)
-        pace = None
-        if settings.slow_mode_seconds or settings.duplicate_seconds:
-            self._latest = pace = pace_of(settings, sender, message.content)
-            self._check_slow_mode(pace, message.request_id, "", now)
-        if refused is not None:
-            raise ActionError(refused.code, refused.message, message.request_id)
-        if pace is not None:
-            self._check_repetition(pace, message.request_id, "", now)
-            pace.passed = self.recent.noted
-
-    def pace(self, settings: RoomSettings, sender: ChatTokenClaims, content: str) -> Pace | None:
-        """Return what `place` decides when a message gets its place; None: nothing more."""
-        # It was prepared when the message was asked about, most often just before.
-        latest = self._latest
+        given = sender.capabilities
+        if MODERATE in given or BYPASS in given:
+            return
+        refused = None
+        # Asked here, as is all that most rooms with a mode have not: each call costs as much.
         if (
-            latest is not None
-            and latest.content is content
-            and latest.sender is sender
-            and latest.settings is settings
+            settings.writers
+            or settings.emoji_only
+            or settings.frozen
+            or settings.follower_minutes
+            or settings.account_minutes
         ):
-            return latest
-        if not settings.slow_mode_seconds and not settings.duplicate_seconds:
-            return None
-        return None if is_exempt(sender) else pace_of(settings, sender, content)
+            refused = refusal(settings, sender, message.content, self._now)
+            if refused is not None and refused.code is ErrorCode.FORBIDDEN:
+                raise ActionError(refused.code, refused.message, message.request_id)
+        if settings.slow_mode_seconds or settings.duplicate_seconds:
+            self._passes_pace(sender, message, post, refused)
+        elif refused is not None:
+            raise ActionError(refused.code, refused.message, message.request_id)
 
-    def place(self, pace: Pace, request_id: str, message_id: str, now: float) -> None:
-        """Refuse a message that comes too early, or note it.
+    def _passes_pace(
+        self, sender: ChatTokenClaims, message: SendMessage, post: Post, refused: Refused | None
+    ) -> None:
+        """Refuse what comes too early, then what is refused anyway, then what is repeated."""
+        recent, settings, request_id = self.recent, post.settings, message.request_id
+        remember(post, sender, message.content)
+        if post.user:
+            wait = recent.wait(post.user, settings.slow_mode_seconds, "", post.now)
+            if wait:
+                raise _too_early(wait, request_id)
+        if refused is not None:
+            raise ActionError(refused.code, refused.message, request_id)
+        if post.text and recent.wait(post.text, settings.duplicate_seconds, "", post.now):
+            raise ActionError(ErrorCode.NOT_ACCEPTABLE, REPEATED, request_id)
+        post.passed = recent.noted
+
+    def place(self, post: Post, request_id: str, now: float) -> None:
+        """Refuse a message that comes too early, or is repeated; or note it.
 
         Raises:
             ActionError: 429 or 406.
         """
-        recent = self.recent
-        if pace.passed != recent.noted:
-            self._check_slow_mode(pace, request_id, message_id, now)
-            self._check_repetition(pace, request_id, message_id, now)
-        if pace.user:
-            recent.note(pace.user, message_id, now)
-        if pace.text:
-            recent.note(pace.text, message_id, now)
+        recent, message_id = self.recent, post.message_id
+        # As long as no other one was noted since it passed, it need not be looked for again.
+        if post.passed != recent.noted:
+            self._check_again(post, request_id, now)
+        if post.user:
+            recent.note(post.user, message_id, now)
+        if post.text:
+            recent.note(post.text, message_id, now)
 
-    def _check_slow_mode(self, pace: Pace, request_id: str, message_id: str, now: float) -> None:
-        """Refuse what comes before so many seconds are over: 429, with the rest of them."""
-        if not pace.user:
-            return
-        wait = self.recent.wait(pace.user, pace.settings.slow_mode_seconds, message_id, now)
-        if wait:
-            you = {"RetryAfter": str(math.ceil(wait))}
-            raise ActionError(429, RATE_LIMIT_EXCEEDED, request_id, you=you)
-
-    def _check_repetition(self, pace: Pace, request_id: str, message_id: str, now: float) -> None:
-        """Refuse what was said just before: 406."""
-        if pace.text and self.recent.wait(
-            pace.text, pace.settings.duplicate_seconds, message_id, now
-        ):
+    def _check_again(self, post: Post, request_id: str, now: float) -> None:
+        recent, settings, message_id = self.recent, post.settings, post.message_id
+        if post.user:
+            wait = recent.wait(post.user, settings.slow_mode_seconds, message_id, now)
+            if wait:
+                raise _too_early(wait, request_id)
+        if post.text and recent.wait(post.text, settings.duplicate_seconds, message_id, now):
             raise ActionError(ErrorCode.NOT_ACCEPTABLE, REPEATED, request_id)
 
 
-def pace_of(settings: RoomSettings, sender: ChatTokenClaims, content: str) -> Pace:
-    """Return the pace of a message in a room with these settings."""
-    arn, user = sender.room_arn, sender.user_id
-    return Pace(
-        settings,
-        sender,
-        content,
-        hash((arn, user)) if settings.slow_mode_seconds else 0,
-        hash((arn, user, normalised(content))) if settings.duplicate_seconds else 0,
-    )
+def remember(post: Post, sender: ChatTokenClaims, content: str) -> None:
+    """Have a message remembered as its settings ask for, when it has its place."""
+    settings, arn, user = post.settings, sender.room_arn, sender.user_id
+    if settings.slow_mode_seconds:
+        post.user = hash((arn, user))
+    if settings.duplicate_seconds:
+        post.text = hash((arn, user, normalised(content)))
+
+
+def remember_anew(
+    post: Post, settings: RoomSettings, sender: ChatTokenClaims, content: str
+) -> None:
+    """Do so by the settings that hold now; nothing of who meets no mode is remembered."""
+    post.settings, post.user, post.text = settings, 0, 0
+    if not is_exempt(sender):
+        remember(post, sender, content)
+
+
+def _too_early(wait: float, request_id: str) -> ActionError:
+    """Return the refusal of what comes before so many seconds are over: it tells them."""
+    you = {"RetryAfter": str(math.ceil(wait))}
+    return ActionError(429, RATE_LIMIT_EXCEEDED, request_id, you=you)
 
 
 def key_of(room_arn: str, user_id: str) -> int:

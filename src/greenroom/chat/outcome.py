@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 
 import msgspec
 
+from greenroom.model.room_settings import DEFAULTS, RoomSettings
+
 _NO_ATTRIBUTES: Mapping[str, str] = {}
 
 
@@ -12,12 +14,22 @@ class Post(msgspec.Struct, gc=False):
 
     `own` are attributes of the service's own, which no client and no review sets; `finds` returns
     more of them, which have to be looked for: it is asked when nothing cheaper refuses the message.
+
+    The rest is found out once, for all that decide about the message: `settings` are those that
+    hold in its room, `now` is the time on the monotonic clock; `user` and `text` are by which
+    numbers it is remembered, for slow mode and repetitions, 0: it is not, and `passed` how many had
+    been noted when it was let pass.
     """
 
     message_id: str
     own: Mapping[str, str] = _NO_ATTRIBUTES
     time_ns: int = 0
     finds: Callable[[], Awaitable[Mapping[str, str]]] | None = None
+    settings: RoomSettings = DEFAULTS
+    now: float = 0.0
+    user: int = 0
+    text: int = 0
+    passed: int = -1
 
 
 class Placed:

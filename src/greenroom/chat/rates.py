@@ -12,6 +12,7 @@ used one goes: its room or account may then do a second's worth too much.
 """
 
 from greenroom.chat.account_rates import AccountRates
+from greenroom.chat.outcome import Post
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import ChatTokenClaims
@@ -54,7 +55,7 @@ class Rates:
         }
 
     def admit_message(
-        self, room: Room, sender: ChatTokenClaims, _message: SendMessage, now: float
+        self, room: Room, sender: ChatTokenClaims, _message: SendMessage, post: Post
     ) -> None:
         """Count a message of the account, and of the room's reviews, or of neither: the last gate.
 
@@ -63,6 +64,7 @@ class Rates:
         Raises:
             ThrottlingException: the room or the account sends too much.
         """
+        now = post.now
         if not self._quotas.room_rates:
             self._take(SendMessage.quota, room.arn, now)
             return

@@ -38,14 +38,19 @@ class Recent:
 
     def note(self, key: int, message_id: str, at: float) -> None:
         """Note that a message was sent; one that arrives once more changes nothing."""
-        last = self._late.get(key)
+        late = self._late
+        last = late.get(key)
         if last is None:
             last = self._before.pop(key, None)
-            if len(self._late) >= MAXIMUM // 2:
+            if len(late) >= MAXIMUM // 2:
                 self.evicted += len(self._before)
-                self._before, self._late = self._late, {}
-        if last is None or last[1] != message_id:
-            last = at, message_id
-            self.latest = message_id
-            self.noted += 1
-        self._late[key] = last
+                self._before, self._late = late, {}
+                late = self._late
+            if last is not None and last[1] == message_id:
+                late[key] = last
+                return
+        elif last[1] == message_id:
+            return
+        late[key] = at, message_id
+        self.latest = message_id
+        self.noted += 1
