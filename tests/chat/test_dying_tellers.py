@@ -53,7 +53,7 @@ class TwoTellers(RuleBasedStateMachine):
 
     @rule(node=NODES)
     def somebody_writes(self, node: int) -> None:
-        self.scene.time.advance(0.001)
+        self.scene.time.advance(0.2)  # the room takes ten a second
         self.run(self.scene.write(node))
 
     @rule(node=NODES, seconds=st.sampled_from([0, 1, 2, 5, 30, 90]))
