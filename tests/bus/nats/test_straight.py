@@ -20,12 +20,22 @@ ALL = (
 OTHERS = b"PING\r\nMSG other 2 reply 3\r\nnot\r\nHMSG other 2 12 12\r\nNATS/1.0\r\n\r\n\r\n+OK\r\n"
 
 
+class Behind(asyncio.Protocol):
+    """Keeps what it is given. A mock takes fifty times as long, in twenty thousand cuts."""
+
+    def __init__(self) -> None:
+        self.given = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.given += data
+
+
 class Made:
     """One that has a listener, and nats-py behind it."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[bytes, bytes, bytes]] = []
-        self.behind = mock.create_autospec(asyncio.Protocol, instance=True)
+        self.behind = Behind()
         self.whole = True
         listeners = {b"1": lambda *message: self.heard.append(message)}
         self.straight = Straight(self.behind, listeners, lambda: self.whole)
@@ -33,7 +43,7 @@ class Made:
     @property
     def others(self) -> bytes:
         """What nats-py was given."""
-        return b"".join(call.args[0] for call in self.behind.data_received.call_args_list)
+        return self.behind.given
 
 
 def test_what_a_server_says_may_be_cut_anywhere() -> None:
@@ -82,14 +92,15 @@ def test_what_no_server_says(fault: bytes) -> None:
 
 def test_the_rest_is_told_to_nats_py() -> None:
     """Who waits there until more may be written, or the end, goes on."""
-    made = Made()
+    behind = mock.create_autospec(asyncio.Protocol, instance=True)
+    straight = Straight(behind, {}, lambda: True)
     error = ConnectionResetError()
-    made.straight.pause_writing()
-    made.straight.resume_writing()
-    made.straight.connection_lost(error)
-    made.behind.eof_received.return_value = True
-    assert made.straight.eof_received() is True
-    assert made.behind.mock_calls == [
+    straight.pause_writing()
+    straight.resume_writing()
+    straight.connection_lost(error)
+    behind.eof_received.return_value = True
+    assert straight.eof_received() is True
+    assert behind.mock_calls == [
         mock.call.pause_writing(),
         mock.call.resume_writing(),
         mock.call.connection_lost(error),
