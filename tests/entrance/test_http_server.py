@@ -106,6 +106,17 @@ async def test_one_more_socket(gate: Entrance | None) -> None:
             server.stop_accepting()
 
 
+async def test_the_end_of_one_more_socket() -> None:
+    """Its acceptor ends before its number may be another socket's; both end once."""
+    async with stage() as plane:
+        server = HttpServer(Config(lambda: None), lambda: None, PLAIN, plane.acceptors)
+        ended = mock.Mock()
+        server._more[ended.acceptor] = ended.listening
+        for _ in range(2):
+            server._close(ended.acceptor)
+        assert ended.mock_calls == [mock.call.acceptor.stop(), mock.call.listening.close()]
+
+
 async def test_the_protocol_of_an_accepted_connection() -> None:
     """It is told of the visit, and of the server that it belongs to."""
     async with stage() as made:

@@ -56,7 +56,8 @@ async def test_who_comes_is_told_and_then_what_changes() -> None:
         took(plain)
         (welcome,) = took(asked)
         assert json.loads(welcome["Attributes"]["Viewers"]) == {"Connections": 2, "Users": 2}
-        assert await told(made, asked, teller) == []
+        made.time.advance(PAUSE_SECONDS)
+        assert await told(made, asked, teller) == [], "the first frame has said so"
         await connected(made, "robot", **BOT)
         assert await told(made, asked, teller) == []
         edge, _ = await connected(made, "ann", **VIEWER)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.vault.sealing import SealBroken, Sealer, is_sealed
+from greenroom.vault.sealing import SealBroken, Sealer, is_sealed, key_context
 
 SEALER = Sealer(b"k" * 32)
 
@@ -33,8 +33,8 @@ def test_what_older_versions_sealed() -> None:
         "ff7365616c6564316b5f3e0a90236321bb69f24c2e2c0e7aa0b730b19dff1444fdb38357d59500172a64b435"
         "04e68fc992011836"
     )
-    assert SEALER.seal("key AKIA", b"a secret") == sealed
-    assert SEALER.open("key AKIA", sealed) == b"a secret"
+    assert SEALER.seal(key_context("AKIA"), b"a secret") == sealed
+    assert SEALER.open(key_context("AKIA"), sealed) == b"a secret"
 
 
 def test_refuses_all_else() -> None:
