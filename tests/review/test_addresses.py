@@ -20,7 +20,8 @@ LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
         *("ff0e::1", "2001:db8::1", "64:ff9b:1::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"),
         *("::ffff:169.254.169.254", "::127.0.0.1", "::10.0.0.1", "2002:7f00:1::", "2002:a00:1::1"),
         *("2002:a9fe:a9fe::1", "64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "2001::1"),
-        "2001:0:a9fe:a9fe::1",
+        # Teredo carries its server's address, and its client's with each bit turned round.
+        *("2001:0:a9fe:a9fe::1", "2001:0:a9fe:a9fe::f7f7:f7f7", "2001:0:808:808::5601:5601"),
     ],
 )
 def test_closed_addresses(address: str) -> None:
@@ -33,6 +34,7 @@ def test_closed_addresses(address: str) -> None:
     [
         *("1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1"),
         *("::ffff:8.8.8.8", "2002:808:808::1", "64:ff9b::8.8.8.8"),
+        "2001:0:808:808::fefe:fefe",
     ],
 )
 def test_public_addresses(address: str) -> None:
