@@ -14,7 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from scripts.servers.nats_server import NatsServer
 from scripts.servers.postgresql import PostgreSQL
 from tests.running.cluster import EVERYTHING, Place, hear, nodes, place, say, viewers
-from tests.running.said import assert_no_faults
+from tests.running.links import Link, links
+from tests.running.said import assert_no_faults, samples, until
 from tests.running.servers import fresh_account, fresh_database
 from tests.running.service import Service
 from tests.running.viewers import PATIENCE
@@ -25,17 +26,32 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def away(
+    postgresql_newest: PostgreSQL, nats_r1: list[NatsServer]
+) -> AsyncIterator[dict[str, Link]]:
+    """Give the links that lead the nodes to PostgreSQL and to NATS."""
+    async with links([postgresql_newest.port, nats_r1[0].port]) as (to_store, to_bus):
+        yield {"PostgreSQL": to_store, "NATS": to_bus}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def two(
     tmp_path_factory: pytest.TempPathFactory,
     postgresql_newest: PostgreSQL,
     nats_r1: list[NatsServer],
+    away: dict[str, Link],
 ) -> AsyncIterator[tuple[Place, list[Service]]]:
     """Give two nodes, of which a test may replace the first; in the end nothing has crashed."""
     directory: Path = tmp_path_factory.mktemp("held")
     with fresh_database(postgresql_newest) as database:
         async with fresh_account(nats_r1) as bus:
-            shared = place(directory, database, bus)
-            with nodes(shared, 2) as services:
+            store = database.replace(f":{postgresql_newest.port}", f":{away['PostgreSQL'].port}")
+            shared = place(
+                directory, store, bus.replace(f":{nats_r1[0].port}", f":{away['NATS'].port}")
+            )
+            with contextlib.ExitStack() as stack:
+                # The links are this loop's, which goes on meanwhile.
+                services = await asyncio.to_thread(stack.enter_context, nodes(shared, 2))
                 yield shared, services
                 for service in services:
                     assert_no_faults(service)
@@ -59,6 +75,12 @@ async def message(connection: ClientConnection) -> tuple[str, str]:
             return frame.id, frame.content
 
 
+async def create(service: Service) -> str:
+    """Return the ARN of a new room."""
+    made = await asyncio.to_thread(service.boto3().create_room, tags=TAGS)
+    return str(made["arn"])
+
+
 async def update(service: Service, room: str, **members: Any) -> None:
     """Change the room's settings."""
     call = service.greenroom().update_room_settings
@@ -76,7 +98,7 @@ async def test_what_waits_is_released_once_in_order(two: tuple[Place, list[Servi
     """Whoever wrote where; its author and moderators on each node see it before, and not again."""
     _, services = two
     first, second = services
-    room = str(first.boto3().create_room(tags=TAGS)["arn"])
+    room = await create(first)
     await update(first, room, settings={"paused": True})
     async with viewers(services, room) as (ann, bob), moderator(second, room) as judge:
         sent = []
@@ -104,7 +126,7 @@ async def test_a_node_that_is_killed(two: tuple[Place, list[Service]]) -> None:
     """What it had accepted is released by another one: once, in order, and not before its time."""
     shared, services = two
     first, second = services
-    rooms = [str(second.boto3().create_room(tags=TAGS)["arn"]) for _ in range(4)]
+    rooms = [await create(second) for _ in range(4)]
     for room in rooms:
         await update(second, room, settings={"delaySeconds": 4})
     async with contextlib.AsyncExitStack() as stack:
@@ -123,11 +145,45 @@ async def test_a_node_that_is_killed(two: tuple[Place, list[Service]]) -> None:
             await silent(bob, room, second)
 
 
+@pytest.mark.parametrize("server", ["PostgreSQL", "NATS"])
+async def test_what_comes_due_while_a_server_is_away(
+    two: tuple[Place, list[Service]], away: dict[str, Link], server: str
+) -> None:
+    """It is released when the server is back: once, in order; until then viewers see nothing."""
+    _, services = two
+    room = await create(services[0])
+    await update(services[0], room, settings={"delaySeconds": 1})
+    async with viewers(services, room) as (ann, bob):
+        for number in range(5):
+            await say(ann, str(number))
+        sent = [await message(ann) for _ in range(5)]
+        hearing = asyncio.create_task(hear(bob))
+        away[server].reset()
+        try:
+            overdue = "a release that is overdue"
+            await asyncio.to_thread(until, lambda: any(map(is_overdue, services)), overdue)
+            assert not hearing.done()
+        finally:
+            away[server].mend()
+        first = await hearing
+        assert [(first.id, first.content)] == sent[:1]
+        assert [await message(bob) for _ in range(4)] == sent[1:]
+        for each in (ann, bob):
+            await silent(each, room, services[1])
+    listed = await asyncio.to_thread(services[0].greenroom().list_messages, roomIdentifier=room)
+    assert [each["id"] for each in reversed(listed["messages"])] == [each for each, _ in sent]
+
+
+def is_overdue(service: Service) -> bool:
+    """Return whether a message was due a while ago."""
+    return samples(service)["greenroom_held_overdue_seconds"] > 0.5
+
+
 async def test_a_discarded_pause(two: tuple[Place, list[Service]]) -> None:
     """What waits is deleted wherever it was written: its author is told, others see nothing."""
     _, services = two
     first, second = services
-    room = str(first.boto3().create_room(tags=TAGS)["arn"])
+    room = await create(first)
     await update(second, room, settings={"paused": True}, expiresInSeconds=60)
     async with viewers(services, room) as (ann, bob):
         await say(ann, "1")
