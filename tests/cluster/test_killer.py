@@ -24,8 +24,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from greenroom.client import Greenroom
-from tests.cluster.killing import invariants
+from tests.cluster.killing import delay, invariants
 from tests.cluster.killing.clients import (
     Clients,
     change_limit,
@@ -56,8 +55,14 @@ LOGGED_SECONDS = 40.0
 """How long chat logs take to catch up, at most."""
 
 RATE = 10
-ROOMS = 8
+ROOMS = 9
 """Rooms that the account may have."""
+
+DELAYED = {
+    "greenroom:delay-seconds": str(delay.DELAY_SECONDS),
+    "greenroom:history-messages": "10000",
+}
+"""The tags of a room whose messages wait."""
 
 CROWD, PLACES = "crowd", 4
 """A user, and how many connections a user may have in a room; each node may let in as many while it
@@ -96,30 +101,36 @@ async def _run(directory: Path, history: History, measured: Measured) -> None:
             await _healed(cluster)
         history.tell("all is well")
         well = history.now()
+        clients.silent.add(rooms.delayed)
         await asyncio.sleep(2)
+        end = history.now()
         await clients.end()
-        stored = await read_streams([server.url for server in cluster.bus])
+        stored = await _stored(cluster, rooms.delayed)
         _report(history, stored, measured)
+        measured("of what waited", delay.counted(stored[rooms.delayed]))
         invariants.all_serve(history.sends, well, [node.name for node in cluster.nodes])
         _check(history, stored, rooms)
+        _check_delay(history, stored, rooms.delayed, end)
         await _check_logs(cluster, stored)
-        await _check_history(cluster, rooms.plain, stored)
+        for room in (rooms.plain, rooms.delayed):
+            await _check_history(cluster, room, stored[room])
         for node in cluster.nodes:
             assert_no_faults(cluster.service(node))
 
 
 class Rooms(msgspec.Struct, frozen=True):
-    """One with chat logs, one with history, one with a low rate, one with moderators."""
+    """With chat logs, with history, with a low rate, with moderators, and one that delays."""
 
     logged: str
     plain: str
     rated: str
     moderated: str
+    delayed: str
 
     @property
     def each(self) -> tuple[str, ...]:
         """Return all."""
-        return self.logged, self.plain, self.rated, self.moderated
+        return self.logged, self.plain, self.rated, self.moderated, self.delayed
 
 
 async def _rooms(cluster: Cluster) -> Rooms:
@@ -138,6 +149,7 @@ async def _rooms(cluster: Cluster) -> Rooms:
             (100, None, {"greenroom:history-messages": "10000"}),
             (RATE, None, None),
             (100, None, None),
+            (100, configurations, DELAYED),
         )
     ]
     return Rooms(*(room.arn for room in made))
@@ -154,6 +166,9 @@ def _begin(clients: Clients, rooms: Rooms) -> None:
         clients.begin(clients.speak(rooms.plain, f"speaker-{number}", door, 0.2))
         clients.begin(clients.speak(rooms.rated, f"speaker-{number}", door, 0.2))
         clients.begin(clients.speak(rooms.moderated, f"speaker-{number}", door, 0.4, 60))
+        clients.begin(clients.speak(rooms.delayed, f"speaker-{number}", door, 0.3))
+        clients.begin(delay.moderate(clients, rooms.delayed, f"mod-{number}", door))
+    clients.begin(delay.pause(clients, rooms.delayed))
     clients.begin(show_tokens_twice(clients, rooms.plain, "twice"))
     clients.begin(kick(clients, rooms.moderated, ["stays-0", "comes-1", "speaker-2"]))
     clients.begin(delete_messages(clients, rooms.logged))
@@ -198,7 +213,8 @@ def _report(history: History, stored: invariants.Stored, measured: Measured) -> 
 
 
 def _check(history: History, stored: invariants.Stored, rooms: Rooms) -> None:
-    invariants.views_are_parts(history.views, stored)
+    views = [view for view in history.views if view.room != rooms.delayed]
+    invariants.views_are_parts(views, stored)
     invariants.stored_once(stored)
     invariants.outcomes_are_true(history.sends, stored)
     invariants.nothing_fails_inside(history.calls, history.redeems)
@@ -212,6 +228,27 @@ def _check(history: History, stored: invariants.Stored, rooms: Rooms) -> None:
     invariants.quota_holds(calls, "CreateRoom", "DeleteRoom", ROOMS, len(rooms.each))
     sends = [send for send in history.sends if send.room == rooms.moderated]
     invariants.limits_hold(sends, history.calls_of("UpdateRoom"))
+
+
+def _check_delay(history: History, stored: invariants.Stored, room: str, end: float) -> None:
+    places = stored[room]
+    delay.waits_all(places)
+    delay.released_as_accepted(places)
+    assert not (late := delay.left(places)), f"neither released nor deleted: {late[:5]}"
+    calls = history.calls_of("DeleteMessage", "UpdateRoomSettings")
+    delay.deleted_is_not_shown(places, calls, history)
+    views = [view for view in history.views if view.room == room]
+    delay.views_are_parts(views, stored, history, end)
+
+
+async def _stored(cluster: Cluster, delayed: str) -> invariants.Stored:
+    """Return what is stored, as soon as nothing waits any more in a room that delays."""
+    end = time.monotonic() + LOGGED_SECONDS
+    while True:
+        stored = await read_streams([server.url for server in cluster.bus])
+        if not delay.left(stored[delayed]) or time.monotonic() > end:
+            return stored
+        await asyncio.sleep(0.2)
 
 
 async def _check_logs(cluster: Cluster, stored: invariants.Stored) -> None:
@@ -229,15 +266,12 @@ async def _check_logs(cluster: Cluster, stored: invariants.Stored) -> None:
     invariants.logs_are_the_stream(recorded, by_id, sorted(arns))
 
 
-async def _check_history(cluster: Cluster, room: str, stored: invariants.Stored) -> None:
+async def _check_history(cluster: Cluster, room: str, places: Sequence[invariants.Place]) -> None:
     """Compare what the room keeps with its stream: each message once, in its order."""
-    node = cluster.nodes[0]
-    key, secret = node.credentials
-    async with Greenroom(
-        endpoint=node.api_url, region="us-east-1", access_key_id=key, secret_access_key=secret
-    ) as own:
-        kept = [each.id async for each in own.messages(room_identifier=room, max_results=100)]
-    shown = [each.id for each in stored[room] if each.envelope.action == "SendMessage"]
+    own = cluster.nodes[0].own
+    kept = [each.id async for each in own.messages(room_identifier=room, max_results=100)]
+    gone = {each for place in places for each in place.envelope.deletes}
+    shown = [each.id for each in places if delay.is_kept(each) and each.id not in gone]
     assert kept[::-1] == shown
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from greenroom.client.api.errors import IvschatError
 from tests.cluster.killing.cluster import Cluster, NodeThere
 from tests.cluster.killing.history import UNKNOWN, Call, History, Redeem, Send, View, status_of
+from tests.cluster.killing.invariants import has_place
 from tests.running.viewers import Speaker, Viewer, seen
 from tests.running.wire import token_line, upgrade_bytes
 
@@ -25,6 +26,7 @@ ANSWER_SECONDS = 40.0
 
 AGAIN_SECONDS = 0.2
 EVERYTHING = ["SEND_MESSAGE", "DELETE_MESSAGE", "DISCONNECT_USER"]
+MODERATE = "greenroom:MODERATE"
 
 
 class Door:
@@ -35,13 +37,13 @@ class Door:
         self.frames: dict[bytes, bytes] = {}
         self.viewers: set[Viewer] = set()
 
-    async def attempt(self, token: str) -> Viewer:
+    async def attempt(self, token: str, path: bytes = b"/") -> Viewer:
         """Connect with a token; return the connection with its answer, whatever it is.
 
         Raises:
             OSError: the node cannot be reached, or does not answer in time.
         """
-        request = upgrade_bytes(token_line(token), key=b64encode(os.urandom(16)))
+        request = upgrade_bytes(token_line(token), path=path, key=b64encode(os.urandom(16)))
         loop = asyncio.get_running_loop()
         _, viewer = await loop.create_connection(
             lambda: Viewer(self, request),  # type: ignore[arg-type]  # it asks for these two members
@@ -66,6 +68,8 @@ class Clients:
         self.chance = chance
         self.doors = [Door(node) for node in cluster.nodes]
         self.ending = False
+        self.silent: set[str] = set()
+        """Rooms in which nobody speaks any more."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count()
 
@@ -98,32 +102,36 @@ class Clients:
         call.ended = self.history.now()
         return call, result
 
-    async def token(self, room: str, user: str) -> str | None:
+    async def token(self, room: str, user: str, *more: str) -> str | None:
         """Return a fresh token that any node gave, None when the one that was asked did not."""
         node = self.chance.choice(self.cluster.nodes)
         with contextlib.suppress(IvschatError):
             given = await node.api.create_chat_token(
-                room_identifier=room, user_id=user, capabilities=EVERYTHING
+                room_identifier=room, user_id=user, capabilities=[*EVERYTHING, *more]
             )
             return given.token
         return None
 
     # ------------------------------------------------------------------------------ viewers
 
-    async def enter(self, room: str, user: str, door: Door) -> tuple[View, Viewer] | None:
+    async def enter(
+        self, room: str, user: str, door: Door, *, moderates: bool = False
+    ) -> tuple[View, Viewer] | None:
         """Return a connection and its view, None when it did not come about."""
-        token = await self.token(room, user)
+        token = await self.token(room, user, *([MODERATE] if moderates else []))
         if token is None:
             return None
-        viewer = await self.redeem(token, door)
-        return None if viewer is None else (self._viewed(viewer, room, user, door), viewer)
+        viewer = await self.redeem(token, door, b"/?events=on" if moderates else b"/")
+        if viewer is None:
+            return None
+        return self._viewed(viewer, room, user, door, moderates=moderates), viewer
 
-    async def redeem(self, token: str, door: Door) -> Viewer | None:
+    async def redeem(self, token: str, door: Door, path: bytes = b"/") -> Viewer | None:
         """Show a token to a node; return the connection that it opened, if it did."""
         began, status = self.history.now(), UNKNOWN
         viewer: Viewer | None = None
         try:
-            viewer = await door.attempt(token)
+            viewer = await door.attempt(token, path)
             status = viewer.status
         except OSError:
             pass
@@ -134,14 +142,15 @@ class Clients:
             return None
         return viewer
 
-    def _viewed(self, viewer: Viewer, room: str, user: str, door: Door) -> View:
+    def _viewed(self, viewer: Viewer, room: str, user: str, door: Door, *, moderates: bool) -> View:
         # What came with the answer has been seen before there was a view.
-        view = View(room, user, door.node.name, self.history.now(), [])
+        now = self.history.now()
+        view = View(room, user, door.node.name, now, [], moderates=moderates)
         self.history.views.append(view)
 
         def look(text: bytes) -> None:
             frame = seen(text)
-            if frame.type in ("MESSAGE", "EVENT"):
+            if frame.type in ("MESSAGE", "EVENT") and has_place(frame.event_name):
                 view.ids.append(frame.id)
 
         for text in viewer.texts:
@@ -161,10 +170,10 @@ class Clients:
                 continue
             _, viewer = entered
             until = self.history.now() + self.chance.uniform(*stays)
-            await self._stay(viewer, until)
+            await self.stay(viewer, until)
             viewer.transport.abort()
 
-    async def _stay(self, viewer: Viewer, until: float) -> None:
+    async def stay(self, viewer: Viewer, until: float) -> None:
         """Wait for the end of a connection, of all clients, or a time."""
         while not (viewer.ended or self.ending or self.history.now() > until):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -173,7 +182,7 @@ class Clients:
 
     async def speak(self, room: str, user: str, door: Door, pace: float, length: int = 0) -> None:
         """Be a viewer who sends, one message after another's answer."""
-        while not self.ending:
+        while not (self.ending or room in self.silent):
             entered = await self.enter(room, user, door)
             if entered is None:
                 await asyncio.sleep(AGAIN_SECONDS)
@@ -188,9 +197,9 @@ class Clients:
         look, noted = viewer.on_text, viewer.on_end
         speaker = Speaker(f"{door.node.name}-{next(self._numbers)}", viewer)
         answer, end = viewer.on_text, viewer.on_end
-        viewer.on_text = _both(look, answer)
-        viewer.on_end = _both(noted, end)
-        while not (viewer.ended or self.ending):
+        viewer.on_text = both(look, answer)
+        viewer.on_end = both(noted, end)
+        while not (viewer.ended or self.ending or room in self.silent):
             await self.say(speaker, room, door, length)
             await asyncio.sleep(pace * self.chance.uniform(0.5, 1.5))
 
@@ -214,9 +223,11 @@ class Clients:
         return send
 
 
-def _both(
+def both(
     first: Callable[..., None] | None, second: Callable[..., None] | None
 ) -> Callable[..., None]:
+    """Return what calls two, if they are there."""
+
     def call(*arguments: Any) -> None:
         for each in (first, second):
             if each is not None:

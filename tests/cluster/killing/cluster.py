@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from greenroom.client import Greenroom
 from greenroom.client.ivschat import Ivschat
 from scripts.servers.nats_server import NatsServer
 from scripts.servers.node import Node, new_secrets_key
@@ -38,10 +39,11 @@ class MovedNode(Node):
 
 
 class NodeThere(msgspec.Struct, frozen=True):
-    """A node, its client of the API, and its links."""
+    """A node, its clients of the two APIs, and its links."""
 
     node: Node
     api: Ivschat
+    own: Greenroom
     bus: Sequence[Link]
     store: Link
     credentials: tuple[str, str]
@@ -120,14 +122,15 @@ async def killable(
                 settings=shared,
             )
             stack.callback(node.kill)
-            api = Ivschat(
-                endpoint=f"http://127.0.0.1:{node.port}",
-                region=REGION,
-                access_key_id=key,
-                secret_access_key=secret,
-                max_retries=0,
-                http_options={"timeout": CALL_MILLISECONDS},
-            )
-            await stack.enter_async_context(api)
-            nodes.append(NodeThere(node, api, to_bus, to_store, (key, secret)))
+            options: Any = {
+                "endpoint": f"http://127.0.0.1:{node.port}",
+                "region": REGION,
+                "access_key_id": key,
+                "secret_access_key": secret,
+                "max_retries": 0,
+                "http_options": {"timeout": CALL_MILLISECONDS},
+            }
+            api = await stack.enter_async_context(Ivschat(**options))
+            own = await stack.enter_async_context(Greenroom(**options))
+            nodes.append(NodeThere(node, api, own, to_bus, to_store, (key, secret)))
         yield Cluster(nodes, routed, database, directory)

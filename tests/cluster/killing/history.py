@@ -20,6 +20,8 @@ class View(msgspec.Struct):
     ids: list[str]
     closed: float | None = None
     """None: it is still open."""
+    moderates: bool = False
+    """Whether who has it may moderate, and asked for events."""
 
 
 class Send(msgspec.Struct):
@@ -77,7 +79,7 @@ class History:
     """All that happened in one run."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began, self._began_ns = time.monotonic(), time.time_ns()
         self.views: list[View] = []
         self.sends: list[Send] = []
         self.redeems: list[Redeem] = []
@@ -87,6 +89,10 @@ class History:
     def now(self) -> float:
         """Return seconds since the run began."""
         return time.monotonic() - self._began
+
+    def wall_ns(self, at: float) -> int:
+        """Return what the servers' clock, which is the machine's, showed at a time."""
+        return self._began_ns + int(at * 1e9)
 
     def tell(self, event: str) -> None:
         """Note what was done to the cluster."""

@@ -10,8 +10,9 @@ from math import inf
 
 import msgspec
 
-from greenroom.bus.base import Disconnect, RoomEnvelope
+from greenroom.bus.base import Disconnect, RoomEnvelope, Stage
 from greenroom.bus.nats.publication import UNPUBLISHED
+from greenroom.protocol import events
 from tests.cluster.killing.history import Call, Redeem, Send, View
 
 INTERNAL, UNAVAILABLE = 500, 503
@@ -44,6 +45,15 @@ Stored = Mapping[str, Sequence[Place]]
 """What is stored of each room, in its order."""
 
 
+def has_place(event_name: object) -> bool:
+    """Return whether an event of that name, or a message, has its place in what viewers see.
+
+    Some of the service's own events are those of one connection.
+    """
+    own = str(event_name or "").startswith("greenroom:")
+    return not own or event_name == events.DELETE_MESSAGES
+
+
 def views_are_parts(views: Iterable[View], stored: Stored) -> None:
     """Every viewer's list is a contiguous part of the room's stream; so what was seen is stored."""
     places = {room: {each.id: at for at, each in enumerate(all_)} for room, all_ in stored.items()}
@@ -58,11 +68,17 @@ def views_are_parts(views: Iterable[View], stored: Stored) -> None:
 
 
 def stored_once(stored: Stored) -> None:
-    """Nothing is in the streams twice, neither by its id nor by its request."""
-    for room, places in stored.items():
+    """Nothing is in the streams twice, neither by its id nor by its request.
+
+    Messages that were released are as they were when they began to wait, and once themselves.
+    """
+    for room, all_ in stored.items():
+        places = [each for each in all_ if each.envelope.stage is not Stage.RELEASED]
+        released = (each.id for each in all_ if each.envelope.stage is Stage.RELEASED)
         for name, found in (
             ("Id", Counter(each.id for each in places)),
             ("RequestId", Counter(filter(None, (each.frame.get("RequestId") for each in places)))),
+            ("what is released", Counter(released)),
         ):
             twice = [key for key, times in found.items() if times > 1]
             assert not twice, f"{name} stored more than once in {room}: {twice[:5]}"
@@ -77,6 +93,7 @@ def outcomes_are_true(sends: Iterable[Send], stored: Stored) -> None:
         (room, each.frame.get("RequestId")): each.stamp_ns
         for room, places in stored.items()
         for each in places
+        if each.envelope.stage is not Stage.RELEASED
     }
     for send in sends:
         stamp = stamps.get((send.room, send.request_id))

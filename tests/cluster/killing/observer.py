@@ -43,7 +43,17 @@ class _Payload(msgspec.Struct, rename="pascal"):
 
 
 class _Record(msgspec.Struct):
+    event_timestamp: str
     payload: _Payload
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Return what rises: a message that waited has its place by when it was released."""
+        return self.event_timestamp, self.payload.time
+
+
+def _first(records: Sequence[_Record]) -> tuple[str, str]:
+    return records[0].order
 
 
 def read_logs(directory: Path) -> dict[tuple[str, str], list[str]]:
@@ -51,14 +61,13 @@ def read_logs(directory: Path) -> dict[tuple[str, str], list[str]]:
 
     A file's records are in their order, and files are in that of their first records.
     """
-    files: defaultdict[tuple[str, str], list[list[_Payload]]] = defaultdict(list)
+    files: defaultdict[tuple[str, str], list[list[_Record]]] = defaultdict(list)
     for path in directory.rglob("*.log.gz"):
         place = path.relative_to(directory).parts
         room = next(part for part in place if part.startswith("room_"))[len("room_") :]
         lines = gzip.decompress(path.read_bytes()).splitlines()
-        payloads = [msgspec.json.decode(line, type=_Record).payload for line in lines]
-        files[place[0], room].append(payloads)
+        files[place[0], room].append([msgspec.json.decode(line, type=_Record) for line in lines])
     return {
-        key: [each.id for some in sorted(parts, key=lambda some: some[0].time) for each in some]
+        key: [each.payload.id for some in sorted(parts, key=_first) for each in some]
         for key, parts in files.items()
     }

@@ -1,0 +1,228 @@
+"""A room that delays, and is paused at times: its clients, and what must hold of it.
+
+What is said of a room holds of it as of others: here is what is different. A message is in its
+stream twice, as it begins to wait and as it is released, and not everybody is shown the same.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+
+from greenroom.bus.base import Deliver, Stage
+from greenroom.messaging.views import payload_for
+from greenroom.protocol import wishes
+from tests.cluster.killing.clients import AGAIN_SECONDS, Clients, Door, both
+from tests.cluster.killing.cluster import NodeThere
+from tests.cluster.killing.history import Call, History, View
+from tests.cluster.killing.invariants import Place, Stored, has_place
+from tests.running.viewers import Viewer, seen
+
+DELAY_SECONDS = 2
+PAUSE_SECONDS = 20
+"""Of a pause that nobody ends."""
+
+DELETED_SHARE = 0.1
+"""Of what a moderator sees, by chance."""
+
+DELETED, DISCARDED = "deleted", "discarded"
+"""What the calls did that are about messages that wait."""
+
+WRITTEN_SECONDS = 1.0
+"""How long what has its place takes at most to whoever is there, when all is well."""
+
+
+# ---------------------------------------------------------------------------------- clients
+
+
+async def moderate(clients: Clients, room: str, user: str, door: Door) -> None:
+    """Be a moderator who sees messages early, and has some deleted, through any node."""
+    while not clients.ending:
+        entered = await clients.enter(room, user, door, moderates=True)
+        if entered is None:
+            await asyncio.sleep(AGAIN_SECONDS)
+            continue
+        _, viewer = entered
+        await _moderate_on(clients, room, viewer)
+        viewer.transport.abort()
+
+
+async def _moderate_on(clients: Clients, room: str, viewer: Viewer) -> None:
+    found: list[str] = []
+
+    def look(text: bytes) -> None:
+        frame = seen(text)
+        if frame.type == "MESSAGE" and clients.chance.random() < DELETED_SHARE:
+            found.append(frame.id)
+
+    viewer.on_text = both(viewer.on_text, look)
+    while not (viewer.ended or clients.ending):
+        while found:
+            await _delete(clients, room, found.pop())
+        await asyncio.sleep(0.1)
+
+
+async def _delete(clients: Clients, room: str, message_id: str) -> None:
+    node = clients.chance.choice(clients.cluster.nodes)
+    done = node.api.delete_message(room_identifier=room, id=message_id)
+    call, _ = await clients.call("DeleteMessage", message_id, node, done)
+    call.result = DELETED
+
+
+async def pause(clients: Clients, room: str) -> None:
+    """Pause the room again and again, and have it go on, at times without what waited."""
+    while not clients.ending:
+        await asyncio.sleep(clients.chance.uniform(2, 6))
+        if room in clients.silent:
+            break
+        await _pause(clients, room, clients.chance.choice(clients.cluster.nodes))
+        await asyncio.sleep(clients.chance.uniform(0.5, 4))
+        await go_on(clients, room, discards=clients.chance.random() < 0.4)
+    await go_on(clients, room, discards=False)
+
+
+async def _pause(clients: Clients, room: str, node: NodeThere) -> None:
+    done = node.own.update_room_settings(
+        room_identifier=room, settings={"paused": True}, expires_in_seconds=PAUSE_SECONDS
+    )
+    await clients.call("UpdateRoomSettings", room, node, done)
+
+
+async def go_on(clients: Clients, room: str, *, discards: bool) -> None:
+    """End a pause, through any node, until one has done it."""
+    while not clients.ending:
+        node = clients.chance.choice(clients.cluster.nodes)
+        done = node.own.update_room_settings(
+            room_identifier=room, reset=["paused"], discard_waiting=discards
+        )
+        call, _ = await clients.call("UpdateRoomSettings", room, node, done)
+        call.result = DISCARDED if discards else ""
+        if call.done:
+            return
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+# ------------------------------------------------------------------------------- invariants
+
+
+def waits_all(places: Iterable[Place]) -> None:
+    """Every message waits before it is for all."""
+    for each in places:
+        if each.envelope.action == "SendMessage":
+            assert each.envelope.stage is not Stage.NONE, f"it did not wait: {each.id}"
+
+
+def released_as_accepted(places: Sequence[Place]) -> None:
+    """What is released has waited and was not deleted: in the same order, byte for byte."""
+    waiting: dict[str, tuple[int, bytes]] = {}
+    last = -1
+    for number, each in enumerate(places):
+        envelope = each.envelope
+        for deleted in envelope.deletes:
+            waiting.pop(deleted, None)
+        if envelope.stage.waits:
+            waiting[each.id] = number, envelope.payload
+        elif envelope.stage is Stage.RELEASED:
+            assert each.id in waiting, f"released, and did not wait: {each.id}"
+            place, payload = waiting.pop(each.id)
+            assert payload == envelope.payload, f"released as something else: {each.id}"
+            assert place > last, f"released behind one that came later: {each.id}"
+            last = place
+
+
+def left(places: Iterable[Place]) -> list[str]:
+    """Return what waits yet: in the end all is released or deleted."""
+    waiting: dict[str, None] = {}
+    for each in places:
+        if each.envelope.stage.waits:
+            waiting[each.id] = None
+        elif each.envelope.stage is Stage.RELEASED:
+            waiting.pop(each.id, None)
+        for deleted in each.envelope.deletes:
+            waiting.pop(deleted, None)
+    return list(waiting)
+
+
+def counted(places: Sequence[Place]) -> dict[str, int]:
+    """Return how many messages waited, were released, and were deleted before."""
+    waits = sum(each.envelope.stage.waits for each in places)
+    released = sum(each.envelope.stage is Stage.RELEASED for each in places)
+    return {"all": waits, "released": released, "deleted": waits - released - len(left(places))}
+
+
+def deleted_is_not_shown(places: Iterable[Place], calls: Iterable[Call], history: History) -> None:
+    """What a call has deleted, or discarded, is not released behind its answer."""
+    since = {each.id: each.stamp_ns for each in places if each.envelope.stage.waits}
+    for call in calls:
+        if not call.done or call.ended is None or call.result not in (DELETED, DISCARDED):
+            continue
+        began, ended = history.wall_ns(call.started), history.wall_ns(call.ended)
+        for each in places:
+            if each.envelope.stage is not Stage.RELEASED or each.stamp_ns <= ended:
+                continue
+            meant = each.id == call.subject if call.result == DELETED else since[each.id] < began
+            assert not meant, f"released in spite of {call}: {each.id}"
+
+
+def views_are_parts(views: Iterable[View], stored: Stored, history: History, end: float) -> None:
+    """Every viewer's list is a contiguous part of what he is to be shown, each message once.
+
+    He who was shown a message as it began to wait is not shown it again. Who was there up to the
+    end was shown all that had its place `WRITTEN_SECONDS` before.
+    """
+    shown_ns = history.wall_ns(end - WRITTEN_SECONDS)
+    shown: dict[tuple[str, str, bool], list[Place]] = {}
+    for view in views:
+        key = view.room, view.user, view.moderates
+        if key not in shown:
+            shown[key] = [each for each in stored[view.room] if _is_shown(each, view)]
+        stays = view.closed is None or view.closed >= end
+        _check(view, shown[key], shown_ns if stays else 0)
+
+
+def _is_shown(place: Place, view: View) -> bool:
+    envelope = place.envelope
+    kind = wishes.View.MODERATORS if view.moderates else wishes.View.PLAIN
+    is_shown = payload_for(envelope, kind, view.user) is not None
+    return is_shown and (
+        envelope.action == "SendMessage" or has_place(place.frame.get("EventName"))
+    )
+
+
+def _check(view: View, shown: Sequence[Place], shown_ns: int) -> None:
+    if not view.ids:
+        return
+    # A message that waited may be where he came in, or its release.
+    starts = [at for at, each in enumerate(shown) if each.id == view.ids[0]]
+    assert starts, f"seen, not stored: {view.ids[0]} in {view}"
+    wrong = [_difference(view, shown[start:], shown_ns) for start in starts]
+    assert "" in wrong, f"{wrong} in the view of {view.user} on {view.node} from {view.opened:.2f}"
+
+
+def _difference(view: View, shown: Sequence[Place], shown_ns: int) -> str:
+    """Return where a view differs from what is shown from its first on."""
+    meant = _once(shown)
+    for number, found in enumerate(view.ids):
+        place = next(meant, None)
+        if place is None or place.id != found:
+            return f"{found} at {number} for {place and place.id}"
+    missing = next(meant, None)
+    return f"{missing.id} is missing" if missing and missing.stamp_ns < shown_ns else ""
+
+
+def _once(shown: Iterable[Place]) -> Iterator[Place]:
+    """Give what is shown without the releases of what was shown before."""
+    early: set[str] = set()
+    for each in shown:
+        if each.envelope.stage.waits:
+            early.add(each.id)
+        if each.envelope.stage is not Stage.RELEASED or each.id not in early:
+            yield each
+
+
+def is_kept(place: Place) -> bool:
+    """Return whether something is a message as everybody is shown it."""
+    envelope = place.envelope
+    return (
+        isinstance(envelope, Deliver)
+        and envelope.action == "SendMessage"
+        and not envelope.stage.waits
+    )
