@@ -598,6 +598,28 @@ async def test_two_deletions_are_kept_before_either_is_told_so() -> None:
         assert await kept(made) == []
 
 
+async def test_what_is_released_as_its_author_s_messages_are_deleted() -> None:
+    """It is among them: it waited as they were asked for, or was kept by then."""
+    async with stage() as made:
+        ann, bob, eve = await scene(made, delaySeconds=10, historyMessages=10)
+        await say(bob)
+        kept_messages = made.own.deletions._kept
+        read = kept_messages.of_author
+
+        async def slowly(*args: Any) -> Any:
+            found = await read(*args)
+            await passes(made, 10)
+            return found
+
+        with mock.patch.object(kept_messages, "of_author", slowly):
+            await do(*ann, {"Action": "greenroom:DELETE_USER_MESSAGES", "UserId": "bob"})
+            await settle(100)
+        assert [each["Type"] for each in took(eve[1])] == ["MESSAGE", "EVENT"]
+        newcomer = await connected(made, "new", "/?history=10", **VIEWER)
+        assert contents(newcomer) == []
+        assert await kept(made) == []
+
+
 async def test_what_is_deleted_as_it_is_being_kept_is_not_released() -> None:
     """Who reads the store may find it there before the node knows that it is."""
     async with stage() as made:

@@ -90,16 +90,18 @@ class Deletions:
         newest_ids = [each.id for each in newest]
         await self._chat.forget(room, newest_ids)
         known = set(newest_ids)
+        # First what waits: what is released meanwhile is among what was kept then.
+        await self._kept.catch_up(room_arn)
+        held = await self._held.of_room(room_arn, user_id)
         older = [
             Written(each.frame.id, each.frame.audience == Audience.SHADOWED)
             for each in await self._kept.of_author(room_arn, user_id, since)
             if each.frame.id not in known and each.frame.audience in _SEEN
         ]
         known.update(each.id for each in older)
-        # Behind what was kept: by then all that waits is among it.
         waiting = [
             Written(each.id, each.is_shadowed)
-            for each in await self._held.of_room(room_arn, user_id)
+            for each in held
             if each.id not in known and each.time_ns >= since
         ]
         older_ids = [each.id for each in older]
