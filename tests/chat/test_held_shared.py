@@ -289,3 +289,21 @@ async def test_what_another_node_reads_from_now_on() -> None:
     await node.read()
     node.held.end(STREAM)
     assert (node.followed, node.was_followed) == ([], [str(cluster.room)])
+
+
+@pytest.mark.parametrize("is_anew", [True, False])
+async def test_a_stream_that_lost_what_was_to_be_read(is_anew: bool) -> None:
+    """It was made anew, or its end is gone: what is there has to be read, and no more."""
+    cluster = Cluster()
+    node = Node(cluster)
+    await node.begin()
+    cluster.waits(1, 2)
+    await node.read()
+    cluster.publish(deletion(3), deletion(4))
+    room = str(cluster.room)
+    assert not await node.held.prepare(room)
+    if is_anew:
+        cluster.streams.make_anew()
+    else:
+        cluster.streams.lose_end(2)
+    assert (await node.held.prepare(room) or await node.held.prepare(room)) is True

@@ -113,9 +113,15 @@ class HeldShared:
             if room in self._followed:
                 self._followed[room] = state
         end = self._followed.get(room)
-        if stream in self._read and end is not None and _is_reached(self._read[stream], end):
+        if end is None or stream not in self._read:
+            return False
+        if _is_reached(self._read[stream], end):
             self._ready.add(room)
             return True
+        now = await self._state(stream)
+        if room in self._followed and (now.created != end.created or now.last < end.last):
+            # It was made anew, or has lost its end: what is gone cannot be read.
+            self._followed[room] = now
         return False
 
     async def _state(self, stream: int) -> StreamState:
