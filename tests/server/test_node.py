@@ -305,14 +305,16 @@ def test_what_a_node_alone_lacks() -> None:
 
 @pytest.mark.parametrize("number", [None, 2])
 def test_what_a_node_tells_of_itself(monkeypatch: pytest.MonkeyPatch, number: int | None) -> None:
-    """In a cluster, with the number of its process where there are several."""
-    read = Mock()
+    """In a cluster, at once, with the number of its process where there are several."""
+    read, start = Mock(), Mock()
     monkeypatch.setattr(node_states, "reader", read)
+    monkeypatch.setattr(node_states.NodeStates, "start", start)
     opened, presence, hub, tasks = Mock(), Mock(), Mock(), Mock()
     opened.parts.link = None if number is None else Mock(number=number)
     chat_log = Mock(spec=StreamedChatLog)
     assert _states(opened, presence, hub, chat_log, tasks) is not None
     read.assert_called_once_with(presence.node, opened.clock, hub, chat_log, number or 0)
+    start.assert_called_once_with()
     assert _states(opened, None, hub, chat_log, tasks) is None
     assert _states(opened, presence, hub, Mock(), tasks) is None
 
