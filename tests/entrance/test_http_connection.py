@@ -759,6 +759,20 @@ async def test_what_closes_is_not_refused() -> None:
         connection.connection_lost(None)
 
 
+async def test_a_request_that_waits_is_the_last_that_is_read() -> None:
+    """Nothing more is read until those that came in one piece are answered."""
+    async with port() as opened:
+        opened.hold.clear()
+        made = [(await begun(opened, REQUEST * number))[0] for number in (1, 2)]
+        paused = [each.flow.read_paused for each in made]
+        opened.hold.set()
+        await settle(30)
+        paused += [each.flow.read_paused for each in made]
+        assert paused == [False, True, False, False]
+        for each in made:
+            each.connection_lost(None)
+
+
 @pytest.mark.parametrize("more", [0, 1])
 async def test_as_much_as_may_wait(more: int) -> None:
     """So many bytes have a place; one more is refused, behind the answer that is waited for."""

@@ -20,6 +20,7 @@ from greenroom.bus.base import RoomChanged
 from greenroom.messaging import edge_services
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.edge import FRAMES_AT_ONCE, Edge, State
+from greenroom.messaging.resumes import Place
 from greenroom.messaging.sockets import NO_SOCKET
 from greenroom.model.errors import (
     InternalServerException,
@@ -1020,6 +1021,28 @@ async def test_connection_lost_between_two_slices(monkeypatch: pytest.MonkeyPatc
                 transport.closed = True
         await settle()
         assert sorted(len(transport.written) for _, transport in pairs) == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("before", "pong", "after"),
+    [
+        ("m1", b"m2", "m2"),
+        ("m1", b"", "m1"),
+        ("m1", b"\xff", "m1"),
+        ("m1", b"-", "m1"),
+        ("", b"-", "-"),
+        ("-", b"-0", "-0"),
+    ],
+)
+async def test_a_place_is_where_the_last_answered_ping_was(
+    before: str, pong: bytes, after: str
+) -> None:
+    """Of what answers no ping of ours it is told apart; nobody goes back to before everything."""
+    async with stage() as made:
+        edge, _ = await made.connect()
+        edge.place = Place(before, 60)
+        edge.data_received(client_frame(pong, 0x8A))
+        assert edge.place.since == after
 
 
 async def test_ping_and_silence() -> None:

@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 
 from greenroom.aws_access.clients import AwsAccess, Credentials, Service
 from greenroom.clock import Clock
-from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget
+from greenroom.review.aws_lambda import INVALID_PERMISSION, NOT_FOUND, LambdaTarget, _error
 from greenroom.review.aws_session import FRESH_SECONDS, STALE_SECONDS, AwsSession
+from greenroom.review.client import Answer
 from greenroom.review.target import Failure, InvocationFailed
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.lambda_endpoint import (
@@ -361,3 +362,19 @@ async def test_what_a_message_need_not_wait_for() -> None:
     await made.prepare("arn:aws:lambda:eu-west-1:123456789012:function:review")
     made._session.credentials.assert_awaited_once_with()
     made._session.endpoint.assert_awaited_once_with("eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("AccessDenied:http://internal.amazon.com", "AccessDenied"),
+        ("E" * 64, "E" * 64),
+        ("E" * 65, ""),
+        ("not a name", ""),
+        ("\u00e9", ""),
+    ],
+)
+def test_the_name_of_an_error(said: str, name: str) -> None:
+    """It goes into the log, so that it is a name, and short."""
+    assert _error(Answer(403, {"x-amzn-errortype": said}, b"")) == name
+    assert _error(Answer(403, {}, b"")) == ""

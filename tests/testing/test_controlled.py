@@ -83,6 +83,7 @@ def test_a_line_that_is_watched() -> None:
     watched.unfollow("room")
     line.unfollow.assert_called_once_with("room")
     assert watched.settled() is line.settled.return_value
+    assert watched.kept() is line.kept.return_value
 
 
 def test_what_a_line_is_shown() -> None:

@@ -269,6 +269,7 @@ def test_largest_claims_fit() -> None:
         ({"": OLD}, ""),
         ({"é": OLD}, "é"),
         ({"a" * 65: OLD}, "a" * 65),
+        ({"a": OLD, "": OLD}, "a"),
         ({"a": OLD, "b": b"short"}, "a"),
     ],
 )

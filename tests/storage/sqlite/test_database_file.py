@@ -20,6 +20,7 @@ from greenroom.storage.base import StoreForeign, StoreInUse, StoreRefused, Store
 from greenroom.storage.schema import SQLITE, Step, steps
 from greenroom.storage.sqlite import database_file, write_ahead_log
 from greenroom.storage.sqlite.database_file import APPLICATION_ID, DATABASE, DatabaseFile, upgrade
+from greenroom.storage.sqlite.lock import locked
 
 NEWEST = steps(SQLITE)[-1].number
 
@@ -508,6 +509,17 @@ def test_orderly_end_leaves_no_note(tmp_path: Path) -> None:
         assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()}\nlogged ")
     assert (tmp_path / "lock").read_bytes() == b""
     assert not (tmp_path / LOG).exists()
+
+
+def test_nothing_is_noted_after_the_end(tmp_path: Path) -> None:
+    """The lock is another one's by then, and its number may be another file's."""
+    file = DatabaseFile(tmp_path)
+    with file.writing():
+        pass
+    (tmp_path / LOG).write_bytes(bytes(100))
+    with locked(tmp_path):
+        file.committed()
+        assert (tmp_path / "lock").read_text().split() == [str(os.getpid())]
 
 
 def damage_inside(path: Path) -> None:
