@@ -39,6 +39,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     monkeypatch.setattr(writes_module, "perf_counter", found)
     monkeypatch.setattr(writes_module, "EACH_SECONDS", 1.0)
     monkeypatch.setattr(fanout_module, "TICK", 1e6)
+    monkeypatch.setattr(fanout_module, "FEW", 0)
     return found
 
 
@@ -138,6 +139,18 @@ async def test_a_room_is_measured_by_what_all_saw(hub: Hub, time: Time) -> None:
         assert ann.log == [OWN]
         time.seconds += 1000
         await settle()
+
+
+async def test_a_flush_that_took_long_for_once(hub: Hub, time: Time) -> None:
+    """It changes little: what else the machine did is in it."""
+    before, _, _ = await room(hub)
+    members = hub.members(HERE)
+    assert members is not None
+    for seconds in (6.0, 6.0, 900.0, 6.0):
+        before[0].when_written = lambda each=seconds: setattr(time, "seconds", time.seconds + each)
+        deliver(hub, b"1")
+        await settle()
+    assert 0.8 < members.each_seconds < 1.2
 
 
 async def test_nothing_takes_longer_where_he_is_not(hub: Hub, time: Time) -> None:

@@ -79,6 +79,7 @@ class Members:
         "begun",
         "connections",
         "deletion_told",
+        "each_seconds",
         "early",
         "ending",
         "flushed",
@@ -95,8 +96,6 @@ class Members:
         "pins_looked_ms",
         "scheduled",
         "settings_told",
-        "took",
-        "took_of",
         "users",
         "viewers_at",
         "viewers_told",
@@ -148,8 +147,8 @@ class Members:
         self.flushed = float("-inf")
         # When the flush under way began, on the clock for durations; zero when it writes nothing.
         self.begun = 0.0
-        # How long the last one took that wrote to everybody, and how many that was.
-        self.took, self.took_of = 0.0, 0
+        # What writing to one of many takes, where all are written to: see the fan-out.
+        self.each_seconds = 0.0
         # How many frames there were when the flush to come was put off, zero when it was not.
         self.waited = 0
         self.pace = Pace()
