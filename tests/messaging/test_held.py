@@ -572,6 +572,30 @@ async def test_what_is_discarded_without_a_pause_is_told_to_all() -> None:
         assert [each["Attributes"]["MessageId"] for each in took(eve[1])] == [sent["Id"]]
 
 
+@pytest.mark.parametrize("ends", ["soon", "meanwhile"])
+async def test_what_is_discarded_as_its_pause_ends_is_told_to_all(ends: str) -> None:
+    """Some of it may be released before it is deleted, while the bus or the store is slow."""
+    async with stage() as made:
+        ann, bob, eve = await scene(made, paused=True)
+        sent = await say(bob)
+        tell, resume = made.chat.tell, {"Settings": {"paused": None}, "RequestId": "r"}
+
+        async def late(*arguments: Any, **members: Any) -> str:
+            if members.get("deletes") and sent["Id"] in made.queues.ids(str(ROOM)):
+                if ends == "meanwhile":
+                    await made.settings.change(str(ROOM), {}, ["paused"], 0, "cat")
+                await passes(made, 1 if ends == "meanwhile" else 10)
+            return await tell(*arguments, **members)
+
+        if ends == "soon":
+            await passes(made, 290)
+        with mock.patch.object(made.chat, "tell", late):
+            await do(*ann, {"Action": "greenroom:SET", **resume, "DiscardWaiting": True})
+        await settle(60)
+        shown, told = took(eve[1])
+        assert (shown["Id"], told["Attributes"]["MessageId"]) == (sent["Id"], sent["Id"])
+
+
 async def test_two_deletions_are_kept_before_either_is_told_so() -> None:
     """Also one whose removal another one has begun, that of a release perhaps."""
     async with stage() as made:

@@ -259,6 +259,11 @@ class Chat:
         """
         return await self._rooms.get(str(room))
 
+    async def room_anew(self, room: Arn) -> Room:
+        """Return a room as the store has it now; raises as `room`."""
+        self._rooms.forget(str(room))
+        return await self.room(room)
+
     async def tell(
         self,
         room: Room,

@@ -20,6 +20,7 @@ from greenroom.chat.chat import Chat
 from greenroom.chat.kept_messages import KeptMessages
 from greenroom.clock import Clock
 from greenroom.model.arn import Arn
+from greenroom.model.held_message import HeldMessage
 from greenroom.model.room import Room
 from greenroom.protocol import events
 from greenroom.protocol.actions import DeleteMessage, SendMessage
@@ -29,6 +30,9 @@ OPERATION = "DeleteUserMessages"
 
 MOST_TOLD = 200
 """Messages of which who did not ask for events is told."""
+
+DELETED_SECONDS = 15
+"""How long it takes at most until a message has been deleted, and clocks of nodes may differ."""
 
 IDS_AT_ONCE = 1_000
 """Messages that one event names: it has 64 KB at most."""
@@ -113,7 +117,7 @@ class Deletions:
     async def of_waiting(self, room_arn: str) -> None:
         """Delete all that waits in a room; in a pause those are told of it who have seen some.
 
-        Without one all are told: some of it may be released meanwhile.
+        Without one, or if it ends, all are told: some of it may have been released before.
 
         Raises:
             ResourceNotFoundException: there is no such room.
@@ -125,14 +129,24 @@ class Deletions:
         room = await self._chat.room(Arn.parse(room_arn))
         await self._kept.catch_up(room_arn)
         found = await self._held.of_room(room_arn)
-        is_paused = self._chat.settings.of(room_arn, room).paused
+        is_paused = self._stays_paused(room)
+        await self._tell_of_waiting(room, found, is_paused=is_paused)
+        if is_paused and not self._stays_paused(await self._chat.room_anew(room.arn)):
+            await self._tell_of_waiting(room, found, is_paused=False)
+        await self._chat.forget(room, [each.id for each in found])
+
+    def _stays_paused(self, room: Room) -> bool:
+        return self._chat.settings.ahead(room, DELETED_SECONDS).paused
+
+    async def _tell_of_waiting(
+        self, room: Room, found: Sequence[HeldMessage], *, is_paused: bool
+    ) -> None:
         by_author: dict[str, list[Written]] = {}
         for each in found:
             written = by_author.setdefault(each.author, [])
             written.append(Written(each.id, each.is_shadowed or is_paused))
         for author, written in by_author.items():
             await _Telling(self._chat, room, author, "").tell(written)
-        await self._chat.forget(room, [each.id for each in found])
 
     def _in_memory(self, room_arn: str, user_id: str, since: int) -> list[Written]:
         """Return what is in memory of what he wrote, oldest first."""

@@ -47,6 +47,11 @@ class SettingsInForce:
             return DEFAULTS
         return self.of(str(room.arn), room)
 
+    def ahead(self, room: Room, seconds: int) -> RoomSettings:
+        """Return what holds in a room in so many seconds, if nobody changes it."""
+        at = self._clock.now_ms() + seconds * 1000
+        return effective_of(room.tags, room.overrides, at).settings
+
     def history(self, room: Room) -> History:
         """Return whether a room keeps what it is shown."""
         if not room.tags and not room.overrides.values:
