@@ -17,6 +17,7 @@ from greenroom.storage.memory.store import MemoryStore
 from greenroom.telemetry.metrics import Metrics
 from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.loose_tasks import LooseTasks
+from tests.stand_ins.stage import ROOM
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -57,3 +58,26 @@ async def test_what_is_read_of_it() -> None:
     assert value("greenroom_held_messages") == 1
     assert value("greenroom_held_released_total") == 7
     assert value("greenroom_held_overdue_seconds") == 2.5
+
+
+async def test_viewers_come_back_before_what_was_due_meanwhile_is_released() -> None:
+    """Of a process that ended; where nothing had waited nothing is put off."""
+    time, store = HandClock(), MemoryStore()
+    for is_left in (False, True):
+        if is_left:
+            await store.held_messages.add([HeldMessage(str(ROOM), "one", "bob", 1, b"{}")])
+        opened = Mock(bus=MemoryBus(), store=store, clock=time.clock, shared=None)
+        opened.settings.number.return_value = 2
+        held = await open_held(opened, Mock(), LooseTasks())
+        services = Mock(metrics=Metrics())
+        services.rooms.peek.side_effect = KeyError
+        made = releases(opened, services, Mock(), held, LooseTasks(), lambda: True)
+        made.tick()
+        assert services.rooms.read_ahead.call_count == 0
+        held.queues.add(HeldMessage(str(ROOM), "two", "bob", 1, b"{}"))
+        time.advance(2.9)
+        made.tick()
+        assert services.rooms.read_ahead.call_count == (0 if is_left else 1)
+        time.advance(0.1)
+        made.tick()
+        assert services.rooms.read_ahead.call_count == (1 if is_left else 2)

@@ -105,14 +105,21 @@ class Releases:
         self._in_turn = 0
         # How many rooms were passed over to begin with.
         self._passed = 0
+        self._begins = float("-inf")
         self._failing = self._stopping = False
         self.released = 0
         """How many messages were released here."""
         self.overdue_seconds = 0.0
         """How long what is to be released has been by now, of all the longest."""
 
+    def begin_after(self, seconds: float) -> None:
+        """Release nothing before."""
+        self._begins = self._clock.monotonic() + seconds
+
     def tick(self) -> None:
         """Begin to release where something is due."""
+        if self._clock.monotonic() < self._begins:
+            return
         late = {room: self._late(room) for room in self._queues.rooms}
         self.overdue_seconds = max((each or 0.0 for each in late.values()), default=0.0)
         idle = [each for each in late if self._is_to_run(each, late[each])]

@@ -14,6 +14,10 @@ from greenroom.control.ivschat.context import Services
 from greenroom.messaging.hub import Hub
 from greenroom.server.adapters import Adapters
 
+RETURN_SECONDS, LONGEST_RETURN_SECONDS = 1, 10
+"""How long viewers of the process before have to come back, behind the spread of its drain, until
+what waited there is released: else nobody would be shown what was due meanwhile."""
+
 
 class Held:
     """What waits on a node, and who keeps it."""
@@ -62,6 +66,9 @@ def releases(
     made = Releases(
         held.queues, held.keeper, services.rooms, line, chat.settings, opened.clock, tasks
     )
+    if held.alone is not None and len(held.queues):
+        spread = opened.settings.number("drain_spread_seconds")
+        made.begin_after(min(spread + RETURN_SECONDS, LONGEST_RETURN_SECONDS))
     services.metrics.held_messages.read = lambda: len(held.queues)
     services.metrics.held_overdue_seconds.read = lambda: made.overdue_seconds
     services.metrics.held_released.read = lambda: made.released
