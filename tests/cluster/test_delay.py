@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import msgspec
 import pytest
 
-from greenroom.bus.base import Deliver, Stage
+from greenroom.bus.base import Audience, Deliver, Stage
 from greenroom.chat.held_queues import held
 from tests.cluster.killing import delay, invariants
 from tests.cluster.killing.delay import DELETED, DISCARDED
@@ -96,6 +96,27 @@ def test_what_was_deleted(result: str, subject: str) -> None:
     delay.deleted_is_not_shown(stored, right, history)
     with pytest.raises(AssertionError, match="released in spite of"):
         delay.deleted_is_not_shown(stored, [call(0.5, 1.5)], history)
+
+
+def test_what_viewers_are_not_told() -> None:
+    """A deletion of what they were shown that moderators alone hear of is noticed."""
+    history = History()
+
+    def hidden(place: Place) -> Place:
+        secret = msgspec.structs.replace(place.envelope, audience=Audience.SHADOWED)
+        return Place(place.stamp_ns, secret)
+
+    *shown, first, second = places("a b -b A -a -a", history)
+    early = hidden(shown[2])
+    delay.viewers_are_told([*shown[:2], early, shown[3], hidden(first), second], [], history)
+    stored = [*shown, hidden(first)]
+    delay.viewers_are_told(
+        stored, [Call("operation", "node-1", "room", 1, 6, 503, DISCARDED)], history
+    )
+    with pytest.raises(AssertionError, match="behind the backs"):
+        delay.viewers_are_told(
+            stored, [Call("operation", "node-1", "room", 1, 6, 200, DISCARDED)], history
+        )
 
 
 RIGHT = [

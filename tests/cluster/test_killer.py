@@ -237,6 +237,7 @@ def _check_delay(history: History, stored: invariants.Stored, room: str, end: fl
     assert not (late := delay.left(places)), f"neither released nor deleted: {late[:5]}"
     calls = history.calls_of("DeleteMessage", "UpdateRoomSettings")
     delay.deleted_is_not_shown(places, calls, history)
+    delay.viewers_are_told(places, calls, history)
     views = [view for view in history.views if view.room == room]
     delay.views_are_parts(views, stored, history, end)
 

@@ -7,7 +7,7 @@ stream twice, as it begins to wait and as it is released, and not everybody is s
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
-from greenroom.bus.base import Deliver, Stage
+from greenroom.bus.base import Audience, Deliver, Stage
 from greenroom.messaging.views import payload_for
 from greenroom.protocol import wishes
 from tests.cluster.killing.clients import AGAIN_SECONDS, Clients, Door, both
@@ -160,6 +160,29 @@ def deleted_is_not_shown(places: Iterable[Place], calls: Iterable[Call], history
                 continue
             meant = each.id == call.subject if call.result == DELETED else since[each.id] < began
             assert not meant, f"released in spite of {call}: {each.id}"
+
+
+def viewers_are_told(places: Iterable[Place], calls: Iterable[Call], history: History) -> None:
+    """Of a message that was released, and deleted behind that, not only moderators are told.
+
+    A call that discards and fails may have told of some, and finds them no more.
+    """
+    failed = [call for call in calls if call.result == DISCARDED and not call.done]
+    released: set[str] = set()
+    untold: dict[str, int] = {}
+    for each in places:
+        if each.envelope.stage is Stage.RELEASED:
+            released.add(each.id)
+        for deleted in released.intersection(each.envelope.deletes):
+            if each.envelope.audience in (Audience.EVERYBODY, Audience.PLAIN):
+                untold.pop(deleted, None)
+                released.discard(deleted)
+            else:
+                untold.setdefault(deleted, each.stamp_ns)
+    for deleted, stamp_ns in untold.items():
+        assert any(history.wall_ns(call.started) < stamp_ns for call in failed), (
+            f"shown, and deleted behind the backs of viewers: {deleted}"
+        )
 
 
 def views_are_parts(views: Iterable[View], stored: Stored, history: History, end: float) -> None:
