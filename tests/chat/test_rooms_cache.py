@@ -308,6 +308,17 @@ async def test_a_backstop(store: GatedStore) -> None:
     assert (cache.peek(arn).name, store.asked) == ("after", 2)
 
 
+async def test_without_a_backstop_nothing_is_loaded_again(store: GatedStore) -> None:
+    """Where nobody else changes a room, what is known of it holds."""
+    room, time = await known(store), HandClock()
+    cache = RoomsCache(store.rooms, MemoryBus(), LooseTasks(), clock=time.clock)
+    await cache.get(str(room.arn))
+    time.advance(1_000_000)
+    assert cache.peek(str(room.arn)) == room
+    await settle()
+    assert store.asked == 1
+
+
 async def test_what_was_loaded_again_stays_longer(store: GatedStore) -> None:
     """At the bound the one goes whose load is the longest ago, not the one that came first."""
     used, left, new = [str((await store.rooms.create(a_room(), 0)).arn) for _ in range(3)]

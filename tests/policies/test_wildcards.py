@@ -292,3 +292,19 @@ def test_several_texts_between_stars() -> None:
     matches = glob(tokens("*a?b??c?*"))
     assert [text for text in ("a1b22c3", "xxa1b22c3yy", "aa1b22c3") if not matches(text)] == []
     assert [text for text in ("ab22c3", "a1b2c3", "a1b22c", "a11b22c3") if matches(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("*ab*b*", "ab", False),
+        ("*ab*b*", "abb", True),
+        ("*aa*aa*", "aaa", False),
+        ("*aa*aa*", "aaaa", True),
+        ("?*a*a*", "baa", True),
+        ("?*a*a*", "ba", False),
+    ],
+)
+def test_no_character_counts_twice(pattern: str, text: str, matches: bool) -> None:
+    """What stands for one piece does not stand for the next one, too."""
+    assert glob(tokens(pattern))(text) is matches

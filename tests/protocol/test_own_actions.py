@@ -16,6 +16,7 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "greenroom:PIN": {"MessageId": "a" * 12},
     "greenroom:DELETE_USER_MESSAGES": {"UserId": "bob"},
     "greenroom:LIST_USERS": {},
+    "greenroom:LIST_MESSAGES": {},
 }
 
 
@@ -63,6 +64,15 @@ def test_texts(name: str, member: str, attribute: str, longest: int) -> None:
     with pytest.raises(ActionError, match=f"{member}: at most {longest} characters") as refused:
         read(name, **{"RequestId": "r", member: "x" * (longest + 1)})
     assert refused.value.code == 413
+
+
+def test_messages_before_one() -> None:
+    """It is named by an id, as messages have them; without one they are the newest."""
+    assert read("greenroom:LIST_MESSAGES").before == ""
+    assert read("greenroom:LIST_MESSAGES", Before="a" * 12).before == "a" * 12
+    for before in ("a" * 11, "a" * 13, "a" * 11 + "-"):
+        with pytest.raises(ActionError, match="Before must be 12 letters or digits"):
+            read("greenroom:LIST_MESSAGES", Before=before)
 
 
 def test_what_is_said() -> None:

@@ -43,8 +43,6 @@ class Asking:
         wishes = {"events": "on" if self._events else ""}
         wishes |= {"history": self._history, "since": self._since}
         asked = "&".join(f"{name}={value}" for name, value in wishes.items() if value)
-        if not asked:
-            return self._url
         base, mark, query = self._url.partition("?")
         return f"{base}?{query}&{asked}" if mark and query else f"{base}?{asked}"
 
