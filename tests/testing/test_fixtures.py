@@ -6,13 +6,14 @@ Covers: greenroom.testing.plugin
 import asyncio
 import os
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from greenroom.client import DisconnectReason
-from greenroom.testing import plugin, service
+from greenroom.testing import fixtures, plugin, service
 from greenroom.testing.fixtures import (
     BlockingChat,
     BlockingPerson,
@@ -241,3 +242,28 @@ def test_pytest_knows_the_settings() -> None:
     (made,) = parser.addini.call_args_list
     assert made.args[0] == "greenroom_settings"
     assert made.kwargs == {"type": "linelist", "default": []}
+
+
+async def test_a_failure_is_shown_where_the_test_asked_for_it() -> None:
+    """Frames of ours between the two are hidden, in tests that await and in those that do not."""
+
+    class Doing:
+        somebody = None
+
+        def begin(self, _coroutine: object) -> "Future[None]":
+            failed: Future[None] = Future()
+            failed.set_exception(LookupError("nobody"))
+            return failed
+
+    def method(_somebody: object) -> None:
+        return None
+
+    person: Any = Doing()
+    asked: Any = method
+    with pytest.raises(LookupError) as blocking:
+        fixtures._blocking(asked)(person)
+    with pytest.raises(LookupError) as awaited:
+        await fixtures._awaited(asked)(person)
+    for failure in (blocking, awaited):
+        ours = [each for each in failure.traceback if Path(each.path).name == "fixtures.py"]
+        assert [each.ishidden(failure) for each in ours] == [True]

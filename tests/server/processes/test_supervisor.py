@@ -329,6 +329,7 @@ def test_a_silent_one_is_killed(scene: Scene) -> None:
     assert scene.last(2).done == []
     with capture_logs() as logs:
         scene.advance(1, alive=[1])
+        assert scene.last(2).done == ["kill"], "at the very second"
         scene.advance(1, alive=[1])
     assert (scene.last(1).done, scene.last(2).done) == ([], ["kill"])
     (line,) = logs

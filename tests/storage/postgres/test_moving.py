@@ -1,7 +1,8 @@
 """A database is moved while no node runs on it: those that are ending are waited for."""
 
+import asyncio
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, call, patch
 
 import pytest
 
@@ -33,8 +34,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_nodes_that_end_are_waited_for(looks: int) -> None:
     """Nothing more is asked when the last one has gone."""
     database: Any = Database(*[["10.0.0.1"]] * (looks - 1), [], ["never asked"])
-    await moving._without_nodes(database, "postgresql://db/r")
+    with patch.object(asyncio, "sleep", AsyncMock()) as slept:
+        await moving._without_nodes(database, "postgresql://db/r")
     assert database.looks == [["never asked"]]
+    assert slept.await_args_list == [call(moving.LOOK_SECONDS)] * (looks - 1)
 
 
 async def test_nodes_that_stay_are_told() -> None:
