@@ -1,35 +1,79 @@
-"""Reads, when all is over, what is stored: the streams of the rooms, and the chat logs."""
+"""Reads what is stored: the streams of the rooms, and, when all is over, the chat logs."""
 
+import asyncio
+import contextlib
 import gzip
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from greenroom.bus.base import BusUnreachable
 from greenroom.bus.nats.bus import NatsBus
-from greenroom.bus.nats.connection import Options
+from greenroom.bus.nats.connection import NoAnswer, Options
 from tests.cluster.killing.invariants import Place
+
+READ_SECONDS = 1200
+"""How often streams are read on the way: they keep an hour."""
+
+
+class Observer:
+    """Reads the rooms' streams, each message once."""
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        """Make it; `servers` are the URLs of NATS."""
+        self._servers = servers
+        self._next: Counter[int] = Counter()
+        self._found: defaultdict[str, list[Place]] = defaultdict(list)
+
+    async def read(self) -> dict[str, list[Place]]:
+        """Return what was stored of each room until now, in its order."""
+        bus = await NatsBus.open(Options(servers=self._servers, replicas=3))
+        try:
+            for stream in range(bus.streams.count):
+                await self._read(bus, stream)
+        finally:
+            await bus.close()
+        return dict(self._found)
+
+    async def _read(self, bus: NatsBus, stream: int) -> None:
+        state = await bus.streams.state(stream)
+        while self._next[stream] <= state.last:
+            messages = await bus.streams.read(stream, self._next[stream])
+            if not messages:
+                break
+            for message in messages:
+                self._next[stream] = message.sequence + 1
+                places = (Place(message.stamp_ns, each) for each in message.envelopes)
+                self._found[message.room].extend(places)
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """Read now and then; while servers are harmed, a moment later."""
+        task = asyncio.create_task(self._keep_reading())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_reading(self) -> None:
+        pause = READ_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                async with asyncio.timeout(60):
+                    await self.read()
+                pause = READ_SECONDS
+            except (NoAnswer, BusUnreachable, TimeoutError):
+                pause = 10
 
 
 async def read_streams(servers: Sequence[str]) -> dict[str, list[Place]]:
     """Return what is stored of each room, in its order; `servers` are the URLs of NATS."""
-    found: defaultdict[str, list[Place]] = defaultdict(list)
-    bus = await NatsBus.open(Options(servers=servers, replicas=3))
-    try:
-        for stream in range(bus.streams.count):
-            state, next_ = await bus.streams.state(stream), 0
-            while next_ <= state.last:
-                messages = await bus.streams.read(stream, next_)
-                if not messages:
-                    break
-                for message in messages:
-                    next_ = message.sequence + 1
-                    places = (Place(message.stamp_ns, each) for each in message.envelopes)
-                    found[message.room].extend(places)
-    finally:
-        await bus.close()
-    return dict(found)
+    return await Observer(servers).read()
 
 
 class _Payload(msgspec.Struct, rename="pascal"):
