@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 from xml.parsers.expat import ParserCreate
@@ -56,7 +56,15 @@ from benchmarks.calibration import LEAST, MOVED, PAUSE_SECONDS, Calibration, wat
 from benchmarks.client import PAYLOAD_BYTES, Load, LoadFailed, Outcome, Target, run
 from benchmarks.fanout import OneByOne
 from benchmarks.plot import Bar, plot
-from benchmarks.processes import ROOT, NotHere, build, cpu_seconds, environment
+from benchmarks.processes import (
+    ROOT,
+    SERVER_CORE,
+    NotHere,
+    build,
+    cpu_seconds,
+    environment,
+    start_server,
+)
 from benchmarks.reference import Reference
 from benchmarks.report import README, Table, publish, write
 from benchmarks.runs import Plan, running
@@ -67,6 +75,8 @@ from greenroom.model.principal import AccessRequest
 from greenroom.model.principal import Outcome as Decided
 from greenroom.policies.decision import CompiledPolicies
 from scripts.servers.nats_server import NatsServer
+from tests.running.copies import Copy
+from tests.running.service import COPIES, MODULE
 from tests.running.service import environment as of_a_service
 
 BENCH = ROOT / "scripts" / "bench"
@@ -88,8 +98,24 @@ def _built() -> Iterator[None]:
         # Services start as they do where they are installed: without what only the tests brought.
         for name in ("PYTHONPATH", "PYTHONPYCACHEPREFIX"):
             patched.setenv(name, of_a_service()[name])
+        patched.setattr("benchmarks.service.start_server", _start_server)
         yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def _start_server(
+    command: Sequence[str | Path], log: Path, variables: Mapping[str, str]
+) -> "Copy | subprocess.Popen[bytes]":
+    """Start one as `benchmarks` does; `greenroom` as a copy of what has imported it."""
+    (_, *words), given = map(str, command), environment(variables)
+    if tuple(words[:2]) != MODULE or not COPIES.are_as_started(given):
+        return start_server(command, log, variables)
+    with Path(os.devnull).open("rb") as nothing, log.open("wb") as output:
+        streams = (nothing.fileno(), output.fileno(), output.fileno())
+        copy = COPIES.make(words[2:], given, streams, directory=ROOT)
+    os.setpgid(copy.pid, copy.pid)
+    os.sched_setaffinity(copy.pid, {SERVER_CORE})
+    return copy
 
 
 @pytest.fixture

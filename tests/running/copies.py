@@ -48,8 +48,9 @@ CHILD_SUBREAPER = 36
 class Copy:
     """A process, with what `subprocess.Popen` has."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, args: Sequence[str]) -> None:
         self.pid = pid
+        self.args = args
         self.returncode: int | None = None
         self._looking = threading.Lock()
 
@@ -150,7 +151,7 @@ class Copies:
                 self._asking = self._started()
             socket.send_fds(self._asking, [msgspec.json.encode(wish)], [*streams, *kept])
             if answer := self._asking.recv(64):
-                return Copy(int(answer))
+                return Copy(int(answer), arguments)
         raise RuntimeError("the process that is copied has ended: what it said is above")
 
     def _started(self) -> socket.socket:
