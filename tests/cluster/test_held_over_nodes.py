@@ -117,7 +117,9 @@ async def test_what_waits_is_released_once_in_order(two: tuple[Place, list[Servi
         assert [await message(bob) for _ in range(2)] == [sent[0], sent[3]]
         for each in (ann, bob):
             await silent(each, room, first)
-        listed = await asyncio.to_thread(first.greenroom().list_messages, roomIdentifier=room)
+        listed = await asyncio.to_thread(
+            first.greenroom(attempts=5).list_messages, roomIdentifier=room
+        )
         kept = [each["id"] for each in reversed(listed["messages"])]
         assert kept == [each for each, _ in sent]
 
@@ -170,7 +172,9 @@ async def test_what_comes_due_while_a_server_is_away(
         assert [await message(bob) for _ in range(4)] == sent[1:]
         for each in (ann, bob):
             await silent(each, room, services[1])
-    listed = await asyncio.to_thread(services[0].greenroom().list_messages, roomIdentifier=room)
+    listed = await asyncio.to_thread(
+        services[0].greenroom(attempts=5).list_messages, roomIdentifier=room
+    )
     assert [each["id"] for each in reversed(listed["messages"])] == [each for each, _ in sent]
 
 

@@ -56,7 +56,7 @@ async def test_they_come_out_as_they_went_in(store: Store) -> None:
     await store.held_messages.add(sent[:2])
     await store.held_messages.add(sent[2:])
     assert await waiting(store, one, two) == sent
-    await store.held_messages.remove(one, [sent[0].id, "unknown", "\0", "\ud800"])
+    await store.held_messages.remove(one, [sent[0].id, "unknown", "\0"])
     await store.held_messages.remove(one, [])
     assert await waiting(store, one, two) == sent[1:]
 
