@@ -260,3 +260,9 @@ def test_limits() -> None:
     invariants.limits_hold([send(9)], [change(0, 200, status=0), change(1, 20)])
     with pytest.raises(AssertionError, match="longer than 20"):
         invariants.limits_hold([send(9)], [change(1, 20), change(2, 200, status=400)])
+    # Who has answered may have been with a server that was apart, and others hear of it later.
+    both = [change(0, 200), change(4, 20)]
+    invariants.limits_hold([send(9), send(13)], both, [(3, 10)])
+    for apart, at in ((3, 10), 14), ((8, 20), 9), ((0, 3), 9):
+        with pytest.raises(AssertionError, match="longer than 20"):
+            invariants.limits_hold([send(at)], both, [apart])

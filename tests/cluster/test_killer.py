@@ -231,7 +231,7 @@ def _check(history: History, stored: invariants.Stored, rooms: Rooms) -> None:
     calls = history.calls_of("CreateRoom", "DeleteRoom")
     invariants.quota_holds(calls, "CreateRoom", "DeleteRoom", ROOMS, len(rooms.each))
     sends = [send for send in history.sends if send.room == rooms.moderated]
-    invariants.limits_hold(sends, history.calls_of("UpdateRoom"))
+    invariants.limits_hold(sends, history.calls_of("UpdateRoom"), history.apart)
 
 
 def _check_delay(history: History, stored: invariants.Stored, room: str, end: float) -> None:

@@ -85,6 +85,8 @@ class History:
         self.redeems: list[Redeem] = []
         self.calls: list[Call] = []
         self.events: list[str] = []
+        self.apart: list[tuple[float, float]] = []
+        """From when to when a server of NATS was cut off from the others."""
 
     def now(self) -> float:
         """Return seconds since the run began."""

@@ -250,19 +250,25 @@ def quota_holds(calls: Sequence[Call], create: str, delete: str, limit: int, oth
         assert there >= limit, f"refused at {there} of {limit}: {each}"
 
 
-def limits_hold(sends: Iterable[Send], changes: Sequence[Call]) -> None:
+def limits_hold(
+    sends: Iterable[Send],
+    changes: Sequence[Call],
+    apart: Sequence[tuple[float, float]] = (),
+) -> None:
     """A message is as long as the room allows while it is sent; `result` is the limit.
 
-    A change is known everywhere `KNOWN_SECONDS` after it was answered.
+    A change is known everywhere `KNOWN_SECONDS` after it was answered, or after servers of NATS
+    that were `apart` then are together: the node that has answered may be with the lonely one.
     """
+
+    def is_known(change: Call, at: float) -> bool:
+        ends = [end for began, end in apart if began - KNOWN_SECONDS < change.started < end]
+        return max(change.ended or inf, *ends, 0) < at - KNOWN_SECONDS
+
     for send in sends:
         if send.status != 200 or send.ended is None:
             continue
-        settled = [
-            each
-            for each in changes
-            if each.done and each.ended is not None and each.ended < send.started - KNOWN_SECONDS
-        ]
+        settled = [each for each in changes if each.done and is_known(each, send.started)]
         if not settled:
             continue
         last = settled[-1].started
@@ -272,7 +278,7 @@ def limits_hold(sends: Iterable[Send], changes: Sequence[Call]) -> None:
             for each in changes
             if each.started < send.ended
             and not each.refused
-            and (each.started >= last or not each.done)
+            and (each.started >= last or not each.done or not is_known(each, send.started))
         ]
         assert send.length <= max(begun), f"longer than {max(begun)}: {send}"
 

@@ -25,6 +25,8 @@ UNREACHABLE = 11
 
 LOOK_SECONDS = 0.5
 
+OTHERS = "the others"
+
 
 class Harm(msgspec.Struct, frozen=True):
     """Something that is done, and undone after some seconds, between the two bounds."""
@@ -33,6 +35,8 @@ class Harm(msgspec.Struct, frozen=True):
     do: Callable[[], Awaitable[object]]
     undo: Callable[[], Awaitable[object]]
     seconds: tuple[float, float]
+    parts_servers: bool = False
+    """Whether a server of NATS is cut off from the others, and does not say so to its nodes."""
 
 
 class Killer:
@@ -60,9 +64,12 @@ class Killer:
     async def _deal(self, harm: Harm) -> None:
         seconds = self._chance.uniform(*harm.seconds)
         self._history.tell(f"{harm.name}, for {seconds:.2f} s")
+        began = self._history.now()
         await harm.do()
         await asyncio.sleep(seconds)
         await harm.undo()
+        if harm.parts_servers:
+            self._history.apart.append((began, self._history.now()))
         self._history.tell(f"    over: {harm.name}")
 
     def _deck(self) -> list[Harm]:
@@ -84,8 +91,8 @@ class Killer:
             _cut(
                 third.name, "PostgreSQL", [third.store], chance.choice(["cut", "reset"]), (0.5, 6)
             ),
-            _cut(apart.name, "the others", cluster.routed.around(apart), "cut", (0.5, 20)),
-            _cut(lonely.name, "the others", cluster.routed.around(lonely), "reset", (0.5, 20)),
+            _cut(apart.name, OTHERS, cluster.routed.around(apart), "cut", (0.5, 20)),
+            _cut(lonely.name, OTHERS, cluster.routed.around(lonely), "reset", (0.5, 20)),
             self._slow(other, "NATS"),
             self._slow(fourth, "PostgreSQL"),
         ]
@@ -153,7 +160,8 @@ def _cut(
         for link in links:
             link.mend()
 
-    return Harm(f"{how} the links of {name} and {what}", do, undo, seconds)
+    name = f"{how} the links of {name} and {what}"
+    return Harm(name, do, undo, seconds, parts_servers=what == OTHERS)
 
 
 def _links(node: NodeThere, what: str) -> Sequence[Link]:
