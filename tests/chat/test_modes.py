@@ -208,7 +208,7 @@ def test_what_is_remembered_of_a_text_has_a_bound() -> None:
         room.modes.passes(room.room, sender, message, post)
         room.modes.place(post, "7", 0.0)
     assert normalize.call_count == 1
-    (key,) = room.modes.recent._late
+    (key,) = room.modes.recent.late
     assert isinstance(key, int)
     assert key.bit_length() <= 64
 

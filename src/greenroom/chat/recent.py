@@ -16,12 +16,13 @@ class Recent:
     """Times, on the monotonic clock, by what they are of.
 
     Those of late and those from before: when as many are of late as half of all may be, they are
-    those from before, and what was is forgotten. So nothing has to be kept in order.
+    those from before, and what was is forgotten. So nothing has to be kept in order. Whoever looks
+    into `late` and `before` himself spares a call of `wait`.
     """
 
     def __init__(self) -> None:
-        self._late: dict[int, tuple[float, str]] = {}
-        self._before: dict[int, tuple[float, str]] = {}
+        self.late: dict[int, tuple[float, str]] = {}
+        self.before: dict[int, tuple[float, str]] = {}
         self.latest = ""
         """The id of the message that was noted last."""
         self.noted = 0
@@ -30,7 +31,7 @@ class Recent:
 
     def wait(self, key: int, seconds: int, message_id: str, now: float) -> float:
         """Return how many seconds it is until so many have gone by since the last; 0: they have."""
-        last = self._late.get(key) or self._before.get(key)
+        last = self.late.get(key) or self.before.get(key)
         if last is None or last[1] == message_id:
             return 0.0
         left = last[0] + seconds - now
@@ -38,14 +39,15 @@ class Recent:
 
     def note(self, key: int, message_id: str, at: float) -> None:
         """Note that a message was sent; one that arrives once more changes nothing."""
-        late = self._late
+        late = self.late
         last = late.get(key)
         if last is None:
-            last = self._before.pop(key, None)
+            if key in self.before:
+                last = self.before.pop(key)
             if len(late) >= MAXIMUM // 2:
-                self.evicted += len(self._before)
-                self._before, self._late = late, {}
-                late = self._late
+                self.evicted += len(self.before)
+                self.before, self.late = late, {}
+                late = self.late
             if last is not None and last[1] == message_id:
                 late[key] = last
                 return
