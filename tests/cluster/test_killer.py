@@ -263,10 +263,10 @@ async def _check_logs(cluster: Cluster, stored: invariants.Stored) -> None:
     arns = {arn for each in envelopes for arn in each.configurations}
     names = await _names(cluster, sorted(arns))
     meant = sum(len(each.configurations) for each in envelopes)
-    end, found = time.monotonic() + LOGGED_SECONDS, read_logs(cluster.chat_logs)
+    end, found = time.monotonic() + LOGGED_SECONDS, read_logs(cluster.chat_logs, by_id)
     while sum(map(len, found.values())) < meant and time.monotonic() < end:
         await asyncio.sleep(1)
-        found = read_logs(cluster.chat_logs)
+        found = read_logs(cluster.chat_logs, by_id)
     recorded = {(names[name], room): ids for (name, room), ids in found.items()}
     invariants.logs_are_the_stream(recorded, by_id, sorted(arns))
 

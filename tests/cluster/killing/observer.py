@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gzip
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -78,40 +78,31 @@ async def read_streams(servers: Sequence[str]) -> dict[str, list[Place]]:
 
 class _Payload(msgspec.Struct, rename="pascal"):
     id: str
-    send_time: str
-
-    @property
-    def time(self) -> str:
-        """Return SendTime, with as many digits as any."""
-        return self.send_time.rstrip("Z").ljust(len("2026-01-01T00:00:00.000000000"), "0")
 
 
 class _Record(msgspec.Struct):
-    event_timestamp: str
     payload: _Payload
 
-    @property
-    def order(self) -> tuple[str, str]:
-        """Return what rises: a message that waited has its place by when it was released."""
-        return self.event_timestamp, self.payload.time
 
-
-def _first(records: Sequence[_Record]) -> tuple[str, str]:
-    return records[0].order
-
-
-def read_logs(directory: Path) -> dict[tuple[str, str], list[str]]:
+def read_logs(
+    directory: Path, stored: Mapping[str, Sequence[Place]]
+) -> dict[tuple[str, str], list[str]]:
     """Return the ids that are in files, by the bucket or group and the room's id.
 
-    A file's records are in their order, and files are in that of their first records.
+    A file's records are in their order, and files are in that of their first records in the room:
+    of when something had its place a record has the milliseconds, in which more may have had one.
     """
-    files: defaultdict[tuple[str, str], list[list[_Record]]] = defaultdict(list)
+    first = {each.id: at for places in stored.values() for at, each in enumerate(places)}
+    files: defaultdict[tuple[str, str], list[list[str]]] = defaultdict(list)
     for path in directory.rglob("*.log.gz"):
         place = path.relative_to(directory).parts
         room = next(part for part in place if part.startswith("room_"))[len("room_") :]
         lines = gzip.decompress(path.read_bytes()).splitlines()
-        files[place[0], room].append([msgspec.json.decode(line, type=_Record) for line in lines])
+        ids = [msgspec.json.decode(line, type=_Record).payload.id for line in lines]
+        files[place[0], room].append(ids)
     return {
-        key: [each.payload.id for some in sorted(parts, key=_first) for each in some]
+        key: [
+            each for some in sorted(parts, key=lambda ids: first.get(ids[0], -1)) for each in some
+        ]
         for key, parts in files.items()
     }
