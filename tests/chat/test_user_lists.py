@@ -4,12 +4,11 @@ Covers: greenroom.chat.asking
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from greenroom.bus.base import About
 from greenroom.chat import asking, user_lists
 from greenroom.chat.user_lists import (
     Answer,
@@ -20,49 +19,20 @@ from greenroom.chat.user_lists import (
     together,
 )
 from greenroom.model.errors import ServiceUnavailableException
+from tests.stand_ins.asked_nodes import AskedNode, Wire
 from tests.stand_ins.stage import settle
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/abcdefghijkl"
 
 
-class Wire:
-    """Carries what nodes announce to all of them, but to those that are deaf."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[str, Node] = {}
-        self.said: list[bytes] = []
-
-    def carry(self, payload: bytes) -> None:
-        """Give the bytes to every node."""
-        self.said.append(payload)
-        for node in self.nodes.values():
-            if not node.deaf:
-                node.hears(payload)
-
-
-class Node:
-    """A node with some users, which stands for its own ports and presence."""
+class Node(AskedNode):
+    """A node with some users."""
 
     def __init__(self, wire: Wire, name: str, tasks: asyncio.TaskGroup, **users: int) -> None:
-        self.node, self.deaf, self._wire, self._users = name, False, wire, users
-        self.hears: Callable[[bytes], None] = lambda payload: None
+        super().__init__(wire, name)
+        self._users = users
         this: Any = self
         self.lists = UsersOfNodes(self.here, this, this, tasks)
-        wire.nodes[name] = self
-
-    def other_nodes(self) -> frozenset[str]:
-        """Return the names of the others."""
-        return frozenset(self._wire.nodes) - {self.node}
-
-    def announce(self, payload: bytes, about: About) -> None:
-        """Tell all."""
-        assert about is About.USERS
-        self._wire.carry(payload)
-
-    def on_announcement(self, receiver: Callable[[bytes], None], about: About) -> None:
-        """Hear all."""
-        assert about is About.USERS
-        self.hears = receiver
 
     async def here(self, room_arn: str, after: str, most: int) -> list[PresentUser]:
         """Return the users of this node."""
@@ -96,10 +66,10 @@ async def test_who_does_not_hear_is_asked_again(monkeypatch: pytest.MonkeyPatch)
         one = Node(wire, "one", tasks, alice=1)
         two = Node(wire, "two", tasks, bob=1)
         three = Node(wire, "three", tasks, carol=1)
-        two.deaf = three.deaf = True
+        two.is_deaf = three.is_deaf = True
         asked = tasks.create_task(one.lists.page(ROOM, "", 9))
         await asyncio.sleep(0.03)
-        two.deaf = False
+        two.is_deaf = False
         del wire.nodes["three"]
         assert [each.user_id for each in await asked] == ["alice", "bob"]
 
@@ -111,7 +81,7 @@ async def test_a_list_is_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> No
     async with asyncio.TaskGroup() as tasks:
         wire = Wire()
         one, two = Node(wire, "one", tasks, alice=1), Node(wire, "two", tasks)
-        two.deaf = True
+        two.is_deaf = True
         with pytest.raises(ServiceUnavailableException, match="does not say"):
             await one.lists.page(ROOM, "", 9)
         assert not one.lists._asking.asked
@@ -127,15 +97,25 @@ async def test_what_others_say() -> None:
         one = Node(wire, "one", tasks, alice=1)
         for payload in (b"", b"\xc1", b"[]", b"{}"):
             one.hears(payload)
-        one.hears(user_lists._encode(Answer("two", "one", 7, [])))
-        one.hears(user_lists._encode(Answer("two", "other", 1, [])))
-        question = user_lists._encode(Question("two", 1, ROOM, "", 9))
-        for _ in range(user_lists.MOST_ANSWERED + 5):
+        one.hears(asking._encode(Answer("two", "one", 7, [])))
+        one.hears(asking._encode(Answer("two", "other", 1, [])))
+        question = asking._encode(Question("two", 1, ROOM, "", 9))
+        for _ in range(asking.MOST_ANSWERED + 5):
             one.hears(question)
-        one.hears(user_lists._encode(Question("one", 1, ROOM, "", 9)))
+        one.hears(asking._encode(Question("one", 1, ROOM, "", 9)))
         await asyncio.sleep(0.01)
-        assert len(wire.said) == user_lists.MOST_ANSWERED
-        assert one.lists._answering == 0
+        assert len(wire.said) == asking.MOST_ANSWERED
+        assert one.lists._asking._answering == 0
+
+
+def test_words_are_those_of_0_2_0() -> None:
+    """Its nodes ask and answer beside these while a cluster is upgraded."""
+    asked = msgspec.msgpack.decode(
+        asking._encode(Question("two", 1, ROOM, "a", 9, names_only=True))
+    )
+    assert asked == ["?", "two", 1, ROOM, "a", 9, True]
+    told = msgspec.msgpack.decode(asking._encode(Answer("two", "one", 7, [PresentUser("bob", 2)])))
+    assert told == ["!", "two", "one", 7, [["bob", 2, {}]]]
 
 
 async def test_how_many_a_node_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,10 +125,10 @@ async def test_how_many_a_node_names(monkeypatch: pytest.MonkeyPatch) -> None:
         wire = Wire()
         one = Node(wire, "one", tasks, alice=1, bob=1, carol=1)
         for most in (1, 9):
-            one.hears(user_lists._encode(Question("two", 1, ROOM, "", most)))
+            one.hears(asking._encode(Question("two", 1, ROOM, "", most)))
             await settle()
         answers = [user_lists._decode(each) for each in wire.said]
-        assert [len(each.users) for each in answers if isinstance(each, Answer)] == [1, 2]
+        assert [len(each.part) for each in answers if isinstance(each, Answer)] == [1, 2]
 
 
 async def test_a_fault_of_a_list_ends_nobody() -> None:
@@ -156,10 +136,10 @@ async def test_a_fault_of_a_list_ends_nobody() -> None:
     async with asyncio.TaskGroup() as tasks:
         wire = Wire()
         one = Node(wire, "one", tasks, alice=1)
-        one.hears(user_lists._encode(Question("two", 1, "another room", "", 9)))
+        one.hears(asking._encode(Question("two", 1, "another room", "", 9)))
         await asyncio.sleep(0.01)
         assert not wire.said
-        one.hears(user_lists._encode(Question("two", 1, ROOM, "", 9)))
+        one.hears(asking._encode(Question("two", 1, ROOM, "", 9)))
         await asyncio.sleep(0.01)
         assert len(wire.said) == 1
 

@@ -1,15 +1,12 @@
 """Whom a word means, asked of nodes that answer, are late, or do not know the question."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from greenroom.bus.base import About
 from greenroom.chat import asking, user_names
 from greenroom.chat.user_names import (
-    MOST_ANSWERED,
     MOST_NAMED,
     Named,
     NamesHere,
@@ -17,51 +14,22 @@ from greenroom.chat.user_names import (
     Question,
 )
 from greenroom.model.errors import ServiceUnavailableException
+from tests.stand_ins.asked_nodes import AskedNode, Wire
 from tests.stand_ins.stage import settle
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/abcdefghijkl"
 
 
-class Wire:
-    """Carries what nodes announce to all of them, but to those that are deaf."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[str, Node] = {}
-        self.said: list[bytes] = []
-
-    def carry(self, payload: bytes) -> None:
-        """Give the bytes to every node."""
-        self.said.append(payload)
-        for node in self.nodes.values():
-            if not node.is_deaf:
-                node.hears(payload)
-
-
-class Node:
-    """A node with users by name, which stands for its own ports and presence."""
+class Node(AskedNode):
+    """A node with users by name."""
 
     def __init__(self, wire: Wire, name: str, tasks: asyncio.TaskGroup, **names: set[str]) -> None:
-        self.node, self.is_deaf, self._wire, self._names = name, False, wire, names
-        self.hears: Callable[[bytes], None] = lambda payload: None
+        super().__init__(wire, name)
+        self._names = names
         self.asked, self.go_on = 0, asyncio.Event()
         self.go_on.set()
         this: Any = self
         self.names = NamesOfNodes(self.here, this, this, tasks)
-        wire.nodes[name] = self
-
-    def other_nodes(self) -> frozenset[str]:
-        """Return the names of the others."""
-        return frozenset(self._wire.nodes) - {self.node}
-
-    def announce(self, payload: bytes, about: About) -> None:
-        """Tell all."""
-        assert about is About.USERS
-        self._wire.carry(payload)
-
-    def on_announcement(self, receiver: Callable[[bytes], None], about: About) -> None:
-        """Hear all."""
-        assert about is About.USERS
-        self.hears = receiver
 
     async def here(self, room_arn: str, word: str) -> Named:
         """Return whom a word means here."""
@@ -125,16 +93,16 @@ async def test_what_is_asked_is_bounded() -> None:
     async with asyncio.TaskGroup() as tasks:
         node = Node(Wire(), "one", tasks)
         node.go_on.clear()
-        for payload in (b"\xc1", *(_question("two") for _ in range(MOST_ANSWERED + 3))):
+        for payload in (b"\xc1", *(_question("two") for _ in range(asking.MOST_ANSWERED + 3))):
             node.hears(payload)
         node.hears(_question("one"))
         await settle()
-        assert node.asked == MOST_ANSWERED
+        assert node.asked == asking.MOST_ANSWERED
         node.go_on.set()
         await settle()
         node.hears(_question("two"))
         await settle()
-        assert node.asked == MOST_ANSWERED + 1
+        assert node.asked == asking.MOST_ANSWERED + 1
 
 
 async def test_what_fails_ends_no_node() -> None:
@@ -142,7 +110,7 @@ async def test_what_fails_ends_no_node() -> None:
     async with asyncio.TaskGroup() as tasks:
         wire = Wire()
         node = Node(wire, "one", tasks)
-        node.hears(user_names._encode(Question("two", 1, "another room", "Bob")))
+        node.hears(asking._encode(Question("two", 1, "another room", "Bob")))
         await settle()
         assert wire.said == []
 
@@ -157,4 +125,4 @@ async def test_a_node_alone() -> None:
 
 
 def _question(node: str) -> bytes:
-    return user_names._encode(Question(node, 1, ROOM, "Bob"))
+    return asking._encode(Question(node, 1, ROOM, "Bob"))

@@ -3,13 +3,13 @@
 Each node knows those of its own connections, and answers who asks: see `asking`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import msgspec
 
-from greenroom.bus.base import About, Peers
-from greenroom.chat.asking import Asking
+from greenroom.bus.base import Peers
+from greenroom.chat.asking import Answered, Asked, Asking
 from greenroom.chat.presence import Presence
 
 UserAddresses = Callable[[str, str], Awaitable[frozenset[str]]]
@@ -29,22 +29,15 @@ async def nowhere(_scope: str, _user_id: str) -> frozenset[str]:
     return frozenset()
 
 
-class Question(msgspec.Struct, frozen=True, array_like=True, tag="?address"):
+class Question(Asked, frozen=True, array_like=True, tag="?address"):
     """Asks all other nodes for the addresses of a user."""
 
-    node: str
-    number: int
     scope: str
     user_id: str
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True, tag="!address"):
+class Answer(Answered[frozenset[str]], frozen=True, array_like=True, tag="!address"):
     """Those on one node, for who asked."""
-
-    node: str
-    asked_by: str
-    number: int
-    hashes: frozenset[str]
 
 
 class AddressesHere:
@@ -60,37 +53,28 @@ class AddressesHere:
 class AddressesOfNodes:
     """Asks the other nodes, and answers them."""
 
-    def __init__(self, here: Here, presence: Presence, peers: Peers) -> None:
-        self._here = here
-        self._peers = peers
-        self._asking = Asking[frozenset[str]](
+    def __init__(
+        self, here: Here, presence: Presence, peers: Peers, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Make it; `tasks` owns the answers that are being made."""
+        self._here = AddressesHere(here)
+        self._asking = Asking[Question, frozenset[str]](
             presence,
+            peers,
+            tasks,
+            _decode,
+            Answer,
+            lambda told: self._here(told.scope, told.user_id),
             too_many="The addresses of too many users are asked for at once",
             unanswered="Another node does not say which addresses the user has",
         )
-        peers.on_announcement(self._heard, About.USERS)
 
     async def __call__(self, scope: str, user_id: str) -> frozenset[str]:
-        def ask(number: int) -> None:
-            question = Question(self._asking.node, number, scope, user_id)
-            self._peers.announce(_encode(question), About.USERS)
-
-        parts = await self._asking.ask(partial(AddressesHere(self._here), scope, user_id), ask)
+        parts = await self._asking.ask(
+            lambda: self._here(scope, user_id),
+            lambda number: Question(self._asking.node, number, scope, user_id),
+        )
         return frozenset[str]().union(*parts)
 
-    def _heard(self, payload: bytes) -> None:
-        try:
-            told = _decode(payload)
-        except (msgspec.DecodeError, ValueError):
-            # Most are about lists of users: see `user_lists`.
-            return
-        if isinstance(told, Answer):
-            self._asking.take(told.asked_by, told.number, told.node, told.hashes)
-        elif told.node != self._asking.node:
-            found = self._here(told.scope, told.user_id)
-            answer = Answer(self._asking.node, told.node, told.number, found)
-            self._peers.announce(_encode(answer), About.USERS)
 
-
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Question | Answer).decode

@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import msgspec
-import structlog
 
-from greenroom.bus.base import About, Peers
-from greenroom.chat.asking import Asking
+from greenroom.bus.base import Peers
+from greenroom.chat.asking import Answered, Asked, Asking
 from greenroom.chat.presence import Presence
 
 ANSWER_SECONDS = 1.0
@@ -20,11 +19,6 @@ ANSWER_SECONDS = 1.0
 
 MOST_NAMED = 10
 """Users with one name of whom a node tells."""
-
-MOST_ANSWERED = 16
-"""Answers that a node may be making at once: what comes meanwhile is asked again."""
-
-log = structlog.get_logger()
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):
@@ -59,22 +53,15 @@ class NamesHere:
         return await self._here(room_arn, word)
 
 
-class Question(msgspec.Struct, frozen=True, array_like=True, tag="?name"):
+class Question(Asked, frozen=True, array_like=True, tag="?name"):
     """Asks all other nodes whom a word means in a room."""
 
-    node: str
-    number: int
     room: str
     word: str
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True, tag="!name"):
+class Answer(Answered[Named], frozen=True, array_like=True, tag="!name"):
     """Whom it means on one node, for who asked."""
-
-    node: str
-    asked_by: str
-    number: int
-    named: Named
 
 
 class NamesOfNodes:
@@ -85,15 +72,16 @@ class NamesOfNodes:
     ) -> None:
         """Make it; `tasks` owns the answers that are being made."""
         self._here = here
-        self._peers = peers
-        self._tasks = tasks
-        self._asking = Asking[Named](
+        self._asking = Asking[Question, Named](
             presence,
+            peers,
+            tasks,
+            _decode,
+            Answer,
+            self._known,
             too_many="Too many users are asked for by name at once",
             unanswered="Another node does not say whom a name means",
         )
-        self._answering = 0
-        peers.on_announcement(self._heard, About.USERS)
 
     async def named(self, room_arn: str, word: str) -> Named:
         here = await self._here(room_arn, word)
@@ -103,36 +91,14 @@ class NamesOfNodes:
         async def mine() -> Named:
             return here
 
-        def ask(number: int) -> None:
-            question = Question(self._asking.node, number, room_arn, word)
-            self._peers.announce(_encode(question), About.USERS)
+        def question(number: int) -> Question:
+            return Question(self._asking.node, number, room_arn, word)
 
-        return together(await self._asking.ask_briefly(mine, ask, ANSWER_SECONDS))
+        return together(await self._asking.ask_briefly(mine, question, ANSWER_SECONDS))
 
-    def _heard(self, payload: bytes) -> None:
-        try:
-            told = _decode(payload)
-        except (msgspec.DecodeError, ValueError):
-            # Most are about lists of users: see `user_lists`.
-            return
-        if isinstance(told, Answer):
-            self._asking.take(told.asked_by, told.number, told.node, told.named)
-        elif told.node != self._asking.node and self._answering < MOST_ANSWERED:
-            self._answering += 1
-            self._tasks.create_task(self._answer(told))
-
-    async def _answer(self, told: Question) -> None:
-        try:
-            named = await self._here(told.room, told.word)
-        except Exception as error:
-            # Raised here, it would end the node.
-            log.exception("a user could not be looked for", error=type(error).__name__)
-            return
-        finally:
-            self._answering -= 1
-        few = Named(named.is_id, frozenset(sorted(named.user_ids)[:MOST_NAMED]))
-        answer = Answer(self._asking.node, told.node, told.number, few)
-        self._peers.announce(_encode(answer), About.USERS)
+    async def _known(self, told: Question) -> Named:
+        named = await self._here(told.room, told.word)
+        return Named(named.is_id, frozenset(sorted(named.user_ids)[:MOST_NAMED]))
 
 
 def together(parts: Iterable[Named]) -> Named:
@@ -142,5 +108,4 @@ def together(parts: Iterable[Named]) -> Named:
     return Named(any(each.is_id for each in found), ids)
 
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Question | Answer).decode

@@ -120,7 +120,7 @@ async def build_node(opened: Adapters, tasks: asyncio.TaskGroup) -> Node:
     chat_log = await chat_logs.start(opened, tasks, presence, held)
     line = opened.parts.line(_line(opened.bus, chat_log, held))
     services = _services(opened, rooms, line, keys, chat_log, restrictions)
-    moderation = restricting.moderation(opened, services, hub, presence)
+    moderation = restricting.moderation(opened, services, hub, presence, tasks)
     users_teller = own_services.users_teller(opened, services, hub, presence, tasks)
     kept = history_module.kept_messages(opened, history)
     named = own_services.user_names(opened, hub, presence, tasks)

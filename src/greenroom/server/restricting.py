@@ -38,13 +38,17 @@ async def restrictions(
 
 
 def moderation(
-    opened: Adapters, services: Services, hub: Hub, presence: Presence | None
+    opened: Adapters,
+    services: Services,
+    hub: Hub,
+    presence: Presence | None,
+    tasks: asyncio.TaskGroup,
 ) -> Moderation:
     """Return who restricts users, by the addresses that they have on all nodes."""
     here = ByAddress(hub, services.restrictions.addressed).of_user
     addresses: UserAddresses = AddressesHere(here)
     if presence is not None:
-        addresses = AddressesOfNodes(here, presence, opened.bus)
+        addresses = AddressesOfNodes(here, presence, opened.bus, tasks)
     return Moderation(
         services.chat, services.restrictions, opened.clock, hub.is_moderator, addresses
     )
