@@ -90,6 +90,15 @@ def test_what_no_server_says(fault: bytes) -> None:
     assert (made.heard, made.others) == (MESSAGES[:1], fault)
 
 
+def test_a_fault_of_a_listener_is_no_fault_of_the_server() -> None:
+    """It is raised, which ends the connection; nats-py is not given the message as well."""
+    listener = mock.Mock(side_effect=ValueError)
+    behind = Behind()
+    with pytest.raises(ValueError):  # noqa: PT011 - it has no text
+        Straight(behind, {b"1": listener}, lambda: True).data_received(ALL)
+    assert (listener.call_count, behind.given) == (1, b"")
+
+
 def test_the_rest_is_told_to_nats_py() -> None:
     """Who waits there until more may be written, or the end, goes on."""
     behind = mock.create_autospec(asyncio.Protocol, instance=True)

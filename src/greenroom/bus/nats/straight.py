@@ -32,35 +32,36 @@ class Straight(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Tell listeners of the messages that are there as a whole; keep a part of one."""
-        if not self._begun:
-            self._begun = self._whole()
-            if not self._begun:
-                self._behind.data_received(data)
-                return
-        if self._rest:
-            data = self._rest + data
+        self._begun = self._begun or self._whole()
+        if self._begun:
+            self._read(self._rest + data if self._rest else data)
+        else:
+            self._behind.data_received(data)
+
+    def _read(self, data: bytes) -> None:
         others: list[bytes] = []
         start = 0
-        try:
-            while (line_end := data.find(b"\r\n", start)) >= 0:
-                begin = end = line_end + 2
-                words = data[start:line_end].split()
-                if words and words[0] in _MESSAGES:
+        while (line_end := data.find(b"\r\n", start)) >= 0:
+            end = line_end + 2
+            words = data[start:line_end].split()
+            if words and words[0] in _MESSAGES:
+                try:
                     head, size = _sizes(words)
-                    end = begin + size + 2
+                except (ValueError, IndexError):
+                    # No server says so. nats-py ends the connection.
+                    end = len(data)
+                else:
+                    begin, end = end, end + size + 2
                     if end > len(data):
                         break
                     listener = self._listeners.get(words[2])
                     if listener is not None:
-                        listener(words[1], data[begin : begin + head], data[begin + head : end - 2])
                         start = end
+                        body = begin + head
+                        listener(words[1], data[begin:body], data[body : end - 2])
                         continue
-                others.append(data[start:end])
-                start = end
-        except (ValueError, IndexError):
-            # No server says so. nats-py ends the connection.
-            others.append(data[start:])
-            start = len(data)
+            others.append(data[start:end])
+            start = end
         self._rest = data[start:]
         if others:
             self._behind.data_received(b"".join(others))
