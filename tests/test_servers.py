@@ -19,11 +19,26 @@ from scripts.servers import postgresql_installation
 from scripts.servers.nats_server import NatsServer, bus_of, nats_server
 from scripts.servers.ports import free_port
 from scripts.servers.postgresql import PostgreSQL, postgresql
-from scripts.servers.process import ServerFailed
+from scripts.servers.process import STILL, ServerFailed, ServerProcess
 from tests.running.servers import fresh_account
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBJECT = "kept"
+
+
+class Busy(ServerProcess):
+    """A server that starts processes all the time, as PostgreSQL does now and then."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__("busy", log)
+
+    def command(self) -> list[str]:
+        """Start one after the other, and wait for none."""
+        return ["/bin/sh", "-c", "while :; do sleep 0.05 & sleep 0.001; done"]
+
+    def is_ready(self) -> bool:
+        """Serve when the first was started."""
+        return bool(psutil.Process(self.pid).children())
 
 
 @pytest.fixture
@@ -116,10 +131,24 @@ def test_a_paused_postgresql_is_silent(own_postgresql: PostgreSQL) -> None:
     """A server that stands still answers nobody, and goes on afterwards."""
     own_postgresql.pause()
     assert {process.status() for process in psutil.Process(own_postgresql.pid).children()} <= {
-        psutil.STATUS_STOPPED
+        *STILL
     }
     own_postgresql.resume()
     assert own_postgresql.sql("SELECT 1") == "1"
+
+
+def test_a_pause_misses_no_child_that_is_just_being_started(tmp_path: Path) -> None:
+    """A server that starts processes without end stands still with all of them."""
+    server = Busy(tmp_path / "log")
+    server.start()
+    for _ in range(5):
+        server.pause()
+        parent = psutil.Process(server.pid)
+        assert {each.status() for each in [parent, *parent.children(recursive=True)]} <= {*STILL}
+        server.resume()
+    family = psutil.Process(server.pid).children()
+    server.kill()
+    assert not any(process.is_running() for process in family)
 
 
 def test_root_lets_nobody_run_postgresql(own_postgresql: PostgreSQL) -> None:

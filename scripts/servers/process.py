@@ -16,6 +16,9 @@ START_SECONDS = 30
 STOP_SECONDS = 20
 """How long a server may take to end before it is killed."""
 
+STILL = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+"""What a process is that does nothing: a parent that stands still waits for no child that ended."""
+
 SAME_USER = (-1, -1)
 """The user and the group that the caller has."""
 
@@ -110,7 +113,7 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End it and what it started as `kill -9` does."""
-        family = self._family()
+        family = self._family_at_rest()
         for process in family:
             _signal(process, signal.SIGKILL)
         if self._process is not None:
@@ -130,17 +133,20 @@ class ServerProcess:
 
     def pause(self) -> None:
         """Let it and what it started stand still, as a machine does that hangs."""
-        family = self._family()
-        for process in family:
-            _signal(process, signal.SIGSTOP)
-        deadline = time.monotonic() + STOP_SECONDS
-        while not all(map(_stands_still, family)) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        _stop(self._family_at_rest())
 
     def resume(self) -> None:
         """Let it go on after a pause."""
         for process in self._family():
             _signal(process, signal.SIGCONT)
+
+    def _family_at_rest(self) -> list[psutil.Process]:
+        """Let the process stand still, and return it and what it started: no child is missed.
+
+        One that it starts between a look at its children and the signal would run on.
+        """
+        _stop(self._family()[:1])
+        return self._family()
 
     def _family(self) -> list[psutil.Process]:
         """Return the process, and those that it started and that have not ended."""
@@ -163,8 +169,17 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
+def _stop(processes: Sequence[psutil.Process]) -> None:
+    """Let processes stand still, and return when they do."""
+    for process in processes:
+        _signal(process, signal.SIGSTOP)
+    deadline = time.monotonic() + STOP_SECONDS
+    while not all(map(_stands_still, processes)) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 def _stands_still(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_STOPPED
+        return process.status() in STILL
     except psutil.NoSuchProcess:
         return True
