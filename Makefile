@@ -1,6 +1,6 @@
 # Each target is a script in scripts/; the first run of any of them creates .venv.
 .PHONY: help serve cluster test check lint docs audit lock clean \
-	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-cluster bench-cores bench-chatroom bench-review bench-encrypted bench-encrypted-peers bench-price bench-beyond bench-storm bench-soak bench-verify
+	bench-fanout bench-connect bench-memory bench-control bench-idle bench-peers bench-metrics bench-redeem bench-capacity bench-simulation bench-cluster bench-cores bench-chatroom bench-review bench-encrypted bench-encrypted-peers bench-price bench-beyond bench-storm bench-soak bench-verify
 PYTHON ?= python3
 export PYTHON
 
@@ -51,8 +51,11 @@ bench-idle: ## Measure what 20,000 idle connections cost
 bench-review: ## Measure a room beside another one whose review handler hangs
 	@exec scripts/bench review $(ARGS)
 
-bench-capacity: ## Reckon what so many viewers need; ARGS=--simulate runs many nodes before
-	@exec scripts/bench capacity $(ARGS)
+bench-capacity: ## Reckon what so many viewers need
+	@exec scripts/bench capacity
+
+bench-simulation: ## Run many nodes in one process, and reckon with what that costs
+	@exec scripts/bench simulation
 
 bench-cluster: ## Measure what it costs that several nodes serve a room, beside other servers
 	@exec scripts/bench cluster $(ARGS)

@@ -1,13 +1,11 @@
 """What so many viewers need: the tables of `docs/explanation/capacity.md`, from measured costs.
 
-    python -m benchmarks.capacity               # write the page's tables from results/*.json
-    python -m benchmarks.capacity --simulate    # run `simulation` before, and keep what it found
+    python -m benchmarks.capacity    # write the page's tables from results/*.json
 
 A node is a process, which uses one core. A room's viewers are on any nodes, so that a room of v
 viewers is on n (1 - (1 - 1/n)^v) of n nodes. Each of these hears each of its messages.
 """
 
-import argparse
 import math
 import re
 import statistics
@@ -17,9 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
+from benchmarks import markdown
 from benchmarks.client import Outcome
 from benchmarks.processes import ROOT
-from benchmarks.report import machine, row
 from benchmarks.runs import RESULTS
 from benchmarks.simulated import Heard, Spread, Told
 
@@ -41,7 +39,6 @@ SESSION_SECONDS = 1_800
 
 TELLING = tuple(Spread(nodes, 1_000, 20_000) for nodes in (2, 8, 32))
 HEARING = tuple(Spread(nodes, 100, 100 * nodes) for nodes in (2, 8, 24))
-HEARING_SECONDS = 5.0
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -217,8 +214,8 @@ def tables(results: Path = RESULTS) -> dict[str, str]:
     cost = costs(results)
     told, heard = simulated(results)
     return {
-        "costs": _table(("what", "costs"), _costs(cost)),
-        "needs": _table(
+        "costs": markdown.table(("what", "costs"), _costs(cost)),
+        "needs": markdown.table(
             (
                 *(
                     "",
@@ -232,7 +229,7 @@ def tables(results: Path = RESULTS) -> dict[str, str]:
             ),
             (cells for each in SCENARIOS for cells in _needs(each, cost)),
         ),
-        "simulated": _table(
+        "simulated": markdown.table(
             ("nodes", "rooms, viewers", "what", "by the formula", "simulated"),
             (*map(_compared, HEARING, heard), *map(_compared_told, TELLING, told)),
         ),
@@ -296,10 +293,6 @@ def _compare(spread: Spread, what: str, expected: str, found: str) -> Sequence[s
     return (str(spread.nodes), of, what, expected, found)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join([row(head), row(["---"] * len(head)), *map(row, rows)]) + "\n"
-
-
 def _of(results: Path, name: str) -> dict[str, dict[str, list[Outcome]]]:
     return msgspec.json.decode((results / f"{name}.json").read_bytes(), type=_Measured).raw
 
@@ -351,32 +344,9 @@ def write(page: Path, results: Path = RESULTS) -> None:
 def filled(text: str, results: Path = RESULTS) -> str:
     """Return the page's text with every table made anew."""
     for name, table in tables(results).items():
-        place = re.compile(rf"(?<=<!-- capacity: {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-        before, after = place.split(text, maxsplit=1)
-        text = f"{before}{table}{after}"
+        text = markdown.placed(text, f"capacity: {name}", table)
     return text
 
 
-def keep(results: Path, told: Sequence[Told], heard: Sequence[Heard]) -> None:
-    """Keep among the results what was found with simulated nodes."""
-    values = {"machine": machine(), "raw": {"told": told, "heard": heard}}
-    text = msgspec.json.format(msgspec.json.encode(values), indent=1)
-    (results / SIMULATED).parent.mkdir(exist_ok=True)
-    (results / SIMULATED).write_bytes(text + b"\n")
-
-
-def main() -> None:
-    """Write the page's tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--simulate", action="store_true", help="run the simulation before")
-    if parser.parse_args().simulate:
-        # It needs what a cluster needs; the page is also written behind benchmarks of one node.
-        from benchmarks.simulation import hearing, telling
-
-        heard = [hearing(each, HEARING_SECONDS) for each in HEARING]
-        keep(RESULTS, [telling(each) for each in TELLING], heard)
-    write(PAGE)
-
-
 if __name__ == "__main__":
-    main()
+    write(PAGE)

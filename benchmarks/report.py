@@ -1,18 +1,15 @@
 """What a table leaves behind: Markdown on standard output and in a file, JSON, and a plot."""
 
-import os
-import platform
-import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-import greenroom
+from benchmarks import capacity, markdown
+from benchmarks.machine import machine
 from benchmarks.plot import Bar, plot
-from benchmarks.processes import LOAD_CORE, ROOT, SERVER_CORE
+from benchmarks.processes import ROOT
 from benchmarks.runs import Plan
 
 README = ROOT / "benchmarks" / "README.md"
@@ -41,8 +38,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             f"{circumstances(plan)}; `make bench-{self.command or self.name}`.",
             "",
         ]
-        lines += [row(self.columns), row(["---"] * len(self.columns))]
-        lines += [row(cells) for cells in self.rows]
+        lines += [markdown.table(self.columns, self.rows).rstrip()]
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines) + "\n"
 
@@ -54,9 +50,9 @@ def write(table: Table, plan: Plan, raw: object) -> None:
     page about capacity reckons with it.
     """
     plan.results.mkdir(parents=True, exist_ok=True)
-    markdown = table.markdown(plan)
-    sys.stdout.write(markdown)
-    (plan.results / f"{table.name}.md").write_text(markdown)
+    shown = table.markdown(plan)
+    sys.stdout.write(shown)
+    (plan.results / f"{table.name}.md").write_text(shown)
     values = {
         "table": table.name,
         "machine": machine(),
@@ -67,18 +63,14 @@ def write(table: Table, plan: Plan, raw: object) -> None:
     (plan.results / f"{table.name}.json").write_bytes(text + b"\n")
     (plan.results / f"{table.name}.svg").write_text(plot(table.title, table.axis, table.bars))
     if plan.is_whole:
-        publish(README, table.name, markdown)
-        # It reads what was just written, and is written with what is here.
-        from benchmarks import capacity
-
+        publish(README, table.name, shown)
         capacity.write(capacity.PAGE)
 
 
-def publish(readme: Path, name: str, markdown: str) -> None:
+def publish(readme: Path, name: str, shown: str) -> None:
     """Put a table into its place in the README, with its plot."""
-    place = re.compile(rf"(?<=<!-- table: {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-    shown = f"\n{markdown}\n![{name}](results/{name}.svg)\n\n"
-    readme.write_text(place.sub(lambda _: shown, readme.read_text(), count=1))
+    with_plot = f"\n{shown}\n![{name}](results/{name}.svg)\n\n"
+    readme.write_text(markdown.placed(readme.read_text(), f"table: {name}", with_plot))
 
 
 def circumstances(plan: Plan) -> str:
@@ -87,40 +79,3 @@ def circumstances(plan: Plan) -> str:
     system = f"{here['processor']} ({here['cores']} cores), Linux {here['linux']}"
     versions = f"Python {here['python']}, Greenroom {here['greenroom']}"
     return f"{here['date']}, {system}, {versions}; medians of {plan.rounds} runs (least-most)"
-
-
-def machine() -> dict[str, str]:
-    """Return what a reader needs to know of the machine."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "linux": platform.release(),
-        "python": platform.python_version(),
-        "greenroom": greenroom.__version__,
-        "server_core": str(SERVER_CORE),
-        "load_core": str(LOAD_CORE),
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _commit() -> str:
-    """Return what is checked out, without asking git: it may not be installed."""
-    try:
-        head = (ROOT / ".git" / "HEAD").read_text().strip()
-        path = head.removeprefix("ref: ")
-        return head if path == head else (ROOT / ".git" / path).read_text().strip()
-    except OSError:
-        return "unknown"
-
-
-def row(cells: Sequence[str]) -> str:
-    """Return a row of a table in Markdown."""
-    return f"| {' | '.join(cells)} |"

@@ -4,6 +4,8 @@ Two things do. Each node tells all others once a second what is new of its rooms
 `Presence` objects hear each other. And NATS carries a message to each node that has a viewer of the
 room: here so many buses follow rooms on real nats-servers. Viewers are spread at random, as behind
 a balancer that knows no rooms.
+
+    python -m benchmarks.simulation    # run it, keep what it found, and reckon the page with that
 """
 
 import asyncio
@@ -14,11 +16,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import psutil
 import structlog
 
+from benchmarks.capacity import HEARING, PAGE, SIMULATED, TELLING, write
+from benchmarks.machine import machine
 from benchmarks.over_nats import Node
 from benchmarks.processes import cpu_seconds
+from benchmarks.runs import RESULTS
 from benchmarks.simulated import Heard, Spread, Told
 from greenroom.bus.base import About, Arrival, Position, RoomLine
 from greenroom.bus.nats.bus import NatsBus
@@ -26,6 +32,8 @@ from greenroom.bus.nats.connection import Options
 from greenroom.chat.presence import Presence
 from greenroom.clock import Clock
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster
+
+HEARING_SECONDS = 5.0
 
 SETTLING = 8
 """Seconds after which all nodes know everything of each other."""
@@ -167,3 +175,17 @@ async def _hearing(servers: Sequence[NatsServer], spread: Spread, seconds: float
     for node in nodes:
         await node.bus.close()
     return Heard(nodes=heard / published, servers=cpu / published * 1e6)
+
+
+def keep(results: Path, told: Sequence[Told], heard: Sequence[Heard]) -> None:
+    """Keep among the results what was found with simulated nodes."""
+    values = {"machine": machine(), "raw": {"told": told, "heard": heard}}
+    text = msgspec.json.format(msgspec.json.encode(values), indent=1)
+    (results / SIMULATED).parent.mkdir(exist_ok=True)
+    (results / SIMULATED).write_bytes(text + b"\n")
+
+
+if __name__ == "__main__":
+    heard = [hearing(each, HEARING_SECONDS) for each in HEARING]
+    keep(RESULTS, [telling(each) for each in TELLING], heard)
+    write(PAGE)

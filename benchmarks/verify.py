@@ -18,9 +18,10 @@ from benchmarks import connect, fanout, review
 from benchmarks.bare import BarePython
 from benchmarks.calibration import Calibration
 from benchmarks.client import Outcome
+from benchmarks.markdown import row
 from benchmarks.processes import ROOT
 from benchmarks.reference import Reference
-from benchmarks.report import circumstances, row
+from benchmarks.report import circumstances
 from benchmarks.runs import Measured, Plan, plan
 from benchmarks.series import Series
 from benchmarks.service import Greenroom
