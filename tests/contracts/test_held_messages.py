@@ -61,6 +61,24 @@ async def test_they_come_out_as_they_went_in(store: Store) -> None:
     assert await waiting(store, one, two) == sent[1:]
 
 
+async def test_those_of_some_rooms(store: Store) -> None:
+    """Page by page, as those of all; a room is known while some wait there, and no longer."""
+    one, two, three = a_room(), a_room(), a_room()
+    sent = [message(room, number) for number in range(3) for room in (one, two, three)]
+    await store.held_messages.add(sent)
+    assert {one, two, three} <= set(await store.held_messages.rooms())
+    known = await store.held_messages.rooms()
+    assert len(known) == len(set(known))
+    expected = [each for each in sent if each.room != two]
+    first = await store.held_messages.waiting(0, 4, [one, three])
+    last = await store.held_messages.waiting(first[-1][0], 4, [one, three])
+    assert [each for _, each in (*first, *last)] == expected
+    assert await store.held_messages.waiting(0, 4, []) == []
+    assert await store.held_messages.waiting(0, 4, ["\0"]) == []
+    await store.held_messages.remove(two, [each.id for each in sent if each.room == two])
+    assert two not in await store.held_messages.rooms()
+
+
 async def test_one_that_is_added_again(store: Store) -> None:
     """It is there once, as it was at first; one of another room with its id is another one."""
     one, two = a_room(), a_room()

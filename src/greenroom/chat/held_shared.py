@@ -59,14 +59,7 @@ class HeldShared:
         Raises:
             StorageUnavailable: it cannot be read.
         """
-        after = 0
-        found: dict[str, list[HeldMessage]] = {}
-        while some := await self._store.waiting(after, READ_AT_ONCE):
-            after = some[-1][0]
-            for _, each in some:
-                if self._streams.stream_of(each.room) == stream:
-                    found.setdefault(each.room, []).append(each)
-        for room, messages in found.items():
+        for room, messages in (await self._kept(stream)).items():
             self._queues.replace(room, messages, self._clock.wall_ns())
         self._read[stream] = position
 
@@ -123,6 +116,18 @@ class HeldShared:
             # It was made anew, or has lost its end: what is gone cannot be read.
             self._followed[room] = now
         return False
+
+    async def _kept(self, stream: int) -> dict[str, list[HeldMessage]]:
+        """Return what the store has of a stream's rooms, by room."""
+        kept = await self._store.rooms()
+        rooms = [room for room in kept if self._streams.stream_of(room) == stream]
+        found: dict[str, list[HeldMessage]] = {}
+        after = 0
+        while rooms and (some := await self._store.waiting(after, READ_AT_ONCE, rooms)):
+            after = some[-1][0]
+            for _, each in some:
+                found.setdefault(each.room, []).append(each)
+        return found
 
     async def _state(self, stream: int) -> StreamState:
         try:

@@ -21,8 +21,13 @@ class HeldMessages(Protocol):
     async def add(self, messages: Sequence[HeldMessage]) -> None:
         """Keep messages, all or none."""
 
-    async def waiting(self, after: int, limit: int) -> Sequence[Numbered]:
-        """Return so many of the oldest with a number behind one."""
+    async def rooms(self) -> Sequence[str]:
+        """Return the rooms that have some, in any order."""
+
+    async def waiting(
+        self, after: int, limit: int, rooms: Sequence[str] | None = None
+    ) -> Sequence[Numbered]:
+        """Return so many of the oldest with a number behind one, of some rooms or of all."""
 
     async def of_room(self, room: str, author: str = "") -> Sequence[HeldMessage]:
         """Return those of a room, or of one author there, oldest first, without their frames."""

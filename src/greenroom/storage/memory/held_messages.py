@@ -24,9 +24,19 @@ class MemoryHeldMessages:
                 self._number += 1
                 self._kept[each.room, each.id] = self._number, each
 
-    async def waiting(self, after: int, limit: int) -> Sequence[Numbered]:
+    async def rooms(self) -> Sequence[str]:
         self._opened.check()
-        return [each for each in self._kept.values() if each[0] > after][:limit]
+        return list({room for room, _ in self._kept})
+
+    async def waiting(
+        self, after: int, limit: int, rooms: Sequence[str] | None = None
+    ) -> Sequence[Numbered]:
+        self._opened.check()
+        return [
+            (number, each)
+            for number, each in self._kept.values()
+            if number > after and (rooms is None or each.room in rooms)
+        ][:limit]
 
     async def of_room(self, room: str, author: str = "") -> Sequence[HeldMessage]:
         self._opened.check()

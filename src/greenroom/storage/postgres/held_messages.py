@@ -24,8 +24,13 @@ class PostgresHeldMessages:
     async def add(self, messages: Sequence[HeldMessage]) -> None:
         await self._database.write(_LANE, add, messages)
 
-    async def waiting(self, after: int, limit: int) -> Sequence[Numbered]:
-        return await self._database.read(_waiting, after, limit)
+    async def rooms(self) -> Sequence[str]:
+        return await self._database.read(_rooms)
+
+    async def waiting(
+        self, after: int, limit: int, rooms: Sequence[str] | None = None
+    ) -> Sequence[Numbered]:
+        return await self._database.read(_waiting, after, limit, rooms)
 
     async def of_room(self, room: str, author: str = "") -> Sequence[HeldMessage]:
         return await self._database.read(_of_room, room, author)
@@ -64,12 +69,21 @@ async def note_recorded(connection: Connection, named: Sequence[tuple[str, str]]
     )
 
 
-async def _waiting(connection: Connection, after: int, limit: int) -> Sequence[Numbered]:
+async def _rooms(connection: Connection) -> Sequence[str]:
+    rows = await connection.fetch("SELECT DISTINCT room FROM held_messages")
+    return [room for (room,) in rows]
+
+
+async def _waiting(
+    connection: Connection, after: int, limit: int, rooms: Sequence[str] | None
+) -> Sequence[Numbered]:
     rows = await connection.fetch(
-        f"SELECT number, {HELD_COLUMNS} FROM held_messages WHERE number > $1"
+        f"SELECT number, {HELD_COLUMNS} FROM held_messages"
+        " WHERE number > $1 AND ($3::text[] IS NULL OR room = ANY($3))"
         " ORDER BY number LIMIT $2",
         after,
         limit,
+        None if rooms is None else [escaped(each) for each in rooms],
     )
     return [(number, held_from(tuple(row))) for number, *row in rows]
 

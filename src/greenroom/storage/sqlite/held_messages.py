@@ -1,5 +1,6 @@
 """Messages that wait, in SQLite: a row for each."""
 
+import json
 from collections.abc import Collection, Sequence
 from sqlite3 import Connection
 
@@ -18,8 +19,13 @@ class SqliteHeldMessages:
     async def add(self, messages: Sequence[HeldMessage]) -> None:
         await self._worker.write(_add, messages)
 
-    async def waiting(self, after: int, limit: int) -> Sequence[Numbered]:
-        return await self._worker.read(_waiting, after, limit)
+    async def rooms(self) -> Sequence[str]:
+        return await self._worker.read(_rooms)
+
+    async def waiting(
+        self, after: int, limit: int, rooms: Sequence[str] | None = None
+    ) -> Sequence[Numbered]:
+        return await self._worker.read(_waiting, after, limit, rooms)
 
     async def of_room(self, room: str, author: str = "") -> Sequence[HeldMessage]:
         return await self._worker.read(_of_room, room, author)
@@ -35,11 +41,19 @@ def _add(connection: Connection, messages: Sequence[HeldMessage]) -> None:
     )
 
 
-def _waiting(connection: Connection, after: int, limit: int) -> Sequence[Numbered]:
+def _rooms(connection: Connection) -> Sequence[str]:
+    return [room for (room,) in connection.execute("SELECT DISTINCT room FROM held_messages")]
+
+
+def _waiting(
+    connection: Connection, after: int, limit: int, rooms: Sequence[str] | None
+) -> Sequence[Numbered]:
+    among = "" if rooms is None else "AND room IN (SELECT value FROM json_each(?))"
+    wanted = () if rooms is None else (json.dumps(rooms),)
     rows = connection.execute(
-        f"SELECT number, {HELD_COLUMNS} FROM held_messages WHERE number > ?"
+        f"SELECT number, {HELD_COLUMNS} FROM held_messages WHERE number > ? {among}"
         " ORDER BY number LIMIT ?",
-        (after, limit),
+        (after, *wanted, limit),
     )
     return [(number, held_from(tuple(row))) for number, *row in rows.fetchall()]
 
