@@ -231,6 +231,8 @@ def test_a_modules_own_tests_come_first(tmp_path: Path) -> None:
         ("test_it[postgresql-15]", ["store"], True),
         ("test_it", ["nats_r1"], True),
         ("test_postgresql_urls", [], False),
+        ("test_it[postgresql://db-must name the database]", [], False),
+        ("test_it[postgresql://db]", ["nats_r1"], True),
     ],
 )
 def test_tests_that_start_a_server(name: str, fixtures: list[str], starts: bool) -> None:

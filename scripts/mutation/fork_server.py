@@ -37,8 +37,12 @@ SERVERS = ("nats_", "postgresql")
 
 
 def starts_a_server(item: pytest.Item) -> bool:
-    """Return whether a test would start a server, in each fork anew: only the file is tried so."""
-    names = (*getattr(item, "fixturenames", ()), item.name.partition("[")[2])
+    """Return whether a test would start a server, in each fork anew: only the file is tried so.
+
+    A parameter that is a URL starts none: it is about what may stand there.
+    """
+    parameter = item.name.partition("[")[2]
+    names = (*getattr(item, "fixturenames", ()), "" if "://" in parameter else parameter)
     return any(server in name for name in names for server in SERVERS)
 
 

@@ -1,5 +1,6 @@
 """What a process takes from the system, and how it goes on without its parent."""
 
+import asyncio
 import ctypes
 import os
 import resource
@@ -7,13 +8,14 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 import uvloop
 
 from greenroom.process import event_loop
-from greenroom.process.event_loop import allow_files, in_background, loop_factory
+from greenroom.process.event_loop import allow_files, in_background, loop_factory, readable
 
 
 def exit_code(work: Callable[[], object]) -> int:
@@ -28,14 +30,23 @@ def exit_code(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+def descriptors() -> list[str]:
+    """Return which descriptors this process has."""
+    return sorted(each.name for each in Path("/proc/self/fd").iterdir())
+
+
 def test_the_parent_ends_when_the_child_is_ready() -> None:
-    """The child goes on, and says it once: a second time is a fault, told to no other file."""
+    """The child goes on, and says it once: a second time is a fault, told to no other file.
+
+    What they spoke through is closed then.
+    """
     reading, writing = os.pipe()
 
     def work() -> None:
+        before = descriptors()
         tell = in_background()
         tell()
-        os.write(writing, b"told")
+        os.write(writing, b"told" if descriptors() == before else b"left open")
         with suppress(ValueError):
             tell()
             os.write(writing, b" twice")
@@ -86,6 +97,35 @@ def test_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loop_factory() is uvloop.new_event_loop
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert loop_factory() is None
+
+
+async def test_what_can_be_read_is_waited_for() -> None:
+    """Until there is something, or an end; the loop has forgotten the descriptor then."""
+    loop = asyncio.get_running_loop()
+    for said in (b"x", b""):
+        reading, writing = os.pipe()
+        waiting = asyncio.create_task(readable(reading))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        os.write(writing, said)
+        os.close(writing)
+        await asyncio.wait_for(waiting, 10)
+        assert not loop.remove_reader(reading)
+        os.close(reading)
+
+
+async def test_who_waits_no_more_leaves_no_reader() -> None:
+    """One who is cancelled takes his descriptor with him: its number may soon be another's."""
+    reading, writing = os.pipe()
+    waiting = asyncio.create_task(readable(reading))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    assert not asyncio.get_running_loop().remove_reader(reading)
+    os.close(reading)
+    os.close(writing)
 
 
 def test_large_buffers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.process.files import synchronize, write_private
+from greenroom.process.files import replace, synchronize, write_private
 
 
 def mode(path: Path) -> int:
@@ -47,9 +47,26 @@ def test_nothing_is_left_behind_when_it_fails(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
         write_private(path, "new")
+    with pytest.raises(OSError, match="directory"):
+        replace(path, b"new", tmp_path / "temporary")
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(FileNotFoundError):
         write_private(tmp_path / "missing" / "file", "new")
+
+
+def test_its_temporary_name_may_be_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever tidies up meanwhile does not hide what went wrong."""
+    temporary = tmp_path / "temporary"
+
+    def fsync(_: int) -> None:
+        temporary.unlink()
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="no space"):
+        replace(tmp_path / "file", b"new", temporary)
 
 
 def test_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

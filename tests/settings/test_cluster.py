@@ -69,6 +69,7 @@ def test_secrets_come_by_environment_or_file(tmp_path: Path) -> None:
         ({"bus_password_file": "p"}, "bus_user and bus_password_file go together"),
         ({"bus_tls_key_file": "k"}, "bus_tls_certificate_file and bus_tls_key_file go together"),
         ({"bus_token_file": "t", "bus_nkey_file": "n"}, "bus_token_file and bus_nkey_file are two"),
+        ({"bus_password_file": "p", "bus_token_file": "t"}, "bus_user and bus_token_file are two"),
         ({"bus_user": "u", "bus_password_file": "p", "bus_credentials_file": "c"},
             "bus_user and bus_credentials_file are two ways"),
     ],

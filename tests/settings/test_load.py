@@ -319,6 +319,12 @@ def test_which_file(tmp_path: Path) -> None:
     assert config_file(None, {}) is None
 
 
+def test_a_number_may_be_left_out() -> None:
+    """The bound of memory is the machine's then."""
+    assert of().optional_number("memory_bytes") is None
+    assert of({"memory_bytes": "67108864"}).optional_number("memory_bytes") == 67_108_864
+
+
 def test_a_number_may_have_another_meaning() -> None:
     """The audit log's file has a size that makes sense, or none."""
     for given in (0, "0", 1_048_576):
@@ -343,8 +349,11 @@ def test_a_number_may_have_another_meaning() -> None:
     ],
 )
 def test_regions(flags: dict[str, object], served: set[str] | None) -> None:
-    """The region itself, what is named beside it, or any."""
-    assert load(flags, {}, None).served_regions() == served
+    """The region itself, what is named beside it, or any; rooms of others are reached by nobody."""
+    settings = load(flags, {}, None)
+    assert settings.served_regions() == served
+    used = {"us-east-1", "sa-east-1", "af-south-1"}
+    assert settings.unserved(frozenset(used)) == ([] if served is None else sorted(used - served))
 
 
 @pytest.mark.parametrize("text", ["EU", "us_east_1", "us-east-*", "a" * 33])

@@ -95,6 +95,7 @@ def test_buses(given: object, expected: str) -> None:
         ("nats://a:4222;nats://b:4222", ".*commas between"),
         ("nats://a:99999", "must have a port"),
         (f"nats://u:{SECRET}@a,nats://b", "must have the same user and password, or token"),
+        (f"nats://u:{SECRET}@a,nats://u:x@b", "must have the same user and password, or token"),
     ],
 )
 def test_refused_buses(given: object, rule: str) -> None:
