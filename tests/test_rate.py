@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.rate import Buckets, TokenBucket
+from greenroom.rate import DEBT_SECONDS, Buckets, SharedBuckets, TokenBucket
 
 times = st.floats(0, 1e6, allow_nan=False, allow_infinity=False)
 
@@ -149,6 +149,62 @@ def test_debt() -> None:
     assert taken(bucket, 2.0, 50) == 10
 
 
+@pytest.mark.parametrize(
+    ("debits", "empty_until"), [(10, 0.125), (12, 0.375), (15, 0.75), (19, 1.25), (20, 1.375)]
+)
+def test_how_long_a_debt_lasts(debits: int, empty_until: float) -> None:
+    """Each debit is one token, down to as many as the bucket holds; it is one more for none."""
+    bucket = TokenBucket(8, 0.0, capacity=10)
+    for _ in range(debits):
+        bucket.debit(0.0)
+    assert bucket.has(empty_until)
+    assert not bucket.has(empty_until - 0.0625)
+    for _ in range(50):
+        bucket.debit(0.0)
+    assert bucket.has(1.375)
+    assert not bucket.has(1.3125)
+
+
+def test_a_debit_of_a_full_bucket() -> None:
+    """What was refilled meanwhile is no more than the bucket holds."""
+    bucket = TokenBucket(8, 0.0, capacity=4)
+    bucket.debit(0.0)
+    bucket.debit(100.0)
+    assert taken(bucket, 100.0, 50) == 3
+
+
+def test_a_full_bucket_has_all_it_holds() -> None:
+    """Once it is full again, and no more than that however long it stands."""
+    bucket = TokenBucket(10, 0.0)
+    assert bucket.take(0.0, 10)
+    assert not bucket.has(0.9375, 10)
+    assert bucket.has(1.0, 10)
+    assert not bucket.has(100.0, 10.5)
+
+
+def test_what_was_taken_elsewhere_is_owed() -> None:
+    """It is refilled before anything else, from the latest time that is known."""
+    bucket = TokenBucket(8, 0.0)
+    bucket.owe(0.0, 3)
+    assert taken(bucket, 0.0, 50) == 5
+    bucket.owe(1.0, 12)
+    assert not bucket.has(1.5)
+    bucket.owe(0.5, 1)
+    assert not bucket.has(1.6875)
+    assert bucket.has(1.75)
+    bucket.owe(100.0, 2)
+    assert taken(bucket, 100.0, 50) == 6
+
+
+def test_what_is_owed_is_bounded() -> None:
+    """By what some seconds bring, whatever others took."""
+    bucket = TokenBucket(8, 0.0)
+    for _ in range(3):
+        bucket.owe(0.0, 50)
+    assert not bucket.has(DEBT_SECONDS + 0.0625)
+    assert bucket.has(DEBT_SECONDS + 0.125)
+
+
 def test_a_late_debit_refills_nothing() -> None:
     """One that was before what is known counts, and the time of what is known stays."""
     bucket = TokenBucket(10, 0.0)
@@ -192,3 +248,37 @@ def test_buckets_have_the_rate_and_the_capacity_that_are_given() -> None:
     assert taken(buckets.find("a", 1, 0.0), 0.0, 9) == 3
     assert taken(buckets.find("a", 2, 0.0), 1.0, 9) == 2
     assert taken(Buckets[str](2).find("a", 5, 0.0), 0.0, 9) == 5
+
+
+def test_shared_buckets_tell_what_was_taken() -> None:
+    """Of each bucket once: takes less what was given back, at its rate; nothing of refusals."""
+    buckets = SharedBuckets[str](9)
+    a, b = buckets.find("a", 2, 0.0), buckets.find("b", 3, 0.0)
+    buckets.find("idle", 5, 0.0)
+    assert buckets.told() == []
+    assert taken(a, 0.0, 9) == 2
+    assert b.take(0.0, 99)
+    assert not b.take(0.0)
+    assert buckets.told() == [("a", 2, 2.0), ("b", 3, 3.0)]
+    assert buckets.told() == []
+    b.give_back()
+    assert buckets.told() == [("b", 3, -1.0)]
+    assert b.take(0.0)
+    b.give_back()
+    assert buckets.told() == []
+
+
+def test_what_is_taken_elsewhere_is_not_told_again() -> None:
+    """It is taken here as well, and given back here, also from a bucket that is new."""
+    buckets = SharedBuckets[str](9)
+    buckets.taken_elsewhere("a", 4, 3, 0.0)
+    assert not buckets.find("a", 4, 0.0).has(0.0, 2)
+    buckets.taken_elsewhere("a", 4, -2, 0.0)
+    assert buckets.find("a", 4, 0.0).has(0.0, 3)
+    assert not buckets.find("a", 4, 0.0).has(0.0, 4)
+    buckets.taken_elsewhere("b", 4, -2, 0.0)
+    assert not buckets.find("b", 4, 0.0).has(0.0, 5)
+    # A bucket that is here keeps the rate that it has here.
+    buckets.taken_elsewhere("a", 100, 1, 0.0)
+    assert not buckets.find("a", 4, 0.0).has(0.0, 3)
+    assert buckets.told() == []

@@ -28,6 +28,7 @@ from tests.stand_ins.lambda_endpoint import (
     arn,
     lambda_endpoint,
 )
+from tests.stand_ins.stage import settle
 
 EVENT = b'{"Content":"hi \xf0\x9f\x91\xa9"}'
 KEYS = ENVIRONMENT["AWS_ACCESS_KEY_ID"], ENVIRONMENT["AWS_SECRET_ACCESS_KEY"]
@@ -93,7 +94,7 @@ async def test_a_kept_connection_that_is_reset(endpoint: LambdaEndpoint) -> None
     assert endpoint.connections == 3
 
 
-@pytest.mark.parametrize("qualifier", ["live", "17", "$LATEST"])
+@pytest.mark.parametrize("qualifier", ["live", "17", "$LATEST", "of:two"])
 async def test_qualifiers(endpoint: LambdaEndpoint, qualifier: str) -> None:
     """An alias or a version in the ARN is invoked, not the function without it."""
     endpoint.functions[f"review:{qualifier}"] = lambda event, context: "qualified"
@@ -215,6 +216,25 @@ async def test_the_services_own_key(
             assert await failure(made, "review") == (Failure.OWN_CREDENTIALS, "")
             problem = await made.problem(arn("review"))
             assert problem == f"{INVALID_PERMISSION}: {Failure.OWN_CREDENTIALS.meaning}"
+
+
+async def test_closing_ends_what_is_asked_for() -> None:
+    """Whoever waits for credentials does so no longer, and nothing goes on behind it."""
+    hanging = asyncio.Event()
+
+    class Hanging(AwsAccess):
+        async def credentials(
+            self, service: Service | None = None, *, anew: bool = False
+        ) -> Credentials | None:
+            await hanging.wait()
+            return None
+
+    made = LambdaTarget(HandClock().clock, Hanging({}))
+    waiting = asyncio.create_task(made.invoke(arn("review"), EVENT))
+    await settle()
+    await made.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 async def test_credentials_that_lambda_refuses(

@@ -58,6 +58,7 @@ async def test_credentials_are_asked_for_now_and_then() -> None:
     assert await stage.key_id() == "ONE"
     stage.time.advance(FRESH_SECONDS)
     assert await stage.key_id() == "ONE"
+    await settle()
     assert len(stage.access.asked) == 1
     stage.access.found = Credentials("TWO", "secret")
     stage.access.open.clear()
@@ -105,6 +106,12 @@ async def test_a_chain_that_fails() -> None:
         assert await stage.key_id() is None
         assert await stage.key_id() is None
     assert [(line["event"], line["error"]) for line in logs] == [("no AWS credentials", "OSError")]
+    stage.access.found = Credentials("TWO", "secret")
+    stage.time.advance(STALE_SECONDS + 1)
+    assert await stage.key_id() == "TWO"
+    stage.access.found = OSError("secret")
+    stage.time.advance(STALE_SECONDS + 1)
+    assert await stage.key_id() is None, "those that were found before are stale"
     stage.access.found_own_key = True
     assert stage.session.found_own_key
 

@@ -20,6 +20,7 @@ from greenroom.telemetry.metrics import Metrics
 from tests.review.test_answers import SUBMISSION
 from tests.review.test_http import serving, target
 from tests.review.test_reviewer import OneTarget, room_of
+from tests.stand_ins.stage import settle
 
 
 async def test_no_request_is_endless(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +48,50 @@ async def check_time_limit(made: HttpTarget) -> None:
     assert not count("greenroom_review_seconds_count", {"outcome": "not_asked"})
 
 
+def posting(monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | asyncio.Event) -> list[str]:
+    """Have requests on kept connections end so, one after the other; return who was asked."""
+    asked: list[str] = []
+    left = list(outcomes)
+
+    async def post(session: Any, url: str, body: bytes, headers: Any, progress: Any) -> None:
+        asked.append(url)
+        outcome = left.pop(0)
+        if isinstance(outcome, Exception):
+            progress.is_connected = progress.is_reused = True
+            raise outcome
+        await outcome.wait()
+
+    monkeypatch.setattr(client_module, "_post", post)
+    return asked
+
+
+async def test_what_took_too_long_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that is slow has the message already, on a kept connection, too."""
+    asked = posting(monkeypatch, TimeoutError(), TimeoutError())
+    client = Client()
+    with pytest.raises(InvocationFailed) as failed:
+        await client.post("http://127.0.0.1:1/", b"{}", {})
+    await client.close()
+    assert failed.value.failure is Failure.TIMED_OUT
+    assert len(asked) == 1
+
+
+async def test_who_gives_up_while_a_dead_connection_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It leaves one to the next request, like anybody who gives up before a connection stands."""
+    asked = posting(monkeypatch, ConnectionResetError(), asyncio.Event())
+    client = Client()
+    asking = asyncio.create_task(client.post("http://127.0.0.1:1/", b"{}", {}))
+    await settle()
+    assert len(asked) == 2
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert client._connecting is not None
+    await client.close()
+
+
 async def test_an_unreachable_endpoint_is_named() -> None:
     """The failure says what the system said, and nothing of the request."""
     client = Client()
@@ -54,8 +99,12 @@ async def test_an_unreachable_endpoint_is_named() -> None:
         await client.post("http://127.0.0.1:1/secret", b"secret", {})
     await client.close()
     assert failed.value.failure is Failure.UNREACHABLE
-    assert failed.value.why.startswith("ClientConnectorError")
     assert "secret" not in failed.value.why
+    kind, _, reason = failed.value.why.partition(": ")
+    assert kind == "ClientConnectorError"
+    assert reason
+    assert client_module._named(ConnectionResetError(104, "reset")) == "ConnectionResetError: reset"
+    assert client_module._named(ValueError("secret")) == "ValueError"
 
 
 async def test_connecting_follows_nothing() -> None:
@@ -69,18 +118,18 @@ async def test_connecting_follows_nothing() -> None:
     async with serving(elsewhere) as other:
 
         async def moved(request: web.BaseRequest) -> web.StreamResponse:
-            requests.append(request.method)
+            requests.append(f"{request.method} {request.raw_path}")
             location = f"http://127.0.0.1:{other}/"
             return web.Response(status=302, headers={"Location": location})
 
         client = Client()
         async with serving(moved) as port:
             session = client._session = client._opened(keep=True)
-            client._connect(session, f"http://127.0.0.1:{port}/")
+            client._connect(session, f"http://127.0.0.1:{port}/a%2Fb?c=d%20e")
             assert client._connecting is not None
             await client._connecting
             await client.close()
-    assert requests == ["HEAD"]
+    assert requests == ["HEAD /a%2Fb?c=d%20e"]
 
 
 class Content:
@@ -127,6 +176,7 @@ async def test_what_is_too_long_is_not_read(more: int, closed: bool) -> None:
     assert (answer.status, answer.headers) == (200, {"a-name": "b"})
     assert len(answer.body) == ANSWER_BYTES + min(more, 1)
     assert response.close.called is closed
+    assert progress.is_answered is True, "who was answered is not asked again"
 
 
 async def test_no_more_is_read_than_is_looked_at() -> None:

@@ -54,6 +54,9 @@ async def exits_on_loop(event):
 async def is_cancelled(event):
     raise asyncio.CancelledError
 
+async def hangs(event):
+    await asyncio.Event().wait()
+
 def stops(event):
     raise StopIteration
 
@@ -145,6 +148,22 @@ async def test_what_raises_fails(name: str) -> None:
     assert failed.why in {
         *("KeyError", "TypeError", "SystemExit", "StopIteration", "CancelledError")
     }
+
+
+async def test_who_is_given_up_is_no_failure_of_the_function() -> None:
+    """The time limit cancels the invocation: it ends as that, and so does the function."""
+    asking = asyncio.create_task(target("hangs").invoke("uri", b"{}"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_a_function_that_does_not_tell_its_arguments() -> None:
+    """One of C, as some are, is given the event alone."""
+    made = FunctionTarget("builtins:dict")
+    assert await made.invoke("uri", b'{"a":1}') == b'{"a": 1}'
+    await made.close()
 
 
 async def test_half_a_character_is_passed_on() -> None:

@@ -383,6 +383,9 @@ async def test_closing_while_connecting() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await made.invoke("uri", EVENT)
+        connecting = made._client._connecting
+        assert connecting is not None
+    assert connecting.cancelled()
 
 
 @pytest.mark.parametrize(
