@@ -101,8 +101,6 @@ class Client:
                 await self._connecting
         for session in filter(None, (self._session, self._fresh)):
             await session.close()
-            # Connections over TLS need a turn of the loop to say goodbye.
-            await asyncio.sleep(0)
 
     def _opened(self, *, keep: bool) -> aiohttp.ClientSession:
         """Return a session; without `keep` each of its requests is on a connection of its own."""
