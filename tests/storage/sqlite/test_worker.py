@@ -166,7 +166,7 @@ async def test_reads_write_nothing(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_one_that_raises_leaves_nothing(worker: SqliteWorker) -> None:
+async def test_one_that_raises_leaves_nothing(worker: SqliteWorker, database: Database) -> None:
     """A call's error reaches its caller alone; what it did is undone and the others are kept."""
     gate = Gate(worker.write)
     await gate.entered()
@@ -180,6 +180,26 @@ async def test_one_that_raises_leaves_nothing(worker: SqliteWorker) -> None:
     assert isinstance(twice, StorageUnavailable)
     assert isinstance(twice.__cause__, sqlite3.IntegrityError)
     assert await worker.read(values) == [1, 3]
+    counted = [database.statements.count(f"{verb} call") for verb in ("SAVEPOINT", "RELEASE")]
+    assert counted == [5, 5]
+
+
+async def test_each_commit_is_told_before_it_is_answered(database: Database) -> None:
+    """Whoever notes that there is something to lose notes it in time; what failed is not told."""
+    told: list[str] = []
+    worker = await SqliteWorker.start(
+        database.writing,
+        database.reading,
+        committed=lambda: told.append(database.statements[-1]),
+    )
+    await worker.write(insert, 1)
+    assert told == ["COMMIT"]
+    await worker.read(values)
+    database.fails = True
+    with pytest.raises(StorageUnavailable):
+        await worker.write(insert, 2)
+    assert told == ["COMMIT"]
+    await worker.close()
 
 
 async def test_failed_commit_fails_every_write(worker: SqliteWorker, database: Database) -> None:
@@ -304,6 +324,25 @@ async def test_start_raises_what_opening_raises(database: Database) -> None:
     for writing, reading in ((refused, database.reading), (database.writing, refused)):
         with pytest.raises(StoreForeign, match="no"):
             await SqliteWorker.start(writing, reading)
+    assert database.closed, "the other one is not left open"
+
+
+async def test_the_connection_that_writes_is_closed_last(database: Database) -> None:
+    """The directory's lock goes with it: who reads longer would read what another one writes."""
+    closed: list[str] = []
+
+    @contextmanager
+    def noted(name: str, opening: Callable[[], Any]) -> Iterator[sqlite3.Connection]:
+        with opening() as connection:
+            yield connection
+        closed.append(name)
+
+    worker = await SqliteWorker.start(
+        lambda: noted("writing", database.writing), lambda: noted("reading", database.reading)
+    )
+    await worker.write(insert, 1)
+    await worker.close()
+    assert closed == ["reading", "writing"]
 
 
 async def test_calls_that_wait_for_an_opening_that_fails(database: Database) -> None:

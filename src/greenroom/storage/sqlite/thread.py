@@ -63,7 +63,7 @@ class SqliteThread:
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._condition = threading.Condition()
         self._queue: list[Call] = []
-        self._closing = False
+        self._refusing = self._closing = False
         self._failing = False
         self.calls = self.refused = 0
 
@@ -94,7 +94,7 @@ class SqliteThread:
         """
         call = Call(function, self._loop.create_future())
         with self._condition:
-            if self._closing:
+            if self._refusing:
                 raise closed()
             if len(self._queue) >= self._bound:
                 self.refused += 1
@@ -103,10 +103,15 @@ class SqliteThread:
             self._condition.notify()
         return call.future
 
+    def refuse(self) -> None:
+        """Take no more calls; the database stays open."""
+        with self._condition:
+            self._refusing = True
+
     def stop(self) -> None:
         """Take no more calls; the thread ends when none waits."""
         with self._condition:
-            self._closing = True
+            self._refusing = self._closing = True
             self._condition.notify()
 
     async def close(self) -> None:

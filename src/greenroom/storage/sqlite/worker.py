@@ -110,9 +110,11 @@ class SqliteWorker:
         """Finish the calls that wait, then close the database: last the connection that writes."""
         # The directory's lock goes with the connection that writes. Until nobody reads here any
         # more, no other process may have the file.
-        self._writes.stop()
-        await self._reads.close()
-        await self._writes.close()
+        self._writes.refuse()
+        try:
+            await self._reads.close()
+        finally:
+            await self._writes.close()
 
     @property
     def statistics(self) -> WorkerStatistics:
