@@ -79,6 +79,17 @@ def check(shape: Shape, value: object, path: str, wording: Wording = PLAIN) -> l
     return errors[:FAILURES_REPORTED]
 
 
+def most_items(shape: Shape) -> int:
+    """Return how many items a list or a map may have."""
+    return int(shape.metadata.get("max", ITEMS_LOOKED_AT))
+
+
+def pattern_of(shape: StringShape) -> str | None:
+    """Return what a string must match whole, if it must."""
+    pattern: str | None = PATTERNS.get(shape.name, shape.metadata.get("pattern"))
+    return pattern
+
+
 @lru_cache(maxsize=1024)
 def _compiled(shape: Shape, words: Wording) -> _Check:
     if isinstance(shape, StructureShape):
@@ -126,7 +137,7 @@ def _structure(shape: StructureShape, words: Wording) -> _Check:
 
 def _list(shape: ListShape, words: Wording) -> _Check:
     check_item = _compiled(shape.member, words)
-    most = _most(shape)
+    most = most_items(shape)
     check_size = _size_check(shape, most, words.fewer_items, words.more_items)
 
     def check_list(value: object, path: str, errors: list[FieldError]) -> None:
@@ -147,7 +158,7 @@ def _list(shape: ListShape, words: Wording) -> _Check:
 
 def _map(shape: MapShape, words: Wording) -> _Check:
     check_key, check_value = _compiled(shape.key, words), _compiled(shape.value, words)
-    most = _most(shape)
+    most = most_items(shape)
     check_size = _size_check(
         shape, most, "must have at least {} entries", "must have at most {} entries"
     )
@@ -177,7 +188,7 @@ def _string(shape: StringShape, words: Wording) -> _Check:
     least, most = shape.metadata.get("min", 0), shape.metadata.get("max", sys.maxsize)
     check_length = _bounds(shape, words.shorter, words.longer)
     stated = shape.metadata.get("pattern")
-    source = PATTERNS.get(shape.name, stated)
+    source = pattern_of(shape)
     ascii_words = words.ascii_words and source == stated
     matches = re.compile(f"(?a:{source})" if ascii_words else source).fullmatch if source else None
     must_match = words.pattern.format(stated if words.ascii_words else source)
@@ -216,10 +227,6 @@ def _integer(shape: Shape, words: Wording) -> _Check:
 def _boolean(value: object, path: str, errors: list[FieldError]) -> None:
     if not isinstance(value, bool):
         errors.append(FieldError(path, "must be true or false"))
-
-
-def _most(shape: Shape) -> int:
-    return int(shape.metadata.get("max", ITEMS_LOOKED_AT))
 
 
 def _size_check(shape: Shape, most: int, below: str, above: str) -> _Bounds:

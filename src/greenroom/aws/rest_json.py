@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from greenroom.aws import valid_bodies
 from greenroom.aws.constraints import FAILURES_REPORTED, check
 from greenroom.aws.shapes import ListShape, MapShape, Operation, Shape, StructureShape
 from greenroom.model.errors import (
@@ -76,14 +77,16 @@ def parse(
     params: dict[str, object] = {}
     if body and plan.body:
         _refuse_other_than_json(content_type)
+        valid = None if plan.decode_valid is None else plan.decode_valid(body)
+        if valid is not None and not _further_errors(valid, checks, ()):
+            return valid
         decoded = _decode(body)
         params = {name: decoded[name] for name in plan.body if name in decoded}
     if query_string and plan.query:
         params.update(_query_members(plan.query, query_string))
     params.update(uri)
     errors = check(operation.input, params, "")
-    if not checks.keys().isdisjoint(params):
-        errors += _further_errors(params, checks, errors)
+    errors += _further_errors(params, checks, errors)
     if errors:
         raise ValidationException.of_fields(*errors)
     return _structure_of(operation.input)(params)
@@ -92,7 +95,8 @@ def parse(
 def _further_errors(
     params: Mapping[str, object], checks: Mapping[str, Check], errors: Sequence[FieldError]
 ) -> list[FieldError]:
-    if len(errors) >= FAILURES_REPORTED:  # of the other members nothing is known
+    if checks.keys().isdisjoint(params) or len(errors) >= FAILURES_REPORTED:
+        # There is nothing to check, or of the other members nothing is known.
         return []
     failed = {re.split(r"[.\[]", error.name, maxsplit=1)[0] for error in errors}
     return [
@@ -104,7 +108,7 @@ def _further_errors(
 
 
 def _refuse_other_than_json(content_type: bytes | None) -> None:
-    if content_type is None:
+    if content_type is None or content_type in JSON_TYPES:
         return
     if content_type.partition(b";")[0].strip().lower() not in JSON_TYPES:
         raise UnsupportedMediaTypeException("The body's content type must be application/json")
@@ -193,6 +197,8 @@ class _Plan(msgspec.Struct, frozen=True, eq=False):
     body: tuple[str, ...]
     query: dict[bytes, str]
     """The member that each name in the query sets."""
+    decode_valid: valid_bodies.Decode | None
+    """For operations all of whose input is in the body."""
 
 
 @lru_cache(maxsize=64)
@@ -209,7 +215,9 @@ def _plan(operation: Operation) -> _Plan:
                 pass
             case location:
                 raise NotImplementedError(f"{operation.name}.{name} in {location}")
-    return _Plan(tuple(body), query)
+    only_body = len(body) == len(operation.input.members)
+    decode_valid = valid_bodies.decoder(operation.input) if only_body else None
+    return _Plan(tuple(body), query, decode_valid)
 
 
 @lru_cache(maxsize=64)

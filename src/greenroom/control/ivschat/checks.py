@@ -10,13 +10,16 @@ from greenroom.model.errors import FieldError
 from greenroom.model.message import attributes_problem
 from greenroom.model.tags import tag_errors
 
+_STRINGS = dict[str, str]
+"""Made once: each use of the expression makes another type."""
+
 
 def _tags(value: object) -> list[FieldError]:
-    return tag_errors(msgspec.convert(value, dict[str, str]))
+    return tag_errors(msgspec.convert(value, _STRINGS))
 
 
 def _attributes(value: object) -> list[FieldError]:
-    problem = attributes_problem(msgspec.convert(value, dict[str, str]))
+    problem = attributes_problem(msgspec.convert(value, _STRINGS))
     return [] if problem is None else [FieldError("attributes", problem)]
 
 
