@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 from greenroom.telemetry import readings
-from greenroom.telemetry.readings import Distribution, Process, Reading
+from greenroom.telemetry.readings import Distribution, Numbered, Process, Reading
 
 
 def test_one_number() -> None:
@@ -83,6 +83,36 @@ def test_a_distribution_is_a_histogram(values: list[float]) -> None:
     text = generate_latest(theirs).decode().partition("# HELP seconds_created")[0]
     assert generate_latest(ours).decode() == text
     assert distribution.count == len(values)
+
+
+@given(st.lists(st.sampled_from((("a", 200), ("a", 400), ("b", "200")))))
+def test_a_numbered_counter_is_a_counter(counted: list[tuple[str, object]]) -> None:
+    """With the same counts it is scraped exactly as the library's counter."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    numbered = Numbered("calls", "Calls.", ("name", "status"))
+    ours.register(numbered)
+    counter = Counter("calls", "Calls.", ("name", "status"), registry=theirs)
+    numbered.labels("never", 500)
+    counter.labels("never", 500)
+    for values in counted:
+        numbered.labels(*values).inc()
+        counter.labels(*values).inc()
+    text = generate_latest(theirs).decode().partition("# HELP calls_created")[0]
+    assert generate_latest(ours).decode() == text
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from((0.05, 0.1, 5.0)))))
+def test_distributions_by_label_are_a_histogram(observed: list[tuple[str, float]]) -> None:
+    """Each value of a label has its own, scraped exactly as the library does it."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    distribution = Distribution("seconds", "Time.", (0.1, 1.0), ("name",))
+    ours.register(distribution)
+    histogram = Histogram("seconds", "Time.", ("name",), buckets=(0.1, 1.0), registry=theirs)
+    for name, value in observed:
+        distribution.labels(name).observe(value)
+        histogram.labels(name).observe(value)
+    text = generate_latest(theirs).decode().partition("# HELP seconds_created")[0]
+    assert generate_latest(ours).decode() == text
 
 
 def test_the_process() -> None:

@@ -13,7 +13,6 @@ from typing import Generic, TypeVar
 
 import msgspec
 import structlog
-from prometheus_client import Counter, Histogram
 
 from greenroom.audit.entry import SUCCESS
 from greenroom.audit.log import AuditLog
@@ -32,6 +31,7 @@ from greenroom.model.quotas import Quotas
 from greenroom.policies.request_context import RequestFacts
 from greenroom.telemetry.bounded_log import BoundedLog
 from greenroom.telemetry.metrics import Metrics
+from greenroom.telemetry.readings import Distribution, Number
 
 UNKNOWN = "unknown"
 """What a request is counted as that was refused before its operation was known."""
@@ -128,8 +128,9 @@ class Pipeline:
         self._logger = lines or BoundedLog()
         self._auditor = Auditor(audit_log, clock, self._logger)
         self._throttle = Throttle(quotas, clock)
-        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._counted: dict[tuple[str, int], tuple[Number, Distribution]] = {}
         """Looked up once: by operation and status, of which there are few."""
+        self._tells_each = log.is_enabled_for(logging.DEBUG)
 
     def share_rates(self, rates: AccountRates) -> None:
         """Have requests count on all nodes, from now on."""
@@ -222,5 +223,5 @@ class Pipeline:
             )
         counted[0].inc()
         counted[1].observe(seconds)
-        if log.is_enabled_for(logging.DEBUG):
+        if self._tells_each:
             log.debug("request answered", status=status, **trail.names())

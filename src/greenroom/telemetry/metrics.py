@@ -5,7 +5,8 @@
 - No label is unbounded: what users can name is counted under its own value for the first
   `MAXIMUM_VALUES` values, then under "other".
 - Nothing is counted per delivery. What a message touches is a plain number of its owner, which a
-  `Reading` reads when somebody asks: see `entrance.metrics_endpoint`.
+  `Reading` reads when somebody asks: see `entrance.metrics_endpoint`. So is what a request of the
+  API touches.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ from greenroom.model.schedule import OUTCOMES
 from greenroom.network.visitors import Excess
 from greenroom.protocol.errors import DisconnectReason, ErrorCode
 from greenroom.protocol.handshake import Refusal
-from greenroom.telemetry.readings import Distribution, Process, Reading
+from greenroom.telemetry.readings import Distribution, Numbered, Process, Reading
 
 MAXIMUM_VALUES = 100
 """Values of one label that are told apart."""
@@ -273,10 +274,10 @@ class Metrics:
         )
 
     def _add_control(self) -> None:
-        self.control_requests = self._counter(
+        self.control_requests = self._numbered(
             "greenroom_control_requests", "API requests.", "operation", "status"
         )
-        self.control_seconds = self._histogram(
+        self.control_seconds = self._distribution(
             "greenroom_control_seconds", "Time to answer API requests.", FAST, "operation"
         )
         self.audit_lines_lost = self._read_counter(
@@ -459,9 +460,17 @@ class Metrics:
         self.registry.register(reading)
         return reading
 
-    def _distribution(self, name: str, meaning: str, bounds: Sequence[float]) -> Distribution:
-        self._enter(name, "histogram", (), meaning)
-        distribution = Distribution(name, meaning, bounds)
+    def _numbered(self, name: str, meaning: str, *labels: str) -> Numbered:
+        self._enter(f"{name}_total", "counter", labels, meaning)
+        numbered = Numbered(name, meaning, labels)
+        self.registry.register(numbered)
+        return numbered
+
+    def _distribution(
+        self, name: str, meaning: str, bounds: Sequence[float], *labels: str
+    ) -> Distribution:
+        self._enter(name, "histogram", labels, meaning)
+        distribution = Distribution(name, meaning, bounds, labels)
         self.registry.register(distribution)
         return distribution
 

@@ -57,15 +57,67 @@ class Reading(Collector):
         yield metric
 
 
-class Distribution(Collector):
-    """A histogram that costs one search and two additions; for one thread."""
+class Number:
+    """A number that only grows."""
 
-    def __init__(self, name: str, meaning: str, bounds: Sequence[float]) -> None:
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self) -> None:
+        """Add one."""
+        self.value += 1
+
+
+class Numbered(Collector):
+    """A counter with labels whose every number costs one addition; for one thread."""
+
+    def __init__(self, name: str, meaning: str, labels: Sequence[str]) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._labels = tuple(labels)
+        self._numbers: dict[tuple[str, ...], Number] = {}
+
+    def labels(self, *values: object) -> Number:
+        """Return the number of these values of the labels, always the same."""
+        return self._numbers.setdefault(_shown(values), Number())
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the metric without numbers."""
+        yield CounterMetricFamily(self._name, self._meaning, labels=self._labels)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric with the numbers of this moment."""
+        metric = CounterMetricFamily(self._name, self._meaning, labels=self._labels)
+        for values, number in self._numbers.items():
+            metric.add_metric(values, number.value)
+        yield metric
+
+
+class Distribution(Collector):
+    """A histogram that costs one search and two additions; for one thread.
+
+    With labels, each of their values has a distribution of its own.
+    """
+
+    def __init__(
+        self, name: str, meaning: str, bounds: Sequence[float], labels: Sequence[str] = ()
+    ) -> None:
         self._name = name
         self._meaning = meaning
         self._bounds = tuple(bounds)
+        self._labels = tuple(labels)
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._parts: dict[tuple[str, ...], Distribution] = {} if labels else {(): self}
+
+    def labels(self, *values: object) -> "Distribution":
+        """Return the distribution of these values of the labels, always the same."""
+        shown = _shown(values)
+        if shown not in self._parts:
+            self._parts[shown] = Distribution(self._name, self._meaning, self._bounds)
+        return self._parts[shown]
 
     @property
     def count(self) -> int:
@@ -79,13 +131,24 @@ class Distribution(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metric without numbers."""
-        yield HistogramMetricFamily(self._name, self._meaning)
+        yield HistogramMetricFamily(self._name, self._meaning, labels=self._labels)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric with the numbers of this moment."""
+        metric = HistogramMetricFamily(self._name, self._meaning, labels=self._labels)
+        for values, part in self._parts.items():
+            part.add_to(metric, values)
+        yield metric
+
+    def add_to(self, metric: HistogramMetricFamily, values: Sequence[str]) -> None:
+        """Add what was observed to a metric, for these values of its labels."""
         bounds = map(floatToGoString, (*self._bounds, float("inf")))
         buckets = list(zip(bounds, accumulate(self._counts), strict=True))
-        yield HistogramMetricFamily(self._name, self._meaning, buckets=buckets, sum_value=self._sum)
+        metric.add_metric(values, buckets, self._sum)
+
+
+def _shown(values: tuple[object, ...]) -> tuple[str, ...]:
+    return tuple(map(str, values))
 
 
 class Process(Collector):
