@@ -7,10 +7,13 @@ from greenroom.policies.greenroom_access import GREENROOM_ACCESS, greenroom_chec
 
 @pytest.mark.parametrize("operation", sorted(GREENROOM_ACCESS))
 def test_checks_are_whole(operation: str) -> None:
-    """Each has an ARN of the account without a region, or of a room where it is about one."""
+    """Each has an ARN of the account without a region, or of a room where it is about one.
+
+    None makes what it asks about: that can have tags already.
+    """
     room = "arn:aws:ivschat:us-east-1:123456789012:room/x"
     check = greenroom_check(operation, "123456789012", key_id="k", identity="role/x/mod", room=room)
-    assert check.action == f"greenroom:{operation}"
+    assert (check.action, check.exists) == (f"greenroom:{operation}", True)
     if is_about_a_room(operation):
         assert check.resource == room
     else:

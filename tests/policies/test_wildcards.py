@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from greenroom.policies import wildcards
@@ -55,6 +55,9 @@ def final_stars(pattern: str) -> frozenset[int]:
 
 
 @given(PATTERNS, TEXTS)
+@example("*a*?*", "ba")  # no character is left for the ?
+@example("*a?b?*", "baab")
+@example("*?a?b*", "abba")
 def test_glob_matches_what_trying_everything_matches(pattern: str, text: str) -> None:
     """The quick matcher and the naive one agree."""
     assert glob(tokens(pattern))(text) == naive(tokens(pattern), text)
