@@ -185,13 +185,15 @@ async def test_memories_are_bounded(
 async def test_who_is_asked_for_again_is_not_the_oldest(
     callers: Callers, store: Store, time: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was renewed stays, and what was not goes first."""
+    """What is renewed pushes nobody out, and is the newest then: the one before it goes first."""
     monkeypatch.setattr("greenroom.identities.callers.MAXIMUM_KNOWN", 2)
     for name in ("AKIA2", "AKIA3"):
         await callers.find(name, None)
     time.advance(KNOWN_SECONDS + 1)
-    for name in ("AKIA2", "AKIA4"):
+    for name in ("AKIA3", "AKIA2"):
         await callers.find(name, None)
+    assert callers.evicted["callers"] == 0
+    await callers.find("AKIA4", None)
     store.asked.clear()
     await callers.find("AKIA2", None)
     assert store.asked == []

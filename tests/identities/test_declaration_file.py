@@ -70,6 +70,7 @@ async def test_a_whole_file(tmp_path: Path) -> None:
     found = declared(WHOLE, tmp_path)
     (anna,), (moderator,), (chat,) = found.users, found.roles, found.policies
     assert (anna.arn, anna.tags) == ("arn:aws:iam::123456789012:user/anna", {"team": "web"})
+    assert [each.id[:4] for each in (anna, moderator, chat)] == ["AIDA", "AROA", "ANPA"]
     assert anna.attached_policies == moderator.attached_policies == (chat.arn,)
     assert json.loads(chat.document)["Statement"][0]["Resource"] == "*"
     assert (chat.path, chat.description) == ("/app/", "what the web application does")
@@ -305,6 +306,13 @@ def test_more_faults_name_their_place(text: str, says: str, tmp_path: Path) -> N
     """What is given twice, of other characters, or not as a policy has it."""
     with pytest.raises(IdentitiesRefused, match=says):
         declared(text, tmp_path)
+
+
+def test_a_policy_has_the_characters_that_it_was_given() -> None:
+    """A table becomes text without escapes, which would count against the quota."""
+    statement = 'Statement = { Effect = "Allow", Action = "*", Resource = "arn:aws:s3:::ä" }'
+    (user,) = declared(f"[users.a.policies.p]\n{statement}").users
+    assert '"arn:aws:s3:::ä"' in user.inline_policies["p"]
 
 
 def test_ids_of_keys_have_a_case() -> None:

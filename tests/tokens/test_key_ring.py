@@ -245,6 +245,16 @@ def test_no_token_is_longer_than_the_limit() -> None:
     assert max(lengths) == key_ring.MAXIMUM_TOKEN_LENGTH
 
 
+def test_a_longer_text_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What anybody sends is decrypted up to the limit only, also where a key would open it."""
+    with monkeypatch.context() as patched:
+        patched.setattr(key_ring, "MAXIMUM_TOKEN_LENGTH", 5000)
+        token = RING.seal(CHAT_PURPOSE, b"x" * 3100, NONCE)
+        assert RING.open(CHAT_PURPOSE, token)
+    with pytest.raises(TokenMalformed, match="at most 4096 characters"):
+        RING.open(CHAT_PURPOSE, token)
+
+
 def test_largest_claims_fit() -> None:
     """The largest user id and attributes that CreateChatToken takes make a valid token."""
     claims = ChatTokenClaims(

@@ -28,7 +28,7 @@ ID_ENTROPY_BYTES = 11
 SECRET_ENTROPY_BYTES = 30
 """Random bytes that a secret access key is made from."""
 
-_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}")
+_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]+")
 _PATH = re.compile(r"/|/[\x21-\x7e]{1,510}/")
 
 
