@@ -179,14 +179,16 @@ async def test_one_hang_up_is_one_reading(stage: Stage, monkeypatch: pytest.Monk
 
 
 async def test_the_upkeep(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Now and then the last uses of keys are written, and the suspended accounts are read."""
+    """Now and then last uses are written and suspended accounts read; the file is as it was."""
     monkeypatch.setattr(service_module, "UPKEEP_SECONDS", 0.01)
     stage.file.write_text(FILE)
-    async with stage.running(identities_file=str(stage.file)) as service:
-        service.callers.note_use(await service.callers.find(KEY, None), "iam", "us-east-1")
-        await stage.store.identities.suspend(ACCOUNT, 1)
-        await until(lambda: service.accounts.is_suspended(ACCOUNT))
-        assert await stage.last_service() == "iam"
+    with capture_logs() as logs:
+        async with stage.running(identities_file=str(stage.file)) as service:
+            service.callers.note_use(await service.callers.find(KEY, None), "iam", "us-east-1")
+            await stage.store.identities.suspend(ACCOUNT, 1)
+            await until(lambda: service.accounts.is_suspended(ACCOUNT))
+            assert await stage.last_service() == "iam"
+    assert [line["event"] for line in logs].count("identities file applied") == 1
 
 
 async def test_the_upkeep_outlives_a_store_that_fails(
