@@ -11,10 +11,10 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests.running import over_tls
+from tests.running import alone, over_tls
 from tests.running.scheduling import UnitScheduling, place_of
 
-pytest_plugins = ["tests.running.servers"]
+pytest_plugins = ["tests.running.servers", "tests.running.many_nodes"]
 
 over_tls.prepare()
 
@@ -117,7 +117,9 @@ def _forget_logging() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what cannot be as asked; begin with what takes longest, in a worker of several."""
     for item in items:
-        if reason := over_tls.reason_to_leave_out(item.nodeid):
+        asked_for = (over_tls, alone)
+        reasons = filter(None, (each.reason_to_leave_out(item.nodeid) for each in asked_for))
+        for reason in reasons:
             item.add_marker(pytest.mark.skip(reason=reason))
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: place_of(item.nodeid))

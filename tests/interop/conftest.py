@@ -1,7 +1,6 @@
 """Running services for the interop tests: real processes, one of each kind per test worker.
 
-With CLUSTER_NODES=2 the same tests speak to two nodes of a cluster behind one port, with
-CLUSTER_PROCESSES=2 to nodes of two processes.
+Where several nodes were asked for, each is as many.
 """
 
 import itertools
@@ -13,10 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.running import messaging_driver, python_rooms
-from tests.running.asked import NODES, PROCESSES, TOGETHER
-from tests.running.cluster import nodes, one_port, place
 from tests.running.messaging_driver import Driver, Rooms
-from tests.running.servers import fresh_database, new_account
 from tests.running.service import Service, running
 
 NO_REVIEW = {"GREENROOM_REVIEW_HANDLERS": "*=none"}
@@ -25,56 +21,31 @@ NO_REVIEW = {"GREENROOM_REVIEW_HANDLERS": "*=none"}
 _REGIONS = (f"test-region-{number}" for number in itertools.count())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def over_nodes(many_nodes: None) -> None:
+    """Have `running` run as many nodes as were asked for."""
+
+
 @pytest.fixture(scope="session")
-def service(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, over_nodes: None) -> Iterator[Service]:
     """Return a service that does not limit the number of logging configurations."""
-    settings = {"quotas": "logging_configurations=0"}
-    yield from _serving(tmp_path_factory.mktemp("a service"), request, settings)
+    unlimited = "logging_configurations=0"
+    yield from _serving(tmp_path_factory.mktemp("a service"), GREENROOM_QUOTAS=unlimited)
 
 
 @pytest.fixture(scope="session")
-def aws_service(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Service]:
+def aws_service(tmp_path_factory: pytest.TempPathFactory, over_nodes: None) -> Iterator[Service]:
     """Return a service with AWS's own request rates."""
-    settings = {"request_rates": "aws"}
-    yield from _serving(tmp_path_factory.mktemp("aws-service"), request, settings)
+    yield from _serving(tmp_path_factory.mktemp("aws-service"), GREENROOM_REQUEST_RATES="aws")
 
 
-def _serving(
-    directory: Path, request: pytest.FixtureRequest, settings: dict[str, str]
-) -> Iterator[Service]:
-    """Yield one process, or as many nodes as were asked for behind one port."""
-    settings = {"regions": "*", **settings}
-    if not TOGETHER:
-        variables = {f"GREENROOM_{name.upper()}": value for name, value in settings.items()}
-        with running(directory / "data", **variables, **NO_REVIEW) as started:
-            yield started
-            _check(started)
-        return
-    account = new_account(request.getfixturevalue("nats_r1"))
-    with (
-        fresh_database(request.getfixturevalue("postgresql_newest")) as database,
-        nodes(
-            place(directory, database, account),
-            NODES,
-            processes=str(PROCESSES),
-            review_handlers="*=none",
-            **settings,
-        ) as started_nodes,
-        one_port(started_nodes) as together,
-    ):
-        yield together
-        for each in started_nodes:
-            _check(each)
-
-
-def _check(service: Service) -> None:
-    """See that the process still runs, and that no request has crashed in it."""
-    assert service.process.poll() is None, service.log.read_text()
-    assert "crashed" not in service.log.read_text()
+def _serving(directory: Path, **variables: str) -> Iterator[Service]:
+    """Yield a service; see in the end that it still runs, and that no request has crashed in it."""
+    with running(directory / "data", GREENROOM_REGIONS="*", **variables, **NO_REVIEW) as started:
+        yield started
+        assert started.process.poll() is None, started.log.read_text()
+        for log in directory.glob("*.log"):
+            assert "crashed" not in log.read_text()
 
 
 @pytest.fixture
