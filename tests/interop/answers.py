@@ -1,10 +1,11 @@
 """Reading what boto3's clients were answered."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import pytest
 from botocore.exceptions import ClientError
+
+from tests.running.at_last import at_last
 
 ACCOUNT = "123456789012"
 """The account of a service that was told no other."""
@@ -31,14 +32,47 @@ def refusal(client: Any, code: str, operation: str, **parameters: Any) -> Any:
 
     An error of the service model must come as its own exception, any other as a plain one.
     """
-    with pytest.raises(ClientError) as caught:
-        getattr(client, operation)(**parameters)
-    response: Any = caught.value.response
+    error = _refused(client, {code}, operation, parameters)
+    response: Any = error.response
     assert response["Error"]["Code"] == code
-    assert type(caught.value) is getattr(client.exceptions, code, ClientError)
+    assert type(error) is getattr(client.exceptions, code, ClientError)
     assert response["Error"]["Message"]
     assert response["ResponseMetadata"]["RequestId"]
     return response
+
+
+def denied(client: Any, operation: str, **parameters: Any) -> str:
+    """Return the message of an operation that must be denied."""
+    codes = {"AccessDenied", "AccessDeniedException"}
+    response = _refused(client, codes, operation, parameters).response
+    assert status(response) == 403
+    assert response["Error"]["Code"] in codes
+    return str(response["Error"]["Message"])
+
+
+def allowed(client: Any, operation: str, **parameters: Any) -> None:
+    """Call an operation that must not be refused any more."""
+    error = at_last(lambda: _error(client, operation, parameters), lambda error: error is None)
+    assert error is None
+
+
+def _refused(
+    client: Any, codes: Collection[str], operation: str, parameters: Mapping[str, Any]
+) -> ClientError:
+    error = at_last(
+        lambda: _error(client, operation, parameters),
+        lambda error: error is not None and error.response["Error"]["Code"] in codes,
+    )
+    assert error is not None, f"{operation} was not refused"
+    return error
+
+
+def _error(client: Any, operation: str, parameters: Mapping[str, Any]) -> ClientError | None:
+    try:
+        getattr(client, operation)(**parameters)
+    except ClientError as error:
+        return error
+    return None
 
 
 def fields(response: Mapping[str, Any]) -> list[str]:
