@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from greenroom import __version__
+from tests.running.asked import PROCESSES
 from tests.running.service import Service, running
 from tests.running.wire import (
     Answer,
@@ -135,7 +136,10 @@ def test_browsers_may_read_every_answer(service: Service) -> None:
 def test_health(service: Service) -> None:
     """A probe asks without a signature, by GET or HEAD, and caches keep nothing."""
     answer = ask(service, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert (answer.status, answer.json) == (200, {"status": "ok", "version": __version__})
+    each = {str(number): "ok" for number in range(1, PROCESSES + 1)}
+    processes = {"processes": each} if PROCESSES > 1 else {}
+    assert answer.status == 200
+    assert answer.json == {"status": "ok", "version": __version__, **processes}
     assert answer.headers["cache-control"] == "no-store"
     head = ask(service, b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n", method="HEAD")
     assert (head.status, head.body) == (200, b"")

@@ -101,8 +101,9 @@ def test_a_fault_has_its_remedy_and_its_code(command: Command, tmp_path: Path) -
 
 def test_whose_the_address_is(service: Service, tmp_path: Path) -> None:
     """Of an address that another process has, the finding says what is there."""
-    port = service.api_url.rpartition(":")[2]
-    assert f"{port} is in use by another Greenroom, version" in _address(port, tmp_path)
+    scheme, _, port = service.api_url.split(":")
+    found = {"http": "version", "https": "which serves over TLS"}[scheme]
+    assert f"{port} is in use by another Greenroom, {found}" in _address(port, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         answering = threading.Thread(target=_answer_once, args=(other,))
         answering.start()

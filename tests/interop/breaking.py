@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from tests.running.links import Link
 from tests.running.messaging_driver import Room, Rooms, Tokens
@@ -58,7 +59,7 @@ async def kill_under_load(
     """Break a viewer's connection so often while three speak; he must hear each message once."""
     provider = (Tokens if way == "untouched" else Since)(service, arn, "bob")
     speakers = [await rooms.enter(arn, f"ann{number}") for number in range(3)]
-    url = f"ws://127.0.0.1:{link.port}"
+    url = f"{urlsplit(service.websocket_url).scheme}://127.0.0.1:{link.port}"
     viewer = await rooms.begin(provider, url=url, config=CONFIG)
     if isinstance(provider, Since):
         provider.room = viewer
