@@ -32,7 +32,9 @@ class Heard:
     ) -> None:
         """Let a node tell something, at a time."""
         whole_for = [ME] if whole else []
-        told = Announcement(node, number, 0, list(news), whole_for=whole_for, more=more)
+        told = Announcement(
+            node, number, 0, list(news), whole_for=whole_for, more=more, name=f"host of {node}"
+        )
         self.others.hear(told, ME, now, 0)
 
     def counts(self) -> tuple[int, int]:
@@ -182,7 +184,8 @@ def test_who_is_silent_for_long_is_dead(heard: Heard, silent: float, there: int)
         heard.others.forget_silent(100.0 + silent)
     assert heard.counts() == (1 + there, 0)
     assert "alive" in heard.others
-    assert [line["node"] for line in lines] == ["silent"] * (1 - there)
+    names = [(line["node"], line["name"]) for line in lines]
+    assert names == [("silent", "host of silent")] * (1 - there)
 
 
 def test_who_leaves_is_told_once(heard: Heard) -> None:
@@ -193,6 +196,7 @@ def test_who_leaves_is_told_once(heard: Heard) -> None:
         heard.others.leave("peer")
         heard.others.leave("peer")
     assert [line["event"] for line in lines] == ["another node is there", "another node has left"]
+    assert [line["name"] for line in lines] == ["host of peer"] * 2
     assert (heard.counts(), len(heard.others)) == ((0, 0), 0)
 
 

@@ -313,8 +313,10 @@ def test_what_names_no_room_is_counted() -> None:
 def test_fields_that_a_later_version_adds_are_passed_over() -> None:
     """Nodes of two versions understand each other while one replaces the other."""
     told = encode(Announcement("peer", 1, 0))
-    assert told[0] == 0x98
-    assert decode(b"\x99" + told[1:] + b"\xa3new") == decode(told)
+    assert told[0] == 0x99
+    assert decode(b"\x9a" + told[1:] + b"\xa3new") == decode(told)
+    # One of an earlier version does not say its name.
+    assert decode(b"\x98" + told[1:-1]) == decode(told)
 
 
 def test_a_room_of_which_a_peer_knows_more_is_looked_after() -> None:

@@ -7,6 +7,7 @@ in the page about it, in the same words. So do the alerts, which exist.
 import asyncio
 import itertools
 import re
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def test_a_clock_that_is_wrong_and_nodes_that_come_and_go(
         with pytest.raises(RuntimeError, match=r"the clock of this machine is 60 s ahead of Post"):
             _with(shared, "node-2", clock)
         until(logged(one, "another node has left"), "it is gone")
-        assert entries(one, "another node is there")
+        (there,) = entries(one, "another node is there")
+        assert there["name"] == f"{socket.gethostname()} ({two.process.pid})"
         with _running(shared.node("node-1", "--takeover")) as after:
             assert one.process.wait(20) == 0
             taken = [

@@ -40,6 +40,7 @@ class Announcement(msgspec.Struct, frozen=True, array_like=True):
     `number` goes up by one: a gap shows that something was missed. `sent_ns` is the node's wall
     clock. `asks` are nodes of which it wants the whole. What has `whole_for` tells nothing new: it
     is all that the node has, for these nodes alone, and goes on in the next one if there is `more`.
+    `name` is the node's for people; one of an earlier version tells none.
     """
 
     node: str
@@ -50,6 +51,7 @@ class Announcement(msgspec.Struct, frozen=True, array_like=True):
     whole_for: Sequence[str] = ()
     more: bool = False
     leaving: bool = False
+    name: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -65,6 +65,7 @@ class _Node(msgspec.Struct):
     known: bool = False
     # The part of everything that has come, while more of it is to come.
     coming: list[News] = []
+    name: str = ""
 
 
 class Others:
@@ -137,8 +138,8 @@ class Others:
         """
         node = self._nodes.get(told.node)
         if node is None:
-            log.info("another node is there", node=told.node)
-            node = self._nodes[told.node] = _Node()
+            log.info("another node is there", node=told.node, name=told.name)
+            node = self._nodes[told.node] = _Node(name=told.name)
         node.heard, node.skew_ns = now, told.sent_ns - wall_ns
         if told.number != node.number + 1:
             # Something was missed: changes are of no use before everything is known again. Until
@@ -162,14 +163,15 @@ class Others:
     def leave(self, name: str) -> None:
         """Forget a node that says that it ends."""
         if name in self._nodes:
-            log.info("another node has left", node=name)
+            log.info("another node has left", node=name, name=self._nodes[name].name)
             self.forget(name, at_once=False)
 
     def forget_silent(self, now: float) -> None:
         """Forget the nodes that were silent for long, at a monotonic time."""
         for name, node in list(self._nodes.items()):
             if now - node.heard >= SILENT_SECONDS:
-                log.warning("another node is silent: it is taken for dead", node=name)
+                event = "another node is silent: it is taken for dead"
+                log.warning(event, node=name, name=node.name)
                 self.when_silent(name, node.heard, node.rooms)
                 self.forget(name)
 

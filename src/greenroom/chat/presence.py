@@ -123,10 +123,21 @@ class Presence:
     """Counts connections, of this node and of all others."""
 
     def __init__(
-        self, peers: Peers, line: RoomLine, clock: Clock, key: bytes, behind: Behind
+        self,
+        peers: Peers,
+        line: RoomLine,
+        clock: Clock,
+        key: bytes,
+        behind: Behind,
+        *,
+        name: str = "",
     ) -> None:
-        """Make it without a connection; `key` is the same on all nodes, of 64 bytes at most."""
+        """Make it without a connection; `key` is the same on all nodes, of 64 bytes at most.
+
+        By the `name` people know this node, in the logs of the others.
+        """
         self.node = secrets.token_hex(8)
+        self._name = name
         self._peers = peers
         self._clock = clock
         self._key = key
@@ -362,7 +373,9 @@ class Presence:
     ) -> None:
         self._number += 1
         wall_ns = self._clock.wall_ns()
-        told = Announcement(self.node, self._number, wall_ns, news, asks, whole_for, more, leaving)
+        told = Announcement(
+            self.node, self._number, wall_ns, news, asks, whole_for, more, leaving, self._name
+        )
         self._peers.announce(encode(told))
 
 

@@ -67,7 +67,7 @@ from greenroom.server import held as held_module
 from greenroom.server import history as history_module
 from greenroom.server.adapters import Adapters
 from greenroom.server.held import Held
-from greenroom.server.node_states import NodeStates
+from greenroom.server.node_states import NodeStates, name_of_process
 from greenroom.server.processes.together import Together
 from greenroom.server.stream_watch import StreamWatch
 from greenroom.telemetry import descriptors, loop_lag
@@ -330,7 +330,8 @@ async def _presence(opened: Adapters) -> Presence | None:
     if opened.shared is None:
         return None
     key = await opened.identity.vault.secret("presence-key", secrets.token_bytes(32))
-    return Presence(opened.bus, opened.bus, opened.clock, key, opened.shared.behind)
+    name = name_of_process()
+    return Presence(opened.bus, opened.bus, opened.clock, key, opened.shared.behind, name=name)
 
 
 def _watching(

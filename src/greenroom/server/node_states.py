@@ -211,14 +211,23 @@ def reader(
     return read
 
 
+def name_of_process() -> str:
+    """Return what people know this process by in the logs of other nodes: its machine, its pid."""
+    return f"{_host()} ({os.getpid()})"
+
+
 def of_this_process(node: str, clock: Clock, process: int = 0) -> NodeState:
     """Return what stays true of this node as long as it runs."""
     return NodeState(
         node=node,
-        host=socket.gethostname()[:255],
+        host=_host(),
         pid=os.getpid(),
         process=process,
         version=__version__,
         started_ns=clock.wall_ns(),
         holds=True,
     )
+
+
+def _host() -> str:
+    return socket.gethostname()[:255]
