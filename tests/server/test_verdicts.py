@@ -103,6 +103,20 @@ def test_a_cluster_at_every_bound() -> None:
     assert verdicts(at_bounds)[-1].said == "within 2.00 s"
 
 
+@pytest.mark.parametrize(
+    ("last", "lag", "said"),
+    [
+        (10, 1.1, "1 streams are read, 0 messages not yet"),
+        (1_234, 1.1, "1 streams are read, 1,224 messages not yet, the oldest for 1.1 s"),
+        (10, 301.0, "1 streams are read, 0 messages not yet, the oldest for 301.0 s"),
+    ],
+)
+def test_what_is_not_read_yet(last: int, lag: float, said: str) -> None:
+    """For how long is said of what waits, and where nothing was heard of a stream for long."""
+    seen = overview(odd(last=last, messages=5_000), nodes=[node(lags={0: lag})])
+    assert verdicts(seen)[4].said == said
+
+
 def test_clocks_that_are_apart() -> None:
     """Those are named that are far from this machine's, and on which side."""
     seen = overview(nodes=[node(ahead=1.0), node(node="m", pid=8, ahead=-1.5)], ahead=1.25)

@@ -178,15 +178,25 @@ def named(node: Answered) -> str:
 
 
 def _chat_logs(seen: Overview) -> Iterator[Verdict]:
-    nodes = seen.bus.nodes
-    if not nodes:
-        return
-    lag = max((lag for each in nodes for lag in each.state.lags.values()), default=0.0)
-    read = {stream for each in nodes for stream in each.state.lags}
-    unread = sum(seen.unread.values())
-    said = f"{len(read)} streams are read, {unread} messages not yet, the oldest for {lag:.1f} s"
-    late = lag > LAG_SECONDS or (unread and not read)
-    yield Verdict(Level.NO if late else Level.OK, "chat logs", said)
+    if seen.bus.nodes:
+        late = _lag(seen) > LAG_SECONDS or (any(seen.unread.values()) and not _read(seen))
+        yield Verdict(Level.NO if late else Level.OK, "chat logs", what_is_read(seen))
+
+
+def what_is_read(seen: Overview) -> str:
+    """Return how far streams are read for chat logs; how long ago where that is of interest."""
+    unread, lag = sum(seen.unread.values()), _lag(seen)
+    oldest = f", the oldest for {lag:.1f} s" if unread or lag > LAG_SECONDS else ""
+    return f"{len(_read(seen))} streams are read, {unread:,} messages not yet{oldest}"
+
+
+def _read(seen: Overview) -> set[int]:
+    return {stream for each in seen.bus.nodes for stream in each.state.lags}
+
+
+def _lag(seen: Overview) -> float:
+    lags = (lag for each in seen.bus.nodes for lag in each.state.lags.values())
+    return max(lags, default=0.0)
 
 
 def _clocks(seen: Overview) -> Iterator[Verdict]:

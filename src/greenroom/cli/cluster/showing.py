@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from greenroom.server.overview import Answered, Overview
-from greenroom.server.verdicts import Verdict, named
+from greenroom.server.verdicts import Verdict, named, what_is_read
 
 NODE_HEAD = ("NODE", "VERSION", "UP", "CONNECTIONS", "ROOMS", "STREAMS", "CLOCK", "STATE")
 
@@ -51,10 +51,7 @@ def _postgresql(seen: Overview) -> Iterator[str]:
 
 
 def _chat_logs(seen: Overview) -> Iterator[str]:
-    lags = [lag for each in seen.bus.nodes for lag in each.state.lags.values()]
-    unread = sum(seen.unread.values())
-    oldest = f", the oldest for {max(lags):.1f} s" if lags else ""
-    yield f"Chat logs   {len(lags)} streams are read, {unread:,} messages not yet{oldest}"
+    yield f"Chat logs   {what_is_read(seen)}"
     for each in () if seen.store.found is None else seen.store.found.waiting:
         age = max(0.0, time.time() - each.oldest_ns / 1e9) if each.oldest_ns else 0.0
         yield f"            {each.records:,} records wait for {each.configuration}, {_ago(age)} old"
