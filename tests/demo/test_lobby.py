@@ -38,8 +38,12 @@ class Api:
         if operation == "ListRooms":
             return 200, {"rooms": list(reversed(self.rooms))}
         if operation == "CreateRoom":
-            self.rooms.append({"arn": f"made-{len(self.rooms)}", "createTime": "2026-01-09"})
+            number = len(self.rooms)
+            self.rooms.append({"arn": f"made-{number}", "createTime": f"2026-01-1{number}"})
             return 200, self.rooms[-1]
+        if operation == "DeleteRoom":
+            self.rooms = [room for room in self.rooms if room["arn"] != parameters["identifier"]]
+            return 204, {}
         if all(parameters["roomIdentifier"] != room["arn"] for room in self.rooms):
             return 404, {"message": "no such room"}
         return 200, {"token": f"of {parameters['roomIdentifier']}"}
@@ -62,8 +66,18 @@ async def test_the_room_is_made_once() -> None:
     lobby = Lobby(api, Clock())
     both = list(await asyncio.gather(token(lobby), token(lobby)))
     assert both == [(200, {"token": "of made-0"})] * 2
-    assert sorted(api.operations) == ["CreateChatToken"] * 2 + ["CreateRoom", "ListRooms"]
+    assert api.operations.count("CreateRoom") == 1
+    assert api.operations.count("DeleteRoom") == 0
     assert api.calls[0] == ("ListRooms", {"name": "lobby"})
+
+
+async def test_nodes_that_make_one_at_the_same_moment() -> None:
+    """All meet in one room, and the other one is gone."""
+    api = Api()
+    both = list(await asyncio.gather(*(token(Lobby(api, Clock())) for _ in range(2))))
+    assert api.operations.count("CreateRoom") == 2
+    assert both == [(200, {"token": "of made-0"})] * 2
+    assert [room["arn"] for room in api.rooms] == ["made-0"]
 
 
 async def test_the_call_is_the_callers_wish() -> None:

@@ -96,7 +96,12 @@ async def _found(call: "_Calls") -> str | None:
 
 
 async def _made(call: "_Calls") -> str:
-    return msgspec.json.decode((await call("CreateRoom", name=NAME)).body, type=_Room).arn
+    made = msgspec.json.decode((await call("CreateRoom", name=NAME)).body, type=_Room).arn
+    meant = await _found(call) or made
+    # Another node made one at the same moment: all are to meet in one.
+    if meant != made:
+        await call("DeleteRoom", identifier=made)
+    return meant
 
 
 class _Calls:
