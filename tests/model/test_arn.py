@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.model import arn as arn_module
 from greenroom.model.arn import Arn, ResourceType
 
 ids = st.from_regex(r"[a-zA-Z0-9-]+", fullmatch=True)
@@ -43,6 +44,14 @@ def test_other_texts(text: str) -> None:
     """What is not the ARN of one of the two resources is refused."""
     with pytest.raises(ValueError, match="not the ARN"):
         Arn.parse(text)
+
+
+def test_long_arns() -> None:
+    """What is longer than the API takes is parsed like any other, and not kept."""
+    arn = Arn("us-east-1", "1", ResourceType.ROOM, "a" * 1000)
+    before = arn_module._known.cache_info().currsize
+    assert Arn.parse(str(arn)) == arn
+    assert arn_module._known.cache_info().currsize == before
 
 
 def test_not_found() -> None:

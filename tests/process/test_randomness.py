@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from greenroom.process.randomness import new_id, new_key, new_request_id
-from greenroom.tokens.key_ring import KeyRing
+from greenroom.process.randomness import new_id, new_key, new_nonce, new_request_id
+from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing
 
 
 def test_ids() -> None:
@@ -30,6 +30,14 @@ def test_request_ids() -> None:
     assert {digit for each in ids for digit in each[24:]} == set("0123456789abcdef")
 
 
+def test_nonces() -> None:
+    """Nonces have the size that is asked for, and do not repeat."""
+    nonces = [new_nonce(NONCE_BYTES) for _ in range(1000)]
+    assert {len(each) for each in nonces} == {NONCE_BYTES}
+    assert len(set(nonces)) == 1000
+    assert len(new_nonce(24)) == 24
+
+
 def test_threads_draw_different_ids() -> None:
     """What is drawn ahead is given to one only."""
     with ThreadPoolExecutor(8) as threads:
@@ -37,11 +45,12 @@ def test_threads_draw_different_ids() -> None:
     assert len({each for ids in drawn for each in ids}) == 8 * 500
 
 
-def test_a_child_draws_its_own() -> None:
+@pytest.mark.parametrize("draw", ["new_id()", "new_request_id()", "new_nonce(12).hex()"])
+def test_a_child_draws_its_own(draw: str) -> None:
     """What was drawn ahead stays with the parent, when the process forks."""
     code = (
-        "import os; from greenroom.process.randomness import new_id; new_id()\n"
-        "child = os.fork(); ids = [new_id() for _ in range(200)]\n"
+        f"import os; from greenroom.process.randomness import *; {draw}\n"
+        f"child = os.fork(); ids = [{draw} for _ in range(200)]\n"
         "child and os.waitpid(child, 0); print(*ids, flush=True)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -77,7 +77,9 @@ def resources(parameters: Mapping[str, object], result: Mapping[str, object]) ->
         for name, value in parameters.items()
         if name in IDENTIFIERS and isinstance(value, str)
     ]
-    made = result.get("arn") or _made_by_iam(result)
+    made = result.get("arn")
+    if not made and not _MADE_BY_IAM.isdisjoint(result):
+        made = _made_by_iam(result)
     if isinstance(made, str) and made not in found:
         found.append(made)
     return tuple(found)
@@ -105,9 +107,12 @@ def details(
     return found
 
 
+_MADE_BY_IAM = frozenset({"User", "Role", "Policy", "AssumedRoleUser"})
+
+
 def _made_by_iam(result: Mapping[str, object]) -> object:
     """Return the ARN of what IAM or STS made."""
-    for kind in ("User", "Role", "Policy", "AssumedRoleUser"):
+    for kind in _MADE_BY_IAM:
         value = result.get(kind)
         if isinstance(value, dict) and "Arn" in value:
             return value["Arn"]

@@ -7,6 +7,9 @@ from msgspec import UNSET, UnsetType
 
 T = TypeVar("T")
 
+_TEXTS = list[str]
+"""Made once: each use of the expression makes another type, which msgspec looks at anew."""
+
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """Gives each parameter as the type that its operation expects.
@@ -44,7 +47,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
     def texts(self, name: str) -> list[str]:
         """Return a list of strings, empty when the request has none."""
-        return self.optional(name, list[str]) or []
+        return self.optional(name, _TEXTS) or []
 
     def number(self, name: str, default: int) -> int:
         """Return an integer."""

@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -11,6 +12,10 @@ _ARN = re.compile(
     r"arn:aws:ivschat:(?P<region>[a-z0-9-]+):(?P<account>[0-9]+)"
     r":(?P<type>room|logging-configuration)/(?P<id>[a-zA-Z0-9-]+)"
 )
+
+
+KNOWN_CHARACTERS = 128
+"""ARNs up to this length are kept once they are parsed: the API takes no longer ones."""
 
 
 class ResourceType(StrEnum):
@@ -43,13 +48,21 @@ class Arn(msgspec.Struct, frozen=True, order=True):
         Raises:
             ValueError: the text is not the ARN of a room or a logging configuration.
         """
-        match = _ARN.fullmatch(text)
-        if match is None:
-            raise ValueError("not the ARN of a room or a logging configuration")
-        return cls(match["region"], match["account"], ResourceType(match["type"]), match["id"])
+        return _known(text) if len(text) <= KNOWN_CHARACTERS else _parsed(text)
 
     def not_found(self) -> ResourceNotFoundException:
         """Return the error for this resource's absence."""
         return ResourceNotFoundException(
             f"Resource: {self} not found", resource_id=self.id, resource_type=self.type.wire_name
         )
+
+
+def _parsed(text: str) -> Arn:
+    match = _ARN.fullmatch(text)
+    if match is None:
+        raise ValueError("not the ARN of a room or a logging configuration")
+    return Arn(match["region"], match["account"], ResourceType(match["type"]), match["id"])
+
+
+_known = lru_cache(maxsize=4096)(_parsed)
+"""Most of what is asked is about few rooms."""

@@ -9,19 +9,20 @@ import sys
 from base64 import b64encode
 
 from greenroom.model.message import ID_LENGTH
-from greenroom.tokens.key_ring import KEY_BYTES, KEY_ID_BYTES
+from greenroom.tokens.key_ring import KEY_BYTES, KEY_ID_BYTES, NONCE_BYTES
 
 _NUMBER_BYTES = 16
-"""Far more than an identifier tells apart, so that each is as likely as any other."""
+"""What a request's identifier is made of."""
 
 _AT_ONCE = 64
 """What is drawn together: to ask the system costs as much as all else of an identifier."""
 
-_drawn: list[int] = []
+_request_ids: list[str] = []
 _ids: list[str] = []
+_nonces: list[bytes] = []
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_drawn.clear)
-    os.register_at_fork(after_in_child=_ids.clear)
+    for _kept in (_request_ids, _ids, _nonces):
+        os.register_at_fork(after_in_child=_kept.clear)
 
 
 def new_id() -> str:
@@ -38,9 +39,22 @@ def new_id() -> str:
 
 def new_request_id() -> str:
     """Return a random UUID (RFC 9562, version 4): what AWS calls its requests."""
-    number = _number()
-    drawn, variant = f"{number:032x}", "89ab"[number % 4]
-    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[12:15]}-{variant}{drawn[15:18]}-{drawn[18:30]}"
+    while True:
+        try:
+            return _request_ids.pop()
+        except IndexError:
+            _request_ids.extend([_uuid(number.hex()) for number in _pieces(_NUMBER_BYTES)])
+
+
+def new_nonce(size: int) -> bytes:
+    """Return random bytes that nobody else gets, for a ring to seal with: it takes 12."""
+    if size != NONCE_BYTES:
+        return os.urandom(size)
+    while True:
+        try:
+            return _nonces.pop()
+        except IndexError:
+            _nonces.extend(_pieces(NONCE_BYTES))
 
 
 def new_key() -> tuple[str, bytes]:
@@ -51,14 +65,11 @@ def new_key() -> tuple[str, bytes]:
     return key_id, secrets.token_bytes(KEY_BYTES)
 
 
-def _number() -> int:
-    """Return a random number of `_NUMBER_BYTES` that nobody else gets."""
-    while True:
-        try:
-            return _drawn.pop()
-        except IndexError:
-            drawn = os.urandom(_NUMBER_BYTES * _AT_ONCE)
-            _drawn.extend(
-                int.from_bytes(drawn[start : start + _NUMBER_BYTES])
-                for start in range(0, len(drawn), _NUMBER_BYTES)
-            )
+def _pieces(size: int) -> list[bytes]:
+    drawn = os.urandom(size * _AT_ONCE)
+    return [drawn[start : start + size] for start in range(0, len(drawn), size)]
+
+
+def _uuid(drawn: str) -> str:
+    variant = "89ab"[int(drawn[30], 16) % 4]
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[12:15]}-{variant}{drawn[15:18]}-{drawn[18:30]}"

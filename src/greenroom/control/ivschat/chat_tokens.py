@@ -66,6 +66,5 @@ def _user_id(call: Call) -> str:
 
 
 def _capabilities(call: Call, own: Mapping[str, str]) -> tuple[Capability, ...]:
-    names = dict.fromkeys(call.texts("capabilities"))
-    given = [_CAPABILITIES[name] for name in names]
-    return tuple(dict.fromkeys((*given, *token_attributes.capabilities(own))) if own else given)
+    given = tuple([_CAPABILITIES[name] for name in dict.fromkeys(call.texts("capabilities"))])
+    return tuple(dict.fromkeys((*given, *token_attributes.capabilities(own)))) if own else given

@@ -24,6 +24,9 @@ from greenroom.storage.base import Store
 from greenroom.telemetry.metrics import Metrics
 from greenroom.tokens.key_ring import KeyRing
 
+_STRINGS = dict[str, str]
+"""Made once, as `parameters._TEXTS`."""
+
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Everything below the control plane, as built by the composition root."""
@@ -60,7 +63,7 @@ class Call(Parameters, frozen=True, kw_only=True):
 
     def strings(self, name: str) -> dict[str, str]:
         """Return a map of strings, empty when the request has none."""
-        return self.optional(name, dict[str, str]) or {}
+        return self.optional(name, _STRINGS) or {}
 
     def resource(self, name: str) -> Arn:
         """Return the ARN in a parameter.
