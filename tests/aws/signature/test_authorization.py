@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from greenroom.aws.signature.authorization import (
     EXPIRES_AT_MOST,
     PARTS_AT_MOST,
+    READ_ONCE_CHARACTERS,
     Authorization,
     authorization_of,
 )
@@ -81,6 +82,34 @@ def test_fields_come_in_any_order_with_any_blanks(separator: str, fields: list[s
     header = f"AWS4-HMAC-SHA256 {separator.join(fields)}"
     plain = authorization_of(with_headers(("authorization", HEADER), DATE))
     assert authorization_of(with_headers(("authorization", header), DATE)) == plain
+
+
+@pytest.mark.parametrize("blanks", [" ", " " * READ_ONCE_CHARACTERS])
+def test_a_header_that_was_read_before_is_read_anew_for_its_signature(blanks: str) -> None:
+    """What stands in front may be remembered, if it is short; signature, date and token are not."""
+    first = FIELDS[0] + "," + blanks + FIELDS[1]
+    for digit, hour in itertools.product("ab", ("12", "13")):
+        header = f"AWS4-HMAC-SHA256 {first}, Signature={digit * 64}"
+        date = ("x-amz-date", f"20150830T{hour}3600Z")
+        token = ("x-amz-security-token", digit + hour)
+        found = authorization_of(with_headers(("authorization", header), date, token))
+        assert (found.signature, found.timestamp) == (digit * 64, date[1])
+        assert (found.access_key_id, found.session_token) == ("AKIDEXAMPLE", digit + hour)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (f"AWS4-HMAC-SHA256 Signature=, {FIELDS[1]}, Credential=Signature=", "'Signature'"),
+        (f"AWS4-HMAC-SHA256 Signature=, {FIELDS[0]}, SignedHeaders=Signature=", "'Signature'"),
+        (f"AWS4-HMAC-SHA256 {FIELDS[0]}, {FIELDS[1]}, XSignature=", "each once and as a key=value"),
+        (f"AWS4-HMAC-SHA256 {FIELDS[0]}, Signature=", "requires 'SignedHeaders'"),
+        ("Signature=", "Unsupported AWS 'algorithm'"),
+    ],
+)
+def test_only_a_field_of_its_own_is_the_signature(header: str, message: str) -> None:
+    """What ends as a signature would, and is none, is refused for what it is."""
+    assert message in refused(with_headers(("authorization", header + SIGNATURE), DATE))
 
 
 @pytest.mark.parametrize("headers", [(), (DATE,), (("content-type", "x"), ("host", "h"))])
