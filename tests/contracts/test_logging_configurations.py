@@ -154,7 +154,8 @@ class TestLoggingConfigurations:
         )
         with pytest.raises(ConflictException):
             await store.logging_configurations.begin_delete(configuration.arn, NOW + 2)
-        await store.logging_configurations.finish_delete(configuration.arn)
+        for _ in range(2):
+            await store.logging_configurations.finish_delete(configuration.arn)
         with pytest.raises(ResourceNotFoundException):
             await store.logging_configurations.get(configuration.arn)
 

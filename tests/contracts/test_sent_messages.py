@@ -77,6 +77,17 @@ async def test_it_is_forgotten(store: Store) -> None:
         assert await ports.claim(later) == later
 
 
+async def test_it_is_forgotten_though_another_one_is_not(store: Store) -> None:
+    """A clock that went back says nothing of those that came before."""
+    later, first = sent(at=NOW + 9), sent()
+    for each in (later, first):
+        assert await store.sent_messages.claim(each) is None
+    again = sent(first.key, "Message00002", NOW + KEPT_MS)
+    assert await store.sent_messages.claim(again) is None
+    assert await store.sent_messages.claim(first) == again
+    assert await store.sent_messages.claim(sent(later.key, at=NOW + KEPT_MS)) == later
+
+
 def test_for_how_long_it_is_waited_for() -> None:
     """Until it is settled, or its time is over."""
     pending = sent()

@@ -152,6 +152,27 @@ def test_whether_all_nodes_know_of_messages_that_wait() -> None:
     assert [*seen, states.all_hold] == [True, False, True]
 
 
+def test_who_said_that_he_knows_is_remembered_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes come and go: of those that are remembered the first are forgotten, and asked again."""
+    monkeypatch.setattr(node_states, "MOST_NODES", 2)
+    peers, clock, there = Peers(), HandClock(), set[str]()
+    states = NodeStates(
+        peers, clock.clock, mock.Mock(), lambda: NodeState(node="me"), lambda: there
+    )
+    for node in ("a", "b", "c"):
+        peers.hear(About.STATE, encode(NodeState(node=node, holds=True)))
+        clock.advance(SILENT_SECONDS)
+        states.tick()
+    seen = []
+    for node in ("a", "b", "c"):
+        there.clear()
+        there.add(node)
+        seen.append(states.all_hold)
+    assert seen == [False, True, True]
+
+
 async def test_a_node_of_which_nothing_is_known_may_not_know_of_messages_that_wait() -> None:
     """It is asked, now and then; who has said that he does need not say it again."""
     peers, clock, there = Peers(), HandClock(), set[str]()

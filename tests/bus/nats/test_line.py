@@ -440,9 +440,14 @@ async def test_batches_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch
     assert scene.attempts[-1] == [b"last"]
 
 
-async def test_a_gap(scene: Scene) -> None:
-    """What comes behind something that was not heard is held back until that is read."""
+@pytest.mark.parametrize("behind_ns", [0, 10**9])
+async def test_a_gap(scene: Scene, behind_ns: int) -> None:
+    """What comes behind something that was not heard is held back until that is read.
+
+    So it is when the stream has a new leader, whose clock is behind.
+    """
     scene.hear(1, 0, scene.other(b"1"))
+    scene.time_ns -= behind_ns
     scene.hear(5, 3, scene.other(b"3"))
     scene.hear(6, 5, scene.other(b"4"))
     assert (scene.around.shown, scene.around.repaired) == ([b"1"], 1)
@@ -532,15 +537,20 @@ async def test_without_a_connection(scene: Scene) -> None:
     assert scene.attempts[-1] == [b"2"]
 
 
-async def test_a_batch_is_bounded_by_its_bytes() -> None:
+@pytest.mark.parametrize(
+    ("size", "number"),
+    [(Around.most_bytes, 1), (Around.most_bytes - 1, 2), (Around.most_bytes // 2, 2)],
+)
+async def test_a_batch_is_bounded_by_its_bytes(size: int, number: int) -> None:
     """What would be too much waits for the next one."""
     scene = Scene()
     for _ in range(4):
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        grant = partial(scene._grant, b"x" * (Around.most_bytes // 2))
+        grant = partial(scene._grant, b"x" * size)
         scene.line.waiting.append(Publication(grant, future, scene.around.seconds + 10))
     granted, envelopes = scene.line._granted()
-    assert (len(granted), len(envelopes), len(scene.line.waiting)) == (2, 2, 2)
+    assert (len(granted), len(envelopes)) == (number, number)
+    assert len(scene.line.waiting) == 4 - number
 
 
 @pytest.fixture
