@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.running import alone, over_tls
 from tests.running.scheduling import UnitScheduling, place_of
+from tests.stand_ins.loose_tasks import FAILED
 
 pytest_plugins = ["tests.running.servers", "tests.running.many_nodes"]
 
@@ -103,6 +104,15 @@ def process_as_it_was() -> Iterator[None]:
         gc.enable()
     if structlog.is_configured():
         _forget_logging()
+
+
+@pytest.fixture(autouse=True)
+def no_task_failed() -> Iterator[None]:
+    """Fail a test in which a task failed that would have ended the node."""
+    yield
+    failed = [*FAILED]
+    FAILED.clear()
+    assert not failed, failed
 
 
 def _forget_logging() -> None:

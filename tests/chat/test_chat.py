@@ -8,27 +8,40 @@ import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
 import structlog
 
-from greenroom.bus.base import Arrival, BusUnavailable, Deliver, Disconnect, Grant, Position
+from greenroom.bus.base import (
+    Arrival,
+    Audience,
+    Before,
+    BusUnavailable,
+    Deliver,
+    Disconnect,
+    Grant,
+    Position,
+)
 from greenroom.chat.chat import DEFAULT_KICK_REASON, KICKED, Chat
-from greenroom.chat.outcome import Placed, done
+from greenroom.chat.outcome import Placed, Post, done
 from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.rooms_cache import RoomsCache
+from greenroom.chat.send_times import SendTimes
 from greenroom.chatlog.recorded_line import RecordedLine
-from greenroom.model.chat_token import LONGEST_SESSION_SECONDS
+from greenroom.model.chat_token import LONGEST_SESSION_SECONDS, Capability
 from greenroom.model.errors import (
     PendingVerification,
     ResourceNotFoundException,
+    ServiceUnavailableException,
     ThrottlingException,
 )
 from greenroom.model.logging_configuration import LoggingConfiguration
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.restriction import Kind, Restriction
 from greenroom.model.room import HandlerChange, Room, RoomChange
+from greenroom.model.room_settings import Override, Overrides, SettingsChange
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.errors import MESSAGE_TOO_LONG, RATE_LIMIT_EXCEEDED, ActionError
 from greenroom.review.base import Allowed, Denied, Held, Submission, Verdict
@@ -184,6 +197,29 @@ async def test_send_times_follow_a_clock_that_is_set_back() -> None:
     ]
     (line,) = logs
     assert (line["log_level"], line["seconds"]) == ("warning", 7200)
+
+
+@pytest.mark.parametrize(
+    ("ahead_ns", "behind_ns", "told"),
+    [
+        (-1, 0, None),
+        (0, 1, None),
+        (5, 6, None),
+        (3 * 10**9, 3 * 10**9 + 1, None),
+        (3 * 10**9 + 1, 0, 3.0),
+        (4_123_456_789, 0, 4.123),
+    ],
+)
+def test_send_times_of_nodes_whose_clocks_differ(
+    ahead_ns: int, behind_ns: int, told: float | None
+) -> None:
+    """What another node sent may be ahead by as much as clocks may differ, and a second."""
+    time = HandClock()
+    line: Any = Mock(skew_ns=2 * 10**9)
+    with structlog.testing.capture_logs() as logs:
+        found = SendTimes(time.clock, line).following(Before(time.wall_ns + ahead_ns, 0))
+    assert found - time.wall_ns == behind_ns
+    assert [each["seconds"] for each in logs] == ([] if told is None else [told])
 
 
 @pytest.mark.parametrize("content", ["x" * 10, "ä" * 10, "👩" * 10])
@@ -381,6 +417,127 @@ async def test_a_suspended_account_in_a_deleted_room() -> None:
     assert stage.published == []
 
 
+async def test_a_suspended_account_changes_nothing() -> None:
+    """In rooms that are there: nothing that people, hosts and moderators do is published."""
+    stage = await scene()
+
+    def suspended(account: str) -> None:
+        assert account == stage.room.arn.account
+        raise PendingVerification("pending")
+
+    chat = Chat(stage.rooms, stage.bus, Quotas(), stage.time.clock, check_account=suspended)
+
+    async def check_may_change() -> None:
+        chat.check_may_change(stage.room.arn)
+
+    async def check_may_moderate() -> None:
+        chat.check_may_moderate(stage.room.arn.account)
+
+    for refused in (
+        chat.delete_message(stage.arn, "m", None),
+        chat.send_event(stage.arn, "e", None),
+        chat.disconnect_user(stage.arn, "bob", None),
+        check_may_change(),
+        check_may_moderate(),
+    ):
+        with pytest.raises(PendingVerification):
+            await refused
+    with pytest.raises(PendingVerification):
+        chat.send_message(claims_of(room_arn=stage.arn), SendMessage("hi"), address)
+    assert stage.published == []
+
+
+async def test_what_moderators_do_in_rooms_has_a_rate() -> None:
+    """Of the account in its region; what holds of a whole account is not counted for a room."""
+    stage = await scene(moderation_rate=2)
+    for _ in range(2):
+        stage.chat.check_may_change(stage.room.arn)
+    with pytest.raises(ThrottlingException):
+        stage.chat.check_may_change(stage.room.arn)
+    stage.chat.check_may_moderate(stage.room.arn.account)
+
+
+@pytest.mark.parametrize(
+    ("members", "waits"),
+    [
+        ({}, False),
+        ({"tags": {"greenroom:history-messages": "5"}}, True),
+        ({"overrides": Overrides(1, {"historyMessages": Override(5, "me")})}, True),
+    ],
+)
+async def test_what_was_deleted_does_not_come_back(
+    members: dict[str, Any], waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who deletes in a room that may keep history hears when that could not be kept."""
+    stage = await Scene(msgspec.structs.replace(a_room(), **members)).begin()
+    deleted = AsyncMock()
+    stage.chat.when_deleted = deleted
+
+    async def kept() -> None:
+        raise ServiceUnavailableException("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.bus, "kept", lambda: kept() if waits else None)
+        with pytest.raises(ServiceUnavailableException) if waits else contextlib.nullcontext():
+            await stage.chat.delete_message(stage.arn, "m", None)
+    assert [type(each) for each in stage.published] == [Deliver], "all are told of it at once"
+    assert deleted.await_count == (0 if waits else 1)
+    await stage.chat.delete_message(stage.arn, "m", None)
+    deleted.assert_awaited_with(stage.room, ("m",))
+
+
+async def test_a_room_as_the_store_has_it_now() -> None:
+    """Whoever asks for that is not told what the cache has."""
+    stage = await scene()
+    await stage.store.rooms.update(stage.room.arn, RoomChange(name="new"), NOW)
+    assert (await stage.chat.room(stage.room.arn)).name == stage.room.name
+    assert (await stage.chat.room_anew(stage.room.arn)).name == "new"
+
+
+@pytest.mark.parametrize("audience", Audience)
+async def test_what_shadowed_users_are_told_is_in_no_chat_log(audience: Audience) -> None:
+    """What others are told is in those of the room."""
+    stage = await scene()
+    logs = ("arn:aws:ivschat:us-east-1:123456789012:logging-configuration/Log000000001",)
+    room = msgspec.structs.replace(stage.room, logging_configuration_identifiers=logs)
+    await stage.chat.tell(room, "Tell", "greenroom:told", {}, audience, "bob")
+    (told,) = stage.published
+    assert isinstance(told, Deliver)
+    assert (told.audience, told.user_id) == (audience, "bob")
+    assert told.configurations == (() if audience is Audience.SHADOWED else logs)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shown"),
+    [(None, {"greenroom:a": "b"}), ({"c": "d"}, {"c": "d", "greenroom:a": "b"})],
+)
+async def test_attributes_of_the_services_own(
+    attributes: dict[str, str] | None, shown: dict[str, str]
+) -> None:
+    """They stand beside those of the sender."""
+    stage = await scene()
+    post = Post("", {"greenroom:a": "b"})
+    sender = claims_of(room_arn=stage.arn)
+    message = SendMessage("hi", attributes=attributes)
+    assert stage.chat.send_message(sender, message, address, post) is None
+    (frame,) = stage.frames()
+    assert frame["Attributes"] == shown
+
+
+async def test_what_is_looked_for_first_is_no_reason_for_a_review() -> None:
+    """In a room without a handler nobody is asked about a reply either."""
+    stage = await scene()
+
+    async def finds() -> dict[str, str]:
+        return {"greenroom:found": "it"}
+
+    sender, post = claims_of(room_arn=stage.arn), Post("", finds=finds)
+    await done(stage.chat.send_message(sender, SendMessage("hi"), address, post))
+    assert stage.reviewer.submissions == []
+    (frame,) = stage.frames()
+    assert frame["Attributes"] == {"greenroom:found": "it"}
+
+
 async def test_moderation_rates() -> None:
     """Deleting and disconnecting have a rate each, for the account; 0 is none."""
     stage = await scene(delete_message_rate=2, disconnect_user_rate=1)
@@ -468,6 +625,19 @@ async def test_what_waits_behind_a_kick(user: str) -> None:
         await sending
     kinds = [type(each) for each in stage.published if isinstance(each, Deliver | Disconnect)]
     assert kinds == ([Disconnect] if user == "bob" else [Disconnect, Deliver])
+
+
+async def test_what_waits_behind_a_kick_of_another_node() -> None:
+    """Is refused as soon as that is heard of."""
+    stage = await Scene(a_room(uri="arn:aws:lambda:us-east-1:123456789012:function:f")).begin()
+    sender = claims_of(room_arn=stage.arn, user_id="bob")
+    sending = asyncio.create_task(done(stage.chat.send_message(sender, SendMessage("hi"), address)))
+    await settle()
+    stage.bus.follow(stage.arn)
+    stage.bus.put(stage.arn, Disconnect(b"{}", "bob", "spam", "k", 1))
+    stage.reviewer.gate.set()
+    with pytest.raises(ActionError, match=KICKED):
+        await sending
 
 
 async def test_everything_is_recorded() -> None:
@@ -717,6 +887,22 @@ class TestReview:
         assert (raised.value.code, raised.value.request_id) == (403, "r")
         assert stage.frames() == []
 
+    async def test_a_mode_that_begins_meanwhile(self) -> None:
+        """The message counts for slow mode that was set while it was reviewed."""
+        stage = await self.begin()
+        sender = claims_of(room_arn=stage.arn, capabilities=(Capability.SEND_MESSAGE,))
+        sending = stage.chat.send_message(sender, SendMessage("hi"), address)
+        waiting = asyncio.create_task(done(sending))
+        await settle()
+        slow = SettingsChange({"slowModeSeconds": Override(30, "mod")}, (), NOW)
+        await stage.store.rooms.set(stage.room.arn, slow)
+        stage.rooms.forget(stage.arn)
+        stage.reviewer.gate.set()
+        await waiting
+        with pytest.raises(ActionError) as refused:
+            stage.chat.send_message(sender, SendMessage("again"), address)
+        assert refused.value.code == 429
+
     async def test_a_room_that_must_be_loaded(self) -> None:
         """Also the first message after a start is reviewed."""
         stage = await self.begin()
@@ -761,7 +947,7 @@ class CutOff:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bus = LateBus()
-        self.scene = Scene(a_room(), bus=self.bus)
+        self.scene = Scene(a_room(), bus=self.bus, send_message_rate=1)
         self.suspended = False
         monkeypatch.setattr(self.scene.chat, "_check_account", self._check_account)
 
@@ -779,6 +965,13 @@ class CutOff:
         await settle()
         return task
 
+    def may_send(self) -> bool:
+        """Return whether the account may send one more message now."""
+        arn = self.scene.room.arn
+        key = (SendMessage.quota, arn.account, arn.region)
+        bucket = self.scene.chat.rates._accounts.get(key)
+        return bucket is None or bucket.has(self.scene.time.seconds)
+
     async def return_(self, *, forget: bool = False) -> None:
         """Have the bus back: everything is forgotten, and what waits is published."""
         read = self.scene.rooms.clear()
@@ -790,12 +983,17 @@ class CutOff:
 
 
 async def test_what_waited_for_the_bus_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What still holds holds after the bus was away, too."""
+    """What still holds holds after the bus was away, too: it is as long as it may be just now."""
     cut_off = CutOff(monkeypatch)
     task = await cut_off.send()
+    change = RoomChange(maximum_message_length=len("hello"))
+    await cut_off.scene.store.rooms.update(cut_off.scene.room.arn, change, NOW)
     await cut_off.return_()
+    assert cut_off.scene.chat.requests["SendMessage"] == 0
     await task
     assert len(cut_off.scene.published) == 1
+    assert cut_off.scene.chat.requests["SendMessage"] == 1
+    assert not cut_off.may_send()
 
 
 @pytest.mark.parametrize("what", ["limit", "room", "account", "unreadable"])
@@ -818,3 +1016,5 @@ async def test_what_waited_is_judged_by_what_holds_now(
     with pytest.raises(error):
         await task
     assert cut_off.scene.published == []
+    assert cut_off.scene.chat.requests["SendMessage"] == 0
+    assert cut_off.may_send(), "it counts for nobody"

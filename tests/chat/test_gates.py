@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -262,6 +263,13 @@ def test_the_first_reason_is_told(reasons: set[str], exempt: Capability | None) 
     met = [each for each in ORDER if each in reasons and not (exempt and each in MODES)]
     with running() as runner:
         assert runner.run(told()) == (ORDER[met[0]] if met else None)
+
+
+@pytest.mark.parametrize("reason", ORDER)
+async def test_each_reason_is_told(reason: str) -> None:
+    """Where there is no other one."""
+    world = await World({reason}).begin()
+    assert await world.refusal() == ORDER[reason]
 
 
 def test_the_order_is_documented() -> None:

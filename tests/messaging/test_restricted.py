@@ -7,11 +7,13 @@ import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from greenroom.bus.base import BusUnavailable, RestrictionsChanged
 from greenroom.bus.memory import MemoryBus
+from greenroom.chat.address_hashes import AddressHashes
 from greenroom.chat.moderation import Asked
 from greenroom.chat.restrictions import PRUNE_EVERY, Restrictions
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
@@ -294,9 +296,9 @@ class Node:
         kept: MemoryRestrictions,
         bus: MemoryBus,
         clock: HandClock,
-        backstop_seconds: float = 0,
+        **more: Any,
     ) -> None:
-        self.restrictions = Restrictions(kept, bus, clock.clock, LooseTasks(), backstop_seconds)
+        self.restrictions = Restrictions(kept, bus, clock.clock, LooseTasks(), **more)
         self.ended: list[str] = []
         self.restrictions.when_met(lambda ban: self.ended.append(ban.user_id))
 
@@ -443,8 +445,12 @@ async def test_what_was_over_long_ago_is_removed_daily(monkeypatch: pytest.Monke
     kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
     await bus.start()
     node = Node(kept, bus, clock)
-    await node.restrictions.start()
     now = clock.clock.now_ms()
+    for user in ("over before", "newest before"):
+        await kept.add(entry(Kind.MUTE, user_id=user, expires=now - KEPT_MS - 1), 0)
+    await node.restrictions.start()
+    found = await kept.page(ROOM.account, "", "", 0, 9)
+    assert [each.user_id for each in found] == ["newest before"]
     for user in ("over", "newest"):
         await kept.add(entry(Kind.MUTE, user_id=user, expires=now - KEPT_MS - 1), 0)
 
@@ -454,9 +460,10 @@ async def test_what_was_over_long_ago_is_removed_daily(monkeypatch: pytest.Monke
         await settle()
         return [each.user_id for each in await kept.page(ROOM.account, "", "", 0, 9)]
 
-    assert await users_after(PRUNE_EVERY - 1) == ["newest", "over"]
+    all_of_them = ["newest", "over", "newest before"]
+    assert await users_after(PRUNE_EVERY - 1) == all_of_them
     monkeypatch.setattr(kept, "prune", _away)
-    assert await users_after(1) == ["newest", "over"]
+    assert await users_after(1) == all_of_them
     monkeypatch.undo()
     assert await users_after(PRUNE_EVERY) == ["newest"]
 
@@ -487,14 +494,82 @@ async def test_what_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPa
         assert node.kinds() == known
 
 
-@pytest.mark.parametrize("seconds", [0, 60])
+async def test_much_that_is_over_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for it, a node does other things in between."""
+    monkeypatch.setattr("greenroom.chat.restrictions._SLICE", 2)
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    node = Node(kept, bus, clock)
+    now = clock.clock.now_ms()
+    for number in range(5):
+        node.restrictions.learn(
+            await kept.add(entry(Kind.MUTE, user_id=f"{number}", expires=now + 1000), 0)
+        )
+    clock.advance(1)
+    node.restrictions.tick()
+    left = []
+    for _ in range(4):
+        await asyncio.sleep(0)
+        left.append(len(node.restrictions))
+    assert left == [3, 1, 0, 0]
+
+
+async def test_what_a_node_missed_it_reads_when_it_is_back() -> None:
+    """When the bus says that words may have been missed; the store may be away by then, too."""
+    kept, clock = MemoryRestrictions(Opened()), HandClock()
+    control: Any = Mock(MemoryBus)
+    node = Node(kept, control, clock)
+    await kept.add(entry(Kind.BAN), 0)
+    (reset,) = control.on_reset.call_args.args
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "accounts", _away)
+        await reset()
+    assert node.kinds() == set()
+    await reset()
+    assert node.kinds() == {Kind.BAN}
+
+
+def test_addresses_are_known_by_the_deployments_own_key() -> None:
+    """Who has the store's hashes cannot make them of addresses that he guesses."""
+    hashes = AddressHashes(bytes(16))
+    node = Node(MemoryRestrictions(Opened()), MemoryBus(), HandClock(), hashes=hashes)
+    assert node.restrictions.addressed.hashes is hashes
+
+
+async def test_the_shortest_backstop() -> None:
+    """What nobody told of is read when it is over, however short it is."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    node = Node(kept, bus, clock, backstop_seconds=0.5)
+    await kept.add(entry(Kind.MUTE), 0)
+    for known in (set(), {Kind.MUTE}):
+        clock.advance(0.25)
+        node.restrictions.look()
+        await settle()
+        assert node.kinds() == known
+
+
+async def test_what_is_known_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word of a version that is known costs no read, and leaves nothing behind."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node = Node(kept, bus, clock)
+    lift = await kept.add(entry(Kind.BAN, lifted=True), 0)
+    bus.broadcast(RestrictionsChanged(ROOM.account, lift.version))
+    await settle()
+    monkeypatch.setattr(kept, "since", lambda *_: pytest.fail("it was read again"))
+    bus.broadcast(RestrictionsChanged(ROOM.account, lift.version))
+    await settle()
+    node.restrictions.learn(lift)
+    assert node.restrictions._ahead == {}
+
+
+@pytest.mark.parametrize("seconds", [None, 60])
 async def test_nothing_is_read_that_need_not_be(
-    monkeypatch: pytest.MonkeyPatch, seconds: float
+    monkeypatch: pytest.MonkeyPatch, seconds: float | None
 ) -> None:
     """Where nobody else restricts users, nothing but what failed; else once in so many seconds."""
     kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
     await bus.start()
-    node = Node(kept, bus, clock, backstop_seconds=seconds)
+    node = Node(kept, bus, clock, **({"backstop_seconds": seconds} if seconds else {}))
     accounts, asked = kept.accounts, 0
 
     async def counted() -> frozenset[str]:
@@ -533,11 +608,12 @@ async def test_what_is_of_a_room_goes_before_what_is_of_the_account() -> None:
     await bus.start()
     node = Node(kept, bus, clock)
     now = clock.clock.now_ms()
-    for each in (
-        entry(Kind.MUTE, scope=ROOM.account, reason="all"),
-        entry(Kind.MUTE, reason="here", expires=now + 1000),
-    ):
-        node.restrictions.hold(await kept.add(each, 0))
+    everywhere = entry(Kind.MUTE, scope=ROOM.account, reason="all")
+    node.restrictions.hold(await kept.add(everywhere, 0))
+    held = node.restrictions.held(str(ROOM), ROOM.account, "bob")
+    assert held[Kind.MUTE].reason == "all"
+    here = entry(Kind.MUTE, reason="here", expires=now + 1000)
+    node.restrictions.hold(await kept.add(here, 0))
     held = node.restrictions.held(str(ROOM), ROOM.account, "bob")
     assert held[Kind.MUTE].reason == "here"
     clock.advance(1)
