@@ -30,6 +30,9 @@ def test_what_is_given_replaces() -> None:
     assert (after.name, after.logging_configuration_identifiers) == ("", ())
     assert (after.maximum_message_length, after.maximum_message_rate_per_second) == (1, 77)
     assert after.message_review_handler == room.message_review_handler
+    change = RoomChange(message_review_handler=HandlerChange(uri="u"))
+    handler = MessageReviewHandler("u", DENY)
+    assert change.apply(room, NOW).message_review_handler == handler
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from greenroom.model.pin import MOST_PINS, Pin
 from greenroom.model.room_settings import (
     BY_NAME,
     DEFAULTS,
+    LONGEST_TEXT,
     ROOM_SETTINGS,
     Kind,
     Override,
     Overrides,
     PinsChange,
+    RoomSetting,
     SettingsChange,
     SettingsWrong,
     TooManyPins,
@@ -25,8 +27,10 @@ from greenroom.model.room_settings import (
     tag_errors,
     time_errors,
     unknown,
+    within,
 )
 from greenroom.model.tags import tag_errors as general_tag_errors
+from greenroom.model.token_attributes import MOST_ROLES
 from tests.stand_ins.values import NOW
 
 ROLES = st.lists(st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True), max_size=3, unique=True)
@@ -67,7 +71,7 @@ def test_both_forms_say_the_same(values: dict[str, Value]) -> None:
         ("writers", ["a", 1]),
         ("writers", {"a": 1}),
         ("writers", ["a b"]),
-        ("writers", [str(number) for number in range(21)]),
+        ("writers", [str(number) for number in range(MOST_ROLES + 1)]),
     ],
 )
 def test_a_wrong_value_is_refused(name: str, value: object) -> None:
@@ -76,6 +80,12 @@ def test_a_wrong_value_is_refused(name: str, value: object) -> None:
         checked({name: value})
     (error,) = raised.value.errors
     assert (error.name, error.message) == (f"settings.{name}", BY_NAME[name].rule)
+
+
+def test_the_most_roles() -> None:
+    """As many as a token may say, each once."""
+    names = [str(number) for number in range(MOST_ROLES)]
+    assert checked({"writers": [*names, *names]}) == {"writers": tuple(names)}
 
 
 def test_what_is_set_for_a_time_only() -> None:
@@ -113,6 +123,39 @@ def test_what_a_shield_cannot_hold(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        (Kind.NUMBER, "must be a number from"),
+        (Kind.SWITCH, "must be true or false"),
+        (Kind.SETTINGS, "must be settings as NAME=VALUE"),
+        (Kind.ROLES, "must be roles: names of"),
+    ],
+)
+def test_the_rule_that_is_told(kind: Kind, rule: str) -> None:
+    """It is that of the setting's kind."""
+    rows = [each for each in ROOM_SETTINGS if each.kind is kind]
+    assert rows
+    assert all(each.rule.startswith(rule) for each in rows)
+
+
+@pytest.mark.parametrize("each", [each for each in ROOM_SETTINGS if each.kind is Kind.NUMBER])
+def test_numbers_have_bounds(each: RoomSetting) -> None:
+    """The smallest and the largest are values, and none beside them is."""
+    for number in (each.least, each.most, float(each.most)):
+        assert each.checked(number) == number
+    for number in (each.least - 1, each.most + 1):
+        with pytest.raises(ValueError, match=f"from {each.least} to {each.most}"):
+            each.checked(number)
+
+
+def test_how_long_the_text_of_a_shield_may_be() -> None:
+    """As long as a tag's value, and no longer."""
+    longest = "frozen=true".ljust(LONGEST_TEXT - 1) + " "
+    assert within(longest) == {"frozen": True}
+    assert within(longest + " ") is None
+
+
 def test_a_shield_goes_before_all() -> None:
     """While it is on, for what it says, and for nothing else."""
     tags = {"greenroom:shield-settings": "frozen=false writers=vip+mod slow-mode-seconds=9"}
@@ -134,6 +177,13 @@ def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(SettingsWrong, match="is none of frozen, writers") as raised:
         checked({"x": 1, "frozen": True, "y": 2})
     assert [each.name for each in raised.value.errors] == ["settings.x", "settings.y"]
+    said = str(raised.value).split("; ")
+    assert [each.split(" is none of ")[0] for each in said] == ["settings.x", "settings.y"]
+    wrong = {"other": "2", "greenroom:y": "1", "another": "3", "greenroom:frozen": "2"}
+    assert [each.name for each in tag_errors(wrong)] == [
+        "tags.greenroom:y",
+        "tags.greenroom:frozen",
+    ]
     (error,) = tag_errors({"greenroom:x": "1", "other": "2"})
     assert (error.name, error.message[:10]) == ("tags.greenroom:x", "is none of")
     (error,) = tag_errors({"greenroom:frozen": "2"})
@@ -143,7 +193,7 @@ def test_an_unknown_setting_is_refused() -> None:
 
 def test_what_is_set_goes_before_the_tags() -> None:
     """A tag that is wrong, or unknown, sets nothing: it may be older than its setting."""
-    tags = {"greenroom:frozen": "true", "greenroom:writers": "vip", "greenroom:emoji-only": "?"}
+    tags = {"greenroom:emoji-only": "?", "greenroom:frozen": "true", "greenroom:writers": "vip"}
     overrides = Overrides(1, {"frozen": Override(False, "me"), "gone": Override(1, "me")})
     found = effective(tags, overrides, NOW)
     assert (found.settings.frozen, found.settings.writers, found.until) == (False, ("vip",), 0)
@@ -156,6 +206,7 @@ def test_how_many_pins_a_room_has() -> None:
     for number in range(MOST_PINS):
         pin = Pin(f"m{number}", "{}", "me", NOW, NOW + 5 if number == 0 else 0)
         overrides = PinsChange(NOW, pin).apply(overrides)
+    assert overrides.version == MOST_PINS
     with pytest.raises(TooManyPins):
         PinsChange(NOW, Pin("more", "{}", "me", NOW)).apply(overrides)
     again = PinsChange(NOW, Pin("m1", "{}", "you", NOW)).apply(overrides)
@@ -174,6 +225,13 @@ def test_the_end_of_an_override() -> None:
     assert (at.settings.frozen, at.settings.emoji_only, at.until) == (False, True, NOW + 5)
     assert (after.settings, after.until) == (DEFAULTS, 0)
     assert effective({}, overrides, NOW - 1) == before
+    assert [each.since for each in (before, at, after)] == [0, NOW, NOW + 5]
+    for found, holds in ((before, (1, 0, 0)), (at, (0, 1, 0)), (after, (0, 0, 1))):
+        moments = [(NOW - 1,), (NOW, NOW + 4), (NOW + 5, NOW + 999)]
+        for some, expected in zip(moments, holds, strict=True):
+            assert [found.holds(each) for each in some] == [bool(expected)] * len(some)
+        assert not found.is_lasting
+    assert effective({}, Overrides(1, {"frozen": Override(True, "me")}), NOW).is_lasting
 
 
 def test_a_change() -> None:

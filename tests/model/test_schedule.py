@@ -139,6 +139,23 @@ def test_the_next_time(seconds: int, late: int) -> None:
     assert following <= now + seconds * 1000
 
 
+@pytest.mark.parametrize(("late", "next_at"), [(LATE_MS, 0), (LATE_MS + 1, LATE_MS + 1)])
+def test_the_rhythm_is_kept_by_what_is_a_little_late(late: int, next_at: int) -> None:
+    """Up to a bound: behind it the rhythm begins anew."""
+    schedule = a_schedule()
+    assert schedule.following(schedule.due + late) == schedule.due + next_at + 60_000
+
+
+def test_who_writes_as_it_is_due_may_be_behind_it() -> None:
+    """In the very millisecond, too; who writes before changes nothing more."""
+    (wanted,) = Written(2_000).apply(put(a_schedule()))
+    assert [Written(wanted.due + each).apply((wanted,))[0].written for each in (-1, 0, 1)] == [
+        2_000,
+        wanted.due,
+        wanted.due + 1,
+    ]
+
+
 def test_nothing_is_looked_at_where_there_is_nothing() -> None:
     """Of several the first counts."""
     assert looked_at(()) is None
