@@ -2,7 +2,9 @@
 
 import time
 
-from greenroom.clock import Clock
+import pytest
+
+from greenroom.clock import Clock, is_set_back
 
 
 def test_units() -> None:
@@ -18,3 +20,11 @@ def test_real_clocks() -> None:
     clock = Clock()
     assert abs(clock.now() - time.time()) < 60
     assert clock.monotonic() <= time.monotonic()
+
+
+@pytest.mark.parametrize(
+    ("now", "is_back"), [(7_000, False), (5_000, False), (4_000, False), (3_999, True), (0, True)]
+)
+def test_what_was_set_back(now: int, is_back: bool) -> None:
+    """What showed 5,000 before, with a small step of 1,000: a small one is a correction."""
+    assert is_set_back(5_000, now, 1_000) is is_back

@@ -173,8 +173,20 @@ def test_a_debit_of_a_full_bucket() -> None:
     assert taken(bucket, 100.0, 50) == 3
 
 
+def test_what_is_refilled_before_a_debit() -> None:
+    """However little time has passed; so it is with what was taken elsewhere."""
+    one, other = TokenBucket(8, 0.0), TokenBucket(8, 0.0)
+    assert taken(one, 0.0, 8) == taken(other, 0.0, 8) == 8
+    one.debit(0.5)
+    other.owe(0.5, 1)
+    assert taken(one, 0.5, 50) == taken(other, 0.5, 50) == 3
+
+
 def test_a_full_bucket_has_all_it_holds() -> None:
     """Once it is full again, and no more than that however long it stands."""
+    slow = TokenBucket(1, 0.0)
+    assert slow.take(0.0)
+    assert not slow.has(0.5)
     bucket = TokenBucket(10, 0.0)
     assert bucket.take(0.0, 10)
     assert not bucket.has(0.9375, 10)

@@ -134,10 +134,43 @@ def test_what_was_before_has_the_same_bounds(monkeypatch: pytest.MonkeyPatch) ->
     older = [kept(1), deletion(2), kept(3), deletion(4), kept(5)]
     rings.fill(HERE, rings.of(HERE, 9), Older(older))
     assert ids(rings) == ["2", "3", "4", "5", "9"]
+    ring = rings.of(HERE, 9)
+    assert (ring.counted, ring.deletions) == (3, 2)
     assert rings.here(HERE).more
     rings = filled(9)
     rings.fill(HERE, rings.of(HERE, 9), Older([deletion(number) for number in range(4)]))
     assert ids(rings) == ["2", "3", "9"]
+
+
+def test_what_was_before_a_gap_has_the_bound_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest of it is there, as far as there is place; that there is more is told."""
+    monkeypatch.setattr(rings_module, "MOST_KEPT", 3)
+    rings = filled(9)
+    ring = rings.of(HERE, 9)
+    assert rings.here(HERE).more, "nobody has looked yet"
+    rings.fill(HERE, ring, Older([kept(8)], [kept(5), kept(6), kept(7)]))
+    here = rings.here(HERE)
+    assert [each.id for each in here.before] == ["7"]
+    assert here.more
+    rings.fill(HERE, ring, Older([kept(8)], [kept(7)]))
+    assert not rings.here(HERE).more
+    rings.fill(HERE, ring, Older([kept(6), kept(7), kept(8)]))
+    assert (ids(rings), rings.here(HERE).before) == (["7", "8", "9"], ())
+    rings = filled(8)
+    rings.fill(HERE, rings.of(HERE, 9), Older([kept(6), kept(7)]))
+    assert not rings.here(HERE).more
+    filled(9, rings=rings)
+    assert (ids(rings), rings.here(HERE).more) == (["7", "8", "9"], True)
+
+
+def test_what_was_before_counts_for_the_bound_of_bytes() -> None:
+    """Too much of it, and the ring goes that was used longest ago."""
+    rings = Rings(3 * (RING_BYTES + EACH_BYTES + 2))
+    filled(9, rings=rings, room="idle")
+    filled(9, rings=rings)
+    rings.fill(HERE, rings.of(HERE, 9), Older([kept(number) for number in range(4)]))
+    assert ("idle" in rings, rings.dropped) == (False, 1)
+    assert ids(rings) == ["0", "1", "2", "3", "9"]
 
 
 def test_what_was_read_in_part() -> None:
