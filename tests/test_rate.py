@@ -254,6 +254,15 @@ def test_the_least_recently_used_bucket_goes() -> None:
     assert gone == ["b", "a"]
 
 
+def test_finding_a_bucket_is_a_use() -> None:
+    """Also without anything else."""
+    gone: list[str] = []
+    buckets = Buckets[str](2, gone=gone.append)
+    for key in ("a", "b", "a", "c"):
+        buckets.find(key, 1, 0.0)
+    assert gone == ["b"]
+
+
 def test_buckets_have_the_rate_and_the_capacity_that_are_given() -> None:
     """A rate holds from when it is given, also for a bucket that is there."""
     buckets = Buckets[str](2, capacity=3)
@@ -278,6 +287,18 @@ def test_shared_buckets_tell_what_was_taken() -> None:
     assert b.take(0.0)
     b.give_back()
     assert buckets.told() == []
+    assert not buckets._untold, "what was told is not held on to"
+
+
+def test_what_is_taken_elsewhere_is_owed_for_a_bounded_time() -> None:
+    """However often, and however little each time."""
+    buckets = SharedBuckets[str](9)
+    for tokens in (1, 0.5):
+        for _ in range(100):
+            buckets.taken_elsewhere(f"{tokens}", 4, tokens, 0.0)
+        bucket = buckets.find(f"{tokens}", 4, 0.0)
+        assert bucket.has(DEBT_SECONDS + 0.25)
+        assert not bucket.has(DEBT_SECONDS + 0.125)
 
 
 def test_what_is_taken_elsewhere_is_not_told_again() -> None:
