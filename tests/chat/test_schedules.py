@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ from greenroom.chat.rooms_cache import RoomsCache
 from greenroom.chat.schedules import AGAIN_MS, LOOK_SECONDS, ScheduledAnnouncements
 from greenroom.model.arn import Arn
 from greenroom.model.chat_token import Capability
-from greenroom.model.errors import ThrottlingException
+from greenroom.model.errors import ServiceQuotaExceededException, ThrottlingException
 from greenroom.model.quotas import Quotas, RateProfile
 from greenroom.model.room import Room
 from greenroom.model.schedule import (
@@ -164,6 +164,8 @@ async def test_it_is_passed_over_while_nobody_writes() -> None:
     scene = await Scene().begin()
     await scene.pass_time(300)
     assert scene.announced() == []
+    assert all(each.count("passed_over") >= 4 for each in scene.nodes)
+    assert (await scene.kept()).due >= scene.time.clock.now_ms()
     await scene.write(1)
     await scene.pass_time(60)
     assert len(scene.announced()) == 1
@@ -424,16 +426,124 @@ async def test_a_store_that_is_away_loses_nothing() -> None:
     schedule = scene.store.rooms.schedule
     away = AsyncMock(side_effect=StorageUnavailable("away"))
     scene.store.rooms.schedule = away  # type: ignore[method-assign] # away
-    with capture_logs() as lines:
-        for _ in range(3):
-            schedules.tick()
-            schedules.tick()
-            await looked(schedules)
-    assert [each["log_level"] for each in lines] == ["warning"]
-    assert away.await_count == 3
+    for _ in range(2):
+        with capture_logs() as lines:
+            for _ in range(3):
+                schedules.tick()
+                schedules.tick()
+                await looked(schedules)
+        assert [each["log_level"] for each in lines] == ["warning"]
+        scene.store.rooms.schedule = schedule  # type: ignore[method-assign] # back
+        schedules.tick()
+        await looked(schedules)
+        scene.time.advance(60)
+        await scene.write()
+        scene.store.rooms.schedule = away  # type: ignore[method-assign] # away again
+    assert away.await_count == 6
     scene.store.rooms.schedule = schedule  # type: ignore[method-assign] # back
-    await scene.pass_time(60, 0)
+    await scene.look(0)
+    assert len(scene.announced()) == 2
+
+
+async def test_a_store_that_goes_away_in_between() -> None:
+    """What could not be claimed is told later, and that it waits is said."""
+    scene = await Scene().begin()
+    await scene.write()
+    await scene.look(0)
+    schedules, schedule = scene.nodes[0].schedules, scene.store.rooms.schedule
+    away = AsyncMock(side_effect=StorageUnavailable("away"))
+    scene.store.rooms.schedule = away  # type: ignore[method-assign] # away
+    scene.time.advance(60)
+    with capture_logs() as lines:
+        schedules.tick()
+        await looked(schedules)
+    assert [each["log_level"] for each in lines] == ["warning"]
+    scene.store.rooms.schedule = schedule  # type: ignore[method-assign] # back
+    await scene.look(0)
     assert len(scene.announced()) == 1
+
+
+async def test_a_room_that_is_deleted_in_between() -> None:
+    """It is no failure of the store, and keeps nothing else from being noted or told."""
+    scene = await Scene().begin()
+    gone = scene.arn
+    await scene.write()
+    scene.arn = a_room().arn
+    await scene.store.rooms.create(a_room(arn=scene.arn), 0)
+    await scene.put()
+    await scene.write()
+    await scene.store.rooms.delete(gone)
+    scheduled = scene.store.rooms.scheduled
+    await scene.look(0)
+    assert (await scene.kept()).is_wanted
+
+    async def late(*arguments: int) -> Sequence[Room]:
+        found = await scheduled(*arguments)
+        await scene.store.rooms.delete(scene.arn)
+        return found
+
+    scene.store.rooms.scheduled = late  # type: ignore[method-assign,assignment] # slow
+    scene.time.advance(60)
+    await scene.look(0)
+    assert scene.announced() == []
+
+
+async def test_the_one_that_is_due_first_is_noted_for() -> None:
+    """Who writes behind it is noted, though another one of the room is due much later."""
+    scene = await Scene().begin()
+    await scene.put(3_600, "later")
+    for number in range(3):
+        await scene.pass_time(30)
+        await scene.write()
+        await scene.pass_time(30)
+        assert len(scene.announced()) == number + 1
+
+
+async def test_an_end_keeps_where_somebody_wrote() -> None:
+    """What only this node knows; the next one tells it."""
+    scene = await Scene().begin()
+    await scene.write()
+    await scene.nodes[0].schedules.close()
+    await scene.pass_time(60, 1)
+    assert len(scene.announced()) == 1
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more rooms than that it is not known that somebody wrote, and is noted once more."""
+    monkeypatch.setattr(schedules_module, "MOST_NOTED", 2)
+    scene = await Scene().begin()
+    schedules, arns = scene.nodes[0].schedules, [scene.arn]
+    for _ in range(2):
+        scene.arn = a_room().arn
+        arns.append(scene.arn)
+        await scene.store.rooms.create(a_room(arn=scene.arn), 0)
+        await scene.put()
+    for scene.arn in arns:
+        await scene.write()
+    assert list(schedules._written) == arns[:2]
+    for scene.arn, known in ((arns[2], 2), (arns[0], 3), (arns[0], 0), (arns[0], 1)):
+        await scene.look(0)
+        scene.time.advance(0.001)
+        assert len(schedules._noted) == known
+        await scene.write()
+
+
+async def test_hosts_change_schedules_at_the_rate_of_moderators() -> None:
+    """And a room has so many at most: who makes one more is told."""
+    scene = await Scene().begin()
+    for number in range(MOST_SCHEDULES - 1):
+        await scene.put(name=f"n{number}")
+    with pytest.raises(ServiceQuotaExceededException) as full:
+        await scene.put(name="more")
+    assert (full.value.resource_id, full.value.limit) == (scene.arn.id, MOST_SCHEDULES)
+    await scene.put(name="n0")
+    schedules, refuses = scene.nodes[0].schedules, Mock(side_effect=ZeroDivisionError)
+    scene.nodes[0].chat.check_may_change = refuses  # type: ignore[method-assign] # refuses
+    with pytest.raises(ZeroDivisionError):
+        await scene.put()
+    with pytest.raises(ZeroDivisionError):
+        await schedules.remove(scene.arn, "rules")
+    assert len(await schedules.of(scene.arn)) == MOST_SCHEDULES
 
 
 async def test_an_end_waits_for_what_is_being_told() -> None:
