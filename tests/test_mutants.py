@@ -225,19 +225,27 @@ def test_a_modules_own_tests_come_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fixtures", "starts"),
+    ("fixtures", "parameters", "told", "starts"),
     [
-        ("test_it[memory]", ["store", "tmp_path"], False),
-        ("test_it[postgresql-15]", ["store"], True),
-        ("test_it", ["nats_r1"], True),
-        ("test_postgresql_urls", [], False),
-        ("test_it[postgresql://db-must name the database]", [], False),
-        ("test_it[postgresql://db]", ["nats_r1"], True),
+        (["store", "tmp_path"], {"store": "memory"}, (), False),
+        (["store"], {"store": "postgresql-15", "limit": 1}, ("limit",), True),
+        (["nats_r1"], {}, (), True),
+        (["url", "rule"], {"url": "postgresql://db", "rule": "no"}, ("url, rule",), False),
+        (["part"], {"part": "postgresql"}, (("part", "words"),), False),
+        (["url", "nats_r1"], {"url": "postgresql://db"}, ("url",), True),
+        ([], None, (), False),
     ],
 )
-def test_tests_that_start_a_server(name: str, fixtures: list[str], starts: bool) -> None:
-    """Each fork would start it anew."""
-    item: Any = SimpleNamespace(name=name, fixturenames=fixtures)
+def test_tests_that_start_a_server(
+    fixtures: list[str], parameters: dict[str, object] | None, told: tuple[Any, ...], starts: bool
+) -> None:
+    """Each fork would start it anew. What a test is given to look at starts none."""
+    item: Any = SimpleNamespace(
+        fixturenames=fixtures,
+        iter_markers=lambda _: [SimpleNamespace(args=(names, [])) for names in told],
+    )
+    if parameters is not None:
+        item.callspec = SimpleNamespace(params=parameters)
     assert starts_a_server(item) is starts
 
 

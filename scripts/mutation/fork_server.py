@@ -39,10 +39,17 @@ SERVERS = ("nats_", "postgresql")
 def starts_a_server(item: pytest.Item) -> bool:
     """Return whether a test would start a server, in each fork anew: only the file is tried so.
 
-    A parameter that is a URL starts none: it is about what may stand there.
+    A fixture does so, by its name or its parameter; what a test itself is given only tells of one.
     """
-    parameter = item.name.partition("[")[2]
-    names = (*getattr(item, "fixturenames", ()), "" if "://" in parameter else parameter)
+    told = {
+        name.strip()
+        for mark in item.iter_markers("parametrize")
+        for name in (mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0])
+    }
+    callspec = getattr(item, "callspec", None)
+    parameters = {} if callspec is None else callspec.params
+    names = [str(value) for name, value in parameters.items() if name not in told]
+    names += getattr(item, "fixturenames", ())
     return any(server in name for name in names for server in SERVERS)
 
 

@@ -168,6 +168,38 @@ async def test_one_attempt_at_a_time(scene: Scene) -> None:
     assert not scene.line.is_busy
 
 
+async def test_a_good_answer_decides_nothing(scene: Scene) -> None:
+    """What is stored is told by its arrival, and is attempted no more until then."""
+    (outcome,) = scene.publish(b"1")
+    with capture_logs() as logs:
+        scene.line.answered(scene.around.sent[0], b"", b'{"stream":"ROOMS_00","seq":7}')
+        await turn()
+    assert (scene.attempts, outcome.done(), logs) == ([[b"1"]], False, [])
+
+
+async def test_a_late_refusal_puts_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of an attempt that gave way: the present one is not waited for longer."""
+    pauses: list[float] = []
+    monkeypatch.setattr(
+        asyncio.get_running_loop(), "call_later", lambda seconds, *_: pauses.append(seconds)
+    )
+    scene = Scene()
+    scene.publish(b"1")
+    scene.hear(3, 0, scene.other(b"other"))
+    for _ in range(3):
+        scene.refuse(10164, 0)
+    assert pauses == []
+    scene.refuse(10164)
+    assert pauses == [line.ELSEWHERE_SECONDS]
+
+
+async def test_a_room_whose_stream_has_lost_something(scene: Scene) -> None:
+    """What is in memory of it does not go on with what comes."""
+    scene.around.rings.of("room", 1)
+    scene.line.lost()
+    assert "room" not in scene.around.rings
+
+
 async def test_what_cannot_be_written_as_bytes(scene: Scene) -> None:
     """It is told to who published it; what was in its batch is published, in its order."""
     line, loop = scene.line, asyncio.get_running_loop()
@@ -289,6 +321,7 @@ async def test_a_refusal_that_may_pass(code: int, scene: Scene) -> None:
     await turn()
     assert scene.attempts == [[b"1"], [b"1"]]
     assert scene.around.repaired == 0
+    assert scene.around.figures.conflicts == (code == 10164)
     assert scene.around.sent[0].number != scene.around.sent[1].number
 
 

@@ -503,6 +503,17 @@ async def test_rooms_that_nobody_needs_are_closed(node: Node) -> None:
     assert (set(node.lines._lines), node.figures.rooms) == (set(), 0)
 
 
+async def test_a_room_lingers_from_when_its_last_viewer_left(node: Node) -> None:
+    """However long it was followed before: he may come back."""
+    await node.followed()
+    await node.looked_after(10 * lines.LINGER_SECONDS)
+    node.lines.unfollow(ROOM)
+    await node.looked_after(lines.LINGER_SECONDS)
+    assert set(node.lines._lines) == {ROOM}
+    await node.looked_after(0.1)
+    assert not node.lines._lines
+
+
 async def test_a_room_that_is_used_again_meanwhile_is_not_closed(node: Node) -> None:
     """Closing one takes a while, in which somebody may come to another."""
     for room in ("first", "second"):
