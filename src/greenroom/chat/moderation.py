@@ -172,10 +172,21 @@ class Moderation:
 
     async def _enter(self, asked: Asked, entry: Restriction) -> Restriction:
         entry = await self._restrictions.keep(entry)
-        if entry.kind is Kind.BAN:
-            self._restrictions.learn(entry)
+        if entry.kind is not Kind.BAN:
+            # Who is told what he may not do is to find it so, on whichever node.
+            self._restrictions.hold(entry)
+            await self._tell_if_possible(asked, entry)
+            return entry
+        # Who is told why must still be there: a ban that holds ends the connections.
+        self._restrictions.learn(entry)
         try:
-            # Who is told why must still be there: a ban ends the connections.
+            await self._tell_if_possible(asked, entry)
+        finally:
+            self._restrictions.hold(entry)
+        return entry
+
+    async def _tell_if_possible(self, asked: Asked, entry: Restriction) -> None:
+        try:
             if asked.room is not None:
                 await self._tell(asked.room, entry)
         except ServiceError as error:
@@ -186,9 +197,6 @@ class Moderation:
                 kind=str(entry.kind),
                 error=error.code,
             )
-        finally:
-            self._restrictions.hold(entry)
-        return entry
 
     async def _check(self, asked: Asked) -> None:
         if asked.room is None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from greenroom.bus.base import Audience, Deliver, Disconnect
+from greenroom.bus.base import Audience, Deliver, Disconnect, RestrictionsChanged
 from greenroom.model.quotas import RateProfile
 from tests.stand_ins.caller import ACCOUNT, STRANGER, Caller
 
@@ -117,6 +117,17 @@ async def test_who_is_told() -> None:
         for each in kicks:
             attributes = msgspec.json.decode(each.payload)["Attributes"]
             assert attributes["greenroom:until"] == "2023-11-14T22:14:20Z"
+
+
+async def test_nodes_hear_of_it_before_the_user() -> None:
+    """Who is told what he may not do is to find it so; a ban waits until he was told why."""
+    api = await Caller().listening()
+    room = await api.created()
+    for operation, kind in KINDS.items():
+        api.published.clear()
+        await done(api, operation, roomIdentifier=room, userId="bob")
+        kinds = [type(each) for each in api.published]
+        assert kinds.index(RestrictionsChanged) == (len(kinds) - 1 if kind == "BAN" else 0)
 
 
 async def test_notes() -> None:
