@@ -26,6 +26,8 @@ from scripts.servers.process import ServerFailed, ServerProcess
 
 DATABASE = "greenroom"
 
+COMMAND = ".venv/bin/greenroom"
+
 STOP = "Stop it:     Ctrl-C"
 
 LOOK_SECONDS = 1.0
@@ -94,9 +96,7 @@ def banner(running: Cluster) -> str:
     ]
     if not running.nodes:
         return "\n".join(["The servers are ready, for nodes of yours:", *servers, STOP])
-    first, last = running.nodes[0].ready, running.nodes[-1]
-    number = len(running.nodes) + 1
-    port = last.port + 1 if last.port else 0
+    first = running.nodes[0].ready
     lines = [
         f"{len(running.nodes)} nodes are ready; what one of them is told, all know:",
         *(f"  {node.name}  {node.ready['api_url']}  process {node.pid}" for node in running.nodes),
@@ -105,20 +105,28 @@ def banner(running: Cluster) -> str:
         f"Credentials  {first['credentials_file']}",
         f"Logs         {running.nodes[0].log.parent}",
         "",
-    ]
-    lines += [
-        f"Try it:  AWS_SHARED_CREDENTIALS_FILE={first['credentials_file']} aws ivschat list-rooms"
-        f" --endpoint-url {node.ready['api_url']} --region {first['region']} --profile greenroom"
-        for node in running.nodes
-    ]
-    another = last.data.with_name(f"node-{number}")
-    command = f".venv/bin/greenroom serve --config {running.file}"
-    lines += [
-        f"Add a node:  {command} --port {port} --data-dir {another}",
+        *_commands(running),
         "End one:     kill -9 and its process; Enter here starts again what has ended",
         STOP,
     ]
     return "\n".join(lines)
+
+
+def _commands(running: Cluster) -> Iterator[str]:
+    """Yield what can be copied to another terminal in the checkout."""
+    first, last = running.nodes[0], running.nodes[-1]
+    key = f"AWS_SHARED_CREDENTIALS_FILE={first.ready['credentials_file']}"
+    place = f"--region {first.ready['region']} --profile greenroom"
+    for node in (first, last):
+        url = node.ready["api_url"]
+        yield f"Try it:      {key} aws ivschat list-rooms --endpoint-url {url} {place}"
+    for user, node in (("alice", first), ("bob", last)):
+        yield f"Chat:        {COMMAND} chat lobby --as {user} --data-dir {node.data}"
+    yield f"Look at it:  {COMMAND} cluster status --config {running.file}"
+    port = last.port + 1 if last.port else 0
+    another = last.data.with_name(f"node-{len(running.nodes) + 1}")
+    serve = f"{COMMAND} serve --config {running.file}"
+    yield f"Add a node:  {serve} --port {port} --data-dir {another}"
 
 
 def keep_settings(running: Cluster, file: Path) -> None:
@@ -188,6 +196,8 @@ def _listen(asked: threading.Event) -> None:
 def _start_again(gone: list[ServerProcess]) -> None:
     while gone:
         each = gone.pop(0)
+        if isinstance(each, Node):
+            each.stay()
         try:
             each.start()
         except ServerFailed as failed:

@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scripts.servers.process import ServerProcess
 
@@ -24,7 +25,8 @@ class Node(ServerProcess):
         storage: the URL of the database.
         bus: the URLs of NATS.
         secrets_key: the same for all nodes.
-        port: the port to listen on; 0 takes a free one, and another one at each start.
+        port: the port to listen on; 0 takes a free one, and another one at each start unless it
+            is told to `stay`.
         settings: further settings, by name.
     """
 
@@ -58,6 +60,10 @@ class Node(ServerProcess):
         """Return what its ready file says."""
         found: dict[str, object] = json.loads(self.ready_file.read_text())
         return found
+
+    def stay(self) -> None:
+        """Have the port on from now that it had last, where it took a free one."""
+        self.port = self.port or urlsplit(str(self.ready["api_url"])).port or 0
 
     def command(self) -> list[str | Path]:
         place: list[str | Path] = ["--port", str(self.port), "--data-dir", self.data]

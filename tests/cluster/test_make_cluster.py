@@ -12,7 +12,9 @@ from typing import Any
 import boto3
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from greenroom.cli.main import main
 from scripts.servers.cluster import LOGS, STOP
 from tests.running.service import environment, until_ready
 
@@ -45,6 +47,7 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
             assert len([each for each in family if each.name() == "nats-server"]) == 3
             _kill_and_start_again(running, said)
             _add_a_node(said, tmp_path, room)
+            _look_at_it(said)
             family += psutil.Process(running.pid).children(recursive=True)
             running.send_signal(signal.SIGINT)
             assert running.wait(60) == 0
@@ -61,12 +64,12 @@ def _kill_and_start_again(running: "subprocess.Popen[str]", said: str) -> None:
     """Enter starts again what was killed, and its process is told."""
     assert running.stdin is not None
     assert running.stdout is not None
-    (pid,) = re.findall(r"^  node-2  .*process (\d+)$", said, re.MULTILINE)
+    ((url, pid),) = re.findall(r"^  node-2  (\S+)  process (\d+)$", said, re.MULTILINE)
     os.kill(int(pid), signal.SIGKILL)
     assert running.stdout.readline().startswith("node-2 has ended; its log is ")
     print(file=running.stdin, flush=True)
     again = running.stdout.readline()
-    assert re.match(r"node-2 runs again  http\S+  process \d+\n", again)
+    assert re.match(rf"node-2 runs again  {url}  process \d+\n", again)
     assert pid not in again
 
 
@@ -87,6 +90,14 @@ def _add_a_node(said: str, tmp_path: Path, room: str) -> None:
     finally:
         fourth.terminate()
         fourth.wait(30)
+
+
+def _look_at_it(said: str) -> None:
+    """The command that is shown says how all of it is."""
+    (command,) = re.findall(r"^Look at it:  \S*greenroom (.*)$", said, re.MULTILINE)
+    seen = CliRunner().invoke(main, shlex.split(command))
+    assert "17 of 17 have leaders" in seen.stdout
+    assert "ready" in seen.stdout
 
 
 def _until_ready(running: "subprocess.Popen[str]") -> str:
