@@ -249,7 +249,9 @@ def test_who_did_it_is_audited(subject: Subject) -> None:
         return bool(lines()[-1].get("details") == {"UserName": "operator"})
 
     until(is_written, "the refusal is written")
-    assert [(each["event"], each["outcome"], each["arn"]) for each in lines()[-2:]] == [
-        ("RotateTokenKey", "Success", OPERATOR),
+    told = [(each["event"], each["outcome"], each["arn"]) for each in reversed(lines())]
+    # It was asked until a line was read, and more than one may be written by then.
+    assert list(dict.fromkeys(told))[:2] == [
         ("EndSessions", "AccessDeniedException", OPERATOR),
+        ("RotateTokenKey", "Success", OPERATOR),
     ]
