@@ -7,6 +7,7 @@ become one key with both values.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
@@ -71,10 +72,10 @@ def request_context(
     resource_tags: Mapping[str, str] = NO_TAGS,
 ) -> dict[str, ContextValue]:
     """Return the context of a request without `aws:ResourceAccount`, by key in lower case."""
-    now = facts.now.astimezone(UTC)
+    second = int(facts.now.timestamp())
     context: dict[str, ContextValue] = {
-        "aws:currenttime": _iso(now),
-        "aws:epochtime": str(int(now.timestamp())),
+        "aws:currenttime": _iso_of(second),
+        "aws:epochtime": str(second),
         "aws:principalaccount": principal.account,
         "aws:principalarn": principal.principal_arn,
         "aws:principaltype": principal.type.value,
@@ -118,6 +119,12 @@ def _add_tags(context: dict[str, ContextValue], prefix: str, tags: Mapping[str, 
             context[name] = value
         else:
             context[name] = (*((before,) if isinstance(before, str) else before), value)
+
+
+@lru_cache(maxsize=16)
+def _iso_of(second: int) -> str:
+    """Return a second since the epoch as text, which many requests ask for."""
+    return _iso(datetime.fromtimestamp(second, UTC))
 
 
 def _iso(time: datetime) -> str:
