@@ -589,7 +589,7 @@ async def test_a_connection_that_is_lost_within_a_frame() -> None:
 async def test_how_an_end_is_logged(
     why: DisconnectReason, debugging: bool, lines: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An end that says something has a line, of which there are not too many; others, at debug."""
+    """An end that says something has a line, of which there are not too many; all, at debug."""
     log = mock.Mock()
     log.is_enabled_for.return_value = debugging
     async with stage() as made:
@@ -602,7 +602,7 @@ async def test_how_an_end_is_logged(
         )
         assert writing.mock_calls == [told] * lines
         debug = mock.call("connection ended", reason=why.value, **edge.names())
-        assert log.debug.mock_calls == [debug] * (1 - lines)
+        assert log.debug.mock_calls == [debug] * debugging
 
 
 @pytest.mark.parametrize("queued", [0, 1])

@@ -81,12 +81,14 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
     replays: Replays
     logger: BoundedLog
     """Takes the log's lines that clients can cause."""
+    tells_each: bool = msgspec.field(default_factory=lambda: log.is_enabled_for(logging.DEBUG))
+    """Whether the log takes a line about each connection that comes or goes as usual."""
 
     def enter(self, connection: Entrant, straight: Way) -> None:
         """Take a connection into its room; `straight` as for the hub's `join`."""
         claims = connection.session.claims
         connection.slot = self.sweeper.add(connection, claims.session_expires)
-        if log.is_enabled_for(logging.DEBUG):
+        if self.tells_each:
             log.debug("connection opened", **connection.names())
         if self.addressed:
             account = Arn.parse(claims.room_arn).account
@@ -107,8 +109,9 @@ class EdgeServices(msgspec.Struct, frozen=True, kw_only=True):
         self.addressed.leave(claims)
         self.sweeper.remove(connection, connection.slot, claims.session_expires)
         self.metrics.disconnects.labels(why).inc()
-        if why in _ORDINARY or log.is_enabled_for(logging.DEBUG):
+        if self.tells_each:
             log.debug("connection ended", reason=why.value, **connection.names())
+        if self.tells_each or why in _ORDINARY:
             return
         # What a client can cause as often as it likes has a bound in the log.
         kind = {"reason": why.value}

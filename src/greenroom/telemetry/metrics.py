@@ -139,7 +139,7 @@ class Metrics:
 
     def _add_connections(self) -> None:
         connects = self._read_counter("greenroom_connects", "Connections that were opened.")
-        self.disconnects = self._counter(
+        self.disconnects = self._numbered(
             "greenroom_disconnects",
             "Connections that ended, by reason: slow_reader is one whose queue passed its bound.",
             "reason",
@@ -478,7 +478,7 @@ class Metrics:
         self.table.append(Entry(name, kind, labels, meaning))
 
 
-def _begin_at_zero(counter: Counter, values: Iterable[str]) -> None:
+def _begin_at_zero(counter: Counter | Numbered, values: Iterable[str]) -> None:
     """Show every value of the label from the start: Prometheus does not see a counter's first 1."""
     for value in values:
         counter.labels(value)
