@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.tls.fault import TlsFault
 from greenroom.tls.records import Records
 from greenroom.tls.transport import FEW_RECORDS, HELLO_BYTES, HIGH_WATER
 from tests.stand_ins.tls_pair import IN_CLEAR, Keys, Pair
@@ -208,6 +209,13 @@ def test_a_peer_that_ends_in_the_handshake(keys: Keys) -> None:
     assert pair.lower.closed
 
 
+def test_a_peer_that_ends_before_it_began(keys: Keys) -> None:
+    """The plain transport closes, and who is above hears nothing."""
+    pair = Pair(keys)
+    assert not pair.transport.eof_received()
+    assert (pair.above.log, keys.waiting) == ([], type(keys.waiting)())
+
+
 def test_a_handshake_that_takes_too_long(keys: Keys) -> None:
     """It is ended at once."""
     pair = Pair(keys)
@@ -222,15 +230,17 @@ def test_a_request_in_clear(keys: Keys, first: bytes) -> None:
     pair.transport.data_received(first)
     pair.transport.data_received(b"more")
     assert (pair.lower.written, pair.lower.ended, keys.due) == ([IN_CLEAR], True, [3])
+    assert not keys.waiting
     assert not pair.transport.eof_received()
     pair.transport.connection_lost(None)
     assert (len(pair.begun), pair.above.log, keys.due) == (1, [], [])
 
 
-def test_no_tls(keys: Keys) -> None:
+@pytest.mark.parametrize("kind", [b"\x16", b"\x15", b"\x17"])
+def test_no_tls(keys: Keys, kind: bytes) -> None:
     """The peer gets an alert, and other connections are not disturbed by the rest."""
     pair, other = Pair(keys), Pair(keys)
-    pair.transport.data_received(b"\x16\x03\x01\x20\x00" + b"\xff" * 10_000)
+    pair.transport.data_received(kind + b"\x03\x01\x20\x00" + b"\xff" * 10_000)
     keys.take_turns()
     assert pair.lower.closed
     assert pair.lower.written[0][:1] == b"\x15"
@@ -259,6 +269,16 @@ def test_a_record_that_was_changed(at: int, by: int, behind: bytes) -> None:
         pair.hear()
     other.transport.data_received(other.say(b"y"))
     assert other.above.received == b"y"
+
+
+def test_what_is_said_of_a_fault(pair: Pair) -> None:
+    """Why it is one, in OpenSSL's word, and nothing of what was sent."""
+    before, records = pair.say(b"secret"), bytearray(pair.say(b"private"))
+    records[-1] ^= 1
+    with pytest.raises(TlsFault, match=r"^DECRYPTION_FAILED_OR_BAD_RECORD_MAC$") as fault:
+        pair.keys.open(pair.transport.side, before + bytes(records))
+    assert fault.value.received == [b"secret"]
+    assert str(TlsFault(OSError(5, "broken"))) == "OSError"
 
 
 def small(pair: Pair, number: int) -> bytes:
@@ -336,6 +356,7 @@ def test_a_hello_of_ssl_2(keys: Keys) -> None:
     pair = Pair(keys)
     pair.transport.data_received(b"\x80\x2e\x01\x03\x03")
     assert pair.lower.aborted
+    assert not keys.waiting
 
 
 def test_large_records_wait_for_no_turn(pair: Pair, keys: Keys) -> None:
@@ -374,6 +395,38 @@ def test_the_end_of_a_flood(pair: Pair, keys: Keys, how: str) -> None:
         pair.transport.connection_lost(None)
     keys.take_turns()
     assert pair.above.received == before
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_who_closes_in_a_flood(pair: Pair, keys: Keys, many: bool) -> None:
+    """The rest is thrown away, and TCP's end is waited for: who talks on gets our last."""
+    with mock.patch.object(pair.above, "data_received") as received:
+        received.side_effect = lambda _: pair.transport.close()
+        pair.transport.data_received(small(pair, 1_000 if many else FEW_RECORDS - 1))
+    assert pair.lower.reading
+    for _ in range(3):
+        pair.transport.data_received(pair.say(b"more"))
+        keys.take_turns()
+    assert not pair.lower.closed
+    pair.transport.data_received(pair.end())
+    assert pair.lower.closed is not many, "what was not decrypted hides the end of TLS"
+    assert not pair.transport.eof_received()
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_who_closes_at_what_came_behind_the_handshake(keys: Keys, many: bool) -> None:
+    """The same: what was not decrypted hides no more than itself."""
+    pair = Pair(keys)
+    pair.transport.data_received(pair.shake())
+    keys.take_turns()
+    pair._incoming.write(b"".join(pair.lower.take()))
+    with mock.patch.object(pair.above, "connection_made", lambda made: made.close()):
+        pair.transport.data_received(pair.shake() + small(pair, 100 if many else 1))
+        keys.take_turns()
+    pair.transport.data_received(pair.say(b"more"))
+    assert not pair.lower.closed
+    pair.transport.data_received(pair.end())
+    assert pair.lower.closed is not many
 
 
 @pytest.mark.parametrize("stays_open", [True, False])
@@ -497,10 +550,14 @@ def test_a_flood_behind_our_end(pair: Pair, at_once: bool) -> None:
 @pytest.mark.parametrize("stays_open", [True, False])
 @pytest.mark.parametrize("said", [True, False])
 def test_a_peer_that_ends(pair: Pair, stays_open: bool, said: bool) -> None:
-    """Who is above is told once, may still answer, or the connection closes, and says so."""
+    """Who is above is told once, may still answer, or the connection closes, and says so.
+
+    What comes behind an end is nobody's, least of all another connection's.
+    """
     pair.above.stays_open = stays_open
     if said:
-        pair.transport.data_received(pair.say(b"last") + pair.end())
+        pair.transport.data_received(pair.say(b"last") + pair.end() + b"behind")
+        assert pair.keys.open(pair.transport.side, b"") == ([], False)
         assert pair.lower.closed is not stays_open
     else:
         pair.transport.data_received(pair.say(b"last"))

@@ -98,7 +98,7 @@ class TlsKeys:
                     return pieces, True
                 pieces.append(piece)
         except ssl.SSLWantReadError:
-            return pieces, False
+            pass  # a record that is not whole
         except (ssl.SSLError, OSError) as error:
             # Whose bytes these are is over: the next connection's must not come behind them.
             self._incoming.read()

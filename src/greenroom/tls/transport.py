@@ -213,7 +213,9 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         received = self._open(b"")
         self._protocol.connection_made(self)
         self._deliver(*received)
-        if self._state is _State.OPEN and (not data or self._receive(data)):
+        if self._state is not _State.OPEN:
+            self._rest = data  # not decrypted: see `_wait_for_end`
+        elif not data or self._receive(data):
             self._read_on()
 
     def _refuse(self) -> None:
@@ -239,6 +241,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         end, many = self._records.take(data, FEW_RECORDS)
         self._deliver(*self._open(data[:end]))
         if self._state is not _State.OPEN:
+            self._rest = data[end:]  # not decrypted: see `_wait_for_end`
             return False
         if many:
             self._rest = data[end:]
