@@ -147,6 +147,7 @@ async def test_who_is_refused() -> None:
         third = FirstBytes(made.entrance, LIMITS, config, ServerState(), {}, visit=visit)
         third.connection_made(Transport())
         assert made.visitors.total == 1
+        assert visit.is_held
         third.connection_lost(None)
 
 
@@ -207,6 +208,18 @@ async def test_a_turn() -> None:
             await settle()
             assert transport.written[0].startswith(b"HTTP/1.1 101 ")
             assert transport.reading
+
+
+async def test_half_a_request_before_a_turn() -> None:
+    """The other half is read when the turn has come."""
+    async with stage() as made:
+        first_bytes, transport = await waiting(made)
+        first_bytes.data_received(HEAD)
+        assert not transport.reading
+        await asyncio.sleep(0.02)
+        assert isinstance(transport.protocol, HttpConnection)
+        assert transport.reading
+        transport.protocol.connection_lost(None)
 
 
 @pytest.mark.parametrize("more", [0, 1])

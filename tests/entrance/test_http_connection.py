@@ -668,7 +668,8 @@ def counted(opened: Port, name: str, **labels: str) -> float | None:
     return opened.made.metrics.registry.get_sample_value(name, labels)
 
 
-async def test_an_end_stops_every_timer() -> None:
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+async def test_an_end_stops_every_timer(error: Exception | None) -> None:
     """Whatever a connection waits for, nothing of it is done when it has ended."""
     async with port() as opened:
         connection, _ = await begun(opened, REQUEST)
@@ -680,7 +681,7 @@ async def test_an_end_stops_every_timer() -> None:
         again, _ = await begun(opened, REQUEST)
         timers.append(again.timeout_keep_alive_task)
         for each in (connection, again):
-            each.connection_lost(None)
+            each.connection_lost(error)
             assert (each._deadline, each._unread) == (None, None)
             assert each.timeout_keep_alive_task is None
             assert (each._ended, each._held, each._part) == (True, b"", "")
@@ -720,16 +721,19 @@ async def test_an_end_with_requests_that_wait() -> None:
         assert [path for _, path, _ in opened.seen] == [b"/"]
 
 
-async def test_nothing_is_read_after_a_refusal() -> None:
+@pytest.mark.parametrize(("sent", "status"), [(b"nonsense\r\n\r\n", "400"), (b"", "408")])
+async def test_nothing_is_read_after_a_refusal(sent: bytes, status: str) -> None:
     """It is answered once, counted once, and whatever comes then is nobody's."""
     async with port() as opened:
-        connection, transport = await begun(opened, b"nonsense\r\n\r\n")
+        connection, transport = await begun(opened, sent)
+        if not sent:
+            connection.too_slow("headers")
         connection.data_received(REQUEST)
         connection._answer(408, "again")
         await settle()
         assert len(transport.written) == 1
         assert opened.seen == []
-        labels = {"operation": "unknown", "status": "400"}
+        labels = {"operation": "unknown", "status": status}
         assert counted(opened, "greenroom_control_requests_total", **labels) == 1
         connection.connection_lost(None)
 
@@ -1007,7 +1011,15 @@ async def test_what_an_upgrade_leaves() -> None:
         assert connection not in connection.connections
         assert all(each is not None and each.cancelled() for each in timers)
         assert opened.made.visitors.unfinished == 1
-        await settle()
+        ended = weakref.ref(connection)
+        gc.disable()
+        try:
+            opened.connections.clear()
+            del connection
+            await settle()
+            assert ended() is None
+        finally:
+            gc.enable()
         assert transport.written[0].startswith(b"HTTP/1.1 101 ")
         assert opened.made.visitors.unfinished == 0
         transport.protocol.connection_lost(None)

@@ -20,7 +20,7 @@ from greenroom.model.quotas import BY_NAME as QUOTAS
 from greenroom.protocol.actions import ACTIONS, BY_NAME, OPERATIONS, Action, DisconnectUser
 from greenroom.protocol.errors import ActionError
 from greenroom.storage.base import StorageUnavailable
-from tests.stand_ins.stage import LIMITS, NO_BOUND, action, settle, stage, texts
+from tests.stand_ins.stage import LIMITS, NO_BOUND, ROOM, action, settle, stage, texts
 
 MEMBERS: Mapping[str, dict[str, str]] = {
     "SEND_MESSAGE": {},
@@ -51,7 +51,9 @@ async def test_each_counts_against_its_quota(name: str) -> None:
         assert [(each["ErrorCode"], each["RequestId"]) for each in errors] == [(429, name)]
 
 
-@pytest.mark.parametrize("where", ["placed", "own action", "own action that is audited"])
+@pytest.mark.parametrize(
+    "where", ["at once", "waited for", "placed", "own action", "own action that is audited"]
+)
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
@@ -59,8 +61,9 @@ async def test_each_counts_against_its_quota(name: str) -> None:
         (BusUnavailable("away"), 503, "away"),
         (StorageUnavailable("path"), 500, "The service cannot take the request now"),
         (ActionError(406, "not so"), 406, "not so"),
+        (ROOM.not_found(), 404, "The room cannot be found"),
     ],
-    ids=["a fault", "bus", "store", "refused"],
+    ids=["a fault", "bus", "store", "refused", "no room"],
 )
 async def test_what_fails_is_answered(
     monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, code: int, text: str
@@ -71,8 +74,12 @@ async def test_what_fails_is_answered(
         await asyncio.sleep(0)
         raise error
 
+    def sent(*_: object) -> object:
+        if where == "at once":
+            raise error
+        return Placed(fail()) if where == "placed" else fail()
+
     asked = {
-        "placed": action(RequestId="r"),
         "own action": action("greenroom:LIST_USERS", RequestId="r"),
         "own action that is audited": action("greenroom:UNPIN", MessageId="a" * 12, RequestId="r"),
     }
@@ -81,10 +88,10 @@ async def test_what_fails_is_answered(
     async with stage() as made:
         edge, transport = await made.connect()
         with monkeypatch.context() as patched, capture_logs() as logs:
-            patched.setattr(made.chat, "send_message", lambda *_: Placed(fail()))
+            patched.setattr(made.chat, "send_message", sent)
             patched.setattr(made.users, "page", fail)
             patched.setattr(made.pins, "unpin", fail)
-            edge.data_received(asked[where])
+            edge.data_received(asked.get(where, action(RequestId="r")))
             await settle(30)
         (told,) = texts(transport.take())
         assert (told["ErrorCode"], told["RequestId"]) == (code, "r")
@@ -95,6 +102,27 @@ async def test_what_fails_is_answered(
         edge.data_received(action(RequestId="s"))
         await settle()
         assert texts(transport.take())[0]["RequestId"] == "s"
+
+
+async def test_nobody_is_answered_who_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What his action comes to is written to nobody, and is no error that anybody was told."""
+    failing = asyncio.Event()
+
+    async def fail(*_: object) -> None:
+        await failing.wait()
+        raise BusUnavailable("away")
+
+    async with stage() as made:
+        edge, transport = await made.connect()
+        monkeypatch.setattr(made.chat, "send_message", fail)
+        edge.data_received(action(RequestId="r"))
+        await settle()
+        edge.connection_lost(None)
+        failing.set()
+        await settle()
+        assert transport.take() == []
+        told = made.metrics.registry.get_sample_value
+        assert not told("greenroom_action_errors_total", {"code": "503"})
 
 
 @pytest.mark.parametrize("name", BY_NAME)

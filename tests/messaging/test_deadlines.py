@@ -1,6 +1,8 @@
 """Deadlines: done once when they are due, not when cancelled, and nothing stays behind."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -66,6 +68,29 @@ async def test_one_that_fails_keeps_no_other_waiting() -> None:
     await done.wait()
     await asyncio.sleep(0)
     assert [type(context["exception"]) for context in told] == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize("end", ["cancel", "pass_by"])
+def test_one_that_is_over_holds_nobody(end: str) -> None:
+    """Who has one, and is called by it, is free at once, without the collector of garbage."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.slot = set[Deadline]()
+            self.deadline = Deadline(self.do, self.slot)
+
+        def do(self) -> None: ...
+
+    gc.disable()
+    try:
+        owner = Owner()
+        seen = weakref.ref(owner)
+        getattr(owner.deadline, end)()
+        assert owner.slot == set()
+        del owner
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 async def test_many_share_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:

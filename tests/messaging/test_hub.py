@@ -236,14 +236,15 @@ async def test_moderators_may_be_shown_another_frame(hub: Hub) -> None:
 
 
 async def test_nobody_sees_what_was_for_those_who_left(hub: Hub) -> None:
-    """Who asked for events may leave before the flush of one."""
+    """Who asked for events may leave before the flush of one; what comes with one is shown."""
     ann, other = Listener(hub), Listener(hub, "e", view=View.EVENTS)
     hub.receive(Arrival(HERE, 1, [Deliver(b"x", "SendEvent", Audience.EVENTS)]))
     other.leave()
     await settle()
     assert ann.log == []
     assert hub.fanout.deliveries["SendEvent"] == 0
-    deliver(hub, b"y")
+    frames = [Deliver(b"x", "SendEvent", Audience.EVENTS), Deliver(b"y", "SendMessage")]
+    hub.receive(Arrival(HERE, 2, frames))
     await settle()
     assert ann.log == [text_frame(b"y")]
 
@@ -787,6 +788,23 @@ async def test_whom_a_word_means(hub: Hub, monkeypatch: pytest.MonkeyPatch, at_o
     assert [each.is_id for each in named] == [True, False, True, False, False]
     assert [sorted(each.user_ids) for each in named] == [[], ["bob"], [], ["ann", "bob"], []]
     assert await find(THERE, "ann") == Named()
+
+
+async def test_who_looks_for_users_takes_turns(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are there, the loop does something else behind each so many, and none more."""
+    monkeypatch.setattr(present_users, "AT_ONCE", 2)
+    for number in range(5):
+        Listener(hub, f"user{number}")
+    for looking in (
+        present_users.PresentUsers(hub)(HERE, "", 9),
+        present_users.NamedUsers(hub)(HERE, "nobody"),
+    ):
+        turns = 0
+        with contextlib.suppress(StopIteration):
+            while True:
+                looking.send(None)
+                turns += 1
+        assert turns == 2
 
 
 @pytest.mark.parametrize("reason", ["", "spam"])

@@ -152,10 +152,59 @@ async def test_a_node_that_was_slow() -> None:
     first.lives = False
     for _ in range(5):
         air.tick()
-    assert await second.comes("ann") > 0
+    told = await second.comes("ann")
+    assert air.seconds_before(told) == pytest.approx(5 + BEFORE_SECONDS), "from its last word"
     first.lives = True
     air.tick()
     assert await second.comes("bob") == 0
+
+
+async def test_a_node_that_was_slow_and_dies() -> None:
+    """It is asked again, and who was on it goes on."""
+    air, first, second, _ = await three()
+    first.lives = False
+    assert await second.comes() > 0
+    first.lives = True
+    air.tick()
+    first.lives = False
+    assert await second.comes() > 0
+
+
+async def test_each_goes_on_once_however_it_becomes_known() -> None:
+    """That a node does not answer, and later that it is silent, is one loss."""
+    air, first, second, _ = await three()
+    first.lives = False
+    assert await second.comes() > 0
+    for _ in range(5):
+        air.tick()
+    assert await second.comes() > 0
+    assert await second.comes() == 0
+
+
+async def test_a_node_whose_answer_to_another_is_heard() -> None:
+    """It lives: from then on nobody is taken for somebody who was cut off with it."""
+    _, first, second, third = await three()
+    first.lives = False
+    assert await second.comes() > 0
+    first.lives = True
+    assert await third.comes() == 0
+    assert await second.comes() == 0
+
+
+async def test_who_was_on_two_nodes_that_died() -> None:
+    """One that died too long ago does not hide the other."""
+    air, first, second, third = await three()
+    third.presence.joined(ROOM, "bob")
+    air.tick()
+    first.lives = False
+    for _ in range(30):
+        air.tick()
+    third.lives = False
+    for _ in range(5):
+        air.tick()
+    told = await second.comes(seconds=20)
+    assert air.seconds_before(told) == pytest.approx(5 + BEFORE_SECONDS)
+    assert await second.comes(seconds=20) == 0
 
 
 async def test_a_node_that_leaves() -> None:
@@ -171,6 +220,7 @@ async def test_a_node_that_hears_nobody(asks: bool) -> None:
     air, first, second, _ = await three()
     first.lives = second.lives = second.hears = False
     if asks:
+        assert second.lost.look(ROOM, "bob") == [], "nobody is waited for"
         assert await second.comes() == 0
     for _ in range(5):
         air.tick()

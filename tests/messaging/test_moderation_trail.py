@@ -40,6 +40,7 @@ async def test_lines(tmp_path: Path) -> None:
     await log.close()
     lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
     assert [line["outcome"] for line in lines] == ["Success", "PendingVerification"]
+    assert not any("suppressed" in line for line in lines)
     assert "hush" not in (tmp_path / "audit.log").read_text()
 
 

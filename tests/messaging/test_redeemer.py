@@ -102,6 +102,21 @@ async def test_who_is_expected_and_does_not_come_is_not_waited_for_long() -> Non
     assert uses.batches == [2, 1, 1]
 
 
+async def test_a_batch_begins_once() -> None:
+    """Also when it was whole before its time: no token is used twice, and nobody is forgotten."""
+    uses = CountingUses()
+    async with asyncio.TaskGroup() as tasks:
+        redeemer = Redeemer(uses, HandClock().clock, tasks, 0.001)
+        await asyncio.gather(*(redeemer.redeem(name, START_MS) for name in "ab"))
+        both = [redeemer.redeem(name, START_MS) for name in "cd"]
+        assert await asyncio.gather(*both) == [True] * 2
+        redeemer._patience_seconds = FOR_EVER
+        waits = redeemer.redeem("e", START_MS)
+        await asyncio.sleep(0.005)
+        assert await asyncio.gather(waits, redeemer.redeem("f", START_MS)) == [True] * 2
+    assert uses.batches == [2, 2, 2]
+
+
 async def test_a_slow_store_is_given_what_waited_long_enough() -> None:
     """A batch does not wait for the answer to the one before: the store joins what waits for it."""
     uses = CountingUses()

@@ -183,6 +183,10 @@ def test_two_devices(order: Sequence[str]) -> None:
     time.advance(60.001)
     assert places.take("room", "bob") == ""
     assert not places._left
+    for each in order:
+        places.leave("room", "bob", Place(each, 60))
+        time.advance(59)
+    assert places.take("room", "bob") == "1 older", "the time begins with the last that broke"
 
 
 async def test_the_oldest_place_is_that_of_the_room() -> None:

@@ -100,8 +100,8 @@ async def test_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [two.take("room", f"user{number}") for number in range(5)] == ["here"] * 5
 
 
-def test_what_strangers_say() -> None:
-    """It is passed over: no places come of it."""
+async def test_what_strangers_say() -> None:
+    """It is passed over: no places come of it. The longest time is none too long."""
     time, air = HandClock(), Air()
     shared, places = air.node(time)
     shared.receive(b"\xff")
@@ -110,3 +110,6 @@ def test_what_strangers_say() -> None:
         told = shared_places.Told("other", [shared_places.Change("room", "bob", "x", seconds)])
         shared.receive(shared_places._encode(told))
     assert places.take("room", "bob") == ""
+    told = shared_places.Told("other", [shared_places.Change("room", "bob", "x", 3_600)])
+    shared.receive(shared_places._encode(told))
+    assert places.take("room", "bob") == "x"
