@@ -72,6 +72,21 @@ def test_writing(pair: Pair, size: int) -> None:
         assert pair.hear() == b"x" * size
 
 
+def test_writing_to_what_has_ended(pair: Pair, keys: Keys) -> None:
+    """The connection is ended, and others get nothing of what was made of that."""
+    keys.finish(pair.transport.side)
+    pair.transport.write(b"late")
+    assert (pair.lower.aborted, pair.lower.written) == (True, [])
+
+    def fail(_: bytes) -> None:
+        keys.outgoing.write(b"half a record")
+        raise ssl.SSLError(1, "broken")
+
+    with pytest.raises(TlsFault):
+        keys.seal(mock.Mock(write=fail), b"x")
+    assert keys.outgoing.read() == b""
+
+
 def test_nothing_is_told_before_the_handshake_is_complete(keys: Keys) -> None:
     """Who is above is told of the connection, then of what came right behind the handshake."""
     pair = Pair(keys)
@@ -264,7 +279,10 @@ def test_a_record_that_was_changed(at: int, by: int, behind: bytes) -> None:
     records[at] ^= by
     pair.transport.data_received(before + bytes(records) + behind)
     assert pair.above.received == b"before"
-    assert pair.lower.closed
+    assert (pair.lower.closed, keys.due) == (True, [2])
+    written = len(pair.lower.written)
+    pair.transport.write(b"late")
+    assert len(pair.lower.written) == written
     with pytest.raises(ssl.SSLError, match="ALERT"):
         pair.hear()
     other.transport.data_received(other.say(b"y"))
@@ -346,6 +364,9 @@ def test_who_does_not_read_what_is_answered_to_it(pair: Pair, keys: Keys) -> Non
     with mock.patch.object(keys, "open", answer):
         pair.transport.data_received(b"\x17\3\3\0\x01x")
         assert (pair.lower.take(), pair.lower.aborted) == ([b"answer"], False)
+        with mock.patch.object(pair.lower, "get_write_buffer_size", return_value=HIGH_WATER):
+            pair.transport.data_received(b"\x17\3\3\0\x01x")
+        assert not pair.lower.aborted
         with mock.patch.object(pair.lower, "get_write_buffer_size", return_value=HIGH_WATER + 1):
             pair.transport.data_received(b"\x17\3\3\0\x01x")
     assert pair.lower.aborted
@@ -568,7 +589,8 @@ def test_a_peer_that_ends(pair: Pair, stays_open: bool, said: bool) -> None:
     assert pair.hear() == (b"answer" if stays_open else b"")
 
 
-def test_what_waits(pair: Pair) -> None:
+@pytest.mark.parametrize("by_write", [True, False])
+def test_what_waits(pair: Pair, by_write: bool) -> None:
     """Who is above is told when more waits than it said, and once when nothing does any more."""
     pair.lower.queued = HIGH_WATER
     pair.transport.pause_writing()
@@ -576,7 +598,10 @@ def test_what_waits(pair: Pair) -> None:
     assert pair.above.log == ["made"]
     pair.lower.queued += 1
     for _ in range(2):
-        pair.transport.write(b"x")
+        if by_write:
+            pair.transport.write(b"x")
+        else:
+            pair.transport.pause_writing()
     assert pair.above.log == ["made", "pause"]
     assert pair.transport.get_write_buffer_size() == HIGH_WATER + 1
     for _ in range(2):

@@ -112,10 +112,7 @@ class TlsKeys:
             TlsFault: the connection has ended.
         """
         try:
-            sealed = side.write(data)
-            # One call makes one record.
-            while sealed < len(data):
-                sealed += side.write(data[sealed : sealed + RECORD_BYTES])
+            side.write(data)  # all of it: a buffer in memory takes whatever comes
         except (ssl.SSLError, OSError) as error:
             self.outgoing.read()
             raise TlsFault(error) from None
