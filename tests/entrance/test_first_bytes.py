@@ -215,10 +215,10 @@ async def test_half_a_request_before_a_turn() -> None:
     async with stage() as made:
         first_bytes, transport = await waiting(made)
         first_bytes.data_received(HEAD)
-        assert not transport.reading
+        assert not transport.is_reading()
         await asyncio.sleep(0.02)
         assert isinstance(transport.protocol, HttpConnection)
-        assert transport.reading
+        assert transport.is_reading()
         transport.protocol.connection_lost(None)
 
 

@@ -1,7 +1,4 @@
-"""Commands that moderators type, in any client.
-
-Covers: greenroom.protocol.commands
-"""
+"""Commands that moderators type, in any client; what each means is `tests/protocol`'s."""
 
 from typing import Any
 from unittest.mock import AsyncMock

@@ -113,7 +113,8 @@ async def test_a_batch_begins_once() -> None:
         redeemer._patience_seconds = FOR_EVER
         waits = redeemer.redeem("e", START_MS)
         await asyncio.sleep(0.005)
-        assert await asyncio.gather(waits, redeemer.redeem("f", START_MS)) == [True] * 2
+        both = [waits, redeemer.redeem("f", START_MS)]
+        assert await asyncio.gather(*both) == [True] * 2
     assert uses.batches == [2, 2, 2]
 
 

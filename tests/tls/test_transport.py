@@ -552,6 +552,21 @@ def test_a_peer_that_does_something_else(pair: Pair, how: str) -> None:
         return
     pair.transport.data_received(pair.end() if how == "close_notify" else b"\x17\x03\x03\0\x04junk")
     assert pair.lower.closed
+    assert not pair.keys.outgoing.pending
+
+
+def test_what_is_owed_to_a_peer_that_was_told_the_end(pair: Pair, keys: Keys) -> None:
+    """It is forgotten: the next connection gets nothing of it."""
+    pair.transport.close()
+
+    def answer(*_: object) -> tuple[list[bytes], bool]:
+        keys.outgoing.write(b"answer")
+        return [], False
+
+    pair.lower.take()
+    with mock.patch.object(keys, "open", answer):
+        pair.transport.data_received(b"\x17\3\3\0\x01x")
+    assert (keys.outgoing.pending, pair.lower.written) == (0, [])
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -585,6 +600,7 @@ def test_a_peer_that_ends(pair: Pair, stays_open: bool, said: bool) -> None:
         assert pair.transport.eof_received() is stays_open
     assert pair.above.log == ["made", b"last", "eof"]
     assert pair.keys.due == ([] if stays_open else [2])
+    assert pair.transport.is_closing() is not stays_open
     pair.transport.write(b"answer")
     assert pair.hear() == (b"answer" if stays_open else b"")
 
@@ -620,9 +636,9 @@ def test_records_that_are_pushed(pair: Pair) -> None:
     records = pair.keys.outgoing.read()
     pair.lower.queued = 1
     pair.transport.push(records)
+    assert pair.above.log == ["made", "pause"]
     pair.transport.write(b"two")
     assert pair.hear() == b"zeroonetwo"
-    assert pair.above.log == ["made", "pause"]
 
 
 def test_a_ticket_goes_with_what_is_written_first(keys: Keys) -> None:

@@ -324,8 +324,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._put(self.keys.seal(self.side, bytes(data)))
         except TlsFault:
             self._lower.abort()
-            return
-        self._check_full()
+        else:
+            self._check_full()
 
     def push(self, records: bytes) -> None:
         """Send what is encrypted already, of which the socket did not take all."""
