@@ -60,11 +60,11 @@ def command(service: Service, monkeypatch: pytest.MonkeyPatch) -> Command:
     return lambda *words: CliRunner().invoke(main, [*words, "--data-dir", directory])
 
 
-def test_health(command: Command) -> None:
+def test_health(command: Command, service: Service) -> None:
     """One line for people, the service's own words for scripts, and a code."""
     well = command("health")
     assert well.exit_code == ExitCode.OK
-    assert well.stdout.startswith("ok: http://127.0.0.1:")
+    assert well.stdout.startswith(f"ok: {service.api_url.partition(':')[0]}://127.0.0.1:")
     assert json.loads(command("health", "--json").stdout)["status"] == "ok"
     gone = CliRunner().invoke(main, ["health", "--url", "http://127.0.0.1:1"])
     assert (gone.exit_code, gone.stdout) == (ExitCode.UNREACHABLE, "")

@@ -51,7 +51,6 @@ PLAIN: Mapping[str, str] = {
     "test_limits.py::test_new_connections_of_an_address[tls]": OWN,
     "test_limits.py::test_unfinished_connections_of_an_address[tls]": OWN,
     "test_limits.py::test_unfinished_connections_of_the_node": OWN,
-    "test_operator_commands.py::test_health": OWN,
     "test_systemd.py::test_nobody_is_refused_between_two_starts": NOBODY,
     "test_takeover.py::test_who_comes_meanwhile_waits": NOBODY,
     "test_takeover.py::test_behind_the_proxy_protocol": PROXY,
