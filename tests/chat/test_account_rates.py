@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import About
-from greenroom.chat.account_rates import TELL_SECONDS, AccountRates, Summary, Taken
+from greenroom.chat.account_rates import MOST, TELL_SECONDS, AccountRates, Summary, Taken
 from greenroom.chat.rates import Rates
 from greenroom.control.throttle import BODY_BYTES, Throttle
 from greenroom.model.errors import ServiceError
@@ -229,6 +229,24 @@ def test_what_nobody_can_have_done(payload: bytes) -> None:
     cluster = Cluster(1)
     cluster.nodes[0].shared.receive(payload)
     assert cluster.nodes[0].acts(100) == RATE
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ({"rate": 1.0, "times": 1.0}, 0),
+        ({"rate": 0.5, "times": 1.0}, 0),
+        ({"rate": MOST, "times": MOST}, 0),
+        ({"rate": MOST, "times": -MOST}, RATE),
+    ],
+)
+def test_the_most_that_can_have_been_done(told: dict[str, float], left: int) -> None:
+    """At the very bounds it counts, also what was given back."""
+    (node,) = Cluster(1).nodes
+    if told["times"] < 0:
+        assert node.acts(RATE) == RATE
+    node.shared.receive(taken(**told))  # type: ignore[arg-type] # these are its floats
+    assert node.acts(100) == left
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"\x92\xa1n\xa1x", b"\x91" * 5000])

@@ -27,6 +27,7 @@ from greenroom.storage.history import Kept, Newest
 from greenroom.storage.memory.history import MemoryHistory
 from greenroom.storage.memory.opened import Opened
 from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.stage import settle
 
 ROOM = "room"
 SETTINGS = RoomSettings(history_messages=10_000)
@@ -184,6 +185,112 @@ async def test_an_end_while_something_is_appended(monkeypatch: pytest.MonkeyPatc
         first.say("lost")
         second = await (await first.end()).begin()
         assert await second.recovered("a") is None
+
+
+class Watched:
+    """What keeps history in a store that takes frames when a test says so; notes when it sleeps."""
+
+    def __init__(self) -> None:
+        self.store, self.sleeps = Store(), list[float]()
+        self.kept = KeptHistory(self.store, self._sleep)
+        self.takes = asyncio.Semaphore(0)
+        self.taken: list[str] = []
+        self.error: Exception | None = None
+
+    async def _sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        await asyncio.sleep(0)
+
+    async def append(self, kept: Sequence[Kept]) -> None:
+        """Take frames."""
+        if self.error is not None:
+            raise self.error
+        await self.takes.acquire()
+        self.taken += [each.frame.id for each in kept]
+
+    def say(self, *ids: str) -> None:
+        """Have frames kept."""
+        for each in ids:
+            shown = Deliver(b"", "SendMessage", id=each, history=Mark.KEPT)
+            self.kept.take(ROOM, shown)
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[Watched]:
+    """Give it while it runs."""
+    async with asyncio.TaskGroup() as tasks:
+        made = Watched()
+        made.store.append = made.append  # type: ignore[method-assign]
+        await made.kept.start(tasks)
+        await settle()
+        yield made
+        assert made.kept._running is not None
+        made.kept._running.cancel()
+
+
+async def test_nothing_runs_where_nothing_is_to_be_kept() -> None:
+    """Before anything was shown, and when all of it is kept."""
+    async with watched() as now:
+        assert now.sleeps == []
+        now.takes.release()
+        now.say("a", "b")
+        await settle()
+        assert now.taken == ["a", "b"]
+        assert now.sleeps == [kept_history.BEHIND_SECONDS], "what comes together goes together"
+        await settle()
+        assert len(now.sleeps) == 1
+
+
+async def test_who_waits_has_it_kept_at_once() -> None:
+    """And hears of it as soon as what he waits for is kept, and no earlier."""
+    with mock.patch.object(kept_history, "AT_ONCE", 1):
+        async with watched() as now:
+
+            async def keep(name: str) -> None:
+                now.say(name)
+                await now.kept.appended()
+
+            keeping = [asyncio.create_task(keep(name)) for name in "abc"]
+            catching_up = asyncio.create_task(now.kept.catch_up(ROOM))
+            waiting = (*keeping, catching_up)
+            for done in (0, 1, 2, 4):
+                await settle()
+                assert [each.done() for each in waiting] == [True] * done + [False] * (4 - done)
+                now.takes.release()
+            assert catching_up.result() is True
+            assert now.sleeps == []
+            assert await now.kept.catch_up("other") is False
+
+
+async def test_an_idle_end_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits: the rooms are settled, if the store can; if not, that is said."""
+    monkeypatch.setattr(kept_history, "LAST_SECONDS", 3600)
+    for error in (None, StorageUnavailable("away")):
+        async with watched() as now:
+            settled = mock.AsyncMock(side_effect=error)
+            monkeypatch.setattr(now.store, "settle", settled)
+            with capture_logs() as logs:
+                await now.kept.close()
+            settled.assert_awaited_once_with(now.kept.rooms)
+            assert [line["log_level"] for line in logs] == (["error"] if error else [])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_how_much_is_lost_at_an_end(monkeypatch: pytest.MonkeyPatch, *, fails: bool) -> None:
+    """What is being appended, and what waits behind it, each frame once."""
+    monkeypatch.setattr(kept_history, "LAST_SECONDS", 0.01)
+    async with watched() as now:
+        now.error = StorageUnavailable("away") if fails else None
+        now.say("a")
+        await settle()
+        now.say("b", "c")
+        with capture_logs() as logs:
+            await now.kept.close()
+        (line,) = [each for each in logs if "frames" in each]
+        assert (line["log_level"], line["frames"]) == ("error", 3)
+        await settle()
+        assert now.kept._running is not None
+        assert now.kept._running.cancelled()
 
 
 async def test_who_waits_for_what_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

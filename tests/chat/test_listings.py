@@ -101,6 +101,37 @@ def test_what_is_over() -> None:
     assert names(Pages(*map(said, "ab"), more=False).page()) == ("ab", False)
 
 
+@pytest.mark.parametrize(("number", "more"), [(1, False), (2, False), (3, True)])
+def test_whether_there_are_more(number: int, *, more: bool) -> None:
+    """Not where the room shows as many as are in memory; where it shows more there may be."""
+    room = Pages(*map(said, "ab"), more=True)
+    keeps = msgspec.structs.replace(KEEPS, history_messages=number)
+    assert room.page(settings=keeps).more is more
+
+
+def test_what_is_over_before_the_first_message() -> None:
+    """Something else that is older says so, too; where nothing is at all there may be more."""
+    edge = HandClock().clock.wall_ns() - HOUR_NS
+    for time_ns, more in ((edge - 1, False), (edge, True)):
+        room = Pages(said("-", time_ns, action="SendEvent"), said("b"), more=True)
+        assert names(room.page()) == ("b", more)
+    assert names(Pages(more=True).page()) == ("", True)
+
+
+def test_what_somebody_does_not_see_is_passed_over() -> None:
+    """What is before it is listed, and it takes nobody's place."""
+    room = Pages(*map(said, "abc"), more=False)
+    found = room.listings.page(
+        "room",
+        KEEPS,
+        lambda each: None if each.id == "b" else each.payload,
+        before="",
+        count=2,
+        most_bytes=2,
+    )
+    assert names(found) == ("ac", False)
+
+
 def test_a_room_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """For each state of it, whatever is asked for: of so many rooms, those that were used last."""
     looked: list[InMemory] = []
@@ -125,3 +156,8 @@ def test_a_room_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(looked) == 4
     room.page(room="b")
     assert len(looked) == 5
+    room.rooms.rooms["room"] = InMemory((*map(said, "abcde"),))
+    room.page(room="room")
+    room.page(room="c")
+    room.page(room="room")
+    assert len(looked) == 7, "a new state of a room that is known is a use of it"

@@ -197,6 +197,13 @@ def test_whether_a_room_keeps_what_it_is_shown() -> None:
     assert changed.in_force.history(changed.room) is History.NONE
 
 
+@pytest.mark.parametrize(("seconds", "frozen"), [(0, True), (2, True), (3, False)])
+def test_what_will_hold(seconds: int, *, frozen: bool) -> None:
+    """In so many seconds, if nobody changes it."""
+    room = Room(Overrides(1, {"frozen": Override(True, "me", START_MS + 2001)}))
+    assert room.in_force.ahead(room.room, seconds).frozen is frozen
+
+
 def test_what_is_remembered_of_a_text_has_a_bound() -> None:
     """Some characters are 18 when they are normalised; a text is normalised once."""
     room = Room(Overrides(1, {"duplicateSeconds": Override(30, "me")}))

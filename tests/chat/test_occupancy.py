@@ -25,6 +25,8 @@ def test_users_are_counted_once() -> None:
     assert counts.of("arn:two") == Occupancy(2, 1)
     assert counts.of("arn:three") == Occupancy(0, 0)
     assert counts.users_of_all() == 3
+    assert counts.users("arn:one") == {"alice": 2, "bob": 1}
+    assert counts.users("arn:three") == {}
     assert counts.with_one_more("arn:two", "alice") == Occupancy(3, 1)
     assert counts.with_one_more("arn:two", "bob") == Occupancy(3, 2)
     assert counts.with_one_more("arn:three", "bob") == Occupancy(1, 1)
@@ -41,6 +43,7 @@ def test_who_left_counts_until_the_grace_is_over() -> None:
     assert counts.with_one_more("arn:one", "alice") == Occupancy(1, 2)
     time.advance(1)
     counts.change("arn:one", "alice", 1)
+    assert counts.of("arn:one") == Occupancy(1, 2)
     counts.change("arn:one", "alice", -1)
     time.advance(GRACE_SECONDS - 1)
     counts.forget_left()
@@ -51,6 +54,23 @@ def test_who_left_counts_until_the_grace_is_over() -> None:
     time.advance(0.001)
     counts.forget_left()
     assert counts.of("arn:one") == Occupancy(0, 0)
+    assert counts.page("", None, 9) == []
+
+
+def test_of_whom_nobody_has_heard_there_is_no_grace() -> None:
+    """Others stay, and who is leaving; a room without anybody is none at once."""
+    time, counts = made()
+    for user in ("alice", "bob", "eve"):
+        counts.change("arn:one", user, 1)
+    counts.change("arn:one", "alice", -1, at_once=True)
+    assert counts.of("arn:one") == Occupancy(2, 2)
+    counts.change("arn:one", "bob", -1)
+    counts.change("arn:one", "eve", -1, at_once=True)
+    assert counts.of("arn:one") == Occupancy(0, 1)
+    time.advance(GRACE_SECONDS)
+    counts.forget_left()
+    counts.change("arn:one", "bob", 1)
+    counts.change("arn:one", "bob", -1, at_once=True)
     assert counts.page("", None, 9) == []
 
 

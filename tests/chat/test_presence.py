@@ -390,12 +390,14 @@ def test_users_are_told_as_numbers_that_only_the_key_explains() -> None:
 
 def test_a_single_node_counts_nobody_elsewhere() -> None:
     """Whatever it is told of its own."""
-    alone = Alone()
+    alone = Alone(HandClock().clock)
     alone.joined(ROOM, "alice")
     assert alone.connections_elsewhere(ROOM) == 0
     assert alone.connections_of_elsewhere("1" * 12, "us-east-1") == 0
     assert alone.connections_of_user_elsewhere(ROOM, "alice") == 0
+    assert alone.occupancies().of(ROOM) == Occupancy(1, 1)
     alone.left(ROOM, "alice")
+    assert alone.occupancies().of(ROOM) == Occupancy(0, 1), "he may come back"
 
 
 def test_users_are_distinct_over_nodes() -> None:

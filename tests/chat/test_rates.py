@@ -40,6 +40,7 @@ def test_rooms_are_bounded() -> None:
     for number in range(50):
         made.admit_message(reviewed, claims_of(room_arn=f"room{number}"), SendMessage("hi"), POST)
         assert len(made._reviews) <= 5
+    assert made.evicted == {"message_rates": 90, "account_rates": 0}
 
 
 def test_accounts_are_bounded() -> None:
@@ -81,6 +82,16 @@ def test_other_rooms_give_nobody_his_rate_anew(uri: str) -> None:
         speak(f"room{number}")
         with pytest.raises(ThrottlingException):
             speak("loud")
+
+
+def test_an_account_has_a_rate_where_rooms_have_none() -> None:
+    """What switches off the rates of rooms leaves that of their account."""
+    quotas = Quotas(RateProfile.OFF, {"send_message_rate": 1}, room_rates=False)
+    made, room = Rates(quotas, HandClock().clock), a_room()
+    made.admit_message(room, claims_of(), SendMessage("hi"), POST)
+    assert made.check_message(room, "room", 999, NOW) == 0
+    with pytest.raises(ThrottlingException):
+        made.admit_message(room, claims_of(), SendMessage("hi"), POST)
 
 
 def test_a_room_in_which_others_send_is_in_use() -> None:

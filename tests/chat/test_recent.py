@@ -34,6 +34,30 @@ def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recent.evicted == 1
 
 
+def test_half_of_the_bound_is_of_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So much is remembered at least: none of it goes for less than as much again."""
+    monkeypatch.setattr(recent_module, "MAXIMUM", 6)
+    recent = Recent()
+    for number in range(6):
+        recent.note(number, f"m{number}", 0.0)
+    assert recent.evicted == 0
+    recent.note(6, "m6", 0.0)
+    assert recent.evicted == 3
+    assert [recent.wait(number, 5, "m", 0.0) for number in range(7)] == [0] * 3 + [5] * 4
+
+
+def test_one_that_arrives_once_more_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when others came in between, and it is of late again."""
+    monkeypatch.setattr(recent_module, "MAXIMUM", 2)
+    recent = Recent()
+    recent.note(1, "m1", 0.0)
+    recent.note(2, "m2", 1.0)
+    recent.note(1, "m1", 3.0)
+    assert (recent.latest, recent.noted) == ("m2", 2)
+    assert recent.wait(1, 5, "m3", 3.0) == 2
+    assert recent.wait(2, 5, "m3", 3.0) == 3
+
+
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=30), st.integers(1, 10))
 def test_nobody_sends_twice_in_the_time(steps: list[float], seconds: int) -> None:
     """Whenever it is tried: between two that are let through there are so many seconds."""

@@ -165,6 +165,37 @@ async def test_bound(store: GatedStore) -> None:
     assert (len(cache), cache.evicted) == (3, 1)
 
 
+async def test_what_is_forgotten_is_not_held_on_to(store: GatedStore) -> None:
+    """Nothing stays of rooms that went, at the bound or by a change."""
+    cache = RoomsCache(
+        store.rooms,
+        MemoryBus(),
+        LooseTasks(),
+        maximum=2,
+        clock=HandClock().clock,
+        backstop_seconds=9,
+    )
+    arns = [str((await known(store)).arn) for _ in range(3)]
+    for arn in arns:
+        await cache.get(arn)
+    assert cache._loaded.keys() == set(arns[1:])
+    cache.forget(arns[1])
+    assert cache._loaded.keys() == set(arns[2:])
+
+
+async def test_what_is_read_ahead(store: GatedStore) -> None:
+    """Once: not while it is read, nor when it is known."""
+    room = await known(store)
+    cache, arn = RoomsCache(store.rooms, MemoryBus(), LooseTasks()), str(room.arn)
+    for _ in range(3):
+        cache.read_ahead(arn)
+    await settle()
+    assert cache.peek(arn) == room
+    cache.read_ahead(arn)
+    await settle()
+    assert store.asked == 1
+
+
 async def test_forgetting_is_about_one_room(store: GatedStore) -> None:
     """Other rooms stay, and forgetting what is not known is no error."""
     one, other = await known(store), await known(store)

@@ -169,10 +169,14 @@ async def test_it_is_passed_over_while_nobody_writes() -> None:
     await scene.write(1)
     await scene.pass_time(60)
     assert len(scene.announced()) == 1
-    await scene.nodes[0].posting.announce(claims_of(room_arn=str(scene.arn)), "x", "INFO", "")
+    sender, posting = claims_of(room_arn=str(scene.arn)), scene.nodes[0].posting
+    announced = await posting.announce(sender, "x", "INFO", "", "Id-of-mine")
+    assert announced.message_id == scene.announced()[-1]["Id"] == "Id-of-mine"
     await scene.pass_time(300)
     assert len(scene.announced()) == 2
     assert scene.counts("told") == 1
+    another = await posting.announce(sender, "x", "INFO", "")
+    assert another.message_id == scene.announced()[-1]["Id"] != "Id-of-mine"
 
 
 async def test_two_of_a_room_do_not_call_for_each_other() -> None:

@@ -41,8 +41,12 @@ class Node(AskedNode):
         return [PresentUser(each, self._users[each], {"on": self.node}) for each in found[:most]]
 
 
-async def test_pages_are_those_of_all_nodes() -> None:
-    """In one order, each user once, with the connections that there are together."""
+async def test_pages_are_those_of_all_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one order, each user once, with the connections that there are together.
+
+    Nobody waits for longer than until the last node has answered.
+    """
+    monkeypatch.setattr(asking, "AGAIN_SECONDS", 3600)
     async with asyncio.TaskGroup() as tasks:
         wire = Wire()
         one = Node(wire, "one", tasks, alice=1, dave=1)

@@ -13,6 +13,7 @@ from greenroom.chat.restrictions import Restrictions
 from greenroom.chat.role_changes import RoleChanges
 from greenroom.chat.roles import issued
 from greenroom.model.chat_token import IVS_CAPABILITIES, TOKEN_VALIDITY_SECONDS
+from greenroom.model.errors import ResourceNotFoundException, ThrottlingException
 from greenroom.model.restriction import ROLES_MS
 from tests.messaging.test_own_actions import connected, do, took
 from tests.stand_ins.hand_clock import START_MS
@@ -143,6 +144,21 @@ async def test_who_is_told() -> None:
             "By": "root",
         }
         assert took(plain[1]) == took(eve[1]) == []
+
+
+async def test_what_nothing_is_said_in() -> None:
+    """In a room that is not there, by an account that does too much: nothing is kept."""
+    async with stage(moderation_rate=1) as made:
+        await change(made, "vip")
+        with pytest.raises(ThrottlingException):
+            await change(made, "mod")
+        made.time.advance(1)
+        await made.store.rooms.delete(ROOM)
+        made.rooms.forget(str(ROOM))
+        with pytest.raises(ResourceNotFoundException):
+            await change(made, "mod")
+        (entry,) = await made.store.restrictions.since(ROOM.account, 0)
+        assert entry.roles == ("vip",)
 
 
 async def test_it_holds_whoever_could_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from greenroom.messaging.moderation_trail import ModerationTrail
 from greenroom.messaging.own_actions import OWN_PERFORMERS
 from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
+from greenroom.model.errors import PendingVerification
 from greenroom.model.quotas import BY_NAME as QUOTAS
 from greenroom.protocol.own_actions import OWN_ACTIONS, OWN_BY_NAME
 from tests.stand_ins.stage import ROOM, Stage, Transport, client_frame, settle, stage, texts, token
@@ -112,6 +113,44 @@ async def test_a_moderator_sets_what_holds() -> None:
         assert (await do(viewer, seen, {"Action": "SEND_MESSAGE", "Content": "hi"}))[0][
             "Type"
         ] == "MESSAGE"
+
+
+CHANGES: tuple[dict[str, Any], ...] = (
+    FREEZE,
+    {**FREEZE, "DiscardWaiting": True},
+    {"Action": "greenroom:RESTRICT", "UserId": "eve", "Kind": "BAN"},
+    {"Action": "greenroom:LIFT", "UserId": "eve", "Kind": "BAN"},
+    {"Action": "greenroom:DELETE_USER_MESSAGES", "UserId": "eve"},
+    {"Action": "greenroom:PIN", "MessageId": "Message00001"},
+    {"Action": "greenroom:UNPIN", "MessageId": "Message00001"},
+)
+"""What moderators and hosts change in a room."""
+
+
+@pytest.mark.parametrize("frame", CHANGES, ids=lambda each: str(each["Action"]))
+@pytest.mark.parametrize("why", ["rate", "account"])
+async def test_what_moderators_may_not_change_now(
+    frame: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them together have a rate, and none of a suspended account does anything."""
+
+    def suspended(_account: str) -> None:
+        raise PendingVerification("suspended")
+
+    async with stage(moderation_rate=1) as made:
+        edge, transport = await connected(made, url="/?events=on")
+        _, watching = await connected(made, "bob", url="/?events=on")
+        if why == "rate":
+            made.chat.check_may_change(ROOM)
+        else:
+            monkeypatch.setattr(made.chat, "_check_account", suspended)
+        took(watching)
+        (error,) = await do(edge, transport, {**frame, "RequestId": "r"})
+        assert (error["Type"], error["RequestId"]) == ("ERROR", "r")
+        assert error["ErrorCode"] == (429 if why == "rate" else 403)
+        assert took(watching) == []
+        assert (await made.store.rooms.get(ROOM)).overrides.version == 0
+        assert not await made.store.restrictions.since(ROOM.account, 0)
 
 
 async def test_an_official_sdk_asks_by_a_message() -> None:

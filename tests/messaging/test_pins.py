@@ -84,6 +84,22 @@ async def test_a_deleted_message_is_not_pinned() -> None:
         assert (error["ErrorCode"], error["ErrorMessage"]) == (404, GONE)
 
 
+async def test_other_pins_stay() -> None:
+    """Of a message that is not deleted; and of a room that is gone nothing is to be done."""
+    async with stage() as made:
+        ann = await keep(made)
+        host = await connected(made, "host", **HOST)
+        kept, gone = (await say(host))["Id"], (await say(host))["Id"]
+        for each in (kept, gone):
+            await do(*host, {**PIN, "MessageId": each})
+        await do(*ann, {"Action": "DELETE_MESSAGE", "Id": gone})
+        assert await pins_of(made) == [kept]
+        room = await made.store.rooms.get(ROOM)
+        await made.store.rooms.delete(ROOM)
+        made.rooms.forget(str(ROOM))
+        await made.pins.forget(room, [kept])
+
+
 async def test_a_message_that_is_deleted_while_it_is_pinned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -197,6 +197,38 @@ async def test_threads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     await made.close()
 
 
+async def test_who_gave_up_is_told_nothing_more() -> None:
+    """A function that ends later than its time troubles nobody."""
+    threads, gate, errors = _Threads(1), threading.Event(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context))
+    waiting = asyncio.create_task(threads.run(gate.wait))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    gate.set()
+    while True:
+        if not threads._busy:
+            break
+        await asyncio.sleep(0.001)
+    assert errors == []
+    threads.close()
+
+
+def test_a_function_that_outlives_the_service() -> None:
+    """Its thread ends with it: nobody waits, and nothing is said."""
+    threads, gate, before = _Threads(1), threading.Event(), set(threading.enumerate())
+
+    async def give_up() -> None:
+        waiting = asyncio.create_task(threads.run(gate.wait))
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    asyncio.run(give_up())
+    (worker,) = [each for each in set(threading.enumerate()) - before if each.name == "review"]
+    gate.set()
+    worker.join(10)
+    assert not worker.is_alive()
+
+
 async def test_threads_are_started_when_they_are_needed() -> None:
     """One after the other needs one; so many at once need as many."""
     threads = _Threads(3)

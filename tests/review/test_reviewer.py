@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from greenroom.identities.callers import root_principal
 from greenroom.model.room import FallbackResult, MessageReviewHandler, Room
 from greenroom.review.base import Allowed, Denied, Verdict
 from greenroom.review.reviewer import (
@@ -278,6 +279,21 @@ async def test_places_are_given_back() -> None:
         assert len(scene.target.asked) == 2
         gate.set()
         await asyncio.gather(*waiting)
+
+
+async def test_what_an_operator_who_looks_on_sees() -> None:
+    """Each review, with the handler, how it ended and what counted."""
+    scene = Scene()
+    await scene.ask()
+    scene.target.answer = InvocationFailed(Failure.UNREACHABLE)
+    scene.time.advance(0.5)
+    await scene.ask(FallbackResult.DENY)
+    page = scene.reviewer.recent.since(
+        root_principal(SUBMISSION.room_arn.split(":")[4]), None, None
+    )
+    seen = [(each.handler, each.outcome, each.verdict, each.edited) for each in page.reviews]
+    assert seen == [(URI, "allowed", "ALLOW", True), (URI, "failed", "DENY", False)]
+    assert [each.by_fallback for each in page.reviews] == [False, True]
 
 
 async def test_how_long_reviews_take_is_measured() -> None:

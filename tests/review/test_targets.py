@@ -1,5 +1,6 @@
 """From settings to targets: which one an ARN goes to, and what is refused at the start."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from greenroom.review.function import FunctionTarget
 from greenroom.review.http import HttpTarget
 from greenroom.review.reviewer import HandlerReviewer
 from greenroom.review.target import ReviewTarget
-from greenroom.review.targets import Late, open_reviewer
+from greenroom.review.targets import Late, PatternTargets, open_reviewer
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings, SettingsRefused
 from greenroom.telemetry.metrics import Metrics
@@ -116,6 +117,8 @@ async def test_limits() -> None:
         ("http://", "is not valid"),
         ("http://host:port/", "is not valid"),
         ("http://host:0/", "is not valid"),
+        ("https://h\u00f6st/", "is not valid"),
+        ("https://host/\x7f", "is not valid"),
         ("https://host/a b", "must have no blanks"),
         ("https://user:secret@host/", "must have no blanks, no user, no password"),
         ("https://secret@host/", "must have no blanks, no user, no password"),
@@ -146,6 +149,23 @@ def test_nothing_slow_is_loaded_before_it_is_needed() -> None:
         " sys.exit(bool({'aiohttp', 'greenroom.review.client'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+async def test_a_target_that_many_need_at_once_is_made_once() -> None:
+    """Who comes meanwhile waits for it."""
+    make = Mock(side_effect=Mock)
+    late = Late(make)
+    first, *others = await asyncio.gather(*(late.target() for _ in range(3)))
+    assert all(each is first for each in others)
+    assert make.call_count == 1
+
+
+async def test_all_targets_are_closed_together() -> None:
+    """Each that is one, whichever patterns lead to it."""
+    built = {text: Mock(close=AsyncMock()) for text in ("lambda", "a", "b")}
+    targets = PatternTargets({"*:a": "a", "*:b": "b", "*:none": "none"}, built.get)
+    await targets.close()
+    assert [each.close.await_count for each in built.values()] == [1, 1, 1]
 
 
 async def test_a_target_that_was_made_is_closed() -> None:
