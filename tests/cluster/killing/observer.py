@@ -12,10 +12,13 @@ import msgspec
 from greenroom.bus.base import BusUnreachable
 from greenroom.bus.nats.bus import NatsBus
 from greenroom.bus.nats.connection import NoAnswer, Options
+from greenroom.bus.streams import StreamUnavailable
 from tests.cluster.killing.invariants import Place
 
 READ_SECONDS = 1200
 """How often streams are read on the way: they keep an hour."""
+RETRY_SECONDS = 10
+"""When it is tried again, after a server was harmed meanwhile."""
 
 
 class Observer:
@@ -51,13 +54,10 @@ class Observer:
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
         """Read now and then; while servers are harmed, a moment later."""
-        task = asyncio.create_task(self._keep_reading())
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self._keep_reading())
             yield
-        finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _keep_reading(self) -> None:
         pause = READ_SECONDS
@@ -67,8 +67,8 @@ class Observer:
                 async with asyncio.timeout(60):
                     await self.read()
                 pause = READ_SECONDS
-            except (NoAnswer, BusUnreachable, TimeoutError):
-                pause = 10
+            except (NoAnswer, BusUnreachable, StreamUnavailable, TimeoutError):
+                pause = RETRY_SECONDS
 
 
 async def read_streams(servers: Sequence[str]) -> dict[str, list[Place]]:
