@@ -72,7 +72,7 @@ CROWD, PLACES = "crowd", 4
 does not hear of the others."""
 
 
-@pytest.mark.timeout(SECONDS + 240)
+@pytest.mark.timeout(1.2 * SECONDS + 240)
 async def test_all_stays_true(tmp_path: Path, measured: Measured) -> None:
     """Whatever dies: one order, nothing lost or doubled, rates and quotas hold, all heals."""
     history = History()

@@ -5,7 +5,10 @@ stream twice, as it begins to wait and as it is released, and not everybody is s
 """
 
 import asyncio
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from greenroom.bus.base import Audience, Deliver, Stage
 from greenroom.messaging.views import payload_for
@@ -151,15 +154,20 @@ def counted(places: Sequence[Place]) -> dict[str, int]:
 def deleted_is_not_shown(places: Iterable[Place], calls: Iterable[Call], history: History) -> None:
     """What a call has deleted, or discarded, is not released behind its answer."""
     since = {each.id: each.stamp_ns for each in places if each.envelope.stage.waits}
+    released = {each.id: each.stamp_ns for each in places if each.envelope.stage is Stage.RELEASED}
+    latest = sorted(released.items(), key=lambda each: each[1], reverse=True)
+    # Of those that were released last, however many: the one that had waited longest.
+    oldest = list(accumulate(((since[each], each) for each, _ in latest), min))
     for call in calls:
         if not call.done or call.ended is None or call.result not in (DELETED, DISCARDED):
             continue
         began, ended = history.wall_ns(call.started), history.wall_ns(call.ended)
-        for each in places:
-            if each.envelope.stage is not Stage.RELEASED or each.stamp_ns <= ended:
-                continue
-            meant = each.id == call.subject if call.result == DELETED else since[each.id] < began
-            assert not meant, f"released in spite of {call}: {each.id}"
+        if call.result == DELETED:
+            at = released.get(call.subject, 0)
+            assert at <= ended, f"released in spite of {call}: {call.subject}"
+        elif behind := bisect_left(latest, -ended, key=lambda each: -each[1]):
+            waits, name = oldest[behind - 1]
+            assert waits >= began, f"released in spite of {call}: {name}"
 
 
 def viewers_are_told(places: Iterable[Place], calls: Iterable[Call], history: History) -> None:
@@ -192,13 +200,23 @@ def views_are_parts(views: Iterable[View], stored: Stored, history: History, end
     end was shown all that had its place `WRITTEN_SECONDS` before.
     """
     shown_ns = history.wall_ns(end - WRITTEN_SECONDS)
-    shown: dict[tuple[str, str, bool], list[Place]] = {}
+    shown: dict[tuple[str, str, bool], Shown] = {}
     for view in views:
         key = view.room, view.user, view.moderates
         if key not in shown:
-            shown[key] = [each for each in stored[view.room] if _is_shown(each, view)]
+            shown[key] = Shown([each for each in stored[view.room] if _is_shown(each, view)])
         stays = view.closed is None or view.closed >= end
         _check(view, shown[key], shown_ns if stays else 0)
+
+
+class Shown:
+    """What somebody is to be shown, in its order, and where each message is in it."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
+        self.at: defaultdict[str, list[int]] = defaultdict(list)
+        for number, each in enumerate(places):
+            self.at[each.id].append(number)
 
 
 def _is_shown(place: Place, view: View) -> bool:
@@ -210,13 +228,13 @@ def _is_shown(place: Place, view: View) -> bool:
     )
 
 
-def _check(view: View, shown: Sequence[Place], shown_ns: int) -> None:
+def _check(view: View, shown: Shown, shown_ns: int) -> None:
     if not view.ids:
         return
     # A message that waited may be where he came in, or its release.
-    starts = [at for at, each in enumerate(shown) if each.id == view.ids[0]]
+    starts = shown.at.get(view.ids[0])
     assert starts, f"seen, not stored: {view.ids[0]} in {view}"
-    wrong = [_difference(view, shown[start:], shown_ns) for start in starts]
+    wrong = [_difference(view, shown.places[start:], shown_ns) for start in starts]
     assert "" in wrong, f"{wrong} in the view of {view.user} on {view.node} from {view.opened:.2f}"
 
 

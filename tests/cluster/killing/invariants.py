@@ -3,9 +3,10 @@
 Figures are in seconds of the history's clock, unless they say otherwise.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf
 
 import msgspec
@@ -190,13 +191,12 @@ def kicks_end_connections(views: Iterable[View], stored: Stored, now: float) -> 
 
 def kicked_are_gone(views: Sequence[View], kicks: Iterable[Call]) -> None:
     """Whoever was connected when a kick began does not stay; `subject` is room and user."""
+    by_subject: defaultdict[str, list[View]] = defaultdict(list)
+    for view in views:
+        by_subject[f"{view.room} {view.user}"].append(view)
     for kick in kicks:
-        for view in views:
-            if (
-                kick.done
-                and kick.subject == f"{view.room} {view.user}"
-                and view.opened < kick.started
-            ):
+        for view in by_subject[kick.subject] if kick.done else ():
+            if view.opened < kick.started:
                 assert view.closed is not None, f"open in spite of {kick}: {_name(view)}"
 
 
@@ -227,27 +227,44 @@ def quota_holds(calls: Sequence[Call], create: str, delete: str, limit: int, oth
     `others` are there all the time. `result` of a creation is what `subject` of a deletion names.
     """
     creations = [each for each in calls if each.operation == create]
+    deletions: defaultdict[str, list[Call]] = defaultdict(list)
+    for each in calls:
+        if each.operation == delete:
+            deletions[each.subject].append(each)
     surely: list[tuple[float, float]] = []
     maybe: list[tuple[float, float]] = []
     for each in creations:
         if each.refused:
             continue
-        gone = [one for one in calls if one.operation == delete and one.subject == each.result]
+        gone = deletions[each.result]
         if each.done:
             assert each.ended is not None
             surely.append((each.ended, min((one.started for one in gone), default=inf)))
         # Who is told that there is none may be told of an own deletion, which had no answer.
         known = (one.ended for one in gone if one.ended and (one.done or one.status == 404))
         maybe.append((each.started, min(known, default=inf)))
-    for at, _ in surely:
-        there = others + sum(begin <= at < end for begin, end in surely)
-        assert there <= limit, f"{there} at {at:.2f}, of {limit} at most"
+    for at, there in zip(*_counted(surely), strict=True):
+        assert others + there <= limit, f"{others + there} at {at:.2f}, of {limit} at most"
+    moments, counts = _counted(maybe)
     for each in (each for each in creations if each.status == 402):
         assert each.ended is not None
         # At some moment of the call there must have been as many, by whatever had no answer.
-        begun = [each.started, *(at for at, _ in maybe if each.started < at < each.ended)]
-        there = others + max(sum(begin <= at < end for begin, end in maybe) for at in begun)
+        first, last = bisect_right(moments, each.started) - 1, bisect_left(moments, each.ended)
+        there = others + max(counts[max(first, 0) : last], default=0)
         assert there >= limit, f"refused at {there} of {limit}: {each}"
+
+
+def _counted(spans: Iterable[tuple[float, float]]) -> tuple[list[float], list[int]]:
+    """Return the moments at which it changes how many spans there are, and how many from then on.
+
+    A span is there from its first moment on, and no longer at its last one.
+    """
+    changes: Counter[float] = Counter()
+    for begin, end in spans:
+        changes[begin] += 1
+        changes[end] -= 1
+    moments = sorted(changes)
+    return moments, list(accumulate(changes[at] for at in moments))
 
 
 def limits_hold(
@@ -261,24 +278,25 @@ def limits_hold(
     that were `apart` then are together: the node that has answered may be with the lonely one.
     """
 
-    def is_known(change: Call, at: float) -> bool:
+    def known_at(change: Call) -> float:
         ends = [end for began, end in apart if began - KNOWN_SECONDS < change.started < end]
-        return max(change.ended or inf, *ends, 0) < at - KNOWN_SECONDS
+        return max(change.ended or inf, *ends, 0) + KNOWN_SECONDS
 
+    known = [(each, known_at(each)) for each in changes]
     for send in sends:
         if send.status != 200 or send.ended is None:
             continue
-        settled = [each for each in changes if each.done and is_known(each, send.started)]
+        settled = [each for each, at in known if each.done and at < send.started]
         if not settled:
             continue
         last = settled[-1].started
         # A call without an answer may be carried out at any time.
         begun = [
             int(each.result)
-            for each in changes
+            for each, at in known
             if each.started < send.ended
             and not each.refused
-            and (each.started >= last or not each.done or not is_known(each, send.started))
+            and (each.started >= last or not each.done or at >= send.started)
         ]
         assert send.length <= max(begun), f"longer than {max(begun)}: {send}"
 
