@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from greenroom.process.randomness import new_id, new_key, new_nonce, new_request_id
-from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing
+from greenroom.process.randomness import new_id, new_key, new_request_id
+from greenroom.tokens.key_ring import KeyRing
 
 
 def test_ids() -> None:
@@ -30,14 +30,6 @@ def test_request_ids() -> None:
     assert {digit for each in ids for digit in each[24:]} == set("0123456789abcdef")
 
 
-def test_nonces() -> None:
-    """Nonces have the size that is asked for, and do not repeat."""
-    nonces = [new_nonce(NONCE_BYTES) for _ in range(1000)]
-    assert {len(each) for each in nonces} == {NONCE_BYTES}
-    assert len(set(nonces)) == 1000
-    assert len(new_nonce(24)) == 24
-
-
 def test_threads_draw_different_ids() -> None:
     """What is drawn ahead is given to one only."""
     with ThreadPoolExecutor(8) as threads:
@@ -45,7 +37,7 @@ def test_threads_draw_different_ids() -> None:
     assert len({each for ids in drawn for each in ids}) == 8 * 500
 
 
-@pytest.mark.parametrize("draw", ["new_id()", "new_request_id()", "new_nonce(12).hex()"])
+@pytest.mark.parametrize("draw", ["new_id()", "new_request_id()"])
 def test_a_child_draws_its_own(draw: str) -> None:
     """What was drawn ahead stays with the parent, when the process forks."""
     code = (

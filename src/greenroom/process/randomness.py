@@ -9,7 +9,7 @@ import sys
 from base64 import b64encode
 
 from greenroom.model.message import ID_LENGTH
-from greenroom.tokens.key_ring import KEY_BYTES, KEY_ID_BYTES, NONCE_BYTES
+from greenroom.tokens.key_ring import KEY_BYTES, KEY_ID_BYTES
 
 _NUMBER_BYTES = 16
 """What a request's identifier is made of."""
@@ -19,9 +19,8 @@ _AT_ONCE = 64
 
 _request_ids: list[str] = []
 _ids: list[str] = []
-_nonces: list[bytes] = []
 if sys.platform != "win32":
-    for _kept in (_request_ids, _ids, _nonces):
+    for _kept in (_request_ids, _ids):
         os.register_at_fork(after_in_child=_kept.clear)
 
 
@@ -43,18 +42,8 @@ def new_request_id() -> str:
         try:
             return _request_ids.pop()
         except IndexError:
-            _request_ids.extend([_uuid(number.hex()) for number in _pieces(_NUMBER_BYTES)])
-
-
-def new_nonce(size: int) -> bytes:
-    """Return random bytes that nobody else gets, for a ring to seal with: it takes 12."""
-    if size != NONCE_BYTES:
-        return os.urandom(size)
-    while True:
-        try:
-            return _nonces.pop()
-        except IndexError:
-            _nonces.extend(_pieces(NONCE_BYTES))
+            text, size = os.urandom(_NUMBER_BYTES * _AT_ONCE).hex(), 2 * _NUMBER_BYTES
+            _request_ids.extend(_uuid(text[at : at + size]) for at in range(0, len(text), size))
 
 
 def new_key() -> tuple[str, bytes]:
@@ -63,11 +52,6 @@ def new_key() -> tuple[str, bytes]:
     while key_id.startswith("-"):  # a command would take it for an option
         key_id = secrets.token_urlsafe(KEY_ID_BYTES * 3 // 4)
     return key_id, secrets.token_bytes(KEY_BYTES)
-
-
-def _pieces(size: int) -> list[bytes]:
-    drawn = os.urandom(size * _AT_ONCE)
-    return [drawn[start : start + size] for start in range(0, len(drawn), size)]
 
 
 def _uuid(drawn: str) -> str:

@@ -53,7 +53,7 @@ from greenroom.messaging.shared_places import SharedPlaces
 from greenroom.messaging.users_teller import UsersTeller
 from greenroom.network.this_machine import is_loopback
 from greenroom.process import memory_pressure
-from greenroom.process.randomness import new_id, new_nonce
+from greenroom.process.randomness import new_id
 from greenroom.process.ticker import Ticker
 from greenroom.server import (
     chat_logs,
@@ -272,7 +272,8 @@ def _services(
         quotas=quotas,
         clock=opened.clock,
         ids=new_id,
-        nonces=new_nonce,
+        # Not drawn ahead: with those of a machine that is copied while it runs, both would seal.
+        nonces=secrets.token_bytes,
         metrics=opened.metrics,
     )
 
