@@ -78,6 +78,15 @@ def test_progress_is_that_of_one_batch() -> None:
     assert progress.of(target, records) == {}
     progress.of(target, records)[3] = 7
     assert progress.of(target, records[1:]) == {}
+    first, second, third, *_ = records
+    for one, other in (
+        ([first, second], [first, third]),
+        ([first, third], [second, third]),
+        ([first], [second]),
+        ([first, third], [first, second, third]),
+    ):
+        progress.of(target, one)[3] = 7
+        assert progress.of(target, other) == {}
     progress.of(target, records)[3] = 7
     progress.end(target)
     assert progress.of(target, records) == {}

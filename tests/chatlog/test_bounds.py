@@ -20,6 +20,14 @@ def test_steps_in_bytes() -> None:
     assert steps == [500, 800, 950, 1001, 1001]
 
 
+def test_when_a_step_is_reached() -> None:
+    """At its very percent, and not a little before."""
+    announcements = Announcements()
+    for percent in (50, 80, 95):
+        assert announcements.due(percent / 100 - 0.001) is None
+        assert announcements.due(percent / 100) == percent
+
+
 def test_each_step_is_announced_once() -> None:
     """Also when several are reached at the same time, or one again."""
     announcements = Announcements()

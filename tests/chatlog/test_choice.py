@@ -66,6 +66,20 @@ def test_choices(
     assert choice.by_environment is by_environment
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [({}, "nowhere: a cluster needs chat_log_dir"), ({"chat_log_dir": "/logs"}, "files in /logs")],
+)
+def test_files_of_a_cluster(given: dict[str, str], shown: str) -> None:
+    """Its nodes share a directory that somebody names, or there is none."""
+    settings = {
+        "storage": "postgresql://greenroom@localhost/greenroom",
+        "bus": "nats://localhost",
+        **given,
+    }
+    assert chosen(load(settings, {}, None), NOTHING).shown == shown
+
+
 def test_the_services_own_key_is_none_of_aws() -> None:
     """Its users have it where AWS's tools look; nothing goes to AWS for that."""
     choice = chosen(load({}, {}, None), KEYS, "AKID")
