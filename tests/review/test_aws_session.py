@@ -116,6 +116,35 @@ async def test_a_chain_that_fails() -> None:
     assert stage.session.found_own_key
 
 
+async def test_a_look_that_fails_takes_nothing_away() -> None:
+    """What was found is used on until it is stale: a moment without a network costs no review."""
+    stage = Stage()
+    assert await stage.key_id() == "ONE"
+    stage.access.found = OSError("for a moment")
+    for number in range(1, 10):
+        stage.time.advance(FRESH_SECONDS + 1)
+        assert await stage.key_id() == "ONE"
+        await settle()
+        assert await stage.key_id() == "ONE"
+        assert len(stage.access.asked) == 1 + number, "it is asked for again, as often as before"
+    stage.time.advance(FRESH_SECONDS + 1)
+    assert await stage.key_id() is None
+    stage.time.advance(FRESH_SECONDS + 1)
+    assert await stage.key_id() is None, "nobody waits for what is known not to be there"
+    stage.access.found = Credentials("TWO", "secret")
+    await settle()
+    assert await stage.key_id() == "TWO"
+
+
+async def test_what_was_refused_is_not_used_on() -> None:
+    """Where what else there is cannot be found."""
+    stage = Stage()
+    await stage.key_id()
+    stage.session.distrust()
+    stage.access.found = OSError("secret")
+    assert await stage.key_id() is None
+
+
 async def test_who_waits_may_go_away() -> None:
     """The asking goes on for the others, until the session is closed."""
     stage = Stage()

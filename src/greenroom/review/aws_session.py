@@ -2,6 +2,7 @@
 
 - Credentials are asked for again in the background after `FRESH_SECONDS`; those that are older than
   `STALE_SECONDS` are not used. botocore renews temporary ones 10 to 15 minutes before their end.
+- Asking that fails, for a moment perhaps, takes nothing away before: what was found is used on.
 - That there are none is remembered for `FRESH_SECONDS`, too.
 """
 
@@ -31,16 +32,17 @@ class AwsSession:
         self._service = service
         self._credentials: Credentials | None = None
         self._asked: float | None = None
+        # When the chain last said what there is, or was known to say nothing.
+        self._known: float | None = None
         self._asking: asyncio.Task[None] | None = None
         self._refused = False
         self._endpoints: dict[str, str] = {}
 
     async def credentials(self) -> Credentials | None:
         """Return the credentials, or None when there are none."""
-        age = self._age()
-        if age is None or age > FRESH_SECONDS:
+        if self._is_older(self._asked, FRESH_SECONDS):
             asking = self._ask()
-            if age is None or age > STALE_SECONDS:
+            if self._asked is None or self._is_older(self._known, STALE_SECONDS):
                 await asyncio.shield(asking)
         return self._credentials
 
@@ -51,7 +53,7 @@ class AwsSession:
 
     def distrust(self) -> None:
         """Ask for the credentials again before the next use: they were refused."""
-        self._asked = None
+        self._asked = self._known = None
         self._refused = True
 
     async def endpoint(self, region: str) -> str:
@@ -73,8 +75,8 @@ class AwsSession:
         if self._asking is not None:
             self._asking.cancel()
 
-    def _age(self) -> float | None:
-        return None if self._asked is None else self._clock.monotonic() - self._asked
+    def _is_older(self, time: float | None, seconds: float) -> bool:
+        return time is None or self._clock.monotonic() - time > seconds
 
     def _ask(self) -> "asyncio.Task[None]":
         if self._asking is None:
@@ -86,9 +88,11 @@ class AwsSession:
         refused, self._refused = self._refused, False
         try:
             self._credentials = await self._access.credentials(self._service, anew=refused)
+            self._known = self._clock.monotonic()
         except (BotoCoreError, OSError, ValueError, RuntimeError) as error:
             log.warning("no AWS credentials", service=self._service, error=type(error).__name__)
-            self._credentials = None
+            if self._is_older(self._known, STALE_SECONDS):
+                self._credentials, self._known = None, self._clock.monotonic()
         finally:
             self._asking = None
         self._asked = self._clock.monotonic()
