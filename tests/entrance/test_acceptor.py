@@ -303,6 +303,42 @@ async def test_a_handshake_that_does_not_end(
         assert opened.served == []
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_who_dawdles_in_a_handshake_makes_place(
+    certified: tuple[ssl.SSLContext, Path], at_once: bool
+) -> None:
+    """Also who was accepted in the same turn of the loop as the one who needs it."""
+    async with port(encrypting(certified[0], Metrics()), unfinished=1) as opened:
+        loop, address = asyncio.get_running_loop(), opened.listening.getsockname()
+        with socket.create_connection(address) as first:
+            first.setblocking(False)
+            if not at_once:
+                await until(lambda: bool(opened.acceptor._shaking))
+            with socket.create_connection(address):
+                async with asyncio.timeout(PATIENCE):
+                    with contextlib.suppress(ConnectionError):
+                        assert await loop.sock_recv(first, 1) == b""
+                await until(lambda: len(opened.acceptor._shaking) == 1)
+                assert opened.made.visitors.total == 1
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_a_socket_that_the_loop_does_not_take(
+    certified: tuple[ssl.SSLContext, Path], encrypted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is closed, and nothing is left of it."""
+    entrance = encrypting(certified[0], Metrics()) if encrypted else PLAIN
+    async with port(entrance) as opened:
+        refusing = mock.AsyncMock(side_effect=OSError(errno.EBADF, "gone"))
+        monkeypatch.setattr(asyncio.get_running_loop(), "connect_accepted_socket", refusing)
+        reader, writer = await opened.client()
+        assert await gone(reader) == b""
+        await until(lambda: not opened.made.visitors.total)
+        assert refusing.await_count == 1
+        assert (opened.served, opened.acceptor._shaking) == ([], set())
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("number", "waits", "shortages", "lines"),
     [

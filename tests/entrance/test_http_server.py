@@ -5,6 +5,7 @@ import socket
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 import uvicorn
 from uvicorn.config import Config
@@ -104,6 +105,42 @@ async def test_one_more_socket(gate: Entrance | None) -> None:
                 listening.accept()[0].close()
             assert made.empty()
             server.stop_accepting()
+
+
+@pytest.mark.parametrize("gate", [None, PLAIN])
+async def test_one_more_socket_when_all_stops(gate: Entrance | None) -> None:
+    """It is closed with the others: who comes is refused, or waits for who holds it as well."""
+    async with stage() as plane:
+        config = Config(lambda: None)
+        making: Any = mock.Mock()
+        config.http_protocol_class = making
+        server = HttpServer(config, lambda: None, gate, plane.acceptors)
+        server.lifespan, server.servers = mock.Mock(), []
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            await server.accept_from(listening.dup())
+            server.stop_accepting()
+            await settle()
+            with socket.create_connection(listening.getsockname()):
+                await settle()
+                listening.settimeout(5)
+                listening.accept()[0].close()
+        assert (making.called, plane.visitors.total) == (False, 0)
+
+
+async def test_who_is_on_the_way_comes_through() -> None:
+    """One more socket is closed when they have had their time, and not before."""
+    gate = msgspec.structs.replace(PLAIN, handshake_seconds=0.01)
+    async with stage() as plane:
+        server = HttpServer(Config(lambda: None), lambda: None, gate, plane.acceptors)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            copy = listening.dup()
+            end = await server.accept_from(copy)
+            end()
+            assert copy.fileno() >= 0
+            async with asyncio.timeout(10):
+                while copy.fileno() >= 0:  # noqa: ASYNC110 - nothing tells of a socket's end
+                    await asyncio.sleep(0.001)
+        assert server._more == {}
 
 
 async def test_the_end_of_one_more_socket() -> None:

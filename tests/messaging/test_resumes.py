@@ -69,6 +69,19 @@ async def test_what_was_missed_comes() -> None:
         assert (await viewer(made))[2] == []
 
 
+async def test_the_first_ping_comes_soon() -> None:
+    """When an SDK has forgotten a renewal; where no place is kept nobody is asked for one."""
+    async with stage() as made:
+        deadlines = made.edges.deadlines
+        for keeps in (False, True):
+            if keeps:
+                await room(made)
+            with mock.patch.object(deadlines, "after", wraps=deadlines.after) as after:
+                bob, _, _ = await viewer(made)
+            soon = [each.args[0] for each in after.mock_calls if each.args[1] == bob.ping]
+            assert soon == ([resumes.FIRST_PING_SECONDS] if keeps else [])
+
+
 async def test_who_was_on_a_node_that_died() -> None:
     """It tells nobody where he stood: he begins behind what he was shown by then, for certain."""
     async with stage() as made:

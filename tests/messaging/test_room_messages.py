@@ -2,6 +2,7 @@
 
 import json
 from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +140,22 @@ async def test_an_official_sdk_asks_by_a_message() -> None:
         )
         assert answer["Content"] == "messages: 1"
         assert contents(json.loads(answer["Attributes"]["Result"])) == (["b"], True)
+
+
+async def test_what_cannot_be_read_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told that there is nothing: he is refused, and may ask again."""
+    async with unhurried() as made:
+        ann = await kept(made)
+        await say(ann, "a")
+        bob = await connected(made, "bob", **VIEWER)
+
+        async def filled(*_: object) -> Any:
+            return SimpleNamespace(is_unread=True)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(made.own.messages._history, "prepare", filled)
+            assert await listed(bob) == (500, "The service cannot take the request now")
+        assert contents(await listed(bob)) == (["a"], False)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from greenroom.bus.base import RoomDeleted
 from greenroom.chat.user_lists import PresentUser, UsersHere
 from greenroom.messaging import own_actions, present_users, users_teller
 from greenroom.messaging.users_teller import LEFT_SECONDS
@@ -136,6 +138,8 @@ async def test_a_room_that_is_too_full(monkeypatch: pytest.MonkeyPatch) -> None:
         ann = await connected(made, "ann", EVENTS, **VIEWER)
         bob, _ = await connected(made, "bob", **VIEWER)
         assert len(await told(made, ann[1])) == 1
+        (done,) = await do(*ann, LIST)
+        assert done["EventName"] == "greenroom:DONE"
         eve, _ = await connected(made, "eve", **VIEWER)
         assert await told(made, ann[1]) == [change(suspended=True, reset=True)]
         (error,) = await do(*ann, LIST)
@@ -169,7 +173,8 @@ async def test_names_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None
         [PresentUser("ann", 1)],
     ]
 
-    async def page(*_: Any, **__: Any) -> list[PresentUser]:
+    async def page(*_: Any, **options: Any) -> list[PresentUser]:
+        assert options == {"names_only": True}
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -179,10 +184,29 @@ async def test_names_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None
         await scene(made)
         _, asked = await connected(made, "ann", EVENTS, **VIEWER)
         monkeypatch.setattr(made.users, "page", page)
-        assert await told(made, asked) == []
+        with capture_logs() as logs:
+            assert await told(made, asked) == []
+        faults = [each["error"] for each in logs if each["event"] == "users could not be listed"]
+        assert faults == ["ValueError"]
         assert await told(made, asked) == [change("judge", reset=True)]
         assert await told(made, asked) == [change("ann")]
         assert not answers
+
+
+async def test_a_room_that_was_deleted() -> None:
+    """Nobody is told who comes and goes there, nor may he ask."""
+    async with stage() as made:
+        await scene(made)
+        ann = await connected(made, "ann", EVENTS, **VIEWER)
+        eve, _ = await connected(made, "eve", **VIEWER)
+        assert len(await told(made, ann[1])) == 1
+        await made.store.rooms.delete(ROOM)
+        made.bus.broadcast(RoomDeleted(str(ROOM)))
+        eve.connection_lost(None)
+        for _ in range(2):
+            assert await told(made, ann[1], LEFT_SECONDS) == []
+        (error,) = await do(*ann, LIST)
+        assert error["ErrorCode"] == 403
 
 
 async def test_rooms_that_change_all_the_time_keep_no_other_waiting(
@@ -252,6 +276,18 @@ async def test_who_may_ask_does_not_ask_all_nodes_each_time(
                 assert frame["Type"] == "ERROR"
                 assert frame["ErrorCode"] == 500
             assert len(asked) == 1
+
+
+async def test_a_room_that_is_just_not_too_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All who are there are listed."""
+    monkeypatch.setattr(users_teller, "MOST_USERS", 3)
+    monkeypatch.setattr(own_actions, "MOST_USERS", 3)
+    async with stage() as made:
+        await scene(made)
+        bob = await connected(made, "bob", **VIEWER)
+        await connected(made, "ann", **VIEWER)
+        (done,) = await do(*bob, LIST)
+        assert json.loads(done["Attributes"]["Result"]) == {"Users": ["ann", "bob", "judge"]}
 
 
 async def test_a_page_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from greenroom.model.room_settings import LONGEST_SECONDS
 from greenroom.protocol.errors import ActionError
 from greenroom.protocol.members import REASON_LENGTH, REQUEST_ID_LENGTH, USER_ID_LENGTH, Frame
-from greenroom.protocol.own_actions import OWN_BY_NAME, CountViewers, ListUsers
+from greenroom.protocol.own_actions import OWN_BY_NAME, read_own
 
 MEMBERS: dict[str, dict[str, Any]] = {
     "greenroom:SET": {"Settings": {"frozen": True, "slowModeSeconds": None}},
@@ -17,6 +17,10 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "greenroom:DELETE_USER_MESSAGES": {"UserId": "bob"},
     "greenroom:LIST_USERS": {},
     "greenroom:LIST_MESSAGES": {},
+    "greenroom:ANNOUNCE": {"Content": "we begin"},
+    "greenroom:UNPIN": {"MessageId": "a" * 12},
+    "greenroom:VIEWERS": {},
+    "greenroom:HELP": {},
 }
 
 
@@ -75,11 +79,99 @@ def test_messages_before_one() -> None:
             read("greenroom:LIST_MESSAGES", Before=before)
 
 
-def test_what_is_said() -> None:
+@pytest.mark.parametrize(
+    ("name", "member", "values", "why"),
+    [
+        ("greenroom:RESTRICT", "UserId", ("",), "UserId must not be empty"),
+        ("greenroom:RESTRICT", "UserId", (None,), "UserId is required"),
+        ("greenroom:LIFT", "Kind", ("mute", "", "SLOW"), "Kind must be one of BAN, MUTE"),
+        ("greenroom:PIN", "MessageId", ("", "a" * 11, "ä" * 12), "MessageId must be 12 letters"),
+        ("greenroom:UNPIN", "MessageId", ("a" * 13,), "MessageId must be 12 letters"),
+        ("greenroom:ANNOUNCE", "Style", ("info", "LOUD"), "Style must be one of INFO, SUCCESS"),
+        ("greenroom:ANNOUNCE", "Content", (None,), "Content is required"),
+        ("greenroom:SET", "Settings", (None, {}, "null", "{}"), "Settings must hold some of"),
+        ("greenroom:SET", "Settings", ("{", "{'a': 1}", '{"a": NaN}'), "Settings must be an objec"),
+        ("greenroom:SET", "Settings", ([], 1, "[1]"), "Settings must be an object"),
+        ("greenroom:SET", "DiscardWaiting", ("yes", "True", 2, []), "DiscardWaiting must be true"),
+        (
+            "greenroom:LIST_MESSAGES",
+            "Limit",
+            ("1e3", "x", "²", "-1", "1" * 13, "", True, 1.5, float("inf"), []),
+            "Limit must be a number",
+        ),
+        ("greenroom:LIST_MESSAGES", "Limit", (0, 101, "0", "9" * 12), "Limit must be from 1 to"),
+    ],
+)
+def test_what_a_member_must_not_be(
+    name: str, member: str, values: tuple[Any, ...], why: str
+) -> None:
+    """It is refused with 400, by its name and the rule, and the RequestId."""
+    for value in values:
+        with pytest.raises(ActionError) as refused:
+            read(name, **{"RequestId": "r", member: value})
+        assert refused.value.message.startswith(why)
+        assert (refused.value.code, refused.value.request_id) == (400, "r")
+
+
+def test_what_may_be_left_out() -> None:
+    """It has its default; what is given is taken, as text as well."""
+    assert read("greenroom:ANNOUNCE").style == "INFO"
+    assert read("greenroom:ANNOUNCE", Style="WARNING").style == "WARNING"
+    assert [read("greenroom:LIST_MESSAGES", Limit=each).limit for each in (None, 1, "100")] == [
+        *(50, 1, 100),
+    ]
+    assert [
+        read("greenroom:SET", DiscardWaiting=each).discards
+        for each in (None, False, "false", True, "true")
+    ] == [False, False, False, True, True]
+    as_text = read("greenroom:SET", Settings='{"frozen": true, "shield": null}')
+    assert (as_text.settings, as_text.reset) == ({"frozen": True}, ("shield",))
+
+
+@pytest.mark.parametrize("by_message", [True, False])
+def test_an_action_that_there_is_not(by_message: bool) -> None:
+    """Those that there are are named, as the frame or the attribute names them."""
+    with pytest.raises(ActionError) as refused:
+        read_own("greenroom:DANCE", Frame({"requestid": "r"}), by_message=by_message)
+    where = "greenroom:action must be one of SET, " if by_message else ""
+    assert refused.value.message.startswith(where or "Action must be one of greenroom:SET, gre")
+    assert (refused.value.code, refused.value.request_id) == (400, "r")
+    made = read_own("greenroom:HELP", Frame({}), by_message=by_message)
+    assert made.by_message is by_message
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "result", "said"),
+    [
+        ("SET", {}, {}, "frozen true, slowModeSeconds as by default"),
+        (
+            "SET",
+            {"Settings": {"paused": None}, "DiscardWaiting": True},
+            {},
+            "paused as by default, what waited is deleted",
+        ),
+        ("RESTRICT", {}, {}, "bob: MUTE"),
+        ("RESTRICT", {"DurationSeconds": 9}, {}, "bob: MUTE for 9 seconds"),
+        ("LIFT", {}, {}, "bob: no MUTE"),
+        (
+            "LIFT",
+            {},
+            {"Addresses": 2},
+            "bob: no MUTE, but addresses of his that the API restricted: 2",
+        ),
+        ("PIN", {}, {"Pins": ["a", "b"]}, "pinned, pins: 2"),
+        ("UNPIN", {}, {"Pins": []}, "taken down, pins: 0"),
+        ("VIEWERS", {}, {"Users": 1, "Connections": 2}, "users: 1, connections: 2"),
+        ("DELETE_USER_MESSAGES", {}, {"Count": 3}, "bob: deleted messages: 3"),
+        ("ANNOUNCE", {}, {}, "announced"),
+        ("LIST_USERS", {}, {"Users": ["ann", "bob"]}, "ann, bob"),
+        ("LIST_USERS", {}, {"Users": []}, "nobody"),
+        ("LIST_MESSAGES", {}, {"Messages": [1, 2]}, "messages: 2"),
+        ("HELP", {}, {"Commands": ["/a", "/b"]}, "/a\n/b"),
+    ],
+)
+def test_what_is_said(
+    name: str, members: dict[str, Any], result: dict[str, Any], said: str
+) -> None:
     """In words, for who typed it."""
-    assert read("greenroom:SET").said == "frozen true, slowModeSeconds as by default"
-    assert read("greenroom:LIFT").said == "bob: no MUTE"
-    viewers = CountViewers(request_id="", by_message=True)
-    assert viewers.says({"Users": 1, "Connections": 2}) == "users: 1, connections: 2"
-    users = ListUsers(after="", request_id="", by_message=True)
-    assert users.says({"Users": ["ann", "bob"]}) == "ann, bob"
+    assert read(f"greenroom:{name}", **members).says(result) == said

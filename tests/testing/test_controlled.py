@@ -141,7 +141,10 @@ async def test_destinations_that_fail(pattern: str, fails: bool) -> None:
     logs.mend(pattern)
     logs.mend(pattern)
     await logs.check(target)
-    logs.fail(pattern)
+    for each in ("firehose:*", "s3:bucket"):
+        logs.fail(each)
+    with pytest.raises(DestinationFailed):
+        await logs.check(target)
     logs.clear()
     await logs.check(target)
 

@@ -201,6 +201,7 @@ def test_an_end_that_takes_too_long(process: Process) -> None:
     assert directory.exists()
     assert host.close() == -9
     assert process.killed
+    assert not host._reader.is_alive()
     assert not directory.exists()
 
 

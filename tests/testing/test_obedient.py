@@ -259,6 +259,7 @@ async def test_lines_are_obeyed_in_their_order(pipe: tuple[Pipe, int, int]) -> N
     os.close(ours)
     async with asyncio.timeout(10):
         await ended.wait()
+    assert not asyncio.get_running_loop().remove_reader(made._input), "it is told once"
     asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
 

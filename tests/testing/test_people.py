@@ -1,6 +1,7 @@
 """What people say and have seen, with rooms that the test shows things in."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
@@ -295,7 +296,7 @@ def test_people_come_and_go(monkeypatch: pytest.MonkeyPatch, room: Room) -> None
         return room
 
     monkeypatch.setattr(people, "ChatRoom", chat_room)
-    service = Mock(websocket_url="ws://here")
+    service, before = Mock(websocket_url="ws://here"), set(threading.enumerate())
     everybody = People(service, lambda: "arn:own")
     somebody = everybody.run(everybody.enter("alice")).result()
     assert (somebody.user_id, given[0], given[2]) == ("alice", "ws://here", 0.05)
@@ -324,7 +325,7 @@ def test_people_come_and_go(monkeypatch: pytest.MonkeyPatch, room: Room) -> None
     assert everybody._thread.daemon
     everybody.close()
     assert room.asked == ["connect", "connect", "disconnect", "disconnect"]
-    assert not everybody._thread.is_alive()
+    assert not set(threading.enumerate()) - before
     assert everybody._loop.is_closed()
 
 

@@ -1,6 +1,8 @@
 """What a test can do to the service, with a host that notes what it is told."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -122,10 +124,14 @@ def test_a_function_takes_the_event_alone_or_with_a_context(started: Greenroom, 
     assert host.reviewed(EVENT) == {"ReviewResult": "ALLOW", "Content": "hihi"}
 
 
-def test_a_function_of_the_services_process(started: Greenroom, host: Host) -> None:
-    """It is named; a room is given the handler that a review needs."""
+def test_a_function_of_the_services_process(
+    started: Greenroom, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and found where this process would; a room is given the handler it needs."""
+    monkeypatch.setattr(sys, "path", ["", "/where/it/is"])
     started.review("module:function", "arn")
     assert host.asked[0][1]["function"] == "module:function"
+    assert host.asked[0][1]["path"] == [str(Path.cwd()), "/where/it/is"]
     assert host.reviewed(EVENT) == {"ReviewResult": "ALLOW", "Content": "hi"}
     uri = "arn:aws:lambda:us-east-1:123456789012:function:greenroom-test"
     started.calls.call.assert_called_once_with(  # type: ignore[attr-defined]

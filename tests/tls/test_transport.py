@@ -450,6 +450,29 @@ def test_who_closes_at_what_came_behind_the_handshake(keys: Keys, many: bool) ->
     assert pair.lower.closed is not many
 
 
+def test_who_closes_at_what_a_peer_said_last(pair: Pair, keys: Keys) -> None:
+    """The peer has ended by then, and nobody is waited for."""
+    pair.transport.data_received(small(pair, 1_000))
+    assert pair.transport.eof_received()
+    with mock.patch.object(pair.above, "data_received") as received:
+        received.side_effect = lambda _: pair.transport.close()
+        keys.take_turns()
+    assert (received.call_count, pair.lower.closed) == (1, True)
+
+
+def test_who_closes_where_the_peer_ended_behind_its_handshake(keys: Keys) -> None:
+    """The same."""
+    pair = Pair(keys)
+    pair.transport.data_received(pair.shake())
+    keys.take_turns()
+    pair._incoming.write(b"".join(pair.lower.take()))
+    pair.transport.data_received(pair.shake() + small(pair, 100))
+    assert pair.transport.eof_received()
+    with mock.patch.object(pair.above, "connection_made", lambda made: made.close()):
+        keys.take_turns()
+    assert pair.lower.closed
+
+
 @pytest.mark.parametrize("stays_open", [True, False])
 def test_a_peer_that_ends_behind_a_flood(pair: Pair, keys: Keys, stays_open: bool) -> None:
     """What came before its end is taken first, and only then is that told."""

@@ -194,7 +194,7 @@ class Acceptor:
             keys, self._protocol(visit), lambda why: self._begun(transport, visit, why)
         )
         self._shaking.add(transport)
-        # Who has to make place at once is aborted when the transport below is there.
+        # Who has to make place is aborted when the transport below is there.
         visit.let_go = functools.partial(_abort_soon, transport)
         try:
             await loop.connect_accepted_socket(lambda: transport, accepted)
@@ -202,7 +202,6 @@ class Acceptor:
             self._shaking.discard(transport)
             raise
         visit.is_held = True
-        visit.let_go = transport.abort
 
     def _begun(self, transport: TlsTransport, visit: Visit, why: Exception | None) -> None:
         """Take note that a handshake is complete, or why it never will be."""

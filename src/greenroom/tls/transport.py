@@ -214,8 +214,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._protocol.connection_made(self)
         self._deliver(*received)
         if self._state is not _State.OPEN:
-            self._rest = data  # not decrypted: see `_wait_for_end`
-        elif not data or self._receive(data):
+            self._rest, data = data, b""  # not decrypted: see `_wait_for_end`
+        if not data or self._receive(data):
             self._read_on()
 
     def _refuse(self) -> None:
@@ -242,7 +242,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._deliver(*self._open(data[:end]))
         if self._state is not _State.OPEN:
             self._rest = data[end:]  # not decrypted: see `_wait_for_end`
-            return False
+            return True
         if many:
             self._rest = data[end:]
             self._lower.pause_reading()
