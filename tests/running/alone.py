@@ -27,6 +27,7 @@ ALONE = {
     "test_log_bounds.py": PROCESS,
     "test_log_secrets.py": PROCESS,
     "test_extensions.py::test_a_shadow_and_a_mute": AT_ONCE,
+    "test_extensions_browser.py::test_a_shadowed_user": AT_ONCE,
     "test_messaging_sdk.py::test_a_restart_is_survived": PROCESS,
     "test_messaging_sdk_browser.py::test_a_crash_is_survived": PROCESS,
     "test_messaging_sdk_tls.py": OWN,
