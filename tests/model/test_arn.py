@@ -46,12 +46,15 @@ def test_other_texts(text: str) -> None:
         Arn.parse(text)
 
 
-def test_long_arns() -> None:
-    """What is longer than the API takes is parsed like any other, and not kept."""
-    arn = Arn("us-east-1", "1", ResourceType.ROOM, "a" * 1000)
-    before = arn_module._known.cache_info().currsize
-    assert Arn.parse(str(arn)) == arn
-    assert arn_module._known.cache_info().currsize == before
+@pytest.mark.parametrize(("more", "kept"), [(0, 1), (1, 0)])
+def test_what_is_kept(more: int, kept: int) -> None:
+    """What is longer than the API takes is parsed like any other, each time."""
+    arn_module._known.cache_clear()
+    arn = Arn("us-east-1", "1", ResourceType.ROOM, "")
+    rest = arn_module.KNOWN_CHARACTERS - len(str(arn)) + more
+    text = str(arn) + "a" * rest
+    assert str(Arn.parse(text)) == str(Arn.parse(text)) == text
+    assert arn_module._known.cache_info().currsize == kept
 
 
 def test_not_found() -> None:

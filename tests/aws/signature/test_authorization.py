@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.aws.signature import authorization
 from greenroom.aws.signature.authorization import (
     EXPIRES_AT_MOST,
     PARTS_AT_MOST,
-    READ_ONCE_CHARACTERS,
     Authorization,
     authorization_of,
 )
@@ -18,6 +18,7 @@ from greenroom.model.errors import (
     ServiceError,
 )
 
+LONGEST = authorization.READ_ONCE_CHARACTERS
 SIGNATURE = "5f" * 32
 SCOPE = "AKIDEXAMPLE/20150830/us-east-1/ivschat/aws4_request"
 FIELDS = (
@@ -84,10 +85,14 @@ def test_fields_come_in_any_order_with_any_blanks(separator: str, fields: list[s
     assert authorization_of(with_headers(("authorization", header), DATE)) == plain
 
 
-@pytest.mark.parametrize("blanks", [" ", " " * READ_ONCE_CHARACTERS])
-def test_a_header_that_was_read_before_is_read_anew_for_its_signature(blanks: str) -> None:
+@pytest.mark.parametrize(("length", "kept"), [(200, 1), (LONGEST, 1), (LONGEST + 1, 0)])
+def test_a_header_that_was_read_before_is_read_anew_for_its_signature(
+    length: int, kept: int
+) -> None:
     """What stands in front may be remembered, if it is short; signature, date and token are not."""
-    first = FIELDS[0] + "," + blanks + FIELDS[1]
+    authorization._before_signature.cache_clear()
+    plain = f"AWS4-HMAC-SHA256 {FIELDS[0]},{FIELDS[1]}, Signature={SIGNATURE}"
+    first = FIELDS[0] + "," + " " * (length - len(plain)) + FIELDS[1]
     for digit, hour in itertools.product("ab", ("12", "13")):
         header = f"AWS4-HMAC-SHA256 {first}, Signature={digit * 64}"
         date = ("x-amz-date", f"20150830T{hour}3600Z")
@@ -95,6 +100,8 @@ def test_a_header_that_was_read_before_is_read_anew_for_its_signature(blanks: st
         found = authorization_of(with_headers(("authorization", header), date, token))
         assert (found.signature, found.timestamp) == (digit * 64, date[1])
         assert (found.access_key_id, found.session_token) == ("AKIDEXAMPLE", digit + hour)
+        assert len(header) == length
+    assert authorization._before_signature.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize(
