@@ -77,19 +77,23 @@ async def test_looking_at_what_was_deleted_is_written(api: Audited) -> None:
 
 
 async def test_tokens_are_told_without_the_token(api: Audited) -> None:
-    """A token is for whom it is, with which capabilities; neither itself nor its attributes."""
+    """A token is for whom it is, with which capabilities and roles; neither itself nor the rest."""
     room = await api.created()
     answer = await api.call(
         "CreateChatToken",
         roomIdentifier=room,
         userId="anna",
         capabilities=["SEND_MESSAGE"],
-        attributes={"k": "attribute-content"},
+        attributes={"k": "attribute-content", "greenroom:roles": "vip"},
     )
     await api.call("DisconnectUser", roomIdentifier=room, userId="anna", reason="reason-content")
     await api.call("TagResource", resourceArn=room, tags={"team": "value-content"})
     lines = await api.lines()
-    assert lines[1]["details"] == {"userId": "anna", "capabilities": ["SEND_MESSAGE"]}
+    assert lines[1]["details"] == {
+        "userId": "anna",
+        "capabilities": ["SEND_MESSAGE"],
+        "attributes": {"greenroom:roles": "vip"},
+    }
     assert lines[2]["details"] == {"userId": "anna"}
     assert lines[3]["details"] == {"tags": ["team"]}
     text = api.path.read_text()

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import BusUnavailable, Deliver
+from greenroom.chat.posting import Posting
 from greenroom.model.quotas import RateProfile
 from greenroom.model.sent_message import KEPT_MS, PENDING_MS
+from greenroom.protocol.errors import ActionError, ErrorCode
 from greenroom.storage.base import StorageUnavailable
 from tests.stand_ins.caller import LAMBDA, STRANGER, Answer, Caller
 
@@ -140,6 +142,19 @@ async def test_other_refusals() -> None:
     stranger = await room.api.call("SendMessage", account=STRANGER, roomIdentifier=room.arn, **SAYS)
     assert stranger.error() == (404, "ResourceNotFoundException")
     assert len(room.messages) == 1
+
+
+async def test_a_refusal_without_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a bad request, with the words of the refusal: never a fault of the service."""
+    room = await a_room()
+
+    async def refuse(*_: object) -> None:
+        raise ActionError(ErrorCode.BAD_REQUEST, "not like this", "")
+
+    monkeypatch.setattr(Posting, "send", refuse)
+    refused = await room.send()
+    assert refused.error() == (400, "ValidationException")
+    assert refused.body["message"] == "not like this"
 
 
 async def test_announcements() -> None:

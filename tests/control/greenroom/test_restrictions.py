@@ -194,8 +194,12 @@ async def test_another_accounts_users_are_its_own() -> None:
     api = await Caller().listening()
     room = await api.created()
     theirs = await api.call("CreateRoom", account=STRANGER)
-    answer = await api.call("BanUser", account=STRANGER, roomIdentifier=room, userId="bob")
-    assert answer.error() == (404, "ResourceNotFoundException")
+    for operation in ("BanUser", "GetUser"):
+        answer = await api.call(operation, account=STRANGER, roomIdentifier=room, userId="bob")
+        assert answer.error() == (404, "ResourceNotFoundException")
+        none = f"{room[:-12]}nosuchroom00"
+        answer = await api.call(operation, roomIdentifier=none, userId="bob")
+        assert answer.error() == (404, "ResourceNotFoundException")
     await done(api, "BanUser", scope="ACCOUNT", userId="bob")
     asked = {"roomIdentifier": theirs.body["arn"], "userId": "bob"}
     assert (await api.call("CreateChatToken", account=STRANGER, **asked)).status == 200
