@@ -14,6 +14,7 @@ from botocore.serialize import create_serializer
 
 from greenroom.aws.signature.sigv4 import Request, sign
 from greenroom.bus.memory import MemoryBus
+from greenroom.control.app import ControlPlane
 from greenroom.control.iam.api import IamApi, iam_apis
 from greenroom.control.iam.call import IamServices
 from greenroom.control.long_work import LongWork
@@ -89,9 +90,11 @@ class IamCaller:
         )
         self.known = Known(clock=self.time.clock)
         accounts = Accounts(self.store.identities, MemoryBus(), self.time.clock)
-        self._pipeline = Pipeline(
+        self.pipeline = Pipeline(
             self.known, accounts, self.time.clock, Quotas(RateProfile.OFF), Metrics()
         )
+        self.plane: ControlPlane | None = None
+        """What finds the API of a request; else it is found by the service."""
         self.serve(self.services)
         self.resolver = Resolver(
             self.store.identities,
@@ -153,7 +156,10 @@ class IamCaller:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self._pipeline.answer(self.apis[service], scope, receive, send)
+        if self.plane is None:
+            await self.pipeline.answer(self.apis[service], scope, receive, send)
+        else:
+            await self.plane(scope, receive, send)
         return sent[0]["status"], sent[1]["body"]
 
     async def sts(

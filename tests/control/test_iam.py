@@ -223,9 +223,11 @@ async def test_inline_policies(kind: str) -> None:
 async def test_managed_policies_and_versions() -> None:
     """A managed policy has up to five versions, one of which is the default."""
     iam = IamCaller()
-    made = (await iam("CreatePolicy", PolicyName="p", PolicyDocument=CREATE_ROOM))["Policy"]
+    named = {"PolicyName": "p", "Description": "what p is for"}
+    made = (await iam("CreatePolicy", **named, PolicyDocument=CREATE_ROOM))["Policy"]
     arn = made["Arn"]
     assert arn == f"arn:aws:iam::{ACCOUNT}:policy/p"
+    assert (await iam("GetPolicy", PolicyArn=arn))["Policy"].items() >= named.items()
     for number in range(2, 6):
         document = policy(f"ivschat:Get{number}")
         await iam(
@@ -323,7 +325,7 @@ async def test_life_of_a_role() -> None:
     await iam("TagRole", RoleName="r", Tags=[{"Key": "k", "Value": "v"}])
     found = (await iam("GetRole", RoleName="r"))["Role"]
     assert found["Tags"] == [{"Key": "k", "Value": "v"}]
-    assert "Description" not in found
+    assert ("Description" in found, found["MaxSessionDuration"]) == (False, 7200)
     assert [each["RoleName"] for each in (await iam("ListRoles"))["Roles"]] == ["r"]
     await iam("DeleteRole", RoleName="r")
     assert await refused(iam("GetRole", RoleName="r")) == "NoSuchEntity"
@@ -684,7 +686,11 @@ async def test_half_an_entry(missing: str) -> None:
     "given",
     [
         {"PolicyInputList": [policy(*(f"ivschat:Get{number:020}" for number in range(400)))]},
-        {"ContextEntries": [{"ContextKeyName": "aws:thing", "ContextKeyValues": ["x" * 4_097]}]},
+        {
+            "ContextEntries": [
+                {"ContextKeyName": "aws:thing", "ContextKeyValues": ["x" * 4_097, "x"]}
+            ]
+        },
     ],
 )
 async def test_what_is_too_large_to_be_simulated(given: dict[str, Any]) -> None:
@@ -734,7 +740,8 @@ async def test_simulations_in_pages() -> None:
     ],
 )
 async def test_simulating_others(arn: str, code: str) -> None:
-    """Only users and roles of the own account can be simulated."""
+    """Only users and roles of the own account can be simulated, by their whole ARN."""
     iam = IamCaller()
+    await iam("CreateUser", UserName="known")
     simulating = iam("SimulatePrincipalPolicy", PolicySourceArn=arn, ActionNames=["a:b"])
     assert await refused(simulating) == code

@@ -73,7 +73,10 @@ async def test_the_bounds_themselves_are_allowed(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_one_works_and_few_wait() -> None:
-    """Turns come in order; who finds too many waiting is to come again, as after a rate."""
+    """Turns come in order; who finds too many waiting is to come again, as after a rate.
+
+    Who waited and went, or was cancelled, leaves the place to others: as many wait again.
+    """
     turns, order = LongWork(Cpu()), list[int]()
     go = asyncio.Event()
 
@@ -82,14 +85,17 @@ async def test_one_works_and_few_wait() -> None:
             order.append(number)
             await go.wait()
 
-    tasks = [asyncio.create_task(work(number)) for number in range(WAITING + 1)]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert order == [0]
-    with pytest.raises(Throttling):
-        await work(99)
-    tasks[3].cancel()
-    go.set()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert order == [0, 1, 2, *range(4, WAITING + 1)]
+    for _ in range(2):
+        order.clear()
+        go.clear()
+        tasks = [asyncio.create_task(work(number)) for number in range(WAITING + 1)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert order == [0]
+        with pytest.raises(Throttling):
+            await asyncio.wait_for(work(99), 5)
+        tasks[3].cancel()
+        go.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert order == [0, 1, 2, *range(4, WAITING + 1)]
     await asyncio.wait_for(work(100), 5)

@@ -7,19 +7,32 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from greenroom.aws import query_service
 from greenroom.aws.signature.sigv4 import Request
+from greenroom.control.app import ControlPlane
 from greenroom.control.ivschat import api as ivschat_api
 from greenroom.control.ivschat.operations import HANDLERS
 from greenroom.control.pipeline import USER_AGENT_BYTES, Incoming
 from greenroom.control.request_body import BODY_BYTES
 from greenroom.control.trail import Trail
 from greenroom.identities.callers import Caller as Identity
-from greenroom.identities.callers import root_principal
+from greenroom.identities.callers import Callers, root_principal
 from greenroom.model.errors import InternalServerException
+from greenroom.model.principal import Principal, PrincipalType
 from greenroom.model.quotas import RateProfile
+from greenroom.policies.decision import NO_POLICIES
 from greenroom.storage.base import StorageUnavailable
+from tests.control.iam_caller import ROOT, IamCaller, caller_of
 from tests.stand_ins.caller import ACCOUNT, STRANGER, Caller
 
+NOBODY = Principal(
+    arn=f"arn:aws:iam::{ACCOUNT}:user/nobody",
+    account=ACCOUNT,
+    type=PrincipalType.USER,
+    user_id="AIDA1",
+    user_name="nobody",
+    permissions=NO_POLICIES,
+)
 UNSIGNED = Request("POST", "/CreateRoom", "", (("host", "h"),), b"{}")
 
 
@@ -209,6 +222,36 @@ async def test_no_policy_is_asked_about_the_root(
     """The root may do everything, decided in one place: no API's authorize sees a root."""
     monkeypatch.setattr(ivschat_api, "authorize", None)
     assert (await Caller().call("ListRooms", account)).status == 200
+
+
+async def test_others_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not the root performs nothing that no policy allows."""
+    find = Callers.find
+
+    async def found(callers: Callers, key_id: str, token: str | None) -> Identity:
+        caller = await find(callers, key_id, token)
+        return msgspec.structs.replace(caller, principal=NOBODY)
+
+    api = Caller()
+    room = await api.created()
+    monkeypatch.setattr(Callers, "find", found)
+    for operation, name in (("DeleteRoom", "identifier"), ("GetRoomState", "roomIdentifier")):
+        refused = await api.call(operation, **{name: room})
+        assert refused.error() == (403, "AccessDeniedException")
+    monkeypatch.undo()
+    assert (await api.call("GetRoom", identifier=room)).status == 200
+
+
+async def test_what_a_request_is_signed_for_says_where_it_goes() -> None:
+    """IAM and STS at the root path, where ivschat has no operation."""
+    iam, caller = IamCaller(), Caller()
+    iam.known.caller = caller_of(ROOT)
+    iam.plane = ControlPlane(iam.pipeline, ivschat_api.ivschat_api(caller.services), iam.apis)
+    for service, operation in (("iam", "ListUsers"), ("sts", "GetCallerIdentity")):
+        version = query_service.VERSIONS[service]
+        form = f"Action={operation}&Version={version}".encode()
+        status, body = await iam.send(service, form)
+        assert (status, f"<{operation}Result>".encode() in body) == (200, True)
 
 
 def test_policies_see_the_start_of_a_user_agent() -> None:

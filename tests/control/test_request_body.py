@@ -1,6 +1,7 @@
 """The bodies of requests: what is kept of them while they come, and what is refused."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,31 @@ def test_a_body_is_its_parts(parts: list[bytes]) -> None:
     bodies = Bodies(1)
     assert asyncio.run(bodies.read(arriving(*parts))) == b"".join(parts)
     assert bodies.held == 0
+
+
+@pytest.mark.parametrize("parts", [[b"xxx"], [b"xx", b"y"], [b"xxx", b""]])
+async def test_a_body_of_exactly_the_bound(parts: list[bytes]) -> None:
+    """It is whole."""
+    assert await Bodies().read(arriving(*parts), 3) == b"".join(parts)
+
+
+async def test_a_refused_body_is_not_kept_while_it_is_read_on() -> None:
+    """Its place is for others, so its memory must be."""
+    bodies, sizes = Bodies(8 * FREE_BYTES), list[int]()
+    parts = [bytes(8 * FREE_BYTES), b"x", b"x"]
+
+    async def receive() -> dict[str, Any]:
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestEntityTooLargeException):
+            await bodies.read(receive, 8 * FREE_BYTES)
+    finally:
+        tracemalloc.stop()
+    assert sizes[1] - sizes[0] > 7 * FREE_BYTES
+    assert sizes[2] - sizes[0] < FREE_BYTES
 
 
 async def test_bodies_that_are_read_at_once_are_bounded() -> None:

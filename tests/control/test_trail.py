@@ -134,6 +134,16 @@ async def test_requests_without_proof_are_bounded(
     assert len(lines) < refusals.UNPROVED_BURST + 15
 
 
+async def test_what_was_done_is_always_written(api: Audited) -> None:
+    """However much was refused before, to the same caller: with how many lines that left out."""
+    for _ in range(refusals.CALLER_BURST + 5):
+        await api.call("CreateRoom", name="not a name")
+    room = await api.created()
+    *_, made = await api.lines()
+    assert (made["event"], made["outcome"], made["resources"]) == ("CreateRoom", "Success", [room])
+    assert made["suppressed"] == 5
+
+
 async def test_refusals_of_a_key_are_bounded(api: Audited) -> None:
     """A key that may do nothing fills no disk: few lines, short ones, and all are accounted for.
 

@@ -213,6 +213,8 @@ async def test_pins() -> None:
     assert msgspec.json.decode(pin["frame"]) == room.messages[-1]
     assert (pin["messageId"], pin["by"][-4:]) == (message["messageId"], "root")
     assert pin["expires"] == "2023-11-14T22:14:20.000Z"
+    (pin,) = (await room.api.call("PinMessage", **message)).body["pins"]
+    assert "expires" not in pin, "without a time it holds until it is taken off"
     for _ in range(2):
         assert (await room.api.call("UnpinMessage", **message)).body == {"pins": []}
     wrong = await room.api.call("PinMessage", roomIdentifier=room.arn, messageId="x")

@@ -71,8 +71,8 @@ async def test_everybody_who_asked_is_told() -> None:
     api.published.clear()
     await update(api, room, settings={"frozen": True}, expiresInSeconds=1)
     await api.call("TagResource", resourceArn=room, tags={"team": "a"})
-    await api.call("TagResource", resourceArn=room, tags={"greenroom:emoji-only": "true"})
-    await api.call("UntagResource", resourceArn=room, tagKeys=["greenroom:emoji-only"])
+    await api.call("TagResource", resourceArn=room, tags={"greenroom:emoji-only": "true", "a": ""})
+    await api.call("UntagResource", resourceArn=room, tagKeys=["a", "greenroom:emoji-only"])
     changed, *_ = api.published
     assert changed == RoomChanged(room)
     told = [each for each in api.published if isinstance(each, Deliver)]

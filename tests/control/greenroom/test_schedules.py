@@ -65,6 +65,21 @@ async def test_what_is_wrong_is_named(changed: dict[str, Any], field: str) -> No
     assert (await api.call("ListAnnouncementSchedules", **room)).body == {"schedules": []}
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"everySeconds": seconds} for seconds in (60, 86_400)),
+        *({"name": name} for name in ("x", "x" * 64)),
+        *({"content": content} for content in ("x", "x" * 20)),
+    ],
+)
+async def test_what_is_just_allowed(changed: dict[str, Any]) -> None:
+    """The bounds themselves are taken."""
+    api, arn = await a_room()
+    made = await api.call("PutAnnouncementSchedule", roomIdentifier=arn, **{**RULES, **changed})
+    assert made.body["schedule"].items() >= changed.items()
+
+
 async def test_a_room_has_ten_at_most() -> None:
     """The answer says what to do."""
     api, arn = await a_room()

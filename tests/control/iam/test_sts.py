@@ -501,6 +501,7 @@ async def test_how_full_a_session_token_is() -> None:
         {"Policy": policy("ivschat:GetRoom")},
         {"PolicyArns": [{"arn": made["Policy"]["Arn"]}]},
         {"Tags": [{"Key": "team", "Value": "a"}]},
+        {"Tags": [{"Key": str(n), "Value": sha256(bytes([n])).hexdigest()} for n in range(50)]},
     ):
         answer = await iam.sts(
             "AssumeRole", ROOT, RoleArn=ROLE, RoleSessionName="session", **narrowing
