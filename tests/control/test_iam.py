@@ -233,6 +233,8 @@ async def test_managed_policies_and_versions() -> None:
         await iam(
             "CreatePolicyVersion", PolicyArn=arn, PolicyDocument=document, SetAsDefault=number == 3
         )
+    wrong = iam("CreatePolicyVersion", PolicyArn=arn, PolicyDocument="{}")
+    assert await refused(wrong) == "MalformedPolicyDocument"
     sixth = iam("CreatePolicyVersion", PolicyArn=arn, PolicyDocument=CREATE_ROOM)
     assert await refused(sixth) == "LimitExceeded"
     versions = (await iam("ListPolicyVersions", PolicyArn=arn))["Versions"]

@@ -3,12 +3,15 @@
 Covers: greenroom.control.app, greenroom.control.asgi
 """
 
+from unittest.mock import create_autospec
+
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from greenroom.aws import query_service
 from greenroom.aws.signature.sigv4 import Request
+from greenroom.chat.account_rates import AccountRates
 from greenroom.control.app import ControlPlane
 from greenroom.control.ivschat import api as ivschat_api
 from greenroom.control.ivschat.operations import HANDLERS
@@ -54,6 +57,14 @@ def test_what_full_memories_gave_up() -> None:
     assert plane.evicted == dict.fromkeys(
         ("request_rates", "callers", "unknown_keys", "key_uses"), 0
     )
+
+
+def test_rates_are_shared() -> None:
+    """Requests count on all nodes from when the plane is told."""
+    rates = create_autospec(AccountRates, instance=True)
+    Caller().plane.share_rates(rates)
+    ((kind, _most),) = [call.args for call in rates.buckets.mock_calls]
+    assert kind == "requests"
 
 
 async def test_success_without_content() -> None:

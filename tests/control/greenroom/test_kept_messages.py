@@ -214,6 +214,7 @@ async def test_an_id_that_is_removed_between_pages() -> None:
     ("parameters", "field"),
     [
         ({"nextToken": "x"}, "nextToken"),
+        ({"nextToken": "1" * 19}, "nextToken"),
         ({"from": "yesterday"}, "from"),
         ({"to": "2026-01-01T00:00:00"}, "to"),
         ({"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "to"),
@@ -227,6 +228,13 @@ async def test_what_is_refused(parameters: dict[str, Any], field: str) -> None:
     room = await api.created()
     answer = await api.call("ListMessages", roomIdentifier=room, **parameters)
     assert set(answer.fields()) == {field}
+
+
+async def test_the_longest_token() -> None:
+    """A number of 18 digits is one that a store may have."""
+    api = Caller()
+    room = await kept(api, "one")
+    assert contents(await listed(api, room, nextToken="9" * 18)) == ["one"]
 
 
 async def test_only_of_the_account() -> None:

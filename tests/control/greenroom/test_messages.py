@@ -99,7 +99,7 @@ async def test_modes() -> None:
     assert (await room.send(content="1")).status == 200
     refused = await room.send(content="2")
     assert refused.error() == (429, "ThrottlingException")
-    assert refused.body["message"] == "rate limit exceeded"
+    assert (refused.body["message"], refused.body["limit"]) == ("rate limit exceeded", 1)
 
 
 @pytest.mark.parametrize(
@@ -230,8 +230,11 @@ async def test_what_a_user_wrote_goes() -> None:
         ids.append((await room.send()).body["id"])
         room.api.time.advance(10)
     whose = {"roomIdentifier": room.arn, "userId": "bob"}
-    answer = await room.api.call("DeleteUserMessages", **whose, sinceSeconds=10)
+    room.api.published.clear()
+    asked: dict[str, Any] = {**whose, "sinceSeconds": 10, "reason": "spam"}
+    answer = await room.api.call("DeleteUserMessages", **asked)
     assert answer.body == {"messageIds": ids[2:]}
+    assert any(b'"Reason":"spam"' in getattr(each, "payload", b"") for each in room.api.published)
     banned = await room.api.call("BanUser", **whose, deleteMessagesSinceSeconds=20)
     assert banned.status == 200
     assert (await room.api.call("DeleteUserMessages", **whose)).body == {"messageIds": ids[:1]}

@@ -196,10 +196,10 @@ async def test_permissions_to_end_sessions(operator: Operator) -> None:
     iam = operator.iam
     tags: Any = [{"Key": "team", "Value": "a"}]
     await iam("CreateUser", UserName="Web", Path="/app/", Tags=tags)
-    await iam("CreateRole", RoleName="web", AssumeRolePolicyDocument=trust())
+    await iam("CreateRole", RoleName="Web", Path="/app/", AssumeRolePolicyDocument=trust())
     arn = f"arn:aws:iam::{ACCOUNT}:"
     on_path = await iam.user("a", policy("greenroom:EndSessions", resource=arn + "user/app/Web"))
-    on_role = await iam.user("b", policy("greenroom:EndSessions", resource=arn + "role/web"))
+    on_role = await iam.user("b", policy("greenroom:EndSessions", resource=arn + "role/app/Web"))
     on_root = await iam.user("c", policy("greenroom:EndSessions", resource=arn + "root"))
     on_none = await iam.user("d", policy("greenroom:EndSessions", resource=arn + "user/none"))
     team = {"StringEquals": {"aws:ResourceTag/team": "a"}}

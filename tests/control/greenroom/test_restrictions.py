@@ -142,12 +142,13 @@ async def test_notes() -> None:
     assert await listed(api, roomIdentifier=room) == []
 
 
-async def test_pages() -> None:
+@pytest.mark.parametrize("over", [0, 1, 2])
+async def test_pages(over: int) -> None:
     """Each restriction is on one page, whatever is over in between."""
     api = await Caller().listening()
     room = await api.created()
     for number in range(7):
-        seconds = {"durationSeconds": 5} if number % 3 == 1 else {}
+        seconds = {"durationSeconds": 5} if number % 3 == over else {}
         await done(api, "MuteUser", roomIdentifier=room, userId=f"u{number}", **seconds)
     api.time.advance(5)
     found, token = [], None
@@ -158,7 +159,10 @@ async def test_pages() -> None:
         token = page.get("nextToken")
         if token is None:
             break
-    assert found == ["u6", "u5", "u3", "u2", "u0"]
+    left = [f"u{number}" for number in range(6, -1, -1) if number % 3 != over]
+    assert found == left
+    latest = {"roomIdentifier": room, "nextToken": "9" * 18}
+    assert len((await done(api, "ListRestrictions", **latest))["restrictions"]) == len(left)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +178,7 @@ async def test_pages() -> None:
         ("BanUser", {"userId": "b", "scope": "ROOM"}, ["scope"]),
         ("LiftRestriction", {"userId": "b", "kind": "NOTE"}, ["kind"]),
         ("ListRestrictions", {"nextToken": "x"}, ["nextToken"]),
+        ("ListRestrictions", {"nextToken": "1" * 19}, ["nextToken"]),
         ("ListRestrictions", {"maxResults": 101}, ["maxResults"]),
         ("AddUserNote", {"userId": "b"}, ["note"]),
     ],
