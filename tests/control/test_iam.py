@@ -228,6 +228,7 @@ async def test_managed_policies_and_versions() -> None:
     arn = made["Arn"]
     assert arn == f"arn:aws:iam::{ACCOUNT}:policy/p"
     assert (await iam("GetPolicy", PolicyArn=arn))["Policy"].items() >= named.items()
+    assert made["IsAttachable"]
     for number in range(2, 6):
         document = policy(f"ivschat:Get{number}")
         await iam(
@@ -299,6 +300,8 @@ async def test_attachments() -> None:
     await iam("CreatePolicy", PolicyName="q", PolicyDocument=CREATE_ROOM)
     assert len((await iam("ListPolicies", Scope="Local"))["Policies"]) == 2
     assert (await iam("ListPolicies", Scope="AWS"))["Policies"] == []
+    for usage, count in (("PermissionsPolicy", 2), ("PermissionsBoundary", 0)):
+        assert len((await iam("ListPolicies", PolicyUsageFilter=usage))["Policies"]) == count
     assert (await iam("ListPolicies", OnlyAttached=True))["Policies"] == []
 
 
@@ -397,6 +400,19 @@ async def test_tags_and_policies_in_conditions() -> None:
     carl = await iam.user("carl", creating)
     assert await refused(iam("CreateUser", carl, UserName="new")) == "AccessDenied"
     await iam("CreateUser", carl, UserName="new", Tags=[{"Key": "team", "Value": "a"}])
+
+
+async def test_lists_are_about_nothing_in_particular() -> None:
+    """Who may list may do it whatever there is, by a permission for `*` and for no single one."""
+    iam = IamCaller()
+    anna = await iam.user("anna", policy("iam:ListUsers", "iam:ListPolicies"))
+    bert = await iam.user("bert", policy("iam:ListUsers", resource=anna.arn))
+    assert [each["UserName"] for each in (await iam("ListUsers", anna))["Users"]] == [
+        "anna",
+        "bert",
+    ]
+    assert (await iam("ListPolicies", anna))["Policies"] == []
+    assert await refused(iam("ListUsers", bert)) == "AccessDenied"
 
 
 @pytest.mark.parametrize("key", ["aws:ResourceTag/team", "iam:ResourceTag/team"])

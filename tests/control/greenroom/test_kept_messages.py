@@ -97,6 +97,7 @@ async def test_what_is_asked_for() -> None:
     assert contents(await listed(api, room, userId="eve")) == ["three"]
     second = events.send_time(api.time.wall_ns)
     assert contents(await listed(api, room, **{"from": second})) == ["three"]
+    assert contents(await listed(api, room, **{"from": second, "to": second})) == ["three"]
     assert contents(await listed(api, room, to="2000-01-01T00:00:00Z")) == []
     assert await listed(api, room, since="unknown00000") == {"messages": [], "recovered": False}
     again = KeptFrame("later0000000", api.time.wall_ns, "SendEvent", b"")

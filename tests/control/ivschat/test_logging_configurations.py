@@ -132,9 +132,10 @@ async def test_delete_delivers_first() -> None:
         assert msgspec.json.decode(record)["EventName"] == "app:poll"
 
 
-async def test_partial_updates() -> None:
-    """What is absent stays; the state is ACTIVE again when the answer comes."""
-    api = Caller()
+async def test_partial_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is absent stays; the state is ACTIVE when the answer comes, and delivery knows of it."""
+    api, told = Caller(), list[str]()
+    monkeypatch.setattr(api.chat_log, "changed", lambda arn: told.append(str(arn)))
     arn = await api.configuration(name="bucket")
     before = (await api.call("GetLoggingConfiguration", identifier=arn)).body
     api.time.advance(5)
@@ -144,6 +145,7 @@ async def test_partial_updates() -> None:
         before.update(change)
         assert after == {name: before[name] for name in after}
         assert after["state"] == "ACTIVE"
+    assert told == [arn] * 3
 
 
 async def test_delete() -> None:
