@@ -138,7 +138,8 @@ async def test_notes() -> None:
     await done(api, "AddUserNote", scope="ACCOUNT", userId="bob", note="elsewhere, too")
     card = await done(api, "GetUser", roomIdentifier=room, userId="bob")
     assert card["restrictions"] == []
-    assert {each["reason"] for each in card["history"]} == {"he knows Ann", "elsewhere, too"}
+    told = [each["reason"] for each in card["history"]]
+    assert told == ["elsewhere, too", "he knows Ann"], "the newest first, wherever it holds"
     assert await listed(api, roomIdentifier=room) == []
 
 
