@@ -16,12 +16,18 @@ import msgspec
 import pytest
 
 from greenroom.aws import query_service
+from greenroom.bus.memory import MemoryBus
 from greenroom.control.iam import simulation
 from greenroom.control.iam.operations import OPERATIONS
 from greenroom.control.long_work import LongWork
+from greenroom.control.pipeline import Pipeline
+from greenroom.identities.accounts import Accounts
+from greenroom.model.identity import AccessKey, User
 from greenroom.model.principal import PrincipalType
+from greenroom.model.quotas import Quotas, RateProfile, caller_rate_name
 from greenroom.policies.decision import CompiledPolicy
 from greenroom.policies.document import parse_identity_policy
+from greenroom.telemetry.metrics import Metrics
 from tests.control.iam_caller import ACCOUNT, REGION, IamCaller, Refused, policy, trust
 
 CREATE_ROOM = policy("ivschat:CreateRoom")
@@ -195,6 +201,26 @@ async def test_own_keys() -> None:
     assert await refused(iam("CreateAccessKey")) == "ValidationError"
 
 
+async def test_keys_of_other_accounts_are_not_there() -> None:
+    """Nothing is told of one, not even to the root."""
+    iam, theirs, key_id = IamCaller(), "210987654321", "AKIAEVEEVEEVEEVEEVE1"
+    await iam.store.identities.create_user(
+        User(account=theirs, name="eve", id="AIDAEVE", create_date=0)
+    )
+    await iam.store.identities.create_access_key(
+        AccessKey(
+            access_key_id=key_id,
+            account=theirs,
+            user_name="eve",
+            sealed_secret=b"",
+            create_date=0,
+        )
+    )
+    assert await refused(iam("GetAccessKeyLastUsed", AccessKeyId=key_id)) == "NoSuchEntity"
+    other = key_id.replace("1", "2")
+    assert await refused(iam("GetAccessKeyLastUsed", AccessKeyId=other)) == "NoSuchEntity"
+
+
 # ------------------------------------------------------------------------------------- policies
 
 
@@ -228,7 +254,7 @@ async def test_managed_policies_and_versions() -> None:
     arn = made["Arn"]
     assert arn == f"arn:aws:iam::{ACCOUNT}:policy/p"
     assert (await iam("GetPolicy", PolicyArn=arn))["Policy"].items() >= named.items()
-    assert made["IsAttachable"]
+    assert (made["IsAttachable"], made["PermissionsBoundaryUsageCount"]) == (True, 0)
     for number in range(2, 6):
         document = policy(f"ivschat:Get{number}")
         await iam(
@@ -300,6 +326,7 @@ async def test_attachments() -> None:
     await iam("CreatePolicy", PolicyName="q", PolicyDocument=CREATE_ROOM)
     assert len((await iam("ListPolicies", Scope="Local"))["Policies"]) == 2
     assert (await iam("ListPolicies", Scope="AWS"))["Policies"] == []
+    assert await refused(iam("ListPolicies", Scope="AWS", Marker="!")) == "ValidationError"
     for usage, count in (("PermissionsPolicy", 2), ("PermissionsBoundary", 0)):
         assert len((await iam("ListPolicies", PolicyUsageFilter=usage))["Policies"]) == count
     assert (await iam("ListPolicies", OnlyAttached=True))["Policies"] == []
@@ -519,6 +546,48 @@ async def test_simulate_principal_policy() -> None:
         for each in results.values()
     ]
     assert matched == [["user_u_own"], ["deny"], [], ["PolicyInputList.1"]]
+
+
+async def test_who_is_simulated() -> None:
+    """A user has a name and a role has none; their types differ, as in their own requests."""
+    iam = IamCaller()
+    await iam("CreateUser", UserName="u")
+    await iam("CreateRole", RoleName="r", AssumeRolePolicyDocument=trust())
+    asked = policy(
+        "a:b", Condition={"StringEquals": {"aws:PrincipalType": "User", "aws:username": "u"}}
+    )
+    role = policy("a:b", Condition={"StringEquals": {"aws:PrincipalType": "AssumedRole"}})
+    for name in ("user/u", "role/r"):
+        for other, document in (("user/u", asked), ("role/r", role)):
+            answer = await iam(
+                "SimulatePrincipalPolicy",
+                PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:{name}",
+                PolicyInputList=[document],
+                ActionNames=["a:b"],
+            )
+            (result,) = answer["EvaluationResults"]
+            assert (result["EvalDecision"] == "allowed") is (name == other), (name, other)
+
+
+async def test_as_much_as_can_be_simulated() -> None:
+    """White space counts here, as it came."""
+    iam = IamCaller()
+    asked = CREATE_ROOM.ljust(131_072)
+    await iam("SimulateCustomPolicy", PolicyInputList=[asked], ActionNames=["a:b"])
+    asking = iam("SimulateCustomPolicy", PolicyInputList=[asked[:-1], "{}"], ActionNames=["a:b"])
+    assert await refused(asking) == "InvalidInput"
+
+
+async def test_requests_have_a_rate() -> None:
+    """Those of IAM and of STS, of each caller, as the quotas say."""
+    iam = IamCaller()
+    quotas = Quotas(RateProfile.OFF, {caller_rate_name(each): 3 for each in ("iam", "sts")})
+    accounts = Accounts(iam.store.identities, MemoryBus(), iam.time.clock)
+    iam.pipeline = Pipeline(iam.known, accounts, iam.time.clock, quotas, Metrics())
+    for service, operation in (("iam", "ListUsers"), ("sts", "GetCallerIdentity")):
+        for _ in range(3):
+            await iam(operation, service=service)
+        assert await refused(iam(operation, service=service)) == "Throttling"
 
 
 async def test_large_simulations() -> None:

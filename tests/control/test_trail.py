@@ -4,15 +4,19 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from structlog.testing import capture_logs
 
 from greenroom.audit import refusals
+from greenroom.audit.entry import SUCCESS
 from greenroom.audit.log import AuditLog
 from greenroom.aws.signature.sigv4 import Request
-from greenroom.control.trail import LEFT_OUT
+from greenroom.control.trail import LEFT_OUT, Auditor, Trail
+from greenroom.telemetry.bounded_log import BoundedLog
 from tests.stand_ins.caller import ACCOUNT, LAMBDA, STRANGER, Caller
+from tests.stand_ins.hand_clock import HandClock
 
 
 class Audited(Caller):
@@ -99,6 +103,23 @@ async def test_tokens_are_told_without_the_token(api: Audited) -> None:
     text = api.path.read_text()
     assert "content" not in text
     assert answer.body["token"] not in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "document", "told"),
+    [(SUCCESS, '{ "a": 1 }', '{"a":1}'), ("MalformedPolicyDocument", "{ {", "{ {")],
+)
+async def test_documents(outcome: str, document: str, told: str, tmp_path: Path) -> None:
+    """One that holds is told without white space, one that was refused as it came."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    trail = Trail("id", "")
+    trail.operation, trail.parameters = "CreatePolicy", {"PolicyDocument": document}
+    logger = create_autospec(BoundedLog, instance=True)
+    await Auditor(log, HandClock().clock, logger).finish(trail, outcome)
+    await log.close()
+    (line,) = (tmp_path / "audit.log").read_text().splitlines()
+    assert json.loads(line)["details"] == {"PolicyDocument": told}
 
 
 async def test_refusals_are_written(api: Audited) -> None:

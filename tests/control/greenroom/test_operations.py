@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from greenroom.aws import own_service
 from greenroom.bus.memory import MemoryBus
 from greenroom.control.greenroom import authorize as permission
 from greenroom.control.greenroom.call import GreenroomCall, GreenroomServices
-from greenroom.control.greenroom.operations import OPERATIONS
+from greenroom.control.greenroom.operations import OPERATIONS, is_path
 from greenroom.identities.accounts import Accounts
 from greenroom.identities.callers import root_principal
 from greenroom.model.errors import AccessDeniedException
@@ -127,6 +128,13 @@ async def test_token_keys(operator: Operator) -> None:
     assert [each.id for each in left] == [after[0].id]
     with pytest.raises(TokenForeign):
         operator.keys.ring.open(CHAT_PURPOSE, sealed)
+
+
+def test_what_is_a_path_of_an_operation() -> None:
+    """Each of the service model's; the prefix alone is none."""
+    assert all(is_path(each.path.encode()) for each in own_service.OPERATIONS.values())
+    assert not is_path(own_service.PREFIX)
+    assert not is_path(own_service.PREFIX + b"None")
 
 
 async def test_sessions(operator: Operator) -> None:

@@ -162,6 +162,8 @@ async def test_pages(over: int) -> None:
             break
     left = [f"u{number}" for number in range(6, -1, -1) if number % 3 != over]
     assert found == left
+    full = await done(api, "ListRestrictions", roomIdentifier=room, maxResults=len(left))
+    assert (len(full["restrictions"]), "nextToken" in full) == (len(left), False)
     latest = {"roomIdentifier": room, "nextToken": "9" * 18}
     assert len((await done(api, "ListRestrictions", **latest))["restrictions"]) == len(left)
 

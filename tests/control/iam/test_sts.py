@@ -334,6 +334,14 @@ async def test_external_id() -> None:
     await assume(iam, anna, ExternalId="shared")
 
 
+async def test_the_name_of_a_session() -> None:
+    """A trust policy can say how sessions may be called."""
+    iam = await with_role(trust(Condition={"StringLike": {"sts:RoleSessionName": "team-*"}}))
+    anna = await iam.user(document=ASSUME)
+    assert await code(assume(iam, anna, RoleSessionName="other")) == "AccessDenied"
+    await assume(iam, anna, RoleSessionName="team-a")
+
+
 async def test_durations() -> None:
     """A session lasts as long as asked, at most what the role says, an hour when chained."""
     iam = await with_role(MaxSessionDuration=7200)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.chatlog.base import DestinationFailed, FailureKind
 from greenroom.control.ivschat.logging_configurations import finish_interrupted
@@ -87,9 +88,14 @@ async def test_a_destination_that_cannot_be_written_to() -> None:
         (missing, "UPDATE_FAILED"),
     ):
         api.destination.check_failure = failure
-        updated = await api.call(
-            "UpdateLoggingConfiguration", identifier=arn, destinationConfiguration=DESTINATIONS[1]
-        )
+        with capture_logs() as logs:
+            updated = await api.call(
+                "UpdateLoggingConfiguration",
+                identifier=arn,
+                destinationConfiguration=DESTINATIONS[1],
+            )
+        told = [each for each in logs if each["event"] == "logging configuration failed"]
+        assert [each["logging_configuration"] for each in told] == ([arn] if failure else [])
         assert (updated.status, updated.body["state"]) == (200, state)
         body = (await api.call("GetLoggingConfiguration", identifier=arn)).body
         assert (body["state"], body["destinationConfiguration"]) == (state, DESTINATIONS[1])
@@ -199,9 +205,13 @@ async def test_finish_interrupted_on_a_full_disk(monkeypatch: pytest.MonkeyPatch
     assert (await api.store.logging_configurations.get(kept.arn)).state is State.ACTIVE
 
 
-async def test_finish_interrupted() -> None:
-    """At the start what was being created or updated becomes ACTIVE, what was deleted is gone."""
-    api = Caller()
+async def test_finish_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start what was being created or updated becomes ACTIVE, what was deleted is gone.
+
+    Delivery is told of what it may write to again.
+    """
+    api, told = Caller(), set[Arn]()
+    monkeypatch.setattr(api.chat_log, "changed", told.add)
     kept = {state: a_configuration(state, name=state.value.lower()) for state in State}
     for configuration in kept.values():
         await api.store.logging_configurations.create(configuration, 0)
@@ -213,6 +223,7 @@ async def test_finish_interrupted() -> None:
         states[state] = answer.body.get("state", answer.status)
     changed = {State.CREATING: "ACTIVE", State.UPDATING: "ACTIVE", State.DELETING: 404}
     assert states == {state: changed.get(state, state.value) for state in State}
+    assert told == {kept[State.CREATING].arn, kept[State.UPDATING].arn}
 
 
 async def test_what_another_node_performs_is_left_alone() -> None:

@@ -125,7 +125,6 @@ def _as_principal(holder: User | Role, policies: CompiledPolicies) -> Principal:
         user_id=holder.id,
         permissions=policies,
         user_name=None if role else holder.name,
-        role_arn=holder.arn if role else None,
         tags=holder.tags,
     )
 
