@@ -49,6 +49,8 @@ async def test_calls_run_in_threads(aws_credentials: None) -> None:
 async def test_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more calls run than there are threads; a cancelled one has its turn until it ends."""
     monkeypatch.setattr(clients, "THREADS", 2)
+    faults = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     access, go_on = AwsAccess({}), threading.Event()
     started = threading.Semaphore(0)
     running: list[int] = []
@@ -71,6 +73,7 @@ async def test_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         # A thread gives its turn back a moment after its answer.
         for _ in range(2):
             await access._turns.acquire()
+    assert faults == [], "nobody is told the answer of the one that was cancelled"
 
 
 async def test_no_thread_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +219,21 @@ async def test_exchanged_credentials(
         assert access._clients[Service.LOGS, "us-east-1"] is not client
         client.close()
         await access.close()
+
+
+async def test_credentials_that_others_refused(
+    no_aws_credentials: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept until somebody asks for them anew."""
+    keys = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    access, found = AwsAccess({}), list[str]()
+    for key_id, anew in (("OLD", False), ("NEW", False), ("NEW", True)):
+        keys.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = a\n")
+        credentials = await access.credentials(anew=anew)
+        found.append("" if credentials is None else credentials.access_key_id)
+    await access.close()
+    assert found == ["OLD", "OLD", "NEW"]
 
 
 async def test_endpoints_of_ones_own(aws_credentials: None) -> None:

@@ -59,6 +59,14 @@ def test_as_botocore_finds_them(
     assert credentials.access_key == key
 
 
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_half_a_key_in_variables(files: dict[str, str], name: str) -> None:
+    """An id without its secret, and a secret without an id, are no key."""
+    found = credentials_source({**files, name: KEYS[name]})
+    assert found is not None
+    assert found.access_key_id == "AKIDDEFAULT"
+
+
 def test_where_the_key_cannot_be_read(files: dict[str, str], tmp_path: Path) -> None:
     """Roles are told of by what names them."""
     (tmp_path / "config").write_text("[profile role]\nrole_arn = arn\n[profile none]\nregion = r\n")

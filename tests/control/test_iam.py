@@ -249,7 +249,7 @@ async def test_inline_policies(kind: str) -> None:
 async def test_managed_policies_and_versions() -> None:
     """A managed policy has up to five versions, one of which is the default."""
     iam = IamCaller()
-    named = {"PolicyName": "p", "Description": "what p is for"}
+    named: dict[str, Any] = {"PolicyName": "p", "Description": "what p is for"}
     made = (await iam("CreatePolicy", **named, PolicyDocument=CREATE_ROOM))["Policy"]
     arn = made["Arn"]
     assert arn == f"arn:aws:iam::{ACCOUNT}:policy/p"

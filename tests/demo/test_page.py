@@ -111,6 +111,14 @@ async def test_the_demo_of_a_service() -> None:
         Demo.of(load({"data_dir": "/nowhere", "trusted_proxies": "127.0.0.1"}, {}, None))
 
 
+def test_where_the_service_listens() -> None:
+    """It is shown on this machine's own addresses, and on no other."""
+    demo = Demo()
+    demo.admit(SimpleNamespace(hosts=["127.0.0.1", "::1"]))  # type: ignore[arg-type]
+    with pytest.raises(SettingsRefused, match=r"does not listen on 192\.0\.2\.1"):
+        demo.admit(SimpleNamespace(hosts=["127.0.0.1", "192.0.2.1"]))  # type: ignore[arg-type]
+
+
 async def test_where_it_is() -> None:
     """Without the last slash the browser is sent on; below a base path it is, too."""
     status, headers, _ = await Browser().ask("/demo")

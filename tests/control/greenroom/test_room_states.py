@@ -61,7 +61,8 @@ async def test_rooms_are_listed_by_their_users() -> None:
     assert [each["roomIdentifier"] for each in whole] == rooms[:0:-1]
     assert [each["users"] for each in whole] == [4, 3, 2, 1]
     for size, pages in ((3, 2), (2, 2), (4, 1)):
-        found, token = [], {}
+        found: list[Any] = []
+        token: dict[str, Any] = {}
         for _ in range(pages):
             page = await done(api, "ListRoomStates", maxResults=size, **token)
             found += page["roomStates"]
