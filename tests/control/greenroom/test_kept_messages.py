@@ -55,7 +55,7 @@ async def test_what_is_listed() -> None:
     assert contents(body) == ["two", "one"]
     assert body["messages"][0] == {
         "id": "two000000000",
-        "sendTime": "2023-11-14T22:13:20.000Z",
+        "sendTime": "2023-11-14T22:13:22.000Z",
         "content": "two",
         "attributes": {"a": "b"},
         "sender": {"userId": "bob", "attributes": {"color": "red"}},
