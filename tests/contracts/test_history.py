@@ -71,6 +71,10 @@ async def test_gaps_are_known(store: Store) -> None:
     await said(store, room, frame("b"), begins=True)
     await said(store, other, frame("z"))
     assert [each.begins for each in (await store.history.newest(room, 9)).frames] == [False, True]
+    assert [await store.history.is_whole(room, number) for number in (0, 1, 2)] == [
+        *(False, False, True)
+    ]
+    assert await store.history.is_whole(other, 0)
     await store.history.settle([room])
     assert not (await store.history.newest(room, 9)).is_ended
     assert await store.history.resume() >= {room}

@@ -14,20 +14,28 @@ PROGRAM = """
 import os, signal, sys
 from greenroom.process.forking import end_of, fork
 
-kept, other = os.pipe()
+before, kept = os.pipe()
+after, woken = os.pipe()
+os.set_blocking(woken, False)
+signal.set_wakeup_fd(woken)
 signal.signal(signal.SIGHUP, lambda *_: os.write(2, b"the parent's handler"))
+
+def is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 def work():
     os.kill(os.getpid(), signal.SIGHUP)
     os.kill(os.getpid(), signal.SIGINT)
     os.write(kept, b"")
-    try:
-        os.fstat(other)
-    except OSError:
-        {end}
-    return 70
+    if any(map(is_open, (before, after, woken))):
+        return 70
+    os.waitpid(os.posix_spawn("/bin/sh", ["sh", "-c", ":"], os.environ), 0)
+    {end}
 
-kept, other = other, kept
 print(end_of(os.waitpid(fork(work, [kept]), 0)[1]))
 assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "the parent's signals come to it"
 """
@@ -38,13 +46,17 @@ assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "the parent's signals c
     [
         ("return 5", "exit code 5", ""),
         ("sys.exit(6)", "exit code 6", ""),
+        ("sys.exit('no')", "exit code 1", ""),
         ("os.kill(os.getpid(), signal.SIGTERM)", "exit code 0", ""),
         ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", ""),
         ("raise ValueError('no')", "exit code 1", "ValueError: no"),
     ],
 )
 def test_a_copy(end: str, told: str, said: str) -> None:
-    """It has the kept descriptors and no others, no handlers, and ends as its work does."""
+    """It has the kept descriptors and no others, no handlers, and ends as its work does.
+
+    What it starts in its turn it can wait for.
+    """
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(end=end)], capture_output=True, text=True, check=False
     )

@@ -41,7 +41,7 @@ def test_pressed_above_the_bound_and_released_well_below() -> None:
     watch = machine.watch(1000)
     seen = []
     with capture_logs() as logs:
-        for used in (900, 1000, 1001, 980, 951, 1200, 949, 960, 1000, 1001):
+        for used in (900, 1000, 1001, 980, 950, 1200, 949, 960, 1000, 1001):
             machine.used = used
             watch.look()
             seen.append(watch.pressed)

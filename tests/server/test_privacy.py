@@ -45,6 +45,27 @@ def test_nothing_is_said_of_what_is_private(tmp_path: Path) -> None:
     assert (tmp_path / "audit.log").stat().st_mode & 0o777 == 0o640
 
 
+def test_a_file_that_is_somebody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays as it is; the log says that others can read it, and why that is not changed."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "secrets.key").write_text("secret")
+    (tmp_path / "secrets.key").chmod(0o644)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with capture_logs() as lines:
+        keep_private(tmp_path)
+    assert [(line["event"], line["file"], line["reason"]) for line in lines] == [
+        (
+            "a file with secrets can be read by others",
+            str(tmp_path / "secrets.key"),
+            "Operation not permitted",
+        )
+    ]
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     """A link's target is somebody else's file."""
     tmp_path.chmod(0o700)

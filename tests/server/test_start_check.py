@@ -357,6 +357,16 @@ async def test_a_certificate_that_is_not_valid_now(
 # ------------------------------------------------------------------------------- part by part
 
 
+async def test_a_node_that_keeps_nothing(here: Path) -> None:
+    """There is no directory to look at, and none is made."""
+    found = await start_check.check(load({"storage": "memory", "port": "0"}, {}, None))
+    assert [each.said for each in found if each.part == "data_dir"] == [
+        "none: the storage is memory"
+    ]
+    assert [each for each in found if each.refused is not None] == []
+    assert state(here) == {}
+
+
 def check_of(**given: str) -> start_check._Check:
     """Return a check of these settings."""
     return start_check._Check(load(given, {}, None))

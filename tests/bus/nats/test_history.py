@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.bus.base import (
     MOST_KEPT,
@@ -338,6 +339,18 @@ async def test_what_is_kept_for_longer_is_tried_again(nodes: list[NatsBus]) -> N
     assert (list(found.envelopes), found.complete, found.is_unread) == (said, True, False)
     assert list((await since(second, -2)).envelopes) == older[1:]
     assert keeper.call_count == 2
+
+
+async def test_a_fault_of_reading_ends_nothing() -> None:
+    """It is told where it is, without what may have been read."""
+    kept: Any = Mock(_turn=asyncio.Lock(), _read=AsyncMock(side_effect=KeyError("secret")))
+    with capture_logs() as logs:
+        await history.StreamHistory._fill(kept, "room")
+    assert [(line["event"], line["error"]) for line in logs] == [
+        ("reading a room's history crashed", "KeyError")
+    ]
+    assert "secret" not in str(logs)
+    kept._rooms.figures.tell.assert_not_called()
 
 
 @pytest.mark.parametrize(

@@ -514,6 +514,18 @@ async def test_a_room_lingers_from_when_its_last_viewer_left(node: Node) -> None
     assert not node.lines._lines
 
 
+async def test_a_room_lingers_from_when_it_was_read_last(node: Node) -> None:
+    """Who asks for what it keeps, without following it, may ask again."""
+    await node.followed()
+    node.lines.unfollow(ROOM)
+    node.time.advance(lines.LINGER_SECONDS)
+    assert await node.lines.ready(ROOM) is node.lines._lines[ROOM]
+    await node.looked_after(lines.LINGER_SECONDS)
+    assert set(node.lines._lines) == {ROOM}
+    await node.looked_after(0.1)
+    assert not node.lines._lines
+
+
 async def test_a_room_that_is_used_again_meanwhile_is_not_closed(node: Node) -> None:
     """Closing one takes a while, in which somebody may come to another."""
     for room in ("first", "second"):

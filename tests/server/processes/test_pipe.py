@@ -80,6 +80,19 @@ async def test_what_was_said_last_is_heard_though_nothing_can_be_said() -> None:
         await end.ended.wait()
 
 
+async def test_an_end_that_left_something_unread_is_an_end() -> None:
+    """The kernel says so with an error: the process was killed with messages before it."""
+    here, there = socket.socketpair()
+    end = End(here)
+    end.pipe.start()
+    end.pipe.send(b"never read")
+    assert there.recv(1, socket.MSG_PEEK)
+    there.close()
+    async with asyncio.timeout(10):
+        await end.ended.wait()
+    assert end.got.empty()
+
+
 async def test_what_cannot_be_sent_now_is_sent_later(ends: tuple[End, End]) -> None:
     """The kernel may have no room for the first byte of a message."""
     here, there = ends

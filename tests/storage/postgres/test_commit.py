@@ -1,7 +1,9 @@
 """A transaction whose connection is lost while it commits is kept exactly once."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -131,3 +133,76 @@ async def test_what_the_function_raises_is_not_kept(connections: list[Connection
     assert await count(one) == 0
     with pytest.raises(asyncpg.UndefinedTableError):
         await one.execute("SELECT * FROM nowhere")
+
+
+# ------------------------------------------------------------------ step by step, without a server
+
+
+class Scripted:
+    """In place of a connection: notes what it is asked, and fails at COMMIT as the test says."""
+
+    def __init__(self, error: Exception | None = None, *, kept: bool = False) -> None:
+        self.said: list[tuple[object, ...]] = []
+        self.error = error
+        self.kept = kept
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        self.said.append((" ".join(statement.split()[:2]), *arguments))
+        if statement == "COMMIT" and self.error is not None:
+            raise self.error
+
+    async def fetchval(self, _statement: str, number: int) -> bool:
+        self.said.append(("ask", number))
+        return self.kept
+
+
+def counting() -> Commit[int]:
+    """Return a call whose result is how often it ran."""
+    runs = itertools.count(1)
+
+    async def run(_connection: Connection) -> int:
+        return next(runs)
+
+    return Commit(READ_COMMITTED, run)
+
+
+async def attempted(commit: Commit[int], connection: Scripted) -> int:
+    """Attempt it on such a connection."""
+    stand_in: Any = connection
+    return await commit.attempt(stand_in)
+
+
+def number_of(connection: Scripted) -> object:
+    """Return the number that a transaction has left, having seen that it was one."""
+    begin, mark, end = connection.said[-3:]
+    assert (begin, end) == (("BEGIN ISOLATION",), ("COMMIT",))
+    assert mark[0] == "INSERT INTO"
+    return mark[1]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_what_became_of_it_is_asked_once(kept: bool) -> None:
+    """By its own number; where it was not kept it is run anew, with another number."""
+    commit, lost, asked = counting(), Scripted(ConnectionResetError()), Scripted(kept=kept)
+    with pytest.raises(ConnectionResetError):
+        await attempted(commit, lost)
+    assert await attempted(commit, asked) == (1 if kept else 2)
+    assert asked.said[0] == ("ask", number_of(lost))
+    if kept:
+        assert len(asked.said) == 1
+        return
+    assert number_of(asked) != number_of(lost)
+    later = Scripted()
+    assert await attempted(commit, later) == 3
+    assert len(later.said) == 3, "nothing is open any more"
+
+
+@pytest.mark.parametrize("error", [asyncpg.SerializationError(""), asyncpg.DiskFullError("")])
+async def test_a_commit_that_was_refused_is_not_open(error: Exception) -> None:
+    """The server has said what became of it."""
+    commit, refused, again = counting(), Scripted(error), Scripted()
+    with pytest.raises(type(error)):
+        await attempted(commit, refused)
+    assert await attempted(commit, again) == 2
+    assert number_of(again) != number_of(refused)
+    assert len(again.said) == 3

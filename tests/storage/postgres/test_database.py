@@ -398,6 +398,41 @@ async def test_numbers_of_commits_are_swept_now_and_then(monkeypatch: pytest.Mon
     assert swept == [(3, commit.SWEEP), (6, commit.SWEEP)]
 
 
+async def test_what_is_read_of_one_state() -> None:
+    """All statements of a snapshot are of one transaction; other reads need none."""
+    shared, pool = lending()
+
+    async def look(_connection: Connection, number: int) -> int:
+        await pool.execute("LOOK", number)
+        return number + 1
+
+    assert await shared.read(look, 1) == 2
+    assert pool.executed == [("LOOK", 1)]
+    pool.executed.clear()
+    assert await shared.snapshot(look, 2) == 3
+    begin, looked, end = pool.executed
+    assert begin == ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
+    assert (looked, end) == (("LOOK", 2), ("COMMIT",))
+    found = shared.statistics
+    assert (found.calls, found.commits) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "begin"), [("write", commit.READ_COMMITTED), ("serialize", commit.SERIALIZABLE)]
+)
+async def test_what_is_written_is_a_transaction(kind: str, begin: str) -> None:
+    """Of the kind that was asked for, with a number of its own, and counted."""
+    shared, pool = lending()
+
+    async def change(_connection: Connection, *, by: int) -> int:
+        await pool.execute("CHANGE", by)
+        return by
+
+    assert await getattr(shared, kind)("lane", change, by=7) == 7
+    assert [each[0] for each in pool.executed] == [begin, "CHANGE", commit._MARK, "COMMIT"]
+    assert shared.statistics.commits == 1
+
+
 async def test_what_nobody_waits_for() -> None:
     """It is done beside all else, or left where that is not possible, and nobody hears of it."""
     shared, pool = lending()

@@ -3,8 +3,18 @@
 import asyncio
 
 import pytest
+from asyncpg.connect_utils import SessionAttribute
+from hypothesis import given
+from hypothesis import strategies as st
 
-from greenroom.storage.postgres.session import ReadOnlyServer, Waits, connect, escaped, unescaped
+from greenroom.storage.postgres.session import (
+    ReadOnlyServer,
+    Waits,
+    _wanted_server,
+    connect,
+    escaped,
+    unescaped,
+)
 from scripts.servers.postgresql import PostgreSQL
 
 TEXTS = [
@@ -29,6 +39,31 @@ async def test_every_text_comes_back(database: str, text: str) -> None:
     assert await connection.fetchval("SELECT $1::text", text) == text
     assert await connection.fetchval("SELECT $1 = ANY ($2::text[])", text, [escaped(text)])
     await connection.close()
+
+
+@given(
+    st.text(st.characters(exclude_categories=())) | st.text(["\0", "\x01", "\x02", "\ud800", "a"])
+)
+def test_every_text_can_be_kept(text: str) -> None:
+    """What is written has nothing that PostgreSQL does not keep, and is read as it was."""
+    written = escaped(text)
+    assert "\0" not in written
+    assert written.encode().decode() == written
+    assert unescaped(written) == text
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("postgresql://a/rooms", None),
+        ("postgresql://a,b/rooms", SessionAttribute.primary),
+        ("postgresql://a,b/rooms?target_session_attrs=any", None),
+        ("postgresql://a/rooms?host=b,c", None),
+    ],
+)
+def test_which_of_several_servers(url: str, wanted: SessionAttribute | None) -> None:
+    """The one that takes writes, unless the URL says which."""
+    assert _wanted_server(url) is wanted
 
 
 def test_ordinary_texts_are_kept_as_they_are() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.storage.base import StoreForeign, StoreInUse, StoreUnwritable
 from greenroom.storage.schema import SQLITE, steps
-from greenroom.storage.sqlite import copy, database_file
+from greenroom.storage.sqlite import copy, database_file, lock
 from greenroom.storage.sqlite.store import SqliteStore
 
 
@@ -134,6 +134,43 @@ async def test_what_is_written_while_a_copy_is_made(
     assert told[-1][0] == told[-1][1]
     with closing(sqlite3.connect(tmp_path / "copy")) as copied:
         assert copied.execute("SELECT name FROM secrets").fetchall() == [("before",)]
+
+
+def test_what_is_no_database(tmp_path: Path) -> None:
+    """It is told as damaged, in one line."""
+    (tmp_path / "copy").write_bytes(b"x" * 4096)
+    with pytest.raises(StoreForeign, match=r"copy is damaged \(file is not a database\)"):
+        copy.check(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(5, "Input/output error"), "Input/output error"), (sqlite3.Error("odd"), "odd")],
+)
+def test_a_store_that_cannot_be_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """It is the store that is named, and why; nothing is taken for a copy."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(database_file, "examine", fail)
+    with pytest.raises(StoreUnwritable, match=rf"greenroom\.db cannot be copied \({reason}\)$"):
+        copy.copy(directory, directory.parent / "copy")
+    assert not (directory.parent / "copy").exists()
+
+
+def test_pages_that_cannot_be_read(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no fault of the copy's place is one of the store."""
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(copy, "_write_file", fail)
+    monkeypatch.setattr(lock, "is_full", lambda _: False)
+    with pytest.raises(StoreUnwritable, match=r"cannot be copied \(disk I/O error\)$"):
+        copy.copy(directory, directory.parent / "copy")
 
 
 def test_what_is_no_copy(tmp_path: Path, directory: Path) -> None:

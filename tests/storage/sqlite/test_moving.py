@@ -50,6 +50,8 @@ async def test_from_a_directory_to_another(full: Path, place: Path) -> None:
         assert source.where == str(full)
         assert source.secret("s") == b"secret"
         assert source.secret("none") is None
+        counts = await source.counts()
+        assert (counts["rooms"], counts["secrets"], counts["journal"]) == (1, 1, 1)
         with moving.filling(place) as target:
             moved = await move(source, target, quietly)
         assert await contents(source, quietly) == moved
@@ -113,3 +115,12 @@ async def test_what_is_not_read(full: Path, place: Path) -> None:
         connection.execute("PRAGMA user_version = 3")
     with pytest.raises(StoreForeign, match=r"older version \(schema 3, "), moving.reading(full):
         pytest.fail("it is older")
+
+
+async def test_what_cannot_be_read_to_its_end(full: Path) -> None:
+    """It is one line with the file and the reason."""
+    with (
+        pytest.raises(StoreUnwritable, match=r"greenroom\.db cannot be read \(no such table: none"),
+        moving.reading(full) as source,
+    ):
+        source._connection.execute("SELECT * FROM none")
