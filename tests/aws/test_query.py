@@ -293,6 +293,38 @@ def test_malformed_forms(query_string: bytes, body: bytes) -> None:
         query.read_form(query_string, FORM, body)
 
 
+def test_as_many_parameters_as_there_may_be() -> None:
+    """The bound itself is taken; the query counts as one, also where it is empty."""
+    pairs = b"&".join(b"a%d=" % number for number in range(query.PAIRS_AT_MOST - 1))
+    assert len(query.read_form(b"", FORM, pairs).values) == query.PAIRS_AT_MOST - 1
+
+
+def test_how_deep_a_name_may_be() -> None:
+    """It is refused before its parts are looked at, and so is a text in place of a list."""
+    operation = query_service.operation("iam", "CreateUser")
+    deep = "Tags" + ".x" * query.DEPTH_AT_MOST
+    with pytest.raises(MalformedInput, match="too many parts"):
+        query.parse(operation, query.Form({deep: "a"}))
+    with pytest.raises(MalformedInput):
+        query.parse(operation, query.Form({"UserName": "a", "Tags": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"), [(400, "Sender"), (499, "Sender"), (500, "Receiver"), (503, "Receiver")]
+)
+def test_whose_fault_it_is(status: int, fault: str) -> None:
+    """An error of the service is the receiver's; what succeeds has status 200."""
+
+    class Odd(ServiceError):
+        pass
+
+    Odd.status = status
+    answer = query_xml.serialize_error(Odd("why"), "iam", "id")
+    assert (answer.status, f"<Type>{fault}</Type>".encode() in answer.body) == (status, True)
+    operation = query_service.operation("sts", "GetCallerIdentity")
+    assert query_xml.serialize(operation, {"Account": "1"}, "id").status == 200
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -15,6 +15,7 @@ import pytest
 
 from greenroom.aws_access import clients
 from greenroom.aws_access.clients import AwsAccess, Credentials, Service
+from greenroom.settings.load import load
 from tests.stand_ins import answering
 
 
@@ -139,7 +140,8 @@ async def test_clients_are_kept_and_bounded(
     with answering.server(lambda *_: (200, {})) as url:
         access = AwsAccess({Service.LOGS: url})
         for region in ("us-east-1", "eu-west-1", "us-east-1", "us-west-2"):
-            await access.call(Service.LOGS, region, "describe_log_groups")
+            answer = await access.call(Service.LOGS, region, "describe_log_groups")
+            assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
         kept = [region for _, region in access._clients]
         await access.close()
     assert kept == ["us-east-1", "us-west-2"]
@@ -154,12 +156,21 @@ async def test_credentials(aws_credentials: None) -> None:
     await access.close()
 
 
-async def test_the_services_own_key(aws_credentials: None) -> None:
+async def test_the_services_own_key(aws_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The access key of this service itself, found where AWS's tools look, is not AWS's."""
     access = AwsAccess({})
     access.disown(os.environ["AWS_ACCESS_KEY_ID"])
     assert await access.credentials() is None
+    assert access.found_own_key
+    monkeypatch.setattr(access, "_opened", lambda: SimpleNamespace(get_credentials=lambda: None))
+    assert await access.credentials() is None
+    assert not access.found_own_key
     await access.close()
+
+
+def test_each_service_has_a_setting() -> None:
+    """Of its endpoint."""
+    assert {each.setting for each in Service} <= load({}, {}, None).values.keys()
 
 
 async def test_no_credentials(no_aws_credentials: None) -> None:

@@ -29,7 +29,7 @@ def test_addresses_that_others_reach(hosts: list[str]) -> None:
 def test_settings_of_who_is_behind_a_proxy(name: str, value: str) -> None:
     """Settings that only a proxy needs say that there is one; it would bring others."""
     given = {"proxy_protocol": "off", "trusted_proxies": "127.0.0.1", name: value}
-    with pytest.raises(SettingsRefused, match="a proxy brings others"):
+    with pytest.raises(SettingsRefused, match=f"{name} says that a proxy brings others"):
         check_settings(load({}, {f"GREENROOM_{each.upper()}": given[each] for each in given}, None))
 
 

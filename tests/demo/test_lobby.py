@@ -120,6 +120,8 @@ async def test_refusals_are_told() -> None:
         (429, "too many"),
     ):
         api.refusal = refusal
+        api.calls.clear()
         assert await token(lobby) == (refusal[0], {"message": refusal[1]})
+        assert len(api.calls) == (2 if refusal[0] == 404 else 1), "only what is gone is asked anew"
     api.refusal = None
     assert await token(lobby) == (200, {"token": "of first"})

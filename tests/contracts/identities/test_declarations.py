@@ -256,11 +256,27 @@ async def test_declared_suspension(store: Store) -> None:
 
 
 async def test_a_policy_changes_more_often_than_it_has_versions(store: Store) -> None:
-    """The oldest version makes room for the new one."""
+    """The oldest version makes room for the new one; all of them go with the policy."""
     for number in range(8):
         await store.identities.apply(ACCOUNT, Declared(policies=(policy(document=f"[{number}]"),)))
     kept = await store.identities.get_policy(ACCOUNT, policy().arn)
-    assert (len(kept.versions), kept.document) == (5, "[7]")
+    assert [each.document for each in kept.versions] == [f"[{number}]" for number in range(3, 8)]
+    assert kept.document == "[7]"
+    assert told(await store.identities.apply(ACCOUNT, Declared())) == ("delete policy chat",)
+    with pytest.raises(NoSuchEntity):
+        await store.identities.get_policy(ACCOUNT, policy().arn)
+
+
+async def test_a_user_goes_with_all_keys(store: Store) -> None:
+    """Also with those that were made otherwise: nobody is left whose keys they are."""
+    await store.identities.apply(ACCOUNT, Declared(users=(user(),)))
+    await store.identities.create_access_key(key())
+    assert told(await store.identities.apply(ACCOUNT, Declared())) == (
+        "delete access key AKIA1 of user anna",
+        "delete user anna",
+    )
+    with pytest.raises(NoSuchEntity):
+        await store.identities.find_access_key("AKIA1")
 
 
 async def test_members_of_a_policy_change(store: Store) -> None:
