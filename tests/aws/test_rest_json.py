@@ -190,6 +190,10 @@ def test_further_checks_are_in_the_same_answer() -> None:
     with pytest.raises(ValidationException) as caught:
         parsed(b'{"tags":{"k":1}}')
     assert [field.message for field in caught.value.fields] == ["must be a string"]
+    with pytest.raises(ValidationException) as caught:
+        parsed(b'{"name":"a","tags":{"k":"v"}}')
+    assert [field.name for field in caught.value.fields] == ["tags.k"], "the model has no fault"
+    assert parsed(b'{"name":"a","tags":{}}') == {"name": "a", "tags": {}}
     assert parsed(b'{"tags":null}') == {}
 
 
