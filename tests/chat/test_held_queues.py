@@ -88,6 +88,20 @@ def test_what_waits_is_counted(steps: list[tuple[str, str, int]]) -> None:
         check_bytes(queues, room)
 
 
+@pytest.mark.parametrize("step", ["removed", "released", "deleted", "unfollowed"])
+def test_what_waits_no_longer_leaves_its_place(step: str) -> None:
+    """To as many bytes as it took, in its room and in all."""
+    queues = HeldQueues(HandClock().clock)
+    queues.add(message(5))
+    queues.note("a", [envelope(3)])
+    queues.add(message(4, "b"))
+    STEPS[step](queues, "a", 3)
+    assert queues.ids("a") == ["m5"]
+    assert queues.bytes == 11 * 9 + 2 * EACH_BYTES
+    for room in ROOMS:
+        check_bytes(queues, room)
+
+
 def test_all_rooms_together_have_a_bound() -> None:
     """It holds in rooms, too, where nothing waits."""
     queues = HeldQueues(HandClock().clock)

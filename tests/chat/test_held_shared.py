@@ -3,6 +3,8 @@
 Covers: greenroom.chat.held_shared
 """
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -12,9 +14,11 @@ from greenroom.chat.held_shared import Following, HeldShared
 from greenroom.chatlog.streamed_history import Marks
 from greenroom.model.arn import Arn
 from greenroom.model.errors import ServiceUnavailableException
+from greenroom.storage.history import Shown
 from greenroom.storage.journal import StreamPosition
 from greenroom.storage.memory.store import MemoryStore
 from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.stage import settle
 from tests.stand_ins.streams import MemoryStreams
 from tests.stand_ins.values import room_arn
 
@@ -157,6 +161,69 @@ async def test_who_takes_over_waits_until_he_knows_what_was_released() -> None:
     first.held.end(STREAM)
     assert (first.ids(), first.followed) == ("", [])
     assert not await first.held.prepare(room)
+
+
+async def test_who_takes_over_where_all_was_read() -> None:
+    """He has nothing to wait for: what the one before him has read is known."""
+    cluster = Cluster()
+    first, second = Node(cluster), Node(cluster)
+    await first.begin()
+    cluster.waits(1)
+    await first.read()
+    room = str(cluster.room)
+    assert await first.held.prepare(room)
+    first.held.end(STREAM)
+    assert not await first.held.prepare(room), "another one reads the stream"
+    await second.begin()
+    assert second.ids() == "1"
+    assert await second.held.prepare(room)
+
+
+async def test_a_stream_of_which_nothing_was_read() -> None:
+    """What is in it, one message perhaps, may be a release: it is read first."""
+    cluster = Cluster()
+    node, room = Node(cluster), str(cluster.room)
+    cluster.waits(1)
+    await node.begin()
+    assert not await node.held.prepare(room)
+    await node.read()
+    assert await node.held.prepare(room)
+
+
+async def test_what_comes_meanwhile_need_not_be_read() -> None:
+    """It is heard of: a room in which people go on writing is released from all the same."""
+    cluster = Cluster()
+    node, room = Node(cluster), str(cluster.room)
+    cluster.waits(1, 2)
+    await node.begin()
+    for number in (3, 4):
+        assert not await node.held.prepare(room)
+        cluster.waits(number)
+    two = (await cluster.streams.read(STREAM, 2))[0]
+    node.held.read(STREAM, StreamPosition("made-0", two.sequence, two.stamp_ns), Shown())
+    assert await node.held.prepare(room)
+
+
+async def test_following_that_takes_its_time() -> None:
+    """Nothing is known of a room before all that comes there is heard."""
+    cluster, follows = Cluster(), asyncio.Event()
+
+    async def follow(_room: str) -> None:
+        await follows.wait()
+
+    held = HeldShared(
+        HeldQueues(cluster.time.clock),
+        cluster.store.held_messages,
+        cluster.streams,
+        Following(follow, lambda _room: None),
+        cluster.time.clock,
+    )
+    await held.begin(STREAM, None)
+    preparing = asyncio.create_task(held.prepare(str(cluster.room)))
+    await settle()
+    assert not preparing.done()
+    follows.set()
+    assert await preparing
 
 
 async def test_what_arrived_counts_at_once() -> None:

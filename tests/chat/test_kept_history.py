@@ -468,6 +468,19 @@ async def test_how_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [each.frame.id for each in found if each.begins] == ["d"]
 
 
+async def test_a_room_of_which_all_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes next there begins anew: nothing is recovered over what is missing."""
+    monkeypatch.setattr(kept_history, "MOST_BYTES", 19 * (kept_history.EACH_BYTES + 1))
+    async with life() as now:
+        now.say("x", room="other")
+        now.say(*"abcdefghijklmnopqrs")
+        assert now.kept.dropped == 3
+        now.say("y", "z", room="other")
+        await now.kept.appended()
+        found = (await now.store.newest("other", 9)).frames
+        assert [(each.frame.id, each.begins) for each in found] == [("y", True), ("z", False)]
+
+
 async def test_a_store_that_cannot_be_read() -> None:
     """Nothing is recovered then, and it is tried again."""
     async with life() as first:

@@ -12,7 +12,9 @@ import pytest
 
 from greenroom.bus.base import Audience
 from greenroom.chat import deletions, kept_history, kept_messages
+from greenroom.chat.kept_messages import KeptMessages
 from greenroom.messaging import own_actions
+from greenroom.model.held_message import HeldMessage
 from greenroom.storage.base import StorageUnavailable
 from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replies import VIEWER, keep, replying, say
@@ -25,6 +27,11 @@ async def history(made: Stage) -> list[str]:
     """Return the Ids of the messages that the next one who comes begins with."""
     _, transport = await connected(made, "new", url="/?history=100", **VIEWER)
     return [each["Id"] for each in took(transport)]
+
+
+async def answers(who: tuple[Any, Any], frame: dict[str, Any]) -> list[dict[str, Any]]:
+    """Do something; return what answers it."""
+    return [each for each in await do(*who, frame) if each["RequestId"] == "r"]
 
 
 def deleted(frames: list[dict[str, Any]]) -> list[str]:
@@ -138,6 +145,51 @@ async def test_what_is_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         told = [json.loads(each["Attributes"]["MessageIds"]) for each in took(asked[1])]
         assert told == [ids[5:], ids[:2], ids[2:4], ids[4:5]]
         assert await history(made) == [other["Id"]]
+
+
+async def test_what_waits_is_among_it() -> None:
+    """What he wrote in that time, each message once, wherever else it is found as well."""
+    async with stage() as made:
+        ann = await keep(made)
+        bob = await connected(made, "bob", **VIEWER)
+        made.time.advance(60)
+        stored = (await say(bob))["Id"]
+        await made.history.appended()
+        made.bus.rings.clear()
+        in_memory, now = (await say(bob))["Id"], made.time.wall_ns
+        since = now - 10 * 10**9
+        times = {stored: now, in_memory: now, "Message00001": since, "Message00002": since - 1}
+        await made.store.held_messages.add(
+            [HeldMessage(str(ROOM), name, "bob", time, b"{}") for name, time in times.items()]
+        )
+        (done,) = await answers(ann, {**CLEAR, "SinceSeconds": 10})
+        result = json.loads(done["Attributes"]["Result"])
+        assert sorted(result["MessageIds"]) == sorted([stored, in_memory, "Message00001"])
+
+
+@pytest.mark.parametrize("what", ["of a user", "all"])
+async def test_what_is_known_to_wait_after_a_look(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many nodes share the store it may have it only then: it is deleted all the same."""
+    async with stage() as made:
+        ann = await keep(made)
+        zoe = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        took(zoe[1])
+        catch_up = KeptMessages.catch_up
+
+        async def later(self: KeptMessages, room: str) -> None:
+            waiting = HeldMessage(room, "Message00001", "bob", made.time.wall_ns, b"{}")
+            await made.store.held_messages.add([waiting])
+            await catch_up(self, room)
+
+        monkeypatch.setattr(KeptMessages, "catch_up", later)
+        discard = {"Action": "greenroom:SET", "Settings": {"frozen": True}, "DiscardWaiting": True}
+        await do(*ann, CLEAR if what == "of a user" else discard)
+        (told,) = [
+            each for each in took(zoe[1]) if each["EventName"] == "greenroom:DELETE_MESSAGES"
+        ]
+        assert json.loads(told["Attributes"]["MessageIds"]) == ["Message00001"]
 
 
 async def test_a_look_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

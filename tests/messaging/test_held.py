@@ -465,6 +465,16 @@ async def test_so_many_may_wait() -> None:
         assert made.queues.bytes == 0
 
 
+async def test_who_does_not_wait_is_heard_however_much_does() -> None:
+    """In a pause a moderator's message takes none of the places."""
+    async with stage() as made:
+        ann, bob, _ = await scene(made, paused=True)
+        with mock.patch.object(held_queues, "MOST_MESSAGES", 1):
+            assert (await say(bob))["Type"] == "MESSAGE"
+            assert (await say(bob))["ErrorCode"] == 403
+            assert (await say(ann))["Type"] == "MESSAGE"
+
+
 async def test_the_next_process_goes_on() -> None:
     """With what waits, in its order, for the rest of its time; not with what history has."""
     async with stage() as made:

@@ -18,6 +18,7 @@ from greenroom.messaging.own_actions import OWN_PERFORMERS
 from greenroom.messaging.settings_teller import SettingsTeller
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 from greenroom.model.errors import PendingVerification
+from greenroom.model.held_message import HeldMessage
 from greenroom.model.quotas import BY_NAME as QUOTAS
 from greenroom.protocol.own_actions import OWN_ACTIONS, OWN_BY_NAME
 from tests.stand_ins.stage import ROOM, Stage, Transport, client_frame, settle, stage, texts, token
@@ -140,6 +141,8 @@ async def test_what_moderators_may_not_change_now(
     async with stage(moderation_rate=1) as made:
         edge, transport = await connected(made, url="/?events=on")
         _, watching = await connected(made, "bob", url="/?events=on")
+        waiting = HeldMessage(str(ROOM), "Message00002", "eve", 1, b"{}")
+        await made.store.held_messages.add([waiting])
         if why == "rate":
             made.chat.check_may_change(ROOM)
         else:
