@@ -258,6 +258,26 @@ def test_whose_text_it_is() -> None:
     assert refused.value.code == 406
 
 
+@pytest.mark.parametrize(
+    ("setting", "code", "you"),
+    [("slowModeSeconds", 429, {"RetryAfter": "30"}), ("duplicateSeconds", 406, None)],
+)
+def test_of_two_at_once_one_has_a_place(
+    setting: str, code: int, you: dict[str, str] | None
+) -> None:
+    """Both were let pass when neither was noted: the second is refused as it gets its place."""
+    room = Room(Overrides(1, {setting: Override(30, "me")}))
+    sender = claims_of(capabilities=(Capability.SEND_MESSAGE,), room_arn=str(room.room.arn))
+    posts = [room.post(f"m{number}") for number in (1, 2)]
+    for each in posts:
+        room.modes.passes(room.room, sender, SendMessage("hi"), each)
+    room.modes.place(posts[0], "7", 0.0)
+    with pytest.raises(ActionError) as refused:
+        room.modes.place(posts[1], "8", 0.0)
+    error = refused.value
+    assert (error.code, error.request_id, error.you or None) == (code, "8", you)
+
+
 def test_what_is_known_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more rooms than the cache of rooms has, all are computed anew."""
     monkeypatch.setattr(in_force_module, "MAXIMUM_ROOMS", 2)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 
 from greenroom.bus.base import BusUnavailable, RestrictionsChanged
@@ -16,7 +17,13 @@ from greenroom.bus.memory import MemoryBus
 from greenroom.chat.address_hashes import AddressHashes
 from greenroom.chat.moderation import Asked
 from greenroom.chat.restrictions import PRUNE_EVERY, Restrictions
+from greenroom.model.arn import Arn
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
+from greenroom.model.errors import (
+    PendingVerification,
+    ResourceNotFoundException,
+    ThrottlingException,
+)
 from greenroom.model.restriction import KEPT_MS, Kind, Restriction
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.memory.opened import Opened
@@ -311,6 +318,33 @@ def entry(kind: Kind, **members: Any) -> Restriction:
     """Return an entry of the room."""
     given = {"scope": str(ROOM), "user_id": "bob", "by": "ann", "at": 0, **members}
     return Restriction(account=ROOM.account, kind=kind, **given)
+
+
+@pytest.mark.parametrize("how", ["restrict", "restrict_from_room", "lift", "lift_from_room"])
+async def test_what_nobody_may_now(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a room that is not there, too often, or for a suspended account: nothing is kept of it."""
+
+    def suspended(_account: str) -> None:
+        raise PendingVerification("suspended")
+
+    async with stage(moderation_rate=1) as made:
+        does = getattr(made.moderation, how)
+
+        def asked(room: Arn | None = ROOM) -> Asked:
+            return Asked(account=ROOM.account, room=room, user_id="bob", kind=Kind.MUTE, by="root")
+
+        with pytest.raises(ResourceNotFoundException):
+            await does(asked(msgspec.structs.replace(ROOM, id="Room00000009")))
+        made.time.advance(1)
+        await does(asked())
+        with pytest.raises(ThrottlingException):
+            await does(asked())
+        made.time.advance(1)
+        monkeypatch.setattr(made.chat, "_check_account", suspended)
+        for room in (ROOM,) if how.endswith("room") else (ROOM, None):
+            with pytest.raises(PendingVerification):
+                await does(asked(room))
+        assert len(await made.store.restrictions.since(ROOM.account, 0)) == 1
 
 
 async def test_nodes_agree() -> None:
