@@ -322,6 +322,8 @@ async def test_a_deleted_room(heard: bool) -> None:
         await made.store.rooms.delete(ROOM)
         if heard:
             made.bus.broadcast(RoomDeleted(str(ROOM)))
+            await settle()
+            assert asked.written, "no tick is waited for"
         else:
             made.rooms.forget(str(ROOM))
         for _ in range(3):

@@ -185,6 +185,25 @@ async def test_a_pin_expires_while_its_room_is_not_at_hand() -> None:
         assert pinned(told) == []
 
 
+async def test_a_pin_that_expired_before_anybody_came() -> None:
+    """Nobody is told of its end: he was told that it is not there when he came."""
+    async with stage() as made:
+        ann, teller = await keep(made), settings_teller(made)
+        host = await connected(made, "host", **HOST)
+        message = await say(host)
+        await do(*host, {"Action": "SEND_MESSAGE", "Content": f"/pin {message['Id']} 10s"})
+        for edge, _ in (ann, host):
+            edge.connection_lost(None)
+        made.time.advance(11.0)
+        teller.tick()
+        _, asked = await connected(made, "zoe", url="/?events=on", **VIEWER)
+        took(asked)
+        made.time.advance(1.0)
+        teller.tick()
+        await settle()
+        assert took(asked) == []
+
+
 async def test_settings_leave_pins_alone() -> None:
     """And the other way round: each change knows of all others."""
     async with stage() as made:

@@ -242,9 +242,26 @@ async def test_many_are_given_the_same_bytes() -> None:
     async with stage() as made:
         ann = await kept(made)
         await say(ann, "one", "two")
+        made.time.advance(replays.FRESH_SECONDS - made.time.clock.monotonic() % 10)
         assert contents(await came(made, "eve", "/?history=9")) == ["one", "two"]
         made.replays._history.find = None  # type: ignore[method-assign,assignment]
+        made.time.advance(replays.FRESH_SECONDS - 0.1)
         assert contents(await came(made, "bob", "/?history=9")) == ["one", "two"]
+
+
+async def test_who_asks_for_nothing_costs_nothing() -> None:
+    """Nothing is read for him, nor for anybody where a room keeps nothing."""
+    async with stage() as made:
+        prepare = mock.Mock(return_value=None)
+        made.replays._history.prepare = prepare  # type: ignore[method-assign]
+        assert await came(made, "eve", "/?history=9") == []
+        assert await came(made, "eve", "/") == []
+        await kept(made)
+        prepare.reset_mock()
+        assert await came(made, "eve", "/") == []
+        assert not prepare.called
+        await came(made, "eve", "/?history=9")
+        assert prepare.called
 
 
 async def test_how_much_is_kept_for_others(monkeypatch: pytest.MonkeyPatch) -> None:

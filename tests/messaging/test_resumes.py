@@ -10,6 +10,8 @@ import pytest
 from greenroom.messaging import resumes
 from greenroom.messaging.lost_nodes import LostNodes
 from greenroom.messaging.resumes import Place, Resumes
+from greenroom.protocol.session import Session
+from greenroom.protocol.wishes import Wishes
 from tests.messaging.test_own_actions import connected, do, took
 from tests.messaging.test_replays import VIEWER, contents, kept, say, told
 from tests.stand_ins.hand_clock import HandClock
@@ -17,6 +19,7 @@ from tests.stand_ins.stage import (
     ROOM,
     Stage,
     Transport,
+    claims_of,
     client_frame,
     frames_of,
     settle,
@@ -146,6 +149,17 @@ async def test_who_ends_well_just_begins() -> None:
         bob.connection_lost(None)
         await say(ann, "said")
         assert (await viewer(made))[2] == []
+
+
+async def test_where_somebody_stands_who_comes() -> None:
+    """Behind what he was given, or before what he is yet to be shown; for as long as is set."""
+    async with stage() as made:
+        ann = await room(made)
+        ids = await say(ann, "one", "two")
+        session, known = Session(claims_of(**VIEWER), 0, 0), await made.rooms.get(str(ROOM))
+        for wishes, since in ((Wishes(history=9), ids[1]), (Wishes(), ids[0])):
+            _, place = made.replays.first(session, wishes, known, {ids[1]})
+            assert place == Place(since, 60)
 
 
 async def test_history_and_what_was_missed() -> None:

@@ -5,6 +5,7 @@ Covers: greenroom.messaging.present_users
 
 import json
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -94,6 +95,26 @@ async def test_who_comes_and_goes_is_told() -> None:
         assert await told(made, asked) == []
         assert await told(made, asked, LEFT_SECONDS) == [change("", "eve")]
         assert took(plain) == []
+
+
+async def test_nobody_is_asked_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is looked: names are learned once. Nor is who connects before told any."""
+    async with stage() as made:
+        await scene(made)
+        _, asked = await connected(made, "ann", EVENTS, **VIEWER)
+        made.users_teller.tick()
+        _, early = await connected(made, "bob", EVENTS, **VIEWER)
+        assert users_of(took(early)) == []
+        for _ in range(2):
+            await told(made, asked)
+        page = mock.AsyncMock(wraps=made.users.page)
+        monkeypatch.setattr(made.users, "page", page)
+        for _ in range(3):
+            assert await told(made, asked) == []
+        assert page.await_count == 0
+        await connected(made, "eve", **VIEWER)
+        assert await told(made, asked) == [change("eve")]
+        assert page.await_count == 1
 
 
 async def test_who_connects_is_told_all() -> None:
@@ -225,6 +246,7 @@ async def test_rooms_that_change_all_the_time_keep_no_other_waiting(
         page = made.users.page
 
         async def slow(room_arn: str, *args: Any, **options: Any) -> list[PresentUser]:
+            assert len(made.users_teller._reading) == 1
             # Somebody new is in each room whenever one of them was read.
             read.append(room_arn)
             for room in rooms:
@@ -279,7 +301,8 @@ async def test_who_may_ask_does_not_ask_all_nodes_each_time(
 
 
 async def test_a_room_that_is_just_not_too_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All who are there are listed."""
+    """All who are there are listed, and nothing is said to be left."""
+    monkeypatch.setattr(own_actions, "USERS_AT_ONCE", 3)
     monkeypatch.setattr(users_teller, "MOST_USERS", 3)
     monkeypatch.setattr(own_actions, "MOST_USERS", 3)
     async with stage() as made:

@@ -282,7 +282,7 @@ def test_a_record_that_was_changed(at: int, by: int, behind: bytes) -> None:
     assert (pair.lower.closed, keys.due) == (True, [2])
     written = len(pair.lower.written)
     pair.transport.write(b"late")
-    assert len(pair.lower.written) == written
+    assert (len(pair.lower.written), pair.lower.aborted) == (written, False)
     with pytest.raises(ssl.SSLError, match="ALERT"):
         pair.hear()
     other.transport.data_received(other.say(b"y"))

@@ -87,8 +87,8 @@ class Replays:
             if left and not wishes.since:
                 wanted = Wanted(wishes.history, left, both=True)
             asks = wanted.count or wanted.since
-            place = Place(left or self._history.place(claims.room_arn, () if asks else to_come), 0)
-            place.seconds = settings.resume_seconds
+            since = left or self._history.place(claims.room_arn, () if asks else to_come)
+            place = Place(since, settings.resume_seconds)
         if not wanted.count and not wanted.since:
             return None, place
         made = self._replay(session, wanted, settings)
