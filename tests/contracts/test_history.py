@@ -95,6 +95,13 @@ async def test_what_is_kept_where_something_is(store: Store) -> None:
     assert [(each.frame.id, each.is_deleted) for each in found[:2]] == [("a", True), ("b", False)]
     assert ids(found[2:]) == ["d", "d"]
     assert not (await store.history.newest(other, 9)).frames
+    for nowhere, there in ((0, 1), (1, 0)):
+        rooms = [room_of(), room_of()]
+        await store.history.append(
+            [Kept(rooms[nowhere], gone, only_if_any=True), Kept(rooms[there], frame("a"))]
+        )
+        assert not (await store.history.newest(rooms[nowhere], 9)).frames
+        assert ids((await store.history.newest(rooms[there], 9)).frames) == ["a"]
     await store.history.forget(room)
     await store.history.append([Kept(room, gone, only_if_any=True)])
     assert not (await store.history.newest(room, 9)).frames
@@ -162,6 +169,17 @@ async def test_deletions_do_not_count(store: Store, monkeypatch: pytest.MonkeyPa
     assert ids((await count(room, 1)).frames) == ["d1", "d2", "d3"]
     await store.history.trim(room, 99, 0)
     assert not (await count(room, 9)).frames
+
+
+async def test_behind_what_the_newest_begin(store: Store) -> None:
+    """Of messages alone; and of deletions alone, behind what was removed."""
+    room = room_of()
+    await said(store, room, frame("a"), frame("b"), frame("c"))
+    assert [await store.history.beyond(room, count) for count in range(4)] == [3, 2, 1, 0]
+    gone = [KeptFrame(f"d{number}", 9, "DeleteMessage", b"", deletes=("x",)) for number in range(3)]
+    await said(store, room, *gone)
+    assert await store.history.trim(room, 3, 0) == 3
+    assert [await store.history.beyond(room, count) for count in range(4)] == [3, 3, 3, 3]
 
 
 async def test_what_is_deleted(store: Store) -> None:
@@ -240,6 +258,9 @@ async def test_what_is_removed(store: Store) -> None:
     await said(store, room, *(frame(f"m{number}", number * 10) for number in range(1, 7)))
     extent = {each.room: each for each in await store.history.extents("", 10_000)}[room]
     assert (extent.oldest, extent.newest, extent.oldest_ns) == (1, 6, 10)
+    assert await store.history.trim(room, 0, 10) == 0
+    assert ids((await store.history.newest(room, 1)).frames) == ["m6"]
+    assert len((await store.history.newest(room, 9)).frames) == 6
     assert await store.history.trim(room, 2, 0) == 2
     assert await store.history.trim(room, 0, 50) == 2
     assert ids((await store.history.newest(room, 9)).frames) == ["m5", "m6"]
@@ -249,10 +270,14 @@ async def test_what_is_removed(store: Store) -> None:
     await said(store, room, frame("m7"))
     assert (await store.history.newest(room, 9)).frames[0].number == 7
     assert await store.history.extents(room, 1) != [extent]
+    assert room not in {each.room for each in await store.history.extents(room, 10_000)}
     await store.history.forget(room)
     await store.history.forget(room)
     assert (await store.history.newest(room, 9)).frames == ()
     assert room not in {each.room for each in await store.history.extents("", 10_000)}
+    await said(store, room, frame("again"))
+    assert ids((await store.history.newest(room, 9)).frames) == ["again"]
+    assert await store.history.number(room, "m7") == 0
 
 
 async def test_what_is_removed_is_the_beginning(store: Store) -> None:

@@ -148,6 +148,17 @@ async def test_drop_by_age(store: Store) -> None:
     assert numbers(await queues.batch()) == [4, 5]
 
 
+async def test_what_is_dropped_is_the_beginning(store: Store) -> None:
+    """Where a clock went back, what is old behind something that stays, stays as well."""
+    queues = Queues(store)
+    (arn,) = queues.arns
+    times = [START + seconds for seconds in (10, 90, 20)]
+    await queues.journal.append([Entry(queues.room, (arn,), each, b"text") for each in times])
+    removed = await queues.journal.drop(arn, PLENTY, START + 50)
+    assert removed == Removed(1, 4, times[1])
+    assert [each.time_ns for each in await queues.batch()] == times[1:]
+
+
 async def test_a_batch_is_dropped_whole(store: Store) -> None:
     """Dropping a part of the present batch drops all of it: it never comes again as less."""
     queues = Queues(store)

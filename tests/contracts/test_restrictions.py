@@ -116,6 +116,7 @@ async def test_what_is_over_goes(store: Store) -> None:
     kept = [
         await add(entry(account, "replaced", at=NOW + 2), PLENTY),
         await add(entry(account, "noted", kind=Kind.NOTE), PLENTY),
+        await add(entry(account, "just over", expires=NOW + 3), PLENTY),
     ]
     await add(entry(account, "expired", expires=NOW + 1), PLENTY)
     await add(entry(account, "lifted", lifted=True), PLENTY)
@@ -123,7 +124,7 @@ async def test_what_is_over_goes(store: Store) -> None:
     await store.restrictions.prune(NOW + 3)
     found = [
         each
-        for user in ("replaced", "noted", "expired", "lifted", "newest")
+        for user in ("replaced", "noted", "just over", "expired", "lifted", "newest")
         for each in await store.restrictions.page(account, "", user, 0, 9)
     ]
     assert found == [*kept, newest]

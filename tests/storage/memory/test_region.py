@@ -25,6 +25,16 @@ async def test_positions_of_deleted_rooms_are_removed() -> None:
     assert len(store.rooms._regions.of(ACCOUNT, REGION)._positions) < 1_100
 
 
+async def test_how_long_a_superseded_position_is_needed() -> None:
+    """From the update that superseded it on: a listing may have begun just before."""
+    store = MemoryStore()
+    room = await store.rooms.create(a_room(), PLENTY)
+    (position,) = store.rooms._regions.of(ACCOUNT, REGION)._positions
+    await store.rooms.update(room.arn, RoomChange(), NOW + 5)
+    assert position.is_needed(NOW + 5 + LIST_LIFETIME_MS)
+    assert not position.is_needed(NOW + 6 + LIST_LIFETIME_MS)
+
+
 def test_which_positions_listings_need() -> None:
     """The present one, and what an update superseded for as long as a listing may go on."""
     kept = KeptRoom(a_room())

@@ -36,6 +36,8 @@ def text(directory: Path) -> str:
 
 def test_one_at_a_time(directory: Path) -> None:
     """The directory is made for its owner only; whoever finds it locked is told by whom."""
+    assert look(directory)[0] == ""
+    assert not directory.exists()
     with locked(directory):
         assert directory.stat().st_mode & 0o777 == 0o700
         assert text(directory) == f"{os.getpid()}\n\n"
