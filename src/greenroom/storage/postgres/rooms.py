@@ -92,7 +92,8 @@ async def create(connection: Connection, room: Room, quota: int) -> Room:
         region.sequence,
         *room_row(room),
     )
-    await _attach(connection, key, region.sequence, room)
+    if room.logging_configuration_identifiers:
+        await _attach(connection, key, region.sequence, room)
     return room
 
 

@@ -90,7 +90,8 @@ def create(connection: Connection, room: Room, quota: int) -> Room:
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (region.key, region.sequence, *room_row(room)),
     )
-    _attach(connection, cast(int, inserted.lastrowid), region.sequence, room)
+    if room.logging_configuration_identifiers:
+        _attach(connection, cast(int, inserted.lastrowid), region.sequence, room)
     return room
 
 
