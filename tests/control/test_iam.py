@@ -275,6 +275,7 @@ async def test_managed_policies_and_versions() -> None:
     assert version["IsDefaultVersion"]
     assert await refused(iam("DeletePolicy", PolicyArn=arn)) == "DeleteConflict"
     for gone in ("v2", "v3", "v4", "v5"):
+        assert await refused(iam("DeletePolicy", PolicyArn=arn)) == "DeleteConflict"
         await iam("DeletePolicyVersion", PolicyArn=arn, VersionId=gone)
     getting = iam("GetPolicyVersion", PolicyArn=arn, VersionId="v2")
     assert await refused(getting) == "NoSuchEntity"
@@ -321,6 +322,8 @@ async def test_attachments() -> None:
     assert (await iam("GetPolicy", PolicyArn=arn))["Policy"]["AttachmentCount"] == 2
     assert await refused(iam("DeletePolicy", PolicyArn=arn)) == "DeleteConflict"
     await iam("DetachUserPolicy", UserName="u", PolicyArn=arn)
+    entities = await iam("ListEntitiesForPolicy", PolicyArn=arn)
+    assert (entities["PolicyUsers"], len(entities["PolicyRoles"])) == ([], 1)
     assert await refused(iam("DetachUserPolicy", UserName="u", PolicyArn=arn)) == "NoSuchEntity"
     await iam("DetachRolePolicy", RoleName="r", PolicyArn=arn)
     await iam("CreatePolicy", PolicyName="q", PolicyDocument=CREATE_ROOM)

@@ -262,6 +262,7 @@ async def test_a_policy_changes_more_often_than_it_has_versions(store: Store) ->
     kept = await store.identities.get_policy(ACCOUNT, policy().arn)
     assert [each.document for each in kept.versions] == [f"[{number}]" for number in range(3, 8)]
     assert kept.document == "[7]"
+    assert (await store.identities.list_policies(ACCOUNT, 9)).values == (kept,)
     assert told(await store.identities.apply(ACCOUNT, Declared())) == ("delete policy chat",)
     with pytest.raises(NoSuchEntity):
         await store.identities.get_policy(ACCOUNT, policy().arn)
