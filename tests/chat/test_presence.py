@@ -440,9 +440,24 @@ def test_moderators_are_known_to_all_nodes() -> None:
         assert not node.presence.is_moderator_elsewhere(ROOM, "bob")
         assert not node.presence.is_moderator_elsewhere(OTHER_ROOM, "ann")
     one.presence.left(ROOM, "ann", may_moderate=True)
+    one.presence.joined(ROOM, "bob")
+    one.presence.left(ROOM, "bob")
     cluster.tick()
-    assert not two.presence.is_moderator_elsewhere(ROOM, "ann")
+    for node in (two, late):
+        assert not node.presence.is_moderator_elsewhere(ROOM, "ann")
+        assert not node.presence.is_moderator_elsewhere(ROOM, "bob")
     assert not Alone().is_moderator_elsewhere(ROOM, "ann")
+
+
+def test_who_asks_for_the_other_nodes_is_told_of_none_that_is_dead() -> None:
+    """Also between two ticks."""
+    cluster = Cluster(2)
+    one, two = cluster.nodes
+    cluster.tick(2)
+    one.cut = True
+    for seconds, names in ((2.4, {one.presence.node}), (0.1, set())):
+        cluster.clock.advance(seconds)
+        assert two.presence.other_nodes() == names
 
 
 def test_who_is_asked_about_joins() -> None:

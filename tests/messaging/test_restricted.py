@@ -426,6 +426,28 @@ async def test_reads_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) 
     assert node.ended == []
 
 
+async def test_a_read_that_ends_behind_a_word_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ban that was lifted here meanwhile ends nobody's connections."""
+    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
+    await bus.start()
+    node, since, slow = Node(kept, bus, clock), kept.since, asyncio.Event()
+
+    async def later(account: str, version: int) -> Sequence[Restriction]:
+        found = await since(account, version)
+        await slow.wait()
+        return found
+
+    ban = await kept.add(entry(Kind.BAN), 0)
+    monkeypatch.setattr(kept, "since", later)
+    bus.broadcast(RestrictionsChanged(ROOM.account, ban.version))
+    await settle()
+    node.restrictions.learn(await kept.add(entry(Kind.BAN, lifted=True), 0))
+    slow.set()
+    await settle()
+    assert node.kinds() == set()
+    assert node.ended == []
+
+
 async def test_own_words_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who bans tells the room before the ban is in force on all nodes; it may be lifted by then."""
     kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
