@@ -41,7 +41,7 @@ from greenroom.telemetry.metrics import Metrics
 from tests.stand_ins.hand_clock import START_MS, HandClock
 from tests.stand_ins.listening import ListeningBus
 from tests.stand_ins.loose_tasks import LooseTasks
-from tests.stand_ins.stage import claims_of
+from tests.stand_ins.stage import claims_of, settle
 from tests.stand_ins.values import a_room
 
 STEP = 5
@@ -465,6 +465,39 @@ async def test_a_store_that_goes_away_in_between() -> None:
     scene.store.rooms.schedule = schedule  # type: ignore[method-assign] # back
     await scene.look(0)
     assert len(scene.announced()) == 1
+
+
+async def test_others_are_settled_where_one_cannot_be() -> None:
+    """A look ends when all that it has begun has an outcome."""
+    scene = await Scene().begin()
+    await scene.write()
+    away, scene.arn = scene.arn, a_room().arn
+    await scene.store.rooms.create(a_room(arn=scene.arn), 0)
+    await scene.put()
+    await scene.write()
+    await scene.look(0)
+    posting, schedule = scene.nodes[0].posting, scene.store.rooms.schedule
+    announce, goes_on = posting.announce, asyncio.Event()
+
+    async def slowly(*arguments: Any) -> Post:
+        await goes_on.wait()
+        return await announce(*arguments)
+
+    async def in_part(arn: Arn, change: ScheduleChange) -> Room:
+        if arn == away:
+            raise StorageUnavailable("away")
+        return await schedule(arn, change)
+
+    posting.announce = slowly  # type: ignore[method-assign,assignment] # a slow review
+    scene.store.rooms.schedule = in_part  # type: ignore[method-assign] # away for one room
+    scene.time.advance(60)
+    looking = asyncio.create_task(scene.nodes[0].schedules.look())
+    await settle()
+    assert not looking.done()
+    goes_on.set()
+    with pytest.raises(StorageUnavailable):
+        await looking
+    assert len(scene.announced()) == scene.counts("told") == 1
 
 
 async def test_a_room_that_is_deleted_in_between() -> None:

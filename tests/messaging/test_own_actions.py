@@ -116,6 +116,24 @@ async def test_a_moderator_sets_what_holds() -> None:
         ] == "MESSAGE"
 
 
+async def test_whether_a_room_has_commands() -> None:
+    """As it is set there, once the room is known here; one that is gone has none."""
+    async with stage() as made:
+        room_arn, settings = str(ROOM), made.settings
+        made.rooms.forget(room_arn)
+        assert settings.has_commands(room_arn) is None
+        assert await settings.read_has_commands(room_arn) is True
+        assert settings.has_commands(room_arn) is True
+        await settings.change(room_arn, {"commands": False}, (), 0, "root")
+        assert await settings.read_has_commands(room_arn) is False
+        assert settings.has_commands(room_arn) is False
+        await settings.change(room_arn, {"commands": True}, (), 0, "root")
+        await made.store.rooms.delete(ROOM)
+        made.rooms.forget(room_arn)
+        assert await settings.read_has_commands(room_arn) is False
+        assert settings.has_commands(room_arn) is False
+
+
 CHANGES: tuple[dict[str, Any], ...] = (
     FREEZE,
     {**FREEZE, "DiscardWaiting": True},
