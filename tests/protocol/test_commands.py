@@ -7,7 +7,7 @@ import pytest
 
 from greenroom.model.message import STYLES
 from greenroom.model.restriction import Kind
-from greenroom.model.room_settings import LONGEST_SECONDS
+from greenroom.model.room_settings import BY_NAME, LONGEST_SECONDS
 from greenroom.protocol.actions import SendMessage
 from greenroom.protocol.commands import COMMANDS, is_command, names_user, read
 from greenroom.protocol.errors import ActionError
@@ -26,6 +26,7 @@ from greenroom.protocol.own_actions import (
 )
 
 ID = "Message00001"
+LONGEST_PAUSE = BY_NAME["paused"].longest
 TYPED = {"request_id": "r", "by_message": True}
 
 
@@ -61,6 +62,7 @@ MEANT: dict[str, OwnAction] = {
     ),
     f"/timeout bob 2h {'x' * (REASON_LENGTH + 1)}": restrict(Kind.MUTE, 7_200, "x" * REASON_LENGTH),
     "/mute bob": restrict(Kind.MUTE),
+    "/mute b": msgspec.structs.replace(restrict(Kind.MUTE), user_id="b"),
     "/mute bob 10m": restrict(Kind.MUTE, 0, "10m"),
     "/ban bob get out": restrict(Kind.BAN, 0, "get out"),
     "/shadow bob": restrict(Kind.SHADOW),
@@ -76,6 +78,7 @@ MEANT: dict[str, OwnAction] = {
     "/delay off": setting({}, "delaySeconds"),
     "/pause": setting({"paused": True}),
     "/pause 1m": setting({"paused": True}, seconds=60),
+    f"/pause {LONGEST_PAUSE}": setting({"paused": True}, seconds=LONGEST_PAUSE),
     "/resume": setting({}, "paused"),
     "/resume discard": setting({}, "paused", discards=True),
     "/freeze": setting({"frozen": True}),
@@ -118,7 +121,14 @@ def test_every_command_is_meant_here() -> None:
         *(f"/timeout bob {LONGEST_SECONDS + 1}", "/timeout bob 123456789", "/timeout bob 1w"),
         *("/mute", "/mute @", f"/ban {'u' * (USER_ID_LENGTH + 1)}", "/unban", "/unban bob eve"),
         *("/slow", "/slow 1 2", "/slow soon", "/slow on", "/slow 2h", "/delay 1d", "/delay"),
-        *("/pause 0", "/pause 1 2", "/pause soon", "/pause 366d", "/resume now", "/resume a b"),
+        *(
+            "/pause 0",
+            "/pause 1 2",
+            "/pause soon",
+            f"/pause {LONGEST_PAUSE + 1}",
+            "/resume now",
+            "/resume a b",
+        ),
         *("/freeze now", "/freeze on off", "/viewers all", "/announce", "/clear", "/clear a b"),
         *("/pin", "/pin short", f"/pin {ID} 0", f"/pin {ID} soon", f"/pin {ID} 1 2"),
         *("/unpin", "/unpin short", f"/unpin {ID} 1"),

@@ -29,6 +29,7 @@ from greenroom.protocol.frames import (
     ProtocolFault,
     Text,
     close_frame,
+    ping_frame,
     pong_frame,
     text_frame,
     whole_text,
@@ -344,6 +345,7 @@ def test_ping_and_pong() -> None:
     assert oracle.Frame(PING_OP, b"").serialize(mask=False) == PING
     for payload in (b"", b"x", b"\xff" * 125):
         assert pong_frame(payload) == oracle.Frame(PONG_OP, payload).serialize(mask=False)
+        assert ping_frame(payload) == oracle.Frame(PING_OP, payload).serialize(mask=False)
 
 
 @pytest.mark.parametrize(
