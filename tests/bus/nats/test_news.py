@@ -316,6 +316,42 @@ async def test_news_are_sent_again_until_they_are_stored(
     assert node.figures.storing
 
 
+async def test_news_are_sent_when_there_are_some(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once; where there are none nothing is sent, but for a question now and then."""
+    monkeypatch.setattr(news, "PROBE_SECONDS", 60)
+    with capture_logs() as lines:
+        await node.news.flush(0.01)
+    assert lines == [], "nothing waits at the beginning"
+    async with node.sending():
+        for each in (ONE, TWO):
+            await asyncio.sleep(0.01)
+            node.news.broadcast(each)
+            await node.news.flush(5)
+        await asyncio.sleep(0.01)
+    assert [each.envelopes for each in node.wire.sent] == [(ONE,), (TWO,)]
+
+
+def test_how_many_wait(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more than the bound: instead of one too many all give way to one that says all."""
+    monkeypatch.setattr(news, "MOST_WAITING", 2)
+    waiting = []
+    for _ in range(5):
+        node.news.broadcast(ONE)
+        waiting.append(list(node.news._waiting))
+    assert waiting == [[ONE], [ONE, ONE], [ForgetAll()], [ForgetAll(), ONE], [ForgetAll()]]
+
+
+def test_what_is_to_be_forgotten_before_the_start_is_forgotten_with_it(node: Node) -> None:
+    """Nobody is told before."""
+    node.news.tell(told=False)
+    node.news.reset()
+    assert node.resets == 0
+    node.news.tell(told=True)
+    assert node.resets == 1
+
+
 async def test_news_go_in_parts(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each once, in their order; what comes while some are sent goes with the next."""
     monkeypatch.setattr(news, "MOST_AT_ONCE", 2)
@@ -405,6 +441,22 @@ async def test_another_server_is_tried_less_and_less_often(
         assert not node.figures.storing
         assert await node.news._is_stored(encode(News("here", ())))
         assert node.figures.storing
+
+
+async def test_how_long_nothing_is_stored_counts_from_the_last_time(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That something was stored, not from the beginning."""
+    now = 1000.0
+    monkeypatch.setattr(news, "time", Mock(monotonic=lambda: now))
+    node.news._stored_at = now
+    seen: list[tuple[bool, int]] = []
+    for seconds, answer in ((9, b"{}"), (9, None), (1, None)):
+        now += seconds
+        node.wire.answers = [answer]
+        await node.news._is_stored(encode(News("here", ())))
+        seen.append((node.figures.storing, node.wire.moves))
+    assert seen == [(True, 0), (True, 0), (False, 1)]
 
 
 def test_what_comes_before_the_start_is_forgotten_with_it(node: Node) -> None:
