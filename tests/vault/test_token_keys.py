@@ -257,10 +257,13 @@ async def test_a_missed_change_is_made_up_for() -> None:
         old = made.first.seal()
         await made.first.keys.rotate()
         await made.carry()
-        killed = key_of(made.first, old)
+        killed, current = key_of(made.first, old), made.first.keys.describe()[0].id
         await made.first.keys.kill(killed)
+        assert [each.id for each in made.first.keys.describe()] == [current]
         made.wire.waiting.clear()
-        await made.renew()
+        with capture_logs() as logs:
+            await made.renew()
+        assert logs == [], "what could be read is no news"
         assert not made.second.opens(old)
         assert made.second.opens(made.first.seal())
         assert made.second.ended == [(killed, True)]
@@ -329,7 +332,10 @@ async def test_a_store_that_is_away_for_a_while(
             await made.renew()
         assert made.second.opens(old)
         away = False
-        await until_refused(made.second, old)
+        with capture_logs() as logs:
+            await until_refused(made.second, old)
+            await asyncio.sleep(0.01)
+        assert 1 <= len(logs) <= 2, "each of the nodes says once that it was read at last"
         assert made.second.ended[-1] == (killed, True)
 
 

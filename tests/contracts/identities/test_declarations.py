@@ -253,6 +253,17 @@ async def test_declared_suspension(store: Store) -> None:
         for suspended in (False, True, True, None, False)
     ]
     assert lines == [(), (f"suspend account {ACCOUNT}",), (), (), (f"resume account {ACCOUNT}",)]
+    assert await store.identities.suspended_accounts() == frozenset()
+
+
+async def test_a_role_becomes_what_the_file_says(store: Store) -> None:
+    """Whom it trusts, what is said of it, and how long its sessions may be."""
+    await store.identities.apply(ACCOUNT, Declared(roles=(role(),)))
+    wanted = replace(role(), trust_policy="[]", description="d", max_session_seconds=7200)
+    lines = told(await store.identities.apply(ACCOUNT, Declared(roles=(wanted,))))
+    assert lines == ("update role mod: description, trust, max_session_seconds",)
+    kept = await store.identities.get_role(ACCOUNT, "mod")
+    assert (kept.trust_policy, kept.description, kept.max_session_seconds) == ("[]", "d", 7200)
 
 
 async def test_a_policy_changes_more_often_than_it_has_versions(store: Store) -> None:
