@@ -71,7 +71,8 @@ async def test_life_of_a_user() -> None:
     await iam("DeleteUser", UserName="anna")
     assert await refused(iam("GetUser", UserName="anna")) == "NoSuchEntity"
     assert await refused(iam("DeleteUser", UserName="anna")) == "NoSuchEntity"
-    assert iam.changed == [ACCOUNT] * 3
+    await iam("GetUser", UserName="bert")
+    assert iam.changed == [ACCOUNT] * 3, "three changes, and more questions"
 
 
 async def test_pages() -> None:
@@ -824,6 +825,7 @@ async def test_simulations_in_pages() -> None:
     ("arn", "code"),
     [
         (f"arn:aws:iam::{ACCOUNT}:user/none", "NoSuchEntity"),
+        (f"arn:aws:iam::{ACCOUNT}:user/other/known", "NoSuchEntity"),
         (f"arn:aws:iam::{ACCOUNT}:group/group", "InvalidInput"),
         ("arn:aws:iam::210987654321:user/u", "InvalidInput"),
         ("x" * 20, "InvalidInput"),
