@@ -5,7 +5,8 @@ from tests.running.asked import PROCESSES, TOGETHER
 FILES = "it is about SQLite's files, and the directory that they are in"
 PROCESS = "it starts, ends, fills or measures one process, or reads what it says of itself"
 OWN = (
-    "audit logs, limits of addresses and of a node, and certificates for trials are each node's own"
+    "audit logs, latest reviews, limits of addresses and of a node, and certificates for trials are"
+    " each node's own"
 )
 CLOCK = "its clock is moved before a start, which is refused where PostgreSQL's is another"
 AT_ONCE = "what is done on one node holds on another when that has heard of it"
@@ -58,6 +59,7 @@ ALONE = {
     "test_identities.py::test_users_survive_kill_9": FILES,
     "test_operator_commands.py::test_doctor": FILES,
     "test_operator_commands.py::test_examples_work": FILES,
+    "test_operator_commands.py::test_reviews_are_followed": OWN,
     "test_operator_permissions.py::test_who_did_it_is_audited": OWN,
     "test_operator_permissions.py": AT_ONCE,
     "test_regions.py::test_rooms_that_are_no_longer_served": PROCESS,
