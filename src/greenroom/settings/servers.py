@@ -113,7 +113,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
     except ValueError:
         raise ValueError("is no URL: write special characters of a password as %XX") from None
-    if parts.fragment or "#" in url:
+    if "#" in url:
         raise ValueError("must have no #: write it as %23 in a password")
     if parts.netloc.count("@") > 1:
         raise ValueError("must have one @: write it as %40 in a password")
