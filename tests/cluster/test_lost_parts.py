@@ -8,9 +8,9 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import nats
@@ -131,17 +131,33 @@ async def _replaced(
     try:
         await asyncio.to_thread(new.start)
         servers[0].stop()
-        system = await nats.connect(servers[1].url, user="system", password="system")
-        removed = await system.request("$JS.API.SERVER.REMOVE", b'{"peer": "nats-1"}', timeout=20)
-        assert json.loads(removed.data)["success"], removed.data
-        await system.close()
-        client = await nats.connect(servers[1].url)
-        await _until_whole(client)
-        await client.close()
+        async with asyncio.timeout(60):
+            removed = await _removed(servers[1].url)
+        assert json.loads(removed)["success"], removed
+        async with _connected(servers[1].url) as client:
+            await _until_whole(client)
         assert samples(service)["greenroom_streams_without_leader"] == 0
         await _goes_on(viewer)
     finally:
         new.stop()
+
+
+async def _removed(url: str) -> bytes:
+    """Return what the servers answer who are to forget one, as soon as they have a leader."""
+    async with _connected(url, user="system", password="system") as system:
+        while True:
+            with suppress(nats.errors.TimeoutError):
+                asked = b'{"peer": "nats-1"}'
+                return (await system.request("$JS.API.SERVER.REMOVE", asked, timeout=5)).data
+
+
+@asynccontextmanager
+async def _connected(url: str, **options: str) -> AsyncIterator[Client]:
+    client = await nats.connect(url, **options)
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def _until_whole(client: Client) -> None:

@@ -176,8 +176,8 @@ async def _store(settings: Settings) -> StoreSeen:
     return StoreSeen(found=found, ahead=ahead / 1e9)
 
 
-def _place(node: Answered) -> tuple[str, int, int]:
-    return node.state.host, node.state.process, node.state.pid
+def _place(node: Answered) -> tuple[str, int, int, str]:
+    return node.state.host, node.state.process, node.state.pid, node.state.node
 
 
 def _say_nothing() -> None:

@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from typing import Any
 from unittest import mock
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from nats.aio.client import Client
@@ -14,6 +14,7 @@ from nats.errors import ConnectionClosedError, MaxPayloadError, OutboundBufferLi
 
 from greenroom.bus.nats import client as module
 from greenroom.bus.nats.client import DirectClient, NotEncrypted, is_direct
+from greenroom.process.event_loop import loop_factory
 from tests.running.buses import until
 
 HEADERS = {"Nats-Sequence": "5", "Other": "value"}
@@ -131,6 +132,29 @@ async def test_what_cannot_be_said(client: DirectClient) -> None:
     await client.close()
     with pytest.raises(ConnectionClosedError):
         client.say("a", b"x")
+
+
+def test_what_is_said_when_the_connection_is_lost(bus_url: str) -> None:
+    """It goes nowhere, and nothing is raised in the loop, which is the service's."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_say_when_lost(bus_url))
+
+
+async def _say_when_lost(bus_url: str) -> None:
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    client = DirectClient()
+    await client.connect(bus_url.split(","), allow_reconnect=False)
+    client.read_straight()
+    writes = client._writes
+    assert writes is not None
+    with mock.patch.object(client, "_process_op_err", AsyncMock()) as noticed:
+        writes.abort()
+        await until(lambda: noticed.called)
+        client.say("a", b"x")
+        await asyncio.sleep(0)
+    assert (client._said, faults) == ([], [])
+    await client.close()
 
 
 async def test_the_rest_is_as_ever(client: DirectClient, bus_url: str) -> None:

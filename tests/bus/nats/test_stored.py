@@ -221,6 +221,7 @@ class TestHearing:
             elsewhere = (STREAM + 1) % subjects.STREAMS
             words = [await first.streams.hear(each) for each in (STREAM, STREAM, elsewhere)]
             await words[1].end()
+            await first.streams.state(STREAM)  # answered behind what was asked before it
             await second.publish(ROOM, _grant)
             async with asyncio.timeout(PATIENCE):
                 await words[0].told.wait()
@@ -232,6 +233,7 @@ class TestHearing:
             await until(lambda: first.figures.reconnects)
             await words[2].end()
             again = await first.streams.hear(STREAM)
+            await first.streams.state(STREAM)
             await second.publish(ROOM, _grant)
             async with asyncio.timeout(PATIENCE):
                 await again.told.wait()

@@ -103,14 +103,22 @@ class DirectClient(Client):
 
     def _waiting(self) -> int:
         """Return how many bytes the server has not taken yet."""
+        writes = self._writes
+        return 0 if writes is None else writes.get_write_buffer_size()
+
+    @property
+    def _writes(self) -> asyncio.WriteTransport | None:
+        """What nats-py writes to, where it is known."""
         transport = self._transport
         if not isinstance(transport, TcpTransport) or transport._io_writer is None:  # noqa: SLF001 - there is no other way
-            return 0
-        return transport._io_writer.transport.get_write_buffer_size()  # noqa: SLF001 - the same
+            return None
+        return transport._io_writer.transport  # noqa: SLF001 - the same
 
     def _write(self) -> None:
         said, self._said = self._said, []
-        if self.is_closed or self._transport is None:
+        writes = self._writes
+        if self.is_closed or self._transport is None or (writes and writes.is_closing()):
+            # The connection was lost meanwhile. Who waits for an answer is told so.
             return
         # What nats-py has not written yet comes first: who listens and then asks hears the answer.
         pending, self._pending, self._pending_data_size = self._pending, [], 0
