@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from greenroom.bus.figures import STUCK_SECONDS, Figures, Repair
 from greenroom.bus.nats import headers, line
 from greenroom.bus.nats.codec import Batch, decode_batch, encode
 from greenroom.bus.nats.line import Line
-from greenroom.bus.nats.publication import Attempt, Publication
+from greenroom.bus.nats.publication import UNKNOWN, Attempt, Publication
 from greenroom.bus.rings import Rings
 
 START_NS = 1_800_000_000_000_000_000
@@ -395,6 +396,56 @@ async def test_a_copy_that_was_sent_before_is_stored_yet(code: int, scene: Scene
     scene.hear(3, 2, scene.around.sent[-1].body)
     assert await third == 3
     assert scene.around.shown == [b"x", b"1", b"2", b"3"]
+
+
+def publish_once(scene: Scene) -> "asyncio.Future[Position]":
+    """Publish what is granted once, and refused when it is asked again; return its outcome."""
+    future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+    envelope = Deliver(b"1", "SendMessage", time_ns=1, rate=5)
+    grant = Mock(side_effect=[envelope, LookupError("a new limit")])
+    scene.line.publish(Publication(grant, future, scene.around.seconds + 10))
+    return future
+
+
+async def test_what_is_refused_now_may_have_been_stored_before(scene: Scene) -> None:
+    """It is published, if the copy that was sent first is stored; nobody is told otherwise."""
+    outcome = publish_once(scene)
+    scene.refuse(10164)
+    await turn()
+    assert not outcome.done()
+    assert scene.line.is_busy
+    scene.hear(1, 0, scene.around.sent[0].body)
+    assert await outcome == 1
+    assert not scene.line.is_busy
+
+
+async def test_what_is_refused_now_and_can_no_longer_be_stored(scene: Scene) -> None:
+    """It is refused, as soon as something else is stored in its place."""
+    outcome = publish_once(scene)
+    scene.refuse(10164)
+    await turn()
+    (other,) = scene.publish(b"2")
+    assert not outcome.done()
+    scene.hear(1, 0, scene.around.sent[-1].body)
+    with pytest.raises(LookupError, match="a new limit"):
+        await outcome
+    assert await other == 1
+    assert not scene.line.is_busy
+
+
+async def test_what_is_refused_now_and_of_which_nothing_is_heard(scene: Scene) -> None:
+    """That it may be stored is told when its time is over, not before."""
+    outcome = publish_once(scene)
+    scene.refuse(10164)
+    await turn()
+    scene.around.seconds += 10.2
+    scene.line.look_after(scene.around.seconds, 100, 0.25)
+    assert not outcome.done()
+    scene.around.seconds += 0.1
+    scene.line.look_after(scene.around.seconds, 100, 0.25)
+    with pytest.raises(BusUnavailable, match=UNKNOWN):
+        await outcome
+    assert not scene.line.is_busy
 
 
 async def test_an_attempt_that_gave_way_is_forgotten(scene: Scene) -> None:

@@ -8,7 +8,8 @@
   it can never be stored any more, and what it held is decided again. Nothing has, and no answer
   came: the same bytes once more, which are stored once at most. A refusal decides nothing: a copy
   that was sent before may be stored yet. So an attempt that gave way to another one is remembered
-  until something is stored behind their predecessor.
+  until something is stored behind their predecessor. Nobody is told before that what it held is
+  refused now.
 - **A gap** is a message whose predecessor was not seen. Those that come meanwhile are held back,
   and what is missing is read.
 """
@@ -112,6 +113,7 @@ class Line:
         "subject",
         "subscribed",
         "time_ns",
+        "undecided",
         "used",
         "waiters",
         "waiting",
@@ -133,6 +135,8 @@ class Line:
         self.held: list[tuple[int, int, bytes, bytes]] = []
         self.waiting: deque[Publication] = deque()
         self.attempt: Attempt | None = None
+        # What is refused now, and may be stored yet by an attempt that gave way.
+        self.undecided: list[Publication] = []
         # What attempts held that may be stored yet in place of the present one, by their numbers.
         self._given_way: dict[int, Sequence[Publication]] = {}
         # How often attempts were refused since something arrived.
@@ -144,7 +148,7 @@ class Line:
     @property
     def is_busy(self) -> bool:
         """Whether something here has no outcome yet."""
-        return bool(self.waiting) or self.attempt is not None
+        return bool(self.waiting or self.undecided) or self.attempt is not None
 
     # What arrives
 
@@ -283,7 +287,7 @@ class Line:
             try:
                 envelope = publication.grant(Before(time_ns, counted))
             except Exception as error:  # noqa: BLE001 - raised where it was published
-                publication.fail(error)
+                self._refuse(publication, error)
                 continue
             time_ns = envelope.time_ns
             counted += bool(envelope.rate)
@@ -291,6 +295,14 @@ class Line:
             granted.append(publication)
             envelopes.append(envelope)
         return granted, envelopes
+
+    def _refuse(self, publication: Publication, error: Exception) -> None:
+        """Tell who published, once it is known that no earlier attempt is stored."""
+        if any(publication in held for held in self._given_way.values()):
+            publication.refusal = error
+            self.undecided.append(publication)
+        else:
+            publication.fail(error)
 
     def _decide(self, attempt: Attempt, batch: Batch | None, *, shown: bool) -> None:
         """Find out what became of the attempt: something is stored behind its predecessor."""
@@ -328,6 +340,9 @@ class Line:
             published = given_way.get(batch.number)
             if published is not None:
                 self._settle(published)
+        undecided, self.undecided = self.undecided, []
+        for each in undecided:
+            each.refuse()
 
     def _end(self, attempt: Attempt) -> None:
         self.attempt = None
@@ -392,6 +407,9 @@ class Line:
             self.waiting[0].deadline + patience <= now or self.waiting[0].future.done()
         ):
             self._give_up(self.waiting.popleft())
+        for each in [each for each in self.undecided if each.deadline + patience <= now]:
+            self.undecided.remove(each)
+            self._give_up(each)
         self.flush()
 
     def _give_up(self, publication: Publication) -> None:

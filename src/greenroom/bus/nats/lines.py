@@ -354,6 +354,7 @@ class Lines:
     def _publications(self) -> Iterator[Publication]:
         for line in self._busy:
             yield from line.waiting
+            yield from line.undecided
             if line.attempt is not None:
                 yield from line.attempt.publications
 

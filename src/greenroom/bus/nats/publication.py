@@ -21,15 +21,22 @@ class Publication:
     """What somebody wants to publish; `deadline` is on the monotonic clock.
 
     `sent` is whether a batch with it went to the stream, which may store it whenever it can again.
+    `refusal` is why it was refused, if it was, when it was to be sent once more.
     """
 
-    __slots__ = ("deadline", "future", "grant", "sent")
+    __slots__ = ("deadline", "future", "grant", "refusal", "sent")
 
     def __init__(self, grant: Grant, future: "asyncio.Future[Position]", deadline: float) -> None:
         self.grant = grant
         self.future = future
         self.deadline = deadline
         self.sent = False
+        self.refusal: Exception | None = None
+
+    def refuse(self) -> None:
+        """Tell whoever waits that it was refused, which nothing that was sent has outrun."""
+        if self.refusal is not None:
+            self.fail(self.refusal)
 
     def unavailable(self, why: str) -> None:
         """Tell whoever waits that there is no outcome; `why` is why."""
