@@ -401,8 +401,10 @@ async def test_what_was_lifted_meanwhile_does_not_come_back() -> None:
     assert node.ended == []
 
 
-async def test_reads_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a ban and its lift the version decides, not which of them was read last."""
+async def reading_a_ban(
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[Node, MemoryRestrictions, MemoryBus, asyncio.Event]:
+    """Return a node that reads of a ban, which it is given when the event is set."""
     kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
     await bus.start()
     node, since, slow = Node(kept, bus, clock), kept.since, asyncio.Event()
@@ -416,6 +418,12 @@ async def test_reads_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(kept, "since", later)
     bus.broadcast(RestrictionsChanged(ROOM.account, ban.version))
     await settle()
+    return node, kept, bus, slow
+
+
+async def test_reads_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a ban and its lift the version decides, not which of them was read last."""
+    node, kept, bus, slow = await reading_a_ban(monkeypatch)
     monkeypatch.undo()
     lift = await kept.add(entry(Kind.BAN, lifted=True), 0)
     bus.broadcast(RestrictionsChanged(ROOM.account, lift.version))
@@ -428,19 +436,7 @@ async def test_reads_that_end_in_another_order(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_read_that_ends_behind_a_word_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ban that was lifted here meanwhile ends nobody's connections."""
-    kept, bus, clock = MemoryRestrictions(Opened()), MemoryBus(), HandClock()
-    await bus.start()
-    node, since, slow = Node(kept, bus, clock), kept.since, asyncio.Event()
-
-    async def later(account: str, version: int) -> Sequence[Restriction]:
-        found = await since(account, version)
-        await slow.wait()
-        return found
-
-    ban = await kept.add(entry(Kind.BAN), 0)
-    monkeypatch.setattr(kept, "since", later)
-    bus.broadcast(RestrictionsChanged(ROOM.account, ban.version))
-    await settle()
+    node, kept, _, slow = await reading_a_ban(monkeypatch)
     node.restrictions.learn(await kept.add(entry(Kind.BAN, lifted=True), 0))
     slow.set()
     await settle()
