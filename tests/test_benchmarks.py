@@ -437,6 +437,15 @@ def test_only_one_of_the_compared_counts(kind: type[Greenroom], counts: bool, ti
     assert ("greenroom_fanout_seconds_count 0.0" in text) is not counts
 
 
+@pytest.mark.parametrize("rooms", [1, 5])
+def test_a_client_that_slept_through_it_all(rooms: int) -> None:
+    """However short, a measurement has a message that was published within it."""
+    with running([Greenroom]) as (server,):
+        for _ in range(3):
+            load = Load(connections=10, rooms=rooms, window=rooms, seconds=1e-6, warm_up=0.01)
+            _assert_exact(run(server, load))
+
+
 def test_review(tiny: Plan) -> None:
     """Beside a handler that hangs every message arrives once and in order; reviews go on."""
     plan = msgspec.structs.replace(tiny, seconds=1)
