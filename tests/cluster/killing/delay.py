@@ -144,6 +144,11 @@ def left(places: Iterable[Place]) -> list[str]:
     return list(waiting)
 
 
+def nothing_is_left(places: Iterable[Place]) -> None:
+    """Hold that all that waited was released or deleted."""
+    assert not (late := left(places)), f"neither released nor deleted: {late[:5]}"
+
+
 def counted(places: Sequence[Place]) -> dict[str, int]:
     """Return how many messages waited, were released, and were deleted before."""
     waits = sum(each.envelope.stage.waits for each in places)
