@@ -4,6 +4,9 @@ The requests are signed before they are sent: the client only sends bytes and co
 connection has one request on the way and is kept alive. CreateRoom is durable: its answer comes
 after the commit.
 
+The root's requests need no policy; a user's are authorized by one of three statements, as an
+application's backend has it.
+
 The bare Python server answers the bytes of CreateChatToken's requests without looking at them: that
 is what HTTP costs on the same loop. One row is a step of the pipeline by itself: authorizing a
 request (see `authorize.py`).
@@ -13,6 +16,7 @@ import functools
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -25,13 +29,34 @@ from benchmarks.processes import BUILT, LOAD_CORE, SERVER_CORE, on_core
 from benchmarks.report import Table, write
 from benchmarks.runs import Plan, plan, rounds, running
 from benchmarks.series import Series, progress
-from benchmarks.service import Greenroom
+from benchmarks.service import Greenroom, Keys
 
 CONNECTIONS = 32
 ROUND = "every operation"
 BARE = "bare Python, any request"
 REQUESTS = 2_000
 """Different requests, sent in turn."""
+BY_A_USER = ", by a user"
+USER = Keys("AKIABENCHBENCHBENCH1", "benchmarks/only/benchmarks/only/benchmar")
+IDENTITIES = f"""
+[users.backend]
+keys = [{{ id = "{USER.id}", secret = "{USER.secret}" }}]
+[users.backend.policies.application]
+Version = "2012-10-17"
+[[users.backend.policies.application.Statement]]
+Effect = "Allow"
+Action = ["ivschat:CreateChatToken", "ivschat:SendEvent", "ivschat:DisconnectUser"]
+Resource = "arn:aws:ivschat:us-east-1:123456789012:room/*"
+[[users.backend.policies.application.Statement]]
+Effect = "Allow"
+Action = ["ivschat:CreateRoom", "ivschat:GetRoom", "ivschat:ListRooms"]
+Resource = "*"
+[[users.backend.policies.application.Statement]]
+Effect = "Deny"
+Action = "ivschat:*"
+Resource = "*"
+Condition.StringEquals."aws:ResourceTag/stage" = "closed"
+"""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -60,7 +85,7 @@ def measure(plan: Plan, calibration: Calibration) -> dict[str, list[Answered]]:
     """Send each operation to a fresh service, in turns, in every round."""
     answers: dict[str, list[Answered]] = {}
     for _ in rounds(plan):
-        with running([Greenroom, BarePython]) as (service, bare):
+        with running([_service, BarePython]) as (service, bare):
             turns = _turns(cast(Greenroom, service), cast(BarePython, bare), plan)
             names = [name for name in turns if name == BARE or plan.wanted(name)]
             done = calibration.turns(ROUND, [turns[name] for name in names])
@@ -70,11 +95,19 @@ def measure(plan: Plan, calibration: Calibration) -> dict[str, list[Answered]]:
     return answers
 
 
+def _service(directory: Path) -> Greenroom:
+    identities = directory / "identities.toml"
+    identities.write_text(IDENTITIES)
+    return Greenroom(directory, {"GREENROOM_IDENTITIES_FILE": str(identities)})
+
+
 def _turns(service: Greenroom, bare: BarePython, plan: Plan) -> dict[str, Callable[[], Answered]]:
     def bare_turn() -> Answered:
-        return _replay(service, next(iter(OPERATIONS)), plan, bare)
+        return _replay(service, next(iter(OPERATIONS)), plan, bare=bare)
 
     served = {name: functools.partial(_replay, service, name, plan) for name in OPERATIONS}
+    for name in BY_USERS:
+        served[name + BY_A_USER] = functools.partial(_replay, service, name, plan, USER)
     return {**served, BARE: bare_turn, authorize.NAME: functools.partial(_authorize, plan)}
 
 
@@ -106,16 +139,22 @@ OPERATIONS = {
     "GetRoom": _get_room,
     "CreateRoom": _create_room,
 }
+BY_USERS = ("CreateChatToken", "CreateRoom")
+"""Operations that are measured with a user's key, too."""
 
 
 def _replay(
-    service: Greenroom, operation: str, plan: Plan, bare: BarePython | None = None
+    service: Greenroom,
+    operation: str,
+    plan: Plan,
+    keys: Keys | None = None,
+    bare: BarePython | None = None,
 ) -> Answered:
-    """Send an operation's requests to the service, or to the bare server instead."""
+    """Send an operation's requests, signed by the root or with keys, or to the bare server."""
     server = bare or service
     with tempfile.NamedTemporaryFile(prefix="greenroom-bench-") as file, on_core(LOAD_CORE):
         for number in range(REQUESTS):
-            request = _request(service, operation, number)
+            request = _request(service, operation, number, keys)
             file.write(b"%d\n" % len(request) + request)
         file.flush()
         url = f"http://127.0.0.1:{server.port}/"
@@ -132,8 +171,8 @@ def _replay(
     return msgspec.json.decode(done.stdout, type=Answered)
 
 
-def _request(service: Greenroom, operation: str, number: int) -> bytes:
-    headers, body = service.signed(operation, OPERATIONS[operation](service, number))
+def _request(service: Greenroom, operation: str, number: int, keys: Keys | None) -> bytes:
+    headers, body = service.signed(operation, OPERATIONS[operation](service, number), keys=keys)
     head = [f"POST /{operation} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*head, f"content-length: {len(body)}", "", ""]).encode() + body
 
@@ -176,7 +215,7 @@ def table(answers: Mapping[str, list[Answered]], calibration: Calibration) -> Ta
         axis="requests per second of a server core",
         notes=[
             f"{CONNECTIONS} connections with one request on the way each. The client never sleeps.",
-            "CPU is that of all threads, the store's among them.",
+            "CPU is that of all threads, the store's among them. Every request is audited.",
             "Where the server waits for the disk, it answers fewer than its core could.",
             f"`{authorize.NAME}`: that step of CreateChatToken alone, without a server.",
             calibration.note(),

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks.client import PAYLOAD_BYTES, Load, Target
@@ -43,6 +44,13 @@ SETTINGS = {
     "GREENROOM_LOG_LEVEL": "warning",
 }
 """What load must not run into."""
+
+
+class Keys(NamedTuple):
+    """An access key."""
+
+    id: str
+    secret: str
 
 
 class Greenroom:
@@ -106,9 +114,16 @@ class Greenroom:
         )
 
     def signed(
-        self, operation: str, body: Mapping[str, object], service: str = "ivschat"
+        self,
+        operation: str,
+        body: Mapping[str, object],
+        service: str = "ivschat",
+        keys: Keys | None = None,
     ) -> tuple[dict[str, str], bytes]:
-        """Return the headers and body of a signed request of a service's operation."""
+        """Return the headers and body of a request of an operation, signed with the root's keys.
+
+        Or with others.
+        """
         payload = json.dumps(body).encode()
         host = f"127.0.0.1:{self.port}"
         headers = {"host": host, "content-type": "application/json"}
@@ -119,7 +134,7 @@ class Greenroom:
             headers=tuple(headers.items()),
             body=payload,
         )
-        keys = self._ready["access_key_id"], self._ready["secret_access_key"]
+        keys = keys or Keys(self._ready["access_key_id"], self._ready["secret_access_key"])
         headers |= sign(request, *keys, "us-east-1", service, time.time())
         return headers, payload
 

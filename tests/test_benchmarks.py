@@ -261,7 +261,8 @@ def test_control(tiny: Plan) -> None:
     """Every signed request is answered with success."""
     calibration = Calibration(tiny.attempts)
     answers = control.measure(tiny, calibration)
-    assert answers.keys() == {*control.OPERATIONS, control.BARE, authorize.NAME}
+    by_users = {name + control.BY_A_USER for name in control.BY_USERS}
+    assert answers.keys() == {*control.OPERATIONS, *by_users, control.BARE, authorize.NAME}
     for (answered,) in answers.values():
         assert answered.answered > 0
         assert answered.refused == 0
