@@ -1,6 +1,6 @@
 """The client of the service's own operations, against the real process.
 
-Covers: greenroom.client.api.client, greenroom.client.api.own_results,
+Covers: greenroom.client.api.own_results,
 greenroom.client.api.structure, greenroom.client.setting_names,
 greenroom.client.own_service.rooms, greenroom.client.own_service.users,
 greenroom.client.own_service.messages, greenroom.client.own_service.operating

@@ -14,7 +14,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import pytest
@@ -327,17 +326,6 @@ async def test_the_usual_wait_doubles(peer: Peer, monkeypatch: pytest.MonkeyPatc
         assert [wait for wait in waits if wait] == pytest.approx([base, 2 * base, 4 * base])
 
 
-async def test_bound_parameters_go_with_every_request(peer: Peer) -> None:
-    """Those that the operation has, unless the call says otherwise."""
-    async with client_of(peer, params={"name": "bound", "room_identifier": "x"}) as ivschat:
-        await ivschat.list_rooms(max_results=1)
-        await ivschat.list_rooms(name="said")
-    assert [each.parsed for each in peer.recorded] == [
-        {"maxResults": 1, "name": "bound"},
-        {"name": "said"},
-    ]
-
-
 @pytest.mark.parametrize(
     ("given", "ssl_enabled", "region", "url"),
     [
@@ -470,24 +458,6 @@ async def test_a_provider_that_fails_is_the_reason(peer: Peer) -> None:
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert "s3cret" not in str(caught.value)
     assert "secret" not in repr(Credentials("AKIA", "secret", "token"))
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"access_key_id": "AKIA"}, "belong together"),
-        ({"api_version": "2019-01-01"}, "Could not find Ivschat API"),
-        ({"api_versions": {"ivschat": date(2019, 1, 1)}}, "2019-01-01"),
-        ({"signature_version": "v2"}, "signature_version must be v4"),
-        ({"retry_delay_options": {"bass": 1}}, "retry_delay_options.*bass"),
-        ({"http_options": 5}, "http_options must be a HttpOptions or a mapping"),
-        ({"param_validation": {"most": True}}, "param_validation.*most"),
-    ],
-)
-def test_wrong_options_are_named(options: dict[str, Any], text: str) -> None:
-    """Where the client is made."""
-    with pytest.raises(ConfigError, match=text):
-        Ivschat(**options)
 
 
 async def test_options_that_change_nothing_are_taken(peer: Peer) -> None:
@@ -704,18 +674,6 @@ async def test_loggers_get_a_line_without_what_is_secret(
     assert lines[2].startswith("[AWS ivschat - ")
     assert lines[3].endswith("\n")
     assert not any(word in line for line in lines for word in ("hidden", "alice", "s3cret"))
-
-
-async def test_a_logger_gets_what_failed() -> None:
-    """Its status, and how often it was tried again."""
-    failed = IvschatError("Code", "text", status_code=429)
-    failed.retry_count = 2
-    client = Ivschat(logger=(stream := Mock(spec=["write"])))
-    client._sender = Mock(send=AsyncMock(side_effect=failed))
-    with pytest.raises(IvschatError):
-        await client.list_rooms()
-    (line,) = stream.write.call_args.args
-    assert re.fullmatch(r"\[AWS ivschat 429 \d\.\d{3}s 2 retries\] list_rooms\(\)\n", line)
 
 
 async def test_a_redirect_is_followed_by_the_client(peer: Peer) -> None:

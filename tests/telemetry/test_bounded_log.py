@@ -104,6 +104,18 @@ def test_what_was_quiet_is_told_at_once_again(
     assert [entry["times"] for entry in logs] == [1, 1]
 
 
+def test_what_goes_on_is_told_every_ten_seconds(
+    lines: BoundedLog, timers: Timers, logs: list[Any]
+) -> None:
+    """Each time with what came since the line before; the first of it does not come at once."""
+    for _ in range(3):
+        for _ in range(5):
+            refuse(lines)
+        timers.advance(QUIET_SECONDS)
+    assert [entry["times"] for entry in logs] == [1, 4, 5, 5]
+    assert len(timers) == 1
+
+
 def test_kinds_are_told_apart(lines: BoundedLog, logs: list[Any]) -> None:
     """Another event, reason or level is another kind, with a line of its own."""
     for level in ("info", "warning"):
@@ -148,6 +160,19 @@ def test_the_busiest_is_found_among_many(
     assert (logs[1]["address"], logs[1]["addresses"]) == ("203.0.113.7", PLACES)
 
 
+def test_a_new_place_takes_over_the_count_of_the_least_named() -> None:
+    """And counts once more: it may have been named as often; the one that goes is forgotten."""
+    busiest = bounded_log._Busiest()
+    for number in range(PLACES):
+        for _ in range(number + 2):
+            busiest.add(str(number), f"shown {number}")
+    assert busiest.first() == f"shown {PLACES - 1}"
+    busiest.add("new", "shown")
+    assert busiest._times["new"] == 3
+    assert busiest._times.keys() == busiest._shown.keys() == {"new", *map(str, range(1, PLACES))}
+    assert busiest.count == PLACES
+
+
 def test_a_64_of_ipv6_is_one_address(lines: BoundedLog, timers: Timers, logs: list[Any]) -> None:
     """Who changes his address within what one client has is found all the same."""
     refuse(lines)
@@ -159,6 +184,7 @@ def test_a_64_of_ipv6_is_one_address(lines: BoundedLog, timers: Timers, logs: li
     assert bounded_log._site("fe80::1%eth0") == bounded_log._site("fe80::2%eth1")
     assert bounded_log._site("fe80:0:0:1::1") != bounded_log._site("fe80::1%eth0")
     assert bounded_log._site("192.0.2.1") != bounded_log._site("192.0.2.2")
+    assert bounded_log._site("no address") == "no address"
 
 
 def crash() -> None:

@@ -182,6 +182,43 @@ async def test_many_numbers(
     assert found == {("Requests", f"Action=Action{number}"): (1, 1) for number in range(10)}
 
 
+def test_what_is_not_said_has_no_dimension() -> None:
+    """CloudWatch refuses a value that is empty, and one that is longer than it may be."""
+    assert cloudwatch._datum("ivschat_requests", "", 1)["Dimensions"] == []
+    assert cloudwatch._datum("ivschat_invocation_errors", "x" * 1025, 1)["Dimensions"] == [
+        {"Name": "Uri", "Value": "x" * 1024}
+    ]
+
+
+class Calls:
+    """In place of AWS: what was put."""
+
+    def __init__(self) -> None:
+        self.put: list[list[dict[str, Any]]] = []
+
+    async def call(self, *_: object, MetricData: list[dict[str, Any]], **__: object) -> None:  # noqa: N803 - CloudWatch's name
+        """Take numbers."""
+        self.put.append(MetricData)
+
+
+async def test_what_one_call_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connections, which may be none, and so many counters; nothing is put without a number."""
+    monkeypatch.setattr(cloudwatch, "BATCH", 1)
+    metrics, calls = Metrics(), Calls()
+    access: Any = calls
+    metrics.concurrent_chat_connections.read = lambda: 0
+    publisher = Publisher(metrics, access, "us-east-1", "namespace")
+    await publisher.publish()
+    metrics.requests.read = lambda: {"SendMessage": 1, "SendEvent": 2}
+    await publisher.publish()
+    values = [[(each["MetricName"], each["Value"]) for each in data] for data in calls.put]
+    assert values == [
+        [("ConcurrentChatConnections", 0)],
+        [("ConcurrentChatConnections", 0), ("Requests", 1)],
+        [("Requests", 2)],
+    ]
+
+
 def test_the_table_is_that_of_the_metrics() -> None:
     """Every metric of the real service is in the table; its label, if any, is its dimension."""
     metrics = Metrics()

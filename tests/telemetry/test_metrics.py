@@ -5,8 +5,10 @@ from pathlib import Path
 
 from prometheus_client.exposition import generate_latest
 
+from greenroom.model.schedule import OUTCOMES
+from greenroom.network.visitors import Excess
 from greenroom.protocol.errors import DisconnectReason
-from greenroom.telemetry.metrics import MAXIMUM_VALUES, OTHER, BoundedLabel, Metrics
+from greenroom.telemetry.metrics import MAXIMUM_VALUES, OTHER, UNREAD, BoundedLabel, Metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 
@@ -57,6 +59,18 @@ def test_values_exist_from_the_start() -> None:
         assert value("greenroom_disconnects_total", {"reason": reason}) == 0
     assert value("greenroom_handshake_refusals_total", {"reason": "token_used"}) == 0
     assert value("greenroom_action_errors_total", {"code": "429"}) == 0
+    for limit in (*Excess, UNREAD):
+        assert value("greenroom_limits_met_total", {"limit": limit}) == 0
+    for outcome in OUTCOMES:
+        assert value("greenroom_scheduled_announcements_total", {"outcome": outcome}) == 0
+
+
+def test_each_connection_has_the_time_of_its_handshake() -> None:
+    """So their number is that of the times."""
+    metrics = Metrics()
+    for _ in range(3):
+        metrics.handshake_seconds.observe(0.001)
+    assert metrics.registry.get_sample_value("greenroom_connects_total") == 3
 
 
 def test_a_label_is_bounded() -> None:

@@ -115,6 +115,14 @@ def test_distributions_by_label_are_a_histogram(observed: list[tuple[str, float]
     assert generate_latest(ours).decode() == text
 
 
+def test_the_values_of_labels_have_one_distribution_each() -> None:
+    """It is the same whenever it is asked for, and other values have another."""
+    distribution = Distribution("seconds", "Time.", (0.1, 1.0), ("name", "status"))
+    distribution.labels("a", 200).observe(0.5)
+    assert distribution.labels("a", "200").count == 1
+    assert distribution.labels("a", 404).count == 0
+
+
 def test_the_process() -> None:
     """The process is told about under the usual names, and truthfully."""
     registry = CollectorRegistry()

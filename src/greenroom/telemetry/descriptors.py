@@ -43,7 +43,7 @@ class DescriptorWatch:
 
 def _can_open() -> bool:
     try:
-        descriptor = os.open("/", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open("/", os.O_RDONLY)
     except OSError:
         return False
     with suppress(OSError):

@@ -71,14 +71,13 @@ class FaultHandler:
         self._lines.write("error", "fault in the event loop", kind)
 
 
-class Seldom(logging.Filter):
+class Seldom:
     """Lets a library's line through once in ten seconds, and says how many were left out.
 
     Some of them a client can cause: asyncio warns of each write to a connection that is lost.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
         self._now = now
         self._until: dict[tuple[str, str], tuple[float, int]] = {}
 

@@ -174,16 +174,16 @@ class Process(Collector):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         yield GaugeMetricFamily("process_max_fds", "Descriptors that may be open.", limit)
         try:
-            pages = [int(word) for word in Path("/proc/self/statm").read_text().split()[:2]]
+            mapped, resident = map(int, Path("/proc/self/statm").read_text().split()[:2])
             descriptors = _descriptors()
         except OSError:
             return
         size = resource.getpagesize()
         yield GaugeMetricFamily(
-            "process_virtual_memory_bytes", "Memory that is mapped.", pages[0] * size
+            "process_virtual_memory_bytes", "Memory that is mapped.", mapped * size
         )
         yield GaugeMetricFamily(
-            "process_resident_memory_bytes", "Memory that is in use.", pages[1] * size
+            "process_resident_memory_bytes", "Memory that is in use.", resident * size
         )
         yield GaugeMetricFamily("process_open_fds", "Descriptors that are open.", descriptors)
 
