@@ -30,7 +30,7 @@ def settings_of(client: Ivschat) -> Settings:
 
 
 def test_defaults() -> None:
-    """As the reference has them."""
+    """They are those of the SDK for JavaScript."""
     client = Ivschat()
     assert settings_of(client) == Settings(
         service="ivschat",
@@ -39,14 +39,15 @@ def test_defaults() -> None:
         ssl_enabled=True,
         max_retries=3,
         max_redirects=10,
-        retry_delay=RetryDelayOptions(base=100, custom_backoff=None),
+        retry_delay=RetryDelayOptions(100, None),
         rules=ParamValidation(min=True, max=False, pattern=False, enum=False),
         convert_response_types=True,
         correct_clock_skew=False,
-        http=HttpOptions(timeout=120_000),
+        http=HttpOptions(None, None, 120_000, None, ssl=True),
         kind=EndpointKind(None, None),
     )
     assert client.system_clock_offset == 0
+    assert (client._params, client._logger) == ({}, None)
 
 
 def test_options() -> None:

@@ -5,12 +5,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.aws.service import OPERATIONS
-from greenroom.client import Credentials, Ivschat
-from greenroom.client.api import options, requests
+from greenroom.client.api import options
 from greenroom.client.api.errors import ConfigError
-from greenroom.client.api.options import HttpOptions, ParamValidation, RetryDelayOptions
-from greenroom.client.api.sending import Settings
+from greenroom.client.api.options import HttpOptions, ParamValidation
 
 
 @pytest.fixture(autouse=True)
@@ -25,65 +22,6 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", raising=False)
 
 
-DEFAULTS = Settings(
-    endpoint=None,
-    region=None,
-    ssl_enabled=True,
-    max_retries=3,
-    max_redirects=10,
-    retry_delay=RetryDelayOptions(100, None),
-    rules=ParamValidation(min=True),
-    convert_response_types=True,
-    correct_clock_skew=False,
-    http=HttpOptions(None, None, 120_000, None, ssl=True),
-)
-
-
-def test_defaults() -> None:
-    """They are those of the SDK for JavaScript."""
-    client = Ivschat()
-    assert client._sender._settings == DEFAULTS
-    assert client.system_clock_offset == 0
-    assert (client._params, client._logger) == ({}, None)
-
-
-def test_what_is_chosen() -> None:
-    """Each option is what is sent with."""
-    chosen: dict[str, Any] = {
-        "endpoint": "http://here",
-        "region": "eu-west-1",
-        "ssl_enabled": False,
-        "max_retries": 0,
-        "max_redirects": 0,
-        "convert_response_types": False,
-        "correct_clock_skew": True,
-    }
-    client = Ivschat(
-        params={"name": "bound"},
-        access_key_id="AKIA",
-        secret_access_key="secret",
-        session_token="token",
-        retry_delay_options={"base": 5},
-        param_validation=False,
-        http_options={"timeout": 7},
-        system_clock_offset=9,
-        **chosen,
-    )
-    assert client._sender._settings == Settings(
-        retry_delay=RetryDelayOptions(5), rules=None, http=HttpOptions(timeout=7), **chosen
-    )
-    assert client.system_clock_offset == 9
-    assert client._params == {"name": "bound"}
-    assert client._sender._credentials._given == Credentials("AKIA", "secret", "token")
-
-
-@pytest.mark.parametrize("given", [{"access_key_id": "AKIA"}, {"secret_access_key": "secret"}])
-def test_keys_have_two_parts(given: dict[str, Any]) -> None:
-    """Neither is one without the other."""
-    with pytest.raises(ConfigError, match="belong together"):
-        Ivschat(**given)
-
-
 def test_rules() -> None:
     """All that there are, none, or those that are chosen."""
     assert options.rules_of(True) == options.rules_of(None) == ParamValidation(min=True)
@@ -91,6 +29,18 @@ def test_rules() -> None:
     chosen = ParamValidation(max=True)
     assert options.rules_of(chosen) is chosen
     assert options.rules_of({"max": True}) == chosen
+
+
+def test_an_option_that_consists_of_several() -> None:
+    """It is given as such or as a mapping, which has its members alone; nothing is its defaults."""
+    chosen = HttpOptions(timeout=7)
+    assert options.option(HttpOptions, chosen, "http_options") is chosen
+    assert options.option(HttpOptions, {"timeout": 7}, "http_options") == chosen
+    assert options.option(HttpOptions, None, "http_options") == HttpOptions()
+    with pytest.raises(ConfigError, match=r"^ConfigError: http_options: .*'time'"):
+        options.option(HttpOptions, {"time": 7}, "http_options")
+    with pytest.raises(ConfigError, match="http_options must be a HttpOptions or a mapping"):
+        options.option(HttpOptions, 5, "http_options")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +145,25 @@ def test_the_kinds_of_endpoints(
 
 
 @pytest.mark.parametrize(
+    ("given", "ssl_enabled", "url"),
+    [
+        ("here:1", True, "https://here:1"),
+        ("here:1", False, "http://here:1"),
+        ("http://here", True, "http://here"),
+        ("{scheme}://{service}.{region}/base", False, "http://greenroom.r/base"),
+    ],
+)
+def test_the_endpoint_of_a_service_that_aws_does_not_have(
+    given: str, url: str, *, ssl_enabled: bool
+) -> None:
+    """It has to be said; what has no scheme gets the one that is asked for."""
+    found = options.endpoint_of(given, "r", ssl_enabled=ssl_enabled, service="greenroom")
+    assert f"{found.scheme}://{found.host}{found.path}" == url
+    with pytest.raises(ConfigError, match="Missing endpoint in config: AWS has no greenroom"):
+        options.endpoint_of(None, "r", ssl_enabled=ssl_enabled, service="greenroom")
+
+
+@pytest.mark.parametrize(
     ("url", "host"),
     [
         ("http://a", "a"),
@@ -216,18 +185,3 @@ def test_what_is_no_endpoint(url: str) -> None:
     """Another scheme, or nobody to ask."""
     with pytest.raises(ConfigError, match="endpoint"):
         options.parsed_endpoint(url)
-
-
-async def test_every_method_calls_its_operation() -> None:
-    """With what it is given, under the names of its parameters."""
-    called: list[tuple[str, dict[str, object]]] = []
-
-    class Told(Ivschat):
-        async def _call(self, operation: str, kind: Any, /, **params: object) -> Any:
-            called.append((operation, params))
-
-    client = Told()
-    for name, operation in OPERATIONS.items():
-        params = {requests.snake(member): object() for member in operation.input.members}
-        await getattr(client, requests.snake(name))(**params)
-        assert called.pop() == (name, params)

@@ -1,11 +1,21 @@
 """What an operation's answer becomes."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
 
-from greenroom.client import ChatToken, LoggingConfigurationPage, Room, RoomPage, Tags
+from greenroom.client import (
+    ChatToken,
+    LoggingConfigurationPage,
+    MessagesDeleted,
+    RestrictedAddress,
+    RestrictionAnswer,
+    Room,
+    RoomPage,
+    Tags,
+)
 from greenroom.client.api.results import result_of
 
 TIME, LATER = "2026-11-30T12:00:00.000Z", "2026-11-30T13:00:00.000Z"
@@ -31,6 +41,26 @@ def test_times_are_values_or_texts() -> None:
     several = result_of("ListLoggingConfigurations", found, convert=True)
     assert isinstance(several, LoggingConfigurationPage)
     assert several.logging_configurations[0].create_time == NOON
+
+
+def test_times_within_structures() -> None:
+    """They are texts, too, where that was asked for; all else is as it was."""
+    answer: dict[str, object] = {
+        "userId": "u",
+        "kind": "BAN",
+        "scope": "ROOM",
+        "by": "b",
+        "created": TIME,
+        "expires": None,
+        "addresses": [{"hash": "h", "expires": TIME}, {"hash": "i", "expires": LATER}],
+    }
+    found: Any = result_of("BanUser", {"restriction": answer}, convert=False)
+    assert isinstance(found, RestrictionAnswer)
+    made: Any = found.restriction
+    assert (made.user_id, made.created, made.expires, made.reason) == ("u", TIME, None, None)
+    assert made.addresses == [RestrictedAddress("h", TIME), RestrictedAddress("i", LATER)]  # type: ignore[arg-type]  # texts
+    found = result_of("DeleteUserMessages", {"messageIds": ["a", "b"]}, convert=False)
+    assert found == MessagesDeleted(["a", "b"])
 
 
 def test_tokens() -> None:

@@ -5,6 +5,7 @@
 
 import errno
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
@@ -12,14 +13,20 @@ from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from greenroom.aws.service import OPERATIONS
 from greenroom.client.api.answers import Answer
 from greenroom.client.api.credentials import Credentials, Resolver
-from greenroom.client.api.errors import IvschatError, NetworkingError, TimeoutExceeded
-from greenroom.client.api.options import HttpOptions, RetryDelayOptions
+from greenroom.client.api.errors import (
+    IvschatError,
+    NetworkingError,
+    ParameterError,
+    TimeoutExceeded,
+)
+from greenroom.client.api.options import HttpOptions, ParamValidation, RetryDelayOptions
 from greenroom.client.api.requests import Built
-from greenroom.client.api.sending import Response, Sender, Settings, _body
+from greenroom.client.api.sending import Response, Sender, Settings, _body, _Target
 
 UNKNOWN_HOST = (
     "Inaccessible host: `somewhere' at port `443'."
@@ -154,6 +161,17 @@ async def test_what_is_sent() -> None:
     assert response.headers == EMPTY.headers
 
 
+async def test_parameters_are_looked_at_first() -> None:
+    """By the rules, if there are any; nothing is sent of what breaks one."""
+    wire = Wire(rules=ParamValidation(min=True))
+    for params in ({"maxResults": 0}, {"maxResult": 1}):
+        with pytest.raises(ParameterError):
+            await wire.send(LIST, params, signed=True)
+    assert wire.sent == []
+    await wire.send(LIST, {"maxResults": 1}, signed=True)
+    await Wire(rules=None).send(LIST, {"maxResults": 0}, signed=True)
+
+
 @pytest.mark.parametrize(("status", "good"), [(200, True), (299, True), (300, False)])
 async def test_what_is_a_result(status: int, good: bool) -> None:
     """Every status below 300."""
@@ -244,6 +262,71 @@ async def test_the_region_of_the_profile_is_read_once(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_REGION", "of-environment")
     await (wire := Wire(region=None)).list_rooms()
     assert "/of-environment/" in wire.sent[-1][1]["authorization"]
+
+
+class Session:
+    """In place of aiohttp's: notes the request, and answers it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.reasons = ["Created", None]
+        self.failure: Exception | None = None
+
+    @asynccontextmanager
+    async def request(self, method: str, url: URL, **more: Any) -> AsyncIterator[Any]:
+        """Answer a request."""
+        self.asked.append((method, str(url), more))
+        if self.failure is not None:
+            raise self.failure
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"{}"
+
+        headers = {"X-Amzn-RequestId": "id", "Date": formatdate(NOW + 900, usegmt=True)}
+        content = Mock(iter_any=chunks)
+        yield Mock(status=201, reason=self.reasons.pop(0), headers=headers, content=content)
+
+
+def sender_over(session: Session, **settings: Any) -> Sender:
+    """Return a sender that asks such a session."""
+    sender = Sender(Wire(**settings)._settings, Mock(), 0.0)
+    sender._session = session  # type: ignore[assignment]  # a double
+    return sender
+
+
+async def test_an_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path goes as it is, nothing is added, and the service's time is looked at."""
+    monkeypatch.setattr("greenroom.client.api.sending.time", Mock(time=lambda: NOW))
+    session, http = Session(), HttpOptions(proxy="http://proxy", ssl=False)
+    sender = sender_over(session, http=http, correct_clock_skew=True)
+    target = _Target("http", "here", "/tags/arn%3Aa%2Fb", "a=b%20c")
+    answer = await sender._exchange(Built("POST", "", "", b"{}"), target, {"h": "x"})
+    assert (await sender._exchange(Built("GET", "", "", b""), target, {})).reason == ""
+    headers = {"x-amzn-requestid": "id", "date": formatdate(NOW + 900, usegmt=True)}
+    assert answer == Answer(201, "Created", headers, b"{}")
+    assert sender.clock_offset == 900_000
+    (method, url, more), (_, _, without) = session.asked
+    assert (method, url) == ("POST", "http://here/tags/arn%3Aa%2Fb?a=b%20c")
+    assert more == {
+        "data": b"{}",
+        "headers": {"h": "x"},
+        "skip_auto_headers": ("Content-Type",),
+        "allow_redirects": False,
+        "proxy": "http://proxy",
+        "ssl": False,
+    }
+    assert without["data"] is None
+
+
+@pytest.mark.parametrize("failure", [aiohttp.ClientError(), OSError(), TimeoutError()])
+async def test_an_exchange_that_fails(failure: Exception) -> None:
+    """It is told as what it means, with its cause."""
+    session = Session()
+    session.failure = failure
+    target = _Target("http", "here", "/", "")
+    with pytest.raises(NetworkingError) as caught:
+        await sender_over(session)._exchange(Built("GET", "", "", b""), target, {})
+    assert caught.value.__cause__ is failure
 
 
 NOW = 1_796_000_000.0

@@ -62,10 +62,10 @@ class Client:
             ConfigError: an option is wrong.
         """
         options.check_versions(api_version, api_versions or {}, signature_version)
-        if (access_key_id is None) != (secret_access_key is None):
-            raise ConfigError("ConfigError", "access_key_id and secret_access_key belong together")
         if access_key_id is not None and secret_access_key is not None:
             credentials = Credentials(access_key_id, secret_access_key, session_token)
+        elif access_key_id is not None or secret_access_key is not None:
+            raise ConfigError("ConfigError", "access_key_id and secret_access_key belong together")
         self._params = dict(params or {})
         self._logger = logger
         settings = sending.Settings(

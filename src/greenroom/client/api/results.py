@@ -3,7 +3,6 @@
 Attributes are the model's members in snake case; one that the answer does not have is None.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -144,7 +143,7 @@ def result_of(operation: str, answer: dict[str, object], *, convert: bool) -> ob
     kind = RESULTS.get(operation)
     if kind is None:
         return None
-    found = msgspec.convert(_without_null(answer), kind)
+    found: object = msgspec.convert(_without_null(answer), kind)
     if not convert:
         found = _with_texts(found, answer)
     if isinstance(found, _ChatToken):
@@ -160,18 +159,18 @@ def _without_null(value: object) -> object:
     return value
 
 
-def _with_texts(found: Structure, answer: Mapping[str, object]) -> Structure:
+def _with_texts(found: object, answer: object) -> object:
     """Return a result whose times are the texts that stand in the answer."""
-    changed: dict[str, object] = {}
-    for field in msgspec.structs.fields(found):
-        value, given = getattr(found, field.name), answer.get(field.encode_name)
-        if isinstance(value, datetime):
-            changed[field.name] = given
-        elif isinstance(value, Structure) and isinstance(given, Mapping):
-            changed[field.name] = _with_texts(value, given)
-        elif isinstance(value, list) and isinstance(given, list):
-            changed[field.name] = [
-                _with_texts(each, of) if isinstance(each, Structure) else each
-                for each, of in zip(value, given, strict=False)
-            ]
-    return msgspec.structs.replace(found, **changed)
+    match found, answer:
+        case datetime(), _:
+            return answer
+        case Structure(), dict():
+            members = {
+                field.name: _with_texts(getattr(found, field.name), answer.get(field.encode_name))
+                for field in msgspec.structs.fields(found)
+            }
+            return msgspec.structs.replace(found, **members)
+        case list(), list():
+            return [_with_texts(each, of) for each, of in zip(found, answer, strict=True)]
+        case _:
+            return found
