@@ -262,6 +262,23 @@ async def test_requests_end_with_what_everybody_is_shown(server: Server) -> None
     assert fourth == {"Action": "DISCONNECT_USER", "UserId": "bob", "RequestId": "three"}
 
 
+async def test_the_services_own_actions(server: Server) -> None:
+    """Each is sent under its whole name, without what is None, and returns what is answered."""
+    done = {"Action": "SET", "Result": '{"Settings": {}}'}
+    server.answer = lambda said: event(
+        "greenroom:DONE", RequestId=said["RequestId"], Id=said["RequestId"], Attributes=done
+    )
+    async with room_of(server) as room:
+        assert await room.act("SET", {"a": 1, "b": None, "c": False}) == {"Settings": {}}
+        assert await room.act("VIEWERS") == {"Settings": {}}
+    ids = [said.pop("RequestId") for said in server.requests]
+    assert len(set(ids)) == 2
+    assert server.requests == [
+        {"Action": "greenroom:SET", "a": 1, "c": False},
+        {"Action": "greenroom:VIEWERS"},
+    ]
+
+
 async def test_what_the_service_refuses_is_raised(server: Server) -> None:
     """With its code and text, and only by the request that it names."""
     server.answer = lambda said: {
@@ -547,6 +564,8 @@ async def test_defaults() -> None:
     assert (room.timeout, room._queue_size, room.dropped) == (15, 2000, 0)
     assert (room._keeper._attempts, room._keeper._ssl) == (3, True)
     assert room._keeper._delay is back_off.delay
+    assert room._asking.url() == "ws://here"
+    assert ChatRoom("ws://here", tokens(), events=True)._asking.url() == "ws://here?events=on"
     assert len({room.id, ChatRoom("ws://here", tokens()).id}) == 2
     assert ChatRoom("ws://here", tokens(), id="mine").id == "mine"
 

@@ -1,6 +1,7 @@
 """The parts that a test can slow down and break, each for itself."""
 
 import asyncio
+import json
 import time
 from typing import Any
 from unittest.mock import Mock
@@ -34,6 +35,19 @@ def test_time_is_moved_forward_and_back() -> None:
     clock.reset()
     assert 0 <= clock.wall_ns() - wall < 60e9
     assert 3600 + FULL_AGAIN <= clock.monotonic() - passed < 3660 + FULL_AGAIN
+
+
+def test_time_that_nobody_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the machine's, to the nanosecond; what is moved is added to it."""
+    machine = Mock(time_ns=lambda: 5, monotonic=lambda: 7.0)
+    monkeypatch.setattr("greenroom.testing.controlled.time", machine)
+    clock = MovedClock()
+    assert (clock.wall_ns(), clock.monotonic()) == (5, 7.0)
+    clock.advance(2)
+    clock.advance(0.5)
+    assert (clock.wall_ns(), clock.monotonic()) == (2_500_000_005, 9.5)
+    clock.reset()
+    assert (clock.wall_ns(), clock.monotonic()) == (5, 9.5 + FULL_AGAIN)
 
 
 def test_what_is_refused() -> None:
@@ -262,7 +276,9 @@ async def test_operations_that_are_refused() -> None:
         429,
         b"ThrottlingException",
     )
-    assert b"rate limit exceeded" in body["body"].lower()
+    told = json.loads(body["body"])
+    assert "rate limit exceeded" in told.pop("message").lower()
+    assert told == {"resourceId": "test", "resourceType": "ROOM", "limit": 0}
     assert asked.bodies == []
     assert list(asked.watched.requests) == [
         {

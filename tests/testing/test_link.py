@@ -211,6 +211,13 @@ def test_reviews_are_answered(host: Host, process: Process) -> None:
     assert process.heard() == {"reviewed": 5, "answer": {"seen": {"Content": "hi"}}}
 
 
+def test_a_review_that_never_ends(host: Host, process: Process) -> None:
+    """It keeps nobody from ending."""
+    host._reviewed = lambda _: threading.current_thread().daemon
+    process.say(review=5, event={})
+    assert process.heard() == {"reviewed": 5, "answer": True}
+
+
 @pytest.mark.parametrize(
     ("error", "failed", "written"),
     [(TimeoutError(), "timed_out", 0), (KeyError("x"), "KeyError", 1)],

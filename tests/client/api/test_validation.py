@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from greenroom.aws import own_service
 from greenroom.aws.service import OPERATIONS
 from greenroom.client.api.errors import ParameterError
 from greenroom.client.api.options import ParamValidation
@@ -60,6 +61,18 @@ def test_bounds(length: int, good: bool) -> None:
 def test_numbers(value: object, good: bool) -> None:
     """A text of digits is one, as for the SDK; a truth value is none."""
     assert (refusal("CreateRoom", maximumMessageRatePerSecond=value) is None) is good
+
+
+@pytest.mark.parametrize(("value", "good"), [(True, True), (False, True), (1, False), ("", False)])
+def test_truth_values(value: object, *, good: bool) -> None:
+    """Nothing else is one."""
+    shape = own_service.OPERATIONS["UpdateRoomSettings"].input
+    params = {"roomIdentifier": "x", "discardWaiting": value}
+    if good:
+        validate(shape, params, ParamValidation())
+    else:
+        with pytest.raises(ParameterError, match="to be a boolean"):
+            validate(shape, params, ParamValidation())
 
 
 def test_lengths_count_as_javascript_does() -> None:
