@@ -337,6 +337,18 @@ async def test_one_request_id_stands_for_one_request(server: Server) -> None:
         assert (await first).id == "message00001"
 
 
+async def test_a_request_whose_room_is_disconnected(server: Server) -> None:
+    """It is told at once, and why: nobody will answer it."""
+    async with room_of(server) as room:
+        request = asyncio.create_task(room.send_message("hi"))
+        await until(lambda: server.requests)
+        await room.disconnect()
+        async with asyncio.timeout(10):
+            with pytest.raises(ChatDisconnected, match="was disconnected: clientDisc") as caught:
+                await request
+    assert caught.value.reason is DisconnectReason.CLIENT_DISCONNECT
+
+
 async def test_a_connection_that_breaks_is_replaced(server: Server) -> None:
     """With a fresh token; what waits for an answer is told, and what comes next is shown."""
     told: list[object] = []
