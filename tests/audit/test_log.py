@@ -341,9 +341,10 @@ async def test_who_waits_is_let_go_when_the_disk_is_full(
 ) -> None:
     """At once, not when the disk has place again: his line is one of those that are missing."""
     monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 60)
-    gate = threading.Event()
+    entered, gate = threading.Event(), threading.Event()
 
     def write(descriptor: int, data: bytes) -> int:
+        entered.set()
         gate.wait()
         raise OSError(28, "No space left on device")
 
@@ -351,7 +352,7 @@ async def test_who_waits_is_let_go_when_the_disk_is_full(
     log = AuditLog(tmp_path / "audit.log", bound=1)
     log.start()
     await log.record(entry(0))
-    await until(lambda: not log._lines)
+    await until(entered.is_set)
     await log.record(entry(1))
     waiting = asyncio.ensure_future(log.record(entry(2)))
     await asyncio.sleep(0)
@@ -360,6 +361,21 @@ async def test_who_waits_is_let_go_when_the_disk_is_full(
         await waiting
     assert log.lost == 1
     await log.close()
+
+
+async def test_a_loop_that_has_ended_is_told_nothing(tmp_path: Path) -> None:
+    """Who waited there is gone; nor is one that runs told where nobody waits."""
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    told = Mock()
+    running, ended = log._loop, asyncio.new_event_loop()
+    ended.close()
+    for loop, waiters in ((running, []), (ended, [running.create_future()]), (ended, [])):
+        log._loop, log._waiters = loop, waiters
+        log._tell(told)
+    log._waiters.clear()
+    await log.close()
+    assert not told.called
 
 
 @pytest.mark.parametrize(("waiting", "missing"), [(0, 2), (1, 3)])

@@ -201,7 +201,7 @@ def test_a_start(
     predecessor = None if before == "none" else parts.calls.predecessor
     parts.calls.predecessor.names_successor = before == "names"
     serve._started(parts.opened, parts.offer, predecessor, parts.calls.announce)
-    assert collector.freeze.called is not frozen
+    assert collector.freeze.called is (not frozen)
     collector.set_threshold.assert_called_once_with(*serve.GC_THRESHOLDS)
     assert collector.enable.called
     address = Address("http://127.0.0.1:1", ready.certificate_to_trust)

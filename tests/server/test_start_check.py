@@ -504,3 +504,15 @@ def test_steps_from_which_no_way_leads_back() -> None:
     assert start_check._forward(newest + 1, SQLITE) == []
     (said,) = start_check._forward(newest - 1, SQLITE)
     assert said.startswith(f"a start brings schema {newest - 1} to {newest}, from which only a")
+
+
+async def test_a_ready_file_of_an_earlier_start(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start puts a new one in its place, whoever may write to the one that is there."""
+    file = here / "ready.json"
+    file.touch()
+    monkeypatch.setattr(os, "access", lambda place, _: place == here)
+    assert await check_of(ready_file=str(file))._ready_file() == str(file)
+    with pytest.raises(FileUnwritable, match="cannot be written"):
+        await check_of(audit_log=str(file))._audit_log()

@@ -147,6 +147,7 @@ def odd(**changes: Any) -> list[StreamFound]:
         ),
         (overview(odd(replicas=1)), "NOTE", "streams", "copies: 1 of 3"),
         (overview(odd(most_bytes=900)), "NOTE", "streams", "below bus_stream_bytes"),
+        (overview(odd(most_bytes=1, bytes=0)), "NOTE", "streams", "below bus_stream_bytes"),
         (overview(odd(bytes=950)), "NOTE", "streams", "ROOMS_00 is full to 95%"),
         (
             overview([stream(3 * each) for each in range(17)]),

@@ -71,7 +71,7 @@ class AuditLog:
         self.lost = 0
         """Lines that were lost since the start."""
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def start(self) -> None:
         """Open the file and begin.
@@ -214,7 +214,7 @@ class AuditLog:
             log.error("audit log cannot be rotated, the old file goes on", reason=failed.strerror)
 
     def _tell(self, callback: Callable[[], None]) -> None:
-        if self._waiters and self._loop is not None and not self._loop.is_closed():
+        if self._waiters and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(callback)
 
     # On the loop

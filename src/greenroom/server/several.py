@@ -11,7 +11,7 @@ import importlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -134,32 +134,28 @@ class _Service:
             self._hold_directory()
             # The first makes what all share: the schema, streams, the root key.
             first, *others = self._supervisor.entries
-            await self._begin([first])
+            self._begin([first])
             await self._until_all(Phase.SERVING, (first,))
             if self._supervisor.ending:
                 return
-            await self._begin(others)
+            self._begin(others)
         await self._until_all(Phase.SERVING)
         self._supervisor.begun()
 
     async def _start_beside(self, before: Predecessor) -> None:
         """Start all beside the service that runs, and have it let go when all are prepared."""
         self._taking_over = True
-        await self._begin(list(self._supervisor.entries))
+        self._begin(self._supervisor.entries)
         await self._until_all(Phase.PREPARED)
         if not self._supervisor.ending:
             await before.release()
             self._hold_directory()
             self._supervisor.begin()
 
-    async def _begin(self, numbers: Sequence[int]) -> None:
+    def _begin(self, numbers: Iterable[int]) -> None:
         """Start processes outside of this task: a copy has an event loop of its own."""
         for number in numbers:
             asyncio.get_running_loop().call_soon(self._supervisor.start, number)
-        supervisor, last = self._supervisor, self._supervisor.entries[numbers[-1]]
-        await self._until(
-            lambda: supervisor.ending or supervisor.failure is not None or last.forked is not None
-        )
 
     def _hold_directory(self) -> None:
         from greenroom.server import cluster

@@ -178,12 +178,10 @@ async def _alone(connection: Connection, where: str, isolation: str, mode: str) 
 
 
 async def _without_nodes(connection: Connection, where: str) -> None:
-    for look in range(1, LOOKS + 1):
+    nodes: list[str] = []
+    for _ in range(LOOKS):
         nodes = sorted(address for (address,) in await connection.fetch(_NODES))
         if not nodes:
             return
-        if look == LOOKS:
-            raise StoreInUse(
-                f"{where} is in use by nodes on {', '.join(nodes)}: stop all of them first"
-            )
         await asyncio.sleep(LOOK_SECONDS)
+    raise StoreInUse(f"{where} is in use by nodes on {', '.join(nodes)}: stop all of them first")
