@@ -100,6 +100,30 @@ class TestListRooms:
         )
         assert await listed(store, filters) == [rooms[6]]
 
+    async def test_filters_hold_of_what_was_updated_since(self, store: Store) -> None:
+        """A listing shows a room once where it stood when it began, if it passes all filters."""
+        configuration = a_configuration()
+        await store.logging_configurations.create(configuration, PLENTY)
+        identifier = str(configuration.arn)
+        rooms = [
+            await store.rooms.create(a_room(*identifiers, name=name, uri="x"), PLENTY)
+            for identifiers in ((identifier,), ())
+            for name in ("a", "b", "a")
+        ]
+        for filters, expected in (
+            (RoomFilter(name="a"), [5, 3, 2, 0]),
+            (RoomFilter(message_review_handler_uri="y"), []),
+            (RoomFilter(name="a", logging_configuration_identifier=identifier), [2, 0]),
+        ):
+            page = await store.rooms.page(ACCOUNT, REGION, filters, 1)
+            seen = page.rooms
+            for room in rooms:
+                await store.rooms.update(room.arn, RoomChange(), NOW)
+            while page.next is not None:
+                page = await store.rooms.page(ACCOUNT, REGION, filters, 1, page.next)
+                seen += page.rooms
+            assert arns(seen) == arns(rooms[each] for each in expected)
+
     async def test_updates_for_a_whole_lifetime_lose_nothing(self, store: Store) -> None:
         """However often rooms are updated within the lifetime of a listing, it finds each once."""
         rooms = [await store.rooms.create(a_room(now=NOW), PLENTY) for _ in range(6)]

@@ -14,6 +14,7 @@ import pytest
 
 from greenroom.bus.base import IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
+from greenroom.chat.user_addresses import AddressesHere, AddressesOfNodes
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
@@ -57,6 +58,14 @@ def a_node(flags: Mapping[str, object], *hosts: str, **opened: Any) -> Any:
         settings=settings, parts=AS_CONFIGURED, listening=listening, metrics=Metrics(), **opened
     )
     return made
+
+
+def test_what_nobody_embeds_is_as_it_is() -> None:
+    """Rooms publish where the bus says, and requests are answered by what there is."""
+    line: Any = Mock()
+    application: Any = Mock()
+    assert AS_CONFIGURED.line(line) is line
+    assert AS_CONFIGURED.application(application, Mock(), Mock()) is application
 
 
 def test_metrics_can_be_switched_off() -> None:
@@ -412,6 +421,15 @@ async def test_what_restricts_users(monkeypatch: pytest.MonkeyPatch) -> None:
     name, new = opened.identity.vault.secret.await_args.args
     assert (name, len(new)) == ("address-key", 32)
     hashes.assert_called_once_with(b"key")
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_where_addresses_of_users_are_looked_for(alone: bool) -> None:
+    """Where they are connected: on this node, in a cluster on all of them."""
+    opened: Any = SimpleNamespace(bus=Mock(), clock=Mock())
+    presence: Any = None if alone else Mock()
+    made = restricting.moderation(opened, Mock(), Mock(), presence, Mock())
+    assert isinstance(made._addresses, AddressesHere if alone else AddressesOfNodes)
 
 
 @pytest.mark.parametrize("number", [None, 3])

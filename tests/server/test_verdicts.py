@@ -187,6 +187,8 @@ def test_what_is_not_well(seen: Overview, level: str, part: str, words: str) -> 
     (only,) = worse(seen)
     assert only[:2] == (level, part)
     assert words in only[2]
+    well = {each.part for each in verdicts(seen) if each.level is Level.OK}
+    assert ("streams" in well) is ((level, part) != ("NO", "streams"))
 
 
 def test_what_cannot_be_reached() -> None:

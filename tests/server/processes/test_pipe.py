@@ -35,7 +35,7 @@ async def ends() -> AsyncIterator[tuple[End, End]]:
 async def test_messages_come_whole_and_in_order(ends: tuple[End, End]) -> None:
     """Also empty ones, and those that no buffer of the kernel holds."""
     here, there = ends
-    sent = [b"", b"one", os.urandom(3_000_000), b"two"]
+    sent = [b"", b"one", os.urandom(3_000_000), b"two", b""]
     for each in sent:
         here.pipe.send(each)
     there.pipe.send(b"back")

@@ -3,12 +3,15 @@
 Covers: greenroom.storage.postgres.journal
 """
 
+import asyncio
+
 import asyncpg
 import pytest
 
 from greenroom.model.logging_configuration import LoggingConfigurationState as State
 from greenroom.storage.base import StorageUnavailable
-from greenroom.storage.journal import Backlog
+from greenroom.storage.journal import Backlog, Removed
+from greenroom.storage.postgres import journal
 from tests.stand_ins.queues import PLENTY, START, Queues
 from tests.stand_ins.values import a_configuration, configuration_arn
 from tests.storage.postgres.conftest import Open
@@ -47,6 +50,8 @@ async def test_a_queue_that_is_empty(
     removed = await store.journal.drop(arn, 0)
     assert (removed.records, removed.size, removed.oldest_ns) == (1, 4, 0)
     assert await queues_in(database) == (int(stays), int(stays))
+    assert await store.journal.delivered(arn, first.sequence) == Removed()
+    assert await queues_in(database) == (int(stays), int(stays)), "what was none removes none"
 
 
 async def test_a_queue_that_cannot_be_removed_now(
@@ -73,3 +78,33 @@ async def test_a_queue_that_cannot_be_removed_now(
     (second,) = await queues.batch()
     assert (await store.journal.delivered(arn, second.sequence)).records == 1
     assert await queues_in(database) == (0, 0)
+
+
+async def test_a_record_that_comes_while_its_queue_is_removed(database: str, a_node: Open) -> None:
+    """The queue stays: who removes it waits for who adds to it, whose record it would not see."""
+    store = await a_node()
+    queues = Queues(store)
+    (arn,) = queues.arns
+    await queues.append(1)
+    await store._database.write("", journal._drop, arn, 0, 0)
+    adding = await store._database.connect()
+    await adding.execute("BEGIN")
+    await journal._append(adding, 1, queues.entries(1))
+    removing = asyncio.ensure_future(store._database.write("", journal._tidy, arn))
+    while not removing.done() and not await _somebody_waits(database):
+        pass
+    await adding.execute("COMMIT")
+    await removing
+    await adding.close()
+    assert await queues_in(database) == (1, 2)
+    assert [each.payload for each in await queues.batch()] == [b"0002"]
+
+
+async def _somebody_waits(database: str) -> bool:
+    connection = await asyncpg.connect(database)
+    waits: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database())"
+    )
+    await connection.close()
+    return waits
