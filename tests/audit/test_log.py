@@ -341,9 +341,10 @@ async def test_who_waits_is_let_go_when_the_disk_is_full(
 ) -> None:
     """At once, not when the disk has place again: his line is one of those that are missing."""
     monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 60)
-    entered, gate = threading.Event(), threading.Event()
+    entered, gate, tries = threading.Event(), threading.Event(), list[bytes]()
 
     def write(descriptor: int, data: bytes) -> int:
+        tries.append(data)
         entered.set()
         gate.wait()
         raise OSError(28, "No space left on device")
@@ -361,6 +362,7 @@ async def test_who_waits_is_let_go_when_the_disk_is_full(
         await waiting
     assert log.lost == 1
     await log.close()
+    assert len(tries) == 2, "nobody tries again before the time has come, or the end"
 
 
 async def test_a_loop_that_has_ended_is_told_nothing(tmp_path: Path) -> None:

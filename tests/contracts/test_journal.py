@@ -164,6 +164,8 @@ async def test_a_batch_is_dropped_whole(store: Store) -> None:
     queues = Queues(store)
     await queues.append(5)
     assert numbers(await queues.batch(12)) == [1, 2, 3]
+    assert await queues.journal.drop(queues.arns[0], 20) == Removed(oldest_ns=START + 1)
+    assert numbers(await queues.batch(12)) == [1, 2, 3], "nothing of it was dropped"
     assert await queues.journal.drop(queues.arns[0], 16) == Removed(3, 12, START + 4)
     assert numbers(await queues.batch()) == [4, 5]
 

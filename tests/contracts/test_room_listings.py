@@ -113,11 +113,11 @@ class TestListRooms:
         for filters, expected in (
             (RoomFilter(name="a"), [5, 3, 2, 0]),
             (RoomFilter(message_review_handler_uri="y"), []),
-            (RoomFilter(name="a", logging_configuration_identifier=identifier), [2, 0]),
+            (RoomFilter(logging_configuration_identifier=identifier), [2, 1, 0]),
         ):
             page = await store.rooms.page(ACCOUNT, REGION, filters, 1)
             seen = page.rooms
-            for room in rooms:
+            for room in rooms[1:]:
                 await store.rooms.update(room.arn, RoomChange(), NOW)
             while page.next is not None:
                 page = await store.rooms.page(ACCOUNT, REGION, filters, 1, page.next)

@@ -9,6 +9,7 @@ import pytest
 
 from greenroom.model.arn import Arn
 from greenroom.model.errors import (
+    ResourceNotFoundException,
     ValidationException,
 )
 from greenroom.model.logging_configuration import (
@@ -21,6 +22,8 @@ from tests.stand_ins.values import (
     PLENTY,
     a_configuration,
     a_room,
+    configuration_arn,
+    room_arn,
 )
 
 State = LoggingConfigurationState
@@ -45,6 +48,18 @@ class TestTags:
         assert await store.tags.get(arn) == {"b": "2"}
         await store.tags.remove(arn, ("b",))
         assert await store.tags.get(arn) == {}
+
+    @pytest.mark.parametrize("missing", [room_arn(), configuration_arn()])
+    async def test_of_what_is_not_there(self, store: Store, missing: Arn) -> None:
+        """It is said so, whatever is asked of them."""
+        for asked in (
+            store.tags.get(missing),
+            store.tags.add(missing, {"a": "1"}, 50),
+            store.tags.remove(missing, ("a",)),
+        ):
+            with pytest.raises(ResourceNotFoundException) as raised:
+                await asked
+            assert raised.value.resource_id == missing.id
 
     async def test_have_a_quota(self, store: Store, arn: Arn) -> None:
         """More tags than the quota are refused whole; overwriting at the quota is fine."""

@@ -188,6 +188,11 @@ async def test_the_upkeep(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None
             await stage.store.identities.suspend(ACCOUNT, 1)
             await until(lambda: service.accounts.is_suspended(ACCOUNT))
             assert await stage.last_service() == "iam"
+            stage.time.advance(1)
+            service.callers.note_use(await service.callers.find(KEY, None), "sts", "us-east-1")
+            await stage.store.identities.resume(ACCOUNT)
+            await until(lambda: not service.accounts.is_suspended(ACCOUNT))
+            assert await stage.last_service() == "sts", "in each round"
     assert [line["event"] for line in logs].count("identities file applied") == 1
 
 

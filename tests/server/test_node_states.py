@@ -1,6 +1,8 @@
 """What nodes tell of themselves, and what each knows of the others' versions."""
 
 import asyncio
+import os
+import socket
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +25,8 @@ from greenroom.server.node_states import (
     NodeStates,
     decode,
     encode,
+    name_of_process,
+    of_this_process,
     reader,
 )
 from tests.stand_ins.hand_clock import HandClock
@@ -121,6 +125,16 @@ def test_what_is_read_of_a_node() -> None:
     assert state.deliveries[0] == Delivering(arn, 29, 29.0)
     assert decode(encode(state)) == state
     assert reader("node", clock.clock, hub, chat_log)().process == 0
+    assert (state.node, state.version, state.pid) == ("node", __version__, os.getpid())
+    assert state.holds, "others may let messages wait"
+
+
+def test_what_people_know_a_process_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its machine and its process id; of a machine's name that is too long the beginning."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "chat-1")
+    assert name_of_process() == f"chat-1 ({os.getpid()})"
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 300)
+    assert of_this_process("node", HandClock().clock).host == "h" * 255
 
 
 def test_fields_that_a_later_version_adds_are_passed_over() -> None:

@@ -23,10 +23,10 @@ async def keep_history(opened: Adapters, tasks: asyncio.TaskGroup) -> KeptHistor
 
 def catching_up(opened: Adapters, history: KeptHistory | None) -> CatchUp:
     """Return what waits until all that was shown is in the store."""
-    if opened.shared is None or history is not None:
-        assert history is not None  # noqa: S101 - a node alone keeps it itself
+    if history is not None:
         return history.catch_up
     shared = opened.shared
+    assert shared is not None  # noqa: S101 - a node alone keeps it itself
     streamed = StreamedHistory(shared.streams, shared.journal, opened.store.history)
     shared.keep_with(streamed.older)
     return streamed.catch_up

@@ -71,10 +71,10 @@ def _nats(seen: Overview) -> Iterator[Verdict]:
 
 def _leaders(found: Sequence[StreamFound]) -> Iterator[Verdict]:
     leaders = Counter(each.leader for each in found if each.leader)
-    if leaders and max(leaders.values()) > 2 * len(found) / 3:
-        server, number = leaders.most_common(1)[0]
-        said = f"{server} leads {number} of {len(found)}: the others have little to do"
-        yield Verdict(Level.NOTE, "streams", said)
+    for server, number in leaders.items():
+        if number > 2 * len(found) / 3:
+            said = f"{server} leads {number} of {len(found)}: the others have little to do"
+            yield Verdict(Level.NOTE, "streams", said)
 
 
 def _streams(found: Sequence[StreamFound]) -> Iterator[Verdict]:

@@ -21,8 +21,8 @@ from greenroom.model.room import Room, RoomChange, RoomFilter
 from greenroom.storage.base import StorageUnavailable
 from greenroom.storage.postgres import commit
 from greenroom.storage.postgres import database as module
-from greenroom.storage.postgres.database import LEAST_RUNS, Bounds, Database
-from greenroom.storage.postgres.failures import reason
+from greenroom.storage.postgres.database import LEAST_RUNS, Bounds, Database, _is_repeated
+from greenroom.storage.postgres.failures import Meaning, reason
 from greenroom.storage.postgres.outage import LOOK_SECONDS
 from greenroom.storage.postgres.session import Connection, Waits
 from greenroom.storage.postgres.store import PostgresStore
@@ -33,6 +33,23 @@ from tests.stand_ins.values import ACCOUNT, NOW, PLENTY, REGION, a_room, room_ar
 from tests.storage.postgres.conftest import Open, impatient
 
 HELD = "BEGIN; SELECT * FROM greenroom.regions FOR UPDATE"
+
+
+@pytest.mark.parametrize(
+    ("meaning", "runs", "late", "again"),
+    [
+        (Meaning.LOST, 1, False, True),
+        (Meaning.LOST, 1, True, False),
+        (Meaning.CONFLICT, 1, False, True),
+        (Meaning.CONFLICT, LEAST_RUNS - 1, True, True),
+        (Meaning.CONFLICT, LEAST_RUNS, True, False),
+        (Meaning.CONFLICT, LEAST_RUNS, False, True),
+        (Meaning.FAULT, 1, False, False),
+    ],
+)
+def test_what_is_run_again(meaning: Meaning, runs: int, late: bool, again: bool) -> None:
+    """What another try may help, as long as there is time; what was in the way, some times."""
+    assert _is_repeated(meaning, runs, late=late) is again
 
 
 async def test_writes_are_made_in_the_order_of_their_calls(a_node: Open) -> None:

@@ -13,6 +13,7 @@ import pytest
 from greenroom.model.arn import Arn
 from greenroom.model.sent_message import SentMessage
 from greenroom.storage.journal import Removed, StreamPosition
+from greenroom.storage.postgres import history
 from greenroom.storage.postgres.journal import PostgresJournal
 from greenroom.storage.postgres.logging_configurations import PostgresLoggingConfigurations
 from greenroom.storage.postgres.rooms import PostgresRooms
@@ -87,7 +88,7 @@ async def test_changes_of_an_account_in_a_region_follow_each_other(change: str) 
 async def test_each_message_that_is_sent_has_its_own_lane() -> None:
     """Whoever asks once more follows his first question; nobody waits for another one's."""
     lanes: Any = Lanes()
-    sent = PostgresSentMessages(lanes)
+    sent: Any = PostgresSentMessages(lanes)
     for key in ("a", "b"):
         message = SentMessage(key=key, fingerprint="f", message_id="id", asked_at=NOW)
         assert await sent.claim(message) == ANSWER
@@ -112,6 +113,13 @@ async def test_each_queue_and_each_stream_has_its_own_lane() -> None:
     one, other = lanes.used[0], lanes.used[3]
     assert lanes.used[:6] == [one] * 3 + [other] * 3
     assert len({one, other, *lanes.used[6:]}) == 5
+
+
+async def test_nothing_is_asked_to_show_nothing() -> None:
+    """What a stream brings mostly shows something in few rooms, or records only."""
+    connection: Any = Mock()
+    await history.append(connection, [])
+    assert connection.mock_calls == []
 
 
 async def test_a_queue_that_is_over_is_tidied_in_its_lane() -> None:

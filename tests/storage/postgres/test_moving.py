@@ -80,13 +80,14 @@ class Sequences:
 @pytest.mark.parametrize(("numbers", "journal"), [(0, 9), (9, 9), (12, 12)])
 async def test_numbers_go_on_behind_those_that_were_used(numbers: int, journal: int) -> None:
     """Also behind those of records that are gone; a table without rows begins with 1."""
-    database: Any = Sequences(journal=9, rooms=4, tokens=None)
+    database: Any = Sequences(journal=9, rooms=4, held=1, tokens=None)
     await moving.PostgresSide(database, "here").finish(numbers)
     counted, *settings = database.executed
     assert counted == (COUNT_ADDED,)
     assert [arguments for _, *arguments in settings] == [
         ["greenroom.journal_seq", journal, True],
         ["greenroom.rooms_seq", 4, True],
+        ["greenroom.held_seq", 1, True],
         ["greenroom.tokens_seq", 1, False],
     ]
 

@@ -95,4 +95,4 @@ async def _positions(connection: Connection) -> dict[int, Position]:
 
 async def _waiting(connection: Connection) -> tuple[Waiting, ...]:
     rows = await connection.fetch(_WAITING)
-    return tuple(Waiting(name, records, oldest or 0) for name, records, oldest in rows)
+    return tuple(Waiting(*row) for row in rows)
