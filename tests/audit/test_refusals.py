@@ -54,8 +54,19 @@ def test_nothing_is_missing_unsaid() -> None:
             admitted = refusals.admit(f"user-{number}", 0.0)
             if admitted is not None:
                 written, said = written + 1, said + admitted
+    assert len(refusals._untold) == MAXIMUM_CALLERS, "of those forgotten only the sum is kept"
     said += refusals.take_all()
     assert written + said == 9 * MAXIMUM_CALLERS
     assert said == refusals.left_out
     assert refusals.take_all() == 0
     assert len(refusals._callers) == MAXIMUM_CALLERS
+
+
+def test_what_a_forgotten_caller_was_refused_is_told_to_another() -> None:
+    """The next line says it, whosever it is, once."""
+    refusals = Refusals()
+    for _ in range(CALLER_BURST + 5):
+        refusals.admit("mallory", 0.0)
+    told = [refusals.admit(f"user-{number}", 1.0 + number) for number in range(MAXIMUM_CALLERS)]
+    assert (told[-1], sum(each or 0 for each in told)) == (5, 5)
+    assert refusals.take_all() == 0

@@ -258,6 +258,22 @@ async def test_what_is_said_writes_no_last_uses(stage: Stage) -> None:
         assert await stage.last_service() is None
 
 
+async def test_the_upkeep_goes_on_behind_what_was_said(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was looked up is looked up: the next rounds are as they were before."""
+    monkeypatch.setattr(service_module, "UPKEEP_SECONDS", 0.001)
+    monkeypatch.setattr(service_module, "RETRY_SECONDS", 0.001)
+    stage.file.write_text(FILE)
+    async with stage.running(identities_file=str(stage.file)) as service:
+        stage.bus.broadcast(AccountSuspended(ACCOUNT, True))
+        await until(lambda: not service.accounts.is_suspended(ACCOUNT))
+        service.callers.note_use(await service.callers.find(KEY, None), "sts", "us-east-1")
+        async with asyncio.timeout(10):
+            while await stage.last_service() is None:  # noqa: ASYNC110 - as in `until`
+                await asyncio.sleep(0.001)
+
+
 async def test_closing_writes_the_last_uses(stage: Stage) -> None:
     """Nothing runs on then, and the audit log is whole."""
     stage.file.write_text(FILE)

@@ -422,7 +422,7 @@ async def test_what_nodes_share(monkeypatch: pytest.MonkeyPatch, exists: bool, b
     assert await check._bus() == "NATS, servers: 3"
     assert [name for name, *_ in looked.mock_calls] == ["given", "installed", "installed"]
     alone = check_of()
-    assert (await alone._storage(), await alone._bus()) == ("", "")
+    assert (await alone._storage(), await alone._bus(), await alone._regions()) == ("", "", "")
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,12 @@ def odd(**changes: Any) -> list[StreamFound]:
             overview(nodes=[node(), node(version="2")]),
             *("NOTE", "nodes", "of versions 1 and 2: go on with the upgrade"),
         ),
-        (overview(nodes=[node(lags={1: 400.0})]), "NO", "chat logs", "the oldest for 400.0 s"),
+        (
+            overview(nodes=[node(lags={1: 400.0, 2: 0.1})]),
+            "NO",
+            "chat logs",
+            "the oldest for 400.0 s",
+        ),
         (overview(nodes=[node(ahead=-3.0)]), "NO", "clocks", "node h 7 is 3.0 s behind this"),
         (overview(ahead=3.0), "NO", "clocks", "PostgreSQL is 3.0 s ahead of this machine"),
     ],

@@ -25,11 +25,14 @@ class End:
 async def ends() -> AsyncIterator[tuple[End, End]]:
     """Give both ends, which take messages."""
     here, there = map(End, socket.socketpair())
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     here.pipe.start()
     there.pipe.start()
     yield here, there
     here.pipe.close()
     there.pipe.close()
+    assert faults == []
 
 
 async def test_messages_come_whole_and_in_order(ends: tuple[End, End]) -> None:

@@ -1,4 +1,4 @@
-"""Which writing calls follow each other, and which wait for nobody; no server is asked.
+"""Which writing calls follow each other, and what they hold first; no server is asked.
 
 Covers: greenroom.storage.postgres.sent_messages, greenroom.storage.postgres.tags,
 greenroom.storage.postgres.regions
@@ -83,6 +83,46 @@ async def test_changes_of_an_account_in_a_region_follow_each_other(change: str) 
     other = Lanes()
     await CHANGES["delete a room"](other, arns[0])
     assert other.used == [one], "all kinds of changes are in one lane"
+
+
+class FirstStatement(Exception):
+    """What was asked first."""
+
+
+class Asked:
+    """In place of a database and its connection: only the first statement comes there."""
+
+    async def write(self, _lane: str, function: Any, *arguments: object) -> object:
+        return await function(self, *arguments)
+
+    async def _ask(self, statement: str, *_: object) -> None:
+        raise FirstStatement(statement)
+
+    fetch = fetchrow = fetchval = execute = _ask
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_whoever_changes_something_in_a_region_holds_it_first(change: str) -> None:
+    """What another node changes there is seen, or waits: nothing is decided by what was before."""
+    with pytest.raises(FirstStatement, match=r"FROM regions .* FOR UPDATE"):
+        await CHANGES[change](Asked(), room_arn())
+
+
+async def test_whoever_takes_from_a_queue_holds_it_first() -> None:
+    """And who brings something of a stream holds the stream's position."""
+    asked: Any = Asked()
+    journal = PostgresJournal(asked, ANY)
+    for call in (
+        journal.batch(configuration_arn(), 1),
+        journal.delivered(configuration_arn(), 1),
+        journal.drop(configuration_arn(), 1),
+    ):
+        with pytest.raises(FirstStatement, match=r"FROM journal_queues .* FOR UPDATE"):
+            await call
+    position = StreamPosition("c", 1, 1)
+    for expected, moves in ((None, "INSERT INTO"), (position, "UPDATE")):
+        with pytest.raises(FirstStatement, match=f"{moves} stream_positions"):
+            await journal.append_from(1, expected, position, [])
 
 
 async def test_each_message_that_is_sent_has_its_own_lane() -> None:

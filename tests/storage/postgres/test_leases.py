@@ -53,6 +53,8 @@ async def test_between_nodes(nodes: list[PostgresLeases]) -> None:
     first, second = nodes
     async with first.lease("a") as held, second.lease("a") as refused, second.lease("b") as other:
         assert (held.held, refused.held, other.held) == (True, False, True)
+    assert first._session is not None
+    assert first._session._wake.is_set(), "not with the next sign of life"
     await until_held(second, "a")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from unittest.mock import Mock
 
 import asyncpg
 import pytest
@@ -172,3 +173,17 @@ async def test_marks_are_swept_now_and_then(monkeypatch: pytest.MonkeyPatch) -> 
         swept.append([most for _, _, most in uses.database.swept])
     assert swept == [[], [10], [10], [10, 8]]
     assert {before for _, before, _ in uses.database.swept} == {NOW - rules.REDEEMED_KEPT_MS}
+
+
+async def test_a_batch_takes_nothing_after_the_end() -> None:
+    """Though its statement is not under way: what was accepted before is performed."""
+    answers = asyncio.get_running_loop().create_future()
+    database: Any = Mock(begin=Mock(return_value=answers))
+    uses = PostgresTokenUses(database)
+    accepted = asyncio.ensure_future(uses.redeem([("a", NOW)], NOW))
+    await asyncio.sleep(0)
+    database.check_open.side_effect = StorageUnavailable("closed")
+    with pytest.raises(StorageUnavailable):
+        await uses.redeem([("b", NOW)], NOW)
+    answers.set_result([[True]])
+    assert await accepted == [True]

@@ -288,7 +288,7 @@ async def _delivered(connection: Connection, configuration: Arn, last: int) -> _
     key, batch = queue
     if batch != last:
         return Removed(oldest_ns=await _oldest(connection, key)), False
-    return await _remove(connection, configuration, key, 0, last)
+    return await _remove(connection, configuration, key, None, last)
 
 
 async def _drop(
@@ -305,7 +305,8 @@ async def _drop(
         key,
         MAXIMUM_RECORDS,
     )
-    last, in_batch = 0, False
+    last: int | None = None
+    in_batch = False
     for sequence, time_ns, length, marked in rows:
         if size <= keep_size and time_ns >= older_than_ns:
             break
@@ -314,7 +315,7 @@ async def _drop(
 
 
 async def _remove(
-    connection: Connection, configuration: Arn, key: int, last: int, batch: int | None
+    connection: Connection, configuration: Arn, key: int, last: int | None, batch: int | None
 ) -> _Outcome:
     """Remove what has a number up to `last`, or is in the batch; the batch is gone then."""
     gone = await connection.fetchrow(
