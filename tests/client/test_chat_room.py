@@ -263,14 +263,17 @@ async def test_requests_end_with_what_everybody_is_shown(server: Server) -> None
 
 
 async def test_the_services_own_actions(server: Server) -> None:
-    """Each is sent under its whole name, without what is None, and returns what is answered."""
+    """Each is sent under its whole name, without what is None; the answer is for nobody else."""
+    heard: list[object] = []
     done = {"Action": "SET", "Result": '{"Settings": {}}'}
     server.answer = lambda said: event(
         "greenroom:DONE", RequestId=said["RequestId"], Id=said["RequestId"], Attributes=done
     )
     async with room_of(server) as room:
+        room.add_listener("event", heard.append)
         assert await room.act("SET", {"a": 1, "b": None, "c": False}) == {"Settings": {}}
         assert await room.act("VIEWERS") == {"Settings": {}}
+    assert heard == [entity async for entity in room] == []
     ids = [said.pop("RequestId") for said in server.requests]
     assert len(set(ids)) == 2
     assert server.requests == [
@@ -624,6 +627,31 @@ async def test_so_many_ids_are_known_again(monkeypatch: pytest.MonkeyPatch) -> N
     for number in (1, 2, 3, 3, 4, 1, 4, 3, 2):
         room._received(json.dumps(message(number)))
     assert [each.content[-1] for each in heard] == ["1", "2", "3", "4", "1", "2"]
+
+
+async def test_the_next_connection_asks_for_what_comes_behind() -> None:
+    """What was shown last, where the room asks at all."""
+    room, silent = ChatRoom("ws://here", tokens(), history=5), ChatRoom("ws://here", tokens())
+    for each in (room, silent):
+        each._received(json.dumps(message(1)))
+        each._received(json.dumps(message(2)))
+    assert room._asking.url() == "ws://here?history=5&since=message00002"
+    assert silent._asking.url() == "ws://here"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [({}, []), ({"Recovered": "true"}, ["recovered"]), ({"Recovered": "false"}, ["gap"])],
+)
+async def test_whether_all_that_was_missed_comes(more: dict[str, str], told: list[str]) -> None:
+    """It is told of each connection but the first, to who listens for it, and as an event."""
+    room, heard = ChatRoom("ws://here", tokens(), events=True), list[str]()
+    for name in ("event", "recovered", "gap"):
+        room.add_listener(name, lambda _, name=name: heard.append(name))
+    attributes = {"Count": "2", "More": "false", **more}
+    room._received(json.dumps(event("greenroom:HISTORY", Attributes=attributes)))
+    room._received(json.dumps(event("poll", 2, Attributes={"Recovered": "true"})))
+    assert heard == ["event", *told, "event"]
 
 
 async def test_an_event_that_names_nobody() -> None:

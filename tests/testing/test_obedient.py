@@ -220,13 +220,16 @@ async def pipe() -> AsyncIterator[tuple[Pipe, int, int]]:
     theirs, ours = os.pipe()
     here, there = os.pipe()
     descriptors = {0: theirs, 1: there}
-    moved = Mock()
+    moved, opened, closed = Mock(), Mock(), Mock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "dup", descriptors.__getitem__)
         patch.setattr(os, "dup2", moved)
+        patch.setattr(os, "open", opened)
+        patch.setattr(os, "close", closed)
         made = Pipe()
-    assert [call.args[1] for call in moved.call_args_list] == [0, 1]
-    assert moved.call_args_list[1].args == (2, 1)
+    opened.assert_called_once_with(os.devnull, os.O_RDONLY)
+    closed.assert_called_once_with(opened.return_value)
+    assert [call.args for call in moved.call_args_list] == [(opened.return_value, 0), (2, 1)]
     yield made, ours, here
     if made._obeying is not None:
         made._obeying.cancel()
