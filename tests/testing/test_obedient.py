@@ -11,12 +11,17 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 
 from greenroom.bus.base import Before, Deliver, RoomDeleted
+from greenroom.entrance.ready import Ready
 from greenroom.model.logging_configuration import LoggingConfigurationState
+from greenroom.process.start_refused import StartRefused
 from greenroom.settings.load import load
 from greenroom.storage.base import StorageUnavailable
+from greenroom.telemetry import logs
+from greenroom.testing import obedient
 from greenroom.testing.obedient import DEFAULTS, Obedient, Pipe
 from tests.stand_ins.values import PLENTY, a_configuration, a_room, configuration_arn, room_arn
 
@@ -278,3 +283,62 @@ async def test_answers_are_written_whole(
     assert os.read(here, 100) == b'{"answer": "long"}\n'
     os.close(here)
     made.send({"answer": "long"})
+
+
+# ------------------------------------------------------------------------------------ the process
+
+
+READY = Ready(
+    pid=1,
+    api_url="http://here",
+    websocket_url="ws://here",
+    health_url="http://here/health",
+    data_dir=None,
+    credentials_file=None,
+    access_key_id="AKIA",
+    secret_access_key="secret",
+    secret_given=False,
+    region="us-east-1",
+    account=ACCOUNT,
+    processes=(),
+)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Give what is around a process that serves: nothing of it is real."""
+    around = SimpleNamespace(pipe=Mock(), configure=Mock(), settings=None, parts=None, refused=None)
+
+    async def run_service(settings: Any, ready: Callable[[Any], None], *, parts: Any) -> None:
+        around.settings, around.parts = settings, parts
+        if around.refused is not None:
+            raise around.refused
+        ready(READY)
+
+    monkeypatch.setattr(obedient, "Pipe", lambda: around.pipe)
+    monkeypatch.setattr(logs, "configure", around.configure)
+    monkeypatch.setattr(obedient, "run_service", run_service)
+    return around
+
+
+def test_a_process_says_when_it_is_ready(served: SimpleNamespace) -> None:
+    """It listens by then; its settings are those of tests, but for what is given."""
+    obedient.serve('{"log_format": "json", "drain_timeout_seconds": "5"}')
+    listen, send = served.pipe.mock_calls
+    assert listen.args[0].__self__.parts().clock.wall_ns() > 0
+    assert send.args[0].keys() == {"ready"}
+    assert msgspec.convert(send.args[0]["ready"], Ready) == READY
+    served.configure.assert_called_once_with("warning", "json")
+    assert served.settings.number("drain_timeout_seconds") == 5
+    assert served.settings.text("storage") == "memory"
+    assert served.parts.application is not None
+
+
+def test_a_process_that_does_not_start(served: SimpleNamespace) -> None:
+    """It says why, and ends."""
+    served.refused = StartRefused("because")
+    with pytest.raises(SystemExit, match=r"^Error: because$"):
+        obedient.serve("{}")
+    served.pipe.send.assert_not_called()
+    with pytest.raises(SystemExit, match=r"^Error: .*unheard-of"):
+        obedient.serve('{"unheard_of": "1"}')

@@ -149,6 +149,13 @@ def test_what_is_throttled(started: Greenroom, host: Host) -> None:
     assert host.asked[2:] == [("admit", {"name": "GetRoom"}), ("admit", {"name": "SendMessage"})]
 
 
+def test_what_lasts_can_be_ended_before_the_block_is(started: Greenroom, host: Host) -> None:
+    """By what the block is given."""
+    with started.fail("storage") as failing:
+        failing.end()
+        assert host.asked[-1] == ("mend", {"what": "storage"})
+
+
 def test_what_fails(started: Greenroom, host: Host) -> None:
     """The storage or destinations, until the end of the block; nothing else can."""
     for what in ("storage", "s3:my-bucket"):
