@@ -34,6 +34,8 @@ def test_each_connection_asks_for_what_is_behind_the_last() -> None:
     assert asking.url() == "wss://host/?x=y&events=on&history=50"
     asking.see(message("Message00001"))
     assert asking.url() == "wss://host/?x=y&events=on&history=50&since=Message00001"
+    empty = Asking("wss://host/?", events=True, history=0, since=None)
+    assert empty.url() == "wss://host/?events=on"
     begun = Asking("wss://host", events=False, history=0, since="Message00009")
     assert begun.url() == "wss://host?since=Message00009"
     begun.see(event("Event0000001", "poll"))
@@ -68,6 +70,7 @@ def test_what_is_no_place_in_the_room_is_passed_over() -> None:
         ("wss://host", 201, None, "history must be a number from 0 to 200"),
         ("wss://host", -1, None, "history must be a number from 0 to 200"),
         ("wss://host", 0, "no id", "since must be the Id of a message or an event"),
+        ("wss://host?x=y&history=", 5, None, "history must be an option, or stand in the URL"),
         ("wss://host?since=x", 5, None, "since must be an option, or stand in the URL"),
     ],
 )

@@ -43,8 +43,8 @@ class Asking:
         wishes = {"events": "on" if self._events else ""}
         wishes |= {"history": self._history, "since": self._since}
         asked = "&".join(f"{name}={value}" for name, value in wishes.items() if value)
-        base, mark, query = self._url.partition("?")
-        return f"{base}?{query}&{asked}" if mark and query else f"{base}?{asked}"
+        base, _, query = self._url.partition("?")
+        return f"{base}?{query}&{asked}" if query else f"{base}?{asked}"
 
     def see(self, shown: ChatMessage | ChatEvent) -> None:
         """Note what was shown, if its Id is a place in the room."""
