@@ -37,6 +37,22 @@ def test_statuses(raw: bytes, status: int) -> None:
     assert headers.status(raw) == status
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 39\r\nNats-Sequence: 42\r\n\r\n", 39),
+        (b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n", 0),
+        (b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: -3\r\n\r\n", -1),
+        (b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: \r\n\r\n", -1),
+        (RAW, -1),
+        (b"", -1),
+    ],
+)
+def test_what_it_is_stored_behind(raw: bytes, expected: int) -> None:
+    """Whoever published named it; what names none, or what is none, says nothing."""
+    assert headers.expected(raw) == expected
+
+
 @pytest.mark.parametrize("read", [headers.sequence, headers.previous, headers.stamp])
 @pytest.mark.parametrize("raw", [b"", b"NATS/1.0\r\n\r\n", b"\xff" * 50])
 def test_headers_that_are_missing(read: object, raw: bytes) -> None:

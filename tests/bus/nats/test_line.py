@@ -109,12 +109,20 @@ class Scene:
         self.line.ready = True
         return outcomes
 
-    def hear(self, sequence: int, previous: int, data: bytes, stamp_ns: int | None = None) -> None:
+    def hear(
+        self,
+        sequence: int,
+        previous: int,
+        data: bytes,
+        stamp_ns: int | None = None,
+        expected: int = 0,
+    ) -> None:
         """Have the stream tell of a message."""
         self.time_ns += 1
         stamp = headers.written(stamp_ns or self.time_ns)
         raw = (
-            f"NATS/1.0\r\nNats-Sequence: {sequence}\r\nNats-Last-Sequence: {previous}\r\n"
+            f"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: {expected}\r\n"
+            f"Nats-Sequence: {sequence}\r\nNats-Last-Sequence: {previous}\r\n"
             f"Nats-Time-Stamp: {stamp}\r\n\r\n"
         )
         self.line.heard(b"gd.00.room", raw.encode(), data)
@@ -541,6 +549,15 @@ async def test_a_gap(scene: Scene, behind_ns: int) -> None:
     assert scene.line.release()
     scene.line.resume()
     assert scene.around.shown == [b"1", b"2", b"3", b"4"]
+
+
+async def test_a_gap_of_which_only_the_publisher_tells(scene: Scene) -> None:
+    """The server takes an older message for the one before: what is missing is read as well."""
+    scene.hear(1, 0, scene.other(b"x"))
+    scene.hear(5, 1, scene.other(b"y"), expected=3)
+    assert scene.line.last == 1
+    assert scene.around.figures.repairs == {"gap": 1}
+    assert [each[:2] for each in scene.line.held] == [(5, 3)]
 
 
 async def test_what_aged_out_is_no_gap(scene: Scene) -> None:

@@ -17,12 +17,13 @@ from tests.running.buses import buses_at, until
 from tests.running.wire import PATIENCE
 
 ROOM = "arn:aws:ivschat:us-east-1:123456789012:room/Room00000001"
+OTHER = "arn:aws:ivschat:us-east-1:123456789012:room/Room00000002"
 STREAM = subjects.stream_of(ROOM)
 NAME = subjects.stream_name(STREAM)
 SUBJECT = subjects.published(ROOM)
 STAMP = "2026-11-29T22:18:22.12Z"
 STAMP_NS = headers.stamp_ns(STAMP.encode())
-END = b"NATS/1.0 204 EOB\r\n\r\n"
+NOT_FOUND = (b"NATS/1.0 404 Message Not Found\r\n\r\n", b"")
 
 
 class Server:
@@ -64,13 +65,39 @@ def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def part(sequence: int, data: bytes, room: str = ROOM) -> tuple[bytes, bytes]:
-    """Return a message as JetStream gives it."""
+Part = tuple[bytes, bytes]
+
+
+def part(
+    sequence: int, data: bytes, room: str = ROOM, *, after: int = 0, behind: int | None = None
+) -> Part:
+    """Return a message as JetStream gives it, after another one in the same answer.
+
+    It was stored behind one of its room, or whoever published it did not say so.
+    """
+    expected = "" if behind is None else f"Nats-Expected-Last-Subject-Sequence: {behind}\r\n"
     raw = (
-        f"NATS/1.0\r\nNats-Subject: {subjects.published(room)}\r\nNats-Sequence: {sequence}\r\n"
-        f"Nats-Time-Stamp: {STAMP}\r\n\r\n"
+        f"NATS/1.0\r\n{expected}Nats-Subject: {subjects.published(room)}\r\n"
+        f"Nats-Sequence: {sequence}\r\nNats-Time-Stamp: {STAMP}\r\n"
+        f"Nats-Num-Pending: 0\r\nNats-Last-Sequence: {after}\r\n\r\n"
     )
     return raw.encode(), data
+
+
+def end(after: int = 0) -> Part:
+    """Return the end of an answer, after its last message."""
+    raw = f"NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: {after}\r\n\r\n"
+    return raw.encode(), b""
+
+
+def parts(*messages: tuple[int, int], rooms: tuple[str, ...] = ()) -> list[Part]:
+    """Return a whole answer: the number of each message, and that of the one that it is behind."""
+    found, after = [], 0
+    for place, (number, behind) in enumerate(messages):
+        room = rooms[place] if rooms else ROOM
+        found.append(part(number, b"%d" % number, room, after=after, behind=behind))
+        after = number
+    return [*found, end(after)]
 
 
 def streams(server: Server) -> StoredStreams:
@@ -116,13 +143,15 @@ class TestLast:
 class TestSome:
     """Messages from a place on."""
 
-    @pytest.mark.parametrize("end", [END, b"NATS/1.0 404 Message Not Found\r\n\r\n"])
-    async def test_them(self, end: bytes) -> None:
+    @pytest.mark.parametrize("ending", [end(5), NOT_FOUND])
+    async def test_them(self, ending: Part) -> None:
         """All up to the end of the answer, whatever comes after that."""
-        server = Server(parts=[part(3, b"a"), part(5, b"b"), (end, b""), part(6, b"c"), (end, b"")])
+        told = [part(3, b"a"), part(5, b"b", after=3), ending, part(6, b"c", after=5), ending]
+        server = Server(parts=told)
         found = await some(server, NAME, SUBJECT, {"seq": 3})  # type: ignore[arg-type]  # a double
         stamp = STAMP.encode()
         assert found == [Message(3, stamp, b"a", SUBJECT), Message(5, stamp, b"b", SUBJECT)]
+        assert [each.behind for each in found] == [-1, -1]
         wanted = {"seq": 3, "next_by_subj": SUBJECT, "batch": 256, "max_bytes": 1 << 20}
         assert server.asked == [(f"$JS.API.DIRECT.GET.{NAME}", wanted)]
         assert not server.expecting
@@ -142,10 +171,82 @@ class TestSome:
             await some(server, NAME, SUBJECT, {"seq": 3})  # type: ignore[arg-type]  # a double
         assert not server.expecting
 
+    @pytest.mark.parametrize("lost", range(4))
+    async def test_a_part_is_lost(self, lost: int) -> None:
+        """Servers lose what is under way between them when their connection ends."""
+        told = [*parts((3, 0), (5, 3), (7, 5), (8, 7))]
+        del told[lost]
+        server = Server(parts=told)
+        with pytest.raises(NoAnswer, match=f"^a part of what {NAME} answers is lost$"):
+            await some(server, NAME, SUBJECT, {"seq": 3})  # type: ignore[arg-type]  # a double
+
+    @pytest.mark.parametrize(
+        ("start", "told", "asked", "led", "found"),
+        [
+            # the one in between, the first one, two of which each read finds one
+            (3, [(3, 2), (9, 5)], 4, 5, [3, 5, 9]),
+            (3, [(5, 3), (9, 5)], 3, 3, [3, 5, 9]),
+            (3, [(3, 2), (9, 7)], 4, 5, [3, 5]),
+            (3, [(3, 2), (9, 5), (12, 11)], 4, 5, [3, 5, 9]),
+            # the leader has not got it either, or nothing of all that
+            (3, [(5, 3), (9, 5)], 3, 5, [5]),
+            (3, [(3, 2), (9, 5), (10, 9)], 4, 9, [3, 9]),
+            (3, [(3, 2), (9, 5), (10, 9)], 4, None, [3]),
+            (3, [(9, 5)], 3, None, []),
+        ],
+    )
+    async def test_a_gap(
+        self,
+        start: int,
+        told: list[tuple[int, int]],
+        asked: int,
+        led: int | None,
+        found: list[int],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """What a server's copy lacks is asked of the leader, and no more than that is certain."""
+        kept = {"seq": led, "time": STAMP, "subject": SUBJECT, "data": ""}
+        absent = {"error": {"err_code": stored.NO_MESSAGE}}
+        server = Server({"message": kept} if led else absent, parts(*told))
+        messages = await some(server, NAME, SUBJECT, {"seq": start})  # type: ignore[arg-type]  # a double
+        assert [each.sequence for each in messages] == found
+        question = {"seq": asked, "next_by_subj": SUBJECT}
+        assert server.asked[1:] == [(f"$JS.API.STREAM.MSG.GET.{NAME}", question)]
+        is_told = "a server lacks a message" in capsys.readouterr().out
+        assert is_told == (led in found and led not in dict(told))
+
+    @pytest.mark.parametrize(
+        ("start", "told", "rooms"),
+        [
+            # of other rooms, from a time on, expired before, of somebody who expects nothing
+            ({"seq": 3}, [(3, 2), (4, 1), (5, 3), (6, 4)], (ROOM, OTHER, ROOM, OTHER)),
+            ({"start_time": STAMP}, [(7, 4), (9, 7)], (ROOM, ROOM)),
+            ({"seq": 3}, [(7, 0), (9, 7)], (ROOM, ROOM)),
+            ({"seq": 3}, [], ()),
+        ],
+    )
+    async def test_no_gap(
+        self, start: dict[str, object], told: list[tuple[int, int]], rooms: tuple[str, ...]
+    ) -> None:
+        """Nobody else is asked."""
+        server = Server(parts=parts(*told, rooms=rooms))
+        messages = await some(server, NAME, "gr.*", start)  # type: ignore[arg-type]  # a double
+        assert [(each.sequence, each.behind) for each in messages] == told
+        assert len(server.asked) == 1
+
+    async def test_gaps_of_a_whole_stream(self) -> None:
+        """The message of another room in between is not the one that is missing."""
+        told = parts((3, 2), (4, 1), (6, 5), rooms=(ROOM, OTHER, ROOM))
+        kept = {"seq": 5, "time": STAMP, "subject": SUBJECT, "data": ""}
+        server = Server({"message": kept}, told)
+        found = await some(server, NAME, "gr.*", {"seq": 3})  # type: ignore[arg-type]  # a double
+        assert [each.sequence for each in found] == [3, 4, 5, 6]
+        assert server.asked[1][1] == {"seq": 5, "next_by_subj": "gr.*"}
+
     async def test_a_reader_of_an_old_connection(self) -> None:
         """What comes after its connection ended is not used."""
         for is_current in (True, False):
-            server = Server({"error": {"err_code": stored.NO_MESSAGE}}, [part(3, b"a"), (END, b"")])
+            server = Server({"error": {"err_code": stored.NO_MESSAGE}}, [part(3, b"a"), end(3)])
             reader = Reader(server, NAME, SUBJECT, lambda: is_current)  # type: ignore[arg-type]  # noqa: B023 - used at once
             if is_current:
                 assert await reader.last() is None
@@ -189,7 +290,8 @@ class TestStreams:
         """All rooms of the stream from a number on; what is void or strange shows nothing."""
         frame = Deliver(b"{}", "id", time_ns=5)
         batch, late = (encode(Batch("n", 1, until, (frame,))) for until in (STAMP_NS, STAMP_NS - 1))
-        server = Server(parts=[part(9, batch), part(10, late), part(11, b"junk"), (END, b"")])
+        told = [part(9, batch), part(10, late, after=9), part(11, b"junk", after=10), end(11)]
+        server = Server(parts=told)
         assert await streams(server).read(STREAM, first) == [
             Stored(9, STAMP_NS, ROOM, (frame,)),
             Stored(10, STAMP_NS, ROOM, ()),
@@ -201,7 +303,7 @@ class TestStreams:
 
     async def test_read_after(self) -> None:
         """From the nanosecond after a stamp on."""
-        server = Server(parts=[(END, b"")])
+        server = Server(parts=[end()])
         assert await streams(server).read_after(STREAM, STAMP_NS) == []
         assert server.asked[0][1]["start_time"] == "2026-11-29T22:18:22.120000001Z"
 

@@ -6,6 +6,7 @@ Figures are in seconds of the history's clock, unless they say otherwise.
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from math import inf
 
@@ -63,9 +64,18 @@ def views_are_parts(views: Iterable[View], stored: Stored) -> None:
         assert None not in at, f"seen, not stored: {view.ids[at.index(None)]} in {_name(view)}"
         for number, (one, next_) in enumerate(pairwise(at)):
             assert one is not None
+            assert next_ is not None
             assert next_ == one + 1, (
-                f"place {next_} of the stream follows {one}, at {number + 1} of {_name(view)}"
+                f"place {next_} of the stream follows {one}, at {number + 1} of {_name(view)};"
+                f" the stream has {_told(stored[view.room][one : next_ + 1])}"
             )
+
+
+def _told(places: Sequence[Place]) -> list[str]:
+    """Return the first of them in words, with the times at which they were stored."""
+    return [
+        f"{each.id} at {datetime.fromtimestamp(each.stamp_ns / 1e9, UTC)}" for each in places[:5]
+    ]
 
 
 def stored_once(stored: Stored) -> None:

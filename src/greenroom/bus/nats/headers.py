@@ -7,6 +7,7 @@ for it.
 from datetime import UTC, datetime, timedelta
 
 NANOSECONDS = 1_000_000_000
+EXPECTED = b"\r\nNats-Expected-Last-Subject-Sequence: "
 
 
 def sequence(headers: bytes) -> int:
@@ -19,8 +20,25 @@ def sequence(headers: bytes) -> int:
 
 
 def previous(headers: bytes) -> int:
-    """Return the number of the message before it on its subject, 0 when there is none."""
+    """Return the number of the message before it, 0 when there is none.
+
+    Of what is heard as it is stored that is the one before it on its subject; of a part of an
+    answer the part before it.
+    """
     return int(_value(headers, b"\r\nNats-Last-Sequence: "))
+
+
+def expected(headers: bytes) -> int:
+    """Return the number of the message that it was to be stored behind, -1 when none was named.
+
+    It was: the stream refuses all else. Whoever publishes writes this one, and it is kept.
+    """
+    start = headers.rfind(EXPECTED)
+    if start < 0:
+        return -1
+    start += len(EXPECTED)
+    digits = headers[start : headers.find(b"\r", start)]
+    return int(digits) if digits.isdigit() else -1
 
 
 def stamp(headers: bytes) -> bytes:

@@ -154,8 +154,8 @@ class Line:
 
     def heard(self, _subject: bytes, raw: bytes, data: bytes) -> None:
         """Take what the stream tells as it is stored."""
-        sequence, previous = headers.sequence(raw), headers.previous(raw)
-        stamp = headers.stamp(raw)
+        sequence, stamp = headers.sequence(raw), headers.stamp(raw)
+        previous = max(headers.previous(raw), headers.expected(raw))
         if self.ready:
             if previous <= self.last < sequence:
                 self.take(sequence, stamp, data)

@@ -2,6 +2,10 @@
 
 `last` is answered by a stream's leader, and so is complete. The others may be answered by a server
 that has not got the newest messages yet.
+
+What they answer has no gap all the same. Of a part that got lost between servers the part behind it
+tells. Each message names the one of its room that it was stored behind: where that should be there
+and is not, the stream's leader is asked for it.
 """
 
 import asyncio
@@ -10,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from greenroom.bus.base import RoomEnvelope
 from greenroom.bus.nats import headers, subjects
@@ -29,17 +34,24 @@ BATCH = 256
 BATCH_BYTES = 1 << 20
 """Bytes after which a read ends, in whole messages."""
 
+log = structlog.get_logger()
+
 NO_MESSAGE = 10037
 NO_STREAM = 10059
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A message as it is stored; `stamp` is its time as the server writes it."""
+    """A message as it is stored; `stamp` is its time as the server writes it.
+
+    `behind` is the number of the message of its subject that it was stored behind, -1 when it is
+    not known.
+    """
 
     sequence: int
     stamp: bytes
     data: bytes
     subject: str = ""
+    behind: int = -1
 
     @property
     def stamp_ns(self) -> int:
@@ -59,7 +71,7 @@ class _Error(msgspec.Struct):
     description: str = ""
 
 
-class _Last(msgspec.Struct):
+class _Led(msgspec.Struct):
     message: _Kept | None = None
     error: _Error | None = None
 
@@ -96,8 +108,14 @@ async def last(connection: Connection, stream: str, subject: str) -> Message | N
     Raises:
         NoAnswer: the stream has no leader now, or no such stream is there.
     """
-    question = {"last_by_subj": subject}
-    found = await ask_for(connection, f"STREAM.MSG.GET.{stream}", question, _Last)
+    return await _led(connection, stream, {"last_by_subj": subject})
+
+
+async def _led(
+    connection: Connection, stream: str, question: Mapping[str, object]
+) -> Message | None:
+    """Return one message as the stream's leader has it; raises as `last` does."""
+    found = await ask_for(connection, f"STREAM.MSG.GET.{stream}", question, _Led)
     if found.message is None:
         if found.error is not None and found.error.err_code == NO_MESSAGE:
             return None
@@ -115,20 +133,8 @@ async def some(
     Raises:
         NoAnswer: nobody answers, or the answer is not whole.
     """
-    found: list[Message] = []
-    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def answer(raw: bytes, data: bytes) -> None:
-        if done.done():
-            return
-        code = headers.status(raw)
-        if code:
-            done.set_result(code)
-            return
-        name = headers.subject(raw)
-        found.append(Message(headers.sequence(raw), headers.stamp(raw), data, name))
-
-    token = connection.expect(answer)
+    answer = _Answer()
+    token = connection.expect(answer.take)
     question = {**start, "next_by_subj": subject, "batch": BATCH, "max_bytes": BATCH_BYTES}
     try:
         connection.send(
@@ -137,14 +143,78 @@ async def some(
             connection.reply_to(token),
         )
         async with asyncio.timeout(ANSWER_SECONDS):
-            code = await done
+            code = await answer.done
     except TimeoutError:
         raise NoAnswer(f"{stream} does not answer") from None
     finally:
         connection.forget(token)
     if code not in (204, 404):
         raise NoAnswer(f"{stream} cannot be read: status {code}")
-    return found
+    found = answer.found
+    if not answer.whole:
+        raise NoAnswer(f"a part of what {stream} answers is lost")
+    if not found:
+        return found
+    first = start.get("seq")
+    begin = first if isinstance(first, int) else found[0].sequence
+    gap = _gap(found, begin)
+    if gap is None:
+        return found
+    place = found[gap - 1].sequence + 1 if gap else begin
+    missing = await _led(connection, stream, {"seq": place, "next_by_subj": subject})
+    if missing is None:
+        return found[:gap]
+    if missing.sequence < found[gap].sequence:
+        log.warning("a server lacks a message of a stream that the leader has", stream=stream)
+    return _filled(found, begin, gap, missing)
+
+
+class _Answer:
+    """The parts of an answer, as they come; `done` gets the status of its end."""
+
+    def __init__(self) -> None:
+        self.found: list[Message] = []
+        self.whole = True
+        self.done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def take(self, raw: bytes, data: bytes) -> None:
+        """Take the next part. Each names the one before it, so that a lost one is known."""
+        found, code = self.found, headers.status(raw)
+        if self.done.done():
+            return
+        if code in (0, 204):
+            self.whole &= headers.previous(raw) == (found[-1].sequence if found else 0)
+        if code:
+            self.done.set_result(code)
+            return
+        sequence, stamp = headers.sequence(raw), headers.stamp(raw)
+        name, behind = headers.subject(raw), headers.expected(raw)
+        found.append(Message(sequence, stamp, data, name, behind))
+
+
+def _gap(found: Sequence[Message], begin: int, start: int = 0) -> int | None:
+    """Return where a message is, from a place in the list on, without the one that it is behind.
+
+    All messages of their subjects from the number `begin` on should be there.
+    """
+    newest: dict[str, int] = {}
+    for place, message in enumerate(found):
+        behind = message.behind
+        if place >= start and behind >= begin and newest.get(message.subject) != behind:
+            return place
+        newest[message.subject] = message.sequence
+    return None
+
+
+def _filled(found: list[Message], begin: int, gap: int, missing: Message) -> list[Message]:
+    """Return the messages with what was missing, up to the next gap.
+
+    Where the leader has nothing more in the gap, its message is the one that is there: what was
+    before it is lost.
+    """
+    is_all = found[gap].behind == missing.sequence
+    filled = [*found[:gap], missing, *(found[gap:] if is_all else [])]
+    return filled[: _gap(filled, begin, gap + 1)]
 
 
 class Reader:
