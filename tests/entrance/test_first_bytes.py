@@ -54,7 +54,9 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
         with mock.patch.object(module, "HttpConnection") as making:
             first_bytes.data_received(head())
         assert not making.called
-        assert type(transport.protocol) is Upgrading
+        assert isinstance(first_bytes._upgrading, Upgrading)
+        # Another protocol would stop the reading, and begin it again.
+        assert transport.protocol is None
         assert not state.connections
         await settle()
         assert type(transport.protocol).__name__ == "Edge"
@@ -106,7 +108,7 @@ async def test_an_upgrade_at_the_bounds(limits: HeadLimits, upgrades: bool) -> N
         with mock.patch.object(module, "HttpConnection", wraps=HttpConnection) as making:
             first_bytes.data_received(sized(600))
         assert making.called is not upgrades
-        assert isinstance(transport.protocol, Upgrading) is upgrades
+        assert isinstance(first_bytes._upgrading, Upgrading) is upgrades
         await settle()
         transport.protocol.connection_lost(None)
 
@@ -129,6 +131,38 @@ async def test_what_comes_behind_an_upgrade() -> None:
         assert not making.called
         await settle()
         assert transport.written[1:] == [b"\x8a\x01p"]
+
+
+async def test_what_comes_while_an_upgrade_waits() -> None:
+    """It is kept, and no more is read before the answer."""
+    async with stage() as made:
+        made.store.gate.clear()
+        first_bytes, transport, _ = opened(made)
+        first_bytes.data_received(head())
+        await settle()
+        first_bytes.data_received(client_frame(b"p", 0x89))
+        assert not transport.reading
+        made.store.gate.set()
+        await settle()
+        assert transport.reading
+        assert transport.written[1:] == [b"\x8a\x01p"]
+
+
+async def test_an_end_while_an_upgrade_waits() -> None:
+    """The connection counts no more, and gets no answer."""
+    async with stage() as made:
+        made.store.gate.clear()
+        first_bytes, transport, _ = opened(made)
+        first_bytes.data_received(head())
+        await settle()
+        assert made.visitors.total == 1
+        first_bytes.connection_lost(None)
+        assert made.visitors.total == 0
+        assert not made.deadlines
+        made.store.gate.set()
+        await settle()
+        assert not transport.written
+        assert made.hub.connections == 0
 
 
 async def test_who_is_refused() -> None:
@@ -311,7 +345,7 @@ async def test_what_was_on_its_way_when_the_server_stopped(what: str) -> None:
             assert not transport.protocol.cycle.keep_alive
         else:
             assert transport.closed
-        transport.protocol.connection_lost(None)
+        (transport.protocol or first_bytes).connection_lost(None)
         assert not state.connections
 
 

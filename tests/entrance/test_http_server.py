@@ -192,7 +192,7 @@ def test_what_uvicorn_does_not_do() -> None:
 
 @pytest.mark.parametrize("proxied", [True, False])
 @pytest.mark.parametrize("encrypted", [True, False])
-def test_what_comes_before_the_first_byte(proxied: bool, encrypted: bool) -> None:
+async def test_what_comes_before_the_first_byte(proxied: bool, encrypted: bool) -> None:
     """TLS, a PROXY header, both or nothing, with the times of the settings."""
     given = {"handshake_timeout_seconds": "11", "close_timeout_seconds": "3"}
     if proxied:

@@ -57,7 +57,7 @@ async def test_a_place_in_the_room_comes_first(monkeypatch: pytest.MonkeyPatch) 
         assert not admit.done()
         admit.cancel()
         await settle()
-        assert not made.admission.admitting.total()
+        assert not made.admission.admitting
         following.set_result(None)
         await made.admission.admit(text)
 

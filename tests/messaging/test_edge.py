@@ -17,6 +17,7 @@ import uvloop
 from structlog.testing import capture_logs
 
 from greenroom.bus.base import RoomChanged
+from greenroom.messaging import edge as module
 from greenroom.messaging import edge_services
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging.edge import FRAMES_AT_ONCE, Edge, State
@@ -634,6 +635,33 @@ async def test_frames_go_straight_to_the_socket(queued: int) -> None:
                 if not held:
                     assert theirs.recv(1 << 16) == text_frame(b"x")
             edge.connection_lost(None)
+
+
+class Full(socket.SocketType):
+    """A socket whose kernel's buffer has room for three bytes, or for none."""
+
+    room = 0
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        if not self.room:
+            raise BlockingIOError
+        return self.room
+
+
+@pytest.mark.parametrize("room", [0, 3])
+async def test_an_answer_that_the_kernel_does_not_take(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of it is written through the transport."""
+    way = Full()
+    way.room = room
+    monkeypatch.setattr(module, "straight_way", lambda _: way)
+    async with stage() as made:
+        _, transport = made.begin(token())
+        await settle()
+        (rest,) = transport.take()
+        assert rest.startswith(b"HTTP/1.1 101 "[room:])
+        transport.protocol.connection_lost(None)
 
 
 async def test_close_that_is_not_answered() -> None:

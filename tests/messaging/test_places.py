@@ -98,7 +98,7 @@ async def test_places_hold_while_tokens_are_redeemed(
         await settle()
         found = statuses(transport for _, transport in pairs)
         assert sorted(found) == sorted(answers)
-        assert not made.admission.admitting_of
+        assert not made.admission.admitting
         late = token(user_id=users[0])
         _, transport = made.begin(late)
         await settle()

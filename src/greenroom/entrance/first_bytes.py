@@ -13,6 +13,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from greenroom.entrance.http_connection import EntranceServices, HeadLimits, HttpConnection
+from greenroom.messaging.upgrading import Upgrading
 from greenroom.network import addresses
 from greenroom.network.visitors import Refused, Visit
 from greenroom.protocol.target import fault_of
@@ -39,6 +40,7 @@ class FirstBytes(asyncio.Protocol):
         "_server_state",
         "_services",
         "_transport",
+        "_upgrading",
         "_visit",
     )
 
@@ -63,6 +65,8 @@ class FirstBytes(asyncio.Protocol):
         self._app_state = app_state
         self._held: bytes | None = None
         self._ending = False
+        # What waits for the answer to its upgrade request, up to that.
+        self._upgrading: Upgrading | None = None
         self._loop = _loop or asyncio.get_running_loop()
         # From here on, although an encrypted connection is made only after its own handshake.
         self._due = self._loop.time() + limits.seconds
@@ -76,6 +80,9 @@ class FirstBytes(asyncio.Protocol):
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks for `shutdown` alone
 
     def data_received(self, data: bytes) -> None:
+        if self._upgrading is not None:
+            self._upgrading.data_received(data)
+            return
         if self._held is not None:
             # Too many came at once: this one has its turn later. Reading stops at the first bytes,
             # because uvloop begins to read whatever is asked for before.
@@ -93,9 +100,9 @@ class FirstBytes(asyncio.Protocol):
                 and fault_of(head.target, head.headers) is None
             ):
                 self._leave()
-                self._services.upgrades.begin(
-                    self._transport, visit, head.method, head.headers, data[end:], head.target
-                )
+                upgrades = self._services.upgrades
+                self._upgrading = upgrades.upgrading(self._transport, visit, data[end:])
+                self._upgrading.begin(head.method, head.headers, head.target)
                 return
         connection = self._to_http()
         connection.data_received(data)
@@ -107,7 +114,9 @@ class FirstBytes(asyncio.Protocol):
         """Close: a client that ends before it began wants nothing."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._visit is not None:
+        if self._upgrading is not None:
+            self._upgrading.connection_lost(exc)
+        elif self._visit is not None:
             self._leave()
             self._services.visitors.leave(self._visit)
 

@@ -12,7 +12,6 @@ what stands last uses it up: who is refused for a reason that passes comes in wi
 6. it was used before: 409.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -78,10 +77,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     restrictions: Restrictions
     # Connections that have a place and wait for the store: the hub does not know them yet, and
     # without them a thousand that come at once would all find the last place free.
-    admitting: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
-    """How many by account and region."""
-    admitting_of: dict[tuple[str, str], int] = {}
-    """The same by room and user, and by room with an empty user."""
+    admitting: dict[tuple[str, str], int] = {}
+    """How many of all, by account and region, by room with an empty user, and by room and user."""
 
     async def admit(
         self, token: str, prepare: Prepare = _prepare_nothing, address: bytes = UNKNOWN
@@ -172,30 +169,29 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 
     def _take_place(self, arn: Arn, claims: ChatTokenClaims) -> None:
         """Take a place below the limits, for as long as the store is asked."""
-        owner, room, user_id = (arn.account, arn.region), claims.room_arn, claims.user_id
-        self._check_place(owner, room, user_id)
-        self.admitting[owner] += 1
-        coming = self.admitting_of
-        for key in ((room, ""), (room, user_id)):
+        self._check_place((arn.account, arn.region), claims.room_arn, claims.user_id)
+        coming = self.admitting
+        for key in _counted_as(arn, claims):
             coming[key] = coming.get(key, 0) + 1
 
     def _leave_place(self, arn: Arn, claims: ChatTokenClaims) -> None:
-        self.admitting[arn.account, arn.region] -= 1
-        coming, room = self.admitting_of, claims.room_arn
-        for key in ((room, ""), (room, claims.user_id)):
-            coming[key] -= 1
-            if not coming[key]:
+        coming = self.admitting
+        for key in _counted_as(arn, claims):
+            left = coming[key] - 1
+            if left:
+                coming[key] = left
+            else:
                 del coming[key]
 
     def _check_place(self, owner: tuple[str, str], room: str, user_id: str) -> None:
-        hub, places, coming = self.hub, self.places, self.admitting_of
+        hub, places, coming = self.hub, self.places, self.admitting
         elsewhere = hub.elsewhere
         most = places.connections
-        if most and hub.connections + self.admitting.total() >= most:
+        if most and hub.connections + coming.get(_ALL, 0) >= most:
             raise Refusal.NODE_FULL.error()
         most = places.connections_per_account
         if most:
-            here = hub.connections_of(*owner) + self.admitting[owner]
+            here = hub.connections_of(*owner) + coming.get(owner, 0)
             if here + elsewhere.connections_of_elsewhere(*owner) >= most:
                 raise Refusal.TOO_MANY_CONNECTIONS.error()
         most = places.connections_per_room
@@ -209,3 +205,12 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
             most -= elsewhere.connections_of_user_elsewhere(room, user_id)
             if hub.reaches(room, user_id, most):
                 raise Refusal.USER_FULL.error()
+
+
+_ALL = ("", "")
+
+
+def _counted_as(arn: Arn, claims: ChatTokenClaims) -> tuple[tuple[str, str], ...]:
+    """Return as what a connection that comes is counted: no account is called as a room is."""
+    room = claims.room_arn
+    return _ALL, (arn.account, arn.region), (room, ""), (room, claims.user_id)

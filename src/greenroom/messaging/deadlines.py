@@ -46,6 +46,8 @@ class Deadlines:
     """The deadlines of one event loop."""
 
     def __init__(self) -> None:
+        """Make it on that loop: to ask which one runs is a system call, in Python 3.11."""
+        self._loop = asyncio.get_running_loop()
         self._slots: dict[int, set[Deadline]] = {}
 
     def __len__(self) -> int:
@@ -53,7 +55,7 @@ class Deadlines:
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Deadline:
         """Call back in so many seconds."""
-        return self.at(asyncio.get_running_loop().time() + seconds, callback)
+        return self.at(self._loop.time() + seconds, callback)
 
     def at(self, due: float, callback: Callable[[], None]) -> Deadline:
         """Call back at a time of the event loop."""
@@ -61,10 +63,10 @@ class Deadlines:
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = set()
-            asyncio.get_running_loop().call_at(number * RESOLUTION, self._reach, number)
+            self._loop.call_at(number * RESOLUTION, self._reach, number)
         return Deadline(callback, slot)
 
     def _reach(self, number: int) -> None:
         # Each by itself: one that fails does not keep the others waiting.
         for deadline in self._slots.pop(number):
-            asyncio.get_running_loop().call_soon(deadline.pass_by)
+            self._loop.call_soon(deadline.pass_by)

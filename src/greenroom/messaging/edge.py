@@ -23,7 +23,7 @@ from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge_services import EdgeServices
 from greenroom.messaging.reset import reset
 from greenroom.messaging.resumes import Place
-from greenroom.messaging.sockets import NO_SOCKET, Way, straight_way, write_all
+from greenroom.messaging.sockets import NO_SOCKET, Way, straight_way
 from greenroom.model.chat_token import Capability, ChatTokenClaims
 from greenroom.network import addresses
 from greenroom.protocol import frames
@@ -121,7 +121,7 @@ class Edge(asyncio.Protocol):
         way = self._straight()
         self._services.enter(self, way)
         if isinstance(way, socket.SocketType):
-            write_all((self,), (way,), answer)
+            self._write_straight(way, answer)
         else:
             self._transport.write(answer)
         if not self._held:
@@ -431,6 +431,16 @@ class Edge(asyncio.Protocol):
             self._transport.write(data)
             if self._held:
                 self._check_queue()
+
+    def _write_straight(self, way: socket.SocketType, data: bytes) -> None:
+        """Write past the transport what the kernel takes, and the rest through it."""
+        try:
+            sent = way.send(data)
+        except OSError:
+            # The kernel's buffer is full, the peer is gone, or there is no socket.
+            sent = 0
+        if sent < len(data):
+            self.write(data[sent:])
 
     def pause_writing(self) -> None:
         """Have the room's frames queue up behind what the kernel did not take."""

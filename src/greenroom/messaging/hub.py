@@ -42,6 +42,8 @@ class Hub:
         self.fanout = fanout
         self._rooms: dict[str, Members] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
+        # All of them together, which is asked for each that comes.
+        self._total = 0
         self._expected: dict[str, int] = {}
         self.when_unfollowed: Callable[[str], None] = lambda _: None
         """Is told of rooms that are followed no longer."""
@@ -66,7 +68,7 @@ class Hub:
     @property
     def connections(self) -> int:
         """How many connections this node has."""
-        return self._counts.total()
+        return self._total
 
     def connections_of(self, account: str, region: str) -> int:
         """Return how many connections of an account in a region this node has."""
@@ -156,6 +158,7 @@ class Hub:
             self._line.follow(room_arn)
         room.join(connection, straight)
         self._counts[room.owner] += 1
+        self._total += 1
         self.elsewhere.joined(
             room_arn,
             connection.user_id,
@@ -176,6 +179,7 @@ class Hub:
         if room is None or not room.leave(connection):
             return
         self._counts[room.owner] -= 1
+        self._total -= 1
         self.elsewhere.left(
             room_arn,
             connection.user_id,

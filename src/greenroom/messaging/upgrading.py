@@ -69,9 +69,17 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
         target: bytes,
     ) -> None:
         """Take over a connection whose upgrade request was read; `early` came behind it."""
-        upgrading = Upgrading(self, transport, visit, early)
+        upgrading = self.upgrading(transport, visit, early)
         transport.set_protocol(upgrading)
         upgrading.begin(method, headers, target)
+
+    def upgrading(self, transport: asyncio.Transport, visit: Visit, early: bytes) -> "Upgrading":
+        """Return what is to begin, and to be told of what comes and of the end, up to its answer.
+
+        Where the transport's protocol passes that on: another one costs two system calls, because
+        reading is stopped for it, and begun again.
+        """
+        return Upgrading(self, transport, visit, early)
 
 
 class Upgrading(asyncio.Protocol):

@@ -133,11 +133,12 @@ class Visitors:
             # Those who come from one place one after another share the bytes.
             address = self._last
         self._last = address
-        self._check(address, now)
+        site = addresses.site(address)
+        self._check(address, site, now)
         visit = Visit(address)
         self._unfinished[visit] = None
-        self._unfinished_of[addresses.site(address)] += 1
-        self._add(address)
+        self._unfinished_of[site] += 1
+        self._add(site)
         self._make_place()
         return visit
 
@@ -147,15 +148,16 @@ class Visitors:
         Raises:
             Refused: it is to be refused; it still counts as the proxy's.
         """
-        self._check(address, now)
+        site = addresses.site(address)
+        self._check(address, site, now)
         unfinished, let_go = visit.unfinished, visit.let_go
         self.leave(visit)
         visit.address = address
         visit.unfinished, visit.let_go = unfinished, let_go
         if unfinished:
             self._unfinished[visit] = None
-            self._unfinished_of[addresses.site(address)] += 1
-        self._add(address)
+            self._unfinished_of[site] += 1
+        self._add(site)
 
     def origin(self, visit: Visit, headers: Headers) -> Origin:
         """Return where a request of the connection came from; header names are lower-case."""
@@ -187,13 +189,12 @@ class Visitors:
         self._total -= 1
         _subtract(self._present, addresses.site(address))
 
-    def _add(self, address: bytes) -> None:
+    def _add(self, site: bytes) -> None:
         self._total += 1
-        self._present[addresses.site(address)] += 1
+        self._present[site] += 1
 
-    def _check(self, address: bytes, now: float) -> None:
-        limits, site = self._limits, addresses.site(address)
-        excess = None
+    def _check(self, address: bytes, site: bytes, now: float) -> None:
+        limits, excess = self._limits, None
         most = limits.connections and limits.connections + limits.unfinished
         if most and self._total >= most:
             excess = Excess.NODE

@@ -11,7 +11,7 @@ like a fault of the token.
 
 import binascii
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from hashlib import sha1
 
@@ -24,6 +24,7 @@ MAXIMUM_TOKEN_LENGTH = 4096
 
 Header = tuple[bytes, bytes]
 Headers = Iterable[Header]
+_Given = Mapping[bytes, Sequence[bytes]]
 
 
 class HandshakeRefused(Exception):
@@ -114,7 +115,7 @@ class Upgrade(msgspec.Struct, frozen=True):
 
 def asks_for_websocket(headers: Headers) -> bool:
     """Return whether a request asks for the upgrade to a WebSocket; header names are lower-case."""
-    return not _missing(headers)
+    return not _missing(_given(headers))
 
 
 def is_for_websocket(headers: Headers) -> bool:
@@ -129,25 +130,17 @@ def parse_upgrade(method: bytes, headers: Headers) -> Upgrade:
         HandshakeRefused: see `Refusal`: METHOD, UPGRADE, VERSION, KEY and the first three of the
             token.
     """
-    keys: list[bytes] = []
-    versions: list[bytes] = []
-    protocols: list[bytes] = []
-    wanted = {_KEY: keys, _VERSION: versions, _PROTOCOL: protocols}
-    asking: list[Header] = []
-    for name, value in headers:
-        if name in wanted:
-            wanted[name].append(value)
-        elif name in _ASKING:
-            asking.append((name, value))
+    given = _given(headers)
+    keys, versions = given.get(_KEY, ()), given.get(_VERSION, ())
     if method != b"GET":
         raise Refusal.METHOD.error()
-    if missing := _missing(asking):
+    if missing := _missing(given):
         raise Refusal.UPGRADE.error(f". Missing: {', '.join(missing)}")
     if len(versions) != 1 or versions[0].strip(_BLANK) != b"13":
         raise Refusal.VERSION.error()
     if len(keys) != 1 or not _is_key(key := keys[0].strip(_BLANK)):
         raise Refusal.KEY.error()
-    return Upgrade(key, _token(protocols))
+    return Upgrade(key, _token(given.get(_PROTOCOL, ())))
 
 
 def accept_response(upgrade: Upgrade) -> bytes:
@@ -190,6 +183,8 @@ _WEBSOCKET = frozenset({_KEY, _VERSION, _PROTOCOL})
 _ASKING = {b"upgrade": b"websocket", b"connection": b"upgrade"}
 """The headers that ask for the upgrade, and the word that must be in each."""
 
+_LOOKED_AT = _WEBSOCKET | _ASKING.keys()
+
 _BLANK = b" \t"
 _KEY_BYTES = 16
 _KEY_LENGTH = 24
@@ -212,19 +207,33 @@ _PHRASES = {
 }
 
 
-def _missing(headers: Headers) -> list[str]:
+def _given(headers: Headers) -> _Given:
+    """Return the values of the headers that are looked at, by name."""
+    given: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _LOOKED_AT:
+            if name in given:
+                given[name].append(value)
+            else:
+                given[name] = [value]
+    return given
+
+
+def _missing(given: _Given) -> list[str]:
     """Return what of the headers that ask for the upgrade is not there."""
-    # Most say the one word and nothing else: these are looked at without being split.
-    there = [
-        name
-        for name, value in headers
-        if (word := _ASKING.get(name)) and (word == value.lower() or word in _words(value))
-    ]
     return [
         f"{name.decode().title()}: {word.decode()}"
         for name, word in _ASKING.items()
-        if name not in there
+        if not _says(given.get(name, ()), word)
     ]
+
+
+def _says(values: Sequence[bytes], word: bytes) -> bool:
+    # Most say the one word and nothing else: these are looked at without being split.
+    for value in values:  # noqa: SIM110 - `any` costs as much again
+        if word == value.lower() or word in _words(value):
+            return True
+    return False
 
 
 def _words(value: bytes) -> list[bytes]:
