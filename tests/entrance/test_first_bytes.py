@@ -53,6 +53,7 @@ async def test_an_upgrade_goes_straight_to_the_messaging_plane() -> None:
         assert 59 < first_bytes._due - asyncio.get_running_loop().time() <= 60
         with mock.patch.object(module, "HttpConnection") as making:
             first_bytes.data_received(head())
+            await asyncio.sleep(0)
         assert not making.called
         assert isinstance(first_bytes._upgrading, Upgrading)
         # Another protocol would stop the reading, and begin it again.
@@ -82,6 +83,7 @@ async def test_everything_else_goes_to_the_listener(data: bytes) -> None:
     async with stage() as made:
         first_bytes, transport, _ = opened(made)
         first_bytes.data_received(data)
+        await asyncio.sleep(0)
         assert isinstance(transport.protocol, HttpConnection)
         transport.protocol.connection_lost(None)
 
@@ -107,6 +109,7 @@ async def test_an_upgrade_at_the_bounds(limits: HeadLimits, upgrades: bool) -> N
         first_bytes, transport, _ = opened(made, limits)
         with mock.patch.object(module, "HttpConnection", wraps=HttpConnection) as making:
             first_bytes.data_received(sized(600))
+            await asyncio.sleep(0)
         assert making.called is not upgrades
         assert isinstance(first_bytes._upgrading, Upgrading) is upgrades
         await settle()
@@ -141,11 +144,52 @@ async def test_what_comes_while_an_upgrade_waits() -> None:
         first_bytes.data_received(head())
         await settle()
         first_bytes.data_received(client_frame(b"p", 0x89))
-        assert not transport.reading
+        assert not transport.is_reading()
         made.store.gate.set()
         await settle()
-        assert transport.reading
+        assert transport.is_reading()
         assert transport.written[1:] == [b"\x8a\x01p"]
+
+
+@pytest.mark.parametrize("upgrades", [True, False])
+async def test_what_comes_while_an_upgrade_waits_for_others(upgrades: bool) -> None:
+    """It is kept behind the request, whoever that is for, and no more is read before."""
+    async with stage() as made:
+        first_bytes, transport, _ = opened(made)
+        if upgrades:
+            first_bytes.data_received(head())
+            first_bytes.data_received(client_frame(b"p", 0x89))
+        else:
+            first_bytes.data_received(head(b"Host: two\r\n"))
+            first_bytes.data_received(b"more")
+        assert not transport.is_reading()
+        await settle()
+        assert transport.is_reading()
+        if upgrades:
+            assert transport.written[1:] == [b"\x8a\x01p"]
+        else:
+            assert transport.written[0].startswith(b"HTTP/1.1 400 ")
+            transport.protocol.connection_lost(None)
+
+
+@pytest.mark.parametrize("ends", ["lost", "closing", "silent"])
+async def test_an_end_while_an_upgrade_waits_for_others(ends: str) -> None:
+    """Its token is not used: nobody is there any more, or somebody else has the connection."""
+    async with stage() as made:
+        first_bytes, transport, _ = opened(made)
+        with mock.patch.object(made.admission.redeemer, "redeem") as redeeming:
+            first_bytes.data_received(head())
+            if ends == "lost":
+                first_bytes.connection_lost(None)
+            elif ends == "closing":
+                transport.abort()
+            else:
+                first_bytes._silent()
+            await settle()
+        assert not redeeming.called
+        if ends != "lost":
+            (transport.protocol or first_bytes).connection_lost(None)
+        assert made.visitors.total == 0
 
 
 async def test_an_end_while_an_upgrade_waits() -> None:

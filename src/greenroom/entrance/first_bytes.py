@@ -37,6 +37,7 @@ class FirstBytes(asyncio.Protocol):
         "_held",
         "_limits",
         "_loop",
+        "_request",
         "_server_state",
         "_services",
         "_transport",
@@ -65,7 +66,8 @@ class FirstBytes(asyncio.Protocol):
         self._app_state = app_state
         self._held: bytes | None = None
         self._ending = False
-        # What waits for the answer to its upgrade request, up to that.
+        # An upgrade request that waits for others (see `redeemer`), and what waits for its answer.
+        self._request: bytes | None = None
         self._upgrading: Upgrading | None = None
         self._loop = _loop or asyncio.get_running_loop()
         # From here on, although an encrypted connection is made only after its own handshake.
@@ -83,6 +85,10 @@ class FirstBytes(asyncio.Protocol):
         if self._upgrading is not None:
             self._upgrading.data_received(data)
             return
+        if self._request is not None:
+            self._request += data
+            self._transport.pause_reading()
+            return
         if self._held is not None:
             # Too many came at once: this one has its turn later. Reading stops at the first bytes,
             # because uvloop begins to read whatever is asked for before.
@@ -91,19 +97,34 @@ class FirstBytes(asyncio.Protocol):
             if len(self._held) > self._limits.size:
                 self._transport.abort()
             return
-        visit, end = self._visit, data.find(b"\r\n\r\n") + 4
-        if visit is not None and 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):
-            head = _Head()
-            if (
-                head.is_upgrade(data[:end])
-                and len(head.headers) <= self._limits.count
-                and fault_of(head.target, head.headers) is None
-            ):
-                self._leave()
-                upgrades = self._services.upgrades
-                self._upgrading = upgrades.upgrading(self._transport, visit, data[end:])
-                self._upgrading.begin(head.method, head.headers, head.target)
-                return
+        end = _end_of_head(data)
+        if 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):
+            self._request = data
+            self._services.upgrades.wait_for_others(self._upgrade)
+        else:
+            self._pass_on(data)
+
+    def _upgrade(self) -> None:
+        """Have the upgrade request answered, unless the connection has ended meanwhile."""
+        request, self._request = self._request, None
+        visit = self._visit
+        if request is None or visit is None or self._transport.is_closing():
+            return
+        end, head = _end_of_head(request), _Head()
+        if (
+            head.is_upgrade(request[:end])
+            and len(head.headers) <= self._limits.count
+            and fault_of(head.target, head.headers) is None
+        ):
+            self._leave()
+            upgrades = self._services.upgrades
+            self._upgrading = upgrades.upgrading(self._transport, visit, request[end:])
+            self._upgrading.begin(head.method, head.headers, head.target)
+        else:
+            self._transport.resume_reading()
+            self._pass_on(request)
+
+    def _pass_on(self, data: bytes) -> None:
         connection = self._to_http()
         connection.data_received(data)
         if self._ending:
@@ -114,6 +135,7 @@ class FirstBytes(asyncio.Protocol):
         """Close: a client that ends before it began wants nothing."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._request = None
         if self._upgrading is not None:
             self._upgrading.connection_lost(exc)
         elif self._visit is not None:
@@ -165,6 +187,7 @@ class FirstBytes(asyncio.Protocol):
         self._to_http().too_slow("headers")
 
     def _to_http(self) -> HttpConnection:
+        self._request = None
         self._leave()
         connection = HttpConnection(
             self._services,
@@ -189,6 +212,11 @@ def peer_of(transport: asyncio.BaseTransport) -> bytes:
     """Return the address at the other end."""
     peer = transport.get_extra_info("peername")
     return addresses.packed(peer[0]) if peer else addresses.UNKNOWN
+
+
+def _end_of_head(data: bytes) -> int:
+    """Return where the first head ends that is whole in the data, 3 if none is."""
+    return data.find(b"\r\n\r\n") + 4
 
 
 class _Head:

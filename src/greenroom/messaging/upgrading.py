@@ -73,6 +73,10 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
         transport.set_protocol(upgrading)
         upgrading.begin(method, headers, target)
 
+    def wait_for_others(self, go_on: Callable[[], None]) -> None:
+        """Call back when an upgrade request is to go on, with others that come about then."""
+        self.admission.redeemer.wait_for_others(go_on)
+
     def upgrading(self, transport: asyncio.Transport, visit: Visit, early: bytes) -> "Upgrading":
         """Return what is to begin, and to be told of what comes and of the end, up to its answer.
 
