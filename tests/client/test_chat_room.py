@@ -554,7 +554,19 @@ async def test_a_clock_that_is_ahead(
 
 
 @pytest.mark.parametrize(
-    ("remaining", "seconds"), [(3600, 3540), (61, 1), (60, 30), (40, 10), (20, 10), (1, 1), (-5, 1)]
+    ("remaining", "seconds"),
+    [
+        (3600, 3540),
+        (62, 2),
+        (61, 1),
+        (60, 30),
+        (40, 10),
+        (31, 1),
+        (30, 15),
+        (20, 10),
+        (1, 1),
+        (-5, 1),
+    ],
 )
 def test_when_a_session_is_replaced(remaining: float, seconds: float) -> None:
     """A minute before its end, of a short one half a minute, and never at once."""

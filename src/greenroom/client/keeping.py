@@ -161,4 +161,4 @@ def refresh_in(remaining: float) -> float:
     shorter still, half of its time, and a second at least: each refresh is a token.
     """
     early = 60.0 if remaining > 60 else 30.0
-    return max(remaining - early, remaining / 2 if remaining <= early else 0, 1.0)
+    return max(remaining / 2 if remaining <= early else remaining - early, 1.0)
