@@ -70,3 +70,14 @@ def test_what_a_forgotten_caller_was_refused_is_told_to_another() -> None:
     told = [refusals.admit(f"user-{number}", 1.0 + number) for number in range(MAXIMUM_CALLERS)]
     assert (told[-1], sum(each or 0 for each in told)) == (5, 5)
     assert refusals.take_all() == 0
+
+
+def test_who_is_refused_for_all_keeps_his_own() -> None:
+    """What the bound of all callers leaves out counts against nobody's own."""
+    refusals = Refusals()
+    for number in range(ALL_BURST):
+        refusals.admit(f"user-{number}", 0.0)
+    assert all(refusals.admit("ann", 0.0) is None for _ in range(CALLER_BURST))
+    later = ALL_BURST / ALL_PER_SECOND
+    told = [refusals.admit("ann", later) for _ in range(2 * CALLER_BURST)]
+    assert sum(each is not None for each in told) == CALLER_BURST

@@ -241,6 +241,8 @@ async def test_a_reset_without_a_store(stage: Stage, monkeypatch: pytest.MonkeyP
 async def test_what_is_said_again_behind_something_newer(stage: Stage) -> None:
     """It holds for a moment, until the store was asked: there the newest counts."""
     async with stage.running() as service:
+        await asyncio.sleep(0)
+        assert not service._unread, "the upkeep waits for its next round"
         await service.accounts.suspend(ACCOUNT)
         await service.accounts.resume(ACCOUNT)
         stage.bus.broadcast(AccountSuspended(ACCOUNT, True))

@@ -26,8 +26,9 @@ from greenroom.vault.vault import CHECK, SecretsKeyRefused
 
 @pytest.mark.parametrize("storage", ["memory", "sqlite"])
 async def test_the_store(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept is its owner's alone."""
-    keeping = mock.Mock()
+    """What is kept is its owner's alone; at the end all is closed."""
+    keeping, closing = mock.Mock(), mock.AsyncMock()
+    monkeypatch.setattr(MemoryBus, "close", closing)
     monkeypatch.setattr(kept, "keep_private", keeping)
     settings = load({"storage": storage, "data_dir": str(tmp_path)}, {}, None)
     async with contextlib.AsyncExitStack() as stack:
@@ -35,6 +36,10 @@ async def test_the_store(storage: str, tmp_path: Path, monkeypatch: pytest.Monke
         assert isinstance(opened.store, MemoryStore if storage == "memory" else SqliteStore)
         assert isinstance(opened.bus, MemoryBus)
         assert (opened.statistics is None) is (storage == "memory")
+        assert not closing.called
+    assert closing.await_count == 1
+    with pytest.raises(StorageUnavailable):
+        await opened.store.secrets.get("any")
     assert keeping.mock_calls == ([] if storage == "memory" else [mock.call(tmp_path)])
 
 
@@ -108,12 +113,20 @@ class Servers:
         self.done.append("let go")
 
 
+@pytest.mark.parametrize("lets_go", [False, True])
 @pytest.mark.parametrize("taking_over", [False, True])
 @pytest.mark.parametrize("alone", [None, False])
 async def test_what_nodes_share(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alone: bool | None, taking_over: bool
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    alone: bool | None,
+    taking_over: bool,
+    lets_go: bool,
 ) -> None:
-    """It is open before another process lets go; the directory is held by who is alone."""
+    """It is open before another process lets go; the directory is held by who is alone.
+
+    Until it lets go in turn, or to the end.
+    """
     servers = Servers(monkeypatch)
     settings = load({"data_dir": str(tmp_path / "data")}, SHARED, None)
     before = servers.before if taking_over else None
@@ -128,11 +141,11 @@ async def test_what_nodes_share(
         assert opened.shared.journal is servers.store.journal
         assert opened.statistics is not None
         assert opened.statistics() is servers.store.statistics
-        opened.let_go()
         let_go = ["let go"] if held else []
-        assert servers.done[len(checked + held) :] == let_go
-        servers.done.clear()
-    assert servers.done == ["bus closed", "store closed"]
+        if lets_go:
+            opened.let_go()
+            assert servers.done[len(checked + held) :] == let_go
+    assert servers.done[len(checked + held) :] == [*let_go, "bus closed", "store closed"]
 
 
 async def test_a_file_is_looked_at_before_another_process_lets_go(

@@ -18,6 +18,7 @@ from greenroom.chat.user_addresses import AddressesHere, AddressesOfNodes
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
+from greenroom.messaging.admission import read_no_keys
 from greenroom.server import (
     chat_logs,
     history,
@@ -37,6 +38,7 @@ from greenroom.server.node import (
     _may_hold,
     _monitoring,
     _publishing,
+    _services,
     _shared_rates,
     _states,
     _tickers,
@@ -164,6 +166,19 @@ def test_what_ticks(has_certificate: bool) -> None:
     if has_certificate:
         ticks.append(node.opened.certificate.look)
     assert [ticker._tick for ticker in tickers] == ticks
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_reads_keys_again(alone: bool) -> None:
+    """Where others may have made some; what both planes share is of what is open."""
+    opened, keys, restrictions = a_node({}).opened, Mock(), Mock()
+    opened.bus = MemoryBus() if alone else Mock()
+    for name in ("store", "identity", "reviewer", "clock"):
+        setattr(opened, name, Mock())
+    made = _services(opened, Mock(), Mock(), keys, Mock(), restrictions)
+    assert made.read_keys == (read_no_keys if alone else keys.read_again)
+    assert (made.control, made.store, made.ring) == (opened.bus, opened.store, keys.ring)
+    assert made.restrictions is restrictions
 
 
 def test_where_rooms_publish() -> None:

@@ -179,8 +179,9 @@ async def test_what_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_connection_that_looks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is closed, whatever happens; it has some seconds to be made."""
     connection: Any = AsyncMock()
-    made = Mock(return_value=connection)
+    made, sleep = Mock(return_value=connection), AsyncMock()
     monkeypatch.setattr(overview, "Connection", made)
+    monkeypatch.setattr(overview.asyncio, "sleep", sleep)  # type: ignore[attr-defined]
     options: Any = Mock()
 
     async def fail() -> None:
@@ -192,6 +193,7 @@ async def test_a_connection_that_looks_for_nothing(monkeypatch: pytest.MonkeyPat
         await fail()
     connection.open.assert_awaited_once_with(overview.OPEN_SECONDS)
     connection.close.assert_awaited_once_with()
+    sleep.assert_awaited_once_with(0)
     assert made.call_args.args[0] is options
     await made.call_args.kwargs["prepare"]()
     made.call_args.kwargs["up"]()

@@ -516,3 +516,21 @@ async def test_a_ready_file_of_an_earlier_start(
     assert await check_of(ready_file=str(file))._ready_file() == str(file)
     with pytest.raises(FileUnwritable, match="cannot be written"):
         await check_of(audit_log=str(file))._audit_log()
+
+
+async def test_what_is_opened_for_a_look_is_closed(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients of AWS, the reviewer, and destinations of chat logs."""
+    opened = Mock()
+    for each in (opened.access, opened.reviewer, opened.destinations):
+        each.close = AsyncMock()
+    monkeypatch.setattr(start_check, "AwsAccess", lambda _: opened.access)
+    monkeypatch.setattr(start_check, "open_reviewer", AsyncMock(return_value=opened.reviewer))
+    monkeypatch.setattr(start_check, "open_destinations", lambda *_: opened.destinations)
+    check = check_of(data_dir=DATA)
+    await check._review_handlers()
+    assert opened.mock_calls == [call.reviewer.close(), call.access.close()]
+    opened.reset_mock()
+    await check._chat_logs()
+    assert opened.mock_calls == [call.destinations.close(), call.access.close()]

@@ -134,7 +134,7 @@ def odd(**changes: Any) -> list[StreamFound]:
 @pytest.mark.parametrize(
     ("seen", "level", "part", "words"),
     [
-        (overview(odd(missing=True)), "NO", "streams", "ROOMS_00 is missing"),
+        (overview(odd(missing=True, replicas=0)), "NO", "streams", "ROOMS_00 is missing"),
         (overview(odd(why="it has no leader")), "NO", "streams", "ROOMS_00: it has no"),
         (overview(odd(differences=["storage is x"])), "NO", "streams", "storage is x"),
         (

