@@ -4,6 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.network import addresses
+from greenroom.network.forwarded import ForwardedHeader
 from greenroom.network.visitors import Excess, Visitors
 from greenroom.server.limits import (
     connection_limits,
@@ -68,6 +69,16 @@ def test_unfinished_connections_leave_descriptors(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     counted = made(BoundedLog(), Metrics(), unfinished_connections=asked)
     assert counted._limits.unfinished == unfinished
+
+
+@pytest.mark.parametrize(("header", "proto"), [("x-forwarded-for", "on"), ("forwarded", "off")])
+def test_proxies_are_believed_as_the_settings_say(header: str, proto: str) -> None:
+    """Which ones, about what the named header says, and whether they say how they are met."""
+    given = {"trusted_proxies": "192.0.2.0/24", "forwarded_header": header}
+    proxies = made(BoundedLog(), Metrics(), **given, forwarded_proto=proto).proxies
+    assert addresses.packed("192.0.2.7") in proxies
+    assert addresses.packed("192.0.3.7") not in proxies
+    assert (proxies._header, proxies._proto) == (ForwardedHeader(header), proto == "on")
 
 
 async def test_a_limit_that_is_met_is_told() -> None:

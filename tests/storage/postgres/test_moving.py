@@ -57,6 +57,14 @@ async def test_a_secret_is_read() -> None:
         assert database.fetchval.await_args.args[1] == "name"
 
 
+async def test_how_far_streams_were_read_is_read() -> None:
+    """Of each which one it was, and its last message: other streams begin behind them."""
+    rows = [(0, "2026-01-01", 7), (3, "2026-01-02", 9)]
+    database: Any = AsyncMock(fetch=AsyncMock(return_value=rows))
+    found = await moving.PostgresSide(database, "here").positions()
+    assert found == {0: ("2026-01-01", 7), 3: ("2026-01-02", 9)}
+
+
 class Sequences:
     """In place of a connection: the newest numbers that tables have, and what is set behind them.
 
