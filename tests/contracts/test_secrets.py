@@ -30,6 +30,7 @@ class TestSecrets:
         assert not await store.secrets.replace("key", b"other", b"second")
         assert await store.secrets.replace("key", b"first", b"second")
         assert await store.secrets.keep("key", b"third") == b"second"
+        assert await store.secrets.get("key") == b"second"
         assert not await store.secrets.replace("none", b"", b"second")
         assert await store.secrets.keep("none", b"first") == b"first"
         values = [bytes([n]) for n in range(20)]

@@ -211,5 +211,5 @@ def test_messages_that_are_not_read() -> None:
     assert seen.unread == {"ROOMS_00": 2, "ROOMS_01": 5, "ROOMS_02": 2}
     assert worse(seen) == [], "they are being read"
     assert worse(overview(nodes=[node(lags={})])) == [], "there are none"
-    nobody = overview([stream(2, last=12)], nodes=[node(lags={})])
+    nobody = overview([stream(0), stream(2, last=12)], nodes=[node(lags={})])
     assert ("NO", "chat logs") in [each[:2] for each in worse(nobody)]

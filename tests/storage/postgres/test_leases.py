@@ -282,6 +282,18 @@ async def test_what_a_session_asks() -> None:
     assert (wire.closed, wire.terminated, session._given_back) == ([1], 1, set())
 
 
+async def test_nothing_is_asked_of_a_connection_that_is_being_closed() -> None:
+    """Whoever gives signs of life has ended before."""
+    wire: Any = Wire()
+    session = await session_over(wire)
+    keeper, ended = session._keeper, list[bool]()
+    assert keeper is not None
+    await asyncio.sleep(0)
+    wire.close = AsyncMock(side_effect=lambda timeout: ended.append(keeper.done()))
+    await session.close()
+    assert ended == [True]
+
+
 async def test_an_answer_that_is_lost_is_given_back() -> None:
     """The lock may be held there: it is given back before the next one is asked for."""
     wire = Wire()

@@ -101,7 +101,8 @@ async def _prepare(connection: Connection, waits: Waits) -> None:
 
 _UNFIT = re.compile("[\x00\x01\ud800-\udfff]")
 _ESCAPE = re.compile("\x01(.)", re.DOTALL)
-_MOVED = 0xE000 - 0xD800
+_SURROGATES, _PRIVATE = 0xD800, 0xE000
+_MOVED = _PRIVATE - _SURROGATES
 """From the surrogates to characters for private use."""
 
 
@@ -117,9 +118,9 @@ def unescaped(kept: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return "\x01" + chr(code + (_MOVED if code > 1 else 1))
+    return "\x01" + chr(code + (_MOVED if code >= _SURROGATES else 1))
 
 
 def _unescape(match: re.Match[str]) -> str:
     code = ord(match[1])
-    return chr(code - (_MOVED if code > 2 else 1))
+    return chr(code - (_MOVED if code >= _PRIVATE else 1))
