@@ -278,8 +278,22 @@ async def test_what_a_session_asks() -> None:
         ("pg_advisory_unlock", 7),
         ("1",),
     ]
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert len(wire.asked) == 5, "until the next sign of life"
     await session.close()
     assert (wire.closed, wire.terminated, session._given_back) == ([1], 1, set())
+
+
+async def test_whoever_gives_signs_of_life_ends_with_the_session() -> None:
+    """At once: for a dead session no sign is given."""
+    session = await session_over(Wire())
+    await asyncio.sleep(0)
+    session.end()
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert session._keeper is not None
+    assert session._keeper.done()
 
 
 async def test_nothing_is_asked_of_a_connection_that_is_being_closed() -> None:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
-from greenroom.process.os_error import in_words
 from greenroom.storage.base import StoreForeign, StoreRefused, StoreUnreachable, StoreUnwritable
 from greenroom.storage.postgres.failures import ERRORS, reason
 from greenroom.storage.postgres.session import (
@@ -181,6 +180,4 @@ def refused(error: BaseException, where: str) -> StoreRefused:
 
 
 def _words(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        return in_words(error)
     return reason(error).partition(": ")[2] or reason(error)
