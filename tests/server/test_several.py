@@ -328,6 +328,7 @@ async def test_the_first_begins_alone(scene: Scene) -> None:
     async with asyncio.timeout(20):
         await starting
     assert scene.supervisor.began
+    assert not scene.service._taking_over, "each begins without waiting for who runs"
 
 
 async def test_all_begin_beside_who_is_taken_over(scene: Scene) -> None:

@@ -101,6 +101,7 @@ def test_a_cluster_at_every_bound() -> None:
     )
     assert worse(at_bounds) == []
     assert verdicts(at_bounds)[-1].said == "within 2.00 s"
+    assert worse(overview(ahead=1.9)) == []
 
 
 @pytest.mark.parametrize(

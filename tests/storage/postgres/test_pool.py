@@ -93,12 +93,12 @@ async def test_who_comes_late_waits(made: Made) -> None:
 async def test_what_failed_is_given_up_with_the_idle_ones(made: Made) -> None:
     """A connection that was lost says that the others lead nowhere as well."""
     async with made.pool.connection(1):
-        idle = await made.use()
+        await made.use()
     with pytest.raises(ConnectionResetError):
-        await made.use(ConnectionResetError())
+        await made.use(ConnectionResetError(), begin=True)
     assert [stand.closed for stand in made.stands] == [True, True]
-    assert idle.said == ["terminate"]
     assert await made.use() is made.stands[2]
+    assert [stand.said for stand in made.stands] == [["terminate"], ["terminate"], []]
 
 
 @pytest.mark.parametrize("error", [asyncpg.SerializationError(), LookupError()])
