@@ -8,6 +8,7 @@ from greenroom.audit.refusals import (
     MAXIMUM_CALLERS,
     NOBODY,
     UNPROVED_BURST,
+    UNPROVED_PER_SECOND,
     Refusals,
 )
 
@@ -34,6 +35,8 @@ def test_others_are_written_all_the_same() -> None:
         refusals.admit(NOBODY, 0.0)
     assert refusals.admit("ann", 0.0) == 0
     assert refusals.take(NOBODY) == 1_001 - UNPROVED_BURST
+    later = [refusals.admit(NOBODY, 1.0) for _ in range(1_000)]
+    assert sum(each is not None for each in later) == UNPROVED_PER_SECOND
 
 
 def test_all_callers_together_have_a_bound() -> None:

@@ -80,6 +80,9 @@ async def test_gaps_are_known(store: Store) -> None:
     assert await store.history.resume() >= {room}
     assert not {room} & await store.history.resume()
     assert (await store.history.newest(room, 9)).is_ended
+    await store.history.settle([room])
+    ended = [(await store.history.newest(each, 9)).is_ended for each in (room, other)]
+    assert ended == [False, True]
 
 
 async def test_what_is_kept_where_something_is(store: Store) -> None:
