@@ -15,6 +15,7 @@ import pytest
 from greenroom.bus.base import IdentitiesChanged
 from greenroom.bus.memory import MemoryBus
 from greenroom.chat.user_addresses import AddressesHere, AddressesOfNodes
+from greenroom.chat.user_names import NamesHere, NamesOfNodes
 from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
@@ -24,6 +25,7 @@ from greenroom.server import (
     history,
     messaging_plane,
     node_states,
+    own_services,
     restricting,
     watched,
 )
@@ -439,12 +441,14 @@ async def test_what_restricts_users(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("alone", [True, False])
-async def test_where_addresses_of_users_are_looked_for(alone: bool) -> None:
+async def test_where_addresses_and_names_of_users_are_looked_for(alone: bool) -> None:
     """Where they are connected: on this node, in a cluster on all of them."""
     opened: Any = SimpleNamespace(bus=Mock(), clock=Mock())
     presence: Any = None if alone else Mock()
     made = restricting.moderation(opened, Mock(), Mock(), presence, Mock())
     assert isinstance(made._addresses, AddressesHere if alone else AddressesOfNodes)
+    named = own_services.user_names(opened, Mock(), presence, Mock())
+    assert isinstance(named, NamesHere if alone else NamesOfNodes)
 
 
 @pytest.mark.parametrize("number", [None, 3])

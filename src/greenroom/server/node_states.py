@@ -216,7 +216,7 @@ def name_of_process() -> str:
     return f"{_host()} ({os.getpid()})"
 
 
-def of_this_process(node: str, clock: Clock, process: int = 0) -> NodeState:
+def of_this_process(node: str, clock: Clock, process: int) -> NodeState:
     """Return what stays true of this node as long as it runs."""
     return NodeState(
         node=node,
