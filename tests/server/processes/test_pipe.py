@@ -58,6 +58,7 @@ async def test_the_end_of_the_other(ends: tuple[End, End]) -> None:
     there.pipe.send(b"nobody hears it")
     here.pipe.send(b"nor this")
     assert not here.ended.is_set()
+    assert not here.pipe._outgoing, "nothing waits for nobody"
 
 
 async def test_nothing_to_read_is_no_end(ends: tuple[End, End]) -> None:

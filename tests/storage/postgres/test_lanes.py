@@ -16,6 +16,7 @@ from greenroom.storage.journal import Removed, StreamPosition
 from greenroom.storage.postgres import history
 from greenroom.storage.postgres.journal import PostgresJournal
 from greenroom.storage.postgres.logging_configurations import PostgresLoggingConfigurations
+from greenroom.storage.postgres.restrictions import PostgresRestrictions
 from greenroom.storage.postgres.rooms import PostgresRooms
 from greenroom.storage.postgres.sent_messages import PostgresSentMessages
 from greenroom.storage.postgres.tags import PostgresTags
@@ -106,6 +107,13 @@ async def test_whoever_changes_something_in_a_region_holds_it_first(change: str)
     """What another node changes there is seen, or waits: nothing is decided by what was before."""
     with pytest.raises(FirstStatement, match=r"FROM regions .* FOR UPDATE"):
         await CHANGES[change](Asked(), room_arn())
+
+
+async def test_restrictions_of_an_account_come_one_after_the_other() -> None:
+    """On all nodes, and nodes see them in the order of their numbers."""
+    asked: Any = Asked()
+    with pytest.raises(FirstStatement, match=r"pg_advisory_xact_lock.*'restrictions ' \|\| \$1"):
+        await PostgresRestrictions(asked).add(Mock(account="1"), 1)
 
 
 async def test_whoever_takes_from_a_queue_holds_it_first() -> None:

@@ -76,3 +76,12 @@ def test_it_is_said_once(clock: Clock) -> None:
         },
         {"event": "store answers again", "calls": "writes", "log_level": "warning"},
     ]
+
+
+async def test_it_goes_by_the_time_of_the_loop() -> None:
+    """Which no clock that is set moves."""
+    calls = Outage("reads", 0)
+    calls.lost(TimeoutError())
+    assert calls.patience() == 0
+    with pytest.raises(StorageUnavailable):
+        calls.patience()
