@@ -194,8 +194,11 @@ async def test_no_proxy_header(sent: bytes) -> None:
         reader, writer = await opened.client()
         writer.write(sent)
         writer.write_eof()
-        assert await gone(reader) == b""
+        with capture_logs() as logs:
+            assert await gone(reader) == b""
         assert opened.served == []
+        told = [(each["event"], each["error"]) for each in logs]
+        assert told == [("connection did not begin", "ProxyFault")]
         writer.close()
 
 

@@ -84,6 +84,7 @@ def test_what_is_served(tmp_path: Path) -> None:
     assert ciphers
     assert all(name.startswith("ECDHE-") for name in ciphers)
     assert all("GCM" in name or "CHACHA20" in name for name in ciphers)
+    assert context.num_tickets == 1
 
 
 def test_when_it_is_valid(tmp_path: Path) -> None:

@@ -88,6 +88,16 @@ async def test_everything_else_goes_to_the_listener(data: bytes) -> None:
         transport.protocol.connection_lost(None)
 
 
+async def test_a_connection_is_kept_behind_a_request() -> None:
+    """Only where the server stops is the first one the last."""
+    async with stage() as made:
+        first_bytes, transport, _ = opened(made)
+        first_bytes.data_received(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+        assert isinstance(transport.protocol, HttpConnection)
+        assert transport.protocol.cycle.keep_alive
+        transport.protocol.connection_lost(None)
+
+
 def sized(size: int) -> bytes:
     """Return the head of a good upgrade of so many bytes."""
     short = head(b"X: ")  # made once: tokens are not all of one length

@@ -900,6 +900,38 @@ async def test_a_head_whose_rest_is_held() -> None:
         connection.connection_lost(None)
 
 
+async def test_a_body_that_comes_with_the_end_of_another() -> None:
+    """Each has its own time: that of the second begins with it."""
+    async with port() as opened:
+        opened.hold.clear()
+        connection, _ = await begun(opened, CHUNKED + b"1\r\nx\r\n")
+        before = connection._deadline
+        connection.data_received(b"0\r\n\r\n" + CHUNKED + b"1\r\ny\r\n")
+        assert (connection._timed, len(connection.pipeline)) == ("body", 1)
+        assert connection._deadline is not None
+        assert connection._deadline is not before
+        connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("lost", [b"", b"connection: upgrade\r\n", b"sec-websocket-key: x\r\n"])
+async def test_an_upgrade_that_comes_with_the_end_of_a_body(lost: bytes) -> None:
+    """One that does not wait for the answer is refused behind it, whatever it lacks."""
+    asks = b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: x\r\n\r\n"
+    head = b"GET / HTTP/1.1\r\nhost: h\r\n" + asks.replace(lost, b"")
+    async with port() as opened:
+        opened.hold.clear()
+        connection, transport = await begun(opened, CHUNKED + b"0\r\n\r\n" + head)
+        assert transport.take() == []
+        opened.hold.set()
+        await settle()
+        answer, refused, *_ = transport.take()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert refusal(refused.partition(b"\r\n\r\n")[2]) == (
+            "An upgrade cannot be asked for before the last answer is there"
+        )
+        connection.connection_lost(None)
+
+
 async def test_what_came_after_it_was_over() -> None:
     """A connection that has ended, was refused or closes takes nothing more from what it held."""
     async with port() as opened:

@@ -5,7 +5,14 @@ from unittest import mock
 
 import pytest
 
-from greenroom.entrance.sockets import BACKLOG, AddressRefused, Listening, bound, listening
+from greenroom.entrance.sockets import (
+    BACKLOG,
+    AddressInUse,
+    AddressRefused,
+    Listening,
+    bound,
+    listening,
+)
 from greenroom.process import systemd
 from greenroom.settings.load import load
 from greenroom.settings.values import Settings
@@ -23,12 +30,20 @@ def test_addresses_that_cannot_be_listened_on(host: str) -> None:
         pass
 
 
+def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with what the resolver says."""
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    monkeypatch.setattr(socket, "getaddrinfo", mock.Mock(side_effect=unknown))
+    with pytest.raises(AddressRefused, match="nowhere is not an address: Name or"):
+        bound("nowhere", 0)
+
+
 def test_a_taken_port() -> None:
     """A port is listened on once, and free again afterwards."""
     with bound("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         with (
-            pytest.raises(AddressRefused, match=f"port {port}.*--port 0"),
+            pytest.raises(AddressInUse, match=f"port {port}.*--port 0"),
             bound("127.0.0.1", port),
         ):
             pass
@@ -119,6 +134,7 @@ def test_an_address_that_fails(
     with pytest.raises(AddressRefused) as refused:
         bound("127.0.0.1", 0)
     assert made[0].fileno() == -1
+    assert type(refused.value) is AddressRefused
     _, told, said = str(refused.value).partition(";")
     assert bool(told) is (hint is not None)
     assert (hint or "") in said

@@ -311,6 +311,18 @@ async def test_it_is_told_to_stop(tmp_path: Path) -> None:
             await Predecessor.meet(tmp_path)
 
 
+async def test_it_was_told_to_stop_and_is_gone(tmp_path: Path) -> None:
+    """Who prepared longer than it took does not serve in its place: nobody is to."""
+    async with offering(tmp_path) as offer:
+        predecessor = await met(tmp_path)
+        offer.withdraw("it was told to stop")
+        offer.close()
+        with pytest.raises(TakeoverRefused, match="told to stop"):
+            await predecessor.release()
+        predecessor.listening.close()
+        predecessor.close()
+
+
 async def test_the_place_is_the_next_ones(tmp_path: Path) -> None:
     """A process leaves the meeting place alone when another has taken it."""
     async with offering(tmp_path), offering(tmp_path):

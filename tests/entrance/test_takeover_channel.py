@@ -47,9 +47,9 @@ def test_nobody_waits_for_the_other(pair: tuple[Channel, Channel]) -> None:
 async def test_sockets_travel(pair: tuple[Channel, Channel]) -> None:
     """The other side gets the same sockets, which no child inherits, and no more than it takes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        for most in (1, 0):
+        for most in ((1,), (), (0,)):
             pair[0].send(Packet(Step.SOCKETS, by_systemd=True), [listening])
-            assert (await pair[1].receive(Step.SOCKETS, 1, most)).by_systemd
+            assert (await pair[1].receive(Step.SOCKETS, 1, *most)).by_systemd
             (taken,) = pair[1].received
             assert taken.getsockname() == listening.getsockname()
             assert not os.get_inheritable(taken.fileno())

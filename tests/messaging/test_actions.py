@@ -1,4 +1,7 @@
-"""The actions: each has one performer, one quota, and a line in the audit log or none."""
+"""The actions: each has one performer, one quota, and a line in the audit log or none.
+
+Covers: greenroom.messaging.edge
+"""
 
 import asyncio
 import json

@@ -11,7 +11,7 @@ from greenroom.protocol.handshake import HandshakeRefused, Refusal
 from greenroom.storage.base import StorageUnavailable
 from greenroom.tokens.key_ring import KeyRing, seal_claims
 from tests.stand_ins.hand_clock import START_MS
-from tests.stand_ins.stage import RING, ROOM, Stage, claims_of, settle, stage, token
+from tests.stand_ins.stage import RING, ROOM, Stage, claims_of, frames_of, settle, stage, token
 
 ELSEWHERE = Arn("us-east-1", "123456789012", ResourceType.ROOM, "Nowhere00001")
 
@@ -74,13 +74,32 @@ async def test_a_room_that_is_forgotten_meanwhile(monkeypatch: pytest.MonkeyPatc
             return first
 
         monkeypatch.setattr(made.admission.redeemer, "redeem", redeem_and_forget)
-        made.begin(token())
+        _, transport = made.begin(token(), target=b"/?events=on")
         await settle()
         assert made.hub.connections == 1
+        _, _, behind = transport.take()[0].partition(b"\r\n\r\n")
+        (_, welcome), *_ = frames_of([behind])
+        assert "Settings" in msgspec.json.decode(welcome)["Attributes"]
 
 
 async def _away(*_: object) -> None:
     raise StorageUnavailable("away")
+
+
+async def test_a_room_that_nobody_came_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not followed any longer, whether who was expected was let in or not."""
+    followed: list[str] = []
+    async with stage() as made:
+        monkeypatch.setattr(made.bus, "follow", followed.append)
+        monkeypatch.setattr(made.bus, "unfollow", followed.remove)
+        text = token()
+        await made.admission.admit(text)
+        assert followed == [str(ROOM)]
+        await settle()
+        assert followed == []
+        assert await refusal(made, text) == Refusal.TOKEN_USED.error().message
+        await settle()
+        assert followed == []
 
 
 async def test_expiry_is_exact() -> None:

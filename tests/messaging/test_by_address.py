@@ -1,6 +1,6 @@
 """Restrictions that hold of addresses as well: whom they meet, for how long, and whom never.
 
-Covers: greenroom.chat.addressed, greenroom.chat.address_hashes
+Covers: greenroom.chat.addressed, greenroom.chat.address_hashes, greenroom.messaging.edge_services
 """
 
 from typing import Any

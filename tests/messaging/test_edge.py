@@ -17,6 +17,7 @@ import uvloop
 from structlog.testing import capture_logs
 
 from greenroom.bus.base import RoomChanged
+from greenroom.chat.outcome import Placed
 from greenroom.messaging import edge as module
 from greenroom.messaging import edge_services
 from greenroom.messaging import fanout as fanout_module
@@ -29,6 +30,7 @@ from greenroom.model.errors import (
     ServiceUnavailableException,
 )
 from greenroom.network import addresses
+from greenroom.protocol.client_frames import encode_frame
 from greenroom.protocol.errors import ActionError, DisconnectReason
 from greenroom.protocol.frames import text_frame
 from greenroom.protocol.handshake import Refusal
@@ -439,7 +441,10 @@ async def test_an_action_that_fails_when_its_connection_has_ended() -> None:
         edge.connection_lost(None)
 
 
-async def test_a_crash_while_a_connection_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("made_of", [lambda outcome: outcome, Placed], ids=["action", "outcome"])
+async def test_a_crash_while_a_connection_waits(
+    made_of: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is logged with the names of the connection, which is let go of; the node lives on."""
 
     async def fails() -> None:
@@ -450,7 +455,7 @@ async def test_a_crash_while_a_connection_waits(monkeypatch: pytest.MonkeyPatch)
         await settle()
         edge, _ = transport.protocol, transport.take()
         with monkeypatch.context() as patched, capture_logs() as logs:
-            patched.setattr(made.actions, "act", lambda *_: fails())
+            patched.setattr(made.actions, "act", lambda *_: made_of(fails()))
             edge.data_received(action())
             await settle()
         crash = next(each for each in logs if each["event"] == "connection crashed")
@@ -1141,6 +1146,18 @@ async def test_a_large_frame_waits_for_no_turn(size: int, cut: int | None) -> No
         assert pong == b"\x8a\x14" + b"x" * 20
         assert b'"ErrorCode":400' in error
         assert transport.reading
+
+
+async def test_a_part_of_a_frame_that_looks_like_one() -> None:
+    """It is taken for what it is: bytes of a frame that began before."""
+    inner = action()
+    frame = encode_frame(0x89, inner, bytes(4))
+    async with stage() as plane:
+        edge, transport = await plane.connect()
+        edge.data_received(frame[: -len(inner)])
+        edge.data_received(inner)
+        await settle()
+        assert frames_of(transport.take()) == [(0x8A, inner)]
 
 
 async def test_a_burst_is_handled_at_once() -> None:

@@ -1,6 +1,6 @@
 """The rooms of this node: who sees what, in which order, in how many writes.
 
-Covers: greenroom.messaging.fanout
+Covers: greenroom.messaging.fanout, greenroom.messaging.members, greenroom.messaging.writes
 """
 
 import asyncio
@@ -157,6 +157,7 @@ async def test_a_frame_is_shown_to_its_audience(hub: Hub, audience: Audience) ->
     await settle()
     saw = {each.user_id: written(each) for each in room}
     one, two, three = (text_frame(each) for each in (b"1", b"2", b"3"))
+    assert not hub._rooms[HERE].narrow, "what comes next is the same for all again"
     assert saw == {user: one + (two if user in SHOWN[audience] else b"") + three for user in saw}
 
 
@@ -204,6 +205,8 @@ async def test_a_frame_for_one_costs_the_others_no_write(hub: Hub, *, here: bool
     assert bob.log == [text_frame(b"1") + text_frame(b"3")]
     if ann is not None:
         assert ann.log == [b"".join(map(text_frame, (b"1", b"2", b"3")))]
+    hub.receive(Arrival(HERE, 3, [Deliver(b"4", "SendMessage", Audience.SHADOWED, "ann")]))
+    assert bool(hub.fanout._due) is here
 
 
 async def test_who_leaves_before_his_own_frame_is_written(
@@ -568,6 +571,7 @@ async def test_who_joins_between_slices_is_shown_his_own(
     assert bob.log == [one + three + four + five, "closed: bye"]
     assert moderator.log == [one + two + four + five]
     assert (ann.log, gone.log) == ([four], [])
+    assert hub.fanout.deliveries["PinMessage"] == 9 + len((bob, moderator, ann))
 
 
 async def test_who_was_shown_what_waits_is_not_shown_it_again(
@@ -853,6 +857,17 @@ async def test_counts(hub: Hub) -> None:
     assert hub.connections_of("3", "us-east-1") == 0
     hub.leave(THERE, listeners[1])
     assert hub.connections == 5
+
+
+async def test_the_connections_of_a_user(hub: Hub) -> None:
+    """Those of a room are counted, on this node and on the others."""
+    for user, room in (("ann", HERE), ("ann", HERE), ("bob", HERE), ("ann", THERE)):
+        Listener(hub, user, room=room)
+    hub.elsewhere = mock.Mock(wraps=hub.elsewhere)
+    hub.elsewhere.connections_of_user_elsewhere = lambda room, _: 3 if room == HERE else 0
+    counts = [hub.connections_of_user(*of) for of in ((HERE, "ann"), (HERE, "eve"), (THERE, "bob"))]
+    assert counts == [5, 3, 0]
+    assert hub.connections_of_user("a room of others", "ann") == 0
 
 
 async def test_drain(hub: Hub) -> None:

@@ -1,4 +1,7 @@
-"""Users of a node that died are known to the others, and go on from about where they stood."""
+"""Users of a node that died are known to the others, and go on from about where they stood.
+
+Covers: greenroom.messaging.shared_places
+"""
 
 import asyncio
 from collections.abc import Callable

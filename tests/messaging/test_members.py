@@ -154,3 +154,5 @@ async def test_whose_bytes_are_encrypted() -> None:
     room.leave(connections[4])
     assert [type(each) for each in room.present(sealed[1])] == [Part]
     assert [type(each) for each in room.present(sealed[0])] == [SealedPart]
+    # Even where that is more than a slice.
+    assert [len(each.connections) for each in room.divided(SEALED_COST - 1)] == [2, 1, 1, 1]

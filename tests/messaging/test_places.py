@@ -1,4 +1,7 @@
-"""Who may become a connection: origins, addresses, and places in rooms and of users."""
+"""Who may become a connection: origins, addresses, and places in rooms and of users.
+
+Covers: greenroom.messaging.admission, greenroom.messaging.upgrading
+"""
 
 import asyncio
 from collections import Counter

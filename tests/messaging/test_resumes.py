@@ -238,12 +238,13 @@ async def test_the_oldest_place_is_that_of_the_room() -> None:
 def test_a_connection_that_stood_nowhere() -> None:
     """It leaves no place, takes nobody's away, and nobody is told of it."""
     places = Resumes(HandClock().clock, least)
-    told: list[str] = []
-    places.when_changed = lambda _room, _user, since, _seconds: told.append(since)
+    told: list[tuple[str, str, str, int]] = []
+    places.when_changed = lambda *change: told.append(change)
     places.leave("room", "bob", Place("here", 60))
     places.leave("room", "bob", Place("", 60))
-    assert told == ["here"]
+    assert told == [("room", "bob", "here", 60)]
     assert [places.take("room", "bob") for _ in range(2)] == ["here", ""]
+    assert told[1:] == [("room", "bob", "", 0)]
 
 
 def test_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:

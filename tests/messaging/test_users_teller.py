@@ -15,6 +15,7 @@ from greenroom.bus.base import RoomDeleted
 from greenroom.chat.user_lists import PresentUser, UsersHere
 from greenroom.messaging import own_actions, present_users, users_teller
 from greenroom.messaging.users_teller import LEFT_SECONDS
+from greenroom.model.arn import Arn
 from greenroom.model.chat_token import IVS_CAPABILITIES, Capability
 from greenroom.model.errors import ServiceUnavailableException
 from greenroom.model.room import Room
@@ -230,18 +231,36 @@ async def test_a_room_that_was_deleted() -> None:
         assert error["ErrorCode"] == 403
 
 
+async def three_rooms(made: Stage) -> list[Arn]:
+    """Return rooms with a moderator in each, whose users are told who is there."""
+    rooms = [msgspec.structs.replace(ROOM, id=f"Room0000000{n}") for n in "234"]
+    for room in rooms:
+        await made.store.rooms.create(Room(arn=room, create_time=0, update_time=0), quota=0)
+        here = {"room_arn": str(room)}
+        judge = await connected(made, "judge", EVENTS, **MODERATOR, **here)
+        await do(*judge, {"Action": "greenroom:SET", "Settings": {"presence": True}})
+    return rooms
+
+
+async def test_rooms_are_read_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that had to wait need no further tick for their turn, and it comes once."""
+    monkeypatch.setattr(users_teller, "READS_AT_ONCE", 1)
+    async with stage() as made:
+        rooms = await three_rooms(made)
+        page = mock.AsyncMock(wraps=made.users.page)
+        monkeypatch.setattr(made.users, "page", page)
+        made.users_teller.tick()
+        await settle(60)
+        assert [each.args[0] for each in page.await_args_list] == [str(room) for room in rooms]
+
+
 async def test_rooms_that_change_all_the_time_keep_no_other_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However many rooms ask at once, each is read when its turn comes."""
     monkeypatch.setattr(users_teller, "READS_AT_ONCE", 1)
     async with stage() as made:
-        rooms = [msgspec.structs.replace(ROOM, id=f"Room0000000{n}") for n in "234"]
-        for room in rooms:
-            await made.store.rooms.create(Room(arn=room, create_time=0, update_time=0), quota=0)
-            here = {"room_arn": str(room)}
-            judge = await connected(made, "judge", EVENTS, **MODERATOR, **here)
-            await do(*judge, {"Action": "greenroom:SET", "Settings": {"presence": True}})
+        rooms = await three_rooms(made)
         read: list[str] = []
         page = made.users.page
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from greenroom.bus.base import Arrival, Audience, Deliver
+from greenroom.bus.base import Arrival, Audience, Deliver, Stage
 from greenroom.bus.memory import MemoryBus
 from greenroom.messaging import fanout as fanout_module
 from greenroom.messaging import writes as writes_module
@@ -164,6 +164,20 @@ async def test_nothing_takes_longer_where_he_is_not(hub: Hub, time: Time) -> Non
     deliver(hub, b"2")
     await settle()
     assert all(each.log == [text_frame(b"2")] for each in others)
+
+
+@pytest.mark.parametrize(
+    ("audience", "stage"), [(Audience.SENDER, Stage.NONE), (Audience.SHADOWED, Stage.WAITS)]
+)
+async def test_what_is_no_secret_takes_no_longer(
+    hub: Hub, time: Time, audience: Audience, stage: Stage
+) -> None:
+    """Whoever asked has his answer at once, and a message that waits for all is its author's."""
+    _, ann, _ = await room(hub)
+    frame = Deliver(b"own", "SendMessage", audience, "ann", id="m", stage=stage)
+    hub.receive(Arrival(HERE, 2, [frame]))
+    await settle()
+    assert ann.log == [OWN]
 
 
 async def test_few_are_not_waited_for(

@@ -102,9 +102,9 @@ def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
     family, address = _resolved(host, port)
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
         if shared:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:

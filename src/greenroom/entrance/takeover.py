@@ -102,7 +102,9 @@ class Predecessor:
             TakeoverRefused: it says why not.
         """
         try:
-            self._channel.send(Packet(Step.PREPARED))
+            with contextlib.suppress(PeerGone):
+                # What it said before it went is still to be read: perhaps that it is to stop.
+                self._channel.send(Packet(Step.PREPARED))
             await self._channel.receive(Step.RELEASED, STEP_SECONDS)
         except PeerRefused as refused:
             raise _refused(self._channel, refused) from None

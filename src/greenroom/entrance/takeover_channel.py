@@ -34,6 +34,9 @@ STEP_SECONDS = 60.0
 PACKET_BYTES = 4_096
 MAXIMUM_SOCKETS = 128
 
+MOST_WAITING = 8
+"""Processes whose connection the running one has not taken yet: one is the rule."""
+
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -230,7 +233,7 @@ def meeting_place(directory: Path) -> socket.socket:
             new.unlink(missing_ok=True)
             waiting.bind(str(new))
             new.chmod(0o600)
-            waiting.listen(8)
+            waiting.listen(MOST_WAITING)
             new.replace(short / NAME)
     except BaseException:
         waiting.close()

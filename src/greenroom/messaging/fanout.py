@@ -303,10 +303,9 @@ class Fanout:
             return
         # The sender copies what it writes into memory of its own, which has a bound.
         together = [(part, data) for part, data in messages if len(data) <= LONGEST]
-        if len(together) < len(messages):
-            for part, data in messages:
-                if len(data) > LONGEST:
-                    write_all(part.connections, part.sockets, data)
+        for part, data in messages:
+            if len(data) > LONGEST:
+                write_all(part.connections, part.sockets, data)
         for place, index, sent in sender.send(
             [(part.descriptors, data) for part, data in together]
         ):

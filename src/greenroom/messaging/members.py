@@ -62,6 +62,10 @@ SEALED_COST = 3
 """How many plain connections take as long to write to as one whose bytes are encrypted."""
 
 
+_ALL = 1 << 30
+"""More connections than a part can have had."""
+
+
 class Kick(msgspec.Struct, frozen=True):
     """A user whose connections end, for a reason, behind so many of the envelopes that wait."""
 
@@ -230,7 +234,7 @@ class Members:
     def again(self, left: Sequence[Connection], view: View) -> tuple[Part | SealedPart, ...]:
         """Return parts of some of one, who are still there."""
         members = [(each, self.connections[each]) for each in left]
-        return _parts(members, max(1, len(members)) * SEALED_COST, view)
+        return _parts(members, _ALL, view)
 
     def number(self, view: View) -> int:
         """Return how many connections have a view."""

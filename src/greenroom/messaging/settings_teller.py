@@ -49,12 +49,12 @@ class SettingsTeller:
         """Tell what has changed since the last time."""
         before, self._looked = self._looked, self._clock.now_ms()
         for room_arn, members in self._hub.with_events():
-            if members.pins_looked_ms is None:
-                members.pins_looked_ms = before
+            looked = members.pins_looked_ms
+            members.pins_looked_ms = since = before if looked is None else looked
             try:
                 room = self._rooms.peek(room_arn)
                 self._look(members, room)
-                self._look_at_pins(members, room)
+                self._look_at_pins(members, room, since)
             except KeyError:
                 self._rooms.read_ahead(room_arn)
             except ResourceNotFoundException:
@@ -80,9 +80,9 @@ class SettingsTeller:
         self._show(members, OPERATION, events.SETTINGS, told)
         members.settings_told = now
 
-    def _look_at_pins(self, members: Members, room: Room) -> None:
-        before, members.pins_looked_ms = members.pins_looked_ms or 0, self._looked
-        if any(before < each.expires <= self._looked for each in room.overrides.pins):
+    def _look_at_pins(self, members: Members, room: Room, since: int) -> None:
+        members.pins_looked_ms = self._looked
+        if any(since < each.expires <= self._looked for each in room.overrides.pins):
             told = event_attributes(room, self._looked)
             self._show(members, UNPIN, events.PINS, told)
 

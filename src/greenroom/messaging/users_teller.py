@@ -185,7 +185,7 @@ class UsersTeller:
     async def _read_names(self, room_arn: str) -> None:
         """Learn the names of all in a room; the next tick tells of those that are new."""
         try:
-            page = await self.users.page(room_arn, "", MOST_USERS + 1, names_only=True)
+            page = await self.users.page(room_arn, "", MOST_USERS, names_only=True)
         except ServiceUnavailableException:
             # Asked again by the next tick.
             return
@@ -205,8 +205,8 @@ class UsersTeller:
         joined: Sequence[str],
         left: Sequence[str],
         *,
+        reset: bool,
         suspended: bool = False,
-        reset: bool = False,
     ) -> list[bytes]:
         """Return the events that name users, so many in each; with `reset` the list begins."""
         frames = []

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from time import perf_counter
 
-from greenroom.bus.base import Audience, Deliver, RoomEnvelope, Stage
+from greenroom.bus.base import Audience, RoomEnvelope, Stage
 from greenroom.chat.history import NOT_REPLAYED
 from greenroom.messaging.members import Members, Part, SealedPart
 from greenroom.messaging.sockets import Connection
@@ -41,12 +41,13 @@ class Write:
 
     __slots__ = ("_data", "_made_of", "_number", "_parts", "ended", "is_whole", "room")
 
+    ended: bool
+    """Whether nobody is left to be written to, when somebody was asked for."""
+
     def __init__(self, room: Members, parts: Sequence[AnyPart], data: bytes = b"") -> None:
         self.room, self._parts, self._data = room, parts, data
         self._made_of = room.parts
         self._number = 0
-        self.ended = False
-        """Whether nobody is left to be written to, when somebody was asked for."""
         self.is_whole = True
         """Whether everybody in the room is written to."""
 
@@ -87,10 +88,10 @@ class Arranged(Write):
             self._number += 1
             if step[0][1]:
                 shown = [each for part, data in step for each in self._present(part, data)]
-                continue
-            passing = sum(len(part.connections) for part, _ in step) * self._seconds
-            if passing > SHORTEST:
-                self._until = perf_counter() + passing
+            else:
+                passing = sum(len(part.connections) for part, _ in step) * self._seconds
+                if passing > SHORTEST:
+                    self._until = perf_counter() + passing
         self.ended = self._number >= len(self._steps) and not self.pause()
         return shown
 
@@ -103,7 +104,7 @@ Seen = Mapping[Connection, set[str]]
 
 NOTHING: Seen = {}
 
-NONE, RELEASED = Stage.NONE, Stage.RELEASED
+RELEASED = Stage.RELEASED
 # Looked up once: in Python 3.11 a member costs 50 ns each time.
 
 
@@ -112,9 +113,7 @@ class Data:
 
     def __init__(self, envelopes: Sequence[RoomEnvelope], seen: Seen = NOTHING) -> None:
         self._envelopes, self._seen = envelopes, seen
-        self.named = frozenset(
-            each.user_id for each in envelopes if isinstance(each, Deliver) and is_by_name(each)
-        )
+        self.named = frozenset(each.user_id for each in envelopes if is_by_name(each))
         """The users who are shown some of them by their name."""
         self._joined: dict[tuple[str | None, View, int, frozenset[str]], bytes] = {}
 
@@ -135,7 +134,7 @@ def seen_before(room: Members) -> Seen:
     """Return who has seen what of what is about to be written; note who is shown what waits."""
     seen: dict[Connection, set[str]] = {}
     newcomers = room.newcomers
-    waiting = [each for each in room.pending if each.stage is not NONE and each.stage.waits]
+    waiting = [each for each in room.pending if each.stage.waits]
     if waiting:
         # Nobody else is shown it: of a large room that is next to nobody.
         among = room.early_viewers(frozenset(each.user_id for each in waiting))
@@ -155,7 +154,7 @@ def note_waiting(
 ) -> None:
     """Note who is shown those of the envelopes that wait, if he was shown so many before."""
     for place, envelope in enumerate(envelopes):
-        if envelope.stage is NONE or not envelope.stage.waits:
+        if not envelope.stage.waits:
             continue
         seers = {
             each
@@ -202,9 +201,7 @@ def _is_secret(envelope: RoomEnvelope) -> bool:
 
     What waits is for its author alone at first, whoever that is.
     """
-    if envelope.audience is not Audience.SHADOWED:
-        return False
-    return envelope.stage is NONE or not envelope.stage.waits
+    return envelope.audience is Audience.SHADOWED and not envelope.stage.waits
 
 
 def _steps(pieces: Sequence[tuple[AnyPart, bytes]], *, with_pauses: bool) -> Iterator[Step]:
@@ -227,7 +224,5 @@ def joined(envelopes: Sequence[RoomEnvelope], view: View, user_id: str | None = 
 
 def new_to(envelopes: Sequence[RoomEnvelope], before: int) -> Sequence[RoomEnvelope]:
     """Return what is shown to who was shown history when so many of the envelopes were there."""
-    if not before:
-        return envelopes
     told = [each for each in envelopes[:before] if each.action in NOT_REPLAYED]
     return [*told, *envelopes[before:]]

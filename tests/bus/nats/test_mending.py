@@ -6,9 +6,10 @@ Covers: greenroom.bus.nats.survey
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, cast
 from unittest.mock import AsyncMock, Mock
 
+import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
@@ -16,7 +17,7 @@ from nats.aio.client import Client
 from greenroom.bus.figures import Figures
 from greenroom.bus.nats.connection import Connection, NoAnswer, Options
 from greenroom.bus.nats.mending import MendingFailed, Plan, Step, perform, plan
-from greenroom.bus.nats.provided import streams
+from greenroom.bus.nats.provided import differences, streams
 from greenroom.bus.nats.survey import StreamFound, summary, survey
 from tests.running.buses import SMALL
 
@@ -176,3 +177,23 @@ def test_more_copies_where_there_are_servers() -> None:
     assert [each.words for each in plan(seen, options, 3).steps] == [
         "change the stream ROOMS_00: num_replicas 3"
     ]
+
+
+@pytest.mark.parametrize("hours", [0.5, 2])
+def test_how_long_a_stream_keeps_what_it_has(hours: float) -> None:
+    """Too short a time is raised; too long a one is told to a person: messages may be that old."""
+    options = Options(servers=[])
+    wanted = streams(options, 1)
+    age = cast("int", wanted[0]["max_age"])
+    seen = [StreamFound(name=str(want["name"]), config=want) for want in wanted]
+    config = {**wanted[0], "max_age": int(age * hours)}
+    told = differences(wanted[0], config, replicas=False)
+    seen[0] = msgspec.structs.replace(seen[0], config=config, differences=told)
+    found = plan(seen, options, 1)
+    if hours < 1:
+        assert [each.words for each in found.steps] == [
+            f"change the stream {seen[0].name}: max_age {age}"
+        ]
+        assert found.left == []
+    else:
+        assert found == Plan([], [f"the stream {seen[0].name}: {told[0]}"])

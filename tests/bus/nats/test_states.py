@@ -1,5 +1,6 @@
 """What streams hold, for who looks from outside: those that are there, and nothing is made."""
 
+import asyncio
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -38,6 +39,19 @@ async def test_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == {each: f"state {each}" for each in there}
     servers.connection.open.assert_awaited_once_with(SECONDS)
     servers.connection.close.assert_awaited_once_with()
+
+
+async def test_nothing_is_ended_before_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looks after the connection ends with it, also where no stream is there to be asked."""
+    servers, begun = Servers(monkeypatch), list[str]()
+
+    async def open_it(_seconds: float) -> None:
+        asyncio.get_running_loop().call_soon(begun.append, "looks after it")
+
+    servers.connection.open.side_effect = open_it
+    servers.connection.close.side_effect = lambda: begun.append("ends")
+    await states.states(Mock())
+    assert begun == ["looks after it", "ends"]
 
 
 async def test_a_stream_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
