@@ -329,6 +329,20 @@ async def test_an_end_is_told() -> None:
         made.rooms.note_deleted(str(ROOM))
 
 
+async def test_an_end_is_told_to_who_came_before_anybody_looked() -> None:
+    """He was told what held then, by his first frame."""
+    async with stage() as made:
+        teller = settings_teller(made)
+        await do(*await connected(made), {**FREEZE, "ExpiresInSeconds": 1})
+        _, watching = await connected(made, "eve", "/?events=on")
+        took(watching)
+        made.time.advance(1)
+        teller.tick()
+        await settle()
+        (told,) = took(watching)
+        assert json.loads(told["Attributes"]["Settings"])["frozen"] is False
+
+
 @pytest.mark.parametrize("heard", [True, False])
 async def test_a_deleted_room(heard: bool) -> None:
     """Who asked for events is told once, at once, or when the room is found gone; nobody ends."""

@@ -105,6 +105,20 @@ async def test_what_only_a_shadowed_user_sees_takes_as_long_as_what_all_see(
     assert {tuple(each.log) for each in (*before, *behind)} == {(text_frame(b"2"),)}
 
 
+async def test_so_it_does_among_what_others_see(hub: Hub, time: Time) -> None:
+    """What moderators are told in the same flush gives him no start of those who see nothing."""
+    _, ann, _ = await room(hub)
+    told = Deliver(b"2", "SendEvent", Audience.MODERATORS)
+    own = Deliver(b"own", "SendMessage", Audience.SHADOWED, "ann")
+    Listener(hub, "mod", view=View.MODERATORS)
+    hub.receive(Arrival(HERE, 2, [told, own]))
+    await settle()
+    assert ann.log == []
+    time.seconds += 3
+    await settle()
+    assert ann.log == [OWN]
+
+
 async def test_so_does_what_tells_him_of_deletions(hub: Hub, time: Time) -> None:
     """Of what he wrote, as of what others did."""
     _, ann, _ = await room(hub)

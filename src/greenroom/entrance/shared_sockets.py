@@ -31,7 +31,8 @@ def enough(listening: Listening, processes: int) -> Listening:
     """Return sockets that were received, with more beside them if each process may have its own."""
     sockets = listening.sockets
     alike = {each.getsockname() for each in sockets}
-    if listening.by_systemd or len(alike) > 1 or not all(map(_is_shared, sockets)):
+    # Of one address all are shared, or there is one.
+    if listening.by_systemd or len(alike) > 1 or not _is_shared(sockets[0]):
         return listening
     (address,) = alike
     with contextlib.suppress(AddressRefused):

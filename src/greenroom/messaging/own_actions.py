@@ -89,7 +89,8 @@ async def _set(own: OwnServices, moderator: ChatTokenClaims, action: SetSettings
 
 
 async def _restrict(own: OwnServices, moderator: ChatTokenClaims, action: Restrict) -> Result:
-    asked = _asked(moderator, action.user_id, action.kind, action.seconds, action.reason)
+    asked = _asked(moderator, action.user_id, action.kind)
+    asked = msgspec.structs.replace(asked, seconds=action.seconds, reason=action.reason)
     entry = await own.moderation.restrict_from_room(asked)
     if action.delete_since:
         await own.deletions.with_restriction(
@@ -168,19 +169,9 @@ async def _help(_own: OwnServices, _moderator: ChatTokenClaims, _action: Help) -
     return {"Commands": [f"/{name} {each.usage}".rstrip() for name, each in COMMANDS.items()]}
 
 
-def _asked(
-    moderator: ChatTokenClaims, user_id: str, kind: Kind, seconds: int = 0, reason: str = ""
-) -> Asked:
-    room = Arn.parse(moderator.room_arn)
-    return Asked(
-        account=room.account,
-        room=room,
-        user_id=user_id,
-        kind=kind,
-        by=by_user(moderator.user_id),
-        seconds=seconds,
-        reason=reason,
-    )
+def _asked(moderator: ChatTokenClaims, user_id: str, kind: Kind) -> Asked:
+    room, by = Arn.parse(moderator.room_arn), by_user(moderator.user_id)
+    return Asked(account=room.account, room=room, user_id=user_id, kind=kind, by=by)
 
 
 def _restricted(entry: Restriction) -> Result:
