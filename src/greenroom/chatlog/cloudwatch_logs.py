@@ -69,7 +69,7 @@ class CloudWatchLogsDestination:
             return await self._access.run(lambda: self._put_here(target, room, records))
 
     def _check(self, target: Target) -> None:
-        answer = self._call(target, "describe_log_groups", logGroupNamePrefix=target.name, limit=50)
+        answer = self._call(target, "describe_log_groups", logGroupNamePrefix=target.name)
         # They are sorted: the group whose name is the prefix itself comes first.
         if all(group["logGroupName"] != target.name for group in answer["logGroups"]):
             raise DestinationFailed(FailureKind.NOT_FOUND, "no such log group")

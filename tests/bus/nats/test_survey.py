@@ -116,11 +116,13 @@ def test_a_summary() -> None:
         StreamFound(name="2", copies=[behind, Copy("a", current=True, offline=True)]),
         StreamFound(name="3", missing=True),
         StreamFound(name="4", why="so", bytes=3, most_bytes=4),
+        StreamFound(name="5", leader="a", bytes=3, most_bytes=0),
     ]
     told = summary(found)
     assert (told.leaderless, told.copies_behind) == (("3", "4"), 3)
     assert (told.servers_behind, told.fullest) == (("a", "b"), 0.75)
     assert summary([]).fullest == 0.0
+    assert summary([StreamFound(name="6", leader="a", bytes=1, most_bytes=1)]).fullest == 1.0
 
 
 async def test_all_streams_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
