@@ -260,9 +260,15 @@ async def test_nothing_is_left_of_memory(
     await destinations.close()
     assert entries(tmp_path) == []
     private = LogDirectory(None)
-    private().rmdir()
+    gone = private()
+    gone.rmdir()
     private.close()
     private.close()
+    another = private()
+    assert another.is_dir()
+    assert another != gone
+    private.close()
+    assert not another.exists()
 
 
 def test_endpoints() -> None:

@@ -1,6 +1,7 @@
 """History that the readers of streams keep, with their place in these."""
 
 import asyncio
+from unittest import mock
 
 import pytest
 
@@ -64,6 +65,29 @@ async def test_a_stream_that_was_made_anew() -> None:
     assert not await history.catch_up(room)
     found = await history.older(room)
     assert (found.envelopes, [each.id for each in found.before]) == ([], ["a"])
+
+
+async def test_what_is_asked_of_the_store() -> None:
+    """Whether a room is ended is found out without any of its frames."""
+    nodes, store = Nodes(), mock.Mock()
+    store.newest = mock.AsyncMock(return_value=mock.Mock(is_ended=False))
+    history = StreamedHistory(nodes.streams, nodes.journal, store, _no_time)
+    assert await history.catch_up(str(nodes.room))
+    store.newest.assert_awaited_once_with(str(nodes.room), 0)
+
+
+def test_how_many_rooms_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many whose end was told already; with one more all are forgotten, and told again."""
+    monkeypatch.setattr(streamed_history, "MOST_TOLD", 1)
+    marks = Marks()
+
+    def end(room: str) -> tuple[str, ...]:
+        ends = Stored(1, 1, room, (said("n", History.NONE),))
+        shown = marks.shown([ends], is_broken=False)
+        marks.learn(shown)
+        return tuple(shown.ended)
+
+    assert [end(room) for room in "xyxy"] == [("x",), ("y",), (), ("y",)]
 
 
 def test_what_the_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,9 @@ READ_SECONDS = 3.0
 
 PAUSE_SECONDS = 0.1
 
+PATIENCE_SECONDS = 10.0
+"""How long NATS may store nothing before that is said, and another server is tried."""
+
 MOST_PAUSES = 16
 """How many times as long as at first it is waited at most until another server is tried."""
 
@@ -47,7 +50,11 @@ class ControlNews:
     """Tells and hears."""
 
     def __init__(
-        self, connection: Connection, node: str, figures: Figures, patience: float = 10.0
+        self,
+        connection: Connection,
+        node: str,
+        figures: Figures,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         """Make it; what does not store for `patience` seconds is said not to."""
         self._connection = connection
