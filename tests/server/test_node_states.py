@@ -155,8 +155,10 @@ def test_of_how_many_others_something_is_known(monkeypatch: pytest.MonkeyPatch) 
 
 def test_whether_all_nodes_know_of_messages_that_wait() -> None:
     """Until one of a version that does not is heard; when that is gone they do again."""
-    peers, clock = Peers(), HandClock()
-    states = NodeStates(peers, clock.clock, mock.Mock(), lambda: NodeState(node="me"))
+    peers, clock, there = Peers(), HandClock(), set[str]()
+    states = NodeStates(
+        peers, clock.clock, mock.Mock(), lambda: NodeState(node="me"), lambda: there
+    )
     peers.hear(About.STATE, encode(NodeState(node="new", holds=True)))
     seen = [states.all_hold]
     peers.hear(About.STATE, encode(NodeState(node="old")))
@@ -164,6 +166,8 @@ def test_whether_all_nodes_know_of_messages_that_wait() -> None:
     clock.advance(SILENT_SECONDS)
     states.tick()
     assert [*seen, states.all_hold] == [True, False, True]
+    there.add("old")
+    assert not states.all_hold, "it may be there again, and nothing is known of it"
 
 
 def test_who_said_that_he_knows_is_remembered_up_to_a_bound(

@@ -136,8 +136,6 @@ class _Service:
             first, *others = self._supervisor.entries
             self._begin([first])
             await self._until_all(Phase.SERVING, (first,))
-            if self._supervisor.ending:
-                return
             self._begin(others)
         await self._until_all(Phase.SERVING)
         self._supervisor.begun()

@@ -14,6 +14,7 @@ from greenroom.model.arn import Arn
 from greenroom.model.sent_message import SentMessage
 from greenroom.storage.journal import Removed, StreamPosition
 from greenroom.storage.postgres import history
+from greenroom.storage.postgres import journal as journal_module
 from greenroom.storage.postgres.journal import PostgresJournal
 from greenroom.storage.postgres.logging_configurations import PostgresLoggingConfigurations
 from greenroom.storage.postgres.restrictions import PostgresRestrictions
@@ -167,6 +168,7 @@ async def test_nothing_is_asked_to_show_nothing() -> None:
     """What a stream brings mostly shows something in few rooms, or records only."""
     connection: Any = Mock()
     await history.append(connection, [])
+    await journal_module._append(connection, 1, [])
     assert connection.mock_calls == []
 
 

@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -18,6 +18,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
 
 from greenroom.storage.base import (
     StorageUnavailable,
@@ -28,7 +29,7 @@ from greenroom.storage.base import (
 )
 from greenroom.storage.postgres import opening
 from greenroom.storage.postgres.outage import LOOK_SECONDS
-from greenroom.storage.postgres.session import ReadOnlyServer
+from greenroom.storage.postgres.session import ReadOnlyServer, Waits
 from greenroom.storage.postgres.store import PostgresStore
 from greenroom.storage.postgres.upgrading import LOCK
 from greenroom.storage.schema import POSTGRES, Step, steps
@@ -130,6 +131,23 @@ def test_what_a_start_is_refused_with(
     assert type(refused) is kind
     assert said in str(refused)
     assert "a secret" not in str(refused)
+
+
+@pytest.mark.parametrize(("fsync", "warned"), [("off", True), ("on", False)])
+async def test_a_database_that_does_not_wait_for_the_disk(
+    monkeypatch: pytest.MonkeyPatch, fsync: str, warned: bool
+) -> None:
+    """It is warned of: what was answered may be lost when its machine stops."""
+    connection = Mock(fetch=AsyncMock(return_value=[]), fetchval=AsyncMock(return_value=fsync))
+
+    async def visit(_url: str, _password: object, _waits: object, do: Any) -> None:
+        await do(connection, "here")
+
+    monkeypatch.setattr(opening, "visit", visit)
+    monkeypatch.setattr(opening, "upgrade", AsyncMock())
+    with capture_logs() as logs:
+        await opening.prepare("postgresql://db/r", None, Waits())
+    assert [line["where"] for line in logs] == ["here"] * warned
 
 
 async def test_a_lock_that_is_held_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
