@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.storage.base import StoreInUse
 from greenroom.storage.postgres import moving
-from greenroom.storage.tables import COUNT_ADDED
+from greenroom.storage.tables import COUNT_ADDED, TABLES
 from tests.storage.postgres.conftest import Open
 
 
@@ -63,6 +63,13 @@ async def test_how_far_streams_were_read_is_read() -> None:
     database: Any = AsyncMock(fetch=AsyncMock(return_value=rows))
     found = await moving.PostgresSide(database, "here").positions()
     assert found == {0: ("2026-01-01", 7), 3: ("2026-01-02", 9)}
+
+
+async def test_all_that_moves_is_counted() -> None:
+    """Table by table."""
+    database: Any = AsyncMock(fetchval=AsyncMock(return_value=7))
+    counted = await moving.PostgresSide(database, "here").counts()
+    assert counted == {table.name: 7 for table in TABLES}
 
 
 class Sequences:

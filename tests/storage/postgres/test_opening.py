@@ -133,6 +133,15 @@ def test_what_a_start_is_refused_with(
     assert "a secret" not in str(refused)
 
 
+async def test_an_old_server_is_asked_nothing() -> None:
+    """Its version is known with the connection."""
+    connection: Any = Mock()
+    connection.get_server_version.return_value.major = opening.LEAST - 1
+    with pytest.raises(StoreForeign, match="too old"):
+        await opening._check(connection, AsyncMock(), "here")
+    assert not connection.fetchrow.called
+
+
 @pytest.mark.parametrize(("fsync", "warned"), [("off", True), ("on", False)])
 async def test_a_database_that_does_not_wait_for_the_disk(
     monkeypatch: pytest.MonkeyPatch, fsync: str, warned: bool
