@@ -20,6 +20,7 @@ from greenroom.chatlog.recorded_line import RecordedLine
 from greenroom.chatlog.streamed import StreamedChatLog
 from greenroom.entrance.health import SHARED_STORE, Part, StoreCheck
 from greenroom.messaging.admission import read_no_keys
+from greenroom.messaging.lost_nodes import LostNodes
 from greenroom.server import (
     chat_logs,
     history,
@@ -168,6 +169,17 @@ def test_what_ticks(has_certificate: bool) -> None:
     if has_certificate:
         ticks.append(node.opened.certificate.look)
     assert [ticker._tick for ticker in tickers] == ticks
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_tells_where_users_stand_who_break_off(alone: bool) -> None:
+    """A node of a cluster, which begins to tell who is here."""
+    opened, plane = Mock(), Mock()
+    presence: Any = None if alone else Mock()
+    node_module._tell_others(opened, presence, plane)
+    assert isinstance(plane.replays.lost, LostNodes) is not alone
+    if presence is not None:
+        presence.start.assert_called_once_with()
 
 
 @pytest.mark.parametrize("alone", [True, False])
