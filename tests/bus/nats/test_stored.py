@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -59,6 +60,28 @@ class Server:
 
     def forget(self, token: bytes) -> None:
         del self.expecting[token]
+
+
+class Leader(Server):
+    """A connection on which the stream's leader has these numbers; another server answers parts."""
+
+    def __init__(self, numbers: Sequence[int], parts: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(parts=parts)
+        self._numbers = numbers
+
+    async def request(self, subject: str, data: bytes, seconds: float) -> tuple[bytes, bytes]:
+        wanted = json.loads(data)["seq"]
+        found = next((each for each in self._numbers if each >= wanted), None)
+        kept = {"seq": found, "time": STAMP, "subject": SUBJECT, "data": ""}
+        absent = {"error": {"err_code": stored.NO_MESSAGE}}
+        self._answer = absent if found is None else {"message": kept}
+        return await super().request(subject, data, seconds)
+
+    @property
+    def led(self) -> list[int]:
+        """Return from which numbers on the leader was asked for a message."""
+        subject = f"$JS.API.STREAM.MSG.GET.{NAME}"
+        return [question["seq"] for asked, question in self.asked if asked == subject]
 
 
 def _json(value: object) -> bytes:
@@ -181,67 +204,98 @@ class TestSome:
             await some(server, NAME, SUBJECT, {"seq": 3})  # type: ignore[arg-type]  # a double
 
     @pytest.mark.parametrize(
-        ("start", "told", "asked", "led", "found"),
+        ("told", "leads", "asked", "found"),
         [
-            # the one in between, the first one, two of which each read finds one
-            (3, [(3, 2), (9, 5)], 4, 5, [3, 5, 9]),
-            (3, [(5, 3), (9, 5)], 3, 3, [3, 5, 9]),
-            (3, [(3, 2), (9, 7)], 4, 5, [3, 5]),
-            (3, [(3, 2), (9, 5), (12, 11)], 4, 5, [3, 5, 9]),
-            # the leader has not got it either, or nothing of all that
-            (3, [(5, 3), (9, 5)], 3, 5, [5]),
-            (3, [(3, 2), (9, 5), (10, 9)], 4, 9, [3, 9]),
-            (3, [(3, 2), (9, 5), (10, 9)], 4, None, [3]),
-            (3, [(9, 5)], 3, None, []),
+            # the one in between, the first one, two in one gap, one in each of two
+            ([(3, 2), (9, 5)], [3, 5, 9], [4], [3, 5, 9]),
+            ([(5, 3), (9, 5)], [3, 5, 9], [3], [3, 5, 9]),
+            ([(3, 2), (9, 7)], [3, 5, 7, 9], [4, 6], [3, 5, 7, 9]),
+            ([(3, 2), (9, 5), (12, 11)], [3, 5, 9, 11, 12], [4, 10], [3, 5, 9, 11, 12]),
+            # the leader has not got it either, or not what comes behind it, or nothing of all that
+            ([(5, 3), (9, 5)], [5, 9], [3], [5, 9]),
+            ([(3, 2), (9, 5), (10, 9)], [3, 10], [4], [3, 10]),
+            ([(3, 2), (9, 5), (10, 9)], [3], [4], [3]),
+            ([(9, 5)], [], [3], []),
         ],
     )
     async def test_a_gap(
         self,
-        start: int,
         told: list[tuple[int, int]],
-        asked: int,
-        led: int | None,
+        leads: list[int],
+        asked: list[int],
         found: list[int],
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """What a server's copy lacks is asked of the leader, and no more than that is certain."""
-        kept = {"seq": led, "time": STAMP, "subject": SUBJECT, "data": ""}
-        absent = {"error": {"err_code": stored.NO_MESSAGE}}
-        server = Server({"message": kept} if led else absent, parts(*told))
-        messages = await some(server, NAME, SUBJECT, {"seq": start})  # type: ignore[arg-type]  # a double
+        server = Leader(leads, parts(*told))
+        messages = await some(server, NAME, SUBJECT, {"seq": 3})  # type: ignore[arg-type]  # a double
         assert [each.sequence for each in messages] == found
-        question = {"seq": asked, "next_by_subj": SUBJECT}
-        assert server.asked[1:] == [(f"$JS.API.STREAM.MSG.GET.{NAME}", question)]
+        assert server.led == asked
+        assert all(each["next_by_subj"] == SUBJECT for _, each in server.asked)
         is_told = "a server lacks a message" in capsys.readouterr().out
-        assert is_told == (led in found and led not in dict(told))
+        assert is_told == (not {*found} <= {*dict(told)})
+
+    async def test_many_gaps(self) -> None:
+        """The leader is asked so often in one read, and the next one goes on behind that."""
+        most = stored.MOST_ASKED
+        told = parts(*[(number, number - 1) for number in range(4, 4 * most, 2)])
+        server = Leader(range(3, 4 * most), told)
+        messages = await some(server, NAME, SUBJECT, {"seq": 3})  # type: ignore[arg-type]  # a double
+        assert [each.sequence for each in messages] == [*range(3, 3 + 2 * most - 1)]
+        assert server.led == [*range(3, 3 + 2 * most, 2)]
 
     @pytest.mark.parametrize(
-        ("start", "told", "rooms"),
+        ("subject", "start", "told", "rooms"),
         [
             # of other rooms, from a time on, expired before, of somebody who expects nothing
-            ({"seq": 3}, [(3, 2), (4, 1), (5, 3), (6, 4)], (ROOM, OTHER, ROOM, OTHER)),
-            ({"start_time": STAMP}, [(7, 4), (9, 7)], (ROOM, ROOM)),
-            ({"seq": 3}, [(7, 0), (9, 7)], (ROOM, ROOM)),
-            ({"seq": 3}, [], ()),
+            ("gr.*", {"seq": 3}, [(3, 2), (4, 1), (5, 3), (6, 5)], (ROOM, OTHER, ROOM, OTHER)),
+            ("gr.*", {"start_time": STAMP}, [(7, 4), (8, -1)], (ROOM, OTHER)),
+            (SUBJECT, {"start_time": STAMP}, [(7, 4), (9, 7)], (ROOM, ROOM)),
+            (SUBJECT, {"seq": 3}, [(7, 0), (9, 7)], (ROOM, ROOM)),
+            (SUBJECT, {"seq": 3}, [(7, 2), (9, -1)], (ROOM, ROOM)),
+            (SUBJECT, {"seq": 3}, [], ()),
         ],
     )
     async def test_no_gap(
-        self, start: dict[str, object], told: list[tuple[int, int]], rooms: tuple[str, ...]
+        self,
+        subject: str,
+        start: dict[str, object],
+        told: list[tuple[int, int]],
+        rooms: tuple[str, ...],
     ) -> None:
         """Nobody else is asked."""
         server = Server(parts=parts(*told, rooms=rooms))
-        messages = await some(server, NAME, "gr.*", start)  # type: ignore[arg-type]  # a double
+        messages = await some(server, NAME, subject, start)  # type: ignore[arg-type]  # a double
         assert [(each.sequence, each.behind) for each in messages] == told
         assert len(server.asked) == 1
 
-    async def test_gaps_of_a_whole_stream(self) -> None:
-        """The message of another room in between is not the one that is missing."""
-        told = parts((3, 2), (4, 1), (6, 5), rooms=(ROOM, OTHER, ROOM))
-        kept = {"seq": 5, "time": STAMP, "subject": SUBJECT, "data": ""}
-        server = Server({"message": kept}, told)
-        found = await some(server, NAME, "gr.*", {"seq": 3})  # type: ignore[arg-type]  # a double
-        assert [each.sequence for each in found] == [3, 4, 5, 6]
-        assert server.asked[1][1] == {"seq": 5, "next_by_subj": "gr.*"}
+    @pytest.mark.parametrize(
+        ("told", "rooms", "leads", "asked", "found"),
+        [
+            # what is missing is not right before the one behind it, or that is not there yet
+            ([(3, 2), (4, 1), (6, 3), (7, 5)], (ROOM, OTHER, ROOM, OTHER), range(9), [5], range(8)),
+            ([(3, 2), (5, 3)], (ROOM, ROOM), range(9), [4], range(6)),
+            # all behind the message from which on it is read, and that one, too
+            ([(3, 2), (7, 3)], (ROOM, ROOM), range(9), [4, 5, 6], range(8)),
+            ([(6, 3)], (ROOM,), range(9), [3, 4, 5], range(7)),
+            # they are gone
+            ([(5, 3), (6, 4)], (ROOM, OTHER), [5, 6], [3], [5, 6]),
+            ([(3, 2), (9, 3)], (ROOM, OTHER), [3, 9], [4], [3, 9]),
+        ],
+    )
+    async def test_gaps_of_a_whole_stream(
+        self,
+        told: list[tuple[int, int]],
+        rooms: tuple[str, ...],
+        leads: Sequence[int],
+        asked: list[int],
+        found: Sequence[int],
+    ) -> None:
+        """Its numbers tell, whatever room the message is of, and whoever comes behind it."""
+        server = Leader(leads, parts(*told, rooms=rooms))
+        messages = await some(server, NAME, "gr.*", {"seq": 3})  # type: ignore[arg-type]  # a double
+        assert [each.sequence for each in messages] == [each for each in found if each >= 3]
+        assert server.led == asked
 
     async def test_a_reader_of_an_old_connection(self) -> None:
         """What comes after its connection ended is not used."""
@@ -290,12 +344,14 @@ class TestStreams:
         """All rooms of the stream from a number on; what is void or strange shows nothing."""
         frame = Deliver(b"{}", "id", time_ns=5)
         batch, late = (encode(Batch("n", 1, until, (frame,))) for until in (STAMP_NS, STAMP_NS - 1))
-        told = [part(9, batch), part(10, late, after=9), part(11, b"junk", after=10), end(11)]
+        second, third = asked + 1, asked + 2
+        told = [part(asked, batch), part(second, late, after=asked)]
+        told += [part(third, b"junk", after=second), end(third)]
         server = Server(parts=told)
         assert await streams(server).read(STREAM, first) == [
-            Stored(9, STAMP_NS, ROOM, (frame,)),
-            Stored(10, STAMP_NS, ROOM, ()),
-            Stored(11, STAMP_NS, ROOM, ()),
+            Stored(asked, STAMP_NS, ROOM, (frame,)),
+            Stored(second, STAMP_NS, ROOM, ()),
+            Stored(third, STAMP_NS, ROOM, ()),
         ]
         ((subject, question),) = server.asked
         assert subject == f"$JS.API.DIRECT.GET.{NAME}"

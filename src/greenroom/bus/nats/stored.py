@@ -4,8 +4,9 @@
 that has not got the newest messages yet.
 
 What they answer has no gap all the same. Of a part that got lost between servers the part behind it
-tells. Each message names the one of its room that it was stored behind: where that should be there
-and is not, the stream's leader is asked for it.
+tells. Of a message that a server lacks the next one of its room does, which names the one that it
+was stored behind; in a whole stream the numbers do, which are given one after another. The stream's
+leader is asked for what should be there and is not.
 """
 
 import asyncio
@@ -33,6 +34,9 @@ BATCH = 256
 
 BATCH_BYTES = 1 << 20
 """Bytes after which a read ends, in whole messages."""
+
+MOST_ASKED = 64
+"""How often a leader is asked for what one read lacks: what is behind that is read again."""
 
 log = structlog.get_logger()
 
@@ -150,23 +154,42 @@ async def some(
         connection.forget(token)
     if code not in (204, 404):
         raise NoAnswer(f"{stream} cannot be read: status {code}")
-    found = answer.found
     if not answer.whole:
         raise NoAnswer(f"a part of what {stream} answers is lost")
+    return await _mended(connection, stream, subject, start, answer.found)
+
+
+async def _mended(
+    connection: Connection,
+    stream: str,
+    subject: str,
+    start: Mapping[str, object],
+    found: list[Message],
+) -> list[Message]:
+    """Return the messages with those that the leader has in their gaps, as far as that is known.
+
+    Where the leader has nothing in a gap, what was there is lost, or too old.
+    """
     if not found:
         return found
-    first = start.get("seq")
+    first, is_whole = start.get("seq"), subject.endswith("*")
     begin = first if isinstance(first, int) else found[0].sequence
-    gap = _gap(found, begin)
-    if gap is None:
-        return found
-    place = found[gap - 1].sequence + 1 if gap else begin
-    missing = await _led(connection, stream, {"seq": place, "next_by_subj": subject})
-    if missing is None:
-        return found[:gap]
-    if missing.sequence < found[gap].sequence:
-        log.warning("a server lacks a message of a stream that the leader has", stream=stream)
-    return _filled(found, begin, gap, missing)
+    sure = 0
+    for _ in range(MOST_ASKED):
+        gap = _gap(found, begin, sure, is_whole=is_whole)
+        if gap is None:
+            return found
+        place = found[gap - 1].sequence + 1 if gap else begin
+        missing = await _led(connection, stream, {"seq": place, "next_by_subj": subject})
+        if missing is None:
+            return found[:gap]
+        if missing.sequence < found[gap].sequence:
+            log.warning("a server lacks a message of a stream that the leader has", stream=stream)
+            found.insert(gap, missing)
+        elif missing.sequence > found[gap].sequence:
+            found[gap:] = [missing]
+        sure = gap + 1
+    return found[:sure]
 
 
 class _Answer:
@@ -192,29 +215,18 @@ class _Answer:
         found.append(Message(sequence, stamp, data, name, behind))
 
 
-def _gap(found: Sequence[Message], begin: int, start: int = 0) -> int | None:
-    """Return where a message is, from a place in the list on, without the one that it is behind.
+def _gap(found: Sequence[Message], begin: int, sure: int, *, is_whole: bool) -> int | None:
+    """Return where a message is, behind those that are sure, without the one that it is behind.
 
-    All messages of their subjects from the number `begin` on should be there.
+    All messages of the room, or of the whole stream, from the number `begin` on should be there.
     """
-    newest: dict[str, int] = {}
+    before = 0
     for place, message in enumerate(found):
-        behind = message.behind
-        if place >= start and behind >= begin and newest.get(message.subject) != behind:
+        behind = message.sequence - 1 if is_whole else message.behind
+        if place >= sure and behind >= begin and behind != before:
             return place
-        newest[message.subject] = message.sequence
+        before = message.sequence
     return None
-
-
-def _filled(found: list[Message], begin: int, gap: int, missing: Message) -> list[Message]:
-    """Return the messages with what was missing, up to the next gap.
-
-    Where the leader has nothing more in the gap, its message is the one that is there: what was
-    before it is lost.
-    """
-    is_all = found[gap].behind == missing.sequence
-    filled = [*found[:gap], missing, *(found[gap:] if is_all else [])]
-    return filled[: _gap(filled, begin, gap + 1)]
 
 
 class Reader:
