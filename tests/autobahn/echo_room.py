@@ -7,7 +7,6 @@ options of `greenroom serve`.
 
 import sys
 from collections.abc import Awaitable
-from time import perf_counter
 
 from greenroom.chat.outcome import Placed
 from greenroom.messaging import upgrading
@@ -54,7 +53,7 @@ class EchoUpgrading(upgrading.Upgrading):
 
     async def _admit(self, method: bytes, headers: upgrading.Headers, _target: bytes) -> None:
         upgrade = handshake.parse_upgrade(method, [*headers, ANY_TOKEN])
-        self._open(upgrade, Session(CLAIMS, 0, 0), NO_WISHES, "", perf_counter())
+        self._open(upgrade, Session(CLAIMS, 0, 0), NO_WISHES, "")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from greenroom.entrance import first_bytes as module
 from greenroom.entrance.first_bytes import FirstBytes, peer_of
 from greenroom.entrance.http_connection import HeadLimits, HttpConnection
+from greenroom.messaging import upgrading as upgrading_module
 from greenroom.messaging.deadlines import Deadline
 from greenroom.messaging.edge import Edge
 from greenroom.messaging.upgrading import Upgrading
@@ -159,6 +160,22 @@ async def test_what_comes_while_an_upgrade_waits() -> None:
         await settle()
         assert transport.is_reading()
         assert transport.written[1:] == [b"\x8a\x01p"]
+
+
+async def test_the_time_of_a_handshake_has_the_wait_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told from when the request came on, as its client sees it."""
+    now = 5.0
+    for each in (module, upgrading_module):
+        monkeypatch.setattr(each, "perf_counter", lambda: now)
+    async with stage() as made:
+        first_bytes, _, _ = opened(made)
+        first_bytes.data_received(head())
+        now = 7.0
+        await settle()
+        told = made.metrics.registry.get_sample_value("greenroom_handshake_seconds_sum")
+        assert told == 2.0
 
 
 @pytest.mark.parametrize("upgrades", [True, False])

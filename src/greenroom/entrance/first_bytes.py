@@ -7,6 +7,7 @@ goes to the `HttpConnection` as if it had come there first.
 
 import asyncio
 import re
+from time import perf_counter
 
 import httptools
 from uvicorn.config import Config
@@ -30,6 +31,7 @@ class FirstBytes(asyncio.Protocol):
 
     __slots__ = (
         "_app_state",
+        "_came",
         "_config",
         "_deadline",
         "_due",
@@ -68,6 +70,7 @@ class FirstBytes(asyncio.Protocol):
         self._ending = False
         # An upgrade request that waits for others (see `redeemer`), and what waits for its answer.
         self._request: bytes | None = None
+        self._came = 0.0
         self._upgrading: Upgrading | None = None
         self._loop = _loop or asyncio.get_running_loop()
         # From here on, although an encrypted connection is made only after its own handshake.
@@ -99,7 +102,7 @@ class FirstBytes(asyncio.Protocol):
             return
         end = _end_of_head(data)
         if 4 <= end <= self._limits.size and _WEBSOCKET.search(data, 0, end):
-            self._request = data
+            self._request, self._came = data, perf_counter()
             self._services.upgrades.wait_for_others(self._upgrade)
         else:
             self._pass_on(data)
@@ -118,7 +121,8 @@ class FirstBytes(asyncio.Protocol):
         ):
             self._leave()
             upgrades = self._services.upgrades
-            self._upgrading = upgrades.upgrading(self._transport, visit, request[end:])
+            early, came = request[end:], self._came
+            self._upgrading = upgrades.upgrading(self._transport, visit, early, came)
             self._upgrading.begin(head.method, head.headers, head.target)
         else:
             self._transport.resume_reading()

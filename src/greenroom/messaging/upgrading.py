@@ -69,7 +69,7 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
         target: bytes,
     ) -> None:
         """Take over a connection whose upgrade request was read; `early` came behind it."""
-        upgrading = self.upgrading(transport, visit, early)
+        upgrading = self.upgrading(transport, visit, early, perf_counter())
         transport.set_protocol(upgrading)
         upgrading.begin(method, headers, target)
 
@@ -77,13 +77,17 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
         """Call back when an upgrade request is to go on, with others that come about then."""
         self.admission.redeemer.wait_for_others(go_on)
 
-    def upgrading(self, transport: asyncio.Transport, visit: Visit, early: bytes) -> "Upgrading":
+    def upgrading(
+        self, transport: asyncio.Transport, visit: Visit, early: bytes, came: float
+    ) -> "Upgrading":
         """Return what is to begin, and to be told of what comes and of the end, up to its answer.
+
+        The request came at that time of `perf_counter`.
 
         Where the transport's protocol passes that on: another one costs two system calls, because
         reading is stopped for it, and begun again.
         """
-        return Upgrading(self, transport, visit, early)
+        return Upgrading(self, transport, visit, early, came)
 
 
 class Upgrading(asyncio.Protocol):
@@ -92,6 +96,7 @@ class Upgrading(asyncio.Protocol):
     __slots__ = (
         "_address",
         "_answered",
+        "_came",
         "_early",
         "_edges",
         "_known",
@@ -102,7 +107,12 @@ class Upgrading(asyncio.Protocol):
     )
 
     def __init__(
-        self, upgrades: Upgrades, transport: asyncio.Transport, visit: Visit, early: bytes = b""
+        self,
+        upgrades: Upgrades,
+        transport: asyncio.Transport,
+        visit: Visit,
+        early: bytes,
+        came: float,
     ) -> None:
         self._upgrades = upgrades
         self._edges = upgrades.edges
@@ -111,6 +121,7 @@ class Upgrading(asyncio.Protocol):
         # Behind a trusted proxy another one than the visit's, whose peer is the proxy.
         self._address = visit.address
         self._early = early
+        self._came = came
         # The room as it was when the token was used up.
         self._known: Room | None = None
         self._answered = False
@@ -121,7 +132,6 @@ class Upgrading(asyncio.Protocol):
         steps.begin(self._admit(method, headers, target))
 
     async def _admit(self, method: bytes, headers: Headers, target: bytes) -> None:
-        begun = perf_counter()
         try:
             self._check_client(headers)
             upgrade = handshake.parse_upgrade(method, headers)
@@ -137,7 +147,7 @@ class Upgrading(asyncio.Protocol):
                 return
             wishes, rate = wishes_of(claims, asked), self._upgrades.rate
             session = Session(claims, rate, self._upgrades.clock.now(), wishes.view(claims))
-            self._open(upgrade, session, wishes, key_id, begun)
+            self._open(upgrade, session, wishes, key_id)
         except handshake.HandshakeRefused as refused:
             self._refuse(refused)
         except Exception:
@@ -167,12 +177,7 @@ class Upgrading(asyncio.Protocol):
         await self._upgrades.replays.prepare(room, claims, wishes)
 
     def _open(
-        self,
-        upgrade: handshake.Upgrade,
-        session: Session,
-        wishes: Wishes,
-        key_id: str,
-        begun: float,
+        self, upgrade: handshake.Upgrade, session: Session, wishes: Wishes, key_id: str
     ) -> None:
         self._answered = True
         self._timer.cancel()
@@ -180,7 +185,7 @@ class Upgrading(asyncio.Protocol):
         self._edges.visitors.finish(self._visit)
         edge = Edge(self._edges, self._transport, session, key_id, self._address)
         self._transport.set_protocol(edge)
-        self._edges.metrics.handshake_seconds.observe(perf_counter() - begun)
+        self._edges.metrics.handshake_seconds.observe(perf_counter() - self._came)
         answer = handshake.accept_response(upgrade)
         room = self._room(session.claims)
         viewers = None if session.view is View.PLAIN else self._viewers(edge)
