@@ -55,6 +55,9 @@ SKEWS = (0.0, 1.5, -1.5)
 HEALED_SECONDS = 30.0
 """How long after the last harm everything is well again, at most."""
 
+LEAST_WELL_SECONDS = 2.0
+"""How long everybody goes on when all is well."""
+
 LOGGED_SECONDS = 40.0
 """How long chat logs take to catch up, at most."""
 
@@ -110,16 +113,16 @@ async def _run(directory: Path, history: History, measured: Measured) -> None:
         history.tell("all is well")
         well = history.now()
         clients.silent.add(rooms.delayed)
-        await asyncio.sleep(2)
+        names = {node.name for node in cluster.nodes}
+        all_serve = await _all_serve(history, well, names)
         end = history.now()
         await clients.end()
         stored = await _stored(observer, rooms.delayed)
         _report(history, stored, measured)
         measured("of what waited", delay.counted(stored[rooms.delayed]))
-        names = [node.name for node in cluster.nodes]
         await _hold(
             [
-                lambda: invariants.all_serve(history.sends, well, names),
+                all_serve,
                 *_checks(history, stored, rooms),
                 *_checks_of_delay(history, stored, rooms.delayed, end),
                 lambda: _check_logs(cluster, stored),
@@ -195,6 +198,24 @@ async def _healed(cluster: Cluster) -> None:
     while ill := await asyncio.to_thread(_ill, cluster):
         assert time.monotonic() < end, ill
         await asyncio.sleep(0.2)
+
+
+async def _all_serve(history: History, well: float, nodes: set[str]) -> Check:
+    """Wait until every node has taken a message since all is well; return the check that it has.
+
+    Who waits for his rate, or for what he sent before, sends a moment later.
+    """
+    await asyncio.sleep(LEAST_WELL_SECONDS)
+    end = time.monotonic() + HEALED_SECONDS
+    while not (done := invariants.serving(history.sends, well)) >= nodes:
+        if time.monotonic() > end:
+            break
+        await asyncio.sleep(0.2)
+
+    def check() -> None:
+        assert done >= nodes, f"since {well:.2f} only {sorted(done)} take messages"
+
+    return check
 
 
 def _ill(cluster: Cluster) -> list[str]:
