@@ -18,6 +18,7 @@ from greenroom.chatlog.measures import Depth
 from greenroom.model.arn import Arn
 from greenroom.server import node_states
 from greenroom.server.node_states import (
+    ANSWER_SECONDS,
     MOST_DELIVERIES,
     SILENT_SECONDS,
     Delivering,
@@ -167,6 +168,8 @@ def test_whether_all_nodes_know_of_messages_that_wait() -> None:
     states.tick()
     assert [*seen, states.all_hold] == [True, False, True]
     there.add("old")
+    assert states.all_hold
+    clock.advance(ANSWER_SECONDS)
     assert not states.all_hold, "it may be there again, and nothing is known of it"
 
 
@@ -187,30 +190,56 @@ def test_who_said_that_he_knows_is_remembered_up_to_a_bound(
     for node in ("a", "b", "c"):
         there.clear()
         there.add(node)
+        assert states.all_hold
+        clock.advance(ANSWER_SECONDS)
         seen.append(states.all_hold)
     assert seen == [False, True, True]
 
 
 async def test_a_node_of_which_nothing_is_known_may_not_know_of_messages_that_wait() -> None:
-    """It is asked, now and then; who has said that he does need not say it again."""
+    """It is asked, and has time to answer; who has said that he does need not say it again."""
     peers, clock, there = Peers(), HandClock(), set[str]()
     states = NodeStates(
         peers, clock.clock, mock.Mock(), lambda: NodeState(node="me", holds=True), lambda: there
     )
+
+    def all_hold() -> bool:
+        return states.all_hold
+
     states.start()
     assert (len(peers.told), peers.asked) == (1, [b""])
     peers.hear(About.ASKED, b"")
     assert len(peers.told) == 2
-    seen = [states.all_hold]
+    assert all_hold()
     there.add("new")
     clock.advance(1)
-    seen += [states.all_hold, states.all_hold]
+    assert all_hold()
+    assert all_hold()
     assert peers.asked == [b"", b""]
-    peers.hear(About.STATE, encode(NodeState(node="new", holds=True)))
-    seen.append(states.all_hold)
+    clock.advance(ANSWER_SECONDS - 0.5)
+    assert all_hold()
+    there.add("newer")
+    clock.advance(0.5)
+    assert not all_hold()
+    there.remove("new")
+    assert all_hold(), "the other one has time yet"
+    clock.advance(ANSWER_SECONDS - 0.1)
+    peers.hear(About.STATE, encode(NodeState(node="newer", holds=True)))
     clock.advance(SILENT_SECONDS)
     states.tick()
-    assert [*seen, states.all_hold] == [True, False, False, True, True]
+    assert all_hold()
+    there.add("new")
+    assert all_hold(), "it was away, and has as much time as any"
+
+
+async def test_who_comes_has_no_time_beside_a_node_that_does_not_know() -> None:
+    """It may be one more of these."""
+    peers, clock, there = Peers(), HandClock(), {"old", "new"}
+    states = NodeStates(
+        peers, clock.clock, mock.Mock(), lambda: NodeState(node="me", holds=True), lambda: there
+    )
+    peers.hear(About.STATE, encode(NodeState(node="old")))
+    assert not states.all_hold
 
 
 async def test_a_question_is_short() -> None:

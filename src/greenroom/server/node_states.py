@@ -27,6 +27,9 @@ SILENT_SECONDS = 35.0
 ASK_SECONDS = 1.0
 """How often nodes are asked of which nothing is known."""
 
+ANSWER_SECONDS = 3.0
+"""When one should have answered: it was asked three times."""
+
 MOST_NODES = 10_000
 MOST_DELIVERIES = 20
 
@@ -102,6 +105,8 @@ class NodeStates:
         # they do: a process does not forget it.
         self._without: set[str] = set()
         self._with: dict[str, None] = {}
+        # Since when it matters what the others are, of which that is not known.
+        self._unknown: dict[str, float] = {}
         self._asked_at = float("-inf")
         self._answering = False
         self.failing: Callable[[], Awaitable[Sequence[str]]] | None = None
@@ -132,12 +137,20 @@ class NodeStates:
     def all_hold(self) -> bool:
         """Return whether all nodes know of messages that wait: those of 0.2.0 show them at once.
 
-        One of which no more than its presence is known may be one of those: it is asked.
+        One of which no more than its presence is known is asked. Until it should have answered it
+        is taken for one that does, as nearly all are: else what is said while a node comes would
+        not wait.
         """
-        is_known = all(each in self._with for each in self._there())
-        if not is_known and self._clock.monotonic() - self._asked_at >= ASK_SECONDS:
+        unknown = [each for each in self._there() if each not in self._with]
+        if not unknown:
+            self._unknown.clear()
+            return not self._without
+        now = self._clock.monotonic()
+        if now - self._asked_at >= ASK_SECONDS:
             self._ask()
-        return is_known and not self._without
+        self._unknown = {each: self._unknown.get(each, now) for each in unknown}
+        is_answer_due = now - min(self._unknown.values()) >= ANSWER_SECONDS
+        return not (self._without or is_answer_due)
 
     def _ask(self) -> None:
         self._asked_at = self._clock.monotonic()
