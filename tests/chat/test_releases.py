@@ -1,6 +1,7 @@
 """How what waits is released, by itself: in which order, how much at a time, and what fails."""
 
 import asyncio
+import itertools
 from collections.abc import Collection
 from typing import Any
 
@@ -62,12 +63,13 @@ class Line(ListeningBus):
         super().__init__()
         self.gate: asyncio.Event | None = None
         self.first: Any = lambda: None
+        self.deleted: tuple[str, ...] = ()
 
     def publish(  # type: ignore[override]  # as the port allows
         self, room: str, grant: Grant
     ) -> "Position | asyncio.Task[Position]":
         self.first()
-        envelope = grant(Before(0, 0))
+        envelope = grant(Before(0, 0, self.deleted))
         if self.gate is None:
             return self.put(room, envelope)
         return asyncio.ensure_future(self._put_later(room, envelope, self.gate))
@@ -216,6 +218,24 @@ async def test_one_that_is_deleted_as_it_gets_its_place() -> None:
     await scene.tick()
     assert scene.ids() == ["m2"]
     assert scene.upkeep.told == [("released", room, ["m2"]), ("empty", room, [])]
+
+
+async def test_one_whose_deletion_has_no_place_yet() -> None:
+    """It goes together with the deletion, and would be shown behind it: it waits for that."""
+    scene = Scene()
+    room = await scene.room()
+    scene.waits(room, "m1", "m2")
+    looks = itertools.count(1)
+
+    def first() -> None:
+        scene.line.deleted = ("m0", "m1")
+        if next(looks) == 3:
+            scene.queues.remove(room, ["m1"])
+
+    scene.line.first = first
+    await scene.tick()
+    assert scene.ids() == ["m2"]
+    assert next(looks) == 5
 
 
 async def test_a_line_that_takes_its_time() -> None:

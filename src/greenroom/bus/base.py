@@ -203,11 +203,13 @@ class Before(msgspec.Struct, frozen=True, gc=False):
     """What stands before a publication in its room.
 
     `time_ns` is the SendTime of the last one. `undebited` of them count for the room's rate and
-    were not told to `on_debit` yet.
+    were not told to `on_debit` yet. `deleted` are the ids of the messages that those delete which
+    were granted just before, and have not arrived yet.
     """
 
     time_ns: int
     undebited: int
+    deleted: tuple[str, ...] = ()
 
 
 Grant = Callable[[Before], RoomEnvelope]

@@ -230,7 +230,8 @@ class Releases:
         logs = is_for_all and not message.is_recorded
 
         def grant(before: Before) -> Deliver:
-            if not self._queues.is_here(message.room, message.id):
+            is_here = self._queues.is_here(message.room, message.id)
+            if not is_here or message.id in before.deleted:
                 raise Gone
             return Deliver(
                 message.payload,

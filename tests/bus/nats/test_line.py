@@ -177,6 +177,26 @@ async def test_one_attempt_at_a_time(scene: Scene) -> None:
     assert not scene.line.is_busy
 
 
+async def test_what_is_deleted_in_the_same_batch(scene: Scene) -> None:
+    """Who is asked later is told: nothing of it has arrived by then."""
+    seen: list[tuple[str, ...]] = []
+
+    def grant(deletes: tuple[str, ...], before: Before) -> RoomEnvelope:
+        seen.append(before.deleted)
+        return Deliver(b"x", "DeleteMessage", time_ns=before.time_ns + 1, deletes=deletes)
+
+    first = scene.publish(b"1")
+    for deletes in (("a",), (), ("b", "c"), ()):
+        future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        scene.line.publish(Publication(partial(grant, deletes), future, scene.around.seconds + 10))
+    scene.hear(7, 0, scene.around.sent[0].body)
+    assert await first[0] == 7
+    assert seen == [(), ("a",), ("a",), ("a", "b", "c")]
+    scene.hear(8, 7, scene.around.sent[1].body)
+    scene.publish(b"2")
+    assert scene.asked[-1].deleted == ()
+
+
 async def test_a_good_answer_decides_nothing(scene: Scene) -> None:
     """What is stored is told by its arrival, and is attempted no more until then."""
     (outcome,) = scene.publish(b"1")

@@ -277,6 +277,7 @@ class Line:
         envelopes: list[RoomEnvelope] = []
         now, time_ns, counted, size = self._around.now(), self.time_ns, 0, 0
         most = self._around.most_bytes
+        deleted: tuple[str, ...] = ()
         while self.waiting and len(granted) < MOST_ENVELOPES and size < most:
             publication = self.waiting.popleft()
             if publication.future.done():
@@ -285,12 +286,13 @@ class Line:
                 self._give_up(publication)
                 continue
             try:
-                envelope = publication.grant(Before(time_ns, counted))
+                envelope = publication.grant(Before(time_ns, counted, deleted))
             except Exception as error:  # noqa: BLE001 - raised where it was published
                 self._refuse(publication, error)
                 continue
             time_ns = envelope.time_ns
             counted += bool(envelope.rate)
+            deleted += envelope.deletes
             size += len(envelope.payload)
             granted.append(publication)
             envelopes.append(envelope)
