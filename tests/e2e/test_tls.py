@@ -26,7 +26,7 @@ from greenroom.cli.exit_codes import ExitCode
 from greenroom.cli.main import main
 from greenroom.entrance.dev_certificate import CERTIFICATE_NAME, KEY_NAME, dev_certificate
 from tests.running.command import greenroom
-from tests.running.said import until
+from tests.running.said import banner, until
 from tests.running.service import Service, running
 from tests.running.wire import PATIENCE
 
@@ -83,9 +83,9 @@ def test_the_urls_say_that_they_are_secure(service: Service) -> None:
     assert service.websocket_url.startswith("wss://")
     assert service.ready["health_url"].startswith("https://")
     file = service.ready["certificate_to_trust"]
-    banner = service.log.read_text()
-    assert f"trust {file}" in banner
-    assert f"--ca-bundle {file}" in banner
+    shown = banner(service)
+    assert f"trust {file}" in shown
+    assert f"--ca-bundle {file}" in shown
     assert Path(file).with_name(KEY_NAME).stat().st_mode & 0o777 == 0o600
 
 

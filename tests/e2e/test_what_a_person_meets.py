@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.running.said import banner
 from tests.running.service import Service, running
 from tests.running.wire import PATIENCE
 
@@ -36,9 +37,9 @@ def test_every_address_without_tls(tmp_path: Path, host: str, url: str) -> None:
         (warning,) = warnings(service)
         assert warning["event"].startswith("no TLS: ")
         assert warning["listening_on"] == service.ready["listening_on"]
-        banner = service.log.read_text()
-        assert f"Listens on {service.ready['listening_on']}: every address" in banner
-        assert f"--endpoint-url {service.api_url} " in banner
+        shown = banner(service)
+        assert f"Listens on {service.ready['listening_on']}: every address" in shown
+        assert f"--endpoint-url {service.api_url} " in shown
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_keys_in_the_environment_decide_where_chat_logs_go(tmp_path: Path) -> No
         assert warning["credentials"] == "the access key test of the variable AWS_ACCESS_KEY_ID"
         told = "AWS (the access key test of the variable AWS_ACCESS_KEY_ID)"
         assert service.ready["chat_logs"] == told
-        text = service.log.read_text()
+        text = banner(service)
         assert f"Chat logs  {told}\n" in text
         assert "hidden-test-secret" not in text
 

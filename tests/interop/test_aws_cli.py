@@ -14,6 +14,7 @@ import pytest
 from tests.interop.answers import ACCOUNT, LAMBDA, s3
 from tests.running import command
 from tests.running.copies import Copies
+from tests.running.said import banner
 from tests.running.service import Service, environment
 
 AWS = Path(sys.executable).with_name("aws")
@@ -319,7 +320,7 @@ def test_endpoint_and_credentials_from_the_environment(service: Service, tmp_pat
 def test_the_printed_line_works(service: Service, tmp_path: Path) -> None:
     """The line that `serve` prints can be pasted into a shell as it is."""
     room = service.boto3().create_room(name="printed")["arn"]
-    (line,) = re.findall(r"^Try it: +(.*)$", service.log.read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^Try it: +(.*)$", banner(service), re.MULTILINE)
     path = f"{AWS.parent}{os.pathsep}{os.environ['PATH']}"
     listed = output(run(["sh", "-c", line], HOME=str(tmp_path), PATH=path))
     assert room in [each["arn"] for each in listed["rooms"]]

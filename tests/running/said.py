@@ -81,3 +81,9 @@ def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
         time.sleep(0.02)
+
+
+def banner(service: Service) -> str:
+    """Return what a service has said when it shows where it is: behind its ready file."""
+    until(lambda: "\nStop it: " in service.log.read_text(), "the service shows where it is")
+    return service.log.read_text()
