@@ -444,7 +444,9 @@ def test_a_client_that_slept_through_it_all(rooms: int) -> None:
     with running([Greenroom]) as (server,):
         for _ in range(3):
             load = Load(connections=10, rooms=rooms, window=rooms, seconds=1e-6, warm_up=0.01)
-            _assert_exact(run(server, load))
+            outcome = run(server, load)
+            assert outcome.total_delivered == outcome.total_published * (10 // rooms)
+            assert (outcome.frame_bytes > 0, outcome.server_cpu > 0) == (True, True)
 
 
 def test_review(tiny: Plan) -> None:
