@@ -101,7 +101,9 @@ async def test_all_that_somebody_wrote(number: int, monkeypatch: pytest.MonkeyPa
         await scene.keep(each.upper(), author="eve")
     found = await scene.kept.of_author(ROOM, "bob", 0)
     assert "".join(each.frame.id for each in found) == "abcde"[:number]
-    scene.catch_up.assert_awaited_once_with(ROOM)
+    scene.catch_up.assert_awaited_once_with(ROOM, surely=False)
+    await scene.kept.catch_up(ROOM)
+    scene.catch_up.assert_awaited_with(ROOM)
     scene.catch_up.side_effect = StorageUnavailable("away")
     with pytest.raises(StorageUnavailable):
         await scene.kept.of_author(ROOM, "bob", 0)

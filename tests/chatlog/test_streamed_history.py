@@ -67,6 +67,27 @@ async def test_a_stream_that_was_made_anew() -> None:
     assert (found.envelopes, [each.id for each in found.before]) == ([], ["a"])
 
 
+async def test_where_a_stream_ends() -> None:
+    """A server that led the others until now may not know of the last ones: who needs them asks."""
+    nodes = Nodes()
+    history, room, end = history_of(nodes), str(nodes.room), nodes.streams.state
+    nodes.streams.store(nodes.room, said("a"))
+    tail = nodes.start()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    stale = await end(0)
+    nodes.streams.state = mock.AsyncMock(return_value=stale)  # type: ignore[method-assign]
+    nodes.streams.end = end  # type: ignore[method-assign]
+    await nodes.kill(0)
+    nodes.streams.store(nodes.room, said("b"))
+    assert await history.catch_up(room, surely=False)
+    with pytest.raises(StorageUnavailable):
+        await history.catch_up(room)
+    with pytest.raises(StorageUnavailable):
+        await history.older(room)
+    assert tail.is_reading
+
+
 async def test_what_is_asked_of_the_store() -> None:
     """Whether a room is ended is found out without any of its frames."""
     nodes, store = Nodes(), mock.Mock()

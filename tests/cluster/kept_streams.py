@@ -32,6 +32,9 @@ class KeptStreams:
     async def state(self, stream: int) -> StreamState:
         return StreamState("made once", 1, len(self._files[stream].messages()))
 
+    async def end(self, stream: int) -> StreamState:
+        return await self.state(stream)
+
     async def read(self, stream: int, first: int) -> list[Stored]:
         return self._files[stream].messages()[first - 1 : first - 1 + MESSAGES_PER_READ]
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from greenroom.bus.base import Audience, Deliver, Stage
+from greenroom.bus.base import History as Kept
 from greenroom.chat.held_queues import held
 from tests.cluster.killing import delay, invariants
 from tests.cluster.killing.delay import DELETED, DISCARDED
@@ -151,23 +152,43 @@ def test_views(user: str, ids: str, is_right: bool) -> None:
     view = View("room", user, "node-1", 0, names, 9, moderates=user == "moderator")
     judged = nullcontext() if is_right else pytest.raises(AssertionError, match="node-1")
     with judged:
-        delay.views_are_parts([view], {"room": places("a b c A -b C d")}, History(), 10)
+        delay.views_are_parts([view], {"room": places("a b c A -b C d")})
 
 
 def test_who_is_not_shown_the_last() -> None:
-    """Whoever stays to the end has seen all but what was a moment ago."""
-    history = History()
-    stored = {"room": places("a A b B", history)}
+    """Whoever stays to the end has seen all that everybody was to be shown by then."""
+    stored = {"room": places("a A b B")}
 
-    def check(closed: float | None, end: float) -> None:
+    def check(closed: float | None, shown_ns: int) -> None:
         view = View("room", "viewer", "node-1", 0, ["a"], closed)
-        delay.views_are_parts([view], stored, history, end)
+        delay.views_are_parts([view], stored, 10, shown_ns)
 
-    check(9, 10)
-    check(None, 3.5)
+    check(9, 3 * SECOND)
+    check(None, 3 * SECOND - 1)
     for closed in (None, 10.1):
         with pytest.raises(AssertionError, match="b is missing"):
-            check(closed, 10)
+            check(closed, 3 * SECOND)
+
+
+def test_what_a_room_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest, without what was deleted; with too many deletions beside them fewer."""
+    monkeypatch.setattr(delay, "MOST_DELETIONS", 2)
+
+    def kept(text: str) -> list[Place]:
+        return [
+            msgspec.structs.replace(
+                each,
+                envelope=msgspec.structs.replace(
+                    each.envelope, history=Kept.PASSING if each.envelope.stage.waits else Kept.KEPT
+                ),
+            )
+            for each in places(text)
+        ]
+
+    assert delay.remembered(kept("a =b A =c -x -y"), 2) == ["a", "c"]
+    assert delay.remembered(kept("=a =b -x -y"), 2) == ["a", "b"]
+    assert delay.remembered(kept("=a =b -x -y -z"), 2) == ["b"]
+    assert delay.remembered(kept("=a =b =c -b"), 2) == ["c"]
 
 
 def test_what_history_keeps() -> None:

@@ -222,6 +222,21 @@ async def test_nothing_is_told_before_the_start_and_after_the_end(bus: Bus) -> N
     assert (follower.arrivals, heard) == ([], [])
 
 
+async def test_nothing_is_told_to_who_is_about_to_end(bus: Bus) -> None:
+    """What is published meanwhile is there all the same."""
+    follower, heard = await Follower(bus, "room").begin(), list[ControlEnvelope]()
+    resets: list[None] = []
+    bus.on(RoomChanged, heard.append)
+    bus.on_reset(lambda: resets.append(None))
+    await bus.start()
+    bus.stop()
+    resets.clear()
+    position = await publish(bus, "room", FRAMES)
+    bus.broadcast(RoomChanged("room"))
+    assert await publish(bus, "room", FRAMES) > position
+    assert (follower.arrivals, heard, resets) == ([], [], [])
+
+
 async def test_what_counts_is_debited_first(bus: Bus) -> None:
     """Each is told once, with its rate, before it is shown and before the next is granted."""
     told: list[str] = []

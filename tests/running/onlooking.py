@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tests.running.process import scheduled
 from tests.running.service import Service
 
 WORST_RATIO = 10
@@ -25,11 +26,16 @@ class Waits(msgspec.Struct, frozen=True):
 
     echoes: list[float]
     answers: list[float]
+    share: float = 1.0
+    """Of the time in which the service had something to do: how much it did. Else others ran."""
 
     @property
     def usual(self) -> float:
-        """Return the median of the waits of the kind that takes longer."""
-        return max(map(statistics.median, (self.echoes, self.answers)))
+        """Return the median of the waits of the kind that takes longer, if the service had a core.
+
+        What it waits for one is the machine's doing, where more processes run than it has cores.
+        """
+        return self.share * max(map(statistics.median, (self.echoes, self.answers)))
 
     def ratio(self, before: Self) -> float:
         """Return how many times longer the usual wait is than before."""
@@ -39,8 +45,10 @@ class Waits(msgspec.Struct, frozen=True):
 class Onlooker:
     """The client, which waits all the time."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, service: Service) -> None:
         self._process = process
+        self._service = service
+        self._before = scheduled(service)
 
     async def waits(self) -> Waits:
         """Return the waits since the last time."""
@@ -49,7 +57,11 @@ class Onlooker:
         self._process.stdin.write(b"\n")
         line = await self._process.stdout.readline()
         assert line, "an innocent client was dropped"
-        return msgspec.convert(json.loads(line), Waits)
+        now = scheduled(self._service)
+        ran, waited = (after - before for after, before in zip(now, self._before, strict=True))
+        self._before = now
+        share = ran / (ran + waited) if ran else 1.0
+        return msgspec.convert({**json.loads(line), "share": share}, Waits)
 
 
 @contextlib.asynccontextmanager
@@ -64,7 +76,7 @@ async def looking_on(service: Service, token: str) -> AsyncIterator[Onlooker]:
         limit=1 << 24,
     )
     try:
-        yield Onlooker(process)
+        yield Onlooker(process, service)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

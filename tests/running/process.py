@@ -56,6 +56,16 @@ def resident(service: Service) -> int:
     return int(line.split()[1]) * 1024
 
 
+def scheduled(service: Service) -> tuple[int, int]:
+    """Return for how many ns the process's main thread ran, and how many it waited for a core.
+
+    The kernel may not count the second.
+    """
+    counted = Path(f"/proc/{service.process.pid}/schedstat")
+    ran, waited = counted.read_text().split()[:2] if counted.exists() else ("0", "0")
+    return int(ran), int(waited)
+
+
 def cpu_seconds(service: Service) -> float:
     """Return the CPU time that the process has used."""
     fields = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()

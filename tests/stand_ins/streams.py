@@ -60,6 +60,9 @@ class MemoryStreams:
         kept = self._kept[stream]
         return StreamState(kept.created, kept.last - len(kept.messages) + 1, kept.last)
 
+    async def end(self, stream: int) -> StreamState:
+        return await self.state(stream)
+
     async def read(self, stream: int, first: int) -> list[Stored]:
         self._check()
         self.reads += 1

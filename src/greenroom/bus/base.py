@@ -484,5 +484,8 @@ class Bus(RoomLine, RoomHistory, Control, Peers, Protocol):
     async def start(self) -> None:
         """Begin to tell the receivers."""
 
+    def stop(self) -> None:
+        """Stop telling them: they are about to end."""
+
     async def close(self) -> None:
-        """Stop telling them."""
+        """Stop telling them, and end; what the other nodes are to know is sent before."""

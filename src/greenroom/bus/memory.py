@@ -67,8 +67,11 @@ class MemoryBus:
     async def start(self) -> None:
         self._started = True
 
-    async def close(self) -> None:
+    def stop(self) -> None:
         self._started = False
+
+    async def close(self) -> None:
+        self.stop()
 
     def on_arrival(self, receiver: Callable[[Arrival], None]) -> None:
         self._arrivals.append(receiver)

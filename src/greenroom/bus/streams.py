@@ -8,7 +8,7 @@ keeps them for longer: see `chatlog.tail`.
 - **The end may be lost.** A stream whose servers lost power may come back without its newest
   messages, and give their numbers again; the stamps tell.
 - **Late, never wrong.** `read` may be answered by a server that has not got the newest messages
-  yet; `state` is not.
+  yet, and `state` by one that led the others until a few seconds ago; `end` is not.
 """
 
 import asyncio
@@ -69,6 +69,12 @@ class Streams(Protocol):
 
     async def state(self, stream: int) -> StreamState:
         """Return what the stream holds now."""
+
+    async def end(self, stream: int) -> StreamState:
+        """Return what the stream holds, with all that was stored before the call.
+
+        It costs a message that shows nothing, and is not there while the stream stores none.
+        """
 
     async def read(self, stream: int, first: int) -> list[Stored]:
         """Return the oldest messages whose number is `first` at least: some, or none if none are.

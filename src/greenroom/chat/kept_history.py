@@ -103,7 +103,7 @@ class KeptHistory:
         found = await self._store.newest(room, MOST_KEPT)
         return older_of(found.in_order, found.begin(ended=ended), more=found.more)
 
-    async def catch_up(self, room: str) -> bool:
+    async def catch_up(self, room: str, *, surely: bool = True) -> bool:
         """Wait until what was taken by now is kept; return whether a room is not ended.
 
         Raises:

@@ -4,7 +4,8 @@ Read from the store alone, which has everything by then that was shown before th
 there is waited for.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -16,12 +17,19 @@ from greenroom.storage.history import History, Query, StoredFrame
 AT_ONCE = 1_000
 """Frames that are read at once."""
 
-CatchUp = Callable[[str], Awaitable[bool]]
-"""Returns when all is in the store that was shown in a room before, and whether nothing is missing
-behind what is there.
 
-Raises ServiceUnavailableException when that takes too long.
-"""
+class CatchUp(Protocol):
+    """Waits for who keeps what rooms show."""
+
+    def __call__(self, room: str, *, surely: bool = True) -> Awaitable[bool]:
+        """Return when all is in the store that was shown in a room before.
+
+        Also whether nothing is missing behind what is there. Unless it is to be so `surely`, what
+        was shown in the last seconds may be missing while servers of a cluster fail.
+
+        Raises:
+            ServiceUnavailableException: that takes too long.
+        """
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -47,7 +55,7 @@ class KeptMessages:
         self._clock = clock
 
     async def catch_up(self, room: str) -> bool:
-        """Wait until all is in the store that was shown in a room before: see `CatchUp`."""
+        """Wait until all is in the store that was shown in a room before, surely: see `CatchUp`."""
         return await self._catch_up(room)
 
     async def page(
@@ -67,7 +75,7 @@ class KeptMessages:
         Raises:
             ServiceUnavailableException: what was shown last is not kept yet, or cannot be read.
         """
-        continues = await self._catch_up(room)
+        continues = await self._catch_up(room, surely=False)
         if not settings.history_messages:
             return msgspec.structs.replace(_NOTHING, recovered=False if since else None)
         window = Query(
@@ -102,7 +110,7 @@ class KeptMessages:
         Raises:
             ServiceUnavailableException: as for `page`.
         """
-        await self._catch_up(room)
+        await self._catch_up(room, surely=False)
         query = Query(author=author, from_ns=from_ns, oldest_first=True)
         found: list[StoredFrame] = []
         while True:

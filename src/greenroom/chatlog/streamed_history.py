@@ -36,13 +36,16 @@ class StreamedHistory:
     ) -> None:
         self._streams, self._journal, self._store, self._sleep = streams, journal, store, sleep
 
-    async def catch_up(self, room: str) -> bool:
+    async def catch_up(self, room: str, *, surely: bool = True) -> bool:
         """Wait until all is kept that was published in a room; return whether it is not ended.
+
+        Unless it is to be so `surely`, some of what was published in the last seconds may not be
+        kept yet where a server of the bus is cut off from the others, or was just chosen to lead.
 
         Raises:
             StorageUnavailable: that takes too long, or nobody can say.
         """
-        is_whole = await self._reach(room)
+        is_whole = await self._reach(room, surely=surely)
         return is_whole and not (await self._store.newest(room, 0)).is_ended
 
     async def older(self, room: str) -> Older:
@@ -51,20 +54,20 @@ class StreamedHistory:
         Raises:
             StorageUnavailable: it cannot be read now.
         """
-        is_whole = await self._reach(room)
+        is_whole = await self._reach(room, surely=True)
         found = await self._store.newest(room, MOST_KEPT)
         begin = found.begin(ended=found.is_ended or not is_whole)
         return older_of(found.in_order, begin, more=found.more)
 
-    async def _reach(self, room: str) -> bool:
+    async def _reach(self, room: str, *, surely: bool) -> bool:
         """Wait until a tail has read a room's stream; return whether it has not lost any of it.
 
         A stream that holds nothing that a tail has not read has nothing to wait for: the next
         message will say what is missing before it.
         """
-        stream = self._streams.stream_of(room)
+        stream, streams = self._streams.stream_of(room), self._streams
         try:
-            state = await self._streams.state(stream)
+            state = await (streams.end(stream) if surely else streams.state(stream))
         except StreamUnavailable as error:
             raise StorageUnavailable(f"the room's stream cannot be read: {error}") from None
         for _ in range(LOOKS):

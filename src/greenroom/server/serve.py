@@ -115,6 +115,8 @@ async def _run(
         async with task_group() as tasks:
             node = await build_node(opened, tasks)
             again = await _serve(node, before, announce)
+            # Who is told begins tasks, and soon nobody owns them.
+            opened.bus.stop()
     return again
 
 

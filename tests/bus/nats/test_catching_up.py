@@ -44,8 +44,18 @@ class Reader:
         self.behind = 0
         """How often the newest message is not there yet."""
 
+        self.lacking = 0
+        """How many of the newest the leader does not have until it has stored something."""
+        self.settled = 0
+
     async def last(self) -> Message | None:
-        return self.messages[-1] if self.messages else None
+        there = self.messages[: len(self.messages) - self.lacking]
+        return there[-1] if there else None
+
+    async def settled_last(self) -> Message | None:
+        self.settled += 1
+        self.lacking = 0
+        return await self.last()
 
     async def some(self, begin: dict[str, Any]) -> list[Message]:
         self.asked.append(begin)
@@ -167,6 +177,33 @@ async def test_a_stream_that_lost_its_end(sleeps: list[float]) -> None:
         assert (line.losses, figures.resets) == (1, 1)
         assert line.shown == [7, 8]
         assert line.opened
+
+
+@pytest.mark.parametrize("more", [(), (stored(8, 1),)])
+async def test_a_leader_that_is_not_one_or_has_not_all_yet(
+    sleeps: list[float], more: tuple[Message, ...]
+) -> None:
+    """It lacks what the line has seen: one that stores something has it, and nothing is lost."""
+    line, reader = Line(stored(7, 3)), Reader(stored(6, 8), stored(7, 3), *more)
+    reader.lacking = 1 + len(more)
+    figures = await caught_up(line, reader)
+    assert (line.losses, figures.resets, reader.settled) == (0, 0, 1)
+    assert line.shown == [each.sequence for each in more]
+    # Also where it has nothing at all, but not of what may be too old by now.
+    line, reader = Line(stored(7, 3)), Reader(stored(7, 3))
+    reader.lacking = 1
+    figures = await caught_up(line, reader)
+    assert (line.losses, reader.settled, line.last) == (0, 1, 7)
+    await caught_up(Line(stored(7, catching_up._AGED_NS / SECOND)), empty := Reader())
+    assert empty.settled == 0
+
+
+async def test_a_room_that_has_all_the_leader_has(sleeps: list[float]) -> None:
+    """Nothing is stored for it, nor for what is new, nor for a room that nothing is known of."""
+    for line in (Line(stored(7, 3)), Line(stored(6, 8)), Line(), Line(opened=False)):
+        reader = Reader(stored(6, 8), stored(7, 3))
+        await caught_up(line, reader)
+        assert reader.settled == 0
 
 
 async def test_numbers_that_were_given_again(sleeps: list[float]) -> None:

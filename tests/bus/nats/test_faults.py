@@ -15,13 +15,19 @@ from typing import TypeVar
 import msgspec
 import nats
 import pytest
+from nats.aio.client import Client
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeout
 
 from greenroom.bus.base import Arrival, BusUnavailable, RoomChanged
 from greenroom.bus.nats import lines, subjects
 from greenroom.bus.nats.client import DirectClient
+from greenroom.bus.nats.connection import NoAnswer
 from greenroom.bus.nats.line import Line
 from greenroom.bus.nats.lines import Patience
 from greenroom.bus.nats.publication import UNKNOWN, UNPUBLISHED
+from greenroom.bus.nats.stored import StoredStreams
+from greenroom.bus.streams import StreamUnavailable
 from scripts.servers.nats_server import NatsServer, bus_of, nats_cluster, nats_server
 from tests.running.buses import buses_at, until
 from tests.running.routes import routed_nats
@@ -405,6 +411,46 @@ async def test_servers_that_are_cut_off_from_each_other(tmp_path: Path) -> None:
             await until(partial(_is_whole, routed.servers), 30)
             await agree([near, far])
             assert await stored(far.bus) == far.shown
+
+
+class Asking:
+    """A connection to one server, whatever that says of itself."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def request(self, subject: str, data: bytes, seconds: float) -> tuple[bytes, bytes]:
+        try:
+            return b"", (await self._client.request(subject, data, timeout=seconds)).data
+        except (NatsTimeout, NoRespondersError):
+            raise NoAnswer(f"no answer to {subject}") from None
+
+
+async def test_a_leader_that_is_cut_off(tmp_path: Path) -> None:
+    """It answers for a while as if it led: nobody takes what it has for all that is stored."""
+    stream = subjects.stream_of(ROOM)
+    async with routed_nats(tmp_path) as routed:
+        everywhere = ",".join(server.url for server in routed.servers)
+        async with buses_at(everywhere, 1):
+            leader = await elected(everywhere, subjects.stream_name(stream))
+        (alone,) = (server for server in routed.servers if server.name == leader)
+        others = ",".join(server.url for server in routed.servers if server is not alone)
+        client = await nats.connect(alone.url)
+        streams = StoredStreams(Asking(client))  # type: ignore[arg-type]  # all that it asks of one
+        async with buses_at(others, 1, patience=SHORT) as (bus,):
+            speaker = await Speaker("0", bus).begin()
+            await speaker.say()
+            seen = await streams.end(stream)
+            for link in routed.around(alone):
+                link.cut()
+            await until_said(speaker)
+            answer = await client.request(f"$JS.API.STREAM.INFO.{subjects.stream_name(stream)}")
+            assert msgspec.json.decode(answer.data)["state"]["last_seq"] == seen.last
+            for asked in (streams.state, streams.end):
+                with pytest.raises(StreamUnavailable):
+                    await asked(stream)
+            assert (await bus.streams.end(stream)).last > seen.last
+        await client.close()
 
 
 def _is_whole(servers: list[NatsServer]) -> bool:

@@ -37,10 +37,16 @@ class Server:
         self.expecting: dict[bytes, Answer] = {}
         self._answer = answer
         self._parts = parts or []
+        self.settles: bytes | None = None
+        """What is answered when something is published that shows nothing."""
 
     async def request(self, subject: str, data: bytes, seconds: float) -> tuple[bytes, bytes]:
-        self.asked.append((subject, json.loads(data) if data else None))
+        asked = data if subject.startswith("gr.") else json.loads(data) if data else None
+        self.asked.append((subject, asked))
         assert seconds == stored.ANSWER_SECONDS
+        if subject.startswith("gr."):
+            assert self.settles is not None
+            return b"", self.settles
         if isinstance(self._answer, Exception):
             raise self._answer
         return b"", self._answer if isinstance(self._answer, bytes) else _json(self._answer)
@@ -301,7 +307,7 @@ class TestSome:
         """What comes after its connection ended is not used."""
         for is_current in (True, False):
             server = Server({"error": {"err_code": stored.NO_MESSAGE}}, [part(3, b"a"), end(3)])
-            reader = Reader(server, NAME, SUBJECT, lambda: is_current)  # type: ignore[arg-type]  # noqa: B023 - used at once
+            reader = Reader(server, STREAM, SUBJECT, lambda: is_current)  # type: ignore[arg-type]  # noqa: B023 - used at once
             if is_current:
                 assert await reader.last() is None
                 assert [each.sequence for each in await reader.some({"seq": 1})] == [3]
@@ -325,6 +331,75 @@ class TestStreams:
         server = Server({"created": "then", "state": state})
         assert await streams(server).state(3) == StreamState("then", first, 7)
         assert server.asked == [("$JS.API.STREAM.INFO.ROOMS_03", None)]
+
+    @pytest.mark.parametrize(
+        ("copies", "is_led"),
+        [
+            ([], True),
+            ([(0, False)], True),
+            ([(stored.LED_NS, False)], True),
+            ([(stored.LED_NS + 1, False)], False),
+            ([(0, False), (stored.LED_NS + 1, False)], True),
+            ([(0, False), (0, True)], True),
+            ([(0, True), (0, True)], False),
+            ([(stored.LED_NS + 1, False), (stored.LED_NS + 1, False)], False),
+            ([(0, False), *[(stored.LED_NS + 1, False)] * 3], False),
+            ([*[(0, False)] * 2, *[(stored.LED_NS + 1, False)] * 2], True),
+        ],
+    )
+    async def test_a_leader_who_has_heard_of_few(
+        self, copies: list[tuple[int, bool]], is_led: bool
+    ) -> None:
+        """It may not lead any more: it is asked again when something is stored."""
+        state = {"messages": 5, "first_seq": 3, "last_seq": 7}
+        replicas = [{"active": active, "offline": offline} for active, offline in copies]
+        server = Server({"created": "then", "state": state, "cluster": {"replicas": replicas}})
+        server.settles = b'{"stream":"ROOMS_03","seq":8}'
+        assert await streams(server).state(3) == StreamState("then", 3, 7)
+        info = ("$JS.API.STREAM.INFO.ROOMS_03", None)
+        nothing = ("gr.03.-", encode(Batch("", 0, 0, ())))
+        assert server.asked == ([info] if is_led else [info, nothing, info])
+        server.asked.clear()
+        assert await streams(server).end(3) == StreamState("then", 3, 7)
+        assert server.asked == [nothing, info]
+
+    @pytest.mark.parametrize(
+        ("answer", "why"),
+        [
+            (b'{"error":{"description":"insufficient resources"}}', "ROOMS_03 does not store: ins"),
+            (b"{}", "ROOMS_03 does not store: $"),
+            (b"<html>", "gr.03.- is answered with what is no answer"),
+        ],
+    )
+    async def test_a_stream_that_stores_nothing(self, answer: bytes, why: str) -> None:
+        """Nobody knows where it ends."""
+        server = Server(
+            {"created": "then", "state": {"messages": 0, "first_seq": 0, "last_seq": 0}}
+        )
+        server.settles = answer
+        with pytest.raises(StreamUnavailable, match=why):
+            await streams(server).end(3)
+        assert [asked for asked, _ in server.asked] == ["gr.03.-"]
+        reader = Reader(server, 3, "gr.03.room", lambda: True)  # type: ignore[arg-type]  # a double
+        with pytest.raises(NoAnswer, match=why):
+            await reader.settled_last()
+
+    async def test_the_end_of_a_stream_that_is_not_there(self) -> None:
+        """It cannot be had."""
+        server = Server({"error": {"err_code": 10059}})
+        server.settles = b'{"stream":"ROOMS_03","seq":8}'
+        with pytest.raises(StreamUnavailable, match="ROOMS_03 is not there"):
+            await streams(server).end(3)
+
+    async def test_the_last_message_of_a_leader_that_stores(self) -> None:
+        """First something is stored, then it is asked."""
+        server = Server({"error": {"err_code": stored.NO_MESSAGE}})
+        server.settles = b'{"stream":"ROOMS_03","seq":8}'
+        reader = Reader(server, 3, "gr.03.room", lambda: True)  # type: ignore[arg-type]  # a double
+        assert await reader.settled_last() is None
+        assert [asked for asked, _ in server.asked] == [
+            *("gr.03.-", "$JS.API.STREAM.MSG.GET.ROOMS_03")
+        ]
 
     @pytest.mark.parametrize(
         ("answer", "why"),

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from greenroom.bus.base import Audience, Deliver, Stage
+from greenroom.bus.base import History as Kept
 from greenroom.messaging.views import payload_for
+from greenroom.model.kept_frame import MOST_DELETIONS
 from greenroom.protocol import wishes
 from tests.cluster.killing.clients import AGAIN_SECONDS, Clients, Door, both
 from tests.cluster.killing.cluster import NodeThere
@@ -28,9 +30,6 @@ DELETED_SHARE = 0.1
 
 DELETED, DISCARDED = "deleted", "discarded"
 """What the calls did that are about messages that wait."""
-
-WRITTEN_SECONDS = 1.0
-"""How long what has its place takes at most to whoever is there, when all is well."""
 
 
 # ---------------------------------------------------------------------------------- clients
@@ -198,13 +197,14 @@ def viewers_are_told(places: Iterable[Place], calls: Iterable[Call], history: Hi
         )
 
 
-def views_are_parts(views: Iterable[View], stored: Stored, history: History, end: float) -> None:
+def views_are_parts(
+    views: Iterable[View], stored: Stored, end: float = 0.0, shown_ns: int = 0
+) -> None:
     """Every viewer's list is a contiguous part of what he is to be shown, each message once.
 
     He who was shown a message as it began to wait is not shown it again. Who was there up to the
-    end was shown all that had its place `WRITTEN_SECONDS` before.
+    end was shown all that had its place by `shown_ns`, on the servers' clock.
     """
-    shown_ns = history.wall_ns(end - WRITTEN_SECONDS)
     shown: dict[tuple[str, str, bool], Shown] = {}
     for view in views:
         key = view.room, view.user, view.moderates
@@ -251,7 +251,7 @@ def _difference(view: View, shown: Sequence[Place], shown_ns: int) -> str:
         if place is None or place.id != found:
             return f"{found} at {number} for {place and place.id}"
     missing = next(meant, None)
-    return f"{missing.id} is missing" if missing and missing.stamp_ns < shown_ns else ""
+    return f"{missing.id} is missing" if missing and missing.stamp_ns <= shown_ns else ""
 
 
 def _once(shown: Iterable[Place]) -> Iterator[Place]:
@@ -262,6 +262,18 @@ def _once(shown: Iterable[Place]) -> Iterator[Place]:
             early.add(each.id)
         if each.envelope.stage is not Stage.RELEASED or each.id not in early:
             yield each
+
+
+def remembered(places: Sequence[Place], most: int) -> list[str]:
+    """Return which messages a room is to list that keeps so many frames, and those that delete.
+
+    Of these `MOST_DELETIONS` beside at most: with more of them fewer others are kept.
+    """
+    kept = [each for each in places if each.envelope.history is Kept.KEPT]
+    kept = kept[-most - MOST_DELETIONS :]
+    counted = [each for each in kept if not each.envelope.deletes][-most:]
+    gone = {each for place in places for each in place.envelope.deletes}
+    return [each.id for each in counted if is_kept(each) and each.id not in gone]
 
 
 def is_kept(place: Place) -> bool:

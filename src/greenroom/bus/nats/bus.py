@@ -105,9 +105,12 @@ class NatsBus:
     async def start(self) -> None:
         self._tell(told=True)
 
-    async def close(self) -> None:
-        await self._news.flush(LAST_SECONDS)
+    def stop(self) -> None:
         self._tell(told=False)
+
+    async def close(self) -> None:
+        self.stop()
+        await self._news.flush(LAST_SECONDS)
         self._lines.end()
         await self._connection.close()
 

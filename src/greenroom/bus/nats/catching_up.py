@@ -1,8 +1,8 @@
 """Has a line read what it did not hear: when it is opened, after a gap, after a connection's end.
 
-What the leader says is the last message is where the line has to come to. A stream that lost its
-end gives numbers again, under the same name: the line begins with the message that it has, and
-compares the stamps.
+What the leader says is the last message is where the line has to come to; one that lacks what the
+line has seen is believed when it has shown that it leads. A stream that lost its end gives numbers
+again, under the same name: the line begins with the message that it has, and compares the stamps.
 """
 
 import asyncio
@@ -32,6 +32,8 @@ async def catch_up(line: Line, reader: Reader, figures: Figures, now_ns: int) ->
         NoAnswer: it cannot be read now. What was read is taken.
     """
     last = await reader.last()
+    if _lacks(last, line, now_ns):
+        last = await reader.settled_last()
     if not line.opened:
         await _open(line, reader, last, now_ns)
     elif last is None:
@@ -44,6 +46,13 @@ async def catch_up(line: Line, reader: Reader, figures: Figures, now_ns: int) ->
     elif last.sequence <= line.last or not await _read_on(line, reader, last):
         _lost(line, reader.stream, figures)
         await _read_after(line, reader, last, _ns(line.stamp) + 1)
+
+
+def _lacks(last: Message | None, line: Line, now_ns: int) -> bool:
+    """Return whether the line has seen more than there is, and not so long ago that it is gone."""
+    if last is None:
+        return bool(line.last) and now_ns - _ns(line.stamp) < _AGED_NS
+    return last.sequence < line.last
 
 
 async def _open(line: Line, reader: Reader, last: Message | None, now_ns: int) -> None:

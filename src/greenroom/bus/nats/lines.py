@@ -168,8 +168,8 @@ class Lines:
 
     def reader(self, line: Line) -> Reader:
         """Return what reads the room for as long as the connection lasts."""
-        session, name = self._session, subjects.stream_name(line.stream)
-        return Reader(self._connection, name, line.subject, lambda: session is self._session)
+        session = self._session
+        return Reader(self._connection, line.stream, line.subject, lambda: session is self._session)
 
     # For who looks after the nodes of a cluster
 

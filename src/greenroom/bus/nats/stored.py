@@ -1,7 +1,9 @@
 """Reads what JetStream has stored: of a room, and of whole streams.
 
-`last` is answered by a stream's leader, and so is complete. The others may be answered by a server
-that has not got the newest messages yet.
+`last` is answered by a stream's leader, the others perhaps by a server that has not got the newest
+messages yet. A leader does not know either that it is one no longer: cut off from the others it
+answers for up to 15 s. One that was just chosen may lack for a moment what the one before it has
+acknowledged. Who has to know where a stream ends has it store something: see `settle`.
 
 What they answer has no gap all the same. Of a part that got lost between servers the part behind it
 tells. Of a message that a server lacks the next one of its room does, which names the one that it
@@ -20,7 +22,7 @@ import structlog
 from greenroom.bus.base import RoomEnvelope
 from greenroom.bus.nats import headers, subjects
 from greenroom.bus.nats.client import Subscribed
-from greenroom.bus.nats.codec import Undecodable, decode_batch, decode_known
+from greenroom.bus.nats.codec import Batch, Undecodable, decode_batch, decode_known, encode
 from greenroom.bus.nats.connection import Connection, NoAnswer
 from greenroom.bus.streams import Stored, StreamState, StreamUnavailable
 
@@ -63,6 +65,11 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         return headers.stamp_ns(self.stamp)
 
 
+LED_NS = 2_500_000_000
+"""How long ago a leader has heard of so many others that they are the most; usually it is a second.
+The others choose a new one four seconds after they have heard of it, or later."""
+
+
 class _Kept(msgspec.Struct):
     seq: int
     time: str
@@ -73,6 +80,11 @@ class _Kept(msgspec.Struct):
 class _Error(msgspec.Struct):
     err_code: int = 0
     description: str = ""
+
+
+class _Acknowledged(msgspec.Struct):
+    seq: int = 0
+    error: _Error | None = None
 
 
 class _Led(msgspec.Struct):
@@ -127,6 +139,26 @@ async def _led(
         raise NoAnswer(f"{stream} cannot be read: {reason}")
     kept = found.message
     return Message(kept.seq, kept.time.encode(), base64.b64decode(kept.data), kept.subject)
+
+
+async def settle(connection: Connection, stream: int) -> None:
+    """Have a stream of rooms store something that shows nothing.
+
+    The leader that says so speaks for the stream, and has all that was stored before.
+
+    Raises:
+        NoAnswer: the stream stores nothing now, or nobody knows.
+    """
+    nothing = encode(Batch("", 0, 0, ()))
+    subject = subjects.of_no_room(stream)
+    _, answer = await connection.request(subject, nothing, ANSWER_SECONDS)
+    try:
+        found = msgspec.json.decode(answer, type=_Acknowledged)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise NoAnswer(f"{subject} is answered with what is no answer") from None
+    if found.seq == 0:
+        reason = "" if found.error is None else found.error.description
+        raise NoAnswer(f"{subjects.stream_name(stream)} does not store: {reason}")
 
 
 async def some(
@@ -233,18 +265,24 @@ class Reader:
     """Reads one room for as long as a connection lasts: nothing comes of an old one's answers."""
 
     def __init__(
-        self, connection: Connection, stream: str, subject: str, is_current: Callable[[], bool]
+        self, connection: Connection, number: int, subject: str, is_current: Callable[[], bool]
     ) -> None:
         self._connection = connection
+        self._number = number
         self._subject = subject
         self._is_current = is_current
-        self.stream = stream
+        self.stream = subjects.stream_name(number)
 
     async def last(self) -> Message | None:
         """Return the room's newest message, as `last` does."""
         found = await last(self._connection, self.stream, self._subject)
         self._check()
         return found
+
+    async def settled_last(self) -> Message | None:
+        """Return the room's newest message, of a leader that has just shown that it is one."""
+        await settle(self._connection, self._number)
+        return await self.last()
 
     async def some(self, start: Mapping[str, object]) -> list[Message]:
         """Return some of the room's messages, as `some` does."""
@@ -273,15 +311,24 @@ class StoredStreams:
 
     async def state(self, stream: int) -> StreamState:
         try:
-            name = subjects.stream_name(stream)
-            found = await ask_for(self._connection, f"STREAM.INFO.{name}", {}, _Info)
+            found = await self._info(stream)
+            if not found.cluster.is_led:
+                await settle(self._connection, stream)
+                found = await self._info(stream)
         except NoAnswer as error:
             raise StreamUnavailable(str(error)) from None
-        if found.state is None:
-            raise StreamUnavailable(f"{subjects.stream_name(stream)} is not there")
-        state = found.state
-        first = state.first_seq if state.messages else state.last_seq + 1
-        return StreamState(found.created, first, state.last_seq)
+        return _state_of(found, stream)
+
+    async def end(self, stream: int) -> StreamState:
+        try:
+            await settle(self._connection, stream)
+            return _state_of(await self._info(stream), stream)
+        except NoAnswer as error:
+            raise StreamUnavailable(str(error)) from None
+
+    async def _info(self, stream: int) -> "_Info":
+        subject = f"STREAM.INFO.{subjects.stream_name(stream)}"
+        return await ask_for(self._connection, subject, {}, _Info)
 
     async def read(self, stream: int, first: int) -> list[Stored]:
         return await self._read(stream, {"seq": max(first, 1)})
@@ -341,9 +388,33 @@ class _State(msgspec.Struct):
     last_seq: int
 
 
+class _Copy(msgspec.Struct, frozen=True):
+    active: int = 0
+    offline: bool = False
+
+
+class _Copies(msgspec.Struct, frozen=True):
+    replicas: list[_Copy] = []
+
+    @property
+    def is_led(self) -> bool:
+        """Return whether the leader has heard lately of so many others that they are the most."""
+        heard = sum(not each.offline and each.active <= LED_NS for each in self.replicas)
+        return 2 * (heard + 1) > len(self.replicas) + 1
+
+
 class _Info(msgspec.Struct):
     created: str = ""
     state: _State | None = None
+    cluster: _Copies = _Copies()
+
+
+def _state_of(found: _Info, stream: int) -> StreamState:
+    if found.state is None:
+        raise StreamUnavailable(f"{subjects.stream_name(stream)} is not there")
+    state = found.state
+    first = state.first_seq if state.messages else state.last_seq + 1
+    return StreamState(found.created, first, state.last_seq)
 
 
 def shown(message: Message) -> Sequence[RoomEnvelope]:

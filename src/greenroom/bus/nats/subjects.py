@@ -3,6 +3,7 @@
 | subject | carries |
 | --- | --- |
 | `gr.NN.<room>`, stored in `ROOMS_NN` | what is published in a room |
+| `gr.NN.-`, stored there, too | nothing: when it is stored, the leader knows all before it |
 | `gd.NN.<room>` | the same, from the stream to the nodes that follow the room |
 | `gc.news`, stored in `CONTROL`; `gcd.news` | what every node is to forget or to learn |
 | `gp.news`, `gp.rates` | what nodes announce of themselves, of what accounts do; it is not stored |
@@ -38,6 +39,11 @@ def stream_name(number: int) -> str:
 def published(room: str) -> str:
     """Return the subject that what happens in a room is published to."""
     return f"gr.{stream_of(room):02}.{_token(room)}"
+
+
+def of_no_room(stream: int) -> str:
+    """Return the subject of what a stream of rooms is to store and nobody is to be shown."""
+    return f"gr.{stream:02}.-"
 
 
 def delivered(subject: str) -> str:
