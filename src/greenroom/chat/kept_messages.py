@@ -21,7 +21,7 @@ AT_ONCE = 1_000
 class CatchUp(Protocol):
     """Waits for who keeps what rooms show."""
 
-    def __call__(self, room: str, *, surely: bool = True) -> Awaitable[bool]:
+    def __call__(self, room: str, /, *, surely: bool = True) -> Awaitable[bool]:
         """Return when all is in the store that was shown in a room before.
 
         Also whether nothing is missing behind what is there. Unless it is to be so `surely`, what

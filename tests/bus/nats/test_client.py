@@ -68,6 +68,27 @@ async def test_what_a_listener_is_given(client: DirectClient) -> None:
     assert len(heard) == 2
 
 
+async def test_what_comes_while_a_subscription_is_made(
+    client: DirectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is heard; nats-py would take it for an answer, and end the connection at the second."""
+    heard: list[bytes] = []
+    subscribe = client._send_subscribe
+
+    async def slowly(subscription: Any) -> None:
+        await subscribe(subscription)
+        for data in (b"1", b"2"):
+            await client.publish("a.b", data)
+        await client.flush()
+
+    monkeypatch.setattr(client, "_send_subscribe", slowly)
+    await client.listen("a.*", lambda _subject, _raw, data: heard.append(data))
+    await client.publish("a.b", b"3")
+    await until(lambda: len(heard) == 3)
+    assert heard == [b"1", b"2", b"3"]
+    assert client.is_connected
+
+
 async def test_who_listens_once(client: DirectClient) -> None:
     """The server gives him the first message and no other, also before he listens no more."""
     heard: list[bytes] = []

@@ -133,12 +133,15 @@ class DirectClient(Client):
             subscription = await self.subscribe(subject, cb=_by_callback(listener))
             await _end_after_one(subscription, once=once)
             return subscription
-        # With a future of its own nats-py starts no task for the subscription.
-        never = asyncio.get_running_loop().create_future()
-        subscription = await self.subscribe(subject, future=never)
+        subscription = await self.subscribe(subject, future=_Listened(listener))
         self._listeners[b"%d" % subscription._id] = listener  # noqa: SLF001 - it has no other name
         await _end_after_one(subscription, once=once)
         return subscription
+
+    def _listener_to_be(self, sid: int) -> Listener | None:
+        """Return who listens to a subscription that nats-py is still making."""
+        future = getattr(self._subs.get(sid), "_future", None)
+        return future.listener if isinstance(future, _Listened) else None
 
     async def unlisten(self, subscribed: Subscribed) -> None:
         """Give no more messages of it to anybody."""
@@ -173,11 +176,19 @@ class DirectClient(Client):
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
-        listener = self._listeners.get(b"%d" % sid)
+        listener = self._listeners.get(b"%d" % sid) or self._listener_to_be(sid)
         if listener is None:
             await super()._process_msg(sid, subject, reply, data, headers or b"")
         else:
             listener(subject, headers or b"", data)
+
+
+class _Listened(asyncio.Future[Msg]):
+    """With a future of its own nats-py starts no task for a subscription. It is never done."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self.listener = listener
 
 
 async def _end_after_one(subscription: Subscription, *, once: bool) -> None:
