@@ -220,15 +220,34 @@ def test_a_start(
 
 @pytest.mark.parametrize("again", [True, False])
 async def test_what_a_node_returns(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it is to be made again, when all that it opened is closed."""
-    closed: list[bool] = []
+    """Whether it is to be made again, when all that it opened is closed.
+
+    Before the tasks that its receivers begin are nobody's any more, the bus tells nothing.
+    """
+    opened, closed = mock.Mock(), list[str]()
+    group: list[asyncio.TaskGroup] = []
+
+    def stop() -> None:
+        group[0].create_task(asyncio.sleep(0))
+        closed.append("hushed")
+
+    opened.bus.stop = stop
 
     async def opening(*given: Any) -> object:
-        given[-2].callback(closed.append, True)
+        given[-2].callback(closed.append, "closed")
         assert given[-1] is parts
-        return "opened"
+        return opened
 
-    building, running = mock.AsyncMock(), mock.AsyncMock(return_value=again)
+    async def build(_opened: object, tasks: asyncio.TaskGroup) -> object:
+        group.append(tasks)
+        return node
+
+    async def run(*_: object) -> bool:
+        closed.append("served")
+        return again
+
+    node = mock.Mock()
+    building, running = mock.AsyncMock(side_effect=build), mock.AsyncMock(side_effect=run)
     monkeypatch.setattr(serve, "open_adapters", opening)
     monkeypatch.setattr(serve, "build_node", building)
     monkeypatch.setattr(serve, "_serve", running)
@@ -237,9 +256,9 @@ async def test_what_a_node_returns(again: bool, monkeypatch: pytest.MonkeyPatch)
     given: list[Any] = [mock.Mock(), parts, mock.Mock(), mock.Mock(), None, announce]
     assert await serve._run(*given) is again
     assert building.await_args is not None
-    assert building.await_args.args[0] == "opened"
-    running.assert_awaited_once_with(building.return_value, None, announce)
-    assert closed == [True]
+    assert building.await_args.args[0] is opened
+    running.assert_awaited_once_with(node, None, announce)
+    assert closed == ["served", "hushed", "closed"]
 
 
 async def test_a_service_that_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
