@@ -70,14 +70,12 @@ async def test_a_stream_that_was_made_anew() -> None:
 async def test_where_a_stream_ends() -> None:
     """A server that led the others until now may not know of the last ones: who needs them asks."""
     nodes = Nodes()
-    history, room, end = history_of(nodes), str(nodes.room), nodes.streams.state
+    history, room = history_of(nodes), str(nodes.room)
     nodes.streams.store(nodes.room, said("a"))
     tail = nodes.start()
     for _ in range(20):
         await asyncio.sleep(0)
-    stale = await end(0)
-    nodes.streams.state = mock.AsyncMock(return_value=stale)  # type: ignore[method-assign]
-    nodes.streams.end = end  # type: ignore[method-assign]
+    nodes.streams.stale[0] = await nodes.streams.end(0)
     await nodes.kill(0)
     nodes.streams.store(nodes.room, said("b"))
     assert await history.catch_up(room, surely=False)

@@ -21,6 +21,8 @@ class MemoryStreams:
         self.read_fails = False
         self.tells = True
         """Whether who waits is told of what is stored."""
+        self.stale: dict[int, StreamState] = {}
+        """What `state` says in place of what is so."""
         self._kept = [_Stream(f"made-{stream}") for stream in range(count)]
         self._stamp_ns = NOW * 1_000_000
 
@@ -56,12 +58,12 @@ class MemoryStreams:
         self._kept[stream] = _Stream(self._kept[stream].created + "-anew")
 
     async def state(self, stream: int) -> StreamState:
+        return self.stale.get(stream) or await self.end(stream)
+
+    async def end(self, stream: int) -> StreamState:
         self._check()
         kept = self._kept[stream]
         return StreamState(kept.created, kept.last - len(kept.messages) + 1, kept.last)
-
-    async def end(self, stream: int) -> StreamState:
-        return await self.state(stream)
 
     async def read(self, stream: int, first: int) -> list[Stored]:
         self._check()

@@ -220,7 +220,7 @@ class StreamedChatLog:
         """
         streams, deadline = self._shared.streams, self._clock.monotonic() + PASSED_SECONDS
         try:
-            ends = await asyncio.gather(*map(streams.state, range(streams.count)))
+            ends = await asyncio.gather(*map(streams.end, range(streams.count)))
         except StreamUnavailable:
             return True
         for stream, end in enumerate(ends):
