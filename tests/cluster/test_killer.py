@@ -126,6 +126,7 @@ async def _run(directory: Path, history: History, measured: Measured) -> None:
         await _hold(
             [
                 all_serve,
+                clients.have_ended,
                 *_checks(history, stored, rooms),
                 *_checks_of_delay(history, stored, rooms.delayed, end, shown_ns),
                 lambda: _check_logs(cluster, stored),

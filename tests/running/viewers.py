@@ -195,9 +195,11 @@ class Gone(asyncio.Transport):
 class Speaker:
     """A connection that sends, and knows what became of it."""
 
-    def __init__(self, name: str, viewer: Viewer) -> None:
+    def __init__(self, name: str, viewer: Viewer, patience: float | None = PATIENCE) -> None:
+        """Make it; an answer may take `patience` in seconds, None: for ever."""
         self.name = name
         self.viewer = viewer
+        self.patience = patience
         self.sent: list[str] = []
         self.echoed: list[str] = []
         self._waiting: dict[str, asyncio.Future[Seen | None]] = {}
@@ -215,7 +217,7 @@ class Speaker:
         if self.viewer.ended:
             return None
         self.viewer.send(client_frame(json.dumps(action).encode()))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             return await future
 
     def _end(self) -> None:
