@@ -73,7 +73,8 @@ class Streams(Protocol):
     async def end(self, stream: int) -> StreamState:
         """Return what the stream holds, with all that was stored before the call.
 
-        It costs a message that shows nothing, and is not there while the stream stores none.
+        It costs a message that shows nothing and does not count, and cannot be had while the
+        stream stores none.
         """
 
     async def read(self, stream: int, first: int) -> list[Stored]:

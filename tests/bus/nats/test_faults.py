@@ -445,11 +445,13 @@ async def test_a_leader_that_is_cut_off(tmp_path: Path) -> None:
                 link.cut()
             await until_said(speaker)
             answer = await client.request(f"$JS.API.STREAM.INFO.{subjects.stream_name(stream)}")
-            assert msgspec.json.decode(answer.data)["state"]["last_seq"] == seen.last
+            assert msgspec.json.decode(answer.data)["state"]["last_seq"] == seen.last + 1
             for asked in (streams.state, streams.end):
                 with pytest.raises(StreamUnavailable):
                     await asked(stream)
-            assert (await bus.streams.end(stream)).last > seen.last
+            now = await bus.streams.end(stream)
+            assert now.last > seen.last
+            assert (await bus.streams.end(stream)).last == now.last + 1
         await client.close()
 
 

@@ -360,7 +360,8 @@ class TestStreams:
         nothing = ("gr.03.-", encode(Batch("", 0, 0, ())))
         assert server.asked == ([info] if is_led else [info, nothing, info])
         server.asked.clear()
-        assert await streams(server).end(3) == StreamState("then", 3, 7)
+        server.settles = b'{"stream":"ROOMS_03","seq":6}'
+        assert await streams(server).end(3) == StreamState("then", 3, 5)
         assert server.asked == [nothing, info]
 
     @pytest.mark.parametrize(
@@ -383,6 +384,14 @@ class TestStreams:
         reader = Reader(server, 3, "gr.03.room", lambda: True)  # type: ignore[arg-type]  # a double
         with pytest.raises(NoAnswer, match=why):
             await reader.settled_last()
+
+    async def test_the_end_of_a_stream_that_holds_nothing(self) -> None:
+        """What was stored to find out does not count."""
+        server = Server(
+            {"created": "then", "state": {"messages": 1, "first_seq": 8, "last_seq": 8}}
+        )
+        server.settles = b'{"stream":"ROOMS_03","seq":8}'
+        assert await streams(server).end(3) == StreamState("then", 8, 7)
 
     async def test_the_end_of_a_stream_that_is_not_there(self) -> None:
         """It cannot be had."""

@@ -141,8 +141,8 @@ async def _led(
     return Message(kept.seq, kept.time.encode(), base64.b64decode(kept.data), kept.subject)
 
 
-async def settle(connection: Connection, stream: int) -> None:
-    """Have a stream of rooms store something that shows nothing.
+async def settle(connection: Connection, stream: int) -> int:
+    """Have a stream of rooms store something that shows nothing; return its number.
 
     The leader that says so speaks for the stream, and has all that was stored before.
 
@@ -159,6 +159,7 @@ async def settle(connection: Connection, stream: int) -> None:
     if found.seq == 0:
         reason = "" if found.error is None else found.error.description
         raise NoAnswer(f"{subjects.stream_name(stream)} does not store: {reason}")
+    return found.seq
 
 
 async def some(
@@ -321,10 +322,12 @@ class StoredStreams:
 
     async def end(self, stream: int) -> StreamState:
         try:
-            await settle(self._connection, stream)
-            return _state_of(await self._info(stream), stream)
+            number = await settle(self._connection, stream)
+            state = _state_of(await self._info(stream), stream)
         except NoAnswer as error:
             raise StreamUnavailable(str(error)) from None
+        # Who has read all before it need not read it, too.
+        return StreamState(state.created, min(state.first, number), number - 1)
 
     async def _info(self, stream: int) -> "_Info":
         subject = f"STREAM.INFO.{subjects.stream_name(stream)}"
