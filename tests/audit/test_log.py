@@ -336,6 +336,30 @@ async def test_lines_are_handed_over_together(tmp_path: Path) -> None:
     await log.close()
 
 
+async def test_an_end_while_the_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed as the end came is tried once more, and at once."""
+    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 60)
+    entered, gate, tries = threading.Event(), threading.Event(), list[bytes]()
+
+    def write(descriptor: int, data: bytes) -> int:
+        tries.append(data)
+        entered.set()
+        gate.wait()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    log = AuditLog(tmp_path / "audit.log")
+    log.start()
+    await log.record(entry(0))
+    await until(entered.is_set)
+    ending = asyncio.ensure_future(log.close())
+    await until(lambda: log._closing)
+    gate.set()
+    async with asyncio.timeout(10):
+        await ending
+    assert len(tries) == 2
+
+
 async def test_who_waits_is_let_go_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

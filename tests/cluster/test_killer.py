@@ -230,7 +230,7 @@ async def _all_shown(observer: Observer, history: History, room: str) -> int:
     """
     end = time.monotonic() + HEALED_SECONDS
     while True:
-        stored = await observer.read()
+        stored = await observer.read_at_last(HEALED_SECONDS)
         shown_ns = stored[room][-1].stamp_ns
         here = [view for view in history.views if view.room == room and view.closed is None]
         with contextlib.suppress(AssertionError):
@@ -324,7 +324,7 @@ async def _stored(observer: Observer, delayed: str) -> invariants.Stored:
     """Return what is stored, as soon as nothing waits any more in a room that delays."""
     end = time.monotonic() + LOGGED_SECONDS
     while True:
-        stored = await observer.read()
+        stored = await observer.read_at_last(HEALED_SECONDS)
         if not delay.left(stored[delayed]) or time.monotonic() > end:
             return stored
         await asyncio.sleep(0.2)

@@ -153,16 +153,18 @@ class AuditLog:
                 whole = not rest
                 if whole:
                     batch = rest = self._taken()
-                ending = self._closing and not self._lines
+                closing = self._closing
+                ending = closing and not self._lines
             if reopen and self._begin_anew():
                 rest = _with_its_line(batch, rest)
             self._tell(self._wake)
             if whole and rest:
                 self._rotate_if_due(len(rest))
             rest = self._written(rest)
-            if rest and not self._closing:
+            if rest and not closing:
                 with self._condition:
-                    self._condition.wait(RETRY_SECONDS)
+                    if not self._closing:
+                        self._condition.wait(RETRY_SECONDS)
             elif ending or rest:
                 break
         if rest or self._lines:

@@ -81,7 +81,7 @@ async def test_one_server_of_a_cluster(
 
 
 async def test_the_end_of_a_bus(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last news go out first; then nobody is told, what waits is failed, and it is closed."""
+    """Nobody is told any more, the last news go out, what waits is failed, and it is closed."""
     bus = await NatsBus.open(Options(servers=["nats://one"]))
     await bus.start()
     done: list[object] = []
@@ -93,7 +93,7 @@ async def test_the_end_of_a_bus(connection: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(bus._lines, "end", lambda: done.append(("end", bus._lines._told)))
     connection.close.side_effect = lambda: done.append("close")
     await bus.close()
-    assert done == [("flush", module.LAST_SECONDS, True), ("end", False), "close"]
+    assert done == [("flush", module.LAST_SECONDS, False), ("end", False), "close"]
     assert not bus._news._told
 
 

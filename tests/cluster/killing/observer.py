@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.cluster.killing.invariants import Place
 
 READ_SECONDS = 1200
 """How often streams are read on the way: they keep an hour."""
+FAILS = (NoAnswer, BusUnreachable, StreamUnavailable, TimeoutError)
+"""What a read raises while servers are away."""
+
 RETRY_SECONDS = 10
 """When it is tried again, after a server was harmed meanwhile."""
 
@@ -39,6 +43,17 @@ class Observer:
         finally:
             await bus.close()
         return dict(self._found)
+
+    async def read_at_last(self, seconds: float) -> dict[str, list[Place]]:
+        """Do so, as soon as servers can that are just back."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return await self.read()
+            except FAILS:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(0.2)
 
     async def _read(self, bus: NatsBus, stream: int) -> None:
         state = await bus.streams.state(stream)
@@ -67,7 +82,7 @@ class Observer:
                 async with asyncio.timeout(60):
                     await self.read()
                 pause = READ_SECONDS
-            except (NoAnswer, BusUnreachable, StreamUnavailable, TimeoutError):
+            except FAILS:
                 pause = RETRY_SECONDS
 
 
