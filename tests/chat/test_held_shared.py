@@ -374,3 +374,22 @@ async def test_a_stream_that_lost_what_was_to_be_read(is_anew: bool) -> None:
     else:
         cluster.streams.lose_end(2)
     assert (await node.held.prepare(room) or await node.held.prepare(room)) is True
+
+
+@pytest.mark.parametrize("from_the_first", [True, False])
+async def test_a_leader_that_lacks_what_was_to_be_read(from_the_first: bool) -> None:
+    """One that was just chosen does for a moment: nothing is released before all is read."""
+    cluster = Cluster()
+    node, room = Node(cluster), str(cluster.room)
+    await node.begin()
+    cluster.waits(1, 2)
+    await node.read()
+    stale = await cluster.streams.end(STREAM)
+    cluster.publish(deletion(3), deletion(4))
+    if from_the_first:
+        cluster.streams.stale[STREAM] = stale
+    assert not await node.held.prepare(room)
+    cluster.streams.stale[STREAM] = stale
+    assert [await node.held.prepare(room) for _ in range(2)] == [False, False]
+    await node.read()
+    assert await node.held.prepare(room)

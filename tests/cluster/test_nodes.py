@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 import websockets
 
+from greenroom.chatlog.streamed import FINISHING_SECONDS
 from scripts.servers.nats_server import NatsServer, nats_server
 from scripts.servers.node import new_secrets_key
 from scripts.servers.postgresql import PostgreSQL, postgresql
@@ -25,6 +26,7 @@ from tests.running.said import assert_no_faults, entries, failing, samples, unti
 from tests.running.servers import fresh_account, fresh_database
 from tests.running.service import Service, start
 from tests.running.viewers import Seen
+from tests.running.wire import PATIENCE
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/when-postgresql-is-lost.md"
 
@@ -404,7 +406,13 @@ async def test_chat_logs_of_a_node_that_dies(shared: Place) -> None:
         assert {frame.type for frame in frames} == {"MESSAGE"}
         second.update_room(identifier=room, loggingConfigurationIdentifiers=[])
         second.delete_logging_configuration(identifier=configuration)
-        await _until(lambda: not second.list_logging_configurations()["loggingConfigurations"])
+        # Who reads the dead node's streams may come too late for the call; then it is done later.
+        await asyncio.to_thread(
+            until,
+            lambda: not second.list_logging_configurations()["loggingConfigurations"],
+            "it is gone",
+            PATIENCE + FINISHING_SECONDS,
+        )
         assert sorted(_recorded(directory)) == sorted(frame.id for frame in frames)
         assert_no_faults(services[1])
 

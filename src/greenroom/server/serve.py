@@ -113,10 +113,12 @@ async def _run(
     async with contextlib.AsyncExitStack() as stack:
         opened = await open_adapters(settings, found, lines, before, stack, parts)
         async with task_group() as tasks:
-            node = await build_node(opened, tasks)
-            again = await _serve(node, before, announce)
-            # Who is told begins tasks, and soon nobody owns them.
-            opened.bus.stop()
+            try:
+                node = await build_node(opened, tasks)
+                again = await _serve(node, before, announce)
+            finally:
+                # Who is told begins tasks, and soon nobody owns them.
+                opened.bus.stop()
     return again
 
 

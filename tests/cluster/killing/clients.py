@@ -98,7 +98,7 @@ class Clients:
         self, operation: str, subject: str, node: NodeThere, done: Awaitable[Any]
     ) -> tuple[Call, Any]:
         """Await a call, and note what came of it."""
-        call = Call(operation, node.name, subject, self.history.now())
+        call = Call(operation, node.name, subject, self.history.now(), started_ns=time.time_ns())
         self.history.calls.append(call)
         result = None
         try:
@@ -106,7 +106,7 @@ class Clients:
             call.status = 200
         except IvschatError as error:
             call.status = status_of(error)
-        call.ended = self.history.now()
+        call.ended, call.ended_ns = self.history.now(), time.time_ns()
         return call, result
 
     async def token(self, room: str, user: str, *more: str) -> str | None:

@@ -165,7 +165,8 @@ def deleted_is_not_shown(places: Iterable[Place], calls: Iterable[Call], history
     for call in calls:
         if not call.done or call.ended is None or call.result not in (DELETED, DISCARDED):
             continue
-        began, ended = history.wall_ns(call.started), history.wall_ns(call.ended)
+        began = call.started_ns or history.wall_ns(call.started)
+        ended = call.ended_ns or history.wall_ns(call.ended)
         if call.result == DELETED:
             at = released.get(call.subject, 0)
             assert at <= ended, f"released in spite of {call}: {call.subject}"

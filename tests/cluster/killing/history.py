@@ -63,6 +63,9 @@ class Call(msgspec.Struct):
     status: int = UNKNOWN
     """200 when it was done, UNKNOWN when it may have been."""
     result: str = ""
+    started_ns: int = 0
+    ended_ns: int = 0
+    """When, by the servers' clock, which is the machine's: in an hour that drifts, or is set."""
 
     @property
     def done(self) -> bool:

@@ -2,7 +2,7 @@
 
 `last` is answered by a stream's leader, the others perhaps by a server that has not got the newest
 messages yet. A leader does not know either that it is one no longer: cut off from the others it
-answers for up to 15 s. One that was just chosen may lack for a moment what the one before it has
+answers for up to 20 s. One that was just chosen may lack for a moment what the one before it has
 acknowledged. Who has to know where a stream ends has it store something: see `settle`.
 
 What they answer has no gap all the same. Of a part that got lost between servers the part behind it
@@ -313,12 +313,9 @@ class StoredStreams:
     async def state(self, stream: int) -> StreamState:
         try:
             found = await self._info(stream)
-            if not found.cluster.is_led:
-                await settle(self._connection, stream)
-                found = await self._info(stream)
         except NoAnswer as error:
             raise StreamUnavailable(str(error)) from None
-        return _state_of(found, stream)
+        return _state_of(found, stream) if found.cluster.is_led else await self.end(stream)
 
     async def end(self, stream: int) -> StreamState:
         try:
