@@ -109,3 +109,11 @@ async def test_all_that_somebody_wrote(number: int, monkeypatch: pytest.MonkeyPa
         await scene.kept.of_author(ROOM, "bob", 0)
     with pytest.raises(StorageUnavailable):
         await scene.page()
+
+
+async def test_what_is_waited_for() -> None:
+    """Who goes on behind an id is told whether anything is missing: surely."""
+    scene = await Scene().keep("a")
+    for since, surely in (("", False), ("a", True)):
+        await scene.page(since=since)
+        scene.catch_up.assert_awaited_with(ROOM, surely=surely)
