@@ -336,9 +336,10 @@ async def test_lines_are_handed_over_together(tmp_path: Path) -> None:
     await log.close()
 
 
-async def test_an_end_while_the_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed as the end came is tried once more, and at once."""
-    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 60)
+def full_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[threading.Event, threading.Event, list[bytes]]:
+    """Have writes fail; return what says that one has begun, what lets it fail, and the writes."""
     entered, gate, tries = threading.Event(), threading.Event(), list[bytes]()
 
     def write(descriptor: int, data: bytes) -> int:
@@ -347,7 +348,14 @@ async def test_an_end_while_the_file_fails(tmp_path: Path, monkeypatch: pytest.M
         gate.wait()
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 60)
     monkeypatch.setattr(os, "write", write)
+    return entered, gate, tries
+
+
+async def test_an_end_while_the_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed as the end came is tried once more, and at once."""
+    entered, gate, tries = full_disk(monkeypatch)
     log = AuditLog(tmp_path / "audit.log")
     log.start()
     await log.record(entry(0))
@@ -364,16 +372,7 @@ async def test_who_waits_is_let_go_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, not when the disk has place again: his line is one of those that are missing."""
-    monkeypatch.setattr("greenroom.audit.log.RETRY_SECONDS", 60)
-    entered, gate, tries = threading.Event(), threading.Event(), list[bytes]()
-
-    def write(descriptor: int, data: bytes) -> int:
-        tries.append(data)
-        entered.set()
-        gate.wait()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "write", write)
+    entered, gate, tries = full_disk(monkeypatch)
     log = AuditLog(tmp_path / "audit.log", bound=1)
     log.start()
     await log.record(entry(0))

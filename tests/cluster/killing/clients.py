@@ -74,6 +74,7 @@ class Clients:
         self.silent: set[str] = set()
         """Rooms in which nobody speaks any more."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._late: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count()
 
     def begin(self, work: Coroutine[object, object, None]) -> None:
@@ -83,12 +84,11 @@ class Clients:
     async def end(self) -> None:
         """Let all end."""
         self.ending = True
-        await asyncio.wait(self._tasks, timeout=2 * ANSWER_SECONDS)
+        _, self._late = await asyncio.wait(self._tasks, timeout=2 * ANSWER_SECONDS)
 
     def have_ended(self) -> None:
-        """Hold that all have ended, and none has failed."""
-        late = [task for task in self._tasks if not task.done()]
-        assert not late, f"clients do not end: {late}"
+        """Hold that all have ended in time, and none has failed."""
+        assert not self._late, f"clients do not end: {self._late}"
         failed = filter(None, (task.exception() for task in self._tasks))
         assert not (found := list(failed)), found
 
