@@ -92,7 +92,7 @@ async def test_two_of_three_nats_servers_are_lost_and_one_is_replaced(
             assert await asyncio.to_thread(service.boto3().list_rooms)
             assert await status_of(service, await asyncio.to_thread(service.token, room)) == 101
             for server in servers[1:]:
-                server.start()
+                server.start(wait=False)
             well = logged(service, "NATS stores again", "streams have leaders again")
             await until_it_holds(well, "it has healed", 60)
             await until_it_holds(lambda: not failing(service), "it is ready", 30)

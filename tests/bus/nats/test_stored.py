@@ -90,6 +90,37 @@ class Leader(Server):
         return [question["seq"] for asked, question in self.asked if asked == subject]
 
 
+class Storing(Server):
+    """A connection to streams that store when the test says so, or fail to."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        super().__init__(
+            {"created": "then", "state": {"messages": 0, "first_seq": 1, "last_seq": 0}}
+        )
+        self.fails = fails
+        self.stored: list[str] = []
+        self.stores = asyncio.Event()
+        self._asked = asyncio.Condition()
+
+    async def request(self, subject: str, data: bytes, seconds: float) -> tuple[bytes, bytes]:
+        if subject.startswith("gr."):
+            self.stored.append(subject)
+            self.settles = b'{"seq":%d}' % len(self.stored)
+            found = await super().request(subject, data, seconds)
+            async with self._asked:
+                self._asked.notify_all()
+            await self.stores.wait()
+            if self.fails:
+                raise NoAnswer("no leader")
+            return found
+        return await super().request(subject, data, seconds)
+
+    async def until_asked(self, times: int) -> None:
+        """Wait until so many messages came to be stored."""
+        async with self._asked:
+            await self._asked.wait_for(lambda: len(self.stored) >= times)
+
+
 def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
@@ -399,6 +430,35 @@ class TestStreams:
         server.settles = b'{"stream":"ROOMS_03","seq":8}'
         with pytest.raises(StreamUnavailable, match="ROOMS_03 is not there"):
             await streams(server).end(3)
+
+    async def test_who_asks_meanwhile_shares_the_next_end(self) -> None:
+        """What is stored once serves all who asked before it was sent; each stream for itself."""
+        server = Storing()
+        asked = streams(server)
+        first = asyncio.create_task(asked.end(3))
+        await server.until_asked(1)
+        later = [asyncio.create_task(asked.end(3)) for _ in range(5)]
+        another = asyncio.create_task(asked.end(4))
+        await server.until_asked(2)
+        later.pop().cancel()
+        server.stores.set()
+        assert (await first).last == 0
+        assert (await another).last == 1
+        assert [each.last for each in await asyncio.gather(*later)] == [2] * 4
+        assert (await asked.end(3)).last == 3
+        assert server.stored == ["gr.03.-", "gr.04.-", "gr.03.-", "gr.03.-"]
+
+    async def test_an_end_that_is_shared_cannot_be_had(self) -> None:
+        """All who share it are told, and who asks then asks anew."""
+        server = Storing(fails=True)
+        asked = streams(server)
+        ends = [asyncio.create_task(asked.end(3)) for _ in range(3)]
+        await server.until_asked(1)
+        server.stores.set()
+        found = await asyncio.gather(*ends, return_exceptions=True)
+        assert [str(each) for each in found] == ["no leader"] * 3
+        server.fails = False
+        assert (await asked.end(3)).last == 1
 
     async def test_the_last_message_of_a_leader_that_stores(self) -> None:
         """First something is stored, then it is asked."""

@@ -302,6 +302,8 @@ class StoredStreams:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._words: set[_Word] = set()
+        self._ending = [asyncio.Lock() for _ in range(subjects.STREAMS)]
+        self._ends: dict[int, asyncio.Task[StreamState]] = {}
 
     @property
     def count(self) -> int:
@@ -318,6 +320,19 @@ class StoredStreams:
         return _state_of(found, stream) if found.cluster.is_led else await self.end(stream)
 
     async def end(self, stream: int) -> StreamState:
+        # Many ask at once when a node has started: who finds one asking shares the next answer.
+        asking = self._ends.get(stream)
+        if asking is None:
+            asking = self._ends[stream] = asyncio.create_task(self._next_end(stream))
+        return await asyncio.shield(asking)
+
+    async def _next_end(self, stream: int) -> StreamState:
+        async with self._ending[stream]:
+            # What is stored before somebody asks from here on may be missing in this answer.
+            del self._ends[stream]
+            return await self._end(stream)
+
+    async def _end(self, stream: int) -> StreamState:
         try:
             number = await settle(self._connection, stream)
             state = _state_of(await self._info(stream), stream)
