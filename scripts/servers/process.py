@@ -13,6 +13,9 @@ import psutil
 START_SECONDS = 30
 """Far more than a start takes; a busy machine is no failure."""
 
+LOOK_SECONDS = 0.05
+"""Between two looks whether a server is ready: one of NATS looks at all its streams for it."""
+
 STOP_SECONDS = 20
 """How long a server may take to end before it is killed."""
 
@@ -109,7 +112,7 @@ class ServerProcess:
             if time.monotonic() > deadline:
                 self.kill()
                 raise ServerFailed(f"{self.name} did not get ready:\n{self._last_words()}")
-            time.sleep(0.01)
+            time.sleep(LOOK_SECONDS)
 
     def kill(self) -> None:
         """End it and what it started as `kill -9` does."""

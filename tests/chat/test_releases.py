@@ -220,6 +220,21 @@ async def test_one_that_is_deleted_as_it_gets_its_place() -> None:
     assert scene.upkeep.told == [("released", room, ["m2"]), ("empty", room, [])]
 
 
+async def test_a_room_that_another_node_releases_from_now_on() -> None:
+    """Nothing more of it is released here, not even of what was begun."""
+    scene = Scene()
+    room = await scene.room()
+    scene.waits(room, "m1", "m2")
+
+    def first() -> None:
+        scene.upkeep.is_ready = False
+
+    scene.line.first = first
+    await scene.tick()
+    assert scene.ids() == ["m1"]
+    assert scene.queues.ids(room) == ["m2"]
+
+
 async def test_one_whose_deletion_has_no_place_yet() -> None:
     """It goes together with the deletion, and would be shown behind it: it waits for that."""
     scene = Scene()

@@ -273,6 +273,14 @@ def test_as_many_fragments_as_allowed() -> None:
         assert decoder.feed(message) == [Text(b"a" * (MAXIMUM_FRAGMENTS - 2))]
 
 
+def test_each_message_has_the_whole_limit() -> None:
+    """What one message took in fragments, the next one may take again."""
+    decoder = FrameDecoder(9)
+    message = client(TEXT, b"a" * 5, fin=False) + client(CONTINUATION, b"a" * 4)
+    for _ in range(2):
+        assert decoder.feed(message) == [Text(b"a" * 9)]
+
+
 @pytest.mark.parametrize("limit", [0, 1, 125, 126, 1000])
 def test_other_limits(limit: int) -> None:
     """The limit is the caller's to choose, and inclusive; control frames are not messages."""

@@ -17,7 +17,7 @@ from tests.running.wire import PATIENCE
 def entries(service: Service, event: str) -> list[dict[str, Any]]:
     """Return the log's entries of one event."""
     lines = service.log.read_text().splitlines()
-    found = [json.loads(line) for line in lines if line.startswith("{")]
+    found = [json.loads(line) for line in lines if line.startswith("{") and event in line]
     return [entry for entry in found if entry["event"] == event]
 
 
@@ -78,9 +78,17 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
         AssertionError: it never did; the message says what.
     """
     deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
+        looked = time.monotonic()
+        assert looked < deadline, f"never happened: {what}"
+        time.sleep(pause_after(looked - began))
+        began = time.monotonic()
+
+
+def pause_after(look_seconds: float) -> float:
+    """Return how long to wait until the next look: who looks leaves what is waited for the core."""
+    return max(0.02, 3 * look_seconds)
 
 
 def banner(service: Service) -> str:

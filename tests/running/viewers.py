@@ -24,6 +24,7 @@ from greenroom.protocol.client_frames import frame_at
 from greenroom.tokens.key_ring import NONCE_BYTES, KeyRing, seal_claims
 from tests.running.asked import OVER_TLS
 from tests.running.over_tls import trusting
+from tests.running.said import pause_after
 from tests.running.service import Service
 from tests.running.tokens_of import key_ring
 from tests.running.wire import CLOSE, PING, PONG, TEXT, client_frame, token_line, upgrade_bytes
@@ -374,9 +375,12 @@ async def until(condition: Callable[[], object], what: str, seconds: float = PAT
         AssertionError: it never did; the message says what.
     """
     deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        await asyncio.sleep(0.02)
+        looked = time.monotonic()
+        assert looked < deadline, f"never happened: {what}"
+        await asyncio.sleep(pause_after(looked - began))
+        began = time.monotonic()
 
 
 def assert_same_streams(viewers: Sequence[Viewer]) -> list[Seen]:

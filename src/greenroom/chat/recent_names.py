@@ -75,8 +75,7 @@ class RecentNames:
             page = await self._users.page(room_arn, "", most, names_only=True)
             found = [each.user_id for each in page]
         except ServiceUnavailableException:
-            # Those who wait are told.
-            return
+            pass  # Those who wait are told.
         except Exception as error:
             # Raised here, it would end the node.
             log.exception("users could not be listed", error=type(error).__name__)

@@ -241,8 +241,10 @@ def _help(_words: list[str], _find: FindUser, request_id: str) -> OwnAction:
 def _seconds(word: str) -> int:
     """Return the seconds of `90`, `90s`, `10m`, `2h` or `7d`."""
     match = _DURATION.fullmatch(word)
-    seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else -1
-    if not 0 <= seconds <= LONGEST_SECONDS:
+    if match is None:
+        raise _Wrong
+    seconds = int(match[1]) * _UNITS[match[2] or "s"]
+    if seconds > LONGEST_SECONDS:
         raise _Wrong
     return seconds
 
