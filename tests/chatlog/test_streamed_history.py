@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from greenroom.bus.base import Deliver, History
+from greenroom.bus.base import Audience, Deliver, History, Stage
 from greenroom.bus.streams import Stored
 from greenroom.chatlog import streamed_history
 from greenroom.chatlog.streamed_history import Marks, StreamedHistory
@@ -136,3 +136,34 @@ def test_what_the_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamed_history, "MOST_TOLD", 0)
     marks.learn(shown)
     assert marks.shown([stored("z", none)], is_broken=False).ended == ("z",)
+
+
+def test_messages_that_viewers_see_later() -> None:
+    """They are held while they wait, and no more when they are released or deleted."""
+
+    def staged(name: str, stage: Stage) -> Deliver:
+        history = History.KEPT if stage is Stage.RELEASED else History.PASSING
+        return Deliver(
+            name.encode(), "SendMessage", Audience.SHADOWED, id=name, history=history, stage=stage
+        )
+
+    waiting = [staged("w", Stage.WAITS), staged("s", Stage.APART)]
+    others = [said("d", History.KEPT, "x", "y"), staged("r", Stage.RELEASED), said("a")]
+    shown = Marks().shown([Stored(1, 1, "room", (*waiting, *others))], is_broken=False)
+    assert [(each.room, each.id, each.is_shadowed) for each in shown.held] == [
+        *(("room", "w", False), ("room", "s", True))
+    ]
+    assert shown.released == [("room", "x"), ("room", "y"), ("room", "r")]
+    assert [each.frame.id for each in shown.kept] == ["d", "r", "a"]
+
+
+def test_a_room_that_is_ended_again() -> None:
+    """The store is told again when something was kept since; else it knows."""
+    marks = Marks()
+    told: list[tuple[str, ...]] = []
+    ends, goes_on = said("n", History.NONE), said("a")
+    for envelope in (ends, ends, goes_on, ends, ends):
+        shown = marks.shown([Stored(1, 1, "room", (envelope,))], is_broken=False)
+        marks.learn(shown)
+        told.append(tuple(shown.ended))
+    assert told == [("room",), (), (), ("room",), ()]

@@ -97,6 +97,18 @@ async def test_the_end_of_a_bus(connection: Any, monkeypatch: pytest.MonkeyPatch
     assert not bus._news._told
 
 
+async def test_what_ends_with_a_connection(
+    connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rooms wait for the next one, and nobody for a word over this one."""
+    bus = NatsBus(Options(servers=["nats://one"]))
+    done: list[str] = []
+    monkeypatch.setattr(bus._lines, "down", lambda: done.append("rooms"))
+    monkeypatch.setattr(bus.streams, "down", lambda: done.append("streams"))
+    bus._down()
+    assert done == ["rooms", "streams"]
+
+
 async def test_what_a_new_connection_begins_with(
     connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

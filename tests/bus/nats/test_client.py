@@ -14,6 +14,7 @@ from nats.errors import ConnectionClosedError, MaxPayloadError, OutboundBufferLi
 
 from greenroom.bus.nats import client as module
 from greenroom.bus.nats.client import DirectClient, NotEncrypted, is_direct
+from greenroom.bus.nats.straight import command
 from greenroom.process.event_loop import loop_factory
 from tests.running.buses import until
 
@@ -149,6 +150,12 @@ async def test_what_cannot_be_said(client: DirectClient) -> None:
         pytest.raises(OutboundBufferLimitError),
     ):
         client.say("a", b"x")
+    with mock.patch.object(client, "_waiting", return_value=1 << 20):
+        client.say("a", b"there is room for it")
+    with mock.patch.object(client, "_max_payload", len(command("a", b"xyz"))):
+        client.say("a", b"xyz")
+        with pytest.raises(MaxPayloadError):
+            client.say("a", b"xyz!")
     client.say("a", b"unheard")
     await client.close()
     with pytest.raises(ConnectionClosedError):

@@ -118,10 +118,31 @@ def test_numbers_out_of_bounds(envelope: Deliver | Disconnect) -> None:
         decode_batch(encode(Batch("node", 1, 1, (envelope,))))
 
 
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        Deliver(b"", "a", rate=0, time_ns=0),
+        Deliver(b"", "a", rate=MOST_RATE, time_ns=MOST_TIME_NS - 1),
+    ],
+)
+def test_numbers_at_their_bounds(envelope: Deliver) -> None:
+    """They are taken: the service itself writes no others."""
+    batch = Batch("node", 1, 1, (envelope,))
+    assert decode_batch(encode(batch)) == decode_known(encode(batch)) == batch
+
+
+def test_a_number_out_of_bounds_beside_what_is_not_known() -> None:
+    """It spoils nothing either where the others of its batch are taken."""
+    sound, spoiling = Deliver(b"x", "a"), Deliver(b"x", "a", rate=MOST_RATE + 1)
+    sent = encode(Batch("node", 1, 2, (spoiling, sound)))
+    assert decode_known(sent) == Batch("node", 1, 2, (sound,))
+
+
 def test_nesting_without_end() -> None:
     """It is refused like any other foreign bytes."""
-    with pytest.raises(Undecodable):
-        decode_batch(b"\x91" * 100_000)
+    for decode in (decode_batch, decode_known, decode_news):
+        with pytest.raises(Undecodable):
+            decode(b"\x91" * 100_000)
 
 
 def test_a_later_version_adds_members() -> None:

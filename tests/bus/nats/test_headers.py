@@ -53,6 +53,13 @@ def test_what_it_is_stored_behind(raw: bytes, expected: int) -> None:
     assert headers.expected(raw) == expected
 
 
+def test_a_header_that_is_the_first_of_all() -> None:
+    """It is found like any other."""
+    assert headers.sequence(RAW[RAW.index(b"\r\n") :]) == 42
+    assert headers.sequence(b"\r\nNats-Sequence: 7\r\n\r\n") == 7
+    assert headers.expected(b"\r\nNats-Expected-Last-Subject-Sequence: 7\r\n\r\n") == 7
+
+
 @pytest.mark.parametrize("read", [headers.sequence, headers.previous, headers.stamp])
 @pytest.mark.parametrize("raw", [b"", b"NATS/1.0\r\n\r\n", b"\xff" * 50])
 def test_headers_that_are_missing(read: object, raw: bytes) -> None:

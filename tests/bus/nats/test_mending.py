@@ -179,6 +179,19 @@ def test_more_copies_where_there_are_servers() -> None:
     ]
 
 
+@pytest.mark.parametrize("bound", [-1, 0, None])
+def test_what_has_no_bound_gets_none(bound: int | None) -> None:
+    """It would cost the messages beyond it; a time without an end is told to a person."""
+    options = Options(servers=[])
+    wanted = streams(options, 1)
+    seen = [StreamFound(name=str(want["name"]), config=want) for want in wanted]
+    config = {**wanted[0], "max_bytes": bound, "max_age": bound}
+    told = differences(wanted[0], config, replicas=False)
+    seen[0] = msgspec.structs.replace(seen[0], config=config, differences=told)
+    assert [each.partition(" ")[0] for each in told] == ["max_age"]
+    assert plan(seen, options, 1) == Plan([], [f"the stream {seen[0].name}: {told[0]}"])
+
+
 @pytest.mark.parametrize("hours", [0.5, 2])
 def test_how_long_a_stream_keeps_what_it_has(hours: float) -> None:
     """Too short a time is raised; too long a one is told to a person: messages may be that old."""

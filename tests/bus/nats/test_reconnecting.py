@@ -40,7 +40,7 @@ class Client:
         self.breaks: Exception | None = None
         """What it raises as its connection just breaks, of which nobody has heard."""
         self.unlistened: list[object] = []
-        self.abandoned = False
+        self.abandoned = self.reads_straight = False
 
     async def connect(self, servers: list[str], **options: Any) -> None:
         """Connect, or fail."""
@@ -73,7 +73,9 @@ class Client:
         self.unlistened.append(subscribed)
 
     def read_straight(self) -> None:
-        """Do nothing: it has no socket."""
+        """Note it: there is no socket."""
+        assert self.is_connected
+        self.reads_straight = True
 
     def say(self, subject: str, data: bytes, reply: str, headers: object) -> None:
         """Note what is sent."""
@@ -327,6 +329,7 @@ async def test_how_a_server_is_met(net: Net, monkeypatch: pytest.MonkeyPatch) ->
     assert bounds[:3] == [60, 5, 5]
     (hanging, client) = net.clients
     assert hanging.abandoned
+    assert client.reads_straight
     options = {name: value for name, value in client.options.items() if not callable(value)}
     assert options == {
         "name": "greenroom",
@@ -378,9 +381,41 @@ async def test_an_end_is_heard_at_once(net: Net, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(connection, "WATCH_SECONDS", 60)
     node = Node(net)
     await node.connection.open(5)
-    await node.connection.end()
+    await asyncio.sleep(0)  # until it is watched
+    await net.clients[0].close()
     await until(lambda: node.figures.reconnects == 1)
     await node.connection.close()
+
+
+async def test_a_connection_that_ends_before_it_is_watched(net: Net) -> None:
+    """The next one is made all the same."""
+    node = Node(net)
+    await node.connection.open(5)
+    await net.clients[0].close()
+    await until(lambda: node.figures.reconnects == 1)
+    assert node.told == ["prepare", "up", "down", "prepare", "up"]
+    await node.connection.close()
+
+
+async def test_what_could_not_be_prepared_is_no_connection(net: Net) -> None:
+    """Nothing goes over it; who expected an answer over it gets none over another one."""
+    node = Node(net)
+    node.connection.expect(lambda *_: None)
+    node.prepare_failures = [BusRefused("not this one")]
+    with pytest.raises(BusRefused, match="not this one"):
+        await node.connection.open(5)
+    node.connection.send("a", b"1")
+    assert net.clients[0].sent == []
+    with pytest.raises(NoAnswer, match="there is no connection"):
+        await node.connection.listen("a", lambda *_: None)
+    assert not node.connection._answers
+    assert node.told == ["prepare"]
+
+
+async def test_what_is_known_of_servers_before_one_was_met(net: Net) -> None:
+    """Nothing."""
+    made = Node(net).connection
+    assert (made.is_up, made.copies, made.servers, made.version) == (False, 0, 0, "")
 
 
 async def test_what_a_server_has_ended_is_let_go(net: Net) -> None:

@@ -272,6 +272,13 @@ class TestSome:
         is_told = "a server lacks a message" in capsys.readouterr().out
         assert is_told == (not {*found} <= {*dict(told)})
 
+    async def test_a_gap_at_the_beginning(self) -> None:
+        """The first message that there ever was is missed like any other."""
+        server = Leader([1, 2], parts((2, 1)))
+        messages = await some(server, NAME, SUBJECT, {"seq": 1})  # type: ignore[arg-type]  # a double
+        assert [each.sequence for each in messages] == [1, 2]
+        assert server.led == [1]
+
     async def test_many_gaps(self) -> None:
         """The leader is asked so often in one read, and the next one goes on behind that."""
         most = stored.MOST_ASKED
@@ -541,6 +548,28 @@ class TestHearing:
                 await again.told.wait()
             await again.end()
             assert first.streams._words == set()
+
+    async def test_the_connection_ends(self) -> None:
+        """Whoever waits is told, once, and has nothing to end over the next one."""
+        server = Server()
+        ended: list[object] = []
+
+        async def listen(subject: str, _listener: object, *, once: bool) -> object:
+            assert once
+            return subject
+
+        async def unlisten(subscribed: object) -> None:
+            ended.append(subscribed)
+
+        server.listen, server.unlisten = listen, unlisten  # type: ignore[attr-defined]  # a double
+        made = streams(server)
+        left, waits = await made.hear(3), await made.hear(4)
+        await left.end()
+        made.down()
+        assert (left.told.is_set(), waits.told.is_set()) == (False, True)
+        await waits.end()
+        assert ended == ["gd.03.*"]
+        assert made._words == set()
 
     async def test_no_connection(self) -> None:
         """It is told as such."""

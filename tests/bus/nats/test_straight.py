@@ -76,6 +76,7 @@ def test_nats_py_ends_what_it_has_begun() -> None:
         b"MSG a.b 1 x\r\n",
         b"MSG a.b 1 -9\r\n",
         b"MSG\r\n",
+        b"MSG a.b 1\r\n",
         b"MSG a b c d e 1\r\n",
         b"HMSG a.b 1 9 5\r\nplain\r\n",
         b"HMSG a.b 1 -1 5\r\nplain\r\n",
@@ -88,6 +89,9 @@ def test_what_no_server_says(fault: bytes) -> None:
     made = Made()
     made.straight.data_received(b"MSG a.b 1 5\r\nplain\r\n" + fault)
     assert (made.heard, made.others) == (MESSAGES[:1], fault)
+    alone = Made()
+    alone.straight.data_received(fault)
+    assert (alone.heard, alone.others) == ([], fault)
 
 
 def test_a_fault_of_a_listener_is_no_fault_of_the_server() -> None:
