@@ -112,6 +112,7 @@ async def test_a_room_is_read_once_for_all_who_ask(node: Node) -> None:
     recent = node.history.recent(ROOM, 500)
     assert isinstance(recent, Recovered)
     assert (ids(recent), recent.complete) == (["0", "1", "2"], False)
+    assert node.rooms.rings.here(ROOM).more, "a stream has nothing of what is older than an hour"
     node.rooms.figures.tell.assert_not_called()
 
 
@@ -149,6 +150,7 @@ async def test_what_is_kept_for_longer_is_tried_again_after_a_while(node: Node) 
     found = await node.since(-1)
     assert (ids(found), found.complete, found.is_unread) == (["0", "1"], True, False)
     assert ids(node.at_once(0)) == ["1"]
+    assert not node.rooms.rings.here(ROOM).more
 
 
 async def test_what_is_being_read_is_waited_for(node: Node) -> None:
