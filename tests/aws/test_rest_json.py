@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.aws import rest_json
 from greenroom.aws.constraints import FAILURES_REPORTED
 from greenroom.aws.rest_json import Response, parse, serialize, serialize_error
 from greenroom.aws.service import API_VERSION, OPERATIONS
@@ -478,6 +479,20 @@ def test_the_body_of_an_error_is_one_line_of_json() -> None:
     body = serialize_error(ValidationException('a"\n\x00\u2028')).body
     assert b"\n" not in body
     assert json.loads(body)["message"] == 'a"\n\x00\u2028'
+
+
+def test_what_is_all_in_the_body_is_read_in_one_pass() -> None:
+    """What has members in the path or the query, or a union, is read rule by rule."""
+    in_one_pass = {
+        name for name, each in OPERATIONS.items() if rest_json._plan(each).decode_valid is not None
+    }
+    assert OPERATIONS.keys() - in_one_pass == {
+        "CreateLoggingConfiguration",
+        "ListTagsForResource",
+        "TagResource",
+        "UntagResource",
+        "UpdateLoggingConfiguration",
+    }
 
 
 @pytest.mark.parametrize("location", ["header", "uri"])

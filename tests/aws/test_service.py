@@ -2,6 +2,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.loaders import Loader
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.aws import service
-from greenroom.aws.service import API_VERSION, OPERATIONS, route
+from greenroom.aws.service import API_VERSION, OPERATIONS, operations, route
 from greenroom.aws.shapes import Operation, read_model
 from greenroom.model.errors import ServiceError, ValidationException
 
@@ -75,6 +76,15 @@ def test_there_are_seventeen_operations() -> None:
     """Every operation of the API is known, under its name."""
     assert sorted(OPERATIONS) == sorted([*POSTED, *TAGGING.values()])
     assert all(operation.name == name for name, operation in OPERATIONS.items())
+
+
+def test_a_model_with_an_operation_without_input() -> None:
+    """Nothing in the service would know what to do with it: that is told before it serves."""
+    model = Mock(operation_names=["DoIt"])
+    model.operation.return_value = Mock(input=None)
+    model.operation.return_value.name = "DoIt"
+    with pytest.raises(NotImplementedError, match="operation DoIt without input"):
+        operations(model)
 
 
 def test_operations_are_frozen() -> None:

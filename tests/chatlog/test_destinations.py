@@ -139,6 +139,19 @@ async def test_both_are_closed() -> None:
     kept.close.assert_awaited_once_with()
 
 
+async def test_each_kind_is_closed_and_then_the_directory() -> None:
+    """What their threads still write is written before it."""
+    order = mock.Mock()
+    order.configure_mock(s3=mock.AsyncMock(), firehose=mock.AsyncMock())
+    kinds = {S3: order.s3, DestinationKind.FIREHOSE: order.firehose}
+    await Destinations(kinds, order.place).close()
+    assert order.mock_calls == [
+        mock.call.s3.close(),
+        mock.call.firehose.close(),
+        mock.call.place.close(),
+    ]
+
+
 async def test_patterns(opening: Opening, aws_credentials: None) -> None:
     """The first pattern that matches counts; * and ? are wild, all else stands for itself."""
     url = answering.closed_url()

@@ -41,9 +41,9 @@ def _found(here: InMemory, message_id: str, user_id: str) -> Deliver | None:
         if message_id in envelope.deletes:
             return None
         if envelope.id == message_id:
-            if isinstance(envelope, Deliver) and _is_shown(envelope, user_id):
-                return envelope
-            return None
+            if not isinstance(envelope, Deliver) or not _is_shown(envelope, user_id):
+                return None
+            return envelope
     return None
 
 

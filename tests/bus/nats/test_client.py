@@ -69,6 +69,23 @@ async def test_what_a_listener_is_given(client: DirectClient) -> None:
     assert len(heard) == 2
 
 
+async def test_what_is_listened_for_passes_nats_py_by(bus_url: str) -> None:
+    """What it is given costs several times as much: that is only what is nobody's."""
+    client = DirectClient()
+    await client.connect(bus_url.split(","), allow_reconnect=False)
+    client.read_straight()
+    heard: list[bytes] = []
+    with mock.patch.object(client._ps, "parse", wraps=client._ps.parse) as parsed:
+        await client.listen("a.b", lambda _subject, _raw, data: heard.append(data))
+        await client.publish("a.b", b"straight")
+        await until(lambda: heard)
+        await client.flush()
+    given = b"".join(each.args[0] for each in parsed.call_args_list)
+    assert b"PONG" in given
+    assert b"straight" not in given
+    await client.close()
+
+
 async def test_what_comes_while_a_subscription_is_made(
     client: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,15 +43,16 @@ class RoomReader:
 
     stream = "ROOMS_00"
 
-    def __init__(self) -> None:
+    def __init__(self, apart: int = 3) -> None:
+        self._apart = apart
         self.messages: list[Message] = []
         self.reads: list[Mapping[str, object]] = []
         self.behind = 0
         """So many reads are answered by a server that has nothing of it yet."""
 
     def put(self, seconds_ago: float, *envelopes: RoomEnvelope) -> None:
-        """Store a message, at every third number of the stream."""
-        sequence = 3 * (len(self.messages) + 1)
+        """Store a message, some numbers of the stream behind the one before."""
+        sequence = self._apart * (len(self.messages) + 1)
         stamp = headers.written(NOW_NS - int(seconds_ago * 1e9)).encode()
         batch = encode(Batch("there", sequence, 2 * NOW_NS, envelopes))
         self.messages.append(Message(sequence, stamp, batch))
@@ -86,6 +87,14 @@ async def test_what_is_read_in_spans() -> None:
     assert await reader.before(reader.messages[5].sequence) == ["1", "2", "3", "4"]
     # The place before which it is read may be a little behind another room's message.
     assert await reader.before(reader.messages[5].sequence - 1) == ["1", "2", "3", "4"]
+
+
+async def test_a_room_that_has_its_stream_for_itself() -> None:
+    """What was read is gone on behind, at the next number."""
+    reader = RoomReader(apart=1)
+    for number in range(8):
+        reader.put(1, kept(number))
+    assert await reader.before() == [f"{number}" for number in range(8)]
 
 
 async def test_no_more_is_read_than_is_kept() -> None:

@@ -361,9 +361,9 @@ async def test_calls_that_wait_for_an_opening_that_fails(database: Database) -> 
     async with asyncio.timeout(10):
         with pytest.raises(StorageUnavailable):
             await waiting
+        with pytest.raises(StorageUnavailable):
+            await thread.submit(values)
         await thread.close()
-    with pytest.raises(StorageUnavailable):
-        await thread.submit(values)
 
 
 def sqlite_threads() -> set[threading.Thread]:
