@@ -1,5 +1,7 @@
+import gzip
 import hashlib
 import json
+import pkgutil
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -70,6 +72,21 @@ def test_a_users_own_model_is_not_looked_at(
     (custom / "service-2.json").write_text('{"operations": {}}')
     monkeypatch.setattr(Loader, "CUSTOMER_DATA_PATH", str(tmp_path))
     assert len(read_model("ivschat", API_VERSION)["operations"]) == len(OPERATIONS)
+
+
+def test_a_model_that_is_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some distributions unpack botocore's models: what is in them is the same."""
+    given = pkgutil.get_data
+
+    def unpacked(package: str, file: str) -> bytes | None:
+        if file.endswith(".gz"):
+            raise FileNotFoundError(file)
+        packed = given(package, file + ".gz")
+        return packed and gzip.decompress(packed)
+
+    model = read_model("ivschat", API_VERSION)
+    monkeypatch.setattr(pkgutil, "get_data", unpacked)
+    assert read_model("ivschat", API_VERSION) == model
 
 
 def test_there_are_seventeen_operations() -> None:

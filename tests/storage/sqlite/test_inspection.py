@@ -126,6 +126,9 @@ def test_a_directory_without_a_store(tmp_path: Path) -> None:
     assert inspect_directory(tmp_path) == ""
     with locked(tmp_path):
         assert inspect_directory(tmp_path) == str(os.getpid())
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnwritable):
+        inspect_directory(tmp_path / "file" / "missing")
 
 
 def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
