@@ -89,13 +89,19 @@ def test_from_nothing_to_a_cluster_that_is_well(shared: Place) -> None:
         assert code == ExitCode.UNWELL
 
 
+def _streams_read(shared: Place) -> int:
+    told = json.loads(run(shared, "status", "--json")[1])
+    return sum(len(each["lags"]) for each in told["nodes"])
+
+
 def _as_json(shared: Place, pids: list[int]) -> None:
+    # A stream that goes from one node to the other is told of by both for a moment.
+    until(lambda: _streams_read(shared) == 16, "each stream is read by one node")
     code, said = run(shared, "status", "--json")
     told = json.loads(said)
     assert (code, told["well"], told["wrong"]) == (ExitCode.OK, True, [])
     assert sorted(each["pid"] for each in told["nodes"]) == sorted(pids)
     assert {each["connections"] for each in told["nodes"]} == {0}
-    assert sum(len(each["lags"]) for each in told["nodes"]) == 16
     streams = told["nats"]["streams"]
     assert len(streams) == 17
     assert {(each["replicas"], len(each["copies"]), each["unread"]) for each in streams} == {

@@ -107,8 +107,13 @@ async def test_numbers_go_on_behind_those_that_were_used(numbers: int, journal: 
     ]
 
 
-async def test_who_moves_waits_for_nobody_long(database: str, a_node: Open) -> None:
+async def test_who_moves_waits_for_nobody_long(
+    database: str, a_node: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """But may take minutes itself between two statements: the other side may be slow."""
+    # A real server takes its time to end a node's sessions.
+    monkeypatch.setattr(moving, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(moving, "LOOKS", 400)
     await (await a_node()).close()
 
     async def look(side: moving.PostgresSide) -> list[str]:
