@@ -77,8 +77,8 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
     Raises:
         AssertionError: it never did; the message says what.
     """
-    deadline = time.monotonic() + seconds
     began = time.monotonic()
+    deadline = began + seconds
     while not condition():
         looked = time.monotonic()
         assert looked < deadline, f"never happened: {what}"
@@ -87,8 +87,11 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
 
 
 def pause_after(look_seconds: float) -> float:
-    """Return how long to wait until the next look: who looks leaves what is waited for the core."""
-    return max(0.02, 3 * look_seconds)
+    """Return how long to wait until the next look: who looks leaves what is waited for the core.
+
+    A look that runs a command takes seconds on a busy machine: that is not waited for thrice.
+    """
+    return min(max(0.02, 3 * look_seconds), 0.5)
 
 
 def banner(service: Service) -> str:

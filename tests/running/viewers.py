@@ -374,8 +374,8 @@ async def until(condition: Callable[[], object], what: str, seconds: float = PAT
     Raises:
         AssertionError: it never did; the message says what.
     """
-    deadline = time.monotonic() + seconds
     began = time.monotonic()
+    deadline = began + seconds
     while not condition():
         looked = time.monotonic()
         assert looked < deadline, f"never happened: {what}"
